@@ -1,0 +1,79 @@
+//! The one error type of this crate.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong between a corpus and the disk. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done, as a verb phrase.
+        action: &'static str,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A shard that Arrow cannot read or write.
+    #[error("{path}: {source}")]
+    Arrow {
+        /// The shard.
+        path: PathBuf,
+        /// Arrow's reason.
+        source: arrow::error::ArrowError,
+    },
+    /// A shard that Parquet cannot read or write.
+    #[error("{path}: {source}")]
+    Parquet {
+        /// The shard.
+        path: PathBuf,
+        /// Parquet's reason.
+        source: parquet::errors::ParquetError,
+    },
+    /// A file whose content is not what its name promises.
+    #[error("{path}: {reason}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// A recipe that cannot be used.
+    #[error("recipe {name}: {reason}")]
+    Recipe {
+        /// The recipe's name or file.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// For `map_err` on I/O: `Error::io(path, "write")`.
+    pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Io {
+            path,
+            action,
+            source,
+        }
+    }
+
+    pub(crate) fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> Error {
+        let path = path.to_owned();
+        move |source| match source {
+            arrow::error::ArrowError::IoError(_, source) => Error::Io {
+                path,
+                action: "read or write",
+                source,
+            },
+            source => Error::Arrow { path, source },
+        }
+    }
+
+    pub(crate) fn parquet(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Parquet { path, source }
+    }
+}

@@ -1,0 +1,46 @@
+//! What a page is and how it is stored.
+//!
+//! This crate is the contract between the corpus builder and whoever reads its corpus:
+//! [`Page`] and [`Document`], the [Arrow schema](schema), [shards](shard), the
+//! [manifest](Manifest), the [recipe](Recipe) that a corpus was built by, and its
+//! [word lists](WordLists). It knows nothing of filters, crawls or models.
+//!
+//! # Schema (version 1)
+//!
+//! One row is one document. Shards are Arrow IPC files (zstd), or Parquet with the same columns.
+//!
+//! | column | type | what |
+//! |---|---|---|
+//! | `url` | Utf8 | as in the archive's record, not normalised |
+//! | `text` | Utf8 | the cleaned text; lines are separated by `\n` |
+//! | `timestamp` | Utf8 | the record's `WARC-Date`, verbatim |
+//! | `content_type` | Utf8 | the record's (WET) or the response's (WARC) `Content-Type`, verbatim |
+//! | `content_length` | Utf8 | the record's (WET) or the response's (WARC) `Content-Length`, verbatim |
+//! | `language` | Utf8 | code given by the recipe's detector; empty if the recipe has no language step |
+//! | `language_score` | Float32 | its probability, 0 to 1; 0 if the recipe has no language step |
+//! | `archive` | Utf8 | file name of the archive the page was read from |
+//! | `record_offset` | UInt64 | bytes from the start of the archive: of the gzip member, or of the record in the uncompressed stream where the archive is not compressed record by record |
+//!
+//! No column is nullable. The schema's metadata holds `c4.schema_version`, `c4.recipe` (its name)
+//! and `c4.recipe_hash`.
+
+#![warn(missing_docs)]
+
+mod error;
+pub mod fs;
+mod manifest;
+mod page;
+mod recipe;
+pub mod schema;
+pub mod shard;
+mod words;
+
+pub use error::Error;
+pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
+pub use page::{Document, Page, Provenance, Split};
+pub use recipe::{
+    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, LanguageStep, LengthStep,
+    ParagraphStep, ReadStep, Recipe, SplitStep, WetReading,
+};
+pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};
+pub use words::{WordList, WordLists};

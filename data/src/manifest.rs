@@ -1,0 +1,130 @@
+//! `manifest.json`: what a finished corpus consists of. Its presence means that the build is done.
+
+use crate::{Error, Format, Recipe, Split, fs};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The content of `manifest.json`. Holds nothing that depends on when, where or how fast the
+/// build ran, so that the same inputs give the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// What wrote the corpus.
+    pub versions: Versions,
+    /// [`Recipe::hash`], which covers the word lists too.
+    pub recipe_hash: String,
+    /// The recipe itself.
+    pub recipe: Recipe,
+    /// Format of the shards.
+    pub format: Format,
+    /// Target size of a shard, in bytes of text.
+    pub shard_size_bytes: u64,
+    /// The archives, in the order of their names.
+    pub inputs: Vec<InputEntry>,
+    /// The shards: train first, each split in order.
+    pub shards: Vec<ShardEntry>,
+}
+
+/// Versions that decide over the bytes of a corpus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// The program's version.
+    pub program: String,
+    /// The schema's version.
+    pub schema: u32,
+}
+
+/// One archive of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputEntry {
+    /// Its label (the `archive` column).
+    pub archive: String,
+    /// Its size on disk.
+    pub bytes: u64,
+    /// How reading it went.
+    pub state: InputState,
+    /// The places that could not be read, in order; at most a few are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<Damaged>,
+    /// How many places could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub damaged_records: u64,
+}
+
+// serde's `skip_serializing_if` hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// How reading an archive went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputState {
+    /// All of it was read.
+    Read,
+    /// Some records could not be read.
+    Damaged,
+    /// The archive as a whole could not be read further.
+    Failed,
+}
+
+/// A place in an archive that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damaged {
+    /// Bytes from the start of the archive.
+    pub offset: u64,
+    /// What is wrong there.
+    pub cause: String,
+}
+
+/// One shard of a corpus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardEntry {
+    /// File name.
+    pub file: String,
+    /// The split it belongs to.
+    pub split: Split,
+    /// Documents in it.
+    pub rows: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// UTF-8 bytes of all its texts.
+    pub text_bytes: u64,
+    /// SHA-256 of the file.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// The manifest's file name.
+    pub const FILE: &str = "manifest.json";
+
+    /// Reads the manifest of the corpus in `dir`; `None` if there is none (the build is not done).
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not a manifest.
+    pub fn read(dir: &Path) -> Result<Option<Manifest>, Error> {
+        let path = dir.join(Self::FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(&path, "read")(e)),
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| Error::Format {
+                path,
+                reason: format!("not a manifest of this program: {e}"),
+            })
+    }
+
+    /// Writes the manifest into `dir`, atomically.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(Self::FILE);
+        let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::Format {
+            path: path.clone(),
+            reason: e.to_string(),
+        })?;
+        json.push(b'\n');
+        fs::write_atomic(&path, &json)
+    }
+}

@@ -1,0 +1,334 @@
+//! The recipe: which steps a build takes, with which constants. TOML, validated, hashed.
+
+use crate::{Error, WordLists, fs};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The recipes that come with the program: name and TOML. The first is the default.
+pub const BUILTIN_RECIPES: [(&str, &str); 4] = [
+    ("c4", include_str!("../recipes/c4.toml")),
+    ("en", include_str!("../recipes/en.toml")),
+    ("en.noblocklist", include_str!("../recipes/en.noblocklist.toml")),
+    ("en.noclean", include_str!("../recipes/en.noclean.toml")),
+];
+
+/// A recipe. A step that is absent is not taken; the order of the steps is fixed (the order of
+/// the fields), one page per normalised URL is always kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Its name, written into every shard.
+    pub name: String,
+    /// One sentence for people; not part of the hash.
+    pub description: String,
+    /// How archives are read.
+    pub read: ReadStep,
+    /// Drop pages that are too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<LengthStep>,
+    /// Drop pages without enough long lines (mC4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paragraphs: Option<ParagraphStep>,
+    /// C4's line and page rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean: Option<CleanStep>,
+    /// Duplicate text across pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<DedupStep>,
+    /// Keep pages of some languages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<LanguageStep>,
+    /// Drop pages that hold a listed word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_words: Option<BadWordsStep>,
+    /// Train and validation.
+    pub split: SplitStep,
+}
+
+/// How archives become pages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadStep {
+    /// How a WET archive is read.
+    pub wet_reading: WetReading,
+    /// A record of more bytes (uncompressed) is dropped and counted; bounds memory.
+    pub max_record_bytes: u64,
+}
+
+/// The two ways to read a WET archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WetReading {
+    /// As the reference does: the whole archive as lines, headers and bodies alike, a page
+    /// wherever a line says `WARC/1.0`.
+    Lines,
+    /// By WARC records, every line of the body kept.
+    Records,
+}
+
+/// The length limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LengthStep {
+    /// Code points of a page's text.
+    pub max_page_chars: usize,
+}
+
+/// mC4's paragraph filter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParagraphStep {
+    /// Lines that must be long enough.
+    pub min_lines: usize,
+    /// Code points that make a line long enough.
+    pub min_line_chars: usize,
+}
+
+/// C4's line and page rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanStep {
+    /// A line with a word of more code points goes.
+    pub max_word_chars: usize,
+    /// A line must end with one of these.
+    pub end_marks: Vec<String>,
+    /// A line that ends with one of these goes all the same.
+    pub not_end_marks: Vec<String>,
+    /// A line needs as many words.
+    pub min_words: usize,
+    /// A page that holds one of these goes (lower case, looked up in the lower-cased line).
+    pub page_phrases: Vec<String>,
+    /// A line that holds one of these goes (likewise).
+    pub script_phrases: Vec<String>,
+    /// A page that holds one of these goes (as it is in the line).
+    pub code_marks: Vec<String>,
+    /// A line that holds one of these goes (lower case, looked up in the lower-cased line).
+    pub policy_phrases: Vec<String>,
+    /// A page needs as many sentences, summed over its lines.
+    pub min_sentences: usize,
+}
+
+/// Duplicate text across pages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "unit", rename_all = "lowercase", deny_unknown_fields)]
+pub enum DedupStep {
+    /// Of equal lines one stays.
+    Lines {
+        /// What remains of a page needs as many sentences; 0: none.
+        min_sentences: usize,
+    },
+    /// Of equal spans of consecutive sentences one stays.
+    Spans {
+        /// Sentences of a span.
+        span_sentences: usize,
+        /// What remains of a page needs as many sentences; 0: none.
+        min_sentences: usize,
+    },
+}
+
+/// Keep pages of some languages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LanguageStep {
+    /// Who decides.
+    pub detector: DetectorKind,
+    /// Language codes (ISO 639-1 where there is one).
+    pub keep: Vec<String>,
+    /// The best language needs this probability.
+    pub min_probability: f64,
+}
+
+/// The language detectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetectorKind {
+    /// Python's `langdetect` 1.0.9 with seed 0, bit for bit: what C4 used.
+    Langdetect,
+    /// The crate `whatlang`: another decision on some 5 % of pages.
+    Whatlang,
+}
+
+/// Drop pages that hold a listed word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BadWordsStep {
+    /// Language code to list: the name of one that comes with the program, or a file beside the
+    /// recipe. A page whose language has no list passes.
+    pub lists: BTreeMap<String, String>,
+    /// Share of the pages with a listed word that goes, chosen by the URL's hash; 1.0 is all.
+    pub fraction: f64,
+}
+
+/// Train and validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitStep {
+    /// A page is for validation if the MD5 of its normalised URL is 0 modulo this; 0: none is.
+    pub validation_one_in: u64,
+}
+
+impl Recipe {
+    /// Reads a recipe by the name of a built-in one, or from a TOML file. Gives the folder from
+    /// which its word lists are looked up, too.
+    ///
+    /// # Errors
+    /// No such recipe or file, an unknown key, a missing or impossible value.
+    pub fn load(name_or_file: &str) -> Result<(Recipe, PathBuf), Error> {
+        if let Some((name, text)) = BUILTIN_RECIPES.iter().find(|(n, _)| *n == name_or_file) {
+            return Ok((Self::parse(name, text)?, PathBuf::new()));
+        }
+        let path = Path::new(name_or_file);
+        if !path.is_file() {
+            let names: Vec<&str> = BUILTIN_RECIPES.iter().map(|(n, _)| *n).collect();
+            return Err(Error::Recipe {
+                name: name_or_file.to_owned(),
+                reason: format!(
+                    "neither a file nor one of the recipes of this program ({})",
+                    names.join(", ")
+                ),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok((Self::parse(name_or_file, &text)?, base))
+    }
+
+    /// Parses and validates TOML; `source` names it in errors.
+    pub fn parse(source: &str, toml: &str) -> Result<Recipe, Error> {
+        let fail = |reason: String| Error::Recipe {
+            name: source.to_owned(),
+            reason,
+        };
+        let recipe: Recipe = toml::from_str(toml).map_err(|e| {
+            let line = e.span().map(|span| toml[..span.start].lines().count().max(1));
+            let place = line.map_or(String::new(), |n| format!("line {n}: "));
+            fail(place + &e.message().replace('\n', " "))
+        })?;
+        recipe.validate().map_err(|(key, reason)| fail(format!("{key}: {reason}")))?;
+        Ok(recipe)
+    }
+
+    /// What cannot be: key and reason.
+    fn validate(&self) -> Result<(), (&'static str, &'static str)> {
+        let ensure = |ok: bool, key, reason| if ok { Ok(()) } else { Err((key, reason)) };
+        let lower = |list: &[String]| list.iter().all(|p| !p.is_empty() && p.to_lowercase() == *p);
+        let name_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        ensure(
+            !self.name.is_empty() && self.name.chars().all(name_ok),
+            "name",
+            "must be letters, digits, `.`, `_`, `-`",
+        )?;
+        ensure(
+            self.read.max_record_bytes >= 1 << 16,
+            "read.max_record_bytes",
+            "must be at least 65536",
+        )?;
+        if let Some(clean) = &self.clean {
+            let marks = clean.end_marks.iter().chain(&clean.not_end_marks);
+            ensure(
+                !clean.end_marks.is_empty() && marks.chain(&clean.code_marks).all(|m| !m.is_empty()),
+                "clean.end_marks",
+                "needs a mark, and no mark may be empty",
+            )?;
+            ensure(
+                lower(&clean.page_phrases)
+                    && lower(&clean.script_phrases)
+                    && lower(&clean.policy_phrases),
+                "clean",
+                "phrases must be lower-case and not empty, since they are looked up in lower-cased lines",
+            )?;
+        }
+        if let Some(DedupStep::Spans { span_sentences, .. }) = &self.dedup {
+            ensure(
+                (1..=64).contains(span_sentences),
+                "dedup.span_sentences",
+                "must be 1 to 64",
+            )?;
+        }
+        if let Some(language) = &self.language {
+            ensure(!language.keep.is_empty(), "language.keep", "names no language")?;
+            ensure(
+                (0.0..=1.0).contains(&language.min_probability),
+                "language.min_probability",
+                "must be 0 to 1",
+            )?;
+        }
+        if let Some(bad_words) = &self.bad_words {
+            ensure(
+                self.language.is_some(),
+                "bad_words",
+                "needs a language step, since lists go by language",
+            )?;
+            ensure(
+                bad_words.fraction > 0.0 && bad_words.fraction <= 1.0,
+                "bad_words.fraction",
+                "must be above 0 and at most 1",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// SHA-256 over all that decides what is kept: every value of the recipe but the description,
+    /// and the content of its word lists. Comments and layout of the TOML do not count.
+    pub fn hash(&self, lists: &WordLists) -> String {
+        let mut recipe = self.clone();
+        recipe.description.clear();
+        let mut text = serde_json::to_string(&recipe).expect("a recipe has only string keys");
+        for (language, list) in &lists.by_language {
+            text += &format!("\n{language} {}", list.sha256);
+        }
+        fs::sha256_hex(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builtin_recipes_parse_and_are_named_as_listed() {
+        for (name, text) in BUILTIN_RECIPES {
+            assert_eq!(Recipe::parse(name, text).unwrap().name, name);
+        }
+    }
+
+    #[test]
+    fn unknown_key_is_refused_with_its_line() {
+        let text = BUILTIN_RECIPES[1].1.replace("min_words", "min_wrods");
+        let error = Recipe::parse("mine.toml", &text).unwrap_err().to_string();
+        assert!(error.contains("mine.toml"), "{error}");
+        assert!(error.contains("min_wrods") && error.contains("line "), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        for (from, to, key) in [
+            ("min_probability = 0.99", "min_probability = 1.5", "min_probability"),
+            ("fraction = 1.0", "fraction = 0.0", "bad_words.fraction"),
+            ("\"lorem ipsum\"", "\"Lorem\"", "lower-case"),
+            ("keep = [\"en\"]", "keep = []", "language.keep"),
+        ] {
+            let text = BUILTIN_RECIPES[1].1;
+            assert!(text.contains(from), "{from}");
+            let error = Recipe::parse("x", &text.replace(from, to)).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn hash_follows_values_and_lists_only() {
+        let hash = |text: &str| {
+            let recipe = Recipe::parse("x", text).unwrap();
+            recipe.hash(&WordLists::load(&recipe, Path::new("")).unwrap())
+        };
+        let text = BUILTIN_RECIPES[1].1;
+        assert_eq!(hash(text), hash(&format!("# a comment\n{text}")));
+        assert_ne!(hash(text), hash(&text.replace("min_words = 5", "min_words = 3")));
+        let mut hashes: Vec<String> = BUILTIN_RECIPES.iter().map(|(_, t)| hash(t)).collect();
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), BUILTIN_RECIPES.len());
+    }
+}

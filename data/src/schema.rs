@@ -1,0 +1,103 @@
+//! The Arrow schema of a corpus and the way between documents and record batches.
+
+use crate::{Document, Page, Provenance};
+use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Version of the columns and their meaning; raised when either changes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Metadata key of [`SCHEMA_VERSION`].
+pub const KEY_VERSION: &str = "c4.schema_version";
+/// Metadata key of the recipe's name.
+pub const KEY_RECIPE: &str = "c4.recipe";
+/// Metadata key of the recipe's hash.
+pub const KEY_RECIPE_HASH: &str = "c4.recipe_hash";
+
+const UTF8_COLUMNS: [&str; 5] = ["url", "text", "timestamp", "content_type", "content_length"];
+
+/// The schema, with the recipe's name and hash in its metadata.
+pub fn schema(recipe: &str, recipe_hash: &str) -> SchemaRef {
+    let utf8 = |name: &str| Field::new(name, DataType::Utf8, false);
+    let mut fields: Vec<Field> = UTF8_COLUMNS.into_iter().map(utf8).collect();
+    fields.push(utf8("language"));
+    fields.push(Field::new("language_score", DataType::Float32, false));
+    fields.push(utf8("archive"));
+    fields.push(Field::new("record_offset", DataType::UInt64, false));
+    let metadata = HashMap::from([
+        (KEY_VERSION.to_owned(), SCHEMA_VERSION.to_string()),
+        (KEY_RECIPE.to_owned(), recipe.to_owned()),
+        (KEY_RECIPE_HASH.to_owned(), recipe_hash.to_owned()),
+    ]);
+    Arc::new(Schema::new_with_metadata(fields, metadata))
+}
+
+/// Documents as one record batch of `schema`. Copies every string once.
+pub fn to_batch(schema: &SchemaRef, rows: &[Document]) -> Result<RecordBatch, ArrowError> {
+    fn utf8<'a>(rows: &'a [Document], value: impl Fn(&'a Document) -> &'a str) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(rows.iter().map(value)))
+    }
+    let score = rows.iter().map(|d| d.language_score);
+    let offset = rows.iter().map(|d| d.page.provenance.record_offset);
+    RecordBatch::try_new(
+        schema.clone(),
+        vec![
+            utf8(rows, |d| &d.page.url),
+            utf8(rows, |d| &d.page.text),
+            utf8(rows, |d| &d.page.timestamp),
+            utf8(rows, |d| &d.page.content_type),
+            utf8(rows, |d| &d.page.content_length),
+            utf8(rows, |d| &d.language),
+            Arc::new(Float32Array::from_iter_values(score)),
+            utf8(rows, |d| &d.page.provenance.archive),
+            Arc::new(UInt64Array::from_iter_values(offset)),
+        ],
+    )
+}
+
+/// A record batch as documents. Columns are found by name, so that a file with more of them is
+/// read too.
+///
+/// # Errors
+/// A column that is missing or has another type.
+pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Document>, ArrowError> {
+    fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, ArrowError> {
+        let array = batch.column_by_name(name);
+        let array = array.and_then(|array| array.as_any().downcast_ref::<A>());
+        array.ok_or_else(|| {
+            ArrowError::SchemaError(format!("column `{name}` is missing or has another type"))
+        })
+    }
+    let utf8 = |name: &str| column::<StringArray>(batch, name);
+    let (url, text, timestamp) = (utf8("url")?, utf8("text")?, utf8("timestamp")?);
+    let (content_type, content_length) = (utf8("content_type")?, utf8("content_length")?);
+    let (language, archive) = (utf8("language")?, utf8("archive")?);
+    let score = column::<Float32Array>(batch, "language_score")?;
+    let offset = column::<UInt64Array>(batch, "record_offset")?;
+    let mut name: Arc<str> = Arc::from("");
+    let mut rows = Vec::with_capacity(batch.num_rows());
+    for i in 0..batch.num_rows() {
+        if &*name != archive.value(i) {
+            name = Arc::from(archive.value(i));
+        }
+        rows.push(Document {
+            page: Page {
+                url: url.value(i).to_owned(),
+                text: text.value(i).to_owned(),
+                timestamp: timestamp.value(i).to_owned(),
+                content_type: content_type.value(i).to_owned(),
+                content_length: content_length.value(i).to_owned(),
+                provenance: Provenance {
+                    archive: name.clone(),
+                    record_offset: offset.value(i),
+                },
+            },
+            language: language.value(i).to_owned(),
+            language_score: score.value(i),
+        });
+    }
+    Ok(rows)
+}

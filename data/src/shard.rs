@@ -1,0 +1,459 @@
+//! Shards: the files that documents are stored in.
+
+use crate::fs::HashingWriter;
+use crate::{Document, Error, Page, Provenance, ShardEntry, Split, schema};
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::CompressionType;
+use arrow::ipc::reader::FileReader;
+use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rows of a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first.
+const BATCH_ROWS: usize = 1024;
+/// Bounds a writer's and a reader's memory.
+const BATCH_TEXT_BYTES: usize = 8 << 20;
+
+/// File format of the shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Arrow IPC file, zstd: the whole schema, the default.
+    Arrow,
+    /// Parquet, zstd: the whole schema.
+    Parquet,
+    /// gzip JSON lines with `text`, `timestamp` and `url`: the layout in which C4 is published.
+    Jsonl,
+}
+
+impl Format {
+    /// The file name of shard `index` of `count`.
+    pub fn file_name(self, split: Split, index: usize, count: usize) -> String {
+        let split = split.name();
+        match self {
+            Format::Arrow => format!("{split}-{index:05}-of-{count:05}.arrow"),
+            Format::Parquet => format!("{split}-{index:05}-of-{count:05}.parquet"),
+            // The names of the published copy.
+            Format::Jsonl => format!("c4-{split}.{index:05}-of-{count:05}.json.gz"),
+        }
+    }
+
+    /// Whether `name` is one that [`Format::file_name`] gives, in any format.
+    pub fn is_shard_name(name: &str) -> bool {
+        let stem = name
+            .strip_suffix(".arrow")
+            .or_else(|| name.strip_suffix(".parquet"))
+            .or_else(|| name.strip_suffix(".json.gz")?.strip_prefix("c4-"));
+        let digits = |s: &str| s.len() >= 5 && s.bytes().all(|b| b.is_ascii_digit());
+        stem.and_then(|stem| stem.split_once("-of-"))
+            .and_then(|(head, count)| Some((head.rsplit_once(['-', '.'])?, count)))
+            .is_some_and(|((split, index), count)| {
+                Split::ALL.iter().any(|s| s.name() == split) && digits(index) && digits(count)
+            })
+    }
+}
+
+/// What the shard says of the corpus it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardMeta {
+    /// The recipe's name.
+    pub recipe: String,
+    /// The recipe's hash.
+    pub recipe_hash: String,
+}
+
+/// The line of a JSON-lines shard, keys in the order of the published copy.
+#[derive(Serialize, Deserialize)]
+struct JsonLine<'a> {
+    #[serde(borrow)]
+    text: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    url: std::borrow::Cow<'a, str>,
+}
+
+type Sink = HashingWriter<BufWriter<File>>;
+
+enum Encoder {
+    Arrow(Box<FileWriter<Sink>>),
+    Parquet(Box<ArrowWriter<Sink>>),
+    Jsonl(GzEncoder<Sink>),
+}
+
+/// Writes one shard: under a temporary path, renamed to its final one by
+/// [`finish`](ShardWriter::finish). Dropped before that, it leaves nothing under the final name.
+/// The bytes depend on the rows, their order and the metadata alone.
+pub struct ShardWriter {
+    temporary: PathBuf,
+    target: PathBuf,
+    split: Split,
+    schema: SchemaRef,
+    encoder: Encoder,
+    pending: Vec<Document>,
+    pending_bytes: usize,
+    rows: u64,
+    text_bytes: u64,
+}
+
+impl ShardWriter {
+    /// Starts the shard `target`; `scratch` is a folder on the same file system.
+    ///
+    /// # Errors
+    /// The temporary file cannot be created.
+    pub fn create(
+        target: &Path,
+        scratch: &Path,
+        format: Format,
+        split: Split,
+        meta: &ShardMeta,
+    ) -> Result<ShardWriter, Error> {
+        let temporary = scratch.join(target.file_name().unwrap_or_default());
+        let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
+        let sink = HashingWriter::new(BufWriter::with_capacity(1 << 16, file));
+        let schema = schema::schema(&meta.recipe, &meta.recipe_hash);
+        let encoder = match format {
+            Format::Arrow => {
+                let options = IpcWriteOptions::default()
+                    .try_with_compression(Some(CompressionType::ZSTD))
+                    .map_err(Error::arrow(&temporary))?;
+                FileWriter::try_new_with_options(sink, &schema, options)
+                    .map(|writer| Encoder::Arrow(Box::new(writer)))
+                    .map_err(Error::arrow(&temporary))?
+            }
+            Format::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(ParquetCompression::ZSTD(ZstdLevel::default()))
+                    .set_max_row_group_row_count(Some(16 * BATCH_ROWS))
+                    .set_created_by("c4".to_owned())
+                    .build();
+                ArrowWriter::try_new(sink, schema.clone(), Some(properties))
+                    .map(|writer| Encoder::Parquet(Box::new(writer)))
+                    .map_err(Error::parquet(&temporary))?
+            }
+            Format::Jsonl => Encoder::Jsonl(GzEncoder::new(sink, Compression::default())),
+        };
+        Ok(ShardWriter {
+            temporary,
+            target: target.to_owned(),
+            split,
+            schema,
+            encoder,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            rows: 0,
+            text_bytes: 0,
+        })
+    }
+
+    /// Appends a document.
+    ///
+    /// # Errors
+    /// The file cannot be written (a full disk, say).
+    pub fn push(&mut self, document: Document) -> Result<(), Error> {
+        self.rows += 1;
+        self.text_bytes += document.page.text.len() as u64;
+        if let Encoder::Jsonl(gzip) = &mut self.encoder {
+            let line = JsonLine {
+                text: document.page.text.as_str().into(),
+                timestamp: document.page.timestamp.as_str().into(),
+                url: document.page.url.as_str().into(),
+            };
+            let written = serde_json::to_writer(&mut *gzip, &line).map_err(std::io::Error::from);
+            return written
+                .and_then(|()| gzip.write_all(b"\n"))
+                .map_err(Error::io(&self.temporary, "write"));
+        }
+        self.pending_bytes += document.page.text.len();
+        self.pending.push(document);
+        if self.pending.len() >= BATCH_ROWS || self.pending_bytes >= BATCH_TEXT_BYTES {
+            self.flush_batch()?;
+        }
+        Ok(())
+    }
+
+    fn flush_batch(&mut self) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let path = &self.temporary;
+        let batch = schema::to_batch(&self.schema, &self.pending).map_err(Error::arrow(path))?;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        match &mut self.encoder {
+            Encoder::Arrow(writer) => writer.write(&batch).map_err(Error::arrow(path)),
+            Encoder::Parquet(writer) => writer.write(&batch).map_err(Error::parquet(path)),
+            Encoder::Jsonl(_) => Ok(()),
+        }
+    }
+
+    /// Ends the shard, syncs it to the disk and gives it its final name.
+    ///
+    /// # Errors
+    /// The file cannot be written or renamed.
+    pub fn finish(mut self) -> Result<ShardEntry, Error> {
+        self.flush_batch()?;
+        let path = &self.temporary;
+        let sink = match self.encoder {
+            Encoder::Arrow(writer) => writer.into_inner().map_err(Error::arrow(path))?,
+            Encoder::Parquet(writer) => writer.into_inner().map_err(Error::parquet(path))?,
+            Encoder::Jsonl(gzip) => gzip.finish().map_err(Error::io(path, "write"))?,
+        };
+        let (buffered, bytes, sha256) = sink.finish();
+        let file = buffered
+            .into_inner()
+            .map_err(|e| Error::io(path, "write")(e.into_error()))?;
+        file.sync_all().map_err(Error::io(path, "sync"))?;
+        fs::rename(path, &self.target).map_err(Error::io(&self.target, "rename"))?;
+        Ok(ShardEntry {
+            file: self.target.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            split: self.split,
+            rows: self.rows,
+            bytes,
+            text_bytes: self.text_bytes,
+            sha256,
+        })
+    }
+}
+
+enum Decoder {
+    Arrow(Box<FileReader<BufReader<File>>>),
+    Parquet(Box<ParquetRecordBatchReader>),
+    Jsonl(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
+}
+
+/// Reads the documents of one shard in order, a record batch at a time. The format is told by the
+/// file's name.
+///
+/// ```
+/// use c4_data::*;
+/// # let dir = std::env::temp_dir().join(format!("c4-data-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir)?;
+/// let path = dir.join(Format::Arrow.file_name(Split::Train, 0, 1));
+/// let meta = ShardMeta { recipe: "en".into(), recipe_hash: "…".into() };
+/// let mut writer = ShardWriter::create(&path, &std::env::temp_dir(), Format::Arrow, Split::Train, &meta)?;
+/// writer.push(Document {
+///     page: Page {
+///         url: "https://a.example/".into(),
+///         text: "One line.".into(),
+///         timestamp: "2019-04-18T10:12:43Z".into(),
+///         content_type: "text/plain".into(),
+///         content_length: "9".into(),
+///         provenance: Provenance { archive: "a.warc.wet.gz".into(), record_offset: 512 },
+///     },
+///     language: "en".into(),
+///     language_score: 0.99,
+/// })?;
+/// writer.finish()?;
+///
+/// for document in ShardReader::open(&path)? {
+///     assert_eq!(document?.page.text, "One line.");
+/// }
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ShardReader {
+    path: PathBuf,
+    decoder: Decoder,
+    batch: std::vec::IntoIter<Document>,
+}
+
+impl ShardReader {
+    /// Opens a shard.
+    ///
+    /// # Errors
+    /// A file that is missing, cut, or in none of the formats.
+    pub fn open(path: &Path) -> Result<ShardReader, Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = File::open(path).map_err(Error::io(path, "open"))?;
+        let decoder = if name.ends_with(".arrow") {
+            FileReader::try_new(BufReader::new(file), None)
+                .map(|reader| Decoder::Arrow(Box::new(reader)))
+                .map_err(Error::arrow(path))?
+        } else if name.ends_with(".parquet") {
+            ParquetRecordBatchReaderBuilder::try_new(file)
+                .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+                .map(|reader| Decoder::Parquet(Box::new(reader)))
+                .map_err(Error::parquet(path))?
+        } else if name.ends_with(".json.gz") {
+            let gzip = MultiGzDecoder::new(BufReader::new(file));
+            Decoder::Jsonl(Box::new(BufReader::with_capacity(1 << 16, gzip)))
+        } else {
+            return Err(Error::Format {
+                path: path.to_owned(),
+                reason: "not a shard: its name ends with none of .arrow, .parquet, .json.gz".into(),
+            });
+        };
+        Ok(ShardReader {
+            path: path.to_owned(),
+            decoder,
+            batch: Vec::new().into_iter(),
+        })
+    }
+
+    /// The next batch; `None` at the end.
+    fn next_batch(&mut self) -> Result<Option<Vec<Document>>, Error> {
+        let path = &self.path;
+        let batch = match &mut self.decoder {
+            Decoder::Arrow(reader) => reader.next(),
+            Decoder::Parquet(reader) => reader.next(),
+            Decoder::Jsonl(lines) => return read_json_lines(path, lines),
+        };
+        let Some(batch) = batch.transpose().map_err(Error::arrow(path))? else {
+            return Ok(None);
+        };
+        schema::from_batch(&batch).map(Some).map_err(Error::arrow(path))
+    }
+}
+
+/// One line as a batch; the columns that the layout lacks are empty.
+fn read_json_lines(
+    path: &Path,
+    lines: &mut impl BufRead,
+) -> Result<Option<Vec<Document>>, Error> {
+    let mut line = String::new();
+    if lines.read_line(&mut line).map_err(Error::io(path, "read"))? == 0 {
+        return Ok(None);
+    }
+    let row: JsonLine = serde_json::from_str(&line).map_err(|e| Error::Format {
+        path: path.to_owned(),
+        reason: format!("a line is not a document: {e}"),
+    })?;
+    Ok(Some(vec![Document {
+        page: Page {
+            url: row.url.into_owned(),
+            text: row.text.into_owned(),
+            timestamp: row.timestamp.into_owned(),
+            content_type: String::new(),
+            content_length: String::new(),
+            provenance: Provenance {
+                archive: Arc::from(""),
+                record_offset: 0,
+            },
+        },
+        language: String::new(),
+        language_score: 0.0,
+    }]))
+}
+
+impl Iterator for ShardReader {
+    type Item = Result<Document, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(document) = self.batch.next() {
+                return Some(Ok(document));
+            }
+            match self.next_batch() {
+                Ok(Some(batch)) => self.batch = batch.into_iter(),
+                Ok(None) => return None,
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(i: usize) -> Document {
+        Document {
+            page: Page {
+                url: format!("https://a.example/{i}"),
+                text: format!("Line one of {i}.\nLine \"two\" of it, ümläut 日本."),
+                timestamp: "2019-04-18T10:12:43Z".into(),
+                content_type: "text/html; charset=UTF-8".into(),
+                content_length: i.to_string(),
+                provenance: Provenance {
+                    archive: format!("{}.warc.gz", i % 3).into(),
+                    record_offset: 1 << 40 | i as u64,
+                },
+            },
+            language: "en".into(),
+            language_score: 0.99 + i as f32 * 1e-6,
+        }
+    }
+
+    fn meta() -> ShardMeta {
+        ShardMeta {
+            recipe: "en".into(),
+            recipe_hash: "h".into(),
+        }
+    }
+
+    #[test]
+    fn every_format_gives_back_what_it_holds_and_the_same_bytes_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows: Vec<Document> = (0..2500).map(document).collect();
+        for format in [Format::Arrow, Format::Parquet, Format::Jsonl] {
+            let mut sums = Vec::new();
+            for run in 0..2 {
+                let scratch = dir.path().join("scratch");
+                fs::create_dir_all(&scratch).unwrap();
+                let path = dir.path().join(format.file_name(Split::Train, run, 2));
+                let mut writer =
+                    ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
+                for row in &rows {
+                    writer.push(row.clone()).unwrap();
+                }
+                assert!(!path.exists(), "no file under its final name before the end");
+                let entry = writer.finish().unwrap();
+                assert_eq!(entry.rows, 2500);
+                assert_eq!(entry.sha256, crate::fs::sha256_file(&path).unwrap());
+                assert_eq!(entry.bytes, fs::metadata(&path).unwrap().len());
+                sums.push(entry.sha256);
+                let read: Result<Vec<Document>, Error> =
+                    ShardReader::open(&path).unwrap().collect();
+                let read = read.unwrap();
+                if format == Format::Jsonl {
+                    let texts = |rows: &[Document]| -> Vec<String> {
+                        rows.iter().map(|d| d.page.text.clone()).collect()
+                    };
+                    assert_eq!(texts(&read), texts(&rows));
+                } else {
+                    assert_eq!(read, rows);
+                }
+                assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+            }
+            assert_eq!(sums[0], sums[1], "{format:?}");
+        }
+    }
+
+    #[test]
+    fn cut_shard_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train-00000-of-00001.arrow");
+        let mut writer =
+            ShardWriter::create(&path, &std::env::temp_dir(), Format::Arrow, Split::Train, &meta())
+                .unwrap();
+        writer.push(document(1)).unwrap();
+        writer.finish().unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let error = ShardReader::open(&path).err().unwrap().to_string();
+        assert!(error.contains("train-00000-of-00001.arrow"), "{error}");
+    }
+
+    #[test]
+    fn shard_names() {
+        for format in [Format::Arrow, Format::Parquet, Format::Jsonl] {
+            for split in Split::ALL {
+                assert!(Format::is_shard_name(&format.file_name(split, 3, 100)));
+            }
+        }
+        for name in ["train.arrow", "train-00000-of-00001.txt", "my-train-1-of-2.arrow"] {
+            assert!(!Format::is_shard_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The reference's counters: the same facts as the [`Tally`], under the names and with the meaning
+//! that TensorFlow Datasets gives them.
+
+use crate::{Reason, Scope, Tally};
+use c4_data::{DedupStep, Recipe, Split};
+use std::collections::BTreeMap;
+
+/// Counter name to value. As in the reference, a counter that was never raised is absent, and so
+/// are those of steps that the recipe does not take.
+///
+/// Reading, length and URL counters are of all pages, those of later steps of the newest page of
+/// each URL only; a page dropped midway keeps the line counts it had earned. Steps that the
+/// reference does not have are named in its manner: `split-warc-file/*`, `dedupe-spans/*`.
+pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
+    let mut out = BTreeMap::new();
+    let mut put = |name: &str, n: u64| {
+        if n > 0 {
+            *out.entry(name.to_owned()).or_insert(0) += n;
+        }
+    };
+    put("split-wet-file/wet-file", tally.wet_archives);
+    put("split-wet-file/passed", tally.wet_pages);
+    put("split-warc-file/warc-file", tally.warc_archives);
+    put("split-warc-file/passed", tally.warc_pages);
+    for &reason in Reason::of(Scope::Record) {
+        put(reason.counter(), tally.records_dropped[reason.index()]);
+    }
+
+    // Each step passes what came in less what its reasons dropped.
+    let mut pages = tally.pages();
+    let mut step = |name: &str, reasons: &[Reason]| {
+        for &reason in reasons {
+            let dropped = tally.dropped_pages(reason);
+            let suffix = reason.counter().split_once('/').map_or("", |(_, s)| s);
+            put(&format!("{name}/{suffix}"), dropped);
+            pages -= dropped;
+        }
+        put(&format!("{name}/passed"), pages);
+    };
+    if recipe.length.is_some() {
+        step("too-long-filter", &[Reason::TooLong]);
+    }
+    step("duplicate-url-filter", &[Reason::OlderCopy]);
+    if recipe.paragraphs.is_some() {
+        step("paragraph-filter", &[Reason::ShortParagraphs]);
+    }
+    if recipe.clean.is_some() {
+        let reasons = [Reason::LoremIpsum, Reason::CurlyBracket, Reason::TooFewSentences];
+        step("clean-page", &reasons);
+    }
+    let dedup = [Reason::EmptiedByDedup, Reason::TooFewSentencesAfterDedup];
+    match &recipe.dedup {
+        Some(DedupStep::Lines { .. }) => step("dedupe-lines", &dedup),
+        Some(DedupStep::Spans { .. }) => step("dedupe-spans", &dedup),
+        None => {}
+    }
+    if recipe.language.is_some() {
+        let reasons = [
+            Reason::UndetectableLanguage,
+            Reason::NoLanguage,
+            Reason::LowConfidence,
+            Reason::OtherLanguage,
+        ];
+        step("english-filter", &reasons);
+    }
+    if recipe.bad_words.is_some() {
+        step("badwords-filter", &[Reason::BadWords]);
+    }
+
+    if recipe.clean.is_some() {
+        put("clean-page/line-passed", tally.lines_passed_rules);
+    }
+    if matches!(recipe.dedup, Some(DedupStep::Lines { .. })) {
+        put("dedupe-lines/line-passed", tally.lines_passed_dedup);
+    }
+    for &reason in Reason::of(Scope::Line) {
+        put(reason.counter(), tally.lines_dropped[reason.index()]);
+    }
+    put("dedupe-spans/span-duplicate", tally.spans_duplicate);
+    put("dedupe-spans/sentence-removed", tally.sentences_removed);
+    for (language, n) in &tally.other_languages {
+        put(&format!("english-filter/filtered:ignored_language-{language}"), *n);
+    }
+    put("badwords-filter/soft-passed", tally.bad_words_soft_passed);
+    for (language, [dropped, passed]) in &tally.bad_words_by_language {
+        put(&format!("badwords-filter-{language}/filtered"), *dropped);
+        put(&format!("badwords-filter-{language}/passed"), *passed);
+    }
+    for split in Split::ALL {
+        put(&format!("{}/examples", split.name()), tally.pages_out[split as usize]);
+    }
+    out
+}

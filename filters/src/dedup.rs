@@ -1,0 +1,198 @@
+//! Duplicate text: the keys by which copies are found, and what a page looks like without them.
+//!
+//! Which copy stays is decided over all pages (by the pipeline): of equal keys the one whose page
+//! has the smallest MD5 of its URL, and within a page the first. So the result depends on neither
+//! threads nor the order of the input.
+//!
+//! # Lines (`unit = "lines"`, the released code)
+//!
+//! A line's key is the MD5 of the stripped, lower-cased line. A line that loses goes.
+//!
+//! # Spans (`unit = "spans"`, the paper)
+//!
+//! The paper "discarded all but one of any three-sentence span occurring more than once". Here:
+//! sentences are Punkt's, line by line, in order; a span is three consecutive ones, so spans
+//! overlap and cross line ends; its key is a 128-bit hash of the three, joined by a space, white
+//! space folded, lower-cased. A sentence goes when a span that loses covers it and the winning copy
+//! of that span does not (that copy may overlap on the same page); it may still go for another
+//! span's sake. A line that loses no sentence stays as it is; one that loses some becomes the rest
+//! joined by one space; one that loses all goes.
+//!
+//! ## Worked example
+//!
+//! Page A: `S1. S2. S3.` ⏎ `S4.` and page B: `T1. S2. S3.` ⏎ `S4. T2.`; A's URL has the smaller
+//! MD5. A's spans are (S1 S2 S3) and (S2 S3 S4); B's are (T1 S2 S3), (S2 S3 S4), (S3 S4 T2). The
+//! key of (S2 S3 S4) is on both: A's copy stays, B's loses, and B's S2, S3 and S4 go. B becomes
+//! `T1.` ⏎ `T2.`: two sentences, too few, so B goes. With a third sentence of its own B stays.
+//!
+//! ```
+//! use c4_filters::dedup::{remove_sentences, sentence_ranges, span_keys};
+//! let (a, b) = ("One is. Two are. Three am.\nFour be.", "Une is. Two are. Three am.\nFour be. Cinq be.");
+//! assert_eq!(span_keys(a, 3)[1], span_keys(b, 3)[1]);
+//! // B loses sentences 1, 2 and 3.
+//! let gone = [false, true, true, true, false];
+//! assert_eq!(remove_sentences(b, &gone).text, "Une is.\nCinq be.");
+//! ```
+
+use crate::cleaner::to_lower;
+use crate::{punkt, pystr, url};
+use std::ops::Range;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The keys of a page's lines (cut at `\n`), in order. MD5 runs at some 600 MB/s.
+pub fn line_keys(text: &str) -> Vec<u128> {
+    let mut lower = String::new();
+    let key = |line: &str| {
+        to_lower(pystr::strip(line), &mut lower);
+        url::md5(&lower)
+    };
+    text.split('\n').map(key).collect()
+}
+
+/// Byte ranges in `text` of its sentences, line by line: one list a line (cut at `\n`).
+pub fn sentence_ranges(text: &str) -> Vec<Vec<Range<usize>>> {
+    let mut start = 0;
+    let mut ranges = |line: &str| {
+        let at = start;
+        start += line.len() + 1;
+        let sentences = punkt::english().sentences(line);
+        sentences.map(|s| at + s.start..at + s.end).collect()
+    };
+    text.split('\n').map(&mut ranges).collect()
+}
+
+/// The keys of a page's spans of `span_sentences` consecutive sentences, by first sentence; none
+/// if the page has fewer sentences. XXH3-128 over the folded sentences.
+pub fn span_keys(text: &str, span_sentences: usize) -> Vec<u128> {
+    let mut folded: Vec<Box<str>> = Vec::new();
+    let mut lower = String::new();
+    for range in text.split('\n').flat_map(|line| {
+        let sentences = punkt::english().sentences(line);
+        sentences.map(move |range| &line[range])
+    }) {
+        // Lower-casing sentence by sentence is lower-casing the span: the one rule that looks at
+        // neighbours (final sigma) does not look across a space.
+        to_lower(range, &mut lower);
+        let mut sentence = String::with_capacity(lower.len());
+        for (i, word) in pystr::words(&lower).enumerate() {
+            if i > 0 {
+                sentence.push(' ');
+            }
+            sentence.push_str(word);
+        }
+        folded.push(sentence.into_boxed_str());
+    }
+    let mut hash = Xxh3::new();
+    let key = |span: &[Box<str>]| {
+        hash.reset();
+        for (i, sentence) in span.iter().enumerate() {
+            if i > 0 {
+                hash.update(b" ");
+            }
+            hash.update(sentence.as_bytes());
+        }
+        hash.digest128()
+    };
+    folded.windows(span_sentences).map(key).collect()
+}
+
+/// A page without its duplicate sentences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortened {
+    /// The lines that are left; may be empty.
+    pub text: String,
+    /// Lines that lost all their sentences.
+    pub lines_gone: u32,
+}
+
+/// `text` without the lines (cut at `\n`) whose place in `gone` is true.
+pub fn remove_lines(text: &str, gone: &[bool]) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let stays = |i: usize| !gone.get(i).copied().unwrap_or(false);
+    let mut first = true;
+    for (_, line) in text.split('\n').enumerate().filter(|(i, _)| stays(*i)) {
+        if !first {
+            kept.push('\n');
+        }
+        first = false;
+        kept.push_str(line);
+    }
+    kept
+}
+
+/// `text` without the sentences whose place in `gone` is true (see the module's definition).
+pub fn remove_sentences(text: &str, gone: &[bool]) -> Shortened {
+    let mut kept = String::with_capacity(text.len());
+    let mut lines_gone = 0;
+    let mut sentence = 0;
+    let mut first = true;
+    for (line, ranges) in text.split('\n').zip(sentence_ranges(text)) {
+        let places = sentence..sentence + ranges.len();
+        sentence = places.end;
+        let lost = |i: &usize| gone.get(*i).copied().unwrap_or(false);
+        let losses = places.clone().filter(lost).count();
+        if losses > 0 && losses == ranges.len() {
+            lines_gone += 1;
+            continue;
+        }
+        if !first {
+            kept.push('\n');
+        }
+        first = false;
+        if losses == 0 {
+            kept.push_str(line);
+            continue;
+        }
+        let rest = places.zip(ranges).filter(|(i, _)| !lost(i));
+        for (n, (_, range)) in rest.enumerate() {
+            if n > 0 {
+                kept.push(' ');
+            }
+            kept.push_str(&text[range]);
+        }
+    }
+    Shortened {
+        text: kept,
+        lines_gone,
+    }
+}
+
+/// Whether `text`, as a whole (a line end is only white space here), has fewer than
+/// `min_sentences` sentences. Stops at the last one needed.
+pub fn too_few_sentences(text: &str, min_sentences: usize) -> bool {
+    !punkt::english().has_at_least(text, min_sentences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_keys_ignore_case_and_white_space_around() {
+        let keys = line_keys("A line here.\n a LINE here. \nAnother line.");
+        assert_eq!(keys[0], keys[1]);
+        assert_ne!(keys[0], keys[2]);
+    }
+
+    #[test]
+    fn span_keys_cross_lines_and_fold() {
+        let one = span_keys("One is. Two are.\nThree am.", 3);
+        assert_eq!(one, span_keys("one  IS. two\tare. three am.", 3));
+        assert_eq!(one.len(), 1);
+        assert!(span_keys("One is. Two are.", 3).is_empty());
+        // Where sentences end is part of the key only through the space between them.
+        assert_ne!(one, span_keys("One is. Two are. Three am not.", 3));
+    }
+
+    #[test]
+    fn removal_keeps_untouched_lines_as_they_are() {
+        let text = "One is.  Two are.\nThree am.\nFour be. Five be. Six be.";
+        let gone = [false, false, true, false, true, false];
+        let left = remove_sentences(text, &gone);
+        assert_eq!(left.text, "One is.  Two are.\nFour be. Six be.");
+        assert_eq!(left.lines_gone, 1);
+        assert_eq!(remove_sentences(text, &[true; 6]).text, "");
+        assert_eq!(remove_lines("a\nb\nc", &[true, false, true]), "b");
+        assert_eq!(remove_lines("a\nb", &[]), "a\nb");
+    }
+}

@@ -1,0 +1,27 @@
+//! Which lines and pages stay, and why.
+//!
+//! Pure functions: no I/O, no clock, no unseeded randomness, no counting. A rule returns a
+//! [`Verdict`] with a [`Reason`]; [`Tally`] adds reasons up and keeps a conservation law;
+//! [`counters`] says the same in the reference's words. [`Cleaner`] runs the line and page rules in
+//! the recipe's order.
+//!
+//! "The reference" is TensorFlow Datasets 4.9.10, `text/c4.py` and `text/c4_utils.py`, on Python
+//! 3.11 and NLTK 3.8.1. Where Python's strings and Rust's disagree, [`pystr`] has Python's way.
+
+#![warn(missing_docs)]
+
+mod cleaner;
+pub mod counters;
+pub mod dedup;
+pub mod language;
+pub mod newest;
+pub mod punkt;
+pub mod pystr;
+mod reason;
+pub mod rules;
+mod tally;
+pub mod url;
+
+pub use cleaner::{Cleaned, Cleaner, CleanedPage, LineOutcome};
+pub use reason::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope, Verdict};
+pub use tally::{LineCounts, Tally};

@@ -1,0 +1,234 @@
+//! The character classes of Punkt: those of Python's `re` and `str`, for Unicode 14 (`CPython` 3.11).
+//!
+//! Rust's standard library knows a later Unicode and other properties. The tables list where the two
+//! differ, and the test at the end pins the classes, so that a newer standard library cannot change
+//! sentences unseen.
+
+/// White space (`\s`), one byte long.
+pub(super) const SPACE: u8 = 1;
+/// White space in the ASCII sense of `string.whitespace`: without U+001C to U+001F.
+pub(super) const ASCII_SPACE: u8 = 1 << 1;
+/// Cannot be within a word (`_re_non_word_chars`).
+pub(super) const NON_WORD: u8 = 1 << 2;
+/// Cannot start a word (all but `_re_word_start`).
+pub(super) const NOT_START: u8 = 1 << 3;
+/// May start a multi-character mark (`_re_multi_char_punct`).
+pub(super) const MULTI: u8 = 1 << 4;
+/// A comma, which ends a word only if something else ends it there too.
+pub(super) const COMMA: u8 = 1 << 5;
+/// First byte of white space beyond ASCII, and of other characters.
+pub(super) const WIDE: u8 = 1 << 6;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let sets: [(&[u8], u8); 7] = [
+        (b"\t\n\x0b\x0c\r \x1c\x1d\x1e\x1f", SPACE),
+        (b"\t\n\x0b\x0c\r ", ASCII_SPACE),
+        (b")\";}]*:@'({[?!", NON_WORD),
+        (b"(\"`{[:;&#*@)}]-,", NOT_START),
+        (b".-", MULTI),
+        (b",", COMMA),
+        (b"\xc2\xe1\xe2\xe3", WIDE),
+    ];
+    let mut set = 0;
+    while set < sets.len() {
+        let (members, class) = sets[set];
+        let mut member = 0;
+        while member < members.len() {
+            classes[members[member] as usize] |= class;
+            member += 1;
+        }
+        set += 1;
+    }
+    classes
+};
+
+/// The classes of a byte, as bits.
+pub(super) fn class(byte: u8) -> u8 {
+    CLASSES[usize::from(byte)]
+}
+
+/// The classes of the byte at `at`, none if the text ends there.
+pub(super) fn class_at(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).map_or(0, |&byte| class(byte))
+}
+
+/// Bytes of the white space character (`\s`, `str.isspace`) at `at`, 0 if there is none.
+pub(super) fn space_len(bytes: &[u8], at: usize) -> usize {
+    let class = class_at(bytes, at);
+    if class & SPACE != 0 {
+        return 1;
+    }
+    if class & WIDE == 0 {
+        return 0;
+    }
+    match bytes[at..] {
+        [0xc2, 0x85 | 0xa0, ..] => 2,
+        [0xe1, 0x9a, 0x80, ..]
+        | [0xe2, 0x80, 0x80..=0x8a | 0xa8 | 0xa9 | 0xaf, ..]
+        | [0xe2, 0x81, 0x9f, ..]
+        | [0xe3, 0x80, 0x80, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// The first place from `at` on that is not white space.
+pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        match space_len(bytes, at) {
+            0 => return at,
+            len => at += len,
+        }
+    }
+}
+
+/// The first place from `at` on that is white space, or the end.
+pub(super) fn skip_word(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() && space_len(bytes, at) == 0 {
+        at += 1;
+    }
+    at
+}
+
+/// Where the text ends without the white space at its end (`str.rstrip`).
+pub(super) fn trim_end(text: &str) -> usize {
+    text.trim_end_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
+        .len()
+}
+
+/// `[^\W\d]`: a letter, a number that is no decimal digit, or the low line.
+pub(super) fn is_letter(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_alphabetic() || c == '_';
+    }
+    c.is_alphanumeric() && !in_ranges(&NOT_LETTERS, c)
+}
+
+/// `\d`: a decimal digit of any script.
+pub(super) fn is_digit(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_digit();
+    }
+    let code = u32::from(c);
+    let block = DIGIT_ZEROS.partition_point(|&zero| zero <= code);
+    block > 0 && code - DIGIT_ZEROS[block - 1] < 10
+}
+
+/// `str.isupper` of one character.
+pub(super) fn is_upper(c: char) -> bool {
+    c.is_uppercase() && !in_ranges(&NEW_UPPER, c)
+}
+
+/// `str.islower` of one character.
+pub(super) fn is_lower(c: char) -> bool {
+    // U+0295 lost its case after Unicode 14.
+    c.is_lowercase() && !in_ranges(&NEW_LOWER, c) || c == '\u{295}'
+}
+
+/// Whether `c` is in one of the ranges, given as sorted pairs of a first and a last code point.
+fn in_ranges(ranges: &[u32], c: char) -> bool {
+    let code = u32::from(c);
+    let first = ranges.partition_point(|&bound| bound < code);
+    // Past an odd number of bounds it is within a range; else it may still be the first of one.
+    first % 2 == 1 || ranges.get(first) == Some(&code)
+}
+
+/// Alphanumeric characters of the standard library that are no letters here: marks, symbols, decimal
+/// digits and characters newer than Unicode 14; with them some that are not alphanumeric at all.
+const NOT_LETTERS: [u32; 422] = [
+    0x345, 0x36f, 0x5b0, 0x5c7, 0x610, 0x61a, 0x64b, 0x669, 0x670, 0x670, 0x6d6, 0x6e4, 0x6e7,
+    0x6ed, 0x6f0, 0x6f9, 0x711, 0x711, 0x730, 0x73f, 0x7a6, 0x7b0, 0x7c0, 0x7c9, 0x816, 0x817,
+    0x81b, 0x823, 0x825, 0x827, 0x829, 0x82c, 0x88f, 0x897, 0x8d4, 0x903, 0x93a, 0x93b, 0x93e,
+    0x94f, 0x955, 0x957, 0x962, 0x96f, 0x981, 0x983, 0x9be, 0x9cc, 0x9d7, 0x9d7, 0x9e2, 0x9ef,
+    0xa01, 0xa03, 0xa3e, 0xa51, 0xa66, 0xa71, 0xa75, 0xa83, 0xabe, 0xacc, 0xae2, 0xaef, 0xafa,
+    0xb03, 0xb3e, 0xb57, 0xb62, 0xb6f, 0xb82, 0xb82, 0xbbe, 0xbcc, 0xbd7, 0xbef, 0xc00, 0xc04,
+    0xc3e, 0xc56, 0xc5c, 0xc5c, 0xc62, 0xc6f, 0xc81, 0xc83, 0xcbe, 0xcdc, 0xce2, 0xcef, 0xcf3,
+    0xd03, 0xd3e, 0xd4c, 0xd57, 0xd57, 0xd62, 0xd6f, 0xd81, 0xd83, 0xdcf, 0xdf3, 0xe31, 0xe31,
+    0xe34, 0xe3a, 0xe4d, 0xe59, 0xeb1, 0xeb1, 0xeb4, 0xebc, 0xecd, 0xed9, 0xf20, 0xf29, 0xf71,
+    0xf83, 0xf8d, 0xfbc, 0x102b, 0x103e, 0x1040, 0x1049, 0x1056, 0x1059, 0x105e, 0x1060, 0x1062,
+    0x1064, 0x1067, 0x106d, 0x1071, 0x1074, 0x1082, 0x108d, 0x108f, 0x109d, 0x1712, 0x1713, 0x1732,
+    0x1733, 0x1752, 0x1753, 0x1772, 0x1773, 0x17b6, 0x17c8, 0x17e0, 0x17e9, 0x1810, 0x1819, 0x1885,
+    0x1886, 0x18a9, 0x18a9, 0x1920, 0x194f, 0x19d0, 0x19d9, 0x1a17, 0x1a1b, 0x1a55, 0x1a99, 0x1abf,
+    0x1b04, 0x1b35, 0x1b43, 0x1b50, 0x1b82, 0x1ba1, 0x1bad, 0x1bb0, 0x1bb9, 0x1be7, 0x1bf1, 0x1c24,
+    0x1c49, 0x1c50, 0x1c59, 0x1c89, 0x1c8a, 0x1dd3, 0x1df4, 0x24b6, 0x24e9, 0x2de0, 0x2dff, 0xa620,
+    0xa629, 0xa674, 0xa67b, 0xa69e, 0xa69f, 0xa7cb, 0xa7cf, 0xa7d2, 0xa7d2, 0xa7d4, 0xa7d4, 0xa7da,
+    0xa7f1, 0xa802, 0xa802, 0xa80b, 0xa80b, 0xa823, 0xa827, 0xa880, 0xa881, 0xa8b4, 0xa8d9, 0xa8ff,
+    0xa909, 0xa926, 0xa92a, 0xa947, 0xa952, 0xa980, 0xa983, 0xa9b4, 0xa9bf, 0xa9d0, 0xa9d9, 0xa9e5,
+    0xa9e5, 0xa9f0, 0xa9f9, 0xaa29, 0xaa36, 0xaa43, 0xaa43, 0xaa4c, 0xaa59, 0xaa7b, 0xaa7d, 0xaab0,
+    0xaab0, 0xaab2, 0xaab4, 0xaab7, 0xaab8, 0xaabe, 0xaabe, 0xaaeb, 0xaaef, 0xaaf5, 0xaaf5, 0xabe3,
+    0xabf9, 0xfb1e, 0xfb1e, 0xff10, 0xff19, 0x10376, 0x1037a, 0x104a0, 0x104a9, 0x105c0, 0x105f3,
+    0x10940, 0x10959, 0x10a01, 0x10a0f, 0x10d24, 0x10d85, 0x10eab, 0x10eac, 0x10ec2, 0x10efc,
+    0x11000, 0x11002, 0x11038, 0x11045, 0x11066, 0x1106f, 0x11073, 0x11074, 0x11080, 0x11082,
+    0x110b0, 0x110c2, 0x110f0, 0x11102, 0x11127, 0x1113f, 0x11145, 0x11146, 0x11180, 0x11182,
+    0x111b3, 0x111bf, 0x111ce, 0x111d9, 0x1122c, 0x11241, 0x112df, 0x11303, 0x1133e, 0x1134c,
+    0x11357, 0x11357, 0x11362, 0x113d3, 0x11435, 0x11445, 0x11450, 0x11459, 0x114b0, 0x114c1,
+    0x114d0, 0x114d9, 0x115af, 0x115be, 0x115dc, 0x115dd, 0x11630, 0x11640, 0x11650, 0x11659,
+    0x116ab, 0x116b5, 0x116c0, 0x116e3, 0x1171d, 0x11739, 0x1182c, 0x11838, 0x118e0, 0x118e9,
+    0x11930, 0x1193c, 0x11940, 0x11940, 0x11942, 0x11959, 0x119d1, 0x119df, 0x119e4, 0x119e4,
+    0x11a01, 0x11a0a, 0x11a35, 0x11a39, 0x11a3b, 0x11a3e, 0x11a51, 0x11a5b, 0x11a8a, 0x11a97,
+    0x11b60, 0x11bf9, 0x11c2f, 0x11c3e, 0x11c50, 0x11c59, 0x11c92, 0x11cb6, 0x11d31, 0x11d43,
+    0x11d47, 0x11d59, 0x11d8a, 0x11d96, 0x11da0, 0x11de9, 0x11ef3, 0x11f59, 0x1342f, 0x143fa,
+    0x16100, 0x16139, 0x16a60, 0x16a69, 0x16ac0, 0x16ac9, 0x16b50, 0x16b59, 0x16d40, 0x16d79,
+    0x16ea0, 0x16ed3, 0x16f4f, 0x16f4f, 0x16f51, 0x16f92, 0x16ff0, 0x16ff6, 0x187f8, 0x187ff,
+    0x18cff, 0x18cff, 0x18d09, 0x18df2, 0x1b132, 0x1b132, 0x1b155, 0x1b155, 0x1bc9e, 0x1d2d3,
+    0x1d7ce, 0x1d7ff, 0x1df25, 0x1e08f, 0x1e140, 0x1e149, 0x1e2f0, 0x1e6ff, 0x1e947, 0x1e947,
+    0x1e950, 0x1e959, 0x1f130, 0x1fbf9, 0x2b739, 0x2b73f, 0x2cea2, 0x2cead, 0x2ebf0, 0x2ee5d,
+    0x31350, 0x33479,
+];
+
+/// The zeros of the decimal digits beyond ASCII; nine digits follow each.
+const DIGIT_ZEROS: [u32; 65] = [
+    0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
+    0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50,
+    0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+    0x104a0, 0x10d30, 0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650,
+    0x116c0, 0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x16a60, 0x16ac0, 0x16b50,
+    0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
+];
+
+/// Upper-case characters newer than Unicode 14.
+const NEW_UPPER: [u32; 12] = [
+    0x1c89, 0x1c89, 0xa7cb, 0xa7ce, 0xa7d2, 0xa7d4, 0xa7da, 0xa7dc, 0x10d50, 0x10d65, 0x16ea0,
+    0x16eb8,
+];
+
+/// Lower-case characters newer than Unicode 14.
+const NEW_LOWER: [u32; 16] = [
+    0x10fc, 0x10fc, 0x1c8a, 0x1c8a, 0xa7cd, 0xa7cf, 0xa7db, 0xa7f4, 0xab69, 0xab69, 0x10d70,
+    0x10d85, 0x16ebb, 0x16ed3, 0x1df25, 0x1e06d,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many code points are in a class, and their sum.
+    fn census(class: fn(char) -> bool) -> (usize, u64) {
+        let members = ('\0'..=char::MAX).filter(|&c| class(c));
+        members.fold((0, 0), |(count, sum), c| {
+            (count + 1, sum + u64::from(u32::from(c)))
+        })
+    }
+
+    #[test]
+    fn the_classes_are_those_of_cpython_3_11() {
+        assert_eq!(census(is_letter), (132_888, 13_972_007_742));
+        assert_eq!(census(is_digit), (660, 30_806_570));
+        assert_eq!(census(is_upper), (1951, 95_541_008));
+        assert_eq!(census(is_lower), (2471, 107_772_342));
+    }
+
+    #[test]
+    fn space_is_that_of_python() {
+        for c in '\0'..=char::MAX {
+            let is_space = c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
+            let expected = if is_space { c.len_utf8() } else { 0 };
+            let mut buffer = [0; 4];
+            assert_eq!(
+                space_len(c.encode_utf8(&mut buffer).as_bytes(), 0),
+                expected,
+                "{c:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Drops pages that hold a word of a blocklist.
+
+use crate::{Reason, Verdict};
+use c4_data::{BadWordsStep, WordLists};
+use regex::Regex;
+use std::collections::BTreeMap;
+
+/// Languages written without spaces: a word counts wherever it stands.
+const UNSPACED: [&str; 3] = ["ja", "th", "zh"];
+
+/// Entries that the reference takes off its lists (`_BADWORDS_ALLOWLIST`).
+const ALLOWED: [(&str, &[&str]); 2] = [("ja", &["sm", "グロ", "女の子"]), ("zh", &["性"])];
+
+/// Python's `\W` of `re`, with characters outside the class that Rust's `\W` has inside and the
+/// other way round (marks, circled letters, fractions).
+const NOT_WORD: &str = r"[^\p{L}\p{N}_]";
+
+/// The reference's `get_badwords_filter_fn`.
+#[derive(Debug)]
+pub struct BadWords {
+    patterns: BTreeMap<String, Regex>,
+    numerator: u128,
+    denominator: u128,
+}
+
+/// What the rule says of a page, and the counters it feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadWordsVerdict {
+    /// The page's language has no list.
+    NoList,
+    /// No listed word.
+    Passed,
+    /// A listed word, but the page is in the share that stays.
+    SoftPassed,
+    /// A listed word.
+    Dropped,
+}
+
+impl BadWordsVerdict {
+    /// As a verdict on the page.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            BadWordsVerdict::Dropped => Verdict::DropPage(Reason::BadWords),
+            _ => Verdict::Keep,
+        }
+    }
+}
+
+impl BadWords {
+    /// Compiles the lists: one automaton a language.
+    ///
+    /// # Errors
+    /// A list too large for the regex engine.
+    pub fn new(step: &BadWordsStep, lists: &WordLists) -> Result<BadWords, regex::Error> {
+        let mut patterns = BTreeMap::new();
+        for (language, list) in &lists.by_language {
+            let allowed = ALLOWED.iter().find(|(l, _)| l == language).map_or(&[][..], |(_, w)| w);
+            let words = list.words.iter().filter(|word| !allowed.contains(&word.as_str()));
+            let words: Vec<String> = words.map(|word| regex::escape(word)).collect();
+            let words = words.join("|");
+            let pattern = if UNSPACED.contains(&language.as_str()) {
+                words
+            } else {
+                format!("(?:{NOT_WORD}|^)(?:{words})(?:{NOT_WORD}|$)")
+            };
+            patterns.insert(language.clone(), Regex::new(&pattern)?);
+        }
+        let (numerator, denominator) = integer_ratio(step.fraction);
+        Ok(BadWords {
+            patterns,
+            numerator,
+            denominator,
+        })
+    }
+
+    /// Judges a page. `language` may carry a region (`es-MX`), `lower` is the page's lower-cased
+    /// text (the lists are not lower-cased: an entry with a capital never matches, as in the
+    /// reference), `normalized_md5` the MD5 of the normalised URL. Linear in the text.
+    pub fn check(&self, language: &str, lower: &str, normalized_md5: u128) -> BadWordsVerdict {
+        let Some(pattern) = self.patterns.get(base_language(language)) else {
+            return BadWordsVerdict::NoList;
+        };
+        if !pattern.is_match(lower) {
+            BadWordsVerdict::Passed
+        } else if normalized_md5 % self.denominator >= self.numerator {
+            BadWordsVerdict::SoftPassed
+        } else {
+            BadWordsVerdict::Dropped
+        }
+    }
+}
+
+/// A language code without its region.
+pub fn base_language(language: &str) -> &str {
+    language.split('-').next().unwrap_or(language)
+}
+
+/// Python's `float.as_integer_ratio` for a number above 0 and at most 1.
+fn integer_ratio(fraction: f64) -> (u128, u128) {
+    let bits = fraction.to_bits();
+    let exponent = (bits >> 52 & 0x7ff) as i32 - 1075;
+    let mantissa = (bits & ((1 << 52) - 1)) | 1 << 52;
+    let zeros = mantissa.trailing_zeros().min(exponent.unsigned_abs());
+    let shift = (exponent.unsigned_abs() - zeros).min(127);
+    (u128::from(mantissa >> zeros), 1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integer_ratio_is_pythons() {
+        assert_eq!(integer_ratio(1.0), (1, 1));
+        assert_eq!(integer_ratio(0.5), (1, 2));
+        assert_eq!(integer_ratio(0.999), (8_998_192_055_486_251, 1 << 53));
+    }
+}

@@ -1,0 +1,197 @@
+//! Counting: where everything that was read has gone, each thing in exactly one place.
+
+use crate::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope};
+use c4_data::Split;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+/// What became of the lines of one page, up to the step that the page has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LineCounts {
+    /// All the page's lines.
+    pub total: u32,
+    /// Lines that went, by reason.
+    pub dropped: [u32; LINE_REASONS],
+    /// Lines that passed the line rules, whatever became of the page then.
+    pub passed: u32,
+}
+
+impl LineCounts {
+    /// Counts a line that went.
+    pub fn drop_line(&mut self, reason: Reason) {
+        self.dropped[reason.index()] += 1;
+    }
+
+    /// Lines that have not gone.
+    pub fn left(&self) -> u32 {
+        self.total - self.dropped.iter().sum::<u32>()
+    }
+}
+
+/// The count of a build. Merged with `+=`; order does not matter.
+///
+/// A record, page or line counts under the **first** reason that removed it: a line that a rule
+/// dropped stays under that rule even if its page goes later; the lines that a page still had when
+/// it went count under the page's reason.
+///
+/// Conservation ([`check`](Tally::check)): records read = pages + records dropped; pages = pages
+/// out + pages dropped; lines = lines out + lines dropped + lines gone with their page.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Archives read as WET.
+    pub wet_archives: u64,
+    /// Archives read as WARC.
+    pub warc_archives: u64,
+    /// Records read.
+    pub records: u64,
+    /// Records that became no page.
+    pub records_dropped: [u64; RECORD_REASONS],
+    /// Pages read from WET archives.
+    pub wet_pages: u64,
+    /// Pages read from WARC archives.
+    pub warc_pages: u64,
+    /// Pages that went.
+    pub pages_dropped: [u64; PAGE_REASONS],
+    /// Pages of the corpus, train and validation.
+    pub pages_out: [u64; 2],
+    /// Lines of all pages, as they were read.
+    pub lines: u64,
+    /// Lines that went while their page stayed, at that time.
+    pub lines_dropped: [u64; LINE_REASONS],
+    /// Lines that went with their page.
+    pub lines_gone_with_page: [u64; PAGE_REASONS],
+    /// Lines of the corpus.
+    pub lines_out: u64,
+    /// Lines that passed the line rules (the reference's `clean-page/line-passed`).
+    pub lines_passed_rules: u64,
+    /// Lines that passed line dedup (the reference's `dedupe-lines/line-passed`).
+    pub lines_passed_dedup: u64,
+    /// Spans of which another copy stayed.
+    pub spans_duplicate: u64,
+    /// Sentences that such spans took along.
+    pub sentences_removed: u64,
+    /// Pages that a soft blocklist let pass though they hold a listed word.
+    pub bad_words_soft_passed: u64,
+    /// Pages that the bad-words step dropped and passed, by language.
+    pub bad_words_by_language: BTreeMap<String, [u64; 2]>,
+    /// Pages dropped as being in another language, by language.
+    pub other_languages: BTreeMap<String, u64>,
+    /// UTF-8 bytes of the texts as read.
+    pub text_bytes_in: u64,
+    /// UTF-8 bytes of the texts of the corpus.
+    pub text_bytes_out: u64,
+}
+
+impl Tally {
+    /// Counts a record that becomes no page.
+    pub fn drop_record(&mut self, reason: Reason) {
+        self.records += 1;
+        self.records_dropped[reason.index()] += 1;
+    }
+
+    /// Counts a page that went, with the lines it had.
+    pub fn drop_page(&mut self, reason: Reason, lines: &LineCounts) {
+        self.pages_dropped[reason.index()] += 1;
+        self.lines_gone_with_page[reason.index()] += u64::from(lines.left());
+        self.count_lines(lines);
+    }
+
+    /// Counts a page that stays to the end.
+    pub fn keep_page(&mut self, split: Split, lines: &LineCounts) {
+        self.pages_out[split as usize] += 1;
+        self.lines_out += u64::from(lines.left());
+        self.count_lines(lines);
+    }
+
+    fn count_lines(&mut self, lines: &LineCounts) {
+        for (sum, n) in self.lines_dropped.iter_mut().zip(&lines.dropped) {
+            *sum += u64::from(*n);
+        }
+        self.lines_passed_rules += u64::from(lines.passed);
+    }
+
+    /// Pages read.
+    pub fn pages(&self) -> u64 {
+        self.wet_pages + self.warc_pages
+    }
+
+    /// Pages that went for `reason`.
+    pub fn dropped_pages(&self, reason: Reason) -> u64 {
+        self.pages_dropped[reason.index()]
+    }
+
+    /// The conservation law; the error says what does not add up.
+    pub fn check(&self) -> Result<(), String> {
+        let law = |what: &str, read: u64, parts: &[u64]| match parts.iter().sum::<u64>() {
+            sum if sum == read => Ok(()),
+            sum => Err(format!("{what}: {read} read, but {sum} counted in {parts:?}")),
+        };
+        let sum = |list: &[u64]| list.iter().sum::<u64>();
+        let (pages, dropped) = (self.pages(), sum(&self.pages_dropped));
+        law("records", self.records, &[pages, sum(&self.records_dropped)])?;
+        law("pages", pages, &[sum(&self.pages_out), dropped])?;
+        let gone = sum(&self.lines_gone_with_page);
+        law("lines", self.lines, &[self.lines_out, sum(&self.lines_dropped), gone])
+    }
+
+    /// The `tally` object of `stats.json`: every reason is listed, also with 0.
+    pub fn to_json(&self) -> Value {
+        let by_code = |scope: Scope, counts: &[u64]| -> Map<String, Value> {
+            let reasons = Reason::of(scope).iter();
+            reasons.zip(counts).map(|(r, n)| (r.code().to_owned(), json!(n))).collect()
+        };
+        json!({
+            "records": {
+                "in": self.records,
+                "out": self.pages(),
+                "dropped": by_code(Scope::Record, &self.records_dropped),
+            },
+            "pages": {
+                "in": self.pages(),
+                "out": self.pages_out.iter().sum::<u64>(),
+                "dropped": by_code(Scope::Page, &self.pages_dropped),
+            },
+            "lines": {
+                "in": self.lines,
+                "out": self.lines_out,
+                "dropped": by_code(Scope::Line, &self.lines_dropped),
+                "gone_with_page": by_code(Scope::Page, &self.lines_gone_with_page),
+            },
+            "text_bytes": { "in": self.text_bytes_in, "out": self.text_bytes_out },
+        })
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        fn add(sum: &mut [u64], other: &[u64]) {
+            sum.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+        }
+        self.wet_archives += other.wet_archives;
+        self.warc_archives += other.warc_archives;
+        self.records += other.records;
+        add(&mut self.records_dropped, &other.records_dropped);
+        self.wet_pages += other.wet_pages;
+        self.warc_pages += other.warc_pages;
+        add(&mut self.pages_dropped, &other.pages_dropped);
+        add(&mut self.pages_out, &other.pages_out);
+        self.lines += other.lines;
+        add(&mut self.lines_dropped, &other.lines_dropped);
+        add(&mut self.lines_gone_with_page, &other.lines_gone_with_page);
+        self.lines_out += other.lines_out;
+        self.lines_passed_rules += other.lines_passed_rules;
+        self.lines_passed_dedup += other.lines_passed_dedup;
+        self.spans_duplicate += other.spans_duplicate;
+        self.sentences_removed += other.sentences_removed;
+        self.bad_words_soft_passed += other.bad_words_soft_passed;
+        for (language, counts) in other.bad_words_by_language {
+            add(self.bad_words_by_language.entry(language).or_default(), &counts);
+        }
+        for (language, n) in other.other_languages {
+            *self.other_languages.entry(language).or_default() += n;
+        }
+        self.text_bytes_in += other.text_bytes_in;
+        self.text_bytes_out += other.text_bytes_out;
+    }
+}

@@ -1,0 +1,45 @@
+//! The URL as a key: normalisation, hash, split.
+
+use c4_data::{Split, SplitStep};
+use md5::{Digest, Md5};
+use regex::Regex;
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+static SCHEME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"https?://(www\.)?").expect("a valid pattern"));
+static TRACKING: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\?(utm_|ref|feed).*").expect("a valid pattern"));
+
+/// The reference's `normalize_url`: scheme and `www.` go wherever they stand, as does a query that
+/// starts with `utm_`, `ref` or `feed`; then slashes at the end. Case stays, fragments stay.
+///
+/// ```
+/// use c4_filters::url::normalize;
+/// assert_eq!(normalize("https://www.example.com/a/?utm_source=x"), "example.com/a");
+/// assert_eq!(normalize("https://example.com/?u=https://www.foo.com/x"), "example.com/?u=foo.com/x");
+/// ```
+pub fn normalize(url: &str) -> String {
+    let url = SCHEME.replace_all(url, "");
+    let url = TRACKING.replace_all(&url, "");
+    let url = match &url {
+        Cow::Borrowed(url) => url.trim_end_matches('/'),
+        Cow::Owned(url) => url.trim_end_matches('/'),
+    };
+    url.to_owned()
+}
+
+/// MD5 as a number: the digest's bytes in big-endian order, so that numbers compare as the
+/// reference's hexadecimal digests do.
+pub fn md5(text: &str) -> u128 {
+    u128::from_be_bytes(Md5::digest(text.as_bytes()).into())
+}
+
+/// The split of a page, by the MD5 of its normalised URL.
+pub fn split(normalized_md5: u128, step: &SplitStep) -> Split {
+    match step.validation_one_in {
+        0 => Split::Train,
+        n if normalized_md5 % u128::from(n) == 0 => Split::Validation,
+        _ => Split::Train,
+    }
+}

@@ -1,0 +1,270 @@
+//! Pass 1: read every archive, run the rules that look at one page alone, note keys.
+//!
+//! Pages that pass go to a spool per archive; of every page a [`PageEntry`] stays in memory. What
+//! the rules counted travels with the page, since whether it counts at all (only the newest page of
+//! a URL does) is known when all archives have been read.
+
+use crate::error::Error;
+use crate::input::Input;
+use crate::keys::{KeyEntry, Keys};
+use crate::parallel::{self, Job, lock};
+use crate::progress::Progress;
+use crate::reading::{Damage, RawPage, Split};
+use crate::source::{self, Batch, Kind, Source};
+use crate::spool::{SpoolWriter, SpooledPage, frame};
+use c4_data::{DedupStep, Recipe};
+use c4_filters::rules::length;
+use c4_filters::{Cleaned, Cleaner, LineCounts, Reason, Tally, dedup, url};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// What is known of a page besides its text.
+#[derive(Debug)]
+pub struct PageEntry {
+    /// Place in the archive: batch and place in it. Smaller is earlier.
+    pub order: u64,
+    /// MD5 of the normalised URL.
+    pub normalized: u128,
+    /// MD5 of the URL.
+    pub owner: u128,
+    /// As in the record.
+    pub timestamp: Box<str>,
+    /// Bytes from the start of the archive.
+    pub record_offset: u64,
+    /// Why it went, if it did.
+    pub dropped: Option<Reason>,
+    /// What became of its lines.
+    pub lines: LineCounts,
+}
+
+/// What pass 1 knows of an archive.
+#[derive(Default)]
+pub struct CleanedArchive {
+    /// Its pages, in no particular order.
+    pub pages: Vec<PageEntry>,
+    /// First page of each frame of the spool.
+    pub frames: Vec<u32>,
+    /// Places that could not be read, by (batch, place).
+    pub damage: Vec<(u64, Damage)>,
+    /// Why it could not be read to its end, if so.
+    pub failed: Option<String>,
+    tally: Tally,
+    text_bytes: u64,
+}
+
+/// What pass 1 leaves to the others.
+pub struct CleanResult {
+    /// By place of the archive.
+    pub archives: Vec<CleanedArchive>,
+    /// Keys of lines or spans of the pages that passed.
+    pub keys: Keys,
+    /// Records and pages read; nothing yet of what became of pages.
+    pub tally: Tally,
+    /// UTF-8 bytes of all texts in the spools.
+    pub text_bytes: u64,
+}
+
+/// Where the spool of an archive is.
+pub fn spool_path(work: &Path, archive: usize) -> PathBuf {
+    work.join(format!("pages-{archive:05}.spool"))
+}
+
+struct CleanPass<'a> {
+    recipe: &'a Recipe,
+    inputs: &'a [Input],
+    cleaner: Cleaner,
+    archives: Vec<Mutex<(CleanedArchive, SpoolWriter)>>,
+    keys: Keys,
+    progress: &'a Progress,
+}
+
+/// Runs the pass.
+///
+/// # Errors
+/// The work folder cannot be written. An archive that cannot be read is no error: it is noted in
+/// its result.
+pub fn run(
+    recipe: &Recipe,
+    inputs: &[Input],
+    work: &Path,
+    progress: &Progress,
+) -> Result<CleanResult, Error> {
+    let archive = |i| (CleanedArchive::default(), SpoolWriter::new(spool_path(work, i)));
+    let pass = CleanPass {
+        recipe,
+        inputs,
+        cleaner: Cleaner::new(recipe),
+        archives: (0..inputs.len()).map(|i| Mutex::new(archive(i))).collect(),
+        keys: Keys::default(),
+        progress,
+    };
+    parallel::drain(&pass, inputs.len())?;
+    let mut result = CleanResult {
+        archives: Vec::with_capacity(inputs.len()),
+        keys: pass.keys,
+        tally: Tally::default(),
+        text_bytes: 0,
+    };
+    for archive in pass.archives {
+        let (mut archive, _) = archive.into_inner().unwrap_or_else(|e| e.into_inner());
+        archive.damage.sort_by_key(|(place, damage)| (*place, damage.offset));
+        result.tally += std::mem::take(&mut archive.tally);
+        result.text_bytes += archive.text_bytes;
+        result.archives.push(archive);
+    }
+    Ok(result)
+}
+
+impl Job for CleanPass<'_> {
+    /// The archive, and how many of its bytes the progress bar knows of.
+    type Source = (Source, u64);
+    type Batch = (Kind, Batch);
+    type Error = Error;
+
+    fn open(&self, index: usize) -> Result<Option<(Source, u64)>, Error> {
+        let failed = match Source::open(&self.inputs[index].path, &self.recipe.read) {
+            Ok(Some(source)) => {
+                let tally = &mut lock(&self.archives[index]).0.tally;
+                match source.kind {
+                    Kind::Wet => tally.wet_archives += 1,
+                    Kind::Warc => tally.warc_archives += 1,
+                }
+                return Ok(Some((source, 0)));
+            }
+            Ok(None) => "not a crawl archive (no WARC record in it)".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        self.fail(index, failed);
+        Ok(None)
+    }
+
+    fn next(
+        &self,
+        index: usize,
+        (source, reported): &mut (Source, u64),
+    ) -> Result<Option<(Kind, Batch)>, Error> {
+        let batch = source.next_batch();
+        let position = source.position();
+        self.progress.add(position.saturating_sub(*reported));
+        *reported = position.max(*reported);
+        match batch {
+            Ok(batch) => Ok(batch.map(|batch| (source.kind, batch))),
+            Err(e) => {
+                self.fail(index, format!("cannot be read further than byte {position}: {e}"));
+                Ok(None)
+            }
+        }
+    }
+
+    fn work(&self, index: usize, sequence: u64, (kind, batch): (Kind, Batch)) -> Result<(), Error> {
+        let mut found = Found::default();
+        for (i, split) in source::split(batch).into_iter().enumerate() {
+            let order = sequence << 32 | i as u64;
+            match split {
+                Split::Page(page) => self.page(index, order, page, &mut found),
+                Split::Dropped(reason) => found.tally.drop_record(reason),
+                Split::Damage(damage) => {
+                    found.tally.drop_record(damage.reason);
+                    found.damage.push((order, damage));
+                }
+            }
+        }
+        let pages = found.pages.len() as u64;
+        found.tally.records += pages;
+        match kind {
+            Kind::Wet => found.tally.wet_pages += pages,
+            Kind::Warc => found.tally.warc_pages += pages,
+        }
+        let path = spool_path(Path::new(""), index);
+        let frame = match &found.spooled[..] {
+            [] => None,
+            pages => Some(frame(&path, pages)?),
+        };
+        let mut locked = lock(&self.archives[index]);
+        let (archive, spool) = &mut *locked;
+        let first_page = u32::try_from(archive.pages.len()).unwrap_or(u32::MAX);
+        if let Some(frame) = frame {
+            spool.append(&frame)?;
+            archive.frames.push(first_page);
+        }
+        archive.pages.append(&mut found.pages);
+        archive.damage.append(&mut found.damage);
+        archive.tally += found.tally;
+        archive.text_bytes += found.text_bytes;
+        drop(locked);
+        self.keys.add(found.keys, first_page);
+        Ok(())
+    }
+
+    fn finish(&self, index: usize) -> Result<(), Error> {
+        self.progress.archive_done(&self.inputs[index].label);
+        Ok(())
+    }
+}
+
+/// What a batch gave.
+#[derive(Default)]
+struct Found {
+    pages: Vec<PageEntry>,
+    spooled: Vec<SpooledPage>,
+    keys: Vec<KeyEntry>,
+    damage: Vec<(u64, Damage)>,
+    tally: Tally,
+    text_bytes: u64,
+}
+
+impl CleanPass<'_> {
+    fn fail(&self, index: usize, reason: String) {
+        tracing::error!("{}: {reason}", self.inputs[index].path.display());
+        lock(&self.archives[index]).0.failed = Some(reason);
+    }
+
+    /// Cleans one page and notes what is left of it.
+    fn page(&self, index: usize, order: u64, page: RawPage, found: &mut Found) {
+        found.tally.text_bytes_in += page.text.len() as u64;
+        let too_long = self.recipe.length.as_ref();
+        let too_long = too_long.is_some_and(|step| length::too_long(&page.text, step.max_page_chars));
+        let cleaned = if too_long {
+            let total = self.cleaner.count_lines(&page.text);
+            let lines = LineCounts { total, ..LineCounts::default() };
+            Cleaned::Drop { reason: Reason::TooLong, lines }
+        } else {
+            self.cleaner.clean(&page.text)
+        };
+        let place = u32::try_from(found.pages.len()).unwrap_or(u32::MAX);
+        let (dropped, lines) = match cleaned {
+            Cleaned::Drop { reason, lines } => (Some(reason), lines),
+            Cleaned::Keep(cleaned) => {
+                let keys = match &self.recipe.dedup {
+                    None => Vec::new(),
+                    Some(DedupStep::Lines { .. }) => dedup::line_keys(&cleaned.text),
+                    Some(DedupStep::Spans { span_sentences, .. }) => {
+                        dedup::span_keys(&cleaned.text, *span_sentences)
+                    }
+                };
+                let archive = u32::try_from(index).unwrap_or(u32::MAX);
+                let keys = (0..).zip(keys);
+                found.keys.extend(keys.map(|(i, key)| KeyEntry::new(key, archive, place, i)));
+                found.text_bytes += cleaned.text.len() as u64;
+                found.spooled.push(SpooledPage {
+                    page: place,
+                    url: page.url.clone(),
+                    text: cleaned.text,
+                    content_type: page.content_type,
+                    content_length: page.content_length,
+                });
+                (None, cleaned.lines)
+            }
+        };
+        found.tally.lines += u64::from(lines.total);
+        found.pages.push(PageEntry {
+            order,
+            normalized: url::md5(&url::normalize(&page.url)),
+            owner: url::md5(&page.url),
+            timestamp: page.timestamp.into_boxed_str(),
+            record_offset: page.record_offset,
+            dropped,
+            lines,
+        });
+    }
+}

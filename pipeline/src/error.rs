@@ -1,0 +1,42 @@
+//! Why a build stops. Damage in an archive does not stop it; see [`crate::reading::Damage`].
+
+use crate::input::InputError;
+use std::path::PathBuf;
+
+/// Why a build was refused or has stopped. Nothing that was there before is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the corpus or the work folder, or a recipe.
+    #[error(transparent)]
+    Data(#[from] c4_data::Error),
+    /// An input that cannot be used.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The output folder holds something that is not ours to replace.
+    #[error("{path}: {reason}")]
+    Output {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it, and what to do.
+        reason: String,
+    },
+    /// A word list that the regex engine cannot compile.
+    #[error("recipe {recipe}: the word lists do not compile: {reason}")]
+    WordLists {
+        /// The recipe.
+        recipe: String,
+        /// The engine's reason.
+        reason: String,
+    },
+    /// No threads.
+    #[error("cannot start {threads} threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// The reason.
+        reason: String,
+    },
+    /// The counts do not add up: a defect of this program.
+    #[error("the tally is not conserved, which is a defect of this program; please report it: {0}")]
+    Tally(String),
+}

@@ -1,0 +1,33 @@
+//! How pages flow from a crawl to shards: the library behind the `c4` program.
+//!
+//! [`build`](run::build) takes archives and a recipe and leaves a corpus; the passes are described
+//! in [`run`].
+
+#![warn(missing_docs)]
+
+pub mod archive;
+pub mod charset;
+pub mod clean_pass;
+pub mod cli;
+mod error;
+pub mod extract;
+pub mod finish_pass;
+pub mod html;
+pub mod http;
+pub mod input;
+pub mod keys;
+pub mod output;
+pub mod parallel;
+pub mod progress;
+pub mod reading;
+pub mod rows;
+pub mod run;
+pub mod source;
+pub mod spool;
+pub mod table;
+pub mod url_pass;
+pub mod usage;
+pub mod warc;
+pub mod wet;
+
+pub use error::Error;

@@ -1,0 +1,20 @@
+//! The `c4` program.
+
+use c4_pipeline::cli::{self, Cli};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    match cli::run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("c4: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

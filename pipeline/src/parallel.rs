@@ -1,0 +1,220 @@
+//! All cores on many sources, or on one.
+//!
+//! A source (an archive, a spool) is read one batch after the other; batches are worked on
+//! anywhere. A thread takes to a source of its own while there are any, and shares the rest at the
+//! end, so that a single large archive is as fast as many small ones. At most one batch a thread is
+//! in memory.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What [`drain`] asks of its caller.
+pub trait Job: Sync {
+    /// An open source.
+    type Source: Send;
+    /// A batch of it.
+    type Batch: Send;
+    /// Stops everything.
+    type Error: Send;
+
+    /// Opens source `index`; `None`: there is nothing in it.
+    fn open(&self, index: usize) -> Result<Option<Self::Source>, Self::Error>;
+    /// The next batch of source `index`; `None` at its end.
+    fn next(
+        &self,
+        index: usize,
+        source: &mut Self::Source,
+    ) -> Result<Option<Self::Batch>, Self::Error>;
+    /// Works on a batch. `sequence` numbers a source's batches in order, from 0.
+    fn work(&self, index: usize, sequence: u64, batch: Self::Batch) -> Result<(), Self::Error>;
+    /// All batches of source `index` are done.
+    fn finish(&self, index: usize) -> Result<(), Self::Error>;
+}
+
+struct Slot<S> {
+    index: usize,
+    /// The source and the number of the next batch; `None` once it is at its end.
+    source: Mutex<Option<(S, u64)>>,
+    /// Batches in work, and one for the source itself.
+    open: AtomicUsize,
+}
+
+struct Board<S> {
+    next: usize,
+    slots: Vec<Arc<Slot<S>>>,
+}
+
+/// A panic elsewhere ends the program anyway; the data behind a lock is never left half-changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Works through sources `0..count` on all threads of the current rayon pool.
+///
+/// # Errors
+/// The first error of any call; batches in work are finished, no other is begun.
+pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
+    let board = Mutex::new(Board {
+        next: 0,
+        slots: Vec::new(),
+    });
+    let stop = AtomicBool::new(false);
+    let error = Mutex::new(None);
+    rayon::broadcast(|context| {
+        let run = || -> Result<(), J::Error> {
+            while !stop.load(Ordering::Relaxed) {
+                let Some(slot) = pick(job, &board, count, context.index(), context.num_threads())?
+                else {
+                    return Ok(());
+                };
+                step(job, &board, &slot)?;
+            }
+            Ok(())
+        };
+        if let Err(e) = run() {
+            stop.store(true, Ordering::Relaxed);
+            lock(&error).get_or_insert(e);
+        }
+    });
+    let first = lock(&error).take();
+    first.map_or(Ok(()), Err)
+}
+
+/// The source that thread `thread` of `threads` goes to next; `None` if none is left.
+fn pick<J: Job>(
+    job: &J,
+    board: &Mutex<Board<J::Source>>,
+    count: usize,
+    thread: usize,
+    threads: usize,
+) -> Result<Option<Arc<Slot<J::Source>>>, J::Error> {
+    loop {
+        let index = {
+            let mut board = lock(board);
+            if board.slots.len() >= threads || board.next >= count {
+                let n = board.slots.len();
+                return Ok((n > 0).then(|| board.slots[thread % n].clone()));
+            }
+            board.next += 1;
+            board.next - 1
+        };
+        let Some(source) = job.open(index)? else {
+            job.finish(index)?;
+            continue;
+        };
+        let slot = Arc::new(Slot {
+            index,
+            source: Mutex::new(Some((source, 0))),
+            open: AtomicUsize::new(1),
+        });
+        lock(board).slots.push(slot.clone());
+        return Ok(Some(slot));
+    }
+}
+
+/// Takes one batch from the source and works on it.
+fn step<J: Job>(
+    job: &J,
+    board: &Mutex<Board<J::Source>>,
+    slot: &Arc<Slot<J::Source>>,
+) -> Result<(), J::Error> {
+    let taken = {
+        let mut source = lock(&slot.source);
+        let Some((open, sequence)) = source.as_mut() else {
+            // Another thread has just seen its end.
+            return Ok(());
+        };
+        match job.next(slot.index, open)? {
+            Some(batch) => {
+                *sequence += 1;
+                slot.open.fetch_add(1, Ordering::AcqRel);
+                Some((*sequence - 1, batch))
+            }
+            None => {
+                *source = None;
+                lock(board).slots.retain(|other| !Arc::ptr_eq(other, slot));
+                None
+            }
+        }
+    };
+    if let Some((sequence, batch)) = taken {
+        job.work(slot.index, sequence, batch)?;
+    }
+    if slot.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        job.finish(slot.index)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Source `i` gives the numbers below `i * 10`.
+    struct Sum {
+        sums: Vec<Mutex<(u64, bool)>>,
+        fail_at: Option<u64>,
+    }
+
+    impl Job for Sum {
+        type Source = u64;
+        type Batch = u64;
+        type Error = String;
+
+        fn open(&self, index: usize) -> Result<Option<u64>, String> {
+            Ok((index > 0).then_some(0))
+        }
+
+        fn next(&self, index: usize, source: &mut u64) -> Result<Option<u64>, String> {
+            let n = *source;
+            *source += 1;
+            Ok((n < index as u64 * 10).then_some(n))
+        }
+
+        fn work(&self, index: usize, sequence: u64, batch: u64) -> Result<(), String> {
+            assert_eq!(sequence, batch);
+            if Some(batch) == self.fail_at {
+                return Err(format!("at {batch}"));
+            }
+            let mut sum = lock(&self.sums[index]);
+            assert!(!sum.1, "no batch after the end");
+            sum.0 += batch;
+            Ok(())
+        }
+
+        fn finish(&self, index: usize) -> Result<(), String> {
+            let mut sum = lock(&self.sums[index]);
+            assert!(!std::mem::replace(&mut sum.1, true), "finished once");
+            Ok(())
+        }
+    }
+
+    fn run(threads: usize, fail_at: Option<u64>) -> (Result<(), String>, Vec<(u64, bool)>) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let job = Sum {
+            sums: (0..20).map(|_| Mutex::new((0, false))).collect(),
+            fail_at,
+        };
+        let result = pool.install(|| drain(&job, 20));
+        (result, job.sums.into_iter().map(|m| m.into_inner().unwrap()).collect())
+    }
+
+    #[test]
+    fn every_batch_is_worked_on_once_and_every_source_finished_once() {
+        for threads in [1, 2, 5, 30] {
+            let (result, sums) = run(threads, None);
+            result.unwrap();
+            for (i, (sum, finished)) in sums.into_iter().enumerate() {
+                let n = i as u64 * 10;
+                assert_eq!((sum, finished), (n * n.saturating_sub(1) / 2, true));
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_stops_the_rest() {
+        let (result, sums) = run(2, Some(55));
+        assert_eq!(result, Err("at 55".to_owned()));
+        assert!(sums.iter().any(|(_, finished)| !finished));
+    }
+}

@@ -1,0 +1,100 @@
+//! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+use crate::parallel::lock;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Without a terminal, a line at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes of input.
+    Bytes,
+    /// Pages or shards.
+    Items,
+}
+
+/// The progress of one pass.
+pub struct Progress {
+    bar: ProgressBar,
+    name: &'static str,
+    unit: Unit,
+    started: Instant,
+    last_line: Option<Mutex<Instant>>,
+}
+
+impl Progress {
+    /// A bar for a pass over `total`.
+    pub fn new(name: &'static str, unit: Unit, total: u64) -> Progress {
+        let terminal = stderr().is_terminal();
+        let target = if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let template = match unit {
+            Unit::Bytes => {
+                "{prefix:>8} [{bar:32}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"
+            }
+            Unit::Items => "{prefix:>8} [{bar:32}] {pos}/{len}  {per_sec}  {eta} left  {msg}",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_prefix(name);
+        Progress {
+            bar,
+            name,
+            unit,
+            started: Instant::now(),
+            last_line: (!terminal).then(|| Mutex::new(Instant::now())),
+        }
+    }
+
+    /// `n` more are done.
+    pub fn add(&self, n: u64) {
+        self.bar.inc(n);
+        let Some(last) = &self.last_line else {
+            return;
+        };
+        let mut last = lock(last);
+        if last.elapsed() >= LINE_EVERY {
+            *last = Instant::now();
+            self.line();
+        }
+    }
+
+    /// An archive has been read.
+    pub fn archive_done(&self, label: &str) {
+        self.bar.set_message(label.to_owned());
+    }
+
+    fn line(&self) {
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-3);
+        let percent = 100.0 * done as f64 / total.max(1) as f64;
+        let left = seconds * (total.saturating_sub(done)) as f64 / done.max(1) as f64;
+        match self.unit {
+            Unit::Bytes => eprintln!(
+                "{}: {percent:.0} % of {:.1} MB, {:.1} MB/s, {left:.0} s left",
+                self.name,
+                total as f64 / 1e6,
+                done as f64 / 1e6 / seconds,
+            ),
+            Unit::Items => eprintln!(
+                "{}: {done} of {total}, {:.0}/s, {left:.0} s left",
+                self.name,
+                done as f64 / seconds,
+            ),
+        }
+    }
+
+    /// Takes the bar off the screen, so that what follows has the terminal for itself.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

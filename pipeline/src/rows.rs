@@ -1,0 +1,136 @@
+//! Rows on their way to shards: in buckets by the hash of their URL, which is also their order in
+//! the corpus, so that reading the shards in order is reading a shuffled corpus.
+
+use crate::error::Error;
+use crate::parallel::lock;
+use crate::spool::{Frame, SpoolReader, SpoolWriter, SpooledRow, frame, unframe};
+use c4_data::Split;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Text of a bucket: what a thread holds in memory when it writes a shard.
+const BUCKET_TEXT_BYTES: u64 = 16 << 20;
+/// Bounds the files open at once.
+const MAX_BUCKETS: u64 = 256;
+
+/// The place of `key` among `parts` equal parts of the key space.
+pub fn part(key: u128, parts: usize) -> usize {
+    (((key >> 64) * parts as u128) >> 64) as usize
+}
+
+/// The buckets of both splits.
+pub struct Buckets {
+    splits: [Vec<Mutex<SpoolWriter>>; 2],
+}
+
+impl Buckets {
+    /// Buckets in `work` for at most `text_bytes` of text. Their number has no influence on the
+    /// corpus.
+    pub fn new(work: &Path, text_bytes: u64) -> Buckets {
+        let many = text_bytes.div_ceil(BUCKET_TEXT_BYTES).clamp(1, MAX_BUCKETS);
+        // A thousandth of the pages is for validation.
+        let few = many.div_ceil(64);
+        let bucket = |split: Split, i: u64| {
+            SpoolWriter::new(work.join(format!("{}-{i:05}.spool", split.name())))
+        };
+        Buckets {
+            splits: [(Split::Train, many), (Split::Validation, few)]
+                .map(|(split, n)| (0..n).map(|i| Mutex::new(bucket(split, i))).collect()),
+        }
+    }
+
+    /// Adds the rows of a batch.
+    ///
+    /// # Errors
+    /// The work folder cannot be written.
+    pub fn add(&self, split: Split, mut rows: Vec<SpooledRow>) -> Result<(), Error> {
+        let buckets = &self.splits[split as usize];
+        rows.sort_unstable_by_key(|row| row.key);
+        for rows in rows.chunk_by(|a, b| part(a.key, buckets.len()) == part(b.key, buckets.len())) {
+            let bucket = &buckets[part(rows[0].key, buckets.len())];
+            let path = lock(bucket).path().to_owned();
+            let frame = frame(&path, rows)?;
+            lock(bucket).append(&frame)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the rows of shard `index` of `count` to `each`, in order.
+    ///
+    /// # Errors
+    /// The work folder cannot be read, or whatever `each` says.
+    pub fn read(
+        &self,
+        split: Split,
+        index: usize,
+        count: usize,
+        mut each: impl FnMut(SpooledRow) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let buckets = &self.splits[split as usize];
+        let first = index * buckets.len() / count;
+        let end = ((index + 1) * buckets.len()).div_ceil(count);
+        for bucket in &buckets[first..end] {
+            let path = lock(bucket).path().to_owned();
+            let mut rows: Vec<SpooledRow> = Vec::new();
+            if let Some(mut reader) = SpoolReader::open(&path)? {
+                while let Some(frame) = next(&mut reader)? {
+                    let all = unframe::<SpooledRow>(&path, &frame)?.into_iter();
+                    rows.extend(all.filter(|row| part(row.key, count) == index));
+                }
+            }
+            rows.sort_unstable_by_key(|row| row.key);
+            rows.into_iter().try_for_each(&mut each)?;
+        }
+        Ok(())
+    }
+}
+
+fn next(reader: &mut SpoolReader<SpooledRow>) -> Result<Option<Frame>, Error> {
+    Ok(reader.next_frame()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(i: u32) -> SpooledRow {
+        SpooledRow {
+            key: u128::from(i.wrapping_mul(0x9e37_79b9)) << 96,
+            archive: i,
+            record_offset: 0,
+            url: String::new(),
+            text: String::new(),
+            timestamp: String::new(),
+            content_type: String::new(),
+            content_length: String::new(),
+            language: String::new(),
+            language_score: 0.0,
+        }
+    }
+
+    #[test]
+    fn shards_hold_all_rows_in_order_whatever_the_number_of_buckets() {
+        let mut expected: Vec<u128> = (0..500).map(|i| row(i).key).collect();
+        expected.sort_unstable();
+        for text_bytes in [0, 5 * BUCKET_TEXT_BYTES, 100 * BUCKET_TEXT_BYTES] {
+            let dir = tempfile::tempdir().unwrap();
+            let buckets = Buckets::new(dir.path(), text_bytes);
+            for batch in 0..5 {
+                let rows = (0..100).map(|i| row(batch * 100 + i)).collect();
+                buckets.add(Split::Train, rows).unwrap();
+            }
+            for shards in [1, 3, 7] {
+                let mut keys = Vec::new();
+                for shard in 0..shards {
+                    let each = |row: SpooledRow| {
+                        assert_eq!(part(row.key, shards), shard);
+                        keys.push(row.key);
+                        Ok(())
+                    };
+                    buckets.read(Split::Train, shard, shards, each).unwrap();
+                }
+                assert_eq!(keys, expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! A build from inputs to corpus.
+//!
+//! 1. **Clean** ([`clean_pass`]): every archive is read and every page judged alone.
+//! 2. **Newest page per URL** ([`url_pass`]).
+//! 3. **Duplicate lines or spans** ([`keys`](crate::keys)): among the pages still in.
+//! 4. **Finish** ([`finish_pass`]): what is left of each page, language, bad words, split.
+//! 5. **Shards** ([`rows`](crate::rows)): rows in the order of their URL's hash.
+//!
+//! Every decision is a function of the set of pages alone, and every order is one of hashes or
+//! names, so the corpus is the same to the byte on any number of threads.
+
+use crate::clean_pass::{self, CleanedArchive};
+use crate::error::Error;
+use crate::finish_pass::{self, FinishInput};
+use crate::input::Input;
+use crate::output::{self, Found, Identity, Output};
+use crate::progress::{Progress, Unit};
+use crate::rows::Buckets;
+use crate::{url_pass, usage};
+use c4_data::schema::SCHEMA_VERSION;
+use c4_data::{
+    Damaged, Document, Format, InputEntry, InputState, Manifest, Page, Provenance, Recipe,
+    ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
+};
+use c4_filters::rules::bad_words::BadWords;
+use c4_filters::{Tally, counters};
+use rayon::prelude::*;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Damaged places that the manifest lists for an archive; all are counted.
+const LISTED_DAMAGE: usize = 20;
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Its word lists.
+    pub lists: WordLists,
+    /// The archives, in order ([`crate::input::resolve`]).
+    pub inputs: Vec<Input>,
+    /// The output folder.
+    pub output: PathBuf,
+    /// The shards' format.
+    pub format: Format,
+    /// The shards' target size, in bytes of text.
+    pub shard_size_bytes: u64,
+    /// Threads; 0: one a core.
+    pub threads: usize,
+    /// Where spools go; `None`: below the output folder.
+    pub work_dir: Option<PathBuf>,
+    /// Replace what is in the output folder.
+    pub overwrite: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The corpus was there already.
+    AlreadyDone(Box<Manifest>),
+    /// It was built.
+    Built(Box<Built>),
+}
+
+/// A finished build.
+#[derive(Debug)]
+pub struct Built {
+    /// The content of `manifest.json`.
+    pub manifest: Manifest,
+    /// What became of everything.
+    pub tally: Tally,
+    /// Seconds by the clock.
+    pub wall_seconds: f64,
+}
+
+impl Built {
+    /// Whether something could not be read.
+    pub fn damaged(&self) -> bool {
+        self.manifest.inputs.iter().any(|input| input.state != InputState::Read)
+    }
+}
+
+/// Builds a corpus.
+///
+/// # Errors
+/// See [`Error`]. Damage in archives is none: it is in the manifest and the tally.
+pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
+    let recipe_hash = options.recipe.hash(&options.lists);
+    let identity = Identity {
+        recipe: options.recipe.name.clone(),
+        recipe_hash: recipe_hash.clone(),
+        format: options.format,
+        shard_size_bytes: options.shard_size_bytes,
+        inputs: options.inputs.iter().map(|i| (i.label.to_string(), i.bytes)).collect(),
+    };
+    let bad_words = match &options.recipe.bad_words {
+        None => None,
+        Some(step) => {
+            let compiled = BadWords::new(step, &options.lists);
+            Some(compiled.map_err(|e| Error::WordLists {
+                recipe: options.recipe.name.clone(),
+                reason: e.to_string(),
+            })?)
+        }
+    };
+    if let Found::Finished(manifest) = output::inspect(&options.output, &identity, options.overwrite)? {
+        return Ok(Outcome::AlreadyDone(manifest));
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build()
+        .map_err(|e| Error::Threads {
+            threads: options.threads,
+            reason: e.to_string(),
+        })?;
+    let clock = Clock::start();
+    let output = Output::prepare(&options.output, options.work_dir.as_deref(), &identity)?;
+    let build = Build {
+        options,
+        output,
+        meta: ShardMeta {
+            recipe: options.recipe.name.clone(),
+            recipe_hash,
+        },
+        clock,
+    };
+    let built = pool.install(|| build.run(bad_words.as_ref()))?;
+    Ok(Outcome::Built(Box::new(built)))
+}
+
+/// Seconds by pass.
+struct Clock {
+    started: Instant,
+    started_unix: u64,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock {
+            started: Instant::now(),
+            started_unix: unix_seconds(),
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+struct Build<'a> {
+    options: &'a BuildOptions,
+    output: Output,
+    meta: ShardMeta,
+    clock: Clock,
+}
+
+impl Build<'_> {
+    fn run(&self, bad_words: Option<&BadWords>) -> Result<Built, Error> {
+        let BuildOptions { recipe, inputs, .. } = self.options;
+        let mut passes = Vec::new();
+        let mut lap = |name: &str| passes.push((name.to_owned(), self.clock.seconds()));
+
+        let bytes = inputs.iter().map(|input| input.bytes).sum();
+        let progress = Progress::new("reading", Unit::Bytes, bytes);
+        let cleaned = clean_pass::run(recipe, inputs, &self.output.work, &progress)?;
+        progress.finish();
+        lap("clean");
+
+        let archives = &cleaned.archives;
+        let url_losers = url_pass::run(archives);
+        lap("newest page per URL");
+
+        let duplicates = cleaned.keys.losers(archives.len(), |key| {
+            let (archive, page) = (key.archive as usize, key.page as usize);
+            let lost = url_losers.lost(archive, page);
+            (!lost).then(|| archives[archive].pages[page].owner)
+        });
+        lap("duplicates");
+
+        let buckets = Buckets::new(&self.output.work, cleaned.text_bytes);
+        let passed = archives.iter().flat_map(|a| &a.pages).filter(|p| p.dropped.is_none());
+        let progress = Progress::new("judging", Unit::Items, passed.count() as u64);
+        let (finished, split_bytes) = finish_pass::run(FinishInput {
+            recipe,
+            bad_words,
+            archives,
+            url_losers: &url_losers,
+            duplicates: &duplicates,
+            work: &self.output.work,
+            buckets: &buckets,
+            progress: &progress,
+        })?;
+        progress.finish();
+        lap("finish");
+        let mut tally = cleaned.tally;
+        tally += finished;
+        tally.check().map_err(Error::Tally)?;
+
+        let shards = self.write_shards(&buckets, split_bytes)?;
+        lap("shards");
+
+        let manifest = Manifest {
+            versions: Versions {
+                program: env!("CARGO_PKG_VERSION").to_owned(),
+                schema: SCHEMA_VERSION,
+            },
+            recipe_hash: self.meta.recipe_hash.clone(),
+            recipe: recipe.clone(),
+            format: self.options.format,
+            shard_size_bytes: self.options.shard_size_bytes,
+            inputs: inputs.iter().zip(archives).map(|(i, a)| input_entry(i, a)).collect(),
+            shards,
+        };
+        self.write_reports(&manifest, &tally, &passes)?;
+        self.output.clear()?;
+        Ok(Built {
+            manifest,
+            tally,
+            wall_seconds: self.clock.seconds(),
+        })
+    }
+
+    fn write_shards(&self, buckets: &Buckets, bytes: [u64; 2]) -> Result<Vec<ShardEntry>, Error> {
+        let mut list = Vec::new();
+        for split in Split::ALL {
+            let size = self.options.shard_size_bytes.max(1);
+            let count = bytes[split as usize].div_ceil(size).max(1) as usize;
+            list.extend((0..count).map(|i| (split, i, count)));
+        }
+        let progress = Progress::new("writing", Unit::Items, list.len() as u64);
+        let shards = list
+            .into_par_iter()
+            .map(|(split, i, count)| {
+                let shard = self.write_shard(buckets, split, i, count);
+                progress.add(1);
+                shard
+            })
+            .collect();
+        progress.finish();
+        shards
+    }
+
+    fn write_shard(
+        &self,
+        buckets: &Buckets,
+        split: Split,
+        index: usize,
+        count: usize,
+    ) -> Result<ShardEntry, Error> {
+        let format = self.options.format;
+        let target = self.output.dir.join(format.file_name(split, index, count));
+        let mut writer =
+            ShardWriter::create(&target, &self.output.partial, format, split, &self.meta)?;
+        buckets.read(split, index, count, |row| {
+            let document = Document {
+                page: Page {
+                    url: row.url,
+                    text: row.text,
+                    timestamp: row.timestamp,
+                    content_type: row.content_type,
+                    content_length: row.content_length,
+                    provenance: Provenance {
+                        archive: self.options.inputs[row.archive as usize].label.clone(),
+                        record_offset: row.record_offset,
+                    },
+                },
+                language: row.language,
+                language_score: row.language_score,
+            };
+            Ok(writer.push(document)?)
+        })?;
+        Ok(writer.finish()?)
+    }
+
+    /// `stats.json` and `run.json`, and last of all the manifest.
+    fn write_reports(
+        &self,
+        manifest: &Manifest,
+        tally: &Tally,
+        passes: &[(String, f64)],
+    ) -> Result<(), Error> {
+        let stats = json!({
+            "recipe": manifest.recipe.name,
+            "recipe_hash": manifest.recipe_hash,
+            "counters": counters::counters(tally, &manifest.recipe),
+            "tally": tally.to_json(),
+        });
+        let options = self.options;
+        let mut last = 0.0;
+        let passes: serde_json::Map<_, _> = passes
+            .iter()
+            .map(|(name, at)| (name.clone(), json!(at - std::mem::replace(&mut last, *at))))
+            .collect();
+        let run = json!({
+            "output": options.output,
+            "inputs": options.inputs.iter().map(|i| &i.path).collect::<Vec<_>>(),
+            "started_unix_seconds": self.clock.started_unix,
+            "finished_unix_seconds": unix_seconds(),
+            "wall_seconds": self.clock.seconds(),
+            "wall_seconds_by_pass": passes,
+            "cpu_seconds": usage::cpu_seconds(),
+            "peak_memory_bytes": usage::peak_memory_bytes(),
+            "threads": rayon::current_num_threads(),
+        });
+        for (file, value) in [(output::STATS_FILE, stats), (output::RUN_FILE, run)] {
+            let mut bytes = serde_json::to_vec_pretty(&value).unwrap_or_default();
+            bytes.push(b'\n');
+            c4_data::fs::write_atomic(&self.output.dir.join(file), &bytes)?;
+        }
+        Ok(manifest.write(&self.output.dir)?)
+    }
+}
+
+fn input_entry(input: &Input, archive: &CleanedArchive) -> InputEntry {
+    let mut damage: Vec<Damaged> = archive
+        .damage
+        .iter()
+        .take(LISTED_DAMAGE)
+        .map(|(_, damage)| Damaged {
+            offset: damage.offset,
+            cause: format!("{}: {}", damage.reason.code(), damage.cause),
+        })
+        .collect();
+    if let Some(reason) = &archive.failed {
+        damage.push(Damaged {
+            offset: 0,
+            cause: reason.clone(),
+        });
+    }
+    InputEntry {
+        archive: input.label.to_string(),
+        bytes: input.bytes,
+        state: match (&archive.failed, &archive.damage[..]) {
+            (Some(_), _) => InputState::Failed,
+            (None, []) => InputState::Read,
+            (None, _) => InputState::Damaged,
+        },
+        damage,
+        damaged_records: archive.damage.len() as u64,
+    }
+}

@@ -1,0 +1,215 @@
+//! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
+
+use crate::archive::Archive;
+use crate::extract::{self, Rejected};
+use crate::http;
+use crate::reading::{Damage, RawPage, Split, damage};
+use crate::warc::{Item, Record, RecordReader};
+use crate::wet::{self, Chunk, ChunkReader, Piece};
+use c4_data::{ReadStep, WetReading};
+use c4_filters::{Reason, pystr};
+use std::io;
+use std::path::Path;
+
+/// A batch of records has at least this many bytes, unless the archive ends.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// What an archive holds, told by its first record that says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Extracted text.
+    Wet,
+    /// Crawled responses.
+    Warc,
+}
+
+enum Reader {
+    Chunks(ChunkReader),
+    Records(RecordReader),
+}
+
+/// An archive open for reading.
+pub struct Source {
+    /// What it holds.
+    pub kind: Kind,
+    reader: Reader,
+}
+
+/// Work for one core.
+#[derive(Debug)]
+pub enum Batch {
+    /// A piece of a WET read as lines.
+    Text(Chunk),
+    /// Records, in order.
+    Records(Vec<Record>),
+    /// A place that could not be read.
+    Damage(Damage),
+}
+
+impl Source {
+    /// Opens an archive. `None`: the file holds no WARC record at all.
+    ///
+    /// # Errors
+    /// The operating system cannot read the file.
+    pub fn open(path: &Path, step: &ReadStep) -> io::Result<Option<Source>> {
+        let Some(kind) = kind_of(path)? else {
+            return Ok(None);
+        };
+        let Some(archive) = Archive::open(path)? else {
+            return Ok(None);
+        };
+        let reader = match (kind, step.wet_reading) {
+            (Kind::Wet, WetReading::Lines) => {
+                Reader::Chunks(ChunkReader::new(archive, step.max_record_bytes))
+            }
+            _ => Reader::Records(RecordReader::new(archive, step.max_record_bytes)),
+        };
+        Ok(Some(Source { kind, reader }))
+    }
+
+    /// Bytes of the file read so far.
+    pub fn position(&self) -> u64 {
+        match &self.reader {
+            Reader::Chunks(reader) => reader.position(),
+            Reader::Records(reader) => reader.position(),
+        }
+    }
+
+    /// The next batch; `None` at the end.
+    ///
+    /// # Errors
+    /// The operating system cannot read the file; nothing more comes then.
+    pub fn next_batch(&mut self) -> io::Result<Option<Batch>> {
+        let reader = match &mut self.reader {
+            Reader::Chunks(reader) => {
+                return Ok(reader.next_piece()?.map(|piece| match piece {
+                    Piece::Chunk(chunk) => Batch::Text(chunk),
+                    Piece::Damage(damage) => Batch::Damage(damage),
+                }));
+            }
+            Reader::Records(reader) => reader,
+        };
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            match reader.next_item()? {
+                Some(Item::Record(record)) => {
+                    bytes += record.len();
+                    records.push(record);
+                }
+                // Damage waits for the batch before it, so that order is kept.
+                Some(Item::Damage(damage)) if records.is_empty() => {
+                    return Ok(Some(Batch::Damage(damage)));
+                }
+                Some(Item::Damage(damage)) => {
+                    reader.push_back(damage);
+                    break;
+                }
+                None if records.is_empty() => return Ok(None),
+                None => break,
+            }
+        }
+        Ok(Some(Batch::Records(records)))
+    }
+}
+
+/// Makes pages of a batch, in order.
+pub fn split(batch: Batch) -> Vec<Split> {
+    match batch {
+        Batch::Text(chunk) => wet::split(&chunk),
+        Batch::Records(records) => records.iter().map(page_of).collect(),
+        Batch::Damage(damage) => vec![Split::Damage(damage)],
+    }
+}
+
+/// What kind of archive the file is; `None` if it holds no record.
+fn kind_of(path: &Path) -> io::Result<Option<Kind>> {
+    /// Enough to find a response behind its request, or a record behind a damaged one.
+    const LOOK_AT: usize = 64;
+    let Some(archive) = Archive::open(path)? else {
+        return Ok(None);
+    };
+    let mut reader = RecordReader::new(archive, u64::from(u32::MAX));
+    let mut seen = None;
+    for _ in 0..LOOK_AT {
+        match reader.next_item()? {
+            Some(Item::Record(record)) => match record.record_type().as_str() {
+                "conversion" => return Ok(Some(Kind::Wet)),
+                "response" | "request" | "metadata" | "resource" | "revisit" => {
+                    return Ok(Some(Kind::Warc));
+                }
+                // Typeless records with a text are what some rewritten WETs hold.
+                _ => seen = Some(Kind::Wet),
+            },
+            Some(Item::Damage(found)) => {
+                // Not all that begins like gzip is an archive, but what begins like a record is.
+                if found.reason != Reason::CorruptMember && found.reason != Reason::MalformedRecord {
+                    seen = seen.or(Some(Kind::Wet));
+                }
+            }
+            None => break,
+        }
+    }
+    Ok(seen)
+}
+
+/// A record as a page, or why it is none.
+fn page_of(record: &Record) -> Split {
+    let kind = record.record_type();
+    let header = |name: &str| record.header(name).unwrap_or_default();
+    let (text, content_type, content_length) = match kind.as_str() {
+        "conversion" => {
+            let Ok(text) = std::str::from_utf8(record.block()) else {
+                let cause = format!("the record of {} is not valid UTF-8", record.url());
+                return Split::Damage(damage(Reason::BadUtf8, record.offset, cause));
+            };
+            let text = with_universal_newlines(text);
+            (text, header("Content-Type"), header("Content-Length"))
+        }
+        "response" => match extract::page_text(record.block()) {
+            Ok(page) => {
+                let head = http::parse_head(record.block());
+                let length = head.and_then(|head| {
+                    let value = head.values("content-length").next()?;
+                    Some(String::from_utf8_lossy(value).into_owned())
+                });
+                (page.text, page.content_type, length.unwrap_or_default())
+            }
+            Err(rejected) => {
+                return Split::Dropped(match rejected {
+                    Rejected::Status(_) => Reason::HttpStatus,
+                    Rejected::ContentType(_) | Rejected::Binary => Reason::MediaType,
+                    Rejected::Malformed => Reason::HttpMalformed,
+                    Rejected::Empty => Reason::NoContent,
+                });
+            }
+        },
+        _ => return Split::Dropped(Reason::RecordType),
+    };
+    let page = RawPage {
+        url: record.url(),
+        text,
+        timestamp: header("WARC-Date"),
+        content_type,
+        content_length,
+        record_offset: record.offset,
+    };
+    if page.url.is_empty() {
+        Split::Dropped(Reason::NoUrl)
+    } else if pystr::strip(&page.text).is_empty() {
+        Split::Dropped(Reason::NoContent)
+    } else if page.timestamp.is_empty() {
+        Split::Dropped(Reason::NoTimestamp)
+    } else {
+        Split::Page(page)
+    }
+}
+
+/// `\r\n` and `\r` as `\n`, none at the end.
+fn with_universal_newlines(text: &str) -> String {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if memchr::memchr(b'\r', text.as_bytes()).is_none() {
+        return text.to_owned();
+    }
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}

@@ -1,0 +1,292 @@
+//! WET archives read as the reference reads them (`wet_reading = "lines"`): the whole archive is a
+//! text, a line `WARC/1.0` starts a page, header and body lines are told apart by their first
+//! letters alone (the reference's `split_wet_file`).
+//!
+//! Reading is cut in two so that one archive keeps all cores busy: [`ChunkReader`] inflates and
+//! cuts the text where a line `WARC/1.0` stands (there the reference's state starts anew, so
+//! pieces are independent); [`split`] makes pages of a piece, on any thread.
+
+use crate::archive::{Archive, Compression, MemberError, Progress};
+use crate::reading::{Damage, MEMBER_BYTES, RawPage, Split, damage};
+use c4_filters::{Reason, pystr};
+use memchr::{memchr2, memmem};
+
+/// A piece is cut when it has this many bytes.
+const CHUNK_BYTES: usize = 1 << 20;
+const DELIMITER: &str = "WARC/1.0";
+
+/// A piece of a WET archive; a page never crosses its ends.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// The text, not yet known to be UTF-8.
+    pub bytes: Vec<u8>,
+    /// Where members start: place in `bytes`, offset in the archive. Empty if offsets are places
+    /// in the uncompressed stream.
+    members: Vec<(usize, u64)>,
+    /// Place of `bytes` in the uncompressed stream.
+    base: u64,
+}
+
+impl Chunk {
+    /// The offset of the record that starts at `place`.
+    fn offset(&self, place: usize) -> u64 {
+        let after = self.members.partition_point(|(start, _)| *start <= place);
+        match after.checked_sub(1) {
+            Some(i) => self.members[i].1,
+            None => self.base + place as u64,
+        }
+    }
+}
+
+/// What [`ChunkReader`] gives.
+#[derive(Debug)]
+pub enum Piece {
+    /// Text.
+    Chunk(Chunk),
+    /// A place that could not be read; it counts as one record.
+    Damage(Damage),
+}
+
+/// Cuts a WET archive into [`Chunk`]s.
+pub struct ChunkReader {
+    archive: Archive,
+    max_record_bytes: usize,
+    pending: Chunk,
+    /// The current member has more to give.
+    inside: bool,
+    /// Members seen; the first one tells whether the archive is compressed record by record.
+    members: u64,
+    by_member: bool,
+    damage: Option<Damage>,
+    /// The first so many pending bytes hold no place to cut at (each byte is searched once).
+    searched: usize,
+    /// Inside a record that is too large: nothing is kept until the next one.
+    skipping: bool,
+    done: bool,
+}
+
+impl ChunkReader {
+    /// Reads `archive`; a record of more than `max_record_bytes` is dropped.
+    pub fn new(archive: Archive, max_record_bytes: u64) -> ChunkReader {
+        ChunkReader {
+            by_member: archive.compression() != Compression::Plain,
+            archive,
+            max_record_bytes: usize::try_from(max_record_bytes).unwrap_or(usize::MAX),
+            pending: Chunk::default(),
+            inside: false,
+            members: 0,
+            damage: None,
+            searched: 0,
+            skipping: false,
+            done: false,
+        }
+    }
+
+    /// Bytes of the file read so far.
+    pub fn position(&self) -> u64 {
+        self.archive.position()
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// The operating system cannot read the file; nothing more comes then.
+    pub fn next_piece(&mut self) -> std::io::Result<Option<Piece>> {
+        loop {
+            if let Some(damage) = self.damage.take() {
+                // What was whole before the damage comes first, and no page crosses it.
+                if !self.pending.bytes.is_empty() {
+                    self.damage = Some(damage);
+                    return Ok(Some(Piece::Chunk(self.cut(self.pending.bytes.len()))));
+                }
+                return Ok(Some(Piece::Damage(damage)));
+            }
+            if self.done {
+                if self.pending.bytes.is_empty() {
+                    return Ok(None);
+                }
+                return Ok(Some(Piece::Chunk(self.cut(self.pending.bytes.len()))));
+            }
+            if self.pending.bytes.len() >= CHUNK_BYTES {
+                let from = self.searched.saturating_sub(DELIMITER.len() + 1);
+                if let Some(at) = last_delimiter(&self.pending.bytes[from..]) {
+                    return Ok(Some(Piece::Chunk(self.cut(from + at))));
+                }
+                self.searched = self.pending.bytes.len();
+                if self.pending.bytes.len() > self.max_record_bytes {
+                    let offset = self.pending.offset(0);
+                    self.cut(self.pending.bytes.len());
+                    self.skipping = true;
+                    let cause = format!("the record is larger than {} bytes", self.max_record_bytes);
+                    self.damage = Some(damage(Reason::RecordTooLarge, offset, cause));
+                    continue;
+                }
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads on: the rest of the current member, or the next one.
+    fn fill(&mut self) -> std::io::Result<()> {
+        if !self.inside {
+            match self.archive.next_member() {
+                Ok(Some(offset)) => {
+                    self.inside = true;
+                    self.members += 1;
+                    if self.by_member {
+                        self.pending.members.push((self.pending.bytes.len(), offset));
+                    }
+                }
+                Ok(None) => self.done = true,
+                Err(error) => self.note(error)?,
+            }
+            if !self.inside {
+                return Ok(());
+            }
+        }
+        let start = self.pending.bytes.len();
+        match self.archive.read(&mut self.pending.bytes, MEMBER_BYTES) {
+            Ok(Progress::More) => {}
+            Ok(Progress::End) => self.inside = false,
+            Err(error) => {
+                self.inside = false;
+                // A cut member is good up to the cut: its last page alone is lost. A corrupt one
+                // cannot be trusted at all.
+                let good = match error {
+                    MemberError::Truncated => last_delimiter(&self.pending.bytes[start..]),
+                    _ => None,
+                };
+                self.pending.bytes.truncate(start + good.unwrap_or(0));
+                self.note(error)?;
+            }
+        }
+        if self.members == 1 && self.by_member && last_delimiter(&self.pending.bytes).is_some() {
+            self.by_member = false;
+            self.pending.members.clear();
+        }
+        if self.skipping {
+            let found = first_delimiter(&self.pending.bytes[start..]);
+            self.skipping = found.is_none();
+            self.cut(start + found.unwrap_or(self.pending.bytes.len() - start));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, error: MemberError) -> std::io::Result<()> {
+        self.damage = Some(Damage::of_member(self.archive.member_start(), error)?);
+        Ok(())
+    }
+
+    /// Takes the first `at` bytes of what is pending.
+    fn cut(&mut self, at: usize) -> Chunk {
+        let rest = self.pending.bytes.split_off(at);
+        let base = self.pending.base + at as u64;
+        let split = self.pending.members.partition_point(|(start, _)| *start < at);
+        let mut members = self.pending.members.split_off(split);
+        if members.first().is_none_or(|(start, _)| *start > at)
+            && let Some((_, offset)) = self.pending.members.last()
+        {
+            // The rest goes on inside the member that was cut.
+            members.insert(0, (at, *offset));
+        }
+        members.iter_mut().for_each(|(start, _)| *start -= at);
+        self.searched = 0;
+        let rest = Chunk { bytes: rest, members, base };
+        std::mem::replace(&mut self.pending, rest)
+    }
+}
+
+/// Whether a line that is exactly the delimiter starts at `at`; false at the very start, where a
+/// cut would be of no use.
+fn is_delimiter(bytes: &[u8], at: usize) -> bool {
+    let ends = matches!(bytes.get(at + DELIMITER.len()), Some(b'\n' | b'\r'));
+    ends && at > 0 && matches!(bytes[at - 1], b'\n' | b'\r')
+}
+
+fn last_delimiter(bytes: &[u8]) -> Option<usize> {
+    memmem::rfind_iter(bytes, DELIMITER).find(|at| is_delimiter(bytes, *at))
+}
+
+fn first_delimiter(bytes: &[u8]) -> Option<usize> {
+    memmem::find_iter(bytes, DELIMITER).find(|at| *at == 0 || is_delimiter(bytes, *at))
+}
+
+/// The fields that the reference fills as it goes.
+#[derive(Default)]
+struct Draft {
+    page: RawPage,
+    place: usize,
+    bad_utf8: bool,
+}
+
+/// Splits a piece into pages and counted failures, in order. One pass; text is copied once.
+pub fn split(chunk: &Chunk) -> Vec<Split> {
+    let mut out = Vec::new();
+    let mut draft = Draft::default();
+    let whole = std::str::from_utf8(&chunk.bytes).is_ok();
+    let mut place = 0;
+    let mut first = true;
+    while place < chunk.bytes.len() {
+        // Universal newlines: \n, \r, \r\n. Between the \r and the \n of a pair stands an empty
+        // line, and empty lines vanish.
+        let rest = &chunk.bytes[place..];
+        let length = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+        let start = place;
+        place += length + 1;
+        let is_first = std::mem::replace(&mut first, false);
+        let line = match std::str::from_utf8(&rest[..length]) {
+            Ok(line) => pystr::strip(line),
+            Err(_) => {
+                debug_assert!(!whole);
+                draft.bad_utf8 = true;
+                continue;
+            }
+        };
+        if line.is_empty() {
+            continue;
+        }
+        if line == DELIMITER {
+            if !is_first {
+                out.push(finish(std::mem::take(&mut draft), chunk));
+            }
+            draft.place = start;
+        }
+        let page = &mut draft.page;
+        let field = |name: &str| line.strip_prefix(name).map(|v| pystr::strip(v).to_owned());
+        if let Some(url) = field("WARC-Target-URI:") {
+            page.url = url;
+        } else if let Some(timestamp) = field("WARC-Date:") {
+            page.timestamp = timestamp;
+        } else if let Some(content_type) = field("Content-Type:") {
+            page.content_type = content_type;
+        } else if let Some(content_length) = field("Content-Length:") {
+            page.content_length = content_length;
+        } else if !["WARC", "CONTENT-", "Content-"].iter().any(|p| line.starts_with(p)) {
+            if !page.text.is_empty() {
+                page.text.push('\n');
+            }
+            page.text.push_str(line);
+        }
+    }
+    out.push(finish(draft, chunk));
+    out
+}
+
+/// The reference's validity test, in its order: URL, text, timestamp.
+fn finish(draft: Draft, chunk: &Chunk) -> Split {
+    let mut page = draft.page;
+    page.record_offset = chunk.offset(draft.place);
+    let offset = page.record_offset;
+    if draft.bad_utf8 {
+        let cause = format!("the record of {} is not valid UTF-8", page.url);
+        Split::Damage(damage(Reason::BadUtf8, offset, cause))
+    } else if page.url.is_empty() {
+        Split::Dropped(Reason::NoUrl)
+    } else if page.text.is_empty() {
+        Split::Dropped(Reason::NoContent)
+    } else if page.timestamp.is_empty() {
+        Split::Dropped(Reason::NoTimestamp)
+    } else {
+        Split::Page(page)
+    }
+}
