@@ -74,6 +74,10 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         put("dedupe-lines/line-passed", tally.lines_passed_dedup);
     }
     for &reason in Reason::of(Scope::Line) {
+        if reason == Reason::SpanDuplicate {
+            // Spans are counted by span and sentence, below; whole lines only in the tally.
+            continue;
+        }
         put(reason.counter(), tally.lines_dropped[reason.index()]);
     }
     put("dedupe-spans/span-duplicate", tally.spans_duplicate);

@@ -6,7 +6,7 @@
 //! in memory.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What [`drain`] asks of its caller.
 pub trait Job: Sync {
@@ -40,7 +40,15 @@ struct Slot<S> {
 }
 
 struct Board<S> {
+    state: Mutex<BoardState<S>>,
+    /// Signalled when `opening` falls.
+    opened: Condvar,
+}
+
+struct BoardState<S> {
     next: usize,
+    /// Sources that a thread is about to add.
+    opening: usize,
     slots: Vec<Arc<Slot<S>>>,
 }
 
@@ -54,10 +62,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// # Errors
 /// The first error of any call; batches in work are finished, no other is begun.
 pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
-    let board = Mutex::new(Board {
-        next: 0,
-        slots: Vec::new(),
-    });
+    let board = Board {
+        state: Mutex::new(BoardState {
+            next: 0,
+            opening: 0,
+            slots: Vec::new(),
+        }),
+        opened: Condvar::new(),
+    };
     let stop = AtomicBool::new(false);
     let error = Mutex::new(None);
     rayon::broadcast(|context| {
@@ -83,39 +95,53 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
 /// The source that thread `thread` of `threads` goes to next; `None` if none is left.
 fn pick<J: Job>(
     job: &J,
-    board: &Mutex<Board<J::Source>>,
+    board: &Board<J::Source>,
     count: usize,
     thread: usize,
     threads: usize,
 ) -> Result<Option<Arc<Slot<J::Source>>>, J::Error> {
     loop {
         let index = {
-            let mut board = lock(board);
-            if board.slots.len() >= threads || board.next >= count {
-                let n = board.slots.len();
-                return Ok((n > 0).then(|| board.slots[thread % n].clone()));
+            let mut state = lock(&board.state);
+            loop {
+                let n = state.slots.len();
+                if state.next < count && n + state.opening < threads {
+                    break;
+                }
+                if n > 0 {
+                    return Ok(Some(state.slots[thread % n].clone()));
+                }
+                if state.opening == 0 {
+                    return Ok(None);
+                }
+                state = board.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            board.next += 1;
-            board.next - 1
+            state.next += 1;
+            state.opening += 1;
+            state.next - 1
         };
-        let Some(source) = job.open(index)? else {
-            job.finish(index)?;
-            continue;
-        };
-        let slot = Arc::new(Slot {
-            index,
-            source: Mutex::new(Some((source, 0))),
-            open: AtomicUsize::new(1),
-        });
-        lock(board).slots.push(slot.clone());
-        return Ok(Some(slot));
+        let source = job.open(index);
+        let mut state = lock(&board.state);
+        state.opening -= 1;
+        board.opened.notify_all();
+        if let Some(source) = source? {
+            let slot = Arc::new(Slot {
+                index,
+                source: Mutex::new(Some((source, 0))),
+                open: AtomicUsize::new(1),
+            });
+            state.slots.push(slot.clone());
+            return Ok(Some(slot));
+        }
+        drop(state);
+        job.finish(index)?;
     }
 }
 
 /// Takes one batch from the source and works on it.
 fn step<J: Job>(
     job: &J,
-    board: &Mutex<Board<J::Source>>,
+    board: &Board<J::Source>,
     slot: &Arc<Slot<J::Source>>,
 ) -> Result<(), J::Error> {
     let taken = {
@@ -132,7 +158,7 @@ fn step<J: Job>(
             }
             None => {
                 *source = None;
-                lock(board).slots.retain(|other| !Arc::ptr_eq(other, slot));
+                lock(&board.state).slots.retain(|other| !Arc::ptr_eq(other, slot));
                 None
             }
         }

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 /// Fast above all: a spool is written and read once.
-const ZSTD_LEVEL: i32 = 1;
+const ZSTD_LEVEL: i32 = -5;
 
 /// A page between cleaning and the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

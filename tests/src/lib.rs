@@ -1,1 +1,157 @@
-//! Tests across crates; see the files of `tests/`.
+//! Helpers of the tests across crates: made-up archives, builds, and what came of them.
+//!
+//! They panic where a test should fail.
+
+#![allow(clippy::unwrap_used)]
+
+use c4_data::{Document, Format, Manifest, Recipe, ShardReader, Split, WetReading, WordLists};
+use c4_pipeline::reading;
+use c4_pipeline::run::{BuildOptions, Built, Outcome, build};
+use c4_pipeline::{Error, input, source};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A real input that is not part of the project, read in place; `None`, said on stdout, where it
+/// is missing.
+pub fn shared(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: {} is missing", path.display());
+    None
+}
+
+/// A golden file.
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
+/// One gzip member.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A record with its line ends.
+pub fn record(kind: &str, url: &str, date: &str, content_type: &str, block: &[u8]) -> Vec<u8> {
+    let mut record = format!(
+        "WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\nWARC-Date: {date}\r\n\
+         Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        block.len()
+    )
+    .into_bytes();
+    record.extend_from_slice(block);
+    record.extend_from_slice(b"\r\n\r\n");
+    record
+}
+
+/// A WET's record.
+pub fn conversion(url: &str, text: &str) -> Vec<u8> {
+    record("conversion", url, "2019-04-18T10:12:43Z", "text/plain", text.as_bytes())
+}
+
+/// A text that every recipe keeps: three English sentences of its own.
+pub fn good_text(i: usize) -> String {
+    format!(
+        "The people of house number {i} walked down to the river in the morning.\n\
+         They carried {i} baskets of apples, and nobody asked them where they went.\n\
+         In the evening all {i} of them came home again, tired and happy as they were.\n"
+    )
+}
+
+/// Options for a build of `inputs` with the built-in recipe `recipe`.
+pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
+    let (recipe, base) = Recipe::load(recipe).unwrap();
+    let lists = WordLists::load(&recipe, &base).unwrap();
+    let inputs: Vec<String> = inputs.iter().map(|p| p.to_string_lossy().into_owned()).collect();
+    BuildOptions {
+        inputs: input::resolve(&inputs, None, &recipe.read).unwrap(),
+        recipe,
+        lists,
+        output: output.to_owned(),
+        format: Format::Arrow,
+        shard_size_bytes: 256 << 20,
+        threads: 2,
+        work_dir: None,
+        overwrite: false,
+    }
+}
+
+/// Runs a build that must not be there yet.
+pub fn built(options: &BuildOptions) -> Result<Built, Error> {
+    match build(options)? {
+        Outcome::Built(built) => Ok(*built),
+        Outcome::AlreadyDone(_) => panic!("the corpus was there already"),
+    }
+}
+
+/// All documents of a corpus by URL, with their split.
+pub fn documents(dir: &Path) -> BTreeMap<String, (Split, Document)> {
+    let mut documents = BTreeMap::new();
+    for shard in Manifest::read(dir).unwrap().unwrap().shards {
+        for document in ShardReader::open(&dir.join(&shard.file)).unwrap() {
+            let document = document.unwrap();
+            let url = document.page.url.clone();
+            let twice = documents.insert(url, (shard.split, document));
+            assert!(twice.is_none(), "{twice:?} is in the corpus twice");
+        }
+    }
+    documents
+}
+
+/// The object `counters` of `stats.json`.
+pub fn counters(dir: &Path) -> BTreeMap<String, u64> {
+    let text = std::fs::read(dir.join("stats.json")).unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    numbers(&stats["counters"])
+}
+
+/// An object of numbers.
+pub fn numbers(object: &serde_json::Value) -> BTreeMap<String, u64> {
+    let pairs = object.as_object().unwrap().iter();
+    pairs.map(|(k, v)| (k.clone(), v.as_u64().unwrap())).collect()
+}
+
+/// What reading an archive gives, in order.
+pub fn read(path: &Path, wet_reading: WetReading) -> Vec<reading::Split> {
+    let (mut recipe, _) = Recipe::load("en").unwrap();
+    recipe.read.wet_reading = wet_reading;
+    let mut source = source::Source::open(path, &recipe.read).unwrap().expect("an archive");
+    let mut splits = Vec::new();
+    while let Some(batch) = source.next_batch().unwrap() {
+        splits.extend(source::split(batch));
+    }
+    splits
+}
+
+/// The pages among what was read.
+pub fn pages(splits: Vec<reading::Split>) -> Vec<reading::RawPage> {
+    let page = |split| match split {
+        reading::Split::Page(page) => Some(page),
+        _ => None,
+    };
+    splits.into_iter().filter_map(page).collect()
+}
+
+/// Every file of a folder, at any depth, with its content.
+pub fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(dir).unwrap().to_owned();
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
