@@ -1,7 +1,7 @@
 //! The reference's counters: the same facts as the [`Tally`], under the names and with the meaning
 //! that TensorFlow Datasets gives them.
 
-use crate::{Reason, Scope, Tally};
+use crate::{ArchiveKind, Reason, Scope, Tally};
 use c4_data::{DedupStep, Recipe, Split};
 use std::collections::BTreeMap;
 
@@ -18,12 +18,18 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
             *out.entry(name.to_owned()).or_insert(0) += n;
         }
     };
-    put("split-wet-file/wet-file", tally.wet_archives);
-    put("split-wet-file/passed", tally.wet_pages);
-    put("split-warc-file/warc-file", tally.warc_archives);
-    put("split-warc-file/passed", tally.warc_pages);
-    for &reason in Reason::of(Scope::Record) {
-        put(reason.counter(), tally.records_dropped[reason.index()]);
+    for kind in ArchiveKind::ALL {
+        let (step, archives) = match kind {
+            ArchiveKind::Wet => ("split-wet-file", "wet-file"),
+            ArchiveKind::Warc => ("split-warc-file", "warc-file"),
+        };
+        let kind = kind as usize;
+        put(&format!("{step}/{archives}"), tally.archives[kind]);
+        put(&format!("{step}/passed"), tally.pages_read[kind]);
+        for &reason in Reason::of(Scope::Record) {
+            let suffix = suffix(reason);
+            put(&format!("{step}/{suffix}"), tally.records_dropped[kind][reason.index()]);
+        }
     }
 
     // Each step passes what came in less what its reasons dropped.
@@ -31,8 +37,7 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     let mut step = |name: &str, reasons: &[Reason]| {
         for &reason in reasons {
             let dropped = tally.dropped_pages(reason);
-            let suffix = reason.counter().split_once('/').map_or("", |(_, s)| s);
-            put(&format!("{name}/{suffix}"), dropped);
+            put(&format!("{name}/{}", suffix(reason)), dropped);
             pages -= dropped;
         }
         put(&format!("{name}/passed"), pages);
@@ -94,4 +99,9 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         put(&format!("{}/examples", split.name()), tally.pages_out[split as usize]);
     }
     out
+}
+
+/// A counter's name without its step.
+fn suffix(reason: Reason) -> &'static str {
+    reason.counter().split_once('/').map_or("", |(_, suffix)| suffix)
 }

@@ -22,6 +22,6 @@ pub mod rules;
 mod tally;
 pub mod url;
 
-pub use cleaner::{Cleaned, Cleaner, CleanedPage, LineOutcome};
+pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome};
 pub use reason::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope, Verdict};
-pub use tally::{LineCounts, Tally};
+pub use tally::{ArchiveKind, LineCounts, Tally};

@@ -6,6 +6,20 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
+/// What an archive holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveKind {
+    /// Extracted text.
+    Wet,
+    /// Crawled responses.
+    Warc,
+}
+
+impl ArchiveKind {
+    /// Both, in the order of the arrays below.
+    pub const ALL: [ArchiveKind; 2] = [ArchiveKind::Wet, ArchiveKind::Warc];
+}
+
 /// What became of the lines of one page, up to the step that the page has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LineCounts {
@@ -39,18 +53,14 @@ impl LineCounts {
 /// out + pages dropped; lines = lines out + lines dropped + lines gone with their page.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Archives read as WET.
-    pub wet_archives: u64,
-    /// Archives read as WARC.
-    pub warc_archives: u64,
+    /// Archives read, by kind.
+    pub archives: [u64; 2],
     /// Records read.
     pub records: u64,
-    /// Records that became no page.
-    pub records_dropped: [u64; RECORD_REASONS],
-    /// Pages read from WET archives.
-    pub wet_pages: u64,
-    /// Pages read from WARC archives.
-    pub warc_pages: u64,
+    /// Records that became no page, by kind of archive.
+    pub records_dropped: [[u64; RECORD_REASONS]; 2],
+    /// Pages read, by kind of archive.
+    pub pages_read: [u64; 2],
     /// Pages that went.
     pub pages_dropped: [u64; PAGE_REASONS],
     /// Pages of the corpus, train and validation.
@@ -85,9 +95,15 @@ pub struct Tally {
 
 impl Tally {
     /// Counts a record that becomes no page.
-    pub fn drop_record(&mut self, reason: Reason) {
+    pub fn drop_record(&mut self, kind: ArchiveKind, reason: Reason) {
         self.records += 1;
-        self.records_dropped[reason.index()] += 1;
+        self.records_dropped[kind as usize][reason.index()] += 1;
+    }
+
+    /// Counts records that became pages.
+    pub fn read_pages(&mut self, kind: ArchiveKind, pages: u64) {
+        self.records += pages;
+        self.pages_read[kind as usize] += pages;
     }
 
     /// Counts a page that went, with the lines it had.
@@ -113,7 +129,7 @@ impl Tally {
 
     /// Pages read.
     pub fn pages(&self) -> u64 {
-        self.wet_pages + self.warc_pages
+        self.pages_read.iter().sum()
     }
 
     /// Pages that went for `reason`.
@@ -129,7 +145,8 @@ impl Tally {
         };
         let sum = |list: &[u64]| list.iter().sum::<u64>();
         let (pages, dropped) = (self.pages(), sum(&self.pages_dropped));
-        law("records", self.records, &[pages, sum(&self.records_dropped)])?;
+        let [wet, warc] = &self.records_dropped;
+        law("records", self.records, &[pages, sum(wet), sum(warc)])?;
         law("pages", pages, &[sum(&self.pages_out), dropped])?;
         let gone = sum(&self.lines_gone_with_page);
         law("lines", self.lines, &[self.lines_out, sum(&self.lines_dropped), gone])
@@ -141,11 +158,13 @@ impl Tally {
             let reasons = Reason::of(scope).iter();
             reasons.zip(counts).map(|(r, n)| (r.code().to_owned(), json!(n))).collect()
         };
+        let mut records_dropped = self.records_dropped[0];
+        add(&mut records_dropped, &self.records_dropped[1]);
         json!({
             "records": {
                 "in": self.records,
                 "out": self.pages(),
-                "dropped": by_code(Scope::Record, &self.records_dropped),
+                "dropped": by_code(Scope::Record, &records_dropped),
             },
             "pages": {
                 "in": self.pages(),
@@ -163,17 +182,19 @@ impl Tally {
     }
 }
 
+fn add(sum: &mut [u64], other: &[u64]) {
+    sum.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
-        fn add(sum: &mut [u64], other: &[u64]) {
-            sum.iter_mut().zip(other).for_each(|(a, b)| *a += b);
-        }
-        self.wet_archives += other.wet_archives;
-        self.warc_archives += other.warc_archives;
+        add(&mut self.archives, &other.archives);
         self.records += other.records;
-        add(&mut self.records_dropped, &other.records_dropped);
-        self.wet_pages += other.wet_pages;
-        self.warc_pages += other.warc_pages;
+        for kind in ArchiveKind::ALL {
+            let kind = kind as usize;
+            add(&mut self.records_dropped[kind], &other.records_dropped[kind]);
+        }
+        add(&mut self.pages_read, &other.pages_read);
         add(&mut self.pages_dropped, &other.pages_dropped);
         add(&mut self.pages_out, &other.pages_out);
         self.lines += other.lines;

@@ -10,11 +10,11 @@ use crate::keys::{KeyEntry, Keys};
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
 use crate::reading::{Damage, RawPage, Split};
-use crate::source::{self, Batch, Kind, Source};
+use crate::source::{self, Batch, Source};
 use crate::spool::{SpoolWriter, SpooledPage, frame};
 use c4_data::{DedupStep, Recipe};
 use c4_filters::rules::length;
-use c4_filters::{Cleaned, Cleaner, LineCounts, Reason, Tally, dedup, url};
+use c4_filters::{ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, Tally, dedup, url};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -118,17 +118,13 @@ pub fn run(
 impl Job for CleanPass<'_> {
     /// The archive, and how many of its bytes the progress bar knows of.
     type Source = (Source, u64);
-    type Batch = (Kind, Batch);
+    type Batch = (ArchiveKind, Batch);
     type Error = Error;
 
     fn open(&self, index: usize) -> Result<Option<(Source, u64)>, Error> {
         let failed = match Source::open(&self.inputs[index].path, &self.recipe.read) {
             Ok(Some(source)) => {
-                let tally = &mut lock(&self.archives[index]).0.tally;
-                match source.kind {
-                    Kind::Wet => tally.wet_archives += 1,
-                    Kind::Warc => tally.warc_archives += 1,
-                }
+                lock(&self.archives[index]).0.tally.archives[source.kind as usize] += 1;
                 return Ok(Some((source, 0)));
             }
             Ok(None) => "not a crawl archive (no WARC record in it)".to_owned(),
@@ -142,7 +138,7 @@ impl Job for CleanPass<'_> {
         &self,
         index: usize,
         (source, reported): &mut (Source, u64),
-    ) -> Result<Option<(Kind, Batch)>, Error> {
+    ) -> Result<Option<(ArchiveKind, Batch)>, Error> {
         let batch = source.next_batch();
         let position = source.position();
         self.progress.add(position.saturating_sub(*reported));
@@ -156,25 +152,20 @@ impl Job for CleanPass<'_> {
         }
     }
 
-    fn work(&self, index: usize, sequence: u64, (kind, batch): (Kind, Batch)) -> Result<(), Error> {
+    fn work(&self, index: usize, sequence: u64, (kind, batch): (ArchiveKind, Batch)) -> Result<(), Error> {
         let mut found = Found::default();
         for (i, split) in source::split(batch).into_iter().enumerate() {
             let order = sequence << 32 | i as u64;
             match split {
                 Split::Page(page) => self.page(index, order, page, &mut found),
-                Split::Dropped(reason) => found.tally.drop_record(reason),
+                Split::Dropped(reason) => found.tally.drop_record(kind, reason),
                 Split::Damage(damage) => {
-                    found.tally.drop_record(damage.reason);
+                    found.tally.drop_record(kind, damage.reason);
                     found.damage.push((order, damage));
                 }
             }
         }
-        let pages = found.pages.len() as u64;
-        found.tally.records += pages;
-        match kind {
-            Kind::Wet => found.tally.wet_pages += pages,
-            Kind::Warc => found.tally.warc_pages += pages,
-        }
+        found.tally.read_pages(kind, found.pages.len() as u64);
         let path = spool_path(Path::new(""), index);
         let frame = match &found.spooled[..] {
             [] => None,

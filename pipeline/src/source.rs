@@ -1,27 +1,18 @@
 //! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
 
-use crate::archive::Archive;
+use crate::archive::{self, Archive};
 use crate::extract::{self, Rejected};
 use crate::http;
 use crate::reading::{Damage, RawPage, Split, damage};
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece};
 use c4_data::{ReadStep, WetReading};
-use c4_filters::{Reason, pystr};
+use c4_filters::{ArchiveKind, Reason, pystr};
 use std::io;
 use std::path::Path;
 
 /// A batch of records has at least this many bytes, unless the archive ends.
 const BATCH_BYTES: usize = 1 << 20;
-
-/// What an archive holds, told by its first record that says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Extracted text.
-    Wet,
-    /// Crawled responses.
-    Warc,
-}
 
 enum Reader {
     Chunks(ChunkReader),
@@ -30,8 +21,8 @@ enum Reader {
 
 /// An archive open for reading.
 pub struct Source {
-    /// What it holds.
-    pub kind: Kind,
+    /// What it holds, told by its first record that says.
+    pub kind: ArchiveKind,
     reader: Reader,
 }
 
@@ -59,7 +50,7 @@ impl Source {
             return Ok(None);
         };
         let reader = match (kind, step.wet_reading) {
-            (Kind::Wet, WetReading::Lines) => {
+            (ArchiveKind::Wet, WetReading::Lines) => {
                 Reader::Chunks(ChunkReader::new(archive, step.max_record_bytes))
             }
             _ => Reader::Records(RecordReader::new(archive, step.max_record_bytes)),
@@ -123,7 +114,7 @@ pub fn split(batch: Batch) -> Vec<Split> {
 }
 
 /// What kind of archive the file is; `None` if it holds no record.
-fn kind_of(path: &Path) -> io::Result<Option<Kind>> {
+fn kind_of(path: &Path) -> io::Result<Option<ArchiveKind>> {
     /// Enough to find a response behind its request, or a record behind a damaged one.
     const LOOK_AT: usize = 64;
     let Some(archive) = Archive::open(path)? else {
@@ -134,21 +125,20 @@ fn kind_of(path: &Path) -> io::Result<Option<Kind>> {
     for _ in 0..LOOK_AT {
         match reader.next_item()? {
             Some(Item::Record(record)) => match record.record_type().as_str() {
-                "conversion" => return Ok(Some(Kind::Wet)),
+                "conversion" => return Ok(Some(ArchiveKind::Wet)),
                 "response" | "request" | "metadata" | "resource" | "revisit" => {
-                    return Ok(Some(Kind::Warc));
+                    return Ok(Some(ArchiveKind::Warc));
                 }
                 // Typeless records with a text are what some rewritten WETs hold.
-                _ => seen = Some(Kind::Wet),
+                _ => seen = Some(ArchiveKind::Wet),
             },
-            Some(Item::Damage(found)) => {
-                // Not all that begins like gzip is an archive, but what begins like a record is.
-                if found.reason != Reason::CorruptMember && found.reason != Reason::MalformedRecord {
-                    seen = seen.or(Some(Kind::Wet));
-                }
-            }
+            Some(Item::Damage(_)) => {}
             None => break,
         }
+    }
+    if seen.is_none() && archive::holds_records(path)? {
+        // No record parser finds its way, but the reference's line reading may.
+        seen = Some(ArchiveKind::Wet);
     }
     Ok(seen)
 }

@@ -290,7 +290,9 @@ impl RecordReader {
             }
             searched = self.rest().len().saturating_sub(MAX_MARK_BYTES).max(header);
             if self.rest().len() > self.max_record_bytes {
-                return self.too_large(offset);
+                let damage = self.too_large(offset);
+                self.skip_record()?;
+                return Ok(Some(Item::Damage(damage)));
             }
             if !self.inside {
                 break;
@@ -316,6 +318,10 @@ impl RecordReader {
 
     /// Takes the record that ends at `end`; moves the buffer if it holds nothing else.
     fn take(&mut self, offset: u64, header: usize, end: usize) -> Item {
+        if end > self.max_record_bytes {
+            self.used += end;
+            return Item::Damage(self.too_large(offset));
+        }
         let tail = self.buffer[self.used + end..].iter();
         let last = !self.inside && tail.clone().all(|b| matches!(b, b'\r' | b'\n'));
         let bytes = if self.used == 0 && last {
@@ -341,10 +347,9 @@ impl RecordReader {
         Ok(Some(Item::Damage(damage(Reason::MalformedRecord, offset, cause))))
     }
 
-    fn too_large(&mut self, offset: u64) -> std::io::Result<Option<Item>> {
-        self.skip_record()?;
+    fn too_large(&self, offset: u64) -> Damage {
         let cause = format!("the record is larger than {} bytes", self.max_record_bytes);
-        Ok(Some(Item::Damage(damage(Reason::RecordTooLarge, offset, cause))))
+        damage(Reason::RecordTooLarge, offset, cause)
     }
 
     fn skip_record(&mut self) -> std::io::Result<()> {

@@ -25,6 +25,8 @@ pub struct Chunk {
     members: Vec<(usize, u64)>,
     /// Place of `bytes` in the uncompressed stream.
     base: u64,
+    /// A record of more bytes is dropped.
+    max_record_bytes: usize,
 }
 
 impl Chunk {
@@ -35,6 +37,11 @@ impl Chunk {
             Some(i) => self.members[i].1,
             None => self.base + place as u64,
         }
+    }
+
+    fn too_large(&self, place: usize) -> Damage {
+        let cause = format!("the record is larger than {} bytes", self.max_record_bytes);
+        damage(Reason::RecordTooLarge, self.offset(place), cause)
     }
 }
 
@@ -50,7 +57,6 @@ pub enum Piece {
 /// Cuts a WET archive into [`Chunk`]s.
 pub struct ChunkReader {
     archive: Archive,
-    max_record_bytes: usize,
     pending: Chunk,
     /// The current member has more to give.
     inside: bool,
@@ -71,8 +77,10 @@ impl ChunkReader {
         ChunkReader {
             by_member: archive.compression() != Compression::Plain,
             archive,
-            max_record_bytes: usize::try_from(max_record_bytes).unwrap_or(usize::MAX),
-            pending: Chunk::default(),
+            pending: Chunk {
+                max_record_bytes: usize::try_from(max_record_bytes).unwrap_or(usize::MAX),
+                ..Chunk::default()
+            },
             inside: false,
             members: 0,
             damage: None,
@@ -113,12 +121,11 @@ impl ChunkReader {
                     return Ok(Some(Piece::Chunk(self.cut(from + at))));
                 }
                 self.searched = self.pending.bytes.len();
-                if self.pending.bytes.len() > self.max_record_bytes {
-                    let offset = self.pending.offset(0);
+                if self.pending.bytes.len() > self.pending.max_record_bytes {
+                    let too_large = self.pending.too_large(0);
                     self.cut(self.pending.bytes.len());
                     self.skipping = true;
-                    let cause = format!("the record is larger than {} bytes", self.max_record_bytes);
-                    self.damage = Some(damage(Reason::RecordTooLarge, offset, cause));
+                    self.damage = Some(too_large);
                     continue;
                 }
             }
@@ -191,7 +198,8 @@ impl ChunkReader {
         }
         members.iter_mut().for_each(|(start, _)| *start -= at);
         self.searched = 0;
-        let rest = Chunk { bytes: rest, members, base };
+        let max_record_bytes = self.pending.max_record_bytes;
+        let rest = Chunk { bytes: rest, members, base, max_record_bytes };
         std::mem::replace(&mut self.pending, rest)
     }
 }
@@ -247,7 +255,7 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
         }
         if line == DELIMITER {
             if !is_first {
-                out.push(finish(std::mem::take(&mut draft), chunk));
+                out.push(finish(std::mem::take(&mut draft), start, chunk));
             }
             draft.place = start;
         }
@@ -268,16 +276,18 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
             page.text.push_str(line);
         }
     }
-    out.push(finish(draft, chunk));
+    out.push(finish(draft, chunk.bytes.len(), chunk));
     out
 }
 
 /// The reference's validity test, in its order: URL, text, timestamp.
-fn finish(draft: Draft, chunk: &Chunk) -> Split {
+fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
     let mut page = draft.page;
     page.record_offset = chunk.offset(draft.place);
     let offset = page.record_offset;
-    if draft.bad_utf8 {
+    if end - draft.place > chunk.max_record_bytes {
+        Split::Damage(chunk.too_large(draft.place))
+    } else if draft.bad_utf8 {
         let cause = format!("the record of {} is not valid UTF-8", page.url);
         Split::Damage(damage(Reason::BadUtf8, offset, cause))
     } else if page.url.is_empty() {

@@ -1,0 +1,356 @@
+//! The `c4` program as a user meets it: what it prints, how it exits, what it leaves behind.
+
+use c4_data::Manifest;
+use c4_tests::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn c4(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+    arguments.iter().for_each(|argument| {
+        command.arg(argument);
+    });
+    command.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/samples")
+}
+
+/// A WET of `n` pages that are kept.
+fn wet(path: &Path, n: usize) {
+    let record = |i: usize| gzip(&conversion(&format!("https://a{}.example/{i}", i % 7), &good_text(i)));
+    fs::write(path, (0..n).flat_map(record).collect::<Vec<u8>>()).unwrap();
+}
+
+/// Refused: exit status 2 and one line that says all of `words`.
+fn refused(output: &Output, words: &[&str]) {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(message.trim_end().lines().count(), 1, "{message}");
+    for word in words {
+        assert!(message.contains(word), "no {word} in: {message}");
+    }
+}
+
+#[test]
+fn the_same_bytes_on_any_number_of_threads_and_in_any_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut inputs: Vec<PathBuf> = fs::read_dir(samples())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "gz"))
+        .collect();
+    // The same name in two folders, and enough pages for several batches.
+    for (i, folder) in ["x", "y"].iter().enumerate() {
+        fs::create_dir(dir.path().join(folder)).unwrap();
+        let path = dir.path().join(folder).join("same.warc.wet.gz");
+        wet(&path, 4000 + i * 500);
+        inputs.push(path);
+    }
+    inputs.sort();
+    for format in ["arrow", "parquet", "jsonl"] {
+        let mut trees = Vec::new();
+        for (run, threads) in ["1", "2", "5"].iter().enumerate() {
+            let output = dir.path().join(format!("out-{format}-{run}"));
+            let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+            command.args(["build", "--threads", threads, "--shard-size", "300K", "--format", format]);
+            command.arg("--output").arg(&output).args(&inputs);
+            let result = command.output().unwrap();
+            assert_eq!(result.status.code(), Some(1), "{}", stderr(&result));
+            let mut tree = tree(&output);
+            assert!(tree.remove(Path::new("run.json")).is_some());
+            trees.push(tree);
+            inputs.rotate_left(2);
+        }
+        assert!(trees[0].len() > 4, "{:?}", trees[0].keys());
+        for tree in &trees[1..] {
+            assert!(tree.keys().eq(trees[0].keys()));
+            for (name, bytes) in tree {
+                assert!(*bytes == trees[0][name], "{format}: {} differs", name.display());
+            }
+        }
+        let manifest: Manifest =
+            serde_json::from_slice(&trees[0][Path::new("manifest.json")]).unwrap();
+        let labels: Vec<&str> = manifest.inputs.iter().map(|i| i.archive.as_str()).collect();
+        assert_eq!(labels[..2], ["x/same.warc.wet.gz", "y/same.warc.wet.gz"]);
+        assert_eq!(labels[2], "sample-00000.warc.gz");
+    }
+}
+
+#[test]
+fn formats_hold_the_same_documents_in_the_same_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.wet.gz");
+    wet(&input, 300);
+    let mut texts = Vec::new();
+    for (format, first) in [
+        ("arrow", "train-00000-of-00001.arrow"),
+        ("parquet", "train-00000-of-00001.parquet"),
+        ("jsonl", "c4-train.00000-of-00001.json.gz"),
+    ] {
+        let output = dir.path().join(format);
+        let result = c4(&[&"build", &"--format", &format, &"-o", &output, &input]);
+        assert!(result.status.success(), "{}", stderr(&result));
+        assert!(output.join(first).is_file());
+        let cat = c4(&[&"cat", &output]);
+        assert!(cat.status.success());
+        texts.push(String::from_utf8(cat.stdout).unwrap());
+    }
+    assert_eq!(texts[0].lines().count(), 300);
+    assert!(texts.iter().all(|text| *text == texts[0]));
+}
+
+#[test]
+fn every_reason_appears_in_the_sample_and_damage_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for recipe in ["c4", "en"] {
+        let output = dir.path().join(recipe);
+        let result = c4(&[&"build", &"-r", &recipe, &"-o", &output, &samples()]);
+        assert_eq!(result.status.code(), Some(1), "{}", stderr(&result));
+        let message = stderr(&result);
+        for (file, offset, cause) in [
+            ("sample-00002-damaged.warc.wet.gz", "byte 741", "corrupt_member"),
+            ("sample-00002-damaged.warc.wet.gz", "byte 1130", "bad_utf8"),
+            ("sample-00003-damaged.warc.gz", "byte 975", "malformed_record"),
+            ("sample-00003-damaged.warc.gz", "byte 2357", "truncated"),
+        ] {
+            let named = |line: &str| [file, offset, cause].iter().all(|word| line.contains(word));
+            assert!(message.lines().any(named), "{file} {offset}: {message}");
+        }
+        let stats = c4(&[&"stats", &"--json", &output]);
+        let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+        for scope in ["records", "pages", "lines"] {
+            for (reason, n) in numbers(&stats["tally"][scope]["dropped"]) {
+                *seen.entry(reason).or_default() += n;
+            }
+        }
+    }
+    // These need a record of 128 MiB, another recipe, and a text without a probable language.
+    let elsewhere = ["record_too_large", "short_paragraphs", "no_language"];
+    for (reason, n) in seen {
+        assert_eq!(n == 0, elsewhere.contains(&reason.as_str()), "{reason}: {n}");
+    }
+}
+
+#[test]
+fn building_again_says_so_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    wet(&input, 20);
+    assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
+    let before = tree(&output);
+    let again = c4(&[&"build", &"-o", &output, &input]);
+    assert!(again.status.success());
+    assert!(stderr(&again).contains("already"), "{}", stderr(&again));
+    assert_eq!(tree(&output), before);
+
+    let other = c4(&[&"build", &"-r", &"en", &"-o", &output, &input]);
+    refused(&other, &["recipe `c4`", "--overwrite"]);
+    wet(&input, 21);
+    refused(&c4(&[&"build", &"-o", &output, &input]), &["other inputs", "--overwrite"]);
+    assert_eq!(tree(&output), before);
+
+    fs::write(output.join("notes.txt"), "mine").unwrap();
+    let replaced = c4(&[&"build", &"-r", &"en", &"--overwrite", &"-o", &output, &input]);
+    assert!(replaced.status.success(), "{}", stderr(&replaced));
+    assert_eq!(documents(&output).len(), 21);
+    assert_eq!(fs::read(output.join("notes.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn foreign_folders_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    wet(&input, 5);
+    fs::create_dir(&output).unwrap();
+    fs::write(output.join("photo.jpg"), "a photo").unwrap();
+    refused(&c4(&[&"build", &"-o", &output, &input]), &["out", "not empty", "--overwrite"]);
+    assert_eq!(tree(&output).len(), 1);
+    refused(&c4(&[&"build", &"-o", &input, &input]), &["a.wet.gz", "not a folder"]);
+}
+
+#[test]
+fn bad_arguments_stop_with_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let input = path("a.wet.gz");
+    wet(&input, 5);
+    let out = path("out");
+    refused(&c4(&[&"build", &"-o", &out, &path("missing.gz")]), &["missing.gz", "No such file"]);
+    fs::write(path("text.gz"), "not an archive").unwrap();
+    refused(&c4(&[&"build", &"-o", &out, &path("text.gz")]), &["text.gz", "not a crawl archive"]);
+    fs::write(path("zipped.gz"), gzip(b"{\"not\": \"an archive\"}")).unwrap();
+    refused(&c4(&[&"build", &"-o", &out, &path("zipped.gz")]), &["not a crawl archive"]);
+    fs::write(path("empty.warc"), "").unwrap();
+    refused(&c4(&[&"build", &"-o", &out, &path("empty.warc")]), &["not a crawl archive"]);
+    refused(&c4(&[&"build", &"-r", &"nope", &"-o", &out, &input]), &["nope", "en.noblocklist"]);
+    let recipe = c4(&[&"recipes", &"en"]).stdout;
+    let recipe = String::from_utf8(recipe).unwrap();
+    fs::write(path("mine.toml"), recipe.replace("min_words", "minwords")).unwrap();
+    let result = c4(&[&"build", &"-r", &path("mine.toml"), &"-o", &out, &input]);
+    refused(&result, &["mine.toml", "minwords", "line"]);
+    fs::write(path("a.paths"), "a.wet.gz\ngone.wet.gz\n").unwrap();
+    let result = c4(&[&"build", &"-o", &out, &path("a.paths")]);
+    refused(&result, &["a.paths", "line 2", "gone.wet.gz", "--base"]);
+    let result = c4(&[&"build", &"-o", &out, &"https://data.example/a.warc.gz"]);
+    refused(&result, &["https://data.example/a.warc.gz", "--base"]);
+    for (flag, value) in [("--shard-size", "0"), ("--threads", "-1"), ("--format", "csv")] {
+        let result = c4(&[&"build", &flag, &value, &"-o", &out, &input]);
+        assert_eq!(result.status.code(), Some(2), "{flag}");
+    }
+    refused(&c4(&[&"cat", &path("nowhere")]), &["nowhere", "no finished corpus"]);
+    refused(&c4(&[&"stats", &dir.path()]), &["no finished corpus"]);
+    refused(&c4(&[&"recipes", &"nope"]), &["nope"]);
+    assert!(!out.exists(), "nothing is left of refused builds");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_stops_the_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.wet.gz");
+    wet(&input, 5);
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    refused(&c4(&[&"build", &"-o", &file.join("below"), &input]), &["below"]);
+    let locked = dir.path().join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    if fs::write(locked.join("probe"), "").is_ok() {
+        println!("skipped: this user may write into folders without permission");
+    } else {
+        refused(&c4(&[&"build", &"-o", &locked.join("out"), &input]), &["out", "denied"]);
+    }
+    // A device that is always full.
+    if Path::new("/dev/full").exists() {
+        let out = dir.path().join("full");
+        assert!(c4(&[&"build", &"-o", &out, &input]).status.success());
+        let cat = Command::new(env!("CARGO_BIN_EXE_c4"))
+            .args(["cat".as_ref(), out.as_os_str()])
+            .stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+            .output()
+            .unwrap();
+        refused(&cat, &["No space left"]);
+    }
+}
+
+#[test]
+fn cat_prints_what_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out");
+    assert_eq!(c4(&[&"build", &"-o", &output, &samples()]).status.code(), Some(1));
+    let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"cat", &output];
+        all.extend(arguments.iter().map(|a| a as &dyn AsRef<std::ffi::OsStr>));
+        let result = c4(&all);
+        assert!(result.status.success(), "{}", stderr(&result));
+        let text = String::from_utf8(result.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let keys = |row: &serde_json::Value| -> Vec<String> {
+        row.as_object().unwrap().keys().cloned().collect()
+    };
+    let all = lines(&[]);
+    let (train, validation) = (lines(&["--split", "train"]), lines(&["--split", "validation"]));
+    assert_eq!(all.len(), train.len() + validation.len());
+    assert!(!validation.is_empty());
+    assert_eq!(keys(&all[0]), ["text", "timestamp", "url"]);
+    assert_eq!(lines(&["-n", "3"]), all[..3]);
+    let full = lines(&["--full"]);
+    assert_eq!(keys(&full[0]).len(), 10);
+    assert_eq!(full[0]["language"], "en");
+    assert!(full.iter().all(|row| row["language_score"].as_f64().unwrap() >= 0.99));
+
+    // Whoever reads may stop early.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_c4"))
+        .args(["cat".as_ref(), output.as_os_str()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+}
+
+#[test]
+fn an_empty_split_is_a_shard_without_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    fs::write(&input, gzip(&conversion("https://a.example/", "Too short.\n"))).unwrap();
+    assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
+    for split in ["train", "validation"] {
+        assert!(output.join(format!("{split}-00000-of-00001.arrow")).is_file());
+        let cat = c4(&[&"cat", &output, &"--split", &split]);
+        assert!(cat.status.success() && cat.stdout.is_empty());
+    }
+}
+
+/// Killed at any moment, a build leaves no shard, statistics or manifest that is not whole, and
+/// the same command then finishes it with the same bytes.
+#[test]
+fn killed_builds_leave_nothing_half_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("a.wet.gz");
+    wet(&input, 3000);
+    let build = |output: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command.args(["build", "--shard-size", "100K", "-o"]).arg(output).arg(&input);
+        command.stderr(Stdio::piped());
+        command
+    };
+    let whole = dir.path().join("whole");
+    let started = std::time::Instant::now();
+    assert!(build(&whole).output().unwrap().status.success());
+    let took = started.elapsed();
+    let mut expected = tree(&whole);
+    expected.remove(Path::new("run.json"));
+    let mut killed = 0;
+    for i in 0..12 {
+        let output = dir.path().join(format!("killed-{i}"));
+        let mut child = build(&output).spawn().unwrap();
+        std::thread::sleep(took.mul_f64(f64::from(i) / 11.0).min(Duration::from_secs(5)));
+        child.kill().unwrap();
+        killed += u32::from(!child.wait().unwrap().success());
+        for (name, bytes) in if output.exists() { tree(&output) } else { BTreeMap::new() } {
+            if name.components().count() == 1 && !name.ends_with("run.json") {
+                let name_text = name.to_string_lossy();
+                assert!(!name_text.ends_with(".tmp") || !expected.contains_key(&name));
+                if let Some(whole) = expected.get(&name) {
+                    assert!(bytes == *whole, "{} is not whole", name.display());
+                }
+            }
+        }
+        let again = build(&output).output().unwrap();
+        assert!(again.status.success(), "{}", stderr(&again));
+        let mut found = tree(&output);
+        found.remove(Path::new("run.json"));
+        assert!(found == expected, "killed at moment {i}: {:?}", found.keys());
+    }
+    assert!(killed > 0, "no build was still running");
+}
+
+#[test]
+fn a_work_folder_elsewhere_is_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    let work = dir.path().join("work");
+    wet(&input, 50);
+    fs::create_dir(&work).unwrap();
+    fs::write(work.join("other.txt"), "other").unwrap();
+    let result = c4(&[&"build", &"--work-dir", &work, &"-o", &output, &input]);
+    assert!(result.status.success(), "{}", stderr(&result));
+    assert_eq!(tree(&work).len(), 1);
+}
