@@ -1,5 +1,7 @@
 //! The `c4` program as a user meets it: what it prints, how it exits, what it leaves behind.
 
+#![allow(clippy::unwrap_used)]
+
 use c4_data::Manifest;
 use c4_tests::*;
 use std::collections::BTreeMap;
@@ -28,7 +30,12 @@ fn samples() -> PathBuf {
 
 /// A WET of `n` pages that are kept.
 fn wet(path: &Path, n: usize) {
-    let record = |i: usize| gzip(&conversion(&format!("https://a{}.example/{i}", i % 7), &good_text(i)));
+    let record = |i: usize| {
+        gzip(&conversion(
+            &format!("https://a{}.example/{i}", i % 7),
+            &good_text(i),
+        ))
+    };
     fs::write(path, (0..n).flat_map(record).collect::<Vec<u8>>()).unwrap();
 }
 
@@ -63,7 +70,15 @@ fn the_same_bytes_on_any_number_of_threads_and_in_any_order() {
         for (run, threads) in ["1", "2", "5"].iter().enumerate() {
             let output = dir.path().join(format!("out-{format}-{run}"));
             let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-            command.args(["build", "--threads", threads, "--shard-size", "300K", "--format", format]);
+            command.args([
+                "build",
+                "--threads",
+                threads,
+                "--shard-size",
+                "300K",
+                "--format",
+                format,
+            ]);
             command.arg("--output").arg(&output).args(&inputs);
             let result = command.output().unwrap();
             assert_eq!(result.status.code(), Some(1), "{}", stderr(&result));
@@ -76,7 +91,11 @@ fn the_same_bytes_on_any_number_of_threads_and_in_any_order() {
         for tree in &trees[1..] {
             assert!(tree.keys().eq(trees[0].keys()));
             for (name, bytes) in tree {
-                assert!(*bytes == trees[0][name], "{format}: {} differs", name.display());
+                assert!(
+                    *bytes == trees[0][name],
+                    "{format}: {} differs",
+                    name.display()
+                );
             }
         }
         let manifest: Manifest =
@@ -120,9 +139,17 @@ fn every_reason_appears_in_the_sample_and_damage_is_named() {
         assert_eq!(result.status.code(), Some(1), "{}", stderr(&result));
         let message = stderr(&result);
         for (file, offset, cause) in [
-            ("sample-00002-damaged.warc.wet.gz", "byte 741", "corrupt_member"),
+            (
+                "sample-00002-damaged.warc.wet.gz",
+                "byte 741",
+                "corrupt_member",
+            ),
             ("sample-00002-damaged.warc.wet.gz", "byte 1130", "bad_utf8"),
-            ("sample-00003-damaged.warc.gz", "byte 975", "malformed_record"),
+            (
+                "sample-00003-damaged.warc.gz",
+                "byte 975",
+                "malformed_record",
+            ),
             ("sample-00003-damaged.warc.gz", "byte 2357", "truncated"),
         ] {
             let named = |line: &str| [file, offset, cause].iter().all(|word| line.contains(word));
@@ -139,7 +166,11 @@ fn every_reason_appears_in_the_sample_and_damage_is_named() {
     // These need a record of 128 MiB, another recipe, and a text without a probable language.
     let elsewhere = ["record_too_large", "short_paragraphs", "no_language"];
     for (reason, n) in seen {
-        assert_eq!(n == 0, elsewhere.contains(&reason.as_str()), "{reason}: {n}");
+        assert_eq!(
+            n == 0,
+            elsewhere.contains(&reason.as_str()),
+            "{reason}: {n}"
+        );
     }
 }
 
@@ -158,11 +189,22 @@ fn building_again_says_so_and_changes_nothing() {
     let other = c4(&[&"build", &"-r", &"en", &"-o", &output, &input]);
     refused(&other, &["recipe `c4`", "--overwrite"]);
     wet(&input, 21);
-    refused(&c4(&[&"build", &"-o", &output, &input]), &["other inputs", "--overwrite"]);
+    refused(
+        &c4(&[&"build", &"-o", &output, &input]),
+        &["other inputs", "--overwrite"],
+    );
     assert_eq!(tree(&output), before);
 
     fs::write(output.join("notes.txt"), "mine").unwrap();
-    let replaced = c4(&[&"build", &"-r", &"en", &"--overwrite", &"-o", &output, &input]);
+    let replaced = c4(&[
+        &"build",
+        &"-r",
+        &"en",
+        &"--overwrite",
+        &"-o",
+        &output,
+        &input,
+    ]);
     assert!(replaced.status.success(), "{}", stderr(&replaced));
     assert_eq!(documents(&output).len(), 21);
     assert_eq!(fs::read(output.join("notes.txt")).unwrap(), b"mine");
@@ -175,9 +217,15 @@ fn foreign_folders_are_refused() {
     wet(&input, 5);
     fs::create_dir(&output).unwrap();
     fs::write(output.join("photo.jpg"), "a photo").unwrap();
-    refused(&c4(&[&"build", &"-o", &output, &input]), &["out", "not empty", "--overwrite"]);
+    refused(
+        &c4(&[&"build", &"-o", &output, &input]),
+        &["out", "not empty", "--overwrite"],
+    );
     assert_eq!(tree(&output).len(), 1);
-    refused(&c4(&[&"build", &"-o", &input, &input]), &["a.wet.gz", "not a folder"]);
+    refused(
+        &c4(&[&"build", &"-o", &input, &input]),
+        &["a.wet.gz", "not a folder"],
+    );
 }
 
 #[test]
@@ -187,14 +235,29 @@ fn bad_arguments_stop_with_one_line() {
     let input = path("a.wet.gz");
     wet(&input, 5);
     let out = path("out");
-    refused(&c4(&[&"build", &"-o", &out, &path("missing.gz")]), &["missing.gz", "No such file"]);
+    refused(
+        &c4(&[&"build", &"-o", &out, &path("missing.gz")]),
+        &["missing.gz", "No such file"],
+    );
     fs::write(path("text.gz"), "not an archive").unwrap();
-    refused(&c4(&[&"build", &"-o", &out, &path("text.gz")]), &["text.gz", "not a crawl archive"]);
+    refused(
+        &c4(&[&"build", &"-o", &out, &path("text.gz")]),
+        &["text.gz", "not a crawl archive"],
+    );
     fs::write(path("zipped.gz"), gzip(b"{\"not\": \"an archive\"}")).unwrap();
-    refused(&c4(&[&"build", &"-o", &out, &path("zipped.gz")]), &["not a crawl archive"]);
+    refused(
+        &c4(&[&"build", &"-o", &out, &path("zipped.gz")]),
+        &["not a crawl archive"],
+    );
     fs::write(path("empty.warc"), "").unwrap();
-    refused(&c4(&[&"build", &"-o", &out, &path("empty.warc")]), &["not a crawl archive"]);
-    refused(&c4(&[&"build", &"-r", &"nope", &"-o", &out, &input]), &["nope", "en.noblocklist"]);
+    refused(
+        &c4(&[&"build", &"-o", &out, &path("empty.warc")]),
+        &["not a crawl archive"],
+    );
+    refused(
+        &c4(&[&"build", &"-r", &"nope", &"-o", &out, &input]),
+        &["nope", "en.noblocklist"],
+    );
     let recipe = c4(&[&"recipes", &"en"]).stdout;
     let recipe = String::from_utf8(recipe).unwrap();
     fs::write(path("mine.toml"), recipe.replace("min_words", "minwords")).unwrap();
@@ -205,11 +268,18 @@ fn bad_arguments_stop_with_one_line() {
     refused(&result, &["a.paths", "line 2", "gone.wet.gz", "--base"]);
     let result = c4(&[&"build", &"-o", &out, &"https://data.example/a.warc.gz"]);
     refused(&result, &["https://data.example/a.warc.gz", "--base"]);
-    for (flag, value) in [("--shard-size", "0"), ("--threads", "-1"), ("--format", "csv")] {
+    for (flag, value) in [
+        ("--shard-size", "0"),
+        ("--threads", "-1"),
+        ("--format", "csv"),
+    ] {
         let result = c4(&[&"build", &flag, &value, &"-o", &out, &input]);
         assert_eq!(result.status.code(), Some(2), "{flag}");
     }
-    refused(&c4(&[&"cat", &path("nowhere")]), &["nowhere", "no finished corpus"]);
+    refused(
+        &c4(&[&"cat", &path("nowhere")]),
+        &["nowhere", "no finished corpus"],
+    );
     refused(&c4(&[&"stats", &dir.path()]), &["no finished corpus"]);
     refused(&c4(&[&"recipes", &"nope"]), &["nope"]);
     assert!(!out.exists(), "nothing is left of refused builds");
@@ -222,14 +292,20 @@ fn an_output_that_cannot_be_written_stops_the_build() {
     wet(&input, 5);
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    refused(&c4(&[&"build", &"-o", &file.join("below"), &input]), &["below"]);
+    refused(
+        &c4(&[&"build", &"-o", &file.join("below"), &input]),
+        &["below"],
+    );
     let locked = dir.path().join("locked");
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
     if fs::write(locked.join("probe"), "").is_ok() {
         println!("skipped: this user may write into folders without permission");
     } else {
-        refused(&c4(&[&"build", &"-o", &locked.join("out"), &input]), &["out", "denied"]);
+        refused(
+            &c4(&[&"build", &"-o", &locked.join("out"), &input]),
+            &["out", "denied"],
+        );
     }
     // A device that is always full.
     if Path::new("/dev/full").exists() {
@@ -237,7 +313,12 @@ fn an_output_that_cannot_be_written_stops_the_build() {
         assert!(c4(&[&"build", &"-o", &out, &input]).status.success());
         let cat = Command::new(env!("CARGO_BIN_EXE_c4"))
             .args(["cat".as_ref(), out.as_os_str()])
-            .stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+            .stdout(
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open("/dev/full")
+                    .unwrap(),
+            )
             .output()
             .unwrap();
         refused(&cat, &["No space left"]);
@@ -248,20 +329,28 @@ fn an_output_that_cannot_be_written_stops_the_build() {
 fn cat_prints_what_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("out");
-    assert_eq!(c4(&[&"build", &"-o", &output, &samples()]).status.code(), Some(1));
+    assert_eq!(
+        c4(&[&"build", &"-o", &output, &samples()]).status.code(),
+        Some(1)
+    );
     let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
         let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"cat", &output];
         all.extend(arguments.iter().map(|a| a as &dyn AsRef<std::ffi::OsStr>));
         let result = c4(&all);
         assert!(result.status.success(), "{}", stderr(&result));
         let text = String::from_utf8(result.stdout).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     };
     let keys = |row: &serde_json::Value| -> Vec<String> {
         row.as_object().unwrap().keys().cloned().collect()
     };
     let all = lines(&[]);
-    let (train, validation) = (lines(&["--split", "train"]), lines(&["--split", "validation"]));
+    let (train, validation) = (
+        lines(&["--split", "train"]),
+        lines(&["--split", "validation"]),
+    );
     assert_eq!(all.len(), train.len() + validation.len());
     assert!(!validation.is_empty());
     assert_eq!(keys(&all[0]), ["text", "timestamp", "url"]);
@@ -269,7 +358,10 @@ fn cat_prints_what_is_asked_for() {
     let full = lines(&["--full"]);
     assert_eq!(keys(&full[0]).len(), 10);
     assert_eq!(full[0]["language"], "en");
-    assert!(full.iter().all(|row| row["language_score"].as_f64().unwrap() >= 0.99));
+    assert!(
+        full.iter()
+            .all(|row| row["language_score"].as_f64().unwrap() >= 0.99)
+    );
 
     // Whoever reads may stop early.
     let mut child = Command::new(env!("CARGO_BIN_EXE_c4"))
@@ -279,7 +371,9 @@ fn cat_prints_what_is_asked_for() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let ended = child.wait_with_output().unwrap();
     assert!(ended.status.success());
     assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
@@ -289,10 +383,18 @@ fn cat_prints_what_is_asked_for() {
 fn an_empty_split_is_a_shard_without_rows() {
     let dir = tempfile::tempdir().unwrap();
     let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
-    fs::write(&input, gzip(&conversion("https://a.example/", "Too short.\n"))).unwrap();
+    fs::write(
+        &input,
+        gzip(&conversion("https://a.example/", "Too short.\n")),
+    )
+    .unwrap();
     assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
     for split in ["train", "validation"] {
-        assert!(output.join(format!("{split}-00000-of-00001.arrow")).is_file());
+        assert!(
+            output
+                .join(format!("{split}-00000-of-00001.arrow"))
+                .is_file()
+        );
         let cat = c4(&[&"cat", &output, &"--split", &split]);
         assert!(cat.status.success() && cat.stdout.is_empty());
     }
@@ -307,7 +409,10 @@ fn killed_builds_leave_nothing_half_written() {
     wet(&input, 3000);
     let build = |output: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-        command.args(["build", "--shard-size", "100K", "-o"]).arg(output).arg(&input);
+        command
+            .args(["build", "--shard-size", "100K", "-o"])
+            .arg(output)
+            .arg(&input);
         command.stderr(Stdio::piped());
         command
     };
@@ -321,10 +426,17 @@ fn killed_builds_leave_nothing_half_written() {
     for i in 0..12 {
         let output = dir.path().join(format!("killed-{i}"));
         let mut child = build(&output).spawn().unwrap();
-        std::thread::sleep(took.mul_f64(f64::from(i) / 11.0).min(Duration::from_secs(5)));
+        std::thread::sleep(
+            took.mul_f64(f64::from(i) / 11.0)
+                .min(Duration::from_secs(5)),
+        );
         child.kill().unwrap();
         killed += u32::from(!child.wait().unwrap().success());
-        for (name, bytes) in if output.exists() { tree(&output) } else { BTreeMap::new() } {
+        for (name, bytes) in if output.exists() {
+            tree(&output)
+        } else {
+            BTreeMap::new()
+        } {
             if name.components().count() == 1 && !name.ends_with("run.json") {
                 let name_text = name.to_string_lossy();
                 assert!(!name_text.ends_with(".tmp") || !expected.contains_key(&name));
@@ -337,7 +449,11 @@ fn killed_builds_leave_nothing_half_written() {
         assert!(again.status.success(), "{}", stderr(&again));
         let mut found = tree(&output);
         found.remove(Path::new("run.json"));
-        assert!(found == expected, "killed at moment {i}: {:?}", found.keys());
+        assert!(
+            found == expected,
+            "killed at moment {i}: {:?}",
+            found.keys()
+        );
     }
     assert!(killed > 0, "no build was still running");
 }

@@ -40,9 +40,7 @@ pub fn sha256_file(path: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let n = file
-            .read(&mut buffer)
-            .map_err(Error::io(path, "read"))?;
+        let n = file.read(&mut buffer).map_err(Error::io(path, "read"))?;
         if n == 0 {
             return Ok(hex(&hash.finalize()));
         }

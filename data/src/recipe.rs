@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 pub const BUILTIN_RECIPES: [(&str, &str); 4] = [
     ("c4", include_str!("../recipes/c4.toml")),
     ("en", include_str!("../recipes/en.toml")),
-    ("en.noblocklist", include_str!("../recipes/en.noblocklist.toml")),
+    (
+        "en.noblocklist",
+        include_str!("../recipes/en.noblocklist.toml"),
+    ),
     ("en.noclean", include_str!("../recipes/en.noclean.toml")),
 ];
 
@@ -201,11 +204,15 @@ impl Recipe {
             reason,
         };
         let recipe: Recipe = toml::from_str(toml).map_err(|e| {
-            let line = e.span().map(|span| toml[..span.start].lines().count().max(1));
+            let line = e
+                .span()
+                .map(|span| toml[..span.start].lines().count().max(1));
             let place = line.map_or(String::new(), |n| format!("line {n}: "));
             fail(place + &e.message().replace('\n', " "))
         })?;
-        recipe.validate().map_err(|(key, reason)| fail(format!("{key}: {reason}")))?;
+        recipe
+            .validate()
+            .map_err(|(key, reason)| fail(format!("{key}: {reason}")))?;
         Ok(recipe)
     }
 
@@ -227,7 +234,8 @@ impl Recipe {
         if let Some(clean) = &self.clean {
             let marks = clean.end_marks.iter().chain(&clean.not_end_marks);
             ensure(
-                !clean.end_marks.is_empty() && marks.chain(&clean.code_marks).all(|m| !m.is_empty()),
+                !clean.end_marks.is_empty()
+                    && marks.chain(&clean.code_marks).all(|m| !m.is_empty()),
                 "clean.end_marks",
                 "needs a mark, and no mark may be empty",
             )?;
@@ -247,7 +255,11 @@ impl Recipe {
             )?;
         }
         if let Some(language) = &self.language {
-            ensure(!language.keep.is_empty(), "language.keep", "names no language")?;
+            ensure(
+                !language.keep.is_empty(),
+                "language.keep",
+                "names no language",
+            )?;
             ensure(
                 (0.0..=1.0).contains(&language.min_probability),
                 "language.min_probability",
@@ -298,14 +310,21 @@ mod tests {
         let text = BUILTIN_RECIPES[1].1.replace("min_words", "min_wrods");
         let error = Recipe::parse("mine.toml", &text).unwrap_err().to_string();
         assert!(error.contains("mine.toml"), "{error}");
-        assert!(error.contains("min_wrods") && error.contains("line "), "{error}");
+        assert!(
+            error.contains("min_wrods") && error.contains("line "),
+            "{error}"
+        );
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 
     #[test]
     fn impossible_values_are_refused() {
         for (from, to, key) in [
-            ("min_probability = 0.99", "min_probability = 1.5", "min_probability"),
+            (
+                "min_probability = 0.99",
+                "min_probability = 1.5",
+                "min_probability",
+            ),
             ("fraction = 1.0", "fraction = 0.0", "bad_words.fraction"),
             ("\"lorem ipsum\"", "\"Lorem\"", "lower-case"),
             ("keep = [\"en\"]", "keep = []", "language.keep"),
@@ -325,7 +344,10 @@ mod tests {
         };
         let text = BUILTIN_RECIPES[1].1;
         assert_eq!(hash(text), hash(&format!("# a comment\n{text}")));
-        assert_ne!(hash(text), hash(&text.replace("min_words = 5", "min_words = 3")));
+        assert_ne!(
+            hash(text),
+            hash(&text.replace("min_words = 5", "min_words = 3"))
+        );
         let mut hashes: Vec<String> = BUILTIN_RECIPES.iter().map(|(_, t)| hash(t)).collect();
         hashes.sort();
         hashes.dedup();

@@ -88,7 +88,7 @@ type Sink = HashingWriter<BufWriter<File>>;
 enum Encoder {
     Arrow(Box<FileWriter<Sink>>),
     Parquet(Box<ArrowWriter<Sink>>),
-    Jsonl(GzEncoder<Sink>),
+    Jsonl(Box<GzEncoder<Sink>>),
 }
 
 /// Writes one shard: under a temporary path, renamed to its final one by
@@ -141,7 +141,7 @@ impl ShardWriter {
                     .map(|writer| Encoder::Parquet(Box::new(writer)))
                     .map_err(Error::parquet(&temporary))?
             }
-            Format::Jsonl => Encoder::Jsonl(GzEncoder::new(sink, Compression::default())),
+            Format::Jsonl => Encoder::Jsonl(Box::new(GzEncoder::new(sink, Compression::default()))),
         };
         Ok(ShardWriter {
             temporary,
@@ -216,7 +216,12 @@ impl ShardWriter {
         file.sync_all().map_err(Error::io(path, "sync"))?;
         fs::rename(path, &self.target).map_err(Error::io(&self.target, "rename"))?;
         Ok(ShardEntry {
-            file: self.target.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            file: self
+                .target
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             split: self.split,
             rows: self.rows,
             bytes,
@@ -274,7 +279,11 @@ impl ShardReader {
     /// # Errors
     /// A file that is missing, cut, or in none of the formats.
     pub fn open(path: &Path) -> Result<ShardReader, Error> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let file = File::open(path).map_err(Error::io(path, "open"))?;
         let decoder = if name.ends_with(".arrow") {
             FileReader::try_new(BufReader::new(file), None)
@@ -312,17 +321,20 @@ impl ShardReader {
         let Some(batch) = batch.transpose().map_err(Error::arrow(path))? else {
             return Ok(None);
         };
-        schema::from_batch(&batch).map(Some).map_err(Error::arrow(path))
+        schema::from_batch(&batch)
+            .map(Some)
+            .map_err(Error::arrow(path))
     }
 }
 
 /// One line as a batch; the columns that the layout lacks are empty.
-fn read_json_lines(
-    path: &Path,
-    lines: &mut impl BufRead,
-) -> Result<Option<Vec<Document>>, Error> {
+fn read_json_lines(path: &Path, lines: &mut impl BufRead) -> Result<Option<Vec<Document>>, Error> {
     let mut line = String::new();
-    if lines.read_line(&mut line).map_err(Error::io(path, "read"))? == 0 {
+    if lines
+        .read_line(&mut line)
+        .map_err(Error::io(path, "read"))?
+        == 0
+    {
         return Ok(None);
     }
     let row: JsonLine = serde_json::from_str(&line).map_err(|e| Error::Format {
@@ -407,7 +419,10 @@ mod tests {
                 for row in &rows {
                     writer.push(row.clone()).unwrap();
                 }
-                assert!(!path.exists(), "no file under its final name before the end");
+                assert!(
+                    !path.exists(),
+                    "no file under its final name before the end"
+                );
                 let entry = writer.finish().unwrap();
                 assert_eq!(entry.rows, 2500);
                 assert_eq!(entry.sha256, crate::fs::sha256_file(&path).unwrap());
@@ -434,9 +449,14 @@ mod tests {
     fn cut_shard_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("train-00000-of-00001.arrow");
-        let mut writer =
-            ShardWriter::create(&path, &std::env::temp_dir(), Format::Arrow, Split::Train, &meta())
-                .unwrap();
+        let mut writer = ShardWriter::create(
+            &path,
+            &std::env::temp_dir(),
+            Format::Arrow,
+            Split::Train,
+            &meta(),
+        )
+        .unwrap();
         writer.push(document(1)).unwrap();
         writer.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
@@ -452,7 +472,11 @@ mod tests {
                 assert!(Format::is_shard_name(&format.file_name(split, 3, 100)));
             }
         }
-        for name in ["train.arrow", "train-00000-of-00001.txt", "my-train-1-of-2.arrow"] {
+        for name in [
+            "train.arrow",
+            "train-00000-of-00001.txt",
+            "my-train-1-of-2.arrow",
+        ] {
             assert!(!Format::is_shard_name(name), "{name}");
         }
     }

@@ -41,10 +41,11 @@ impl WordList {
     /// The English list at LDNOOBW's commit 25e679f, the one C4 used: 377 entries, SHA-256
     /// `a506cbcf…`. Derived from the npm package's later list by leaving out what came later.
     pub fn ldnoobw_25e679f_en() -> Result<WordList, Error> {
-        let all: Vec<String> = serde_json::from_str(NAUGHTY_WORDS_EN).map_err(|e| Error::Format {
-            path: "data/lists/naughty-words-1.2.0-en.json".into(),
-            reason: e.to_string(),
-        })?;
+        let all: Vec<String> =
+            serde_json::from_str(NAUGHTY_WORDS_EN).map_err(|e| Error::Format {
+                path: "data/lists/naughty-words-1.2.0-en.json".into(),
+                reason: e.to_string(),
+            })?;
         let later: Vec<&str> = ADDED_LATER_EN.lines().collect();
         Ok(Self::new(
             all.into_iter()

@@ -109,7 +109,10 @@ impl Cleaner {
                     if sentences < rules.step.min_sentences {
                         // Only whether there are enough matters, so counting stops there.
                         let missing = rules.step.min_sentences - sentences;
-                        sentences += punkt::english().sentences(&outcome.text).take(missing).count();
+                        sentences += punkt::english()
+                            .sentences(&outcome.text)
+                            .take(missing)
+                            .count();
                     }
                     if lines.passed > 1 {
                         kept.push('\n');

@@ -28,7 +28,10 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         put(&format!("{step}/passed"), tally.pages_read[kind]);
         for &reason in Reason::of(Scope::Record) {
             let suffix = suffix(reason);
-            put(&format!("{step}/{suffix}"), tally.records_dropped[kind][reason.index()]);
+            put(
+                &format!("{step}/{suffix}"),
+                tally.records_dropped[kind][reason.index()],
+            );
         }
     }
 
@@ -50,7 +53,11 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         step("paragraph-filter", &[Reason::ShortParagraphs]);
     }
     if recipe.clean.is_some() {
-        let reasons = [Reason::LoremIpsum, Reason::CurlyBracket, Reason::TooFewSentences];
+        let reasons = [
+            Reason::LoremIpsum,
+            Reason::CurlyBracket,
+            Reason::TooFewSentences,
+        ];
         step("clean-page", &reasons);
     }
     let dedup = [Reason::EmptiedByDedup, Reason::TooFewSentencesAfterDedup];
@@ -88,7 +95,10 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     put("dedupe-spans/span-duplicate", tally.spans_duplicate);
     put("dedupe-spans/sentence-removed", tally.sentences_removed);
     for (language, n) in &tally.other_languages {
-        put(&format!("english-filter/filtered:ignored_language-{language}"), *n);
+        put(
+            &format!("english-filter/filtered:ignored_language-{language}"),
+            *n,
+        );
     }
     put("badwords-filter/soft-passed", tally.bad_words_soft_passed);
     for (language, [dropped, passed]) in &tally.bad_words_by_language {
@@ -96,12 +106,18 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         put(&format!("badwords-filter-{language}/passed"), *passed);
     }
     for split in Split::ALL {
-        put(&format!("{}/examples", split.name()), tally.pages_out[split as usize]);
+        put(
+            &format!("{}/examples", split.name()),
+            tally.pages_out[split as usize],
+        );
     }
     out
 }
 
 /// A counter's name without its step.
 fn suffix(reason: Reason) -> &'static str {
-    reason.counter().split_once('/').map_or("", |(_, suffix)| suffix)
+    reason
+        .counter()
+        .split_once('/')
+        .map_or("", |(_, suffix)| suffix)
 }

@@ -15,7 +15,9 @@ static LANGDETECT: LazyLock<DetectorFactory> = LazyLock::new(|| {
     factory.seed = Seed::Int(0);
     let mut files = DetectorFactory::builtin_files();
     files.sort_unstable();
-    factory.load_builtin(&files).expect("the built-in profiles are whole");
+    factory
+        .load_builtin(&files)
+        .expect("the built-in profiles are whole");
     factory
 });
 

@@ -141,7 +141,9 @@ impl Tally {
     pub fn check(&self) -> Result<(), String> {
         let law = |what: &str, read: u64, parts: &[u64]| match parts.iter().sum::<u64>() {
             sum if sum == read => Ok(()),
-            sum => Err(format!("{what}: {read} read, but {sum} counted in {parts:?}")),
+            sum => Err(format!(
+                "{what}: {read} read, but {sum} counted in {parts:?}"
+            )),
         };
         let sum = |list: &[u64]| list.iter().sum::<u64>();
         let (pages, dropped) = (self.pages(), sum(&self.pages_dropped));
@@ -149,14 +151,21 @@ impl Tally {
         law("records", self.records, &[pages, sum(wet), sum(warc)])?;
         law("pages", pages, &[sum(&self.pages_out), dropped])?;
         let gone = sum(&self.lines_gone_with_page);
-        law("lines", self.lines, &[self.lines_out, sum(&self.lines_dropped), gone])
+        law(
+            "lines",
+            self.lines,
+            &[self.lines_out, sum(&self.lines_dropped), gone],
+        )
     }
 
     /// The `tally` object of `stats.json`: every reason is listed, also with 0.
     pub fn to_json(&self) -> Value {
         let by_code = |scope: Scope, counts: &[u64]| -> Map<String, Value> {
             let reasons = Reason::of(scope).iter();
-            reasons.zip(counts).map(|(r, n)| (r.code().to_owned(), json!(n))).collect()
+            reasons
+                .zip(counts)
+                .map(|(r, n)| (r.code().to_owned(), json!(n)))
+                .collect()
         };
         let mut records_dropped = self.records_dropped[0];
         add(&mut records_dropped, &self.records_dropped[1]);
@@ -192,7 +201,10 @@ impl AddAssign for Tally {
         self.records += other.records;
         for kind in ArchiveKind::ALL {
             let kind = kind as usize;
-            add(&mut self.records_dropped[kind], &other.records_dropped[kind]);
+            add(
+                &mut self.records_dropped[kind],
+                &other.records_dropped[kind],
+            );
         }
         add(&mut self.pages_read, &other.pages_read);
         add(&mut self.pages_dropped, &other.pages_dropped);
@@ -207,7 +219,10 @@ impl AddAssign for Tally {
         self.sentences_removed += other.sentences_removed;
         self.bad_words_soft_passed += other.bad_words_soft_passed;
         for (language, counts) in other.bad_words_by_language {
-            add(self.bad_words_by_language.entry(language).or_default(), &counts);
+            add(
+                self.bad_words_by_language.entry(language).or_default(),
+                &counts,
+            );
         }
         for (language, n) in other.other_languages {
             *self.other_languages.entry(language).or_default() += n;

@@ -39,7 +39,7 @@ pub fn md5(text: &str) -> u128 {
 pub fn split(normalized_md5: u128, step: &SplitStep) -> Split {
     match step.validation_one_in {
         0 => Split::Train,
-        n if normalized_md5 % u128::from(n) == 0 => Split::Validation,
+        n if normalized_md5.is_multiple_of(u128::from(n)) => Split::Validation,
         _ => Split::Train,
     }
 }

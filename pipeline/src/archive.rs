@@ -61,7 +61,8 @@ struct Source {
 impl Source {
     fn seek(&mut self, position: u64) -> io::Result<()> {
         // `seek_relative` keeps the buffer if the target is in it.
-        self.file.seek_relative(position as i64 - self.position as i64)?;
+        self.file
+            .seek_relative(position as i64 - self.position as i64)?;
         self.position = position;
         Ok(())
     }
@@ -96,7 +97,7 @@ impl BufRead for Source {
 }
 
 enum Decoder {
-    Gzip(GzDecoder<Source>),
+    Gzip(Box<GzDecoder<Source>>),
     Zstd(Box<zstd::Decoder<'static, Source>>),
     Plain(Source),
 }
@@ -228,13 +229,15 @@ impl Archive {
         };
         match self.scan(source).map_err(MemberError::Io)? {
             None if !broken => Ok(None),
-            _ => Err(MemberError::Corrupt("no compressed member starts here".into())),
+            _ => Err(MemberError::Corrupt(
+                "no compressed member starts here".into(),
+            )),
         }
     }
 
     fn decoder(&self, source: Source) -> io::Result<Decoder> {
         Ok(match self.compression {
-            Compression::Gzip => Decoder::Gzip(GzDecoder::new(source)),
+            Compression::Gzip => Decoder::Gzip(Box::new(GzDecoder::new(source))),
             Compression::Zstd => {
                 let decoder = zstd::Decoder::with_dictionary(source, &self.dictionary)?;
                 Decoder::Zstd(Box::new(decoder.single_frame()))
@@ -292,7 +295,12 @@ impl Archive {
         let mut window = Vec::new();
         loop {
             let base = source.position - window.len() as u64;
-            if source.by_ref().take(BUFFER_BYTES as u64).read_to_end(&mut window)? == 0 {
+            if source
+                .by_ref()
+                .take(BUFFER_BYTES as u64)
+                .read_to_end(&mut window)?
+                == 0
+            {
                 return Ok(None);
             }
             let next = source.position;
@@ -330,10 +338,15 @@ fn read_dictionary(source: &mut Source) -> io::Result<Vec<u8>> {
     source.read_exact(&mut head)?;
     let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     let mut dictionary = Vec::new();
-    source.by_ref().take(u64::from(size).min(MAX_BYTES)).read_to_end(&mut dictionary)?;
+    source
+        .by_ref()
+        .take(u64::from(size).min(MAX_BYTES))
+        .read_to_end(&mut dictionary)?;
     if dictionary.starts_with(&ZSTD_MAGIC) {
         let mut plain = Vec::new();
-        zstd::Decoder::new(&dictionary[..])?.take(MAX_BYTES).read_to_end(&mut plain)?;
+        zstd::Decoder::new(&dictionary[..])?
+            .take(MAX_BYTES)
+            .read_to_end(&mut plain)?;
         dictionary = plain;
     }
     Ok(dictionary)
@@ -345,7 +358,9 @@ pub fn holds_records(path: &Path) -> io::Result<bool> {
         return Ok(false);
     };
     let mut head = Vec::new();
-    let first = archive.next_member().and_then(|_| archive.read(&mut head, RECORD_MAGIC.len()));
+    let first = archive
+        .next_member()
+        .and_then(|_| archive.read(&mut head, RECORD_MAGIC.len()));
     match first {
         Err(MemberError::Io(e)) => Err(e),
         // The archive has gone on to the next member that starts a record.

@@ -89,7 +89,12 @@ pub fn run(
     work: &Path,
     progress: &Progress,
 ) -> Result<CleanResult, Error> {
-    let archive = |i| (CleanedArchive::default(), SpoolWriter::new(spool_path(work, i)));
+    let archive = |i| {
+        (
+            CleanedArchive::default(),
+            SpoolWriter::new(spool_path(work, i)),
+        )
+    };
     let pass = CleanPass {
         recipe,
         inputs,
@@ -107,7 +112,9 @@ pub fn run(
     };
     for archive in pass.archives {
         let (mut archive, _) = archive.into_inner().unwrap_or_else(|e| e.into_inner());
-        archive.damage.sort_by_key(|(place, damage)| (*place, damage.offset));
+        archive
+            .damage
+            .sort_by_key(|(place, damage)| (*place, damage.offset));
         result.tally += std::mem::take(&mut archive.tally);
         result.text_bytes += archive.text_bytes;
         result.archives.push(archive);
@@ -146,13 +153,21 @@ impl Job for CleanPass<'_> {
         match batch {
             Ok(batch) => Ok(batch.map(|batch| (source.kind, batch))),
             Err(e) => {
-                self.fail(index, format!("cannot be read further than byte {position}: {e}"));
+                self.fail(
+                    index,
+                    format!("cannot be read further than byte {position}: {e}"),
+                );
                 Ok(None)
             }
         }
     }
 
-    fn work(&self, index: usize, sequence: u64, (kind, batch): (ArchiveKind, Batch)) -> Result<(), Error> {
+    fn work(
+        &self,
+        index: usize,
+        sequence: u64,
+        (kind, batch): (ArchiveKind, Batch),
+    ) -> Result<(), Error> {
         let mut found = Found::default();
         for (i, split) in source::split(batch).into_iter().enumerate() {
             let order = sequence << 32 | i as u64;
@@ -214,11 +229,18 @@ impl CleanPass<'_> {
     fn page(&self, index: usize, order: u64, page: RawPage, found: &mut Found) {
         found.tally.text_bytes_in += page.text.len() as u64;
         let too_long = self.recipe.length.as_ref();
-        let too_long = too_long.is_some_and(|step| length::too_long(&page.text, step.max_page_chars));
+        let too_long =
+            too_long.is_some_and(|step| length::too_long(&page.text, step.max_page_chars));
         let cleaned = if too_long {
             let total = self.cleaner.count_lines(&page.text);
-            let lines = LineCounts { total, ..LineCounts::default() };
-            Cleaned::Drop { reason: Reason::TooLong, lines }
+            let lines = LineCounts {
+                total,
+                ..LineCounts::default()
+            };
+            Cleaned::Drop {
+                reason: Reason::TooLong,
+                lines,
+            }
         } else {
             self.cleaner.clean(&page.text)
         };
@@ -235,7 +257,9 @@ impl CleanPass<'_> {
                 };
                 let archive = u32::try_from(index).unwrap_or(u32::MAX);
                 let keys = (0..).zip(keys);
-                found.keys.extend(keys.map(|(i, key)| KeyEntry::new(key, archive, place, i)));
+                found
+                    .keys
+                    .extend(keys.map(|(i, key)| KeyEntry::new(key, archive, place, i)));
                 found.text_bytes += cleaned.text.len() as u64;
                 found.spooled.push(SpooledPage {
                     page: place,

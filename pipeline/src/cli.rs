@@ -6,7 +6,9 @@ use crate::output;
 use crate::run::{BuildOptions, Built, Outcome, build};
 use crate::table::{Table, funnel, percent, thousands};
 use anyhow::Context;
-use c4_data::{BUILTIN_RECIPES, Format, InputState, Manifest, Recipe, ShardReader, Split, WordLists};
+use c4_data::{
+    BUILTIN_RECIPES, Format, InputState, Manifest, Recipe, ShardReader, Split, WordLists,
+};
 use c4_filters::{Reason, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -61,7 +63,13 @@ struct Build {
     #[arg(long, default_value = "256M", value_parser = parse_size, value_name = "SIZE")]
     shard_size: u64,
     /// Threads [default: one a core].
-    #[arg(short, long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    #[arg(
+        short,
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "N"
+    )]
     threads: usize,
     /// Folder for intermediate files [default: below the output; gone at the end].
     #[arg(long, value_name = "DIR")]
@@ -118,7 +126,9 @@ struct Recipes {
 
 fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim().trim_end_matches("iB").trim_end_matches('B');
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let shift = match unit.trim().to_ascii_uppercase().as_str() {
         "" => 0,
@@ -128,7 +138,9 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "T" => 40,
         _ => return Err("give a number with K, M, G or T, as in 256M".into()),
     };
-    let number: u64 = digits.parse().map_err(|_| "give a number, as in 256M".to_owned())?;
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "give a number, as in 256M".to_owned())?;
     match number.checked_mul(1 << shift) {
         Some(bytes) if bytes > 0 => Ok(bytes),
         _ => Err("must be above 0 and below 16 EiB".into()),
@@ -151,7 +163,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    let io = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<io::Error>());
     io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
@@ -193,7 +207,10 @@ fn run_build(args: Build) -> anyhow::Result<ExitCode> {
 }
 
 fn exit_code(manifest: &Manifest) -> ExitCode {
-    let whole = manifest.inputs.iter().all(|input| input.state == InputState::Read);
+    let whole = manifest
+        .inputs
+        .iter()
+        .all(|input| input.state == InputState::Read);
     ExitCode::from(u8::from(!whole))
 }
 
@@ -211,11 +228,18 @@ fn summarize(options: &BuildOptions, built: &Built) {
         thousands(tally.pages_out[1]),
         tally.text_bytes_out as f64 / 1e6
     );
-    let mut reasons: Vec<(u64, Reason)> =
-        Reason::of(Scope::Page).iter().map(|r| (tally.dropped_pages(*r), *r)).collect();
+    let mut reasons: Vec<(u64, Reason)> = Reason::of(Scope::Page)
+        .iter()
+        .map(|r| (tally.dropped_pages(*r), *r))
+        .collect();
     reasons.sort_by_key(|(n, reason)| (std::cmp::Reverse(*n), *reason));
     for (n, reason) in reasons.iter().take(5).filter(|(n, _)| *n > 0) {
-        eprintln!("{:>12}  {:<30} {}", thousands(*n), reason.code(), reason.doc());
+        eprintln!(
+            "{:>12}  {:<30} {}",
+            thousands(*n),
+            reason.code(),
+            reason.doc()
+        );
     }
     eprintln!(
         "{:.1} s: {:.1} MB/s of archives, {:.1} MB/s of text read. Corpus in {}",
@@ -228,16 +252,25 @@ fn summarize(options: &BuildOptions, built: &Built) {
 }
 
 fn report_damage(manifest: &Manifest) {
-    let bad: Vec<_> = manifest.inputs.iter().filter(|i| i.state != InputState::Read).collect();
+    let bad: Vec<_> = manifest
+        .inputs
+        .iter()
+        .filter(|i| i.state != InputState::Read)
+        .collect();
     if bad.is_empty() {
         return;
     }
     eprintln!("Could not be read (everything else was):");
     for input in bad {
         for damage in &input.damage {
-            eprintln!("  {}, byte {}: {}", input.archive, damage.offset, damage.cause);
+            eprintln!(
+                "  {}, byte {}: {}",
+                input.archive, damage.offset, damage.cause
+            );
         }
-        let unlisted = input.damaged_records.saturating_sub(input.damage.len() as u64);
+        let unlisted = input
+            .damaged_records
+            .saturating_sub(input.damage.len() as u64);
         if unlisted > 0 {
             eprintln!("  {}: and {unlisted} more places", input.archive);
         }
@@ -248,7 +281,11 @@ fn report_damage(manifest: &Manifest) {
 fn finished(dir: &Path) -> anyhow::Result<Manifest> {
     let manifest = Manifest::read(dir)?;
     manifest.with_context(|| {
-        format!("{}: holds no finished corpus (no {})", dir.display(), Manifest::FILE)
+        format!(
+            "{}: holds no finished corpus (no {})",
+            dir.display(),
+            Manifest::FILE
+        )
     })
 }
 
@@ -260,7 +297,11 @@ fn cat(args: &Cat) -> anyhow::Result<()> {
     });
     let mut out = BufWriter::new(stdout().lock());
     let mut left = args.limit.unwrap_or(u64::MAX);
-    for shard in manifest.shards.iter().filter(|s| wanted.is_none_or(|split| split == s.split)) {
+    for shard in manifest
+        .shards
+        .iter()
+        .filter(|s| wanted.is_none_or(|split| split == s.split))
+    {
         if left == 0 {
             break;
         }
@@ -302,7 +343,12 @@ fn stats(args: &Stats) -> anyhow::Result<()> {
     for (name, n) in value["counters"].as_object().into_iter().flatten() {
         table.row([name, &thousands(n.as_u64().unwrap_or(0))]);
     }
-    writeln!(out, "recipe {} ({})\n", manifest.recipe.name, &manifest.recipe_hash[..12])?;
+    writeln!(
+        out,
+        "recipe {} ({})\n",
+        manifest.recipe.name,
+        &manifest.recipe_hash[..12]
+    )?;
     write!(out, "{}\n{}", funnel(&value["tally"]), table.render())?;
     Ok(())
 }
@@ -322,9 +368,12 @@ fn recipes(args: &Recipes) -> anyhow::Result<()> {
     let found = BUILTIN_RECIPES.iter().find(|(n, _)| n == name);
     let Some((_, text)) = found else {
         // The same message as for a build.
-        return Err(Recipe::load(name).map_or_else(Error::from, |_| {
-            Error::Output { path: name.into(), reason: "is a file; print it with any tool".into() }
-        }).into());
+        return Err(Recipe::load(name)
+            .map_or_else(Error::from, |_| Error::Output {
+                path: name.into(),
+                reason: "is a file; print it with any tool".into(),
+            })
+            .into());
     };
     Ok(out.write_all(text.as_bytes())?)
 }

@@ -52,7 +52,10 @@ pub fn run(input: FinishInput<'_>) -> Result<(Tally, [u64; 2]), Error> {
         for (p, page) in archive.pages.iter().enumerate() {
             if input.url_losers.lost(a, p) {
                 let total = page.lines.total;
-                let lines = LineCounts { total, ..LineCounts::default() };
+                let lines = LineCounts {
+                    total,
+                    ..LineCounts::default()
+                };
                 tally.drop_page(Reason::OlderCopy, &lines);
             } else if let Some(reason) = page.dropped {
                 tally.drop_page(reason, &page.lines);
@@ -104,7 +107,14 @@ impl Job for FinishPass<'_> {
             }
             self.input.progress.add(1);
             let mut lines = entry.lines;
-            match self.finish_page(index, place, entry.normalized, page.text, &mut lines, &mut tally) {
+            match self.finish_page(
+                index,
+                place,
+                entry.normalized,
+                page.text,
+                &mut lines,
+                &mut tally,
+            ) {
                 Err(reason) => tally.drop_page(reason, &lines),
                 Ok((text, language, language_score)) => {
                     let split = url::split(entry.normalized, &self.input.recipe.split);
@@ -130,7 +140,10 @@ impl Job for FinishPass<'_> {
             self.input.buckets.add(split, rows)?;
         }
         *lock(&self.tally) += tally;
-        lock(&self.split_bytes).iter_mut().zip(bytes).for_each(|(sum, n)| *sum += n);
+        lock(&self.split_bytes)
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(sum, n)| *sum += n);
         Ok(())
     }
 
@@ -167,7 +180,11 @@ impl FinishPass<'_> {
             }
             return Err(reason);
         }
-        let Detection::Best { language, probability } = detection else {
+        let Detection::Best {
+            language,
+            probability,
+        } = detection
+        else {
             return Err(Reason::UndetectableLanguage);
         };
         if let Some(rule) = self.input.bad_words {

@@ -39,7 +39,9 @@ pub enum InputError {
         path: PathBuf,
     },
     /// A listing names files that are missing.
-    #[error("{listing}, line {line}: {path}: {source} ({missing} of {count} listed files are missing; --base DIR says where they are)")]
+    #[error(
+        "{listing}, line {line}: {path}: {source} ({missing} of {count} listed files are missing; --base DIR says where they are)"
+    )]
     Listed {
         /// The listing.
         listing: PathBuf,
@@ -55,7 +57,9 @@ pub enum InputError {
         count: usize,
     },
     /// A URL without a folder that stands for its host.
-    #[error("{url}: archives are read from disk; download it, and name the folder it is in with --base DIR")]
+    #[error(
+        "{url}: archives are read from disk; download it, and name the folder it is in with --base DIR"
+    )]
     Remote {
         /// The URL.
         url: String,
@@ -92,7 +96,9 @@ pub fn resolve(
             let before = paths.len();
             walk(path, &mut paths)?;
             if paths.len() == before {
-                return Err(InputError::Empty { path: path.to_owned() });
+                return Err(InputError::Empty {
+                    path: path.to_owned(),
+                });
             }
         } else if is_listing(path) {
             read_listing(path, base, &mut paths)?;
@@ -102,7 +108,11 @@ pub fn resolve(
         }
     }
     let mut inputs = label(paths)?;
-    inputs.sort_by(|a, b| name(&a.path).cmp(name(&b.path)).then_with(|| a.label.cmp(&b.label)));
+    inputs.sort_by(|a, b| {
+        name(&a.path)
+            .cmp(name(&b.path))
+            .then_with(|| a.label.cmp(&b.label))
+    });
     Ok(inputs)
 }
 
@@ -135,14 +145,18 @@ fn below_base(entry: &str, base: Option<&Path>) -> Result<PathBuf, InputError> {
     let below = rest.split_once('/').map_or("", |(_, path)| path);
     match base {
         Some(base) => Ok(base.join(below)),
-        None => Err(InputError::Remote { url: entry.to_owned() }),
+        None => Err(InputError::Remote {
+            url: entry.to_owned(),
+        }),
     }
 }
 
 fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
     match Source::open(path, step).map_err(unreadable(path))? {
         Some(_) => Ok(()),
-        None => Err(InputError::NotAnArchive { path: path.to_owned() }),
+        None => Err(InputError::NotAnArchive {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -197,10 +211,19 @@ fn read_listing(
     }
     if let Some((line, path, source)) = first {
         let listing = listing.to_owned();
-        return Err(InputError::Listed { listing, line, path, source, missing, count });
+        return Err(InputError::Listed {
+            listing,
+            line,
+            path,
+            source,
+            missing,
+            count,
+        });
     }
     if count == 0 {
-        return Err(InputError::Empty { path: listing.to_owned() });
+        return Err(InputError::Empty {
+            path: listing.to_owned(),
+        });
     }
     Ok(())
 }
@@ -214,10 +237,16 @@ fn name(path: &Path) -> &std::ffi::OsStr {
 fn label(paths: BTreeSet<PathBuf>) -> Result<Vec<Input>, InputError> {
     let mut by_name: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
     for path in paths {
-        by_name.entry(name(&path).to_owned()).or_default().push(path);
+        by_name
+            .entry(name(&path).to_owned())
+            .or_default()
+            .push(path);
     }
     let tail = |path: &Path, parts: usize| -> String {
-        let all: Vec<_> = path.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+        let all: Vec<_> = path
+            .components()
+            .map(|c| c.as_os_str().to_string_lossy())
+            .collect();
         all[all.len().saturating_sub(parts)..].join("/")
     };
     let mut inputs = Vec::new();
@@ -247,8 +276,10 @@ mod tests {
     const RECORD: &str = "WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n";
 
     fn labels(arguments: &[&Path], base: Option<&Path>) -> Result<Vec<String>, InputError> {
-        let arguments: Vec<String> =
-            arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect();
         let inputs = resolve(&arguments, base, &STEP)?;
         Ok(inputs.iter().map(|input| input.label.to_string()).collect())
     }
@@ -280,19 +311,34 @@ mod tests {
         assert_eq!(labels(&[&listing], None).unwrap(), ["a.warc"]);
         fs::write(&listing, "https://data.example/crawl/a.warc\n").unwrap();
         assert_eq!(labels(&[&listing], Some(root)).unwrap(), ["a.warc"]);
-        assert!(matches!(labels(&[&listing], None), Err(InputError::Remote { .. })));
+        assert!(matches!(
+            labels(&[&listing], None),
+            Err(InputError::Remote { .. })
+        ));
         fs::write(&listing, "crawl/a.warc\ncrawl/b.warc\n").unwrap();
         let error = labels(&[&listing], None).unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("1 of 2"), "{error}");
+        assert!(
+            error.contains("line 2") && error.contains("1 of 2"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_is_no_archive_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.warc.gz");
-        assert!(matches!(labels(&[&path], None), Err(InputError::Unreadable { .. })));
+        assert!(matches!(
+            labels(&[&path], None),
+            Err(InputError::Unreadable { .. })
+        ));
         fs::write(&path, "hello").unwrap();
-        assert!(matches!(labels(&[&path], None), Err(InputError::NotAnArchive { .. })));
-        assert!(matches!(labels(&[dir.path()], None), Err(InputError::Empty { .. })));
+        assert!(matches!(
+            labels(&[&path], None),
+            Err(InputError::NotAnArchive { .. })
+        ));
+        assert!(matches!(
+            labels(&[dir.path()], None),
+            Err(InputError::Empty { .. })
+        ));
     }
 }

@@ -23,7 +23,12 @@ impl KeyEntry {
     /// An entry; `page` may still be relative to a batch.
     pub fn new(key: u128, archive: u32, page: u32, position: u32) -> KeyEntry {
         let key = [(key >> 64) as u64, key as u64];
-        KeyEntry { key, archive, page, position }
+        KeyEntry {
+            key,
+            archive,
+            page,
+            position,
+        }
     }
 }
 
@@ -96,7 +101,9 @@ impl Keys {
         for (archive, loser) in lists.into_iter().flatten() {
             by_archive[archive as usize].push(loser);
         }
-        by_archive.par_iter_mut().for_each(|losers| losers.sort_unstable());
+        by_archive
+            .par_iter_mut()
+            .for_each(|losers| losers.sort_unstable());
         by_archive
     }
 }
@@ -107,8 +114,13 @@ fn lose(
     owner: &impl Fn(&KeyEntry) -> Option<u128>,
     losers: &mut Vec<(u32, Loser)>,
 ) {
-    let alive = || copies.iter().filter_map(|copy| Some((owner(copy)?, copy.position, copy)));
-    let Some((_, position, winner)) = alive().min_by_key(|(owner, position, _)| (*owner, *position))
+    let alive = || {
+        copies
+            .iter()
+            .filter_map(|copy| Some((owner(copy)?, copy.position, copy)))
+    };
+    let Some((_, position, winner)) =
+        alive().min_by_key(|(owner, position, _)| (*owner, *position))
     else {
         return;
     };
@@ -136,7 +148,11 @@ mod tests {
         // Page 20 has the smallest owner but is no longer in.
         let owner = |entry: &KeyEntry| (entry.page != 20).then_some(100 - u128::from(entry.page));
         let losers = keys.losers(1, owner);
-        let loser = |page, position, same_page| Loser { page, position, same_page };
+        let loser = |page, position, same_page| Loser {
+            page,
+            position,
+            same_page,
+        };
         assert_eq!(losers, [[loser(10, 0, None), loser(11, 5, Some(2))]]);
     }
 }

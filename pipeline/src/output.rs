@@ -57,7 +57,11 @@ impl Identity {
     /// In what `other` differs, in words; `None` if in nothing.
     fn difference(&self, other: &Identity) -> Option<String> {
         if self.recipe_hash != other.recipe_hash {
-            let what = if self.recipe == other.recipe { "another version of recipe" } else { "recipe" };
+            let what = if self.recipe == other.recipe {
+                "another version of recipe"
+            } else {
+                "recipe"
+            };
             return Some(format!("{what} `{}`", other.recipe));
         }
         if self.inputs != other.inputs {

@@ -92,6 +92,9 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     first.map_or(Ok(()), Err)
 }
 
+/// A source to go to, if any is left.
+type Picked<J> = Option<Arc<Slot<<J as Job>::Source>>>;
+
 /// The source that thread `thread` of `threads` goes to next; `None` if none is left.
 fn pick<J: Job>(
     job: &J,
@@ -99,7 +102,7 @@ fn pick<J: Job>(
     count: usize,
     thread: usize,
     threads: usize,
-) -> Result<Option<Arc<Slot<J::Source>>>, J::Error> {
+) -> Result<Picked<J>, J::Error> {
     loop {
         let index = {
             let mut state = lock(&board.state);
@@ -114,7 +117,10 @@ fn pick<J: Job>(
                 if state.opening == 0 {
                     return Ok(None);
                 }
-                state = board.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = board
+                    .opened
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             state.next += 1;
             state.opening += 1;
@@ -158,7 +164,9 @@ fn step<J: Job>(
             }
             None => {
                 *source = None;
-                lock(&board.state).slots.retain(|other| !Arc::ptr_eq(other, slot));
+                lock(&board.state)
+                    .slots
+                    .retain(|other| !Arc::ptr_eq(other, slot));
                 None
             }
         }
@@ -216,13 +224,22 @@ mod tests {
     }
 
     fn run(threads: usize, fail_at: Option<u64>) -> (Result<(), String>, Vec<(u64, bool)>) {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         let job = Sum {
             sums: (0..20).map(|_| Mutex::new((0, false))).collect(),
             fail_at,
         };
         let result = pool.install(|| drain(&job, 20));
-        (result, job.sums.into_iter().map(|m| m.into_inner().unwrap()).collect())
+        (
+            result,
+            job.sums
+                .into_iter()
+                .map(|m| m.into_inner().unwrap())
+                .collect(),
+        )
     }
 
     #[test]

@@ -78,7 +78,10 @@ pub struct Built {
 impl Built {
     /// Whether something could not be read.
     pub fn damaged(&self) -> bool {
-        self.manifest.inputs.iter().any(|input| input.state != InputState::Read)
+        self.manifest
+            .inputs
+            .iter()
+            .any(|input| input.state != InputState::Read)
     }
 }
 
@@ -93,7 +96,11 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
         recipe_hash: recipe_hash.clone(),
         format: options.format,
         shard_size_bytes: options.shard_size_bytes,
-        inputs: options.inputs.iter().map(|i| (i.label.to_string(), i.bytes)).collect(),
+        inputs: options
+            .inputs
+            .iter()
+            .map(|i| (i.label.to_string(), i.bytes))
+            .collect(),
     };
     let bad_words = match &options.recipe.bad_words {
         None => None,
@@ -105,7 +112,9 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
             })?)
         }
     };
-    if let Found::Finished(manifest) = output::inspect(&options.output, &identity, options.overwrite)? {
+    if let Found::Finished(manifest) =
+        output::inspect(&options.output, &identity, options.overwrite)?
+    {
         return Ok(Outcome::AlreadyDone(manifest));
     }
     let pool = rayon::ThreadPoolBuilder::new()
@@ -150,7 +159,9 @@ impl Clock {
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
 }
 
 struct Build<'a> {
@@ -184,7 +195,10 @@ impl Build<'_> {
         lap("duplicates");
 
         let buckets = Buckets::new(&self.output.work, cleaned.text_bytes);
-        let passed = archives.iter().flat_map(|a| &a.pages).filter(|p| p.dropped.is_none());
+        let passed = archives
+            .iter()
+            .flat_map(|a| &a.pages)
+            .filter(|p| p.dropped.is_none());
         let progress = Progress::new("judging", Unit::Items, passed.count() as u64);
         let (finished, split_bytes) = finish_pass::run(FinishInput {
             recipe,
@@ -214,7 +228,11 @@ impl Build<'_> {
             recipe: recipe.clone(),
             format: self.options.format,
             shard_size_bytes: self.options.shard_size_bytes,
-            inputs: inputs.iter().zip(archives).map(|(i, a)| input_entry(i, a)).collect(),
+            inputs: inputs
+                .iter()
+                .zip(archives)
+                .map(|(i, a)| input_entry(i, a))
+                .collect(),
             shards,
         };
         self.write_reports(&manifest, &tally, &passes)?;

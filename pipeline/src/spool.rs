@@ -99,7 +99,8 @@ impl SpoolWriter {
             self.file = Some(File::create(&self.path).map_err(Error::io(&self.path, "create"))?);
         }
         let file = self.file.as_mut().expect("created above");
-        file.write_all(&frame.0).map_err(Error::io(&self.path, "write"))
+        file.write_all(&frame.0)
+            .map_err(Error::io(&self.path, "write"))
     }
 }
 
@@ -128,16 +129,23 @@ impl<T: DeserializeOwned> SpoolReader<T> {
     /// The next frame as it is on disk; `None` at the end.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         let mut head = [0; 8];
-        let n = self.file.read(&mut head[..1]).map_err(Error::io(&self.path, "read"))?;
+        let n = self
+            .file
+            .read(&mut head[..1])
+            .map_err(Error::io(&self.path, "read"))?;
         if n == 0 {
             return Ok(None);
         }
         let path = &self.path;
-        self.file.read_exact(&mut head[1..]).map_err(Error::io(path, "read"))?;
+        self.file
+            .read_exact(&mut head[1..])
+            .map_err(Error::io(path, "read"))?;
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let mut bytes = vec![0; 8 + length];
         bytes[..8].copy_from_slice(&head);
-        self.file.read_exact(&mut bytes[8..]).map_err(Error::io(path, "read"))?;
+        self.file
+            .read_exact(&mut bytes[8..])
+            .map_err(Error::io(path, "read"))?;
         Ok(Some(Frame(bytes)))
     }
 }
@@ -145,7 +153,8 @@ impl<T: DeserializeOwned> SpoolReader<T> {
 /// The items of a frame.
 pub fn unframe<T: DeserializeOwned>(path: &Path, frame: &Frame) -> Result<Vec<T>, Error> {
     let plain = u32::from_le_bytes([frame.0[4], frame.0[5], frame.0[6], frame.0[7]]) as usize;
-    let plain = zstd::bulk::decompress(&frame.0[8..], plain).map_err(Error::io(path, "decompress"))?;
+    let plain =
+        zstd::bulk::decompress(&frame.0[8..], plain).map_err(Error::io(path, "decompress"))?;
     postcard::from_bytes(&plain).map_err(|e| Error::Format {
         path: path.to_owned(),
         reason: format!("a file of the work folder is damaged ({e}); start again with --overwrite"),
@@ -169,7 +178,10 @@ mod tests {
         let mut reader = SpoolReader::<u32>::open(&path).unwrap().unwrap();
         for n in [0_u32, 3, 1000] {
             let frame = reader.next_frame().unwrap().unwrap();
-            assert_eq!(unframe::<u32>(&path, &frame).unwrap(), (0..n).collect::<Vec<_>>());
+            assert_eq!(
+                unframe::<u32>(&path, &frame).unwrap(),
+                (0..n).collect::<Vec<_>>()
+            );
         }
         assert!(reader.next_frame().unwrap().is_none());
     }

@@ -28,7 +28,11 @@ impl Table {
             let mut line = String::new();
             for (c, cell) in row.iter().enumerate() {
                 let w = widths[c];
-                line += &if c == 0 { format!("{cell:<w$}") } else { format!("  {cell:>w$}") };
+                line += &if c == 0 {
+                    format!("{cell:<w$}")
+                } else {
+                    format!("  {cell:>w$}")
+                };
             }
             out += line.trim_end();
             out.push('\n');
@@ -42,7 +46,7 @@ pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -78,10 +82,16 @@ pub fn funnel(tally: &Value) -> String {
         for reason in Reason::of(scope) {
             let n = number(tally, &[name, "dropped", reason.code()]);
             if n > 0 {
-                table.row([&format!("  - {}", reason.code()), &thousands(n), &percent(n, read)]);
+                table.row([
+                    &format!("  - {}", reason.code()),
+                    &thousands(n),
+                    &percent(n, read),
+                ]);
             }
         }
-        let with_page = tally.get(name).and_then(|t| t.get("gone_with_page")?.as_object());
+        let with_page = tally
+            .get(name)
+            .and_then(|t| t.get("gone_with_page")?.as_object());
         if let Some(with_page) = with_page {
             let n: u64 = with_page.values().filter_map(Value::as_u64).sum();
             table.row(["  - gone with their page", &thousands(n), &percent(n, read)]);
@@ -90,7 +100,10 @@ pub fn funnel(tally: &Value) -> String {
         table.row([&format!("= {left}"), &thousands(out), &percent(out, read)]);
         table.row([""]);
     }
-    let (read, out) = (number(tally, &["text_bytes", "in"]), number(tally, &["text_bytes", "out"]));
+    let (read, out) = (
+        number(tally, &["text_bytes", "in"]),
+        number(tally, &["text_bytes", "out"]),
+    );
     table.row(["text read, bytes", &thousands(read), ""]);
     table.row(["= text kept, bytes", &thousands(out), &percent(out, read)]);
     table.render()

@@ -28,7 +28,10 @@ pub fn run(archives: &[CleanedArchive]) -> UrlLosers {
     }
     let entry = |&(_, a, p): &(u128, u32, u32)| &archives[a as usize].pages[p as usize];
     places.par_sort_unstable_by_key(|place| (place.0, place.1, entry(place).order));
-    let mut lost: Vec<Vec<bool>> = archives.iter().map(|a| vec![false; a.pages.len()]).collect();
+    let mut lost: Vec<Vec<bool>> = archives
+        .iter()
+        .map(|a| vec![false; a.pages.len()])
+        .collect();
     for copies in places.chunk_by(|a, b| a.0 == b.0) {
         let stays = newest::newest(copies.iter().map(|place| &*entry(place).timestamp));
         for (_, (_, a, p)) in copies.iter().enumerate().filter(|(i, _)| Some(*i) != stays) {

@@ -38,7 +38,9 @@ impl Record {
 
     /// `WARC-Type`, lower-cased; empty without one.
     pub fn record_type(&self) -> String {
-        self.header("WARC-Type").unwrap_or_default().to_ascii_lowercase()
+        self.header("WARC-Type")
+            .unwrap_or_default()
+            .to_ascii_lowercase()
     }
 
     /// `WARC-Target-URI`, without the angle brackets that some crawlers write.
@@ -65,7 +67,10 @@ fn parse_header(head: &[u8], name: &str) -> Option<String> {
         let Some(colon) = memchr::memchr(b':', line) else {
             continue;
         };
-        if !line[..colon].trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
+        if !line[..colon]
+            .trim_ascii()
+            .eq_ignore_ascii_case(name.as_bytes())
+        {
             continue;
         }
         let mut value = line[colon + 1..].trim_ascii().to_vec();
@@ -344,7 +349,11 @@ impl RecordReader {
     /// Leaves out what is no record, up to the next one of the member.
     fn malformed(&mut self, offset: u64, cause: String) -> std::io::Result<Option<Item>> {
         self.skip_record()?;
-        Ok(Some(Item::Damage(damage(Reason::MalformedRecord, offset, cause))))
+        Ok(Some(Item::Damage(damage(
+            Reason::MalformedRecord,
+            offset,
+            cause,
+        ))))
     }
 
     fn too_large(&self, offset: u64) -> Damage {
@@ -409,24 +418,35 @@ fn header_end(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Whether a record may end before `tail`: line ends, then nothing or a record.
 fn ends_here(tail: &[u8]) -> bool {
-    let blank = tail.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let blank = tail
+        .iter()
+        .take_while(|b| matches!(b, b'\r' | b'\n'))
+        .count();
     let next = &tail[blank..];
     next.is_empty() || (blank > 0 && next.starts_with(RECORD_MAGIC))
 }
 
 /// The place from `from` on where a line is a record's first line (`WARC/` and a version).
 fn next_record(bytes: &[u8], from: usize) -> Option<usize> {
-    memmem::find_iter(&bytes[from..], RECORD_MAGIC).map(|i| from + i).find(|&at| {
-        let starts_line = at > 0 && bytes[at - 1] == b'\n';
-        let line = &bytes[at + RECORD_MAGIC.len()..];
-        let version = line.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
-        let ends = matches!(line.get(version), Some(b'\r' | b'\n'));
-        starts_line && (3..=4).contains(&version) && ends
-    })
+    memmem::find_iter(&bytes[from..], RECORD_MAGIC)
+        .map(|i| from + i)
+        .find(|&at| {
+            let starts_line = at > 0 && bytes[at - 1] == b'\n';
+            let line = &bytes[at + RECORD_MAGIC.len()..];
+            let version = line
+                .iter()
+                .take_while(|b| b.is_ascii_digit() || **b == b'.')
+                .count();
+            let ends = matches!(line.get(version), Some(b'\r' | b'\n'));
+            starts_line && (3..=4).contains(&version) && ends
+        })
 }
 
 /// The end of `bytes` without line ends at its end, but not before `from`.
 fn trim_line_ends(bytes: &[u8], from: usize) -> usize {
-    let blank = bytes[from..].iter().rev().take_while(|b| matches!(b, b'\r' | b'\n'));
+    let blank = bytes[from..]
+        .iter()
+        .rev()
+        .take_while(|b| matches!(b, b'\r' | b'\n'));
     bytes.len() - blank.count()
 }

@@ -141,7 +141,9 @@ impl ChunkReader {
                     self.inside = true;
                     self.members += 1;
                     if self.by_member {
-                        self.pending.members.push((self.pending.bytes.len(), offset));
+                        self.pending
+                            .members
+                            .push((self.pending.bytes.len(), offset));
                     }
                 }
                 Ok(None) => self.done = true,
@@ -188,7 +190,10 @@ impl ChunkReader {
     fn cut(&mut self, at: usize) -> Chunk {
         let rest = self.pending.bytes.split_off(at);
         let base = self.pending.base + at as u64;
-        let split = self.pending.members.partition_point(|(start, _)| *start < at);
+        let split = self
+            .pending
+            .members
+            .partition_point(|(start, _)| *start < at);
         let mut members = self.pending.members.split_off(split);
         if members.first().is_none_or(|(start, _)| *start > at)
             && let Some((_, offset)) = self.pending.members.last()
@@ -199,7 +204,12 @@ impl ChunkReader {
         members.iter_mut().for_each(|(start, _)| *start -= at);
         self.searched = 0;
         let max_record_bytes = self.pending.max_record_bytes;
-        let rest = Chunk { bytes: rest, members, base, max_record_bytes };
+        let rest = Chunk {
+            bytes: rest,
+            members,
+            base,
+            max_record_bytes,
+        };
         std::mem::replace(&mut self.pending, rest)
     }
 }
@@ -269,7 +279,10 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
             page.content_type = content_type;
         } else if let Some(content_length) = field("Content-Length:") {
             page.content_length = content_length;
-        } else if !["WARC", "CONTENT-", "Content-"].iter().any(|p| line.starts_with(p)) {
+        } else if !["WARC", "CONTENT-", "Content-"]
+            .iter()
+            .any(|p| line.starts_with(p))
+        {
             if !page.text.is_empty() {
                 page.text.push('\n');
             }

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 /// A real input that is not part of the project, read in place; `None`, said on stdout, where it
 /// is missing.
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data")
+        .join(name);
     if path.exists() {
         return Some(path);
     }
@@ -27,7 +29,9 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 
 /// A golden file.
 pub fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("golden")
+        .join(name)
 }
 
 /// One gzip member.
@@ -52,7 +56,13 @@ pub fn record(kind: &str, url: &str, date: &str, content_type: &str, block: &[u8
 
 /// A WET's record.
 pub fn conversion(url: &str, text: &str) -> Vec<u8> {
-    record("conversion", url, "2019-04-18T10:12:43Z", "text/plain", text.as_bytes())
+    record(
+        "conversion",
+        url,
+        "2019-04-18T10:12:43Z",
+        "text/plain",
+        text.as_bytes(),
+    )
 }
 
 /// A text that every recipe keeps: three English sentences of its own.
@@ -68,7 +78,10 @@ pub fn good_text(i: usize) -> String {
 pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
     let (recipe, base) = Recipe::load(recipe).unwrap();
     let lists = WordLists::load(&recipe, &base).unwrap();
-    let inputs: Vec<String> = inputs.iter().map(|p| p.to_string_lossy().into_owned()).collect();
+    let inputs: Vec<String> = inputs
+        .iter()
+        .map(|p| p.to_string_lossy().into_owned())
+        .collect();
     BuildOptions {
         inputs: input::resolve(&inputs, None, &recipe.read).unwrap(),
         recipe,
@@ -114,14 +127,18 @@ pub fn counters(dir: &Path) -> BTreeMap<String, u64> {
 /// An object of numbers.
 pub fn numbers(object: &serde_json::Value) -> BTreeMap<String, u64> {
     let pairs = object.as_object().unwrap().iter();
-    pairs.map(|(k, v)| (k.clone(), v.as_u64().unwrap())).collect()
+    pairs
+        .map(|(k, v)| (k.clone(), v.as_u64().unwrap()))
+        .collect()
 }
 
 /// What reading an archive gives, in order.
 pub fn read(path: &Path, wet_reading: WetReading) -> Vec<reading::Split> {
     let (mut recipe, _) = Recipe::load("en").unwrap();
     recipe.read.wet_reading = wet_reading;
-    let mut source = source::Source::open(path, &recipe.read).unwrap().expect("an archive");
+    let mut source = source::Source::open(path, &recipe.read)
+        .unwrap()
+        .expect("an archive");
     let mut splits = Vec::new();
     while let Some(batch) = source.next_batch().unwrap() {
         splits.extend(source::split(batch));

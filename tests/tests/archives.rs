@@ -1,5 +1,7 @@
 //! Archives as they are found: every compression and framing, damaged in every way.
 
+#![allow(clippy::unwrap_used)]
+
 use c4_data::WetReading;
 use c4_filters::Reason;
 use c4_pipeline::archive::Archive;
@@ -73,7 +75,10 @@ fn every_compression_and_framing_gives_the_same_pages() {
         ("gzip by record", each(&gzip)),
         ("gzip as one", vec![gzip(&plain.concat())]),
         ("gzip, zeros behind", trailing(each(&gzip), &[0; 700])),
-        ("gzip, rubbish behind", trailing(each(&gzip), b"and so on and on")),
+        (
+            "gzip, rubbish behind",
+            trailing(each(&gzip), b"and so on and on"),
+        ),
         ("zstd by record", each(&zstd)),
         ("zstd as one", vec![zstd(&plain.concat())]),
         ("zstd, dictionary", dictionary_first),
@@ -91,7 +96,11 @@ fn every_compression_and_framing_gives_the_same_pages() {
             // Offsets are where a reader finds the record again.
             let offsets = offsets(name, parts);
             let of_pages: Vec<u64> = found.iter().map(|page| page.record_offset).collect();
-            assert_eq!(of_pages, offsets[offsets.len() - 9000..], "{name} {reading:?}");
+            assert_eq!(
+                of_pages,
+                offsets[offsets.len() - 9000..],
+                "{name} {reading:?}"
+            );
             let mut bare = found;
             bare.iter_mut().for_each(|page| page.record_offset = 0);
             assert_eq!(*expected.get_or_insert(bare.clone()), bare, "{name}");
@@ -115,16 +124,21 @@ fn offsets(name: &str, parts: &[Vec<u8>]) -> Vec<u64> {
     sizes.iter().scan(0, place).collect()
 }
 
+/// Damages a member.
+type Flip = fn(&mut Vec<u8>);
+
 #[test]
 fn one_corrupt_member_of_200_loses_that_record_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.warc.wet.gz");
     let good: Vec<Vec<u8>> = members(200).iter().map(|record| gzip(record)).collect();
     let start = |member: usize| good[..member].iter().map(Vec::len).sum::<usize>() as u64;
-    let flips: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let flips: [(&str, Flip); 6] = [
         ("magic", |m| m[0] ^= 0xff),
         ("method", |m| m[2] ^= 0xff),
-        ("deflate data", |m| m.iter_mut().skip(14).take(9).for_each(|b| *b ^= 0x55)),
+        ("deflate data", |m| {
+            m.iter_mut().skip(14).take(9).for_each(|b| *b ^= 0x55)
+        }),
         ("middle", |m| {
             let at = m.len() / 2;
             m[at] ^= 0x10;
@@ -162,7 +176,10 @@ fn a_cut_archive_gives_all_but_its_last_record() {
     let by_member: Vec<u8> = records.iter().flat_map(|record| gzip(record)).collect();
     let last = records.last().unwrap();
     let cuts = [
-        ("by member", by_member[..by_member.len() - gzip(last).len() / 2].to_vec()),
+        (
+            "by member",
+            by_member[..by_member.len() - gzip(last).len() / 2].to_vec(),
+        ),
         ("as one", {
             let whole = gzip(&records.concat());
             whole[..whole.len() - 12].to_vec()
@@ -192,16 +209,28 @@ fn wrong_headers_are_read() {
     let head = "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: http://a.example/";
     let date = "WARC-Date: 2019-04-18T10:12:43Z";
     let records = [
-        record(&format!("{head}short\r\n{date}\r\nContent-Length: 3"), "A body, cut."),
-        record(&format!("{head}long\r\n{date}\r\nContent-Length: 4000"), "A body, long."),
+        record(
+            &format!("{head}short\r\n{date}\r\nContent-Length: 3"),
+            "A body, cut.",
+        ),
+        record(
+            &format!("{head}long\r\n{date}\r\nContent-Length: 4000"),
+            "A body, long.",
+        ),
         record(&format!("{head}none\r\n{date}"), "A body without length."),
-        record(&format!("{head}space\r\n{date}\r\nContent-Length: 7 "), "A body."),
+        record(
+            &format!("{head}space\r\n{date}\r\nContent-Length: 7 "),
+            "A body.",
+        ),
         record(
             "WARC/0.18\nwarc-type: conversion\nwarc-target-uri:\n http://a.example/folded\n\
              warc-date: 2008\ncontent-length: 7",
             "A body.",
         ),
-        record(&format!("{head}last\r\n{date}\r\nContent-Length: 7"), "A body."),
+        record(
+            &format!("{head}last\r\n{date}\r\nContent-Length: 7"),
+            "A body.",
+        ),
     ];
     let lf_only = records[5].replace("\r\n", "\n").replace("/last", "/lf");
     let all: String = records.iter().cloned().chain([lf_only]).collect();
@@ -229,16 +258,28 @@ fn wrong_headers_are_read() {
 fn too_large_records_are_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.warc");
-    let large = conversion("https://a.example/large", &"A line of a large text.\n".repeat(90_000));
+    let large = conversion(
+        "https://a.example/large",
+        &"A line of a large text.\n".repeat(90_000),
+    );
     let small = |name: &str| conversion(&format!("https://a.example/{name}"), &good_text(1));
-    for pack in [|parts: &[Vec<u8>]| parts.concat(), |parts: &[Vec<u8>]| gzip(&parts.concat())] {
-        fs::write(&path, pack(&[small("before"), large.clone(), small("after")])).unwrap();
+    for pack in [
+        |parts: &[Vec<u8>]| parts.concat(),
+        |parts: &[Vec<u8>]| gzip(&parts.concat()),
+    ] {
+        fs::write(
+            &path,
+            pack(&[small("before"), large.clone(), small("after")]),
+        )
+        .unwrap();
         for reading in BOTH {
             let (mut recipe, _) = c4_data::Recipe::load("en").unwrap();
             recipe.read.wet_reading = reading;
             recipe.read.max_record_bytes = 1 << 20;
             let step = &recipe.read;
-            let mut source = c4_pipeline::source::Source::open(&path, step).unwrap().unwrap();
+            let mut source = c4_pipeline::source::Source::open(&path, step)
+                .unwrap()
+                .unwrap();
             let mut splits = Vec::new();
             while let Some(batch) = source.next_batch().unwrap() {
                 splits.extend(c4_pipeline::source::split(batch));
@@ -265,7 +306,10 @@ fn pieces_of_a_wet_do_not_change_its_pages() {
             let filler = "x".repeat((i * 7919) % 5000);
             let body = format!("See WARC/1.0 here{end} WARC/1.0x{end}line {i} {filler}{end}");
             text += &format!("WARC/1.0{end}WARC-Target-URI: u{i}{end}WARC-Date: d{end}{end}{body}");
-            expected.push((format!("u{i}"), format!("See WARC/1.0 here\nline {i} {filler}")));
+            expected.push((
+                format!("u{i}"),
+                format!("See WARC/1.0 here\nline {i} {filler}"),
+            ));
             i += 1;
         }
         fs::write(&path, &text).unwrap();
@@ -274,9 +318,16 @@ fn pieces_of_a_wet_do_not_change_its_pages() {
             .into_iter()
             .map(|page| (page.url, page.text.trim_end().to_owned()))
             .collect();
-        let expected: Vec<(String, String)> =
-            expected.into_iter().map(|(url, text)| (url, text.trim_end().to_owned())).collect();
-        assert!(found == expected, "{end:?}: {} of {}", found.len(), expected.len());
+        let expected: Vec<(String, String)> = expected
+            .into_iter()
+            .map(|(url, text)| (url, text.trim_end().to_owned()))
+            .collect();
+        assert!(
+            found == expected,
+            "{end:?}: {} of {}",
+            found.len(),
+            expected.len()
+        );
     }
 }
 
@@ -293,7 +344,8 @@ fn records_are_those_of_the_warc_crate() {
     for path in names.iter().filter_map(|name| shared(name)) {
         let mut bytes = Vec::new();
         let file = fs::File::open(&path).unwrap();
-        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(file), &mut bytes).unwrap();
+        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(file), &mut bytes)
+            .unwrap();
         let theirs = warc::WarcReader::new(std::io::Cursor::new(&bytes[..]));
         let theirs: Vec<(String, Vec<u8>)> = theirs
             .iter_records()
@@ -313,8 +365,16 @@ fn records_are_those_of_the_warc_crate() {
         }
         assert_eq!(ours.len(), theirs.len(), "{}", path.display());
         for (ours, theirs) in ours.iter().zip(&theirs) {
-            assert_eq!(ours.0.trim_matches(['<', '>']), theirs.0.trim_matches(['<', '>']));
-            assert!(ours.1 == theirs.1, "{}: block of {}", path.display(), ours.0);
+            assert_eq!(
+                ours.0.trim_matches(['<', '>']),
+                theirs.0.trim_matches(['<', '>'])
+            );
+            assert!(
+                ours.1 == theirs.1,
+                "{}: block of {}",
+                path.display(),
+                ours.0
+            );
         }
     }
 }
@@ -354,16 +414,23 @@ fn awkward_framings() {
     }
 }
 
+/// File, pages by lines and by records, damage.
+type Expected = (&'static str, [usize; 2], &'static [(Reason, usize)]);
+
 /// The other real archives: how many pages each way of reading gives, and what is damaged.
 #[test]
 fn archives_of_many_tools() {
-    let cut = [(Reason::Truncated, 1)];
-    let expected: [(&str, [usize; 2], &[(Reason, usize)]); 5] = [
+    const CUT: &[(Reason, usize)] = &[(Reason::Truncated, 1)];
+    let expected: [Expected; 5] = [
         ("wet/cc_0.warc.wet.gz", [6, 6], &[]),
         ("wet/cc_1.warc.wet.gz", [3, 3], &[]),
         ("wet/handmade-3-records.warc.wet", [3, 3], &[]),
         ("wet/hostile-resaved-crlf.warc.wet.gz", [318, 318], &[]),
-        ("wet/cut-CC-MAIN-20170720121902-00000.warc.wet.gz", [43, 43], &cut),
+        (
+            "wet/cut-CC-MAIN-20170720121902-00000.warc.wet.gz",
+            [43, 43],
+            CUT,
+        ),
     ];
     for (name, counts, damaged) in expected {
         let Some(path) = shared(name) else {
@@ -376,7 +443,11 @@ fn archives_of_many_tools() {
             for (reason, _) in damage(&splits) {
                 *reasons.entry(reason).or_insert(0) += 1;
             }
-            assert_eq!(reasons, damaged.iter().copied().collect(), "{name} {reading:?}");
+            assert_eq!(
+                reasons,
+                damaged.iter().copied().collect(),
+                "{name} {reading:?}"
+            );
         }
     }
 }

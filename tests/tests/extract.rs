@@ -1,5 +1,7 @@
 //! Page text from real crawl records, read in place where they exist.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::PathBuf;

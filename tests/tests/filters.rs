@@ -1,5 +1,7 @@
 //! Replays what the reference made of made-up texts (`tests/golden`): every row must be equal.
 
+#![allow(clippy::unwrap_used)]
+
 use c4_data::{BadWordsStep, DetectorKind, Recipe, Split, SplitStep, WordList, WordLists};
 use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
@@ -27,7 +29,9 @@ fn rows(name: &str) -> Vec<Value> {
 }
 
 fn text<'v>(row: &'v Value, key: &str) -> &'v str {
-    row[key].as_str().unwrap_or_else(|| panic!("{key} in {row}"))
+    row[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{key} in {row}"))
 }
 
 fn counter_map(row: &Value) -> BTreeMap<String, u64> {
@@ -86,7 +90,9 @@ fn cleaning_counts_every_line_once() {
 fn normalized_urls() {
     let rows = rows("golden_normalize_url.jsonl");
     assert_eq!(rows.len(), 40);
-    let step = SplitStep { validation_one_in: 1000 };
+    let step = SplitStep {
+        validation_one_in: 1000,
+    };
     for row in &rows {
         let normalized = url::normalize(text(row, "url"));
         assert_eq!(normalized, text(row, "normalized"));
@@ -95,7 +101,15 @@ fn normalized_urls() {
         assert_eq!(md5 % 1000, row["mod1000"].as_u64().unwrap().into());
         assert_eq!(url::split(md5, &step).name(), text(row, "split"));
     }
-    assert_eq!(url::split(0, &SplitStep { validation_one_in: 0 }), Split::Train);
+    assert_eq!(
+        url::split(
+            0,
+            &SplitStep {
+                validation_one_in: 0
+            }
+        ),
+        Split::Train
+    );
 }
 
 #[test]
@@ -115,7 +129,10 @@ fn page_length() {
     assert_eq!(rows.len(), 5);
     for row in &rows {
         let page = text(row, "char").repeat(row["n"].as_u64().unwrap() as usize);
-        assert_eq!(!length::too_long(&page, 190_000), row["valid"].as_bool().unwrap());
+        assert_eq!(
+            !length::too_long(&page, 190_000),
+            row["valid"].as_bool().unwrap()
+        );
     }
 }
 
@@ -130,8 +147,13 @@ fn paragraph_filter() {
 }
 
 fn bad_words(lists: impl IntoIterator<Item = (String, WordList)>, fraction: f64) -> BadWords {
-    let lists = WordLists { by_language: lists.into_iter().collect() };
-    let step = BadWordsStep { lists: BTreeMap::new(), fraction };
+    let lists = WordLists {
+        by_language: lists.into_iter().collect(),
+    };
+    let step = BadWordsStep {
+        lists: BTreeMap::new(),
+        fraction,
+    };
     BadWords::new(&step, &lists).unwrap()
 }
 
@@ -143,7 +165,13 @@ fn bad_words_filter() {
     let lists = lists.iter().map(|(language, words)| {
         let words = words.as_array().unwrap().iter();
         let words = words.map(|w| w.as_str().unwrap().to_owned()).collect();
-        (language.clone(), WordList { words, sha256: String::new() })
+        (
+            language.clone(),
+            WordList {
+                words,
+                sha256: String::new(),
+            },
+        )
     });
     let lists: Vec<(String, WordList)> = lists.collect();
     for row in &rows[1..] {
@@ -188,7 +216,13 @@ fn english_filter() {
         let detection = language::detect(DetectorKind::Langdetect, text(row, "text"));
         let best = row["probs"].as_array().and_then(|probs| probs.first());
         match (&detection, best) {
-            (Detection::Best { language, probability }, Some(best)) => {
+            (
+                Detection::Best {
+                    language,
+                    probability,
+                },
+                Some(best),
+            ) => {
                 assert_eq!(language, best[0].as_str().unwrap(), "{row}");
                 // The order of the profiles on the reference's disk decides over the last bits.
                 let difference = (probability - best[1].as_f64().unwrap()).abs();
@@ -199,7 +233,11 @@ fn english_filter() {
             _ => panic!("{row}: {detection:?}"),
         }
         let verdict = language::judge(&step, &detection);
-        assert_eq!(verdict == Verdict::Keep, row["kept"].as_bool().unwrap(), "{row}");
+        assert_eq!(
+            verdict == Verdict::Keep,
+            row["kept"].as_bool().unwrap(),
+            "{row}"
+        );
         let counters: Vec<String> = counter_map(row).into_keys().collect();
         match verdict {
             Verdict::DropPage(reason) => assert!(counters.contains(&reason.counter().to_owned())),

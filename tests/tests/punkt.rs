@@ -1,5 +1,7 @@
 //! Sentence spans against those of NLTK 3.8.1, recorded on made-up texts.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 

@@ -1,5 +1,7 @@
 //! Whole builds against what the reference made of the same input, made-up and real.
 
+#![allow(clippy::unwrap_used)]
+
 use c4_data::{DedupStep, Manifest, Recipe, Split, WetReading, WordList};
 use c4_pipeline::reading::{RawPage, Split as Read};
 use c4_tests::*;
@@ -18,7 +20,9 @@ fn json(path: &Path) -> Value {
 fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.split('\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn base64(text: &str) -> Vec<u8> {
@@ -32,7 +36,9 @@ fn base64(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(digit).collect();
     let mut bytes = Vec::new();
     for group in digits.chunks(4) {
-        let bits = group.iter().fold(0_u32, |bits, d| bits << 6 | u32::from(*d));
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, d| bits << 6 | u32::from(*d));
         let bits = bits << (6 * (4 - group.len()));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
@@ -50,7 +56,10 @@ fn wet_splitting() {
         let splits = read(&path, WetReading::Lines);
         if row["error"].is_string() {
             // The reference fails the whole file; here the record is dropped and counted.
-            let damaged = splits.iter().filter(|s| matches!(s, Read::Damage(_))).count();
+            let damaged = splits
+                .iter()
+                .filter(|s| matches!(s, Read::Damage(_)))
+                .count();
             assert_eq!(damaged, 1, "{row}");
             continue;
         }
@@ -85,7 +94,10 @@ fn line_dedup() {
     let input = dir.path().join("a.wet");
     let records = golden["pages"].as_array().unwrap().iter();
     let records = records.flat_map(|page| {
-        conversion(page["url"].as_str().unwrap(), page["text"].as_str().unwrap())
+        conversion(
+            page["url"].as_str().unwrap(),
+            page["text"].as_str().unwrap(),
+        )
     });
     fs::write(&input, records.collect::<Vec<u8>>()).unwrap();
     for min_sentences in [3, 0] {
@@ -95,14 +107,23 @@ fn line_dedup() {
         options.recipe.language = None;
         options.recipe.dedup = Some(DedupStep::Lines { min_sentences });
         built(&options).unwrap();
-        let expected = golden["result"][min_sentences.to_string()].as_array().unwrap();
+        let expected = golden["result"][min_sentences.to_string()]
+            .as_array()
+            .unwrap();
         let expected: BTreeMap<&str, &str> = expected
             .iter()
-            .map(|page| (page["url"].as_str().unwrap(), page["text"].as_str().unwrap()))
+            .map(|page| {
+                (
+                    page["url"].as_str().unwrap(),
+                    page["text"].as_str().unwrap(),
+                )
+            })
             .collect();
         let found = documents(&output);
-        let found: BTreeMap<&str, &str> =
-            found.iter().map(|(url, (_, d))| (url.as_str(), d.page.text.as_str())).collect();
+        let found: BTreeMap<&str, &str> = found
+            .iter()
+            .map(|(url, (_, d))| (url.as_str(), d.page.text.as_str()))
+            .collect();
         assert_eq!(found, expected);
         let mut counters = counters(&output);
         counters.retain(|name, _| name.starts_with("dedupe-lines/"));
@@ -134,10 +155,16 @@ fn whole_graph() {
         let (split, document) = &found[page["url"].as_str().unwrap()];
         assert_eq!(document.page.text, page["text"].as_str().unwrap());
         assert_eq!(document.page.timestamp, page["timestamp"].as_str().unwrap());
-        assert_eq!(document.page.content_length, page["content_length"].as_str().unwrap());
+        assert_eq!(
+            document.page.content_length,
+            page["content_length"].as_str().unwrap()
+        );
         assert_eq!(split.name(), page["split"].as_str().unwrap());
     }
-    assert_eq!(comparable(counters(&output)), comparable(numbers(&expected["counters"])));
+    assert_eq!(
+        comparable(counters(&output)),
+        comparable(numbers(&expected["counters"]))
+    );
 }
 
 /// Builds `inputs` and compares with `expected` (`.jsonl` and `.counters.json`).
@@ -157,24 +184,42 @@ fn compare(recipe: &str, inputs: &[&str], expected: &str) {
     let mut found = documents(dir.path());
     for row in json_lines(&pages) {
         let url = row["url"].as_str().unwrap();
-        let (split, document) = found.remove(url).unwrap_or_else(|| panic!("{url} is missing"));
+        let (split, document) = found
+            .remove(url)
+            .unwrap_or_else(|| panic!("{url} is missing"));
         let text = &document.page.text;
         let digest = c4_data::fs::hex(&Sha256::digest(text.as_bytes()));
         assert_eq!(digest, row["sha256"].as_str().unwrap(), "{url}: {text}");
         assert_eq!(text.chars().count() as u64, row["chars"].as_u64().unwrap());
         assert_eq!(split.name(), row["split"].as_str().unwrap(), "{url}");
-        assert_eq!(document.page.timestamp, row["timestamp"].as_str().unwrap(), "{url}");
+        assert_eq!(
+            document.page.timestamp,
+            row["timestamp"].as_str().unwrap(),
+            "{url}"
+        );
     }
-    assert!(found.is_empty(), "not in the reference's output: {:?}", found.keys());
-    assert_eq!(comparable(counters(dir.path())), comparable(numbers(&json(&stats)["counters"])));
+    assert!(
+        found.is_empty(),
+        "not in the reference's output: {:?}",
+        found.keys()
+    );
+    assert_eq!(
+        comparable(counters(dir.path())),
+        comparable(numbers(&json(&stats)["counters"]))
+    );
     let urls = counters(dir.path());
-    let (passed, too_long) = (&urls["duplicate-url-filter/passed"], "too-long-filter/passed");
+    let (passed, too_long) = (
+        &urls["duplicate-url-filter/passed"],
+        "too-long-filter/passed",
+    );
     let filtered = urls.get("duplicate-url-filter/filtered").unwrap_or(&0);
     assert_eq!(passed + filtered, urls[too_long]);
 }
 
-const REAL_WETS: [&str; 2] =
-    ["wet/whatsinthebox-restored.warc.wet.gz", "wet/ccc-learning-restored.warc.wet.gz"];
+const REAL_WETS: [&str; 2] = [
+    "wet/whatsinthebox-restored.warc.wet.gz",
+    "wet/ccc-learning-restored.warc.wet.gz",
+];
 const BENCH_WET: &str = "bench/CC-MAIN-20190418101243-20190418122311-00000.warc.wet.gz";
 const BOOKS_WET: &str = "bench/CC-MAIN-20190418101243-20190418122311-00100.warc.wet.gz";
 
@@ -243,7 +288,9 @@ fn published_c4_comes_out_unchanged() {
         return;
     };
     let mut text = String::new();
-    MultiGzDecoder::new(fs::File::open(&path).unwrap()).read_to_string(&mut text).unwrap();
+    MultiGzDecoder::new(fs::File::open(&path).unwrap())
+        .read_to_string(&mut text)
+        .unwrap();
     let published: Vec<Value> = text
         .split('\n')
         .filter(|line| !line.is_empty())
@@ -254,7 +301,9 @@ fn published_c4_comes_out_unchanged() {
     let input = dir.path().join("c4.warc.wet.gz");
     let text = |row: &Value| row["text"].as_str().unwrap().to_owned();
     let url = |row: &Value| row["url"].as_str().unwrap().to_owned();
-    let members = published.iter().flat_map(|row| gzip(&conversion(&url(row), &text(row))));
+    let members = published
+        .iter()
+        .flat_map(|row| gzip(&conversion(&url(row), &text(row))));
     fs::write(&input, members.collect::<Vec<u8>>()).unwrap();
     let output = dir.path().join("out");
     built(&options("en", &[&input], &output)).unwrap();
@@ -265,8 +314,10 @@ fn published_c4_comes_out_unchanged() {
         let (_, document) = &found[&url(row)];
         if document.page.text != text(row) {
             // Spaces that a removed citation left at the start of a line, as in the reference.
-            let trimmed: Vec<String> =
-                text(row).split('\n').map(|line| line.trim_start().to_owned()).collect();
+            let trimmed: Vec<String> = text(row)
+                .split('\n')
+                .map(|line| line.trim_start().to_owned())
+                .collect();
             assert_eq!(document.page.text, trimmed.join("\n"));
             changed.push(url(row));
         }
@@ -278,7 +329,11 @@ fn published_c4_comes_out_unchanged() {
 /// The law of conservation, from the file that users read, for pages and lines of real input.
 #[test]
 fn tally_is_conserved() {
-    let names = [REAL_WETS[0], "quirks/quirks.warc.gz", "wet/hostile-resaved-crlf.warc.wet.gz"];
+    let names = [
+        REAL_WETS[0],
+        "quirks/quirks.warc.gz",
+        "wet/hostile-resaved-crlf.warc.wet.gz",
+    ];
     let inputs: Option<Vec<PathBuf>> = names.iter().map(|name| shared(name)).collect();
     let Some(inputs) = inputs else {
         return;
@@ -296,7 +351,10 @@ fn tally_is_conserved() {
             .iter()
             .flat_map(|input| pages(read(input, recipe.read.wet_reading)))
             .collect();
-        let lines: u64 = read.iter().map(|page| u64::from(cleaner.count_lines(&page.text))).sum();
+        let lines: u64 = read
+            .iter()
+            .map(|page| u64::from(cleaner.count_lines(&page.text)))
+            .sum();
         let tally = &stats["tally"];
         assert_eq!(number(&tally["pages"]["in"]), read.len() as u64);
         assert_eq!(number(&tally["lines"]["in"]), lines);
@@ -311,9 +369,16 @@ fn tally_is_conserved() {
         // The corpus itself has as many.
         let documents = documents(dir.path());
         assert_eq!(number(&tally["pages"]["out"]), documents.len() as u64);
-        let lines = documents.values().map(|(_, d)| u64::from(cleaner.count_lines(&d.page.text)));
+        let lines = documents
+            .values()
+            .map(|(_, d)| u64::from(cleaner.count_lines(&d.page.text)));
         assert_eq!(number(&tally["lines"]["out"]), lines.sum::<u64>(), "{name}");
         let manifest = Manifest::read(dir.path()).unwrap().unwrap();
-        assert!(manifest.shards.iter().any(|shard| shard.split == Split::Validation));
+        assert!(
+            manifest
+                .shards
+                .iter()
+                .any(|shard| shard.split == Split::Validation)
+        );
     }
 }

@@ -54,8 +54,14 @@ impl BadWords {
     pub fn new(step: &BadWordsStep, lists: &WordLists) -> Result<BadWords, regex::Error> {
         let mut patterns = BTreeMap::new();
         for (language, list) in &lists.by_language {
-            let allowed = ALLOWED.iter().find(|(l, _)| l == language).map_or(&[][..], |(_, w)| w);
-            let words = list.words.iter().filter(|word| !allowed.contains(&word.as_str()));
+            let allowed = ALLOWED
+                .iter()
+                .find(|(l, _)| l == language)
+                .map_or(&[][..], |(_, w)| w);
+            let words = list
+                .words
+                .iter()
+                .filter(|word| !allowed.contains(&word.as_str()));
             let words: Vec<String> = words.map(|word| regex::escape(word)).collect();
             let words = words.join("|");
             let pattern = if UNSPACED.contains(&language.as_str()) {

@@ -6,9 +6,8 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// The reference's `_CITATION_REGEX`; `\d` is any decimal digit of Unicode, as in Python.
-static MARKER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\[\d*\]|\[edit\]|\[citation needed\]").expect("a valid pattern")
-});
+static MARKER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\[\d*\]|\[edit\]|\[citation needed\]").expect("a valid pattern"));
 
 /// `line` without `[1]`, `[]`, `[edit]`, `[citation needed]`; one pass, and the line is not
 /// stripped again, so spaces that stood around a marker stay.
