@@ -43,15 +43,16 @@ docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
 
 bench: build ## criterion for parts, whole processes on INPUT=archive
-	$(CARGO) bench --locked -p c4-pipeline
-	$(CARGO) build --release --locked -p c4-pipeline --example inflate
+	$(CARGO) build --release --locked --workspace --examples
+	INPUT=$(INPUT) $(CARGO) bench --locked --workspace --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 
 peers: build ## the Python peers on INPUT=wet (makes a virtual environment below target/)
 	pipeline/benches/peers.sh $(INPUT)
 
 samples: ## write the sample archives from their sources
-	$(CARGO) run --release --locked -p c4-tests --bin make-samples
+	$(CARGO) build --release --locked --workspace --bins
+	target/release/make-samples
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file system refused.
-    #[error("{path}: cannot {action}: {source}")]
+    #[error("{path}: cannot {action}: {cause}")]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What was being done, as a verb phrase.
         action: &'static str,
         /// The operating system's reason.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A shard that Arrow cannot read or write.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Arrow {
         /// The shard.
         path: PathBuf,
         /// Arrow's reason.
-        source: arrow::error::ArrowError,
+        cause: arrow::error::ArrowError,
     },
     /// A shard that Parquet cannot read or write.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Parquet {
         /// The shard.
         path: PathBuf,
         /// Parquet's reason.
-        source: parquet::errors::ParquetError,
+        cause: parquet::errors::ParquetError,
     },
     /// A file whose content is not what its name promises.
     #[error("{path}: {reason}")]
@@ -53,27 +53,27 @@ impl Error {
     /// For `map_err` on I/O: `Error::io(path, "write")`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();
-        move |source| Error::Io {
+        move |cause| Error::Io {
             path,
             action,
-            source,
+            cause,
         }
     }
 
     pub(crate) fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> Error {
         let path = path.to_owned();
-        move |source| match source {
-            arrow::error::ArrowError::IoError(_, source) => Error::Io {
+        move |cause| match cause {
+            arrow::error::ArrowError::IoError(_, cause) => Error::Io {
                 path,
                 action: "read or write",
-                source,
+                cause,
             },
-            source => Error::Arrow { path, source },
+            cause => Error::Arrow { path, cause },
         }
     }
 
     pub(crate) fn parquet(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> Error {
         let path = path.to_owned();
-        move |source| Error::Parquet { path, source }
+        move |cause| Error::Parquet { path, cause }
     }
 }

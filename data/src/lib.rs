@@ -28,6 +28,7 @@
 
 mod error;
 pub mod fs;
+mod ipc_file;
 mod manifest;
 mod page;
 mod recipe;

@@ -1,11 +1,11 @@
 //! Shards: the files that documents are stored in.
 
 use crate::fs::HashingWriter;
+use crate::ipc_file::{self, IpcFileWriter};
 use crate::{Document, Error, Page, Provenance, ShardEntry, Split, schema};
-use arrow::datatypes::SchemaRef;
-use arrow::ipc::CompressionType;
+use arrow::array::RecordBatch;
 use arrow::ipc::reader::FileReader;
-use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow::ipc::writer::EncodedData;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 /// Rows of a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first.
 const BATCH_ROWS: usize = 1024;
-/// Bounds a writer's and a reader's memory.
-const BATCH_TEXT_BYTES: usize = 8 << 20;
+/// Bounds a reader's memory, and what one core encodes at a time.
+const BATCH_TEXT_BYTES: usize = 4 << 20;
 
 /// File format of the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,25 +83,106 @@ struct JsonLine<'a> {
     url: std::borrow::Cow<'a, str>,
 }
 
+/// A batch of documents as it will be in the file, but for its place there: made on any core,
+/// independent of what comes before and after.
+pub struct EncodedBatch {
+    data: EncodedRows,
+    rows: u64,
+    text_bytes: u64,
+}
+
+enum EncodedRows {
+    Arrow(EncodedData),
+    /// Parquet encodes across batches, so this one does so when it is written.
+    Parquet(RecordBatch),
+    /// A gzip member.
+    Jsonl(Vec<u8>),
+}
+
+/// Takes from `documents` what makes up the next batch; the rest stays.
+///
+/// Batches are cut by rows and bytes of text alone, so that a shard's bytes depend on its documents
+/// and nothing else. `None` if there are not enough for a whole batch and more may come.
+pub fn next_batch(documents: &mut Vec<Document>, more_may_come: bool) -> Option<Vec<Document>> {
+    let mut bytes = 0;
+    let full = documents.iter().take(BATCH_ROWS).position(|document| {
+        bytes += document.page.text.len();
+        bytes >= BATCH_TEXT_BYTES
+    });
+    let n = match full {
+        Some(last) => last + 1,
+        None if documents.len() >= BATCH_ROWS => BATCH_ROWS,
+        None if more_may_come || documents.is_empty() => return None,
+        None => documents.len(),
+    };
+    let rest = documents.split_off(n);
+    Some(std::mem::replace(documents, rest))
+}
+
+/// Encodes and compresses a batch for a shard of `format` and `meta`: the expensive part of
+/// writing, apart from the writer so that it can run on any core.
+///
+/// # Errors
+/// Text of more than 2 GiB.
+pub fn encode(
+    format: Format,
+    meta: &ShardMeta,
+    documents: &[Document],
+) -> Result<EncodedBatch, Error> {
+    let nowhere = Path::new("a record batch");
+    let batch = || {
+        let schema = schema::schema(&meta.recipe, &meta.recipe_hash);
+        schema::to_batch(&schema, documents).map_err(Error::arrow(nowhere))
+    };
+    let data = match format {
+        Format::Arrow => {
+            EncodedRows::Arrow(ipc_file::encode(&batch()?).map_err(Error::arrow(nowhere))?)
+        }
+        Format::Parquet => EncodedRows::Parquet(batch()?),
+        Format::Jsonl => {
+            let gzip = json_lines(documents).map_err(Error::io(nowhere, "encode"))?;
+            EncodedRows::Jsonl(gzip)
+        }
+    };
+    Ok(EncodedBatch {
+        data,
+        rows: documents.len() as u64,
+        text_bytes: documents.iter().map(|d| d.page.text.len() as u64).sum(),
+    })
+}
+
+fn json_lines(documents: &[Document]) -> std::io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    for document in documents {
+        let line = JsonLine {
+            text: document.page.text.as_str().into(),
+            timestamp: document.page.timestamp.as_str().into(),
+            url: document.page.url.as_str().into(),
+        };
+        serde_json::to_writer(&mut gzip, &line)?;
+        gzip.write_all(b"\n")?;
+    }
+    gzip.finish()
+}
+
 type Sink = HashingWriter<BufWriter<File>>;
 
 enum Encoder {
-    Arrow(Box<FileWriter<Sink>>),
+    Arrow(Box<IpcFileWriter<Sink>>),
     Parquet(Box<ArrowWriter<Sink>>),
-    Jsonl(Box<GzEncoder<Sink>>),
+    Jsonl(Sink),
 }
 
 /// Writes one shard: under a temporary path, renamed to its final one by
 /// [`finish`](ShardWriter::finish). Dropped before that, it leaves nothing under the final name.
-/// The bytes depend on the rows, their order and the metadata alone.
+/// The bytes depend on the batches, their order and the metadata alone.
 pub struct ShardWriter {
     temporary: PathBuf,
     target: PathBuf,
+    format: Format,
     split: Split,
-    schema: SchemaRef,
+    meta: ShardMeta,
     encoder: Encoder,
-    pending: Vec<Document>,
-    pending_bytes: usize,
     rows: u64,
     text_bytes: u64,
 }
@@ -123,91 +204,86 @@ impl ShardWriter {
         let sink = HashingWriter::new(BufWriter::with_capacity(1 << 16, file));
         let schema = schema::schema(&meta.recipe, &meta.recipe_hash);
         let encoder = match format {
-            Format::Arrow => {
-                let options = IpcWriteOptions::default()
-                    .try_with_compression(Some(CompressionType::ZSTD))
-                    .map_err(Error::arrow(&temporary))?;
-                FileWriter::try_new_with_options(sink, &schema, options)
-                    .map(|writer| Encoder::Arrow(Box::new(writer)))
-                    .map_err(Error::arrow(&temporary))?
-            }
+            Format::Arrow => IpcFileWriter::new(sink, &schema)
+                .map(|writer| Encoder::Arrow(Box::new(writer)))
+                .map_err(Error::arrow(&temporary))?,
             Format::Parquet => {
                 let properties = WriterProperties::builder()
                     .set_compression(ParquetCompression::ZSTD(ZstdLevel::default()))
                     .set_max_row_group_row_count(Some(16 * BATCH_ROWS))
                     .set_created_by("c4".to_owned())
                     .build();
-                ArrowWriter::try_new(sink, schema.clone(), Some(properties))
+                ArrowWriter::try_new(sink, schema, Some(properties))
                     .map(|writer| Encoder::Parquet(Box::new(writer)))
                     .map_err(Error::parquet(&temporary))?
             }
-            Format::Jsonl => Encoder::Jsonl(Box::new(GzEncoder::new(sink, Compression::default()))),
+            Format::Jsonl => Encoder::Jsonl(sink),
         };
         Ok(ShardWriter {
             temporary,
             target: target.to_owned(),
+            format,
             split,
-            schema,
+            meta: meta.clone(),
             encoder,
-            pending: Vec::new(),
-            pending_bytes: 0,
             rows: 0,
             text_bytes: 0,
         })
     }
 
-    /// Appends a document.
+    /// Appends a batch that [`encode`] made for this shard's format and metadata.
     ///
     /// # Errors
-    /// The file cannot be written (a full disk, say).
-    pub fn push(&mut self, document: Document) -> Result<(), Error> {
-        self.rows += 1;
-        self.text_bytes += document.page.text.len() as u64;
-        if let Encoder::Jsonl(gzip) = &mut self.encoder {
-            let line = JsonLine {
-                text: document.page.text.as_str().into(),
-                timestamp: document.page.timestamp.as_str().into(),
-                url: document.page.url.as_str().into(),
-            };
-            let written = serde_json::to_writer(&mut *gzip, &line).map_err(std::io::Error::from);
-            return written
-                .and_then(|()| gzip.write_all(b"\n"))
-                .map_err(Error::io(&self.temporary, "write"));
+    /// The file cannot be written (a full disk, say), or the batch is for another format.
+    pub fn append(&mut self, batch: EncodedBatch) -> Result<(), Error> {
+        let path = &self.temporary;
+        self.rows += batch.rows;
+        self.text_bytes += batch.text_bytes;
+        match (&mut self.encoder, batch.data) {
+            (Encoder::Arrow(writer), EncodedRows::Arrow(data)) => {
+                writer.write(data).map_err(Error::arrow(path))
+            }
+            (Encoder::Parquet(writer), EncodedRows::Parquet(rows)) => {
+                writer.write(&rows).map_err(Error::parquet(path))
+            }
+            (Encoder::Jsonl(sink), EncodedRows::Jsonl(gzip)) => {
+                sink.write_all(&gzip).map_err(Error::io(path, "write"))
+            }
+            _ => Err(Error::Format {
+                path: path.clone(),
+                reason: "a batch that was encoded for another format".into(),
+            }),
         }
-        self.pending_bytes += document.page.text.len();
-        self.pending.push(document);
-        if self.pending.len() >= BATCH_ROWS || self.pending_bytes >= BATCH_TEXT_BYTES {
-            self.flush_batch()?;
-        }
-        Ok(())
     }
 
-    fn flush_batch(&mut self) -> Result<(), Error> {
-        if self.pending.is_empty() {
-            return Ok(());
+    /// Encodes and appends `documents`, in batches: for callers who need no second core.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, mut documents: Vec<Document>) -> Result<(), Error> {
+        while let Some(batch) = next_batch(&mut documents, false) {
+            self.append(encode(self.format, &self.meta, &batch)?)?;
         }
-        let path = &self.temporary;
-        let batch = schema::to_batch(&self.schema, &self.pending).map_err(Error::arrow(path))?;
-        self.pending.clear();
-        self.pending_bytes = 0;
-        match &mut self.encoder {
-            Encoder::Arrow(writer) => writer.write(&batch).map_err(Error::arrow(path)),
-            Encoder::Parquet(writer) => writer.write(&batch).map_err(Error::parquet(path)),
-            Encoder::Jsonl(_) => Ok(()),
-        }
+        Ok(())
     }
 
     /// Ends the shard, syncs it to the disk and gives it its final name.
     ///
     /// # Errors
     /// The file cannot be written or renamed.
-    pub fn finish(mut self) -> Result<ShardEntry, Error> {
-        self.flush_batch()?;
+    pub fn finish(self) -> Result<ShardEntry, Error> {
         let path = &self.temporary;
         let sink = match self.encoder {
-            Encoder::Arrow(writer) => writer.into_inner().map_err(Error::arrow(path))?,
+            Encoder::Arrow(writer) => writer.finish().map_err(Error::arrow(path))?,
             Encoder::Parquet(writer) => writer.into_inner().map_err(Error::parquet(path))?,
-            Encoder::Jsonl(gzip) => gzip.finish().map_err(Error::io(path, "write"))?,
+            Encoder::Jsonl(mut sink) => {
+                if self.rows == 0 {
+                    // An empty file is no gzip file.
+                    let member = json_lines(&[]).map_err(Error::io(path, "encode"))?;
+                    sink.write_all(&member).map_err(Error::io(path, "write"))?;
+                }
+                sink
+            }
         };
         let (buffered, bytes, sha256) = sink.finish();
         let file = buffered
@@ -215,13 +291,9 @@ impl ShardWriter {
             .map_err(|e| Error::io(path, "write")(e.into_error()))?;
         file.sync_all().map_err(Error::io(path, "sync"))?;
         fs::rename(path, &self.target).map_err(Error::io(&self.target, "rename"))?;
+        let name = self.target.file_name().unwrap_or_default();
         Ok(ShardEntry {
-            file: self
-                .target
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            file: name.to_string_lossy().into_owned(),
             split: self.split,
             rows: self.rows,
             bytes,
@@ -247,7 +319,7 @@ enum Decoder {
 /// let path = dir.join(Format::Arrow.file_name(Split::Train, 0, 1));
 /// let meta = ShardMeta { recipe: "en".into(), recipe_hash: "…".into() };
 /// let mut writer = ShardWriter::create(&path, &std::env::temp_dir(), Format::Arrow, Split::Train, &meta)?;
-/// writer.push(Document {
+/// writer.write(vec![Document {
 ///     page: Page {
 ///         url: "https://a.example/".into(),
 ///         text: "One line.".into(),
@@ -258,7 +330,7 @@ enum Decoder {
 ///     },
 ///     language: "en".into(),
 ///     language_score: 0.99,
-/// })?;
+/// }])?;
 /// writer.finish()?;
 ///
 /// for document in ShardReader::open(&path)? {
@@ -416,9 +488,7 @@ mod tests {
                 let path = dir.path().join(format.file_name(Split::Train, run, 2));
                 let mut writer =
                     ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
-                for row in &rows {
-                    writer.push(row.clone()).unwrap();
-                }
+                writer.write(rows.clone()).unwrap();
                 assert!(
                     !path.exists(),
                     "no file under its final name before the end"
@@ -457,7 +527,7 @@ mod tests {
             &meta(),
         )
         .unwrap();
-        writer.push(document(1)).unwrap();
+        writer.write(vec![document(1)]).unwrap();
         writer.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();

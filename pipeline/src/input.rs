@@ -25,12 +25,12 @@ pub struct Input {
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// A named file or folder is missing or cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file that holds no WARC record.
     #[error("{path}: not a crawl archive (no WARC record in it, plain or in gzip or zstd)")]
@@ -40,7 +40,7 @@ pub enum InputError {
     },
     /// A listing names files that are missing.
     #[error(
-        "{listing}, line {line}: {path}: {source} ({missing} of {count} listed files are missing; --base DIR says where they are)"
+        "{listing}, line {line}: {path}: {cause} ({missing} of {count} listed files are missing; --base DIR says where they are)"
     )]
     Listed {
         /// The listing.
@@ -50,7 +50,7 @@ pub enum InputError {
         /// The first missing file.
         path: PathBuf,
         /// The operating system's reason.
-        source: std::io::Error,
+        cause: std::io::Error,
         /// How many are missing.
         missing: usize,
         /// How many are listed.
@@ -118,7 +118,7 @@ pub fn resolve(
 
 fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {
     let path = path.to_owned();
-    move |source| InputError::Unreadable { path, source }
+    move |cause| InputError::Unreadable { path, cause }
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, InputError> {
@@ -203,19 +203,19 @@ fn read_listing(
             Ok(path) => {
                 paths.insert(path);
             }
-            Err(source) => {
+            Err(cause) => {
                 missing += 1;
-                first.get_or_insert((i + 1, path, source));
+                first.get_or_insert((i + 1, path, cause));
             }
         }
     }
-    if let Some((line, path, source)) = first {
+    if let Some((line, path, cause)) = first {
         let listing = listing.to_owned();
         return Err(InputError::Listed {
             listing,
             line,
             path,
-            source,
+            cause,
             missing,
             count,
         });

@@ -3,8 +3,9 @@
 
 use crate::error::Error;
 use crate::parallel::lock;
-use crate::spool::{Frame, SpoolReader, SpoolWriter, SpooledRow, frame, unframe};
+use crate::spool::{SpoolReader, SpoolWriter, SpooledRow, frame, unframe};
 use c4_data::Split;
+use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -55,7 +56,7 @@ impl Buckets {
         Ok(())
     }
 
-    /// Gives the rows of shard `index` of `count` to `each`, in order.
+    /// Gives the rows of shard `index` of `count` to `each`, bucket by bucket, in order.
     ///
     /// # Errors
     /// The work folder cannot be read, or whatever `each` says.
@@ -64,7 +65,7 @@ impl Buckets {
         split: Split,
         index: usize,
         count: usize,
-        mut each: impl FnMut(SpooledRow) -> Result<(), Error>,
+        mut each: impl FnMut(Vec<SpooledRow>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let buckets = &self.splits[split as usize];
         let first = index * buckets.len() / count;
@@ -72,21 +73,23 @@ impl Buckets {
         for bucket in &buckets[first..end] {
             let path = lock(bucket).path().to_owned();
             let mut rows: Vec<SpooledRow> = Vec::new();
-            if let Some(mut reader) = SpoolReader::open(&path)? {
-                while let Some(frame) = next(&mut reader)? {
-                    let all = unframe::<SpooledRow>(&path, &frame)?.into_iter();
-                    rows.extend(all.filter(|row| part(row.key, count) == index));
+            let mut frames = Vec::new();
+            if let Some(mut reader) = SpoolReader::<SpooledRow>::open(&path)? {
+                while let Some(frame) = reader.next_frame()? {
+                    frames.push(frame);
                 }
             }
+            let unpacked: Vec<Vec<SpooledRow>> = frames
+                .into_par_iter()
+                .map(|frame| unframe(&path, &frame))
+                .collect::<Result<_, _>>()?;
+            let of_shard = |row: &SpooledRow| part(row.key, count) == index;
+            rows.extend(unpacked.into_iter().flatten().filter(of_shard));
             rows.sort_unstable_by_key(|row| row.key);
-            rows.into_iter().try_for_each(&mut each)?;
+            each(rows)?;
         }
         Ok(())
     }
-}
-
-fn next(reader: &mut SpoolReader<SpooledRow>) -> Result<Option<Frame>, Error> {
-    Ok(reader.next_frame()?)
 }
 
 #[cfg(test)]
@@ -122,9 +125,9 @@ mod tests {
             for shards in [1, 3, 7] {
                 let mut keys = Vec::new();
                 for shard in 0..shards {
-                    let each = |row: SpooledRow| {
-                        assert_eq!(part(row.key, shards), shard);
-                        keys.push(row.key);
+                    let each = |rows: Vec<SpooledRow>| {
+                        assert!(rows.iter().all(|row| part(row.key, shards) == shard));
+                        keys.extend(rows.iter().map(|row| row.key));
                         Ok(())
                     };
                     buckets.read(Split::Train, shard, shards, each).unwrap();

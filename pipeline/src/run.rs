@@ -16,8 +16,10 @@ use crate::input::Input;
 use crate::output::{self, Found, Identity, Output};
 use crate::progress::{Progress, Unit};
 use crate::rows::Buckets;
+use crate::spool::SpooledRow;
 use crate::{url_pass, usage};
 use c4_data::schema::SCHEMA_VERSION;
+use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
     Damaged, Document, Format, InputEntry, InputState, Manifest, Page, Provenance, Recipe,
     ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
@@ -275,25 +277,43 @@ impl Build<'_> {
         let target = self.output.dir.join(format.file_name(split, index, count));
         let mut writer =
             ShardWriter::create(&target, &self.output.partial, format, split, &self.meta)?;
-        buckets.read(split, index, count, |row| {
-            let document = Document {
-                page: Page {
-                    url: row.url,
-                    text: row.text,
-                    timestamp: row.timestamp,
-                    content_type: row.content_type,
-                    content_length: row.content_length,
-                    provenance: Provenance {
-                        archive: self.options.inputs[row.archive as usize].label.clone(),
-                        record_offset: row.record_offset,
-                    },
-                },
-                language: row.language,
-                language_score: row.language_score,
-            };
-            Ok(writer.push(document)?)
+        let mut waiting = Vec::new();
+        let mut write = |waiting: &mut Vec<Document>, more_may_come| -> Result<(), Error> {
+            let next = || shard::next_batch(waiting, more_may_come);
+            let batches: Vec<Vec<Document>> = std::iter::from_fn(next).collect();
+            // Compression is most of the work; a shard's batches share the cores.
+            let encoded: Vec<EncodedBatch> = batches
+                .into_par_iter()
+                .map(|batch| shard::encode(format, &self.meta, &batch))
+                .collect::<Result<_, _>>()?;
+            encoded
+                .into_iter()
+                .try_for_each(|batch| Ok(writer.append(batch)?))
+        };
+        buckets.read(split, index, count, |rows| {
+            waiting.extend(rows.into_iter().map(|row| self.document(row)));
+            write(&mut waiting, true)
         })?;
+        write(&mut waiting, false)?;
         Ok(writer.finish()?)
+    }
+
+    fn document(&self, row: SpooledRow) -> Document {
+        Document {
+            page: Page {
+                url: row.url,
+                text: row.text,
+                timestamp: row.timestamp,
+                content_type: row.content_type,
+                content_length: row.content_length,
+                provenance: Provenance {
+                    archive: self.options.inputs[row.archive as usize].label.clone(),
+                    record_offset: row.record_offset,
+                },
+            },
+            language: row.language,
+            language_score: row.language_score,
+        }
     }
 
     /// `stats.json` and `run.json`, and last of all the manifest.
