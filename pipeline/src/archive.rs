@@ -7,7 +7,7 @@
 use flate2::bufread::GzDecoder;
 use memchr::memmem;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 0x08];
@@ -51,10 +51,36 @@ pub enum Progress {
     End,
 }
 
+/// Where the bytes are.
+#[derive(Debug)]
+enum Medium {
+    File(File),
+    Memory(Cursor<Vec<u8>>),
+}
+
+impl Read for Medium {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Medium::File(file) => file.read(buf),
+            Medium::Memory(bytes) => bytes.read(buf),
+        }
+    }
+}
+
+impl Seek for Medium {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Medium::File(file) => file.seek(to),
+            Medium::Memory(bytes) => bytes.seek(to),
+        }
+    }
+}
+
 /// A buffered file that knows where it is.
 #[derive(Debug)]
 struct Source {
-    file: BufReader<File>,
+    file: BufReader<Medium>,
+    /// Bytes from the start of the archive.
     position: u64,
 }
 
@@ -141,7 +167,8 @@ impl Archive {
     /// Opens `path` and tells its compression by content. `None`: it holds nothing that starts as
     /// an archive does.
     pub fn open(path: &Path) -> io::Result<Option<Archive>> {
-        let file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+        let medium = Medium::File(File::open(path)?);
+        let file = BufReader::with_capacity(BUFFER_BYTES, medium);
         let mut source = Source { file, position: 0 };
         let head = source.peek(8)?;
         let mut dictionary = Vec::new();
@@ -163,6 +190,28 @@ impl Archive {
             state: State::Between(source),
             member_start: 0,
         }))
+    }
+
+    /// A gzip archive from `offset` on, where a member starts.
+    pub fn open_at(path: &Path, offset: u64) -> io::Result<Archive> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self::gzip(Medium::File(file), offset))
+    }
+
+    /// Gzip members in memory, which stand at `offset` in their archive.
+    pub fn in_memory(bytes: Vec<u8>, offset: u64) -> Archive {
+        Self::gzip(Medium::Memory(Cursor::new(bytes)), offset)
+    }
+
+    fn gzip(medium: Medium, position: u64) -> Archive {
+        let file = BufReader::with_capacity(BUFFER_BYTES, medium);
+        Archive {
+            compression: Compression::Gzip,
+            dictionary: Vec::new(),
+            state: State::Between(Source { file, position }),
+            member_start: position,
+        }
     }
 
     /// How the archive is compressed.

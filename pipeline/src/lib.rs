@@ -16,6 +16,7 @@ pub mod html;
 pub mod http;
 pub mod input;
 pub mod keys;
+pub mod members;
 pub mod output;
 pub mod parallel;
 pub mod progress;

@@ -3,9 +3,10 @@
 use crate::archive::{self, Archive};
 use crate::extract::{self, Rejected};
 use crate::http;
+use crate::members::{Next, Piece, PieceReader};
 use crate::reading::{Damage, RawPage, Split, damage};
 use crate::warc::{Item, Record, RecordReader};
-use crate::wet::{self, Chunk, ChunkReader, Piece};
+use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
 use c4_data::{ReadStep, WetReading};
 use c4_filters::{ArchiveKind, Reason, pystr};
 use std::io;
@@ -15,8 +16,12 @@ use std::path::Path;
 const BATCH_BYTES: usize = 1 << 20;
 
 enum Reader {
+    /// A WET as lines.
     Chunks(ChunkReader),
-    Records(RecordReader),
+    /// Records, compressed one by one, in pieces of members.
+    Pieces(PieceReader),
+    /// Records of any other archive.
+    Records(Box<RecordReader>),
 }
 
 /// An archive open for reading.
@@ -24,6 +29,7 @@ pub struct Source {
     /// What it holds, told by its first record that says.
     pub kind: ArchiveKind,
     reader: Reader,
+    limit: u64,
 }
 
 /// Work for one core.
@@ -33,6 +39,8 @@ pub enum Batch {
     Text(Chunk),
     /// Records, in order.
     Records(Vec<Record>),
+    /// Members of an archive that is compressed record by record.
+    Members(Piece, u64),
     /// A place that could not be read.
     Damage(Damage),
 }
@@ -43,25 +51,37 @@ impl Source {
     /// # Errors
     /// The operating system cannot read the file.
     pub fn open(path: &Path, step: &ReadStep) -> io::Result<Option<Source>> {
-        let Some(kind) = kind_of(path)? else {
+        let Some((kind, by_member)) = kind_of(path)? else {
             return Ok(None);
         };
         let Some(archive) = Archive::open(path)? else {
             return Ok(None);
         };
-        let reader = match (kind, step.wet_reading) {
-            (ArchiveKind::Wet, WetReading::Lines) => {
-                Reader::Chunks(ChunkReader::new(archive, step.max_record_bytes))
-            }
-            _ => Reader::Records(RecordReader::new(archive, step.max_record_bytes)),
+        let limit = step.max_record_bytes;
+        let pieces = if by_member {
+            PieceReader::open(path)?
+        } else {
+            None
         };
-        Ok(Some(Source { kind, reader }))
+        let reader = match (kind, step.wet_reading, pieces) {
+            (ArchiveKind::Wet, WetReading::Lines, _) => {
+                Reader::Chunks(ChunkReader::new(archive, limit))
+            }
+            (_, _, Some(pieces)) => Reader::Pieces(pieces),
+            _ => Reader::Records(Box::new(RecordReader::new(archive, limit))),
+        };
+        Ok(Some(Source {
+            kind,
+            reader,
+            limit,
+        }))
     }
 
     /// Bytes of the file read so far.
     pub fn position(&self) -> u64 {
         match &self.reader {
             Reader::Chunks(reader) => reader.position(),
+            Reader::Pieces(reader) => reader.position(),
             Reader::Records(reader) => reader.position(),
         }
     }
@@ -74,10 +94,19 @@ impl Source {
         let reader = match &mut self.reader {
             Reader::Chunks(reader) => {
                 return Ok(reader.next_piece()?.map(|piece| match piece {
-                    Piece::Chunk(chunk) => Batch::Text(chunk),
-                    Piece::Damage(damage) => Batch::Damage(damage),
+                    TextPiece::Chunk(chunk) => Batch::Text(chunk),
+                    TextPiece::Damage(damage) => Batch::Damage(damage),
                 }));
             }
+            Reader::Pieces(pieces) => match pieces.next_piece()? {
+                Next::Piece(piece) => return Ok(Some(Batch::Members(piece, self.limit))),
+                Next::End => return Ok(None),
+                Next::Rest(archive) => {
+                    let reader = RecordReader::by_member(*archive, self.limit);
+                    self.reader = Reader::Records(Box::new(reader));
+                    return self.next_batch();
+                }
+            },
             Reader::Records(reader) => reader,
         };
         let mut records = Vec::new();
@@ -109,12 +138,35 @@ pub fn split(batch: Batch) -> Vec<Split> {
     match batch {
         Batch::Text(chunk) => wet::split(&chunk),
         Batch::Records(records) => records.iter().map(page_of).collect(),
+        Batch::Members(piece, limit) => members(piece, limit),
         Batch::Damage(damage) => vec![Split::Damage(damage)],
     }
 }
 
-/// What kind of archive the file is; `None` if it holds no record.
-fn kind_of(path: &Path) -> io::Result<Option<ArchiveKind>> {
+/// Inflates members and makes pages of their records, in order.
+fn members(piece: Piece, limit: u64) -> Vec<Split> {
+    let mut splits = Vec::new();
+    let last = piece.last;
+    let archive = Archive::in_memory(piece.bytes, piece.offset);
+    let mut reader = RecordReader::by_member(archive, limit);
+    // Memory gives no I/O errors.
+    while let Ok(Some(item)) = reader.next_item() {
+        splits.push(match item {
+            Item::Record(record) => page_of(&record),
+            Item::Damage(found) if found.reason == Reason::Truncated && !last => {
+                // It is the piece that ends here, where the next member starts.
+                let cause = "the member does not end where the next one starts";
+                Split::Damage(damage(Reason::CorruptMember, found.offset, cause))
+            }
+            Item::Damage(found) => Split::Damage(found),
+        });
+    }
+    splits
+}
+
+/// What kind of archive the file is, and whether it is compressed record by record (as far as its
+/// first records tell); `None` if it holds no record.
+fn kind_of(path: &Path) -> io::Result<Option<(ArchiveKind, bool)>> {
     /// Enough to find a response behind its request, or a record behind a damaged one.
     const LOOK_AT: usize = 64;
     let Some(archive) = Archive::open(path)? else {
@@ -122,25 +174,32 @@ fn kind_of(path: &Path) -> io::Result<Option<ArchiveKind>> {
     };
     let mut reader = RecordReader::new(archive, u64::from(u32::MAX));
     let mut seen = None;
+    let mut typeless = false;
     for _ in 0..LOOK_AT {
         match reader.next_item()? {
             Some(Item::Record(record)) => match record.record_type().as_str() {
-                "conversion" => return Ok(Some(ArchiveKind::Wet)),
+                "conversion" => seen = Some(ArchiveKind::Wet),
                 "response" | "request" | "metadata" | "resource" | "revisit" => {
-                    return Ok(Some(ArchiveKind::Warc));
+                    seen = Some(ArchiveKind::Warc);
                 }
                 // Typeless records with a text are what some rewritten WETs hold.
-                _ => seen = Some(ArchiveKind::Wet),
+                _ => {
+                    typeless = true;
+                    continue;
+                }
             },
-            Some(Item::Damage(_)) => {}
-            None => break,
+            Some(Item::Damage(_)) => continue,
+            None => {}
         }
+        break;
     }
-    if seen.is_none() && archive::holds_records(path)? {
-        // No record parser finds its way, but the reference's line reading may.
+    // One more, so that a first member with several records shows.
+    reader.next_item()?;
+    if seen.is_none() && (typeless || archive::holds_records(path)?) {
+        // Where no record parser finds its way, the reference's line reading may.
         seen = Some(ArchiveKind::Wet);
     }
-    Ok(seen)
+    Ok(seen.map(|kind| (kind, reader.is_by_member())))
 }
 
 /// A record as a page, or why it is none.

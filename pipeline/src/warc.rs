@@ -135,6 +135,20 @@ impl RecordReader {
         }
     }
 
+    /// Reads an archive that is known to be compressed record by record, from anywhere in it.
+    pub fn by_member(archive: Archive, max_record_bytes: u64) -> RecordReader {
+        let mut reader = Self::new(archive, max_record_bytes);
+        // What tells is the first member of an archive, which this is not.
+        reader.members = 1;
+        reader
+    }
+
+    /// Whether the archive, of which a record has been read, is compressed record by record as far
+    /// as its first member tells.
+    pub fn is_by_member(&self) -> bool {
+        self.by_member
+    }
+
     /// Bytes of the file read so far.
     pub fn position(&self) -> u64 {
         self.archive.position()

@@ -124,6 +124,21 @@ fn offsets(name: &str, parts: &[Vec<u8>]) -> Vec<u64> {
     sizes.iter().scan(0, place).collect()
 }
 
+#[test]
+fn offsets_in_one_member_are_places_in_the_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.wet.gz");
+    // No warcinfo: the first record is a page.
+    let records = &members(3)[1..];
+    fs::write(&path, gzip(&records.concat())).unwrap();
+    let (first, second) = (records[0].len() as u64, records[1].len() as u64);
+    for reading in BOTH {
+        let found = pages(read(&path, reading));
+        let offsets: Vec<u64> = found.iter().map(|page| page.record_offset).collect();
+        assert_eq!(offsets, [0, first, first + second], "{reading:?}");
+    }
+}
+
 /// Damages a member.
 type Flip = fn(&mut Vec<u8>);
 
