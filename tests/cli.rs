@@ -210,6 +210,145 @@ fn building_again_says_so_and_changes_nothing() {
     assert_eq!(fs::read(output.join("notes.txt")).unwrap(), b"mine");
 }
 
+/// `--overwrite` replaces a corpus and nothing else, and only when its successor is whole.
+#[test]
+fn overwriting_takes_nothing_but_the_old_corpus() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    wet(&input, 30);
+    fs::create_dir_all(output.join("work/mine")).unwrap();
+    let foreign = [
+        "work/mine/thesis.tex",
+        "train-00000-of-00010.parquet",
+        "train.arrow",
+    ];
+    for name in foreign {
+        fs::write(output.join(name), "mine").unwrap();
+    }
+    let small = c4(&[
+        &"build",
+        &"--shard-size",
+        &"2K",
+        &"--overwrite",
+        &"-o",
+        &output,
+        &input,
+    ]);
+    assert!(small.status.success(), "{}", stderr(&small));
+    let many = tree(&output).len();
+    // A work folder that cannot be made stops the build before it has touched the corpus.
+    let before = tree(&output);
+    let bad: [&dyn AsRef<std::ffi::OsStr>; 7] = [
+        &"build",
+        &"--overwrite",
+        &"--work-dir",
+        &input.join("below"),
+        &"-o",
+        &output,
+        &input,
+    ];
+    refused(&c4(&bad), &["below"]);
+    assert_eq!(tree(&output), before);
+    assert!(
+        c4(&[&"build", &"--overwrite", &"-o", &output, &input])
+            .status
+            .success()
+    );
+    assert!(tree(&output).len() < many, "the small shards are gone");
+    for name in foreign {
+        assert_eq!(fs::read(output.join(name)).unwrap(), b"mine", "{name}");
+    }
+    // What another program calls a manifest, or a mark, is not ours to replace.
+    let other = dir.path().join("other");
+    fs::create_dir_all(other.join("_c4_work")).unwrap();
+    fs::write(other.join("_c4_work/notes"), "mine").unwrap();
+    refused(
+        &c4(&[&"build", &"--overwrite", &"-o", &other, &input]),
+        &["notes"],
+    );
+    fs::remove_dir_all(other.join("_c4_work")).unwrap();
+    fs::write(other.join("manifest.json"), "{\"name\": \"an app\"}").unwrap();
+    refused(
+        &c4(&[&"build", &"--overwrite", &"-o", &other, &input]),
+        &["manifest.json"],
+    );
+}
+
+/// A build that was killed before it had even left its mark, or while it cleared up.
+#[test]
+fn traces_of_a_killed_build_do_not_block_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    wet(&input, 5);
+    fs::create_dir_all(output.join("_c4_work")).unwrap();
+    fs::write(output.join("_c4_work/build.json.tmp"), "{").unwrap();
+    assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
+    let whole = tree(&output);
+    fs::create_dir_all(output.join("_c4_work/shards")).unwrap();
+    let again = c4(&[&"build", &"-o", &output, &input]);
+    assert!(stderr(&again).contains("already"), "{}", stderr(&again));
+    assert!(!output.join("_c4_work").exists());
+    assert_eq!(tree(&output), whole);
+    // A corpus with a shard missing is not finished.
+    fs::remove_file(output.join("train-00000-of-00001.arrow")).unwrap();
+    assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
+    assert_eq!(documents(&output).len(), 5);
+}
+
+#[test]
+fn paths_need_not_be_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let name = |bytes: &'static [u8]| dir.path().join(std::ffi::OsStr::from_bytes(bytes));
+    let (input, output) = (name(b"a\xff.wet.gz"), name(b"out\xfe"));
+    wet(&input, 5);
+    let result = c4(&[&"build", &"-o", &output, &input]);
+    assert!(result.status.success(), "{}", stderr(&result));
+}
+
+#[test]
+fn a_flipped_byte_in_a_shard_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    wet(&input, 50);
+    assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
+    let shard = output.join("train-00000-of-00001.arrow");
+    let mut bytes = fs::read(&shard).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    refused(
+        &c4(&[&"cat", &output]),
+        &["train-00000-of-00001.arrow", "checksum"],
+    );
+}
+
+#[test]
+fn folders_are_searched_for_archives_and_the_rest_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, output) = (dir.path().join("crawl"), dir.path().join("out"));
+    fs::create_dir(&folder).unwrap();
+    wet(&folder.join("a.wet.gz"), 5);
+    fs::write(folder.join("page.warc.gz"), "<html>not an archive</html>").unwrap();
+    fs::write(folder.join("notes.txt"), "notes").unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.join("dangling.warc.gz")).unwrap();
+    let fifo = Command::new("mkfifo")
+        .arg(folder.join("pipe.warc.gz"))
+        .status();
+    assert!(fifo.unwrap().success());
+    let result = c4(&[&"build", &"-o", &output, &folder]);
+    assert!(result.status.success(), "{}", stderr(&result));
+    for name in ["page.warc.gz", "dangling.warc.gz"] {
+        let named = |line: &str| line.contains(name) && line.contains("left out");
+        assert!(
+            stderr(&result).lines().any(named),
+            "{name}: {}",
+            stderr(&result)
+        );
+    }
+    assert_eq!(documents(&output).len(), 5);
+}
+
 #[test]
 fn foreign_folders_are_refused() {
     let dir = tempfile::tempdir().unwrap();

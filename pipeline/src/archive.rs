@@ -19,6 +19,17 @@ const ZSTD_DICTIONARY_MAGIC: [u8; 4] = [0x5d, 0x2a, 0x4d, 0x18];
 pub const RECORD_MAGIC: &[u8] = b"WARC/";
 
 const BUFFER_BYTES: usize = 256 << 10;
+/// How far a file whose first bytes say nothing is looked at for a gzip member.
+const LOOK_FOR_MEMBER_BYTES: usize = 1 << 20;
+/// What is decoded to see whether a member starts with a record: for gzip, its head and some; for
+/// zstd, a whole block (RFC 8878: at most 128 KiB).
+const LOOK_AT_BYTES: [usize; 2] = [4 << 10, 160 << 10];
+
+/// A zstd frame or a skippable one (RFC 8878, section 3.1.2).
+fn starts_zstd_frame(head: &[u8]) -> bool {
+    let skippable = head.len() >= 4 && head[0] & 0xf0 == 0x50 && head[1..4] == [0x2a, 0x4d, 0x18];
+    head.starts_with(&ZSTD_MAGIC) || skippable
+}
 
 /// How an archive is compressed, told by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,15 +183,22 @@ impl Archive {
         let mut source = Source { file, position: 0 };
         let head = source.peek(8)?;
         let mut dictionary = Vec::new();
+        let blank = head.iter().take_while(|b| b.is_ascii_whitespace()).count();
         let compression = if head.starts_with(&GZIP_MAGIC) {
             Compression::Gzip
-        } else if head.starts_with(&ZSTD_MAGIC) {
-            Compression::Zstd
         } else if head.starts_with(&ZSTD_DICTIONARY_MAGIC) && head.len() == 8 {
             dictionary = read_dictionary(&mut source)?;
             Compression::Zstd
-        } else if head.starts_with(RECORD_MAGIC) {
+        } else if starts_zstd_frame(&head) {
+            Compression::Zstd
+        } else if RECORD_MAGIC.starts_with(&head[blank..]) || head[blank..].starts_with(b"WARC/") {
+            if head.len() == blank {
+                return Ok(None);
+            }
             Compression::Plain
+        } else if memmem::find(&source.peek(LOOK_FOR_MEMBER_BYTES)?, &GZIP_MAGIC).is_some() {
+            // The first member's head may be damaged; whether there are records will show.
+            Compression::Gzip
         } else {
             return Ok(None);
         };
@@ -266,7 +284,7 @@ impl Archive {
         let head = source.peek(4).map_err(MemberError::Io)?;
         let starts = match self.compression {
             Compression::Gzip => head.starts_with(&GZIP_MAGIC),
-            Compression::Zstd => head.starts_with(&ZSTD_MAGIC),
+            Compression::Zstd => starts_zstd_frame(&head),
             Compression::Plain => true,
         };
         if starts {
@@ -370,9 +388,10 @@ impl Archive {
     fn starts_record(&self, source: &mut Source, offset: u64) -> io::Result<bool> {
         source.seek(offset)?;
         let mut head = [0; 5];
+        let [gzip, zstd] = LOOK_AT_BYTES;
         let decoded = match self.compression {
-            Compression::Gzip => GzDecoder::new(source.by_ref()).read_exact(&mut head),
-            _ => zstd::Decoder::with_dictionary(source.by_ref(), &self.dictionary)
+            Compression::Gzip => GzDecoder::new(&source.peek(gzip)?[..]).read_exact(&mut head),
+            _ => zstd::Decoder::with_dictionary(&source.peek(zstd)?[..], &self.dictionary)
                 .and_then(|mut decoder| decoder.read_exact(&mut head)),
         };
         Ok(decoded.is_ok() && head == RECORD_MAGIC)
@@ -401,19 +420,39 @@ fn read_dictionary(source: &mut Source) -> io::Result<Vec<u8>> {
     Ok(dictionary)
 }
 
-/// Whether the file at `path` holds a WARC record: at its start, or (if that is damaged) after it.
-pub fn holds_records(path: &Path) -> io::Result<bool> {
+/// The beginning of what an archive holds, uncompressed, up to `max` bytes: as much of it as can be
+/// decoded. Empty if the file is no archive.
+pub fn beginning(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     let Some(mut archive) = Archive::open(path)? else {
-        return Ok(false);
+        return Ok(bytes);
     };
-    let mut head = Vec::new();
-    let first = archive
-        .next_member()
-        .and_then(|_| archive.read(&mut head, RECORD_MAGIC.len()));
-    match first {
-        Err(MemberError::Io(e)) => Err(e),
-        // The archive has gone on to the next member that starts a record.
-        Err(_) => Ok(archive.next_member().is_ok_and(|found| found.is_some())),
-        Ok(_) => Ok(head == RECORD_MAGIC),
+    // Damage is nothing new to whoever asks.
+    for _ in 0..64 {
+        match archive.next_member() {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(MemberError::Io(e)) => return Err(e),
+            Err(_) => continue,
+        }
+        while bytes.len() < max {
+            let left = max - bytes.len();
+            match archive.read(&mut bytes, left) {
+                Ok(Progress::More) => {}
+                Ok(Progress::End) | Err(MemberError::Truncated | MemberError::Corrupt(_)) => break,
+                Err(MemberError::Io(e)) => return Err(e),
+            }
+        }
+        if bytes.len() >= max {
+            break;
+        }
     }
+    Ok(bytes)
+}
+
+/// Whether the file at `path` holds a WARC record near its beginning, damaged or not.
+pub fn holds_records(path: &Path) -> io::Result<bool> {
+    let bytes = beginning(path, 64 << 10)?;
+    let mut places = memmem::find_iter(&bytes, RECORD_MAGIC);
+    Ok(places.any(|at| at == 0 || matches!(bytes[at - 1], b'\n' | b'\r')))
 }

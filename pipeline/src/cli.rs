@@ -45,7 +45,7 @@ enum Command {
 struct Build {
     /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
     #[arg(required = true, value_name = "INPUT")]
-    inputs: Vec<String>,
+    inputs: Vec<PathBuf>,
     /// Folder for the corpus; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -184,12 +184,13 @@ fn run_build(args: Build) -> anyhow::Result<ExitCode> {
             FormatArg::Jsonl => Format::Jsonl,
         },
         shard_size_bytes: args.shard_size,
-        threads: args.threads,
+        threads: usize::from(args.threads),
         work_dir: args.work_dir,
         overwrite: args.overwrite,
     };
     match build(&options)? {
         Outcome::AlreadyDone(manifest) => {
+            output::clear_work(&options.output)?;
             let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
             eprintln!(
                 "{} holds this corpus already: {} documents in {} shards. Nothing to do.",
@@ -305,7 +306,15 @@ fn cat(args: &Cat) -> anyhow::Result<()> {
         if left == 0 {
             break;
         }
-        for document in ShardReader::open(&args.dir.join(&shard.file))? {
+        let path = args.dir.join(&shard.file);
+        if c4_data::fs::sha256_file(&path)? != shard.sha256 {
+            anyhow::bail!(
+                "{}: is not what the build wrote (its checksum differs from {}); build it again",
+                path.display(),
+                Manifest::FILE
+            );
+        }
+        for document in ShardReader::open(&path)? {
             if left == 0 {
                 break;
             }
@@ -347,7 +356,7 @@ fn stats(args: &Stats) -> anyhow::Result<()> {
         out,
         "recipe {} ({})\n",
         manifest.recipe.name,
-        &manifest.recipe_hash[..12]
+        manifest.recipe_hash.get(..12).unwrap_or_default()
     )?;
     write!(out, "{}\n{}", funnel(&value["tally"]), table.render())?;
     Ok(())

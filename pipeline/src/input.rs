@@ -80,15 +80,15 @@ pub enum InputError {
 /// # Errors
 /// See [`InputError`].
 pub fn resolve(
-    arguments: &[String],
+    arguments: &[PathBuf],
     base: Option<&Path>,
     step: &ReadStep,
 ) -> Result<Vec<Input>, InputError> {
     let mut paths = BTreeSet::new();
     for argument in arguments {
-        let path = Path::new(argument);
-        if is_url(argument) {
-            paths.insert(canonical(&below_base(argument, base)?)?);
+        let path = argument.as_path();
+        if let Some(url) = argument.to_str().filter(|text| is_url(text)) {
+            paths.insert(canonical(&below_base(url, base)?)?);
             continue;
         }
         let metadata = fs::metadata(path).map_err(unreadable(path))?;
@@ -163,11 +163,24 @@ fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
 fn walk(folder: &Path, paths: &mut BTreeSet<PathBuf>) -> Result<(), InputError> {
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
-        let metadata = fs::metadata(&path).map_err(unreadable(&path))?;
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(e) => {
+                tracing::warn!("{}: left out: {e}", path.display());
+                continue;
+            }
+        };
         if metadata.is_dir() {
             walk(&path, paths)?;
-        } else if !is_listing(&path) && archive::holds_records(&path).map_err(unreadable(&path))? {
+        } else if !metadata.is_file() || is_listing(&path) {
+            continue;
+        } else if archive::holds_records(&path).map_err(unreadable(&path))? {
             paths.insert(canonical(&path)?);
+        } else if [".warc", ".wet"]
+            .iter()
+            .any(|part| name(&path).to_string_lossy().contains(part))
+        {
+            tracing::warn!("{}: left out: no WARC record in it", path.display());
         }
     }
     Ok(())
@@ -276,10 +289,7 @@ mod tests {
     const RECORD: &str = "WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n";
 
     fn labels(arguments: &[&Path], base: Option<&Path>) -> Result<Vec<String>, InputError> {
-        let arguments: Vec<String> = arguments
-            .iter()
-            .map(|a| a.to_string_lossy().into_owned())
-            .collect();
+        let arguments: Vec<PathBuf> = arguments.iter().map(|a| a.to_path_buf()).collect();
         let inputs = resolve(&arguments, base, &STEP)?;
         Ok(inputs.iter().map(|input| input.label.to_string()).collect())
     }

@@ -1,22 +1,25 @@
 //! The output folder: what is in it, whether it may be written, and the files beside the shards.
 //!
-//! A build is done when `manifest.json` exists; it is written last. Until then `work/build.json`
-//! says whose folder it is.
+//! A build is done when `manifest.json` exists and no mark of an unfinished build does. Until then
+//! everything is in a work folder of its own; shards move to their place when all of them are whole,
+//! so that a corpus that is to be replaced stays until its successor is there. Only files that a
+//! build is known to have written are ever removed.
 
 use crate::error::Error;
-use c4_data::{Error as DataError, Format, InputEntry, Manifest, fs as c4_fs};
+use c4_data::{Error as DataError, Format, InputEntry, Manifest, ShardEntry, fs as c4_fs};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// File names of a finished corpus besides its shards.
-const FILES: [&str; 3] = [Manifest::FILE, STATS_FILE, RUN_FILE];
 /// Counters and tally.
 pub const STATS_FILE: &str = "stats.json";
 /// What is not the same twice: times, memory, threads.
 pub const RUN_FILE: &str = "run.json";
-const WORK: &str = "work";
+/// The work folder in the output folder: a name that nobody else uses.
+const WORK: &str = "_c4_work";
 const MARKER: &str = "build.json";
+/// All that is ever in the work folder.
+const WORK_ENTRIES: [&str; 5] = [MARKER, "build.json.tmp", "spools", "shards", "whole"];
 
 /// What a build is, for telling one from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +41,8 @@ pub struct Identity {
 pub enum Found {
     /// The very corpus that is asked for, finished.
     Finished(Box<Manifest>),
-    /// Nothing, or an unfinished build of the same: free to be written.
-    Free,
+    /// Nothing, an unfinished build, or a corpus to be replaced: these shards of it go.
+    Free(Vec<String>),
 }
 
 /// The folders of a build.
@@ -49,8 +52,12 @@ pub struct Output {
     pub dir: PathBuf,
     /// For shards that are not finished; on the output's file system.
     pub partial: PathBuf,
+    /// For shards that are, until all are.
+    pub whole: PathBuf,
     /// For spools.
     pub work: PathBuf,
+    /// Shards that are to be replaced.
+    old: Vec<String>,
 }
 
 impl Identity {
@@ -99,81 +106,162 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
         })
     };
     match fs::metadata(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Free),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Free(Vec::new())),
         Err(e) => return Err(DataError::io(dir, "open")(e).into()),
         Ok(metadata) if !metadata.is_dir() => return refuse("is a file, not a folder".into()),
         Ok(_) => {}
     }
+    let manifest = match Manifest::read(dir) {
+        Ok(manifest) => manifest,
+        Err(_) => {
+            let reason = "holds a manifest.json of something else; choose another folder";
+            return refuse(reason.into());
+        }
+    };
+    let work = dir.join(WORK);
+    let strange = names(&work)?
+        .into_iter()
+        .find(|n| !WORK_ENTRIES.contains(&n.as_str()));
+    if let Some(name) = strange {
+        return refuse(format!(
+            "{WORK}/{name} is no file of a build; choose another folder"
+        ));
+    }
+    let marker = fs::read(work.join(MARKER)).ok();
+    let marker: Option<Identity> = marker.and_then(|json| serde_json::from_slice(&json).ok());
+
+    // Shards that a build has written: those of the manifest, or of a build that was stopped while
+    // it moved them to their place.
+    let mut ours: Vec<String> = Vec::new();
+    ours.extend(
+        manifest
+            .iter()
+            .flat_map(|m| &m.shards)
+            .map(|shard| shard.file.clone()),
+    );
+    if marker.is_some() {
+        ours.extend(
+            names(dir)?
+                .into_iter()
+                .filter(|name| Format::is_shard_name(name)),
+        );
+    }
     if overwrite {
-        return Ok(Found::Free);
+        return Ok(Found::Free(ours));
     }
-    if let Some(manifest) = Manifest::read(dir)? {
-        return match identity.difference(&Identity::from(&manifest)) {
-            None => Ok(Found::Finished(Box::new(manifest))),
+    let finished = manifest.as_ref().map(Identity::from);
+    match (finished, marker) {
+        // Stopped after the manifest was written, or never stopped.
+        (Some(finished), marker) if marker.as_ref().is_none_or(|marker| *marker == finished) => {
+            match identity.difference(&finished) {
+                None => {
+                    let manifest = manifest.filter(|m| m.shards.iter().all(|s| is_whole(dir, s)));
+                    let done = manifest.map(|manifest| Found::Finished(Box::new(manifest)));
+                    Ok(done.unwrap_or(Found::Free(ours)))
+                }
+                Some(other) => refuse(format!(
+                    "holds a corpus of {other}; choose another folder, or replace it with \
+                     --overwrite"
+                )),
+            }
+        }
+        (_, Some(unfinished)) => match identity.difference(&unfinished) {
+            None => Ok(Found::Free(ours)),
             Some(other) => refuse(format!(
-                "holds a corpus of {other}; choose another folder, or replace it with --overwrite"
-            )),
-        };
-    }
-    let marker = dir.join(WORK).join(MARKER);
-    if let Ok(bytes) = fs::read(&marker) {
-        let unfinished: Option<Identity> = serde_json::from_slice(&bytes).ok();
-        return match unfinished.as_ref().map(|other| identity.difference(other)) {
-            Some(None) | None => Ok(Found::Free),
-            Some(Some(other)) => refuse(format!(
                 "holds an unfinished build of {other}; choose another folder, or replace it with \
                  --overwrite"
             )),
-        };
-    }
-    let mut entries = fs::read_dir(dir).map_err(DataError::io(dir, "list"))?;
-    match entries.next() {
-        None => Ok(Found::Free),
-        Some(_) => refuse(
-            "is not empty and holds no corpus; choose another folder, or write into it with \
-             --overwrite (other files in it stay)"
-                .into(),
-        ),
+        },
+        (_, None) => {
+            if names(dir)?.iter().all(|name| name == WORK) {
+                return Ok(Found::Free(ours));
+            }
+            refuse(
+                "is not empty and holds no corpus; choose another folder, or write into it with \
+                 --overwrite (other files in it stay)"
+                    .into(),
+            )
+        }
     }
 }
 
+/// The names in a folder; none if it is missing.
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(DataError::io(dir, "list"))?,
+    };
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        Ok(entry
+            .map_err(DataError::io(dir, "list"))?
+            .file_name()
+            .to_string_lossy()
+            .into_owned())
+    };
+    entries.map(name).collect()
+}
+
+/// Whether a shard is there, in its size.
+fn is_whole(dir: &Path, shard: &ShardEntry) -> bool {
+    fs::metadata(dir.join(&shard.file)).is_ok_and(|metadata| metadata.len() == shard.bytes)
+}
+
 impl Output {
-    /// Makes the folders, takes away what an earlier build has left, and leaves a mark.
+    /// Makes the folders and leaves a mark. Nothing of an earlier corpus changes yet; `old` are its
+    /// shards.
     ///
     /// # Errors
-    /// The folder cannot be written.
-    pub fn prepare(dir: &Path, work: Option<&Path>, identity: &Identity) -> Result<Output, Error> {
-        let own_work = dir.join(WORK);
-        fs::create_dir_all(&own_work).map_err(DataError::io(&own_work, "create"))?;
-        // The manifest goes first: from here on the folder is unfinished.
-        for file in FILES {
-            remove(&dir.join(file))?;
-        }
-        let json = serde_json::to_vec_pretty(identity).unwrap_or_default();
-        c4_fs::write_atomic(&own_work.join(MARKER), &json)?;
-        for entry in fs::read_dir(dir).map_err(DataError::io(dir, "list"))? {
-            let entry = entry.map_err(DataError::io(dir, "list"))?;
-            if Format::is_shard_name(&entry.file_name().to_string_lossy()) {
-                remove(&entry.path())?;
-            }
-        }
+    /// A folder cannot be written.
+    pub fn prepare(
+        dir: &Path,
+        work: Option<&Path>,
+        identity: &Identity,
+        old: Vec<String>,
+    ) -> Result<Output, Error> {
+        let own = dir.join(WORK);
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
-            Some(work) => work.join(format!("c4-{}", &identity.key()[..16])),
-            None => own_work.join("spools"),
+            Some(work) => {
+                fs::create_dir_all(work).map_err(DataError::io(work, "create"))?;
+                let whose = std::path::absolute(dir).unwrap_or(dir.to_owned());
+                let key = format!("{} {}", whose.display(), identity.key());
+                work.join(format!("c4-{}", &c4_fs::sha256_hex(key.as_bytes())[..16]))
+            }
+            None => own.join("spools"),
         };
+        fs::create_dir_all(&own).map_err(DataError::io(&own, "create"))?;
+        let json = serde_json::to_vec_pretty(identity).unwrap_or_default();
+        c4_fs::write_atomic(&own.join(MARKER), &json)?;
         let output = Output {
             dir: dir.to_owned(),
-            partial: own_work.join("shards"),
+            partial: own.join("shards"),
+            whole: own.join("whole"),
             work,
+            old,
         };
-        for folder in [&output.partial, &output.work] {
-            if folder.exists() {
-                fs::remove_dir_all(folder).map_err(DataError::io(folder, "empty"))?;
-            }
+        for folder in [&output.partial, &output.whole, &output.work] {
+            remove_folder(folder)?;
             fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
         }
         Ok(output)
+    }
+
+    /// Puts the finished shards in the place of what was there.
+    ///
+    /// # Errors
+    /// The output folder cannot be written.
+    pub fn replace(&self, shards: &[ShardEntry]) -> Result<(), Error> {
+        // Without its manifest the old corpus is none; the mark says what comes instead.
+        remove(&self.dir.join(Manifest::FILE))?;
+        for name in &self.old {
+            remove(&self.dir.join(name))?;
+        }
+        for shard in shards {
+            let target = self.dir.join(&shard.file);
+            fs::rename(self.whole.join(&shard.file), &target)
+                .map_err(DataError::io(&target, "rename"))?;
+        }
+        Ok(())
     }
 
     /// Takes the work folders away; called after the manifest is written.
@@ -181,12 +269,40 @@ impl Output {
     /// # Errors
     /// They cannot be removed.
     pub fn clear(&self) -> Result<(), Error> {
-        for folder in [&self.work, &self.dir.join(WORK)] {
-            if folder.exists() {
-                fs::remove_dir_all(folder).map_err(DataError::io(folder, "remove"))?;
-            }
+        remove_folder(&self.work)?;
+        clear_work(&self.dir)
+    }
+}
+
+/// Takes away what a finished build may have left of its work folder.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn clear_work(dir: &Path) -> Result<(), Error> {
+    let work = dir.join(WORK);
+    // The mark goes last.
+    for name in WORK_ENTRIES.iter().rev() {
+        let path = work.join(name);
+        if path.is_dir() {
+            remove_folder(&path)?;
+        } else {
+            remove(&path)?;
         }
-        Ok(())
+    }
+    match fs::remove_dir(&work) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(DataError::io(&work, "remove")(e).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(DataError::io(folder, "remove")(e).into())
+        }
+        _ => Ok(()),
     }
 }
 

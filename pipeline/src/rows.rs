@@ -25,10 +25,12 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Buckets in `work` for at most `text_bytes` of text. Their number has no influence on the
+    /// Buckets in `work` for at most `text_bytes` of text in shards of `shard_size_bytes`. Their number has no influence on the
     /// corpus.
-    pub fn new(work: &Path, text_bytes: u64) -> Buckets {
-        let many = text_bytes.div_ceil(BUCKET_TEXT_BYTES).clamp(1, MAX_BUCKETS);
+    pub fn new(work: &Path, text_bytes: u64, shard_size_bytes: u64) -> Buckets {
+        // A shard reads whole buckets, so small shards want small ones.
+        let size = BUCKET_TEXT_BYTES.min(shard_size_bytes.max(1));
+        let many = text_bytes.div_ceil(size).clamp(1, MAX_BUCKETS);
         // A thousandth of the pages is for validation.
         let few = many.div_ceil(64);
         let bucket = |split: Split, i: u64| {
@@ -117,7 +119,7 @@ mod tests {
         expected.sort_unstable();
         for text_bytes in [0, 5 * BUCKET_TEXT_BYTES, 100 * BUCKET_TEXT_BYTES] {
             let dir = tempfile::tempdir().unwrap();
-            let buckets = Buckets::new(dir.path(), text_bytes);
+            let buckets = Buckets::new(dir.path(), text_bytes, u64::MAX);
             for batch in 0..5 {
                 let rows = (0..100).map(|i| row(batch * 100 + i)).collect();
                 buckets.add(Split::Train, rows).unwrap();

@@ -114,11 +114,10 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
             })?)
         }
     };
-    if let Found::Finished(manifest) =
-        output::inspect(&options.output, &identity, options.overwrite)?
-    {
-        return Ok(Outcome::AlreadyDone(manifest));
-    }
+    let old = match output::inspect(&options.output, &identity, options.overwrite)? {
+        Found::Finished(manifest) => return Ok(Outcome::AlreadyDone(manifest)),
+        Found::Free(old) => old,
+    };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
@@ -127,7 +126,7 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
             reason: e.to_string(),
         })?;
     let clock = Clock::start();
-    let output = Output::prepare(&options.output, options.work_dir.as_deref(), &identity)?;
+    let output = Output::prepare(&options.output, options.work_dir.as_deref(), &identity, old)?;
     let build = Build {
         options,
         output,
@@ -196,7 +195,11 @@ impl Build<'_> {
         });
         lap("duplicates");
 
-        let buckets = Buckets::new(&self.output.work, cleaned.text_bytes);
+        let buckets = Buckets::new(
+            &self.output.work,
+            cleaned.text_bytes,
+            self.options.shard_size_bytes,
+        );
         let passed = archives
             .iter()
             .flat_map(|a| &a.pages)
@@ -237,6 +240,7 @@ impl Build<'_> {
                 .collect(),
             shards,
         };
+        self.output.replace(&manifest.shards)?;
         self.write_reports(&manifest, &tally, &passes)?;
         self.output.clear()?;
         Ok(Built {
@@ -274,7 +278,10 @@ impl Build<'_> {
         count: usize,
     ) -> Result<ShardEntry, Error> {
         let format = self.options.format;
-        let target = self.output.dir.join(format.file_name(split, index, count));
+        let target = self
+            .output
+            .whole
+            .join(format.file_name(split, index, count));
         let mut writer =
             ShardWriter::create(&target, &self.output.partial, format, split, &self.meta)?;
         let mut waiting = Vec::new();
@@ -336,8 +343,8 @@ impl Build<'_> {
             .map(|(name, at)| (name.clone(), json!(at - std::mem::replace(&mut last, *at))))
             .collect();
         let run = json!({
-            "output": options.output,
-            "inputs": options.inputs.iter().map(|i| &i.path).collect::<Vec<_>>(),
+            "output": options.output.to_string_lossy(),
+            "inputs": options.inputs.iter().map(|i| i.path.to_string_lossy()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
             "wall_seconds": self.clock.seconds(),

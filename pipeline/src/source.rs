@@ -51,7 +51,7 @@ impl Source {
     /// # Errors
     /// The operating system cannot read the file.
     pub fn open(path: &Path, step: &ReadStep) -> io::Result<Option<Source>> {
-        let Some((kind, by_member)) = kind_of(path)? else {
+        let Some((kind, by_member)) = kind_of(path, step)? else {
             return Ok(None);
         };
         let Some(archive) = Archive::open(path)? else {
@@ -166,13 +166,13 @@ fn members(piece: Piece, limit: u64) -> Vec<Split> {
 
 /// What kind of archive the file is, and whether it is compressed record by record (as far as its
 /// first records tell); `None` if it holds no record.
-fn kind_of(path: &Path) -> io::Result<Option<(ArchiveKind, bool)>> {
+fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool)>> {
     /// Enough to find a response behind its request, or a record behind a damaged one.
     const LOOK_AT: usize = 64;
     let Some(archive) = Archive::open(path)? else {
         return Ok(None);
     };
-    let mut reader = RecordReader::new(archive, u64::from(u32::MAX));
+    let mut reader = RecordReader::new(archive, step.max_record_bytes);
     let mut seen = None;
     let mut typeless = false;
     for _ in 0..LOOK_AT {
@@ -195,9 +195,19 @@ fn kind_of(path: &Path) -> io::Result<Option<(ArchiveKind, bool)>> {
     }
     // One more, so that a first member with several records shows.
     reader.next_item()?;
-    if seen.is_none() && (typeless || archive::holds_records(path)?) {
-        // Where no record parser finds its way, the reference's line reading may.
-        seen = Some(ArchiveKind::Wet);
+    if seen.is_none() {
+        // No whole record tells; a cut or damaged one may.
+        let beginning = archive::beginning(path, 1 << 20)?.to_ascii_lowercase();
+        let warc = [&b"\nwarc-type: re"[..], b"\nwarc-type: metadata"];
+        if warc
+            .iter()
+            .any(|line| memchr::memmem::find(&beginning, line).is_some())
+        {
+            seen = Some(ArchiveKind::Warc);
+        } else if typeless || archive::holds_records(path)? {
+            // Where no record parser finds its way, the reference's line reading may.
+            seen = Some(ArchiveKind::Wet);
+        }
     }
     Ok(seen.map(|kind| (kind, reader.is_by_member())))
 }

@@ -258,7 +258,10 @@ impl RecordReader {
 
     /// The record that starts here. `None`: nothing came of it, go on.
     fn record(&mut self) -> std::io::Result<Option<Item>> {
-        self.want(RECORD_MAGIC.len())?;
+        if !self.want(RECORD_MAGIC.len())? && self.rest().is_empty() {
+            // The member has turned out corrupt.
+            return Ok(None);
+        }
         let offset = self.offset();
         if !self.rest().starts_with(RECORD_MAGIC) {
             return self.malformed(offset, "the bytes here are no WARC record".into());
@@ -280,6 +283,9 @@ impl RecordReader {
                 return self.malformed(offset, "the record ends within its header".into());
             }
             self.fill()?;
+            if self.rest().is_empty() {
+                return Ok(None);
+            }
         };
         let length = parse_header(&self.rest()[..header], "Content-Length");
         let length = length.and_then(|value| value.parse::<u64>().ok());
@@ -303,6 +309,10 @@ impl RecordReader {
     fn without_length(&mut self, offset: u64, header: usize) -> std::io::Result<Option<Item>> {
         let mut searched = header;
         loop {
+            if self.rest().len() < header {
+                // The member has turned out corrupt.
+                return Ok(None);
+            }
             if let Some(next) = next_record(self.rest(), searched) {
                 let end = trim_line_ends(&self.rest()[..next], header);
                 return Ok(Some(self.take(offset, header, end)));
@@ -326,7 +336,7 @@ impl RecordReader {
         let announced = length.and_then(|value| value.parse::<usize>().ok());
         // Nothing tells whether an uncompressed file is whole but the lengths in it.
         if self.archive.compression() == Compression::Plain
-            && announced.is_some_and(|length| header + length > self.rest().len())
+            && announced.is_some_and(|length| length > self.rest().len() - header)
         {
             self.used = self.buffer.len();
             let cause = "the archive is cut in the middle of a record; fetch it again";
@@ -437,7 +447,8 @@ fn ends_here(tail: &[u8]) -> bool {
         .take_while(|b| matches!(b, b'\r' | b'\n'))
         .count();
     let next = &tail[blank..];
-    next.is_empty() || (blank > 0 && next.starts_with(RECORD_MAGIC))
+    next.is_empty()
+        || (next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit))
 }
 
 /// The place from `from` on where a line is a record's first line (`WARC/` and a version).

@@ -60,6 +60,10 @@ pub struct ChunkReader {
     pending: Chunk,
     /// The current member has more to give.
     inside: bool,
+    /// Place in `pending` where the current member starts; 0 if that has been cut off.
+    member_place: usize,
+    /// The current member is larger than what is taken as a whole.
+    large_member: bool,
     /// Members seen; the first one tells whether the archive is compressed record by record.
     members: u64,
     by_member: bool,
@@ -68,6 +72,8 @@ pub struct ChunkReader {
     searched: usize,
     /// Inside a record that is too large: nothing is kept until the next one.
     skipping: bool,
+    /// The damage to report when it ends.
+    skipped: Option<Damage>,
     done: bool,
 }
 
@@ -82,10 +88,13 @@ impl ChunkReader {
                 ..Chunk::default()
             },
             inside: false,
+            member_place: 0,
+            large_member: false,
             members: 0,
             damage: None,
             searched: 0,
             skipping: false,
+            skipped: None,
             done: false,
         }
     }
@@ -109,8 +118,11 @@ impl ChunkReader {
                 }
                 return Ok(Some(Piece::Damage(damage)));
             }
+            if let Some(damage) = self.skipped.take_if(|_| !self.skipping || self.done) {
+                return Ok(Some(Piece::Damage(damage)));
+            }
             if self.done {
-                if self.pending.bytes.is_empty() {
+                if self.skipping || self.pending.bytes.is_empty() {
                     return Ok(None);
                 }
                 return Ok(Some(Piece::Chunk(self.cut(self.pending.bytes.len()))));
@@ -122,10 +134,9 @@ impl ChunkReader {
                 }
                 self.searched = self.pending.bytes.len();
                 if self.pending.bytes.len() > self.pending.max_record_bytes {
-                    let too_large = self.pending.too_large(0);
-                    self.cut(self.pending.bytes.len());
                     self.skipping = true;
-                    self.damage = Some(too_large);
+                    self.skipped = Some(self.pending.too_large(0));
+                    self.skip();
                     continue;
                 }
             }
@@ -139,6 +150,8 @@ impl ChunkReader {
             match self.archive.next_member() {
                 Ok(Some(offset)) => {
                     self.inside = true;
+                    self.member_place = self.pending.bytes.len();
+                    self.large_member = false;
                     self.members += 1;
                     if self.by_member {
                         self.pending
@@ -153,19 +166,23 @@ impl ChunkReader {
                 return Ok(());
             }
         }
-        let start = self.pending.bytes.len();
         match self.archive.read(&mut self.pending.bytes, MEMBER_BYTES) {
-            Ok(Progress::More) => {}
+            Ok(Progress::More) => self.large_member = true,
             Ok(Progress::End) => self.inside = false,
             Err(error) => {
                 self.inside = false;
-                // A cut member is good up to the cut: its last page alone is lost. A corrupt one
-                // cannot be trusted at all.
-                let good = match error {
-                    MemberError::Truncated => last_delimiter(&self.pending.bytes[start..]),
-                    _ => None,
+                // A cut member is good up to the cut, its last page alone is lost. Of a corrupt one
+                // nothing can be trusted, but of a large one much is on its way already.
+                let partly = matches!(error, MemberError::Truncated) || self.large_member;
+                let good = if partly {
+                    last_delimiter(&self.pending.bytes)
+                } else {
+                    None
                 };
-                self.pending.bytes.truncate(start + good.unwrap_or(0));
+                let good = good.filter(|at| *at > self.member_place);
+                self.pending
+                    .bytes
+                    .truncate(good.unwrap_or(self.member_place));
                 self.note(error)?;
             }
         }
@@ -174,11 +191,19 @@ impl ChunkReader {
             self.pending.members.clear();
         }
         if self.skipping {
-            let found = first_delimiter(&self.pending.bytes[start..]);
-            self.skipping = found.is_none();
-            self.cut(start + found.unwrap_or(self.pending.bytes.len() - start));
+            self.skip();
         }
         Ok(())
+    }
+
+    /// Inside a record that is too large: drops what is pending, up to the next record if it is
+    /// there. The last bytes stay, since a delimiter may lie across two readings.
+    fn skip(&mut self) {
+        let found = memmem::find_iter(&self.pending.bytes, DELIMITER);
+        let found = { found }.find(|at| is_delimiter(&self.pending.bytes, *at));
+        self.skipping = found.is_none();
+        let tail = self.pending.bytes.len().saturating_sub(DELIMITER.len() + 2);
+        self.cut(found.unwrap_or(tail));
     }
 
     fn note(&mut self, error: MemberError) -> std::io::Result<()> {
@@ -203,6 +228,7 @@ impl ChunkReader {
         }
         members.iter_mut().for_each(|(start, _)| *start -= at);
         self.searched = 0;
+        self.member_place = self.member_place.saturating_sub(at);
         let max_record_bytes = self.pending.max_record_bytes;
         let rest = Chunk {
             bytes: rest,
@@ -223,10 +249,6 @@ fn is_delimiter(bytes: &[u8], at: usize) -> bool {
 
 fn last_delimiter(bytes: &[u8]) -> Option<usize> {
     memmem::rfind_iter(bytes, DELIMITER).find(|at| is_delimiter(bytes, *at))
-}
-
-fn first_delimiter(bytes: &[u8]) -> Option<usize> {
-    memmem::find_iter(bytes, DELIMITER).find(|at| *at == 0 || is_delimiter(bytes, *at))
 }
 
 /// The fields that the reference fills as it goes.

@@ -78,10 +78,7 @@ pub fn good_text(i: usize) -> String {
 pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
     let (recipe, base) = Recipe::load(recipe).unwrap();
     let lists = WordLists::load(&recipe, &base).unwrap();
-    let inputs: Vec<String> = inputs
-        .iter()
-        .map(|p| p.to_string_lossy().into_owned())
-        .collect();
+    let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     BuildOptions {
         inputs: input::resolve(&inputs, None, &recipe.read).unwrap(),
         recipe,

@@ -183,6 +183,125 @@ fn one_corrupt_member_of_200_loses_that_record_only() {
     }
 }
 
+/// Damage at the very start of an archive costs its first member, not the archive.
+#[test]
+fn a_damaged_first_member_costs_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.warc.wet.gz");
+    let good: Vec<Vec<u8>> = members(20)[1..].iter().map(|record| gzip(record)).collect();
+    for at in [0, 1, 2, 30] {
+        let mut parts = good.clone();
+        parts[0][at] ^= 0xff;
+        write(&path, &parts);
+        for reading in BOTH {
+            let splits = read(&path, reading);
+            assert_eq!(urls(&splits).len(), 19, "byte {at} {reading:?}");
+            assert_eq!(
+                damage(&splits),
+                [(Reason::CorruptMember, 0)],
+                "byte {at} {reading:?}"
+            );
+        }
+    }
+    // Empty and blank members before the first record are nothing.
+    let mut parts = vec![gzip(b""), gzip(b"\r\n")];
+    parts.extend(good);
+    write(&path, &parts);
+    for reading in BOTH {
+        assert_eq!(urls(&read(&path, reading)).len(), 20, "{reading:?}");
+    }
+}
+
+/// An archive that is one large member is read piece by piece; when damage shows, what was whole
+/// before it stays, and no page is cut.
+#[test]
+fn damage_in_one_large_member_cuts_no_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.warc.wet.gz");
+    let text = |i: usize| format!("{}The end of page {i}.\n", good_text(i).repeat(30_000));
+    let records = (0..6).map(|i| conversion(&format!("https://a.example/{i}"), &text(i)));
+    let records: Vec<Vec<u8>> = records.collect();
+    let whole = gzip(&records.concat());
+    assert!(records.concat().len() > 2 * c4_pipeline::reading::MEMBER_BYTES);
+    let damages: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes.truncate(bytes.len() * 9 / 10),
+        |bytes| {
+            let at = bytes.len() - 6;
+            bytes[at] ^= 1;
+        },
+        |bytes| {
+            let at = bytes.len() * 9 / 10;
+            bytes[at..at + 20].iter_mut().for_each(|b| *b ^= 0x5a);
+        },
+    ];
+    for damaged in damages {
+        let mut bytes = whole.clone();
+        damaged(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        for reading in BOTH {
+            let splits = read(&path, reading);
+            assert_eq!(damage(&splits).len(), 1, "{reading:?}");
+            let found = pages(splits);
+            assert!(
+                (2..6).contains(&found.len()),
+                "{reading:?}: {}",
+                found.len()
+            );
+            for page in found {
+                let end = format!("The end of page {}.", page.url.rsplit('/').next().unwrap());
+                assert!(
+                    page.text.ends_with(&end),
+                    "{reading:?}: {} is cut",
+                    page.url
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_that_overflow_or_stand_close_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.warc");
+    let close: Vec<u8> = (0..5)
+        .flat_map(|i| {
+            let record = conversion(&format!("https://a.example/{i}"), "No line end.");
+            record[..record.len() - 4].to_vec()
+        })
+        .collect();
+    fs::write(&path, &close).unwrap();
+    assert_eq!(urls(&read(&path, WetReading::Records)).len(), 5);
+    let head = "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 18446744073709551615\r\n\r\n";
+    fs::write(
+        &path,
+        [&close[..], b"\r\n\r\n", head.as_bytes(), b"text"].concat(),
+    )
+    .unwrap();
+    let splits = read(&path, WetReading::Records);
+    assert_eq!((urls(&splits).len(), damage(&splits).len()), (5, 1));
+}
+
+/// A cut WARC is no WET, though no whole record says so.
+#[test]
+fn a_cut_response_is_no_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.warc");
+    let date = "2019-04-18T10:12:43Z";
+    let body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>A page that is cut here.";
+    let response = record(
+        "response",
+        "https://a.example/",
+        date,
+        "application/http",
+        body,
+    );
+    let bytes = [&members(0)[0][..], &response[..response.len() - 10]].concat();
+    fs::write(&path, bytes).unwrap();
+    let splits = read(&path, WetReading::Lines);
+    assert_eq!(urls(&splits), Vec::<String>::new());
+    assert_eq!(damage(&splits).len(), 1);
+}
+
 #[test]
 fn a_cut_archive_gives_all_but_its_last_record() {
     let dir = tempfile::tempdir().unwrap();
