@@ -1,25 +1,8 @@
 //! Keeps pages of some languages.
 
-use crate::{Reason, Verdict};
+use crate::{Reason, Verdict, langdetect};
 use c4_data::{DetectorKind, LanguageStep};
-use langdetect::{Compat, DetectorFactory, ErrorCode, Seed};
-use std::sync::LazyLock;
 use whatlang::Lang;
-
-/// Python's `langdetect` 1.0.9 with `DetectorFactory.seed = 0` on CPython 3.11: the reference's
-/// detector. Its 55 profiles are loaded in alphabetical order; the original's order is that of its
-/// folder on the disk, which decides over the last bits of a probability and nothing else.
-/// Loads once, in some 40 ms.
-static LANGDETECT: LazyLock<DetectorFactory> = LazyLock::new(|| {
-    let mut factory = DetectorFactory::new(Compat::python(11));
-    factory.seed = Seed::Int(0);
-    let mut files = DetectorFactory::builtin_files();
-    files.sort_unstable();
-    factory
-        .load_builtin(&files)
-        .expect("the built-in profiles are whole");
-    factory
-});
 
 /// What a detector says of a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,18 +23,16 @@ pub enum Detection {
 /// The language of `text` by `detector`. Langdetect reads the first 10,000 code points only.
 pub fn detect(detector: DetectorKind, text: &str) -> Detection {
     match detector {
-        DetectorKind::Langdetect => match LANGDETECT.detect_langs(text) {
-            Ok(languages) => languages
-                .into_iter()
-                .next()
-                .map_or(Detection::Nothing, |best| Detection::Best {
-                    language: best.lang,
-                    probability: best.prob,
-                }),
-            Err(error) => {
-                debug_assert_eq!(error.code(), Some(ErrorCode::CantDetectError));
-                Detection::Undetectable
-            }
+        DetectorKind::Langdetect => match langdetect::detect(text) {
+            langdetect::Detection::Undetectable => Detection::Undetectable,
+            langdetect::Detection::Nothing => Detection::Nothing,
+            langdetect::Detection::Best {
+                language,
+                probability,
+            } => Detection::Best {
+                language: language.to_owned(),
+                probability,
+            },
         },
         DetectorKind::Whatlang => match whatlang::detect(text) {
             Some(info) => Detection::Best {
@@ -66,7 +47,7 @@ pub fn detect(detector: DetectorKind, text: &str) -> Detection {
 /// Loads the detector's tables, so that the first page does not wait for them.
 pub fn warm_up(detector: DetectorKind) {
     if detector == DetectorKind::Langdetect {
-        LazyLock::force(&LANGDETECT);
+        langdetect::warm_up();
     }
 }
 

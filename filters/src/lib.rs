@@ -13,6 +13,7 @@
 mod cleaner;
 pub mod counters;
 pub mod dedup;
+pub mod langdetect;
 pub mod language;
 pub mod newest;
 pub mod punkt;

@@ -70,7 +70,8 @@ struct Build {
         hide_default_value = true,
         value_name = "N"
     )]
-    threads: usize,
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
+    threads: u16,
     /// Folder for intermediate files [default: below the output; gone at the end].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,

@@ -17,7 +17,7 @@ const BATCH_BYTES: usize = 1 << 20;
 
 enum Reader {
     /// A WET as lines.
-    Chunks(ChunkReader),
+    Chunks(Box<ChunkReader>),
     /// Records, compressed one by one, in pieces of members.
     Pieces(PieceReader),
     /// Records of any other archive.
@@ -65,7 +65,7 @@ impl Source {
         };
         let reader = match (kind, step.wet_reading, pieces) {
             (ArchiveKind::Wet, WetReading::Lines, _) => {
-                Reader::Chunks(ChunkReader::new(archive, limit))
+                Reader::Chunks(Box::new(ChunkReader::new(archive, limit)))
             }
             (_, _, Some(pieces)) => Reader::Pieces(pieces),
             _ => Reader::Records(Box::new(RecordReader::new(archive, limit))),
