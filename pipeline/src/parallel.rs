@@ -2,9 +2,11 @@
 //!
 //! A source (an archive, a spool) is read one batch after the other; batches are worked on
 //! anywhere. A thread takes to a source of its own while there are any, and shares the rest at the
-//! end, so that a single large archive is as fast as many small ones. At most one batch a thread is
-//! in memory.
+//! end, so that a single large archive is as fast as many small ones. Whoever reads leaves a batch
+//! behind for a thread that comes while the source is taken, so that nobody waits. At most two
+//! batches a thread are in memory.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -31,25 +33,27 @@ pub trait Job: Sync {
     fn finish(&self, index: usize) -> Result<(), Self::Error>;
 }
 
-struct Slot<S> {
+struct Slot<J: Job + ?Sized> {
     index: usize,
     /// The source and the number of the next batch; `None` once it is at its end.
-    source: Mutex<Option<(S, u64)>>,
-    /// Batches in work, and one for the source itself.
+    source: Mutex<Option<(J::Source, u64)>>,
+    /// Batches that have been read and not taken.
+    ready: Mutex<VecDeque<(u64, J::Batch)>>,
+    /// Batches that have been read and are not done, and one for the source itself.
     open: AtomicUsize,
 }
 
-struct Board<S> {
-    state: Mutex<BoardState<S>>,
+struct Board<J: Job + ?Sized> {
+    state: Mutex<BoardState<J>>,
     /// Signalled when `opening` falls.
     opened: Condvar,
 }
 
-struct BoardState<S> {
+struct BoardState<J: Job + ?Sized> {
     next: usize,
     /// Sources that a thread is about to add.
     opening: usize,
-    slots: Vec<Arc<Slot<S>>>,
+    slots: Vec<Arc<Slot<J>>>,
 }
 
 /// A panic elsewhere ends the program anyway; the data behind a lock is never left half-changed.
@@ -75,11 +79,12 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     rayon::broadcast(|context| {
         let run = || -> Result<(), J::Error> {
             while !stop.load(Ordering::Relaxed) {
-                let Some(slot) = pick(job, &board, count, context.index(), context.num_threads())?
+                let Some((slot, ahead)) =
+                    pick(job, &board, count, context.index(), context.num_threads())?
                 else {
                     return Ok(());
                 };
-                step(job, &board, &slot)?;
+                step(job, &board, &slot, ahead)?;
             }
             Ok(())
         };
@@ -92,13 +97,13 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     first.map_or(Ok(()), Err)
 }
 
-/// A source to go to, if any is left.
-type Picked<J> = Option<Arc<Slot<<J as Job>::Source>>>;
+/// A source to go to, if any is left, and how many batches to read ahead in it.
+type Picked<J> = Option<(Arc<Slot<J>>, usize)>;
 
 /// The source that thread `thread` of `threads` goes to next; `None` if none is left.
 fn pick<J: Job>(
     job: &J,
-    board: &Board<J::Source>,
+    board: &Board<J>,
     count: usize,
     thread: usize,
     threads: usize,
@@ -112,7 +117,7 @@ fn pick<J: Job>(
                     break;
                 }
                 if n > 0 {
-                    return Ok(Some(state.slots[thread % n].clone()));
+                    return Ok(Some((state.slots[thread % n].clone(), threads.div_ceil(n))));
                 }
                 if state.opening == 0 {
                     return Ok(None);
@@ -134,46 +139,88 @@ fn pick<J: Job>(
             let slot = Arc::new(Slot {
                 index,
                 source: Mutex::new(Some((source, 0))),
+                ready: Mutex::default(),
                 open: AtomicUsize::new(1),
             });
             state.slots.push(slot.clone());
-            return Ok(Some(slot));
+            return Ok(Some((slot, threads.div_ceil(state.slots.len()))));
         }
         drop(state);
         job.finish(index)?;
     }
 }
 
-/// Takes one batch from the source and works on it.
+/// Takes one batch from the source and works on it; whoever reads has `ahead` batches ready.
 fn step<J: Job>(
     job: &J,
-    board: &Board<J::Source>,
-    slot: &Arc<Slot<J::Source>>,
+    board: &Board<J>,
+    slot: &Arc<Slot<J>>,
+    ahead: usize,
 ) -> Result<(), J::Error> {
-    let taken = {
-        let mut source = lock(&slot.source);
-        let Some((open, sequence)) = source.as_mut() else {
-            // Another thread has just seen its end.
-            return Ok(());
-        };
-        match job.next(slot.index, open)? {
-            Some(batch) => {
-                *sequence += 1;
-                slot.open.fetch_add(1, Ordering::AcqRel);
-                Some((*sequence - 1, batch))
-            }
-            None => {
-                *source = None;
-                lock(&board.state)
-                    .slots
-                    .retain(|other| !Arc::ptr_eq(other, slot));
-                None
+    let taken = match slot.source.try_lock() {
+        Ok(source) => read(job, board, slot, source, ahead)?,
+        Err(_) => {
+            // Somebody is reading: take what is ready, or wait.
+            let ready = lock(&slot.ready).pop_front();
+            match ready {
+                Some(batch) => Some(batch),
+                None => read(job, board, slot, lock(&slot.source), ahead)?,
             }
         }
     };
-    if let Some((sequence, batch)) = taken {
-        job.work(slot.index, sequence, batch)?;
+    let Some((sequence, batch)) = taken else {
+        return Ok(());
+    };
+    job.work(slot.index, sequence, batch)?;
+    done(job, slot)
+}
+
+/// A batch to work on; leaves some behind for the others.
+fn read<J: Job>(
+    job: &J,
+    board: &Board<J>,
+    slot: &Arc<Slot<J>>,
+    mut source: MutexGuard<'_, Option<(J::Source, u64)>>,
+    ahead: usize,
+) -> Result<Option<(u64, J::Batch)>, J::Error> {
+    loop {
+        let waiting = lock(&slot.ready).len();
+        let Some((open, sequence)) = source.as_mut() else {
+            return Ok(last_ready(board, slot));
+        };
+        if waiting >= ahead {
+            return Ok(lock(&slot.ready).pop_front());
+        }
+        match job.next(slot.index, open)? {
+            Some(batch) => {
+                slot.open.fetch_add(1, Ordering::AcqRel);
+                lock(&slot.ready).push_back((*sequence, batch));
+                *sequence += 1;
+            }
+            None => {
+                *source = None;
+                drop(source);
+                let ready = last_ready(board, slot);
+                done(job, slot)?;
+                return Ok(ready);
+            }
+        }
     }
+}
+
+/// A batch that was left behind by a source at its end; takes the slot off the board if none was.
+fn last_ready<J: Job>(board: &Board<J>, slot: &Arc<Slot<J>>) -> Option<(u64, J::Batch)> {
+    let ready = lock(&slot.ready).pop_front();
+    if ready.is_none() {
+        lock(&board.state)
+            .slots
+            .retain(|other| !Arc::ptr_eq(other, slot));
+    }
+    ready
+}
+
+/// One of the things that keep a source open is done.
+fn done<J: Job>(job: &J, slot: &Slot<J>) -> Result<(), J::Error> {
     if slot.open.fetch_sub(1, Ordering::AcqRel) == 1 {
         job.finish(slot.index)?;
     }

@@ -67,14 +67,13 @@ impl Buckets {
         split: Split,
         index: usize,
         count: usize,
-        mut each: impl FnMut(Vec<SpooledRow>) -> Result<(), Error>,
+        mut each: impl FnMut(Vec<SpooledRow>) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
         let buckets = &self.splits[split as usize];
         let first = index * buckets.len() / count;
         let end = ((index + 1) * buckets.len()).div_ceil(count);
-        for bucket in &buckets[first..end] {
-            let path = lock(bucket).path().to_owned();
-            let mut rows: Vec<SpooledRow> = Vec::new();
+        let load = |i: usize| -> Result<Vec<SpooledRow>, Error> {
+            let path = lock(&buckets[i]).path().to_owned();
             let mut frames = Vec::new();
             if let Some(mut reader) = SpoolReader::<SpooledRow>::open(&path)? {
                 while let Some(frame) = reader.next_frame()? {
@@ -86,9 +85,21 @@ impl Buckets {
                 .map(|frame| unframe(&path, &frame))
                 .collect::<Result<_, _>>()?;
             let of_shard = |row: &SpooledRow| part(row.key, count) == index;
-            rows.extend(unpacked.into_iter().flatten().filter(of_shard));
+            let mut rows: Vec<SpooledRow> =
+                unpacked.into_iter().flatten().filter(of_shard).collect();
             rows.sort_unstable_by_key(|row| row.key);
-            each(rows)?;
+            Ok(rows)
+        };
+        let mut loaded = load(first)?;
+        for i in first..end {
+            // The next bucket is read while this one is worked on.
+            let last = i + 1 == end;
+            let (done, next) = rayon::join(
+                || each(loaded),
+                || if last { Ok(Vec::new()) } else { load(i + 1) },
+            );
+            done?;
+            loaded = next?;
         }
         Ok(())
     }
