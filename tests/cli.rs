@@ -1,4 +1,6 @@
 //! The `c4` program as a user meets it: what it prints, how it exits, what it leaves behind.
+//!
+//! Above 500 lines: one test a promise.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,7 @@
 //! Shards: the files that documents are stored in.
+//!
+//! Above 500 lines with its tests: writer and reader of the three formats stand together, so that one
+//! cannot change without the other.
 
 use crate::fs::HashingWriter;
 use crate::ipc_file::{self, IpcFileWriter};

@@ -62,9 +62,6 @@ pub fn run(input: FinishInput<'_>) -> Result<(Tally, [u64; 2]), Error> {
             }
         }
     }
-    if let Some(step) = &input.recipe.language {
-        language::warm_up(step.detector);
-    }
     let archives = input.archives.len();
     let pass = FinishPass {
         input,

@@ -25,7 +25,7 @@ use c4_data::{
     ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
 };
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Tally, counters};
+use c4_filters::{Tally, counters, language};
 use rayon::prelude::*;
 use serde_json::json;
 use std::path::PathBuf;
@@ -175,6 +175,10 @@ struct Build<'a> {
 impl Build<'_> {
     fn run(&self, bad_words: Option<&BadWords>) -> Result<Built, Error> {
         let BuildOptions { recipe, inputs, .. } = self.options;
+        if let Some(detector) = recipe.language.as_ref().map(|step| step.detector) {
+            // The tables are there when the first page comes, and cost no waiting.
+            rayon::spawn(move || language::warm_up(detector));
+        }
         let mut passes = Vec::new();
         let mut lap = |name: &str| passes.push((name.to_owned(), self.clock.seconds()));
 

@@ -1,4 +1,6 @@
 //! Archives as they are found: every compression and framing, damaged in every way.
+//!
+//! Above 500 lines: one test a kind of damage.
 
 #![allow(clippy::unwrap_used)]
 
