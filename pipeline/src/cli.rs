@@ -11,6 +11,7 @@ use c4_data::{
 };
 use c4_filters::{Reason, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -222,13 +223,13 @@ fn summarize(options: &BuildOptions, built: &Built) {
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
     let bytes: u64 = options.inputs.iter().map(|input| input.bytes).sum();
     eprintln!(
-        "{} pages in, {} kept ({}): {} train, {} validation, {:.1} MB of text",
+        "{} pages in, {} kept ({}): {} train, {} validation, {} of text",
         thousands(pages),
         thousands(kept),
         percent(kept, pages),
         thousands(tally.pages_out[0]),
         thousands(tally.pages_out[1]),
-        tally.text_bytes_out as f64 / 1e6
+        DecimalBytes(tally.text_bytes_out)
     );
     let mut reasons: Vec<(u64, Reason)> = Reason::of(Scope::Page)
         .iter()
@@ -244,7 +245,7 @@ fn summarize(options: &BuildOptions, built: &Built) {
         );
     }
     eprintln!(
-        "{:.1} s: {:.1} MB/s of archives, {:.1} MB/s of text read. Corpus in {}",
+        "{:.2} s: {:.1} MB/s of archives, {:.1} MB/s of text read. Corpus in {}",
         built.wall_seconds,
         bytes as f64 / 1e6 / built.wall_seconds,
         tally.text_bytes_in as f64 / 1e6 / built.wall_seconds,

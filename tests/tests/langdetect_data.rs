@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn data_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/langdetect/profiles.bin")
@@ -12,9 +13,17 @@ fn data_file() -> PathBuf {
 
 /// The folder of the 55 JSON files, which the crate `langdetect` ships unchanged.
 fn package_profiles() -> PathBuf {
+    // Only this platform's packages are sure to have been fetched.
+    let version = Command::new("rustc").arg("-vV").output().expect("rustc");
+    let version = String::from_utf8(version.stdout).expect("text");
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .expect("a host");
+    let options = ["--offline", "--locked", "--filter-platform", host];
     let metadata = MetadataCommand::new()
         .manifest_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
-        .other_options(["--offline".to_owned()])
+        .other_options(options.map(str::to_owned))
         .exec()
         .expect("cargo metadata");
     let package = metadata
