@@ -351,6 +351,41 @@ fn folders_are_searched_for_archives_and_the_rest_is_named() {
     assert_eq!(documents(&output).len(), 5);
 }
 
+/// Two builds into one folder: the second is refused while the first runs.
+#[test]
+fn a_folder_that_is_being_built_is_locked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
+    wet(&input, 5);
+    fs::create_dir_all(output.join("_c4_work")).unwrap();
+    let lock = fs::File::create(output.join("_c4_work/lock")).unwrap();
+    lock.lock().unwrap();
+    refused(
+        &c4(&[&"build", &"-o", &output, &input]),
+        &["out", "another build"],
+    );
+    drop(lock);
+    assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
+    assert!(!output.join("_c4_work").exists());
+}
+
+/// A link is named by its own name, and a file that is named twice is read once.
+#[test]
+fn links_keep_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let (blob, link) = (dir.path().join("9f86d081"), dir.path().join("CC-1.wet.gz"));
+    wet(&blob, 5);
+    std::os::unix::fs::symlink(&blob, &link).unwrap();
+    let output = dir.path().join("out");
+    assert!(c4(&[&"build", &"-o", &output, &link]).status.success());
+    let (_, document) = documents(&output).into_values().next().unwrap();
+    assert_eq!(&*document.page.provenance.archive, "CC-1.wet.gz");
+    let twice = dir.path().join("twice");
+    let result = c4(&[&"build", &"-o", &twice, &link, &blob]);
+    assert!(result.status.success() && stderr(&result).contains("read once"));
+    assert_eq!(documents(&twice).len(), 5);
+}
+
 #[test]
 fn foreign_folders_are_refused() {
     let dir = tempfile::tempdir().unwrap();

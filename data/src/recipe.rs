@@ -260,6 +260,15 @@ impl Recipe {
                 "language.keep",
                 "names no language",
             )?;
+            let code = |code: &String| {
+                let base = code.split('-').next().unwrap_or_default();
+                (2..=3).contains(&base.len()) && base.bytes().all(|b| b.is_ascii_lowercase())
+            };
+            ensure(
+                language.keep.iter().all(code),
+                "language.keep",
+                "wants codes such as en, de or zh-cn",
+            )?;
             ensure(
                 (0.0..=1.0).contains(&language.min_probability),
                 "language.min_probability",
@@ -328,6 +337,7 @@ mod tests {
             ("fraction = 1.0", "fraction = 0.0", "bad_words.fraction"),
             ("\"lorem ipsum\"", "\"Lorem\"", "lower-case"),
             ("keep = [\"en\"]", "keep = []", "language.keep"),
+            ("keep = [\"en\"]", "keep = [\"english\"]", "language.keep"),
         ] {
             let text = BUILTIN_RECIPES[1].1;
             assert!(text.contains(from), "{from}");

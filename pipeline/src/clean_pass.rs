@@ -202,8 +202,7 @@ impl Job for CleanPass<'_> {
         Ok(())
     }
 
-    fn finish(&self, index: usize) -> Result<(), Error> {
-        self.progress.archive_done(&self.inputs[index].label);
+    fn finish(&self, _: usize) -> Result<(), Error> {
         Ok(())
     }
 }

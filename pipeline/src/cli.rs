@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 /// Rebuild C4 from a raw crawl, and see why every line stayed or went.
 #[derive(Debug, Parser)]
-#[command(name = "c4", version, about, max_term_width = 100)]
+#[command(name = "c4", version, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -76,7 +76,7 @@ struct Build {
     /// Folder for intermediate files [default: below the output; gone at the end].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
-    /// Replace the corpus that the output folder holds.
+    /// Replace the corpus that the output folder holds; other files in it stay.
     #[arg(long)]
     overwrite: bool,
 }
@@ -97,7 +97,7 @@ struct Cat {
     /// Only this split.
     #[arg(long, value_enum)]
     split: Option<SplitArg>,
-    /// All columns.
+    /// All columns, and the split (arrow and parquet).
     #[arg(long)]
     full: bool,
     /// At most this many documents.
@@ -263,7 +263,12 @@ fn report_damage(manifest: &Manifest) {
     if bad.is_empty() {
         return;
     }
-    eprintln!("Could not be read (everything else was):");
+    let places: u64 = bad.iter().map(|input| input.damaged_records.max(1)).sum();
+    eprintln!(
+        "Could not be read: {places} places in {} of {} archives. All else was; exit status 1.",
+        bad.len(),
+        manifest.inputs.len()
+    );
     for input in bad {
         for damage in &input.damage {
             eprintln!(
@@ -294,6 +299,12 @@ fn finished(dir: &Path) -> anyhow::Result<Manifest> {
 
 fn cat(args: &Cat) -> anyhow::Result<()> {
     let manifest = finished(&args.dir)?;
+    if args.full && manifest.format == Format::Jsonl {
+        anyhow::bail!(
+            "{}: its jsonl shards hold text, timestamp and url only; --full needs arrow or parquet",
+            args.dir.display()
+        );
+    }
     let wanted = args.split.map(|split| match split {
         SplitArg::Train => Split::Train,
         SplitArg::Validation => Split::Validation,
@@ -360,7 +371,13 @@ fn stats(args: &Stats) -> anyhow::Result<()> {
         manifest.recipe.name,
         manifest.recipe_hash.get(..12).unwrap_or_default()
     )?;
-    write!(out, "{}\n{}", funnel(&value["tally"]), table.render())?;
+    let heading = "counters, under the reference's names";
+    write!(
+        out,
+        "{}\n{heading}\n{}",
+        funnel(&value["tally"]),
+        table.render()
+    )?;
     Ok(())
 }
 

@@ -84,11 +84,11 @@ pub fn resolve(
     base: Option<&Path>,
     step: &ReadStep,
 ) -> Result<Vec<Input>, InputError> {
-    let mut paths = BTreeSet::new();
+    let mut paths = Named::new();
     for argument in arguments {
         let path = argument.as_path();
         if let Some(url) = argument.to_str().filter(|text| is_url(text)) {
-            paths.insert(canonical(&below_base(url, base)?)?);
+            add(&below_base(url, base)?, &mut paths)?;
             continue;
         }
         let metadata = fs::metadata(path).map_err(unreadable(path))?;
@@ -104,7 +104,7 @@ pub fn resolve(
             read_listing(path, base, &mut paths)?;
         } else {
             check(path, step)?;
-            paths.insert(canonical(path)?);
+            add(path, &mut paths)?;
         }
     }
     let mut inputs = label(paths)?;
@@ -121,8 +121,27 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {
     move |cause| InputError::Unreadable { path, cause }
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, InputError> {
-    fs::canonicalize(path).map_err(unreadable(path))
+/// Where a file is, and how it is named: a link has the name of the link.
+type Named = BTreeMap<PathBuf, PathBuf>;
+
+/// Adds a file; one that is named twice is read once, under the smaller name.
+fn add(path: &Path, paths: &mut Named) -> Result<(), InputError> {
+    let real = fs::canonicalize(path).map_err(unreadable(path))?;
+    let named = std::path::absolute(path).map_err(unreadable(path))?;
+    if let Some(before) = paths.get(&real) {
+        if *before != named {
+            tracing::warn!(
+                "{}: is the file {}, read once",
+                named.display(),
+                before.display()
+            );
+        }
+        if *before <= named {
+            return Ok(());
+        }
+    }
+    paths.insert(real, named);
+    Ok(())
 }
 
 fn is_url(text: &str) -> bool {
@@ -160,7 +179,7 @@ fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
     }
 }
 
-fn walk(folder: &Path, paths: &mut BTreeSet<PathBuf>) -> Result<(), InputError> {
+fn walk(folder: &Path, paths: &mut Named) -> Result<(), InputError> {
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
         let metadata = match fs::metadata(&path) {
@@ -175,7 +194,7 @@ fn walk(folder: &Path, paths: &mut BTreeSet<PathBuf>) -> Result<(), InputError> 
         } else if !metadata.is_file() || is_listing(&path) {
             continue;
         } else if archive::holds_records(&path).map_err(unreadable(&path))? {
-            paths.insert(canonical(&path)?);
+            add(&path, paths)?;
         } else if [".warc", ".wet"]
             .iter()
             .any(|part| name(&path).to_string_lossy().contains(part))
@@ -186,11 +205,7 @@ fn walk(folder: &Path, paths: &mut BTreeSet<PathBuf>) -> Result<(), InputError> 
     Ok(())
 }
 
-fn read_listing(
-    listing: &Path,
-    base: Option<&Path>,
-    paths: &mut BTreeSet<PathBuf>,
-) -> Result<(), InputError> {
+fn read_listing(listing: &Path, base: Option<&Path>, paths: &mut Named) -> Result<(), InputError> {
     let mut text = String::new();
     let file = File::open(listing).map_err(unreadable(listing))?;
     let read = if listing.to_string_lossy().ends_with(".gz") {
@@ -203,7 +218,7 @@ fn read_listing(
     let mut first = None;
     let (mut count, mut missing) = (0, 0);
     for (i, entry) in text.lines().enumerate().map(|(i, line)| (i, line.trim())) {
-        if entry.is_empty() {
+        if entry.is_empty() || entry.starts_with('#') {
             continue;
         }
         count += 1;
@@ -213,9 +228,7 @@ fn read_listing(
             below_base(entry, Some(base.unwrap_or(beside)))?
         };
         match fs::canonicalize(&path) {
-            Ok(path) => {
-                paths.insert(path);
-            }
+            Ok(_) => add(&path, paths)?,
             Err(cause) => {
                 missing += 1;
                 first.get_or_insert((i + 1, path, cause));
@@ -247,9 +260,9 @@ fn name(path: &Path) -> &std::ffi::OsStr {
 
 /// Labels: the file name where it is the only one, else with as many folders as all of that name
 /// need to differ.
-fn label(paths: BTreeSet<PathBuf>) -> Result<Vec<Input>, InputError> {
+fn label(paths: Named) -> Result<Vec<Input>, InputError> {
     let mut by_name: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
-    for path in paths {
+    for path in paths.into_values() {
         by_name
             .entry(name(&path).to_owned())
             .or_default()

@@ -8,7 +8,7 @@
 use crate::error::Error;
 use c4_data::{Error as DataError, Format, InputEntry, Manifest, ShardEntry, fs as c4_fs};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Counters and tally.
@@ -18,8 +18,10 @@ pub const RUN_FILE: &str = "run.json";
 /// The work folder in the output folder: a name that nobody else uses.
 const WORK: &str = "_c4_work";
 const MARKER: &str = "build.json";
+/// Locked by the process that builds; the lock dies with it.
+const LOCK: &str = "lock";
 /// All that is ever in the work folder.
-const WORK_ENTRIES: [&str; 5] = [MARKER, "build.json.tmp", "spools", "shards", "whole"];
+const WORK_ENTRIES: [&str; 6] = [LOCK, MARKER, "build.json.tmp", "spools", "shards", "whole"];
 
 /// What a build is, for telling one from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub struct Output {
     pub work: PathBuf,
     /// Shards that are to be replaced.
     old: Vec<String>,
+    /// Held as long as the build runs.
+    _lock: File,
 }
 
 impl Identity {
@@ -230,6 +234,15 @@ impl Output {
             None => own.join("spools"),
         };
         fs::create_dir_all(&own).map_err(DataError::io(&own, "create"))?;
+        let lock_path = own.join(LOCK);
+        let lock = File::create(&lock_path).map_err(DataError::io(&lock_path, "create"))?;
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            return Err(Error::Output {
+                path: dir.to_owned(),
+                reason: "another build is writing here; wait for it, or choose another folder"
+                    .into(),
+            });
+        }
         let json = serde_json::to_vec_pretty(identity).unwrap_or_default();
         c4_fs::write_atomic(&own.join(MARKER), &json)?;
         let output = Output {
@@ -238,6 +251,7 @@ impl Output {
             whole: own.join("whole"),
             work,
             old,
+            _lock: lock,
         };
         for folder in [&output.partial, &output.whole, &output.work] {
             remove_folder(folder)?;

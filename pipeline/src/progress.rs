@@ -39,9 +39,9 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(total), target);
         let template = match unit {
             Unit::Bytes => {
-                "{prefix:>8} [{bar:32}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {msg}"
+                "{prefix} [{bar:16}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta} left"
             }
-            Unit::Items => "{prefix:>8} [{bar:32}] {pos}/{len}  {per_sec}  {eta} left  {msg}",
+            Unit::Items => "{prefix} [{bar:16}] {pos}/{len} {per_sec} {eta} left",
         };
         let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
@@ -66,11 +66,6 @@ impl Progress {
             *last = Instant::now();
             self.line();
         }
-    }
-
-    /// An archive has been read.
-    pub fn archive_done(&self, label: &str) {
-        self.bar.set_message(label.to_owned());
     }
 
     fn line(&self) {
