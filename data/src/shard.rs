@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// Rows of a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first.
 const BATCH_ROWS: usize = 1024;
 /// Bounds a reader's memory, and what one core encodes at a time.
-const BATCH_TEXT_BYTES: usize = 4 << 20;
+const BATCH_TEXT_BYTES: usize = 1 << 20;
 
 /// File format of the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// A piece has at least this many bytes, unless the archive ends.
-const PIECE_BYTES: usize = 512 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 /// Without a boundary within so many bytes, the rest is not cut.
 const MAX_PIECE_BYTES: usize = 16 << 20;
 const HEAD_BYTES: usize = 10;
