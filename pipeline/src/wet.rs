@@ -199,8 +199,8 @@ impl ChunkReader {
     /// Inside a record that is too large: drops what is pending, up to the next record if it is
     /// there. The last bytes stay, since a delimiter may lie across two readings.
     fn skip(&mut self) {
-        let found = memmem::find_iter(&self.pending.bytes, DELIMITER);
-        let found = { found }.find(|at| is_delimiter(&self.pending.bytes, *at));
+        let bytes = &self.pending.bytes;
+        let found = memmem::find_iter(bytes, DELIMITER).find(|at| is_delimiter(bytes, *at));
         self.skipping = found.is_none();
         let tail = self.pending.bytes.len().saturating_sub(DELIMITER.len() + 2);
         self.cut(found.unwrap_or(tail));
@@ -263,7 +263,6 @@ struct Draft {
 pub fn split(chunk: &Chunk) -> Vec<Split> {
     let mut out = Vec::new();
     let mut draft = Draft::default();
-    let whole = std::str::from_utf8(&chunk.bytes).is_ok();
     let mut place = 0;
     let mut first = true;
     while place < chunk.bytes.len() {
@@ -277,7 +276,6 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
         let line = match std::str::from_utf8(&rest[..length]) {
             Ok(line) => pystr::strip(line),
             Err(_) => {
-                debug_assert!(!whole);
                 draft.bad_utf8 = true;
                 continue;
             }
