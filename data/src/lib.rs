@@ -29,6 +29,7 @@
 mod error;
 pub mod fs;
 mod ipc_file;
+pub mod ledger;
 mod manifest;
 mod page;
 mod recipe;
@@ -37,6 +38,7 @@ pub mod shard;
 mod words;
 
 pub use error::Error;
+pub use ledger::{LedgerEntry, LedgerFile, LedgerMode};
 pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
 pub use page::{Document, Page, Provenance, Split};
 pub use recipe::{

@@ -1,6 +1,6 @@
 //! `manifest.json`: what a finished corpus consists of. Its presence means that the build is done.
 
-use crate::{Error, Format, Recipe, Split, fs};
+use crate::{Error, Format, LedgerEntry, Recipe, Split, fs};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -22,6 +22,8 @@ pub struct Manifest {
     pub inputs: Vec<InputEntry>,
     /// The shards: train first, each split in order.
     pub shards: Vec<ShardEntry>,
+    /// The ledger.
+    pub ledger: LedgerEntry,
 }
 
 /// Versions that decide over the bytes of a corpus.

@@ -47,6 +47,10 @@ pub struct Recipe {
     pub bad_words: Option<BadWordsStep>,
     /// Train and validation.
     pub split: SplitStep,
+    /// What is expected of a reason, by its code: least and largest share, of the pages or lines that
+    /// come to its step, that it takes. A build that leaves the band says so. Not part of the hash.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, [f64; 2]>,
 }
 
 /// How archives become pages.
@@ -275,6 +279,12 @@ impl Recipe {
                 "must be 0 to 1",
             )?;
         }
+        let band = |[low, high]: &[f64; 2]| 0.0 <= *low && low <= high && *high <= 1.0;
+        ensure(
+            self.expect.values().all(band),
+            "expect",
+            "wants two shares from 0 to 1, the smaller first, as in [0.2, 0.6]",
+        )?;
         if let Some(bad_words) = &self.bad_words {
             ensure(
                 self.language.is_some(),
@@ -290,11 +300,12 @@ impl Recipe {
         Ok(())
     }
 
-    /// SHA-256 over all that decides what is kept: every value of the recipe but the description,
-    /// and the content of its word lists. Comments and layout of the TOML do not count.
+    /// SHA-256 over all that decides what is kept: every value of the recipe but the description and
+    /// what is expected, and the content of its word lists. Comments and layout of the TOML do not count.
     pub fn hash(&self, lists: &WordLists) -> String {
         let mut recipe = self.clone();
         recipe.description.clear();
+        recipe.expect.clear();
         let mut text = serde_json::to_string(&recipe).expect("a recipe has only string keys");
         for (language, list) in &lists.by_language {
             text += &format!("\n{language} {}", list.sha256);

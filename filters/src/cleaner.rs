@@ -1,9 +1,10 @@
 //! The line and page rules in the recipe's order (the reference's `clean_page`).
 
 use crate::rules::{citation, end_mark, long_word, paragraphs, phrases::Phrases, word_count};
-use crate::{LineCounts, Reason, Verdict, punkt, pystr};
+use crate::{Amount, LineCounts, Lowered, Reason, Verdict, punkt, pystr};
 use c4_data::{CleanStep, ParagraphStep, Recipe};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The rules that look at one page alone, between the length limit and dedup.
 #[derive(Debug)]
@@ -28,6 +29,20 @@ pub struct LineOutcome<'t> {
     pub text: Cow<'t, str>,
     /// What the rules say.
     pub verdict: Verdict,
+}
+
+/// A line of a page on its way through the rules, for whoever wants to see.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenLine<'t, 'o> {
+    /// Its place on the page, from 0.
+    pub number: u32,
+    /// The line as it was read.
+    pub text: &'t str,
+    /// Its size.
+    pub amount: Amount,
+    /// What it has become; `None` if the page had gone before, or its lines are looked at by no
+    /// rule.
+    pub outcome: Option<&'o LineOutcome<'t>>,
 }
 
 /// A page that passed.
@@ -69,43 +84,61 @@ impl Cleaner {
         }
     }
 
-    /// How many lines `text` counts as: those of Python's `splitlines` where there are line rules,
-    /// pieces between `\n` where there are none.
-    pub fn count_lines(&self, text: &str) -> u32 {
-        let lines = match self.clean {
-            Some(_) => pystr::count_lines(text),
-            None => memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1,
-        };
-        u32::try_from(lines).unwrap_or(u32::MAX)
+    /// The size of a page that the rules do not look at. Lines are those of Python's `splitlines`
+    /// where there are line rules, pieces between `\n` where there are none.
+    pub fn measure<'t>(&self, text: &'t str, mut seen: impl FnMut(SeenLine<'t, '_>)) -> Amount {
+        let mut total = Amount::default();
+        let mut measure = |line| unseen(line, &mut total, &mut seen);
+        match self.clean {
+            Some(_) => pystr::split_lines(text).for_each(&mut measure),
+            None => text.split('\n').for_each(&mut measure),
+        }
+        total
     }
 
     /// Runs the rules over a page. Linear in the text; allocates the text that stays.
     pub fn clean(&self, text: &str) -> Cleaned {
-        let mut lines = LineCounts::default();
+        self.clean_seen(text, |_| {})
+    }
+
+    /// [`clean`](Self::clean), and shows every line of the page, in order, to `seen`.
+    pub fn clean_seen<'t>(&self, text: &'t str, mut seen: impl FnMut(SeenLine<'t, '_>)) -> Cleaned {
         if let Some(step) = &self.paragraphs
             && paragraphs::too_few_long_lines(text, step.min_lines, step.min_line_chars)
         {
-            lines.total = self.count_lines(text);
+            let lines = LineCounts::untouched(self.measure(text, seen));
             let reason = Reason::ShortParagraphs;
             return Cleaned::Drop { reason, lines };
         }
         let Some(rules) = &self.clean else {
-            lines.total = self.count_lines(text);
-            return Cleaned::Keep(CleanedPage {
-                text: text.to_owned(),
-                lines,
-            });
+            let lines = LineCounts::untouched(self.measure(text, seen));
+            let text = text.to_owned();
+            return Cleaned::Keep(CleanedPage { text, lines });
         };
+        let mut lines = LineCounts::default();
         let mut kept = String::new();
+        let mut left = Amount::default();
         let mut lower = String::new();
         let mut sentences = 0;
         let mut rest = pystr::split_lines(text);
         while let Some(line) = rest.next() {
-            lines.total += 1;
+            let amount = Amount::of_line(line);
             let outcome = rules.line(line, &mut lower);
+            let number = number(&lines.total);
+            lines.total += amount;
+            seen(SeenLine {
+                number,
+                text: line,
+                amount,
+                outcome: Some(&outcome),
+            });
             match outcome.verdict {
                 Verdict::Keep => {
                     lines.passed += 1;
+                    left += match outcome.text.len() == line.len() {
+                        true => amount,
+                        false => Amount::of_line(&outcome.text),
+                    };
                     if sentences < rules.step.min_sentences {
                         // Only whether there are enough matters, so counting stops there.
                         let missing = rules.step.min_sentences - sentences;
@@ -119,9 +152,9 @@ impl Cleaner {
                     }
                     kept.push_str(&outcome.text);
                 }
-                Verdict::DropLine(reason) => lines.drop_line(reason),
+                Verdict::DropLine(reason) => lines.drop_line(reason, amount),
                 Verdict::DropPage(reason) => {
-                    lines.total += u32::try_from(rest.count()).unwrap_or(u32::MAX);
+                    rest.for_each(|line| unseen(line, &mut lines.total, &mut seen));
                     return Cleaned::Drop { reason, lines };
                 }
             }
@@ -134,8 +167,10 @@ impl Cleaner {
         let text = if stripped.len() == kept.len() {
             kept
         } else {
+            left = Amount::of_text(stripped);
             stripped.to_owned()
         };
+        lines.trimmed = lines.left() - left;
         Cleaned::Keep(CleanedPage { text, lines })
     }
 
@@ -149,6 +184,58 @@ impl Cleaner {
             },
         }
     }
+
+    /// What in `line` (as it was read) the rule of `reason` goes by, as a byte range: the word that
+    /// is too long, the phrase, the end of the line. `None` where nothing stands out.
+    pub fn find_match(&self, line: &str, reason: Reason) -> Option<Range<usize>> {
+        let rules = self.clean.as_ref()?;
+        let stripped = pystr::strip(line);
+        let start = line.len() - line.trim_start_matches(pystr::is_space).len();
+        let place = |part: &str| {
+            let at = part.as_ptr().addr() - line.as_ptr().addr();
+            at..at + part.len()
+        };
+        let phrase = |phrases: &Phrases| {
+            let lowered = Lowered::new(line);
+            Some(lowered.original(phrases.find(lowered.text())?))
+        };
+        match reason {
+            Reason::LongWord => {
+                let long = |word: &&str| long_word::has_long_word(word, rules.step.max_word_chars);
+                pystr::words(line).find(long).map(place)
+            }
+            Reason::NoEndMark => {
+                let not = rules.step.not_end_marks.iter();
+                let mark = not.filter(|mark| stripped.ends_with(mark.as_str())).max();
+                let last = stripped.chars().next_back().map_or(0, char::len_utf8);
+                let length = mark.map_or(last, |mark| mark.len());
+                let end = start + stripped.len();
+                (length > 0).then(|| end - length..end)
+            }
+            Reason::TooFewWords => Some(start..start + stripped.len()),
+            Reason::LoremIpsum => phrase(&rules.page_phrases),
+            Reason::Javascript => phrase(&rules.script_phrases),
+            Reason::CurlyBracket => rules.code_marks.find(line),
+            Reason::Policy => phrase(&rules.policy_phrases),
+            _ => None,
+        }
+    }
+}
+
+fn number(before: &Amount) -> u32 {
+    u32::try_from(before.lines).unwrap_or(u32::MAX)
+}
+
+/// Counts a line that no rule looks at.
+fn unseen<'t>(line: &'t str, total: &mut Amount, seen: &mut impl FnMut(SeenLine<'t, '_>)) {
+    let amount = Amount::of_line(line);
+    seen(SeenLine {
+        number: number(total),
+        text: line,
+        amount,
+        outcome: None,
+    });
+    *total += amount;
 }
 
 impl LineRules {

@@ -90,7 +90,7 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
             // Spans are counted by span and sentence, below; whole lines only in the tally.
             continue;
         }
-        put(reason.counter(), tally.lines_dropped[reason.index()]);
+        put(reason.counter(), tally.lines_dropped[reason.index()].lines);
     }
     put("dedupe-spans/span-duplicate", tally.spans_duplicate);
     put("dedupe-spans/sentence-removed", tally.sentences_removed);

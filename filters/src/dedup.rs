@@ -101,8 +101,8 @@ pub fn span_keys(text: &str, span_sentences: usize) -> Vec<u128> {
 pub struct Shortened {
     /// The lines that are left; may be empty.
     pub text: String,
-    /// Lines that lost all their sentences.
-    pub lines_gone: u32,
+    /// Places of the lines that lost all their sentences.
+    pub lines_gone: Vec<usize>,
 }
 
 /// `text` without the lines (cut at `\n`) whose place in `gone` is true.
@@ -123,16 +123,16 @@ pub fn remove_lines(text: &str, gone: &[bool]) -> String {
 /// `text` without the sentences whose place in `gone` is true (see the module's definition).
 pub fn remove_sentences(text: &str, gone: &[bool]) -> Shortened {
     let mut kept = String::with_capacity(text.len());
-    let mut lines_gone = 0;
+    let mut lines_gone = Vec::new();
     let mut sentence = 0;
     let mut first = true;
-    for (line, ranges) in text.split('\n').zip(sentence_ranges(text)) {
+    for (number, (line, ranges)) in text.split('\n').zip(sentence_ranges(text)).enumerate() {
         let places = sentence..sentence + ranges.len();
         sentence = places.end;
         let lost = |i: &usize| gone.get(*i).copied().unwrap_or(false);
         let losses = places.clone().filter(lost).count();
         if losses > 0 && losses == ranges.len() {
-            lines_gone += 1;
+            lines_gone.push(number);
             continue;
         }
         if !first {
@@ -190,7 +190,7 @@ mod tests {
         let gone = [false, false, true, false, true, false];
         let left = remove_sentences(text, &gone);
         assert_eq!(left.text, "One is.  Two are.\nFour be. Six be.");
-        assert_eq!(left.lines_gone, 1);
+        assert_eq!(left.lines_gone, [1]);
         assert_eq!(remove_sentences(text, &[true; 6]).text, "");
         assert_eq!(remove_lines("a\nb\nc", &[true, false, true]), "b");
         assert_eq!(remove_lines("a\nb", &[]), "a\nb");

@@ -10,19 +10,28 @@
 
 #![warn(missing_docs)]
 
+mod amount;
 mod cleaner;
 pub mod counters;
 pub mod dedup;
+pub mod guard;
 pub mod langdetect;
 pub mod language;
+mod lower;
 pub mod newest;
 pub mod punkt;
 pub mod pystr;
 mod reason;
 pub mod rules;
+mod statistics;
 mod tally;
 pub mod url;
 
-pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome};
-pub use reason::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope, Verdict};
+pub use amount::Amount;
+pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
+pub use lower::Lowered;
+pub use reason::{
+    LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
+};
+pub use statistics::{Histogram, Side, Statistics};
 pub use tally::{ArchiveKind, LineCounts, Tally};

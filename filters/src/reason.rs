@@ -1,4 +1,7 @@
-//! Why something is gone: a closed list.
+//! Why something is gone: a closed list, by step.
+
+use c4_data::{DedupStep, Recipe};
+use serde::{Deserialize, Serialize};
 
 /// What a reason removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,6 +12,76 @@ pub enum Scope {
     Page,
     /// A line of a page.
     Line,
+}
+
+/// The steps of a build, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Records become pages.
+    Read,
+    /// The length limit.
+    Length,
+    /// The newest page of each URL.
+    Newest,
+    /// mC4's paragraph filter.
+    Paragraphs,
+    /// C4's line and page rules.
+    Rules,
+    /// Duplicate lines or spans.
+    Dedup,
+    /// The language.
+    Language,
+    /// The blocklist.
+    BadWords,
+}
+
+/// How many stages there are.
+pub const STAGES: usize = Stage::ALL.len();
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Stage; 8] = [
+        Stage::Read,
+        Stage::Length,
+        Stage::Newest,
+        Stage::Paragraphs,
+        Stage::Rules,
+        Stage::Dedup,
+        Stage::Language,
+        Stage::BadWords,
+    ];
+
+    /// Stable name, for files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Read => "read",
+            Stage::Length => "length",
+            Stage::Newest => "newest",
+            Stage::Paragraphs => "paragraphs",
+            Stage::Rules => "rules",
+            Stage::Dedup => "dedup",
+            Stage::Language => "language",
+            Stage::BadWords => "bad_words",
+        }
+    }
+
+    /// What the step does in `recipe`, in a few words; `None` if the recipe does not take it.
+    pub fn taken(self, recipe: &Recipe) -> Option<&'static str> {
+        let step = |taken: bool, doc| taken.then_some(doc);
+        match self {
+            Stage::Read => Some("pages in the archives"),
+            Stage::Length => step(recipe.length.is_some(), "pages that are not too long"),
+            Stage::Newest => Some("the newest page of each URL"),
+            Stage::Paragraphs => step(recipe.paragraphs.is_some(), "pages with long lines"),
+            Stage::Rules => step(recipe.clean.is_some(), "line and page rules"),
+            Stage::Dedup => recipe.dedup.as_ref().map(|dedup| match dedup {
+                DedupStep::Lines { .. } => "duplicate lines",
+                DedupStep::Spans { .. } => "duplicate spans of sentences",
+            }),
+            Stage::Language => step(recipe.language.is_some(), "language"),
+            Stage::BadWords => step(recipe.bad_words.is_some(), "blocklist"),
+        }
+    }
 }
 
 /// What a rule says of a line or a page.
@@ -23,36 +96,49 @@ pub enum Verdict {
 }
 
 macro_rules! reasons {
-    ($($scope:ident { $($variant:ident $code:literal $counter:literal $doc:literal)* })*) => {
+    ($($scope:ident {
+        $($stage:ident { $($variant:ident $code:literal $rule:literal $counter:literal $doc:literal)* })*
+    })*) => {
         /// Why a record, page or line is gone.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
         pub enum Reason {
-            $($(#[doc = $doc] $variant,)*)*
+            $($($(#[doc = $doc] $variant,)*)*)*
         }
 
         impl Reason {
             /// Every reason: records first, then pages, then lines, each in the order of the steps.
-            pub const ALL: &[Reason] = &[$($(Reason::$variant,)*)*];
+            pub const ALL: &[Reason] = &[$($($(Reason::$variant,)*)*)*];
 
             /// What it removes.
             pub const fn scope(self) -> Scope {
-                match self { $($(Reason::$variant => Scope::$scope,)*)* }
+                match self { $($($(Reason::$variant => Scope::$scope,)*)*)* }
+            }
+
+            /// The step that it belongs to.
+            pub const fn stage(self) -> Stage {
+                match self { $($($(Reason::$variant => Stage::$stage,)*)*)* }
+            }
+
+            /// What decides: the recipe's key, or in words where no key does.
+            pub const fn rule(self) -> &'static str {
+                match self { $($($(Reason::$variant => $rule,)*)*)* }
             }
 
             /// Stable name, for files and for people who grep.
             pub const fn code(self) -> &'static str {
-                match self { $($(Reason::$variant => $code,)*)* }
+                match self { $($($(Reason::$variant => $code,)*)*)* }
             }
 
             /// Name of the reference's counter, or of one named in its manner where the
             /// reference has no such step.
             pub const fn counter(self) -> &'static str {
-                match self { $($(Reason::$variant => $counter,)*)* }
+                match self { $($($(Reason::$variant => $counter,)*)*)* }
             }
 
             /// One sentence for people.
             pub const fn doc(self) -> &'static str {
-                match self { $($(Reason::$variant => $doc,)*)* }
+                match self { $($($(Reason::$variant => $doc,)*)*)* }
             }
         }
     };
@@ -60,76 +146,96 @@ macro_rules! reasons {
 
 reasons! {
     Record {
-        RecordType "record_type" "split-warc-file/filtered:record_type"
-            "The record is of a type that holds no page (request, metadata, revisit, ...)."
-        HttpStatus "http_status" "split-warc-file/filtered:http_status"
-            "The response's HTTP status is not 200."
-        HttpMalformed "http_malformed" "split-warc-file/filtered:http_malformed"
-            "The response's block is not an HTTP response."
-        MediaType "media_type" "split-warc-file/filtered:media_type"
-            "The response's body is not HTML, XHTML or plain text."
-        NoUrl "no_url" "split-wet-file/filtered:no_url"
-            "The record has no target URI (the warcinfo record of a WET, say)."
-        NoContent "no_content" "split-wet-file/filtered:no_content"
-            "The record has no text."
-        NoTimestamp "no_timestamp" "split-wet-file/filtered:no_timestamp"
-            "The record has no date."
-        BadUtf8 "bad_utf8" "split-wet-file/filtered:bad_utf8"
-            "The record of a WET is not valid UTF-8; the reference fails the whole file."
-        CorruptMember "corrupt_member" "split-wet-file/filtered:corrupt_member"
-            "The compressed member does not inflate, or its checksum is wrong."
-        Truncated "truncated" "split-wet-file/filtered:truncated"
-            "The archive ends in the middle of the record."
-        MalformedRecord "malformed_record" "split-wet-file/filtered:malformed_record"
-            "The bytes are not a WARC record."
-        RecordTooLarge "record_too_large" "split-wet-file/filtered:record_too_large"
-            "The record is larger than the recipe's limit."
+        Read {
+            RecordType "record_type" "the record's type" "split-warc-file/filtered:record_type"
+                "The record is of a type that holds no page (request, metadata, revisit, ...)."
+            HttpStatus "http_status" "the HTTP status" "split-warc-file/filtered:http_status"
+                "The response's HTTP status is not 200."
+            HttpMalformed "http_malformed" "the HTTP framing" "split-warc-file/filtered:http_malformed"
+                "The response's block is not an HTTP response."
+            MediaType "media_type" "the media type" "split-warc-file/filtered:media_type"
+                "The response's body is not HTML, XHTML or plain text."
+            NoUrl "no_url" "WARC-Target-URI" "split-wet-file/filtered:no_url"
+                "The record has no target URI (the warcinfo record of a WET, say)."
+            NoContent "no_content" "the record's text" "split-wet-file/filtered:no_content"
+                "The record has no text."
+            NoTimestamp "no_timestamp" "WARC-Date" "split-wet-file/filtered:no_timestamp"
+                "The record has no date."
+            BadUtf8 "bad_utf8" "the record's encoding" "split-wet-file/filtered:bad_utf8"
+                "The record of a WET is not valid UTF-8; the reference fails the whole file."
+            CorruptMember "corrupt_member" "the compression" "split-wet-file/filtered:corrupt_member"
+                "The compressed member does not inflate, or its checksum is wrong."
+            Truncated "truncated" "the archive's end" "split-wet-file/filtered:truncated"
+                "The archive ends in the middle of the record."
+            MalformedRecord "malformed_record" "the WARC framing" "split-wet-file/filtered:malformed_record"
+                "The bytes are not a WARC record."
+            RecordTooLarge "record_too_large" "read.max_record_bytes" "split-wet-file/filtered:record_too_large"
+                "The record is larger than the recipe's limit."
+        }
     }
     Page {
-        TooLong "too_long" "too-long-filter/filtered"
-            "The page's text is longer than the limit."
-        OlderCopy "older_copy" "duplicate-url-filter/filtered"
-            "A newer page, or an earlier one of the same time, has the same normalised URL."
-        ShortParagraphs "short_paragraphs" "paragraph-filter/filtered"
-            "The page has too few long lines."
-        LoremIpsum "lorem_ipsum" "clean-page/filtered:loremipsum"
-            "A line that passed the line rules before holds the placeholder phrase."
-        CurlyBracket "curly_bracket" "clean-page/filtered:squigglybracket"
-            "A line that passed the line rules before holds a curly bracket, a sign of code."
-        TooFewSentences "too_few_sentences" "clean-page/filtered:too_few_sentences"
-            "The lines that stayed have too few sentences."
-        EmptiedByDedup "emptied_by_dedup" "dedupe/filtered:empty"
-            "All the page's lines or sentences have copies elsewhere that stay."
-        TooFewSentencesAfterDedup "too_few_sentences_after_dedup" "dedupe/filtered:too_few_sentences"
-            "What duplicate removal left has too few sentences."
-        UndetectableLanguage "undetectable_language" "english-filter/filtered:langdetect_exception"
-            "The detector finds nothing in the text to go by."
-        NoLanguage "no_language" "english-filter/filtered:no_predictions"
-            "The detector finds no language probable."
-        LowConfidence "low_confidence" "english-filter/filtered:low_confidence"
-            "The page's best language is not probable enough."
-        OtherLanguage "other_language" "english-filter/filtered:ignored_language"
-            "The page is in a language that the recipe does not keep."
-        BadWords "bad_words" "badwords-filter/filtered"
-            "The page holds a word of the blocklist."
+        Length {
+            TooLong "too_long" "length.max_page_chars" "too-long-filter/filtered"
+                "The page's text is longer than the limit."
+        }
+        Newest {
+            OlderCopy "older_copy" "one page per URL" "duplicate-url-filter/filtered"
+                "A newer page, or an earlier one of the same time, has the same normalised URL."
+        }
+        Paragraphs {
+            ShortParagraphs "short_paragraphs" "paragraphs.min_lines" "paragraph-filter/filtered"
+                "The page has too few long lines."
+        }
+        Rules {
+            LoremIpsum "lorem_ipsum" "clean.page_phrases" "clean-page/filtered:loremipsum"
+                "A line that passed the line rules before holds the placeholder phrase."
+            CurlyBracket "curly_bracket" "clean.code_marks" "clean-page/filtered:squigglybracket"
+                "A line that passed the line rules before holds a curly bracket, a sign of code."
+            TooFewSentences "too_few_sentences" "clean.min_sentences" "clean-page/filtered:too_few_sentences"
+                "The lines that stayed have too few sentences."
+        }
+        Dedup {
+            EmptiedByDedup "emptied_by_dedup" "dedup.unit" "dedupe/filtered:empty"
+                "All the page's lines or sentences have copies elsewhere that stay."
+            TooFewSentencesAfterDedup "too_few_sentences_after_dedup" "dedup.min_sentences" "dedupe/filtered:too_few_sentences"
+                "What duplicate removal left has too few sentences."
+        }
+        Language {
+            UndetectableLanguage "undetectable_language" "language.detector" "english-filter/filtered:langdetect_exception"
+                "The detector finds nothing in the text to go by."
+            NoLanguage "no_language" "language.detector" "english-filter/filtered:no_predictions"
+                "The detector finds no language probable."
+            LowConfidence "low_confidence" "language.min_probability" "english-filter/filtered:low_confidence"
+                "The page's best language is not probable enough."
+            OtherLanguage "other_language" "language.keep" "english-filter/filtered:ignored_language"
+                "The page is in a language that the recipe does not keep."
+        }
+        BadWords {
+            BadWords "bad_words" "bad_words.lists" "badwords-filter/filtered"
+                "The page holds a word of the blocklist."
+        }
     }
     Line {
-        LongWord "long_word" "clean-page/line-filtered:too_long_word"
-            "The line holds a word that is too long."
-        NoEndMark "no_end_mark" "clean-page/line-filtered:no_endmark"
-            "The line does not end with a terminal punctuation mark."
-        TooFewWords "too_few_words" "clean-page/line-filtered:too_short"
-            "The line has too few words."
-        Javascript "javascript" "clean-page/line-filtered:javascript"
-            "The line speaks of JavaScript, as warnings do."
-        Policy "policy" "clean-page/line-filtered:policy"
-            "The line speaks of terms, privacy or cookies, as notices do."
-        GlobalDuplicate "global_duplicate" "dedupe-lines/line-filtered:global_duplicate"
-            "Another page keeps the only copy of the line."
-        LocalDuplicate "local_duplicate" "dedupe-lines/line-filtered:local_duplicate"
-            "The page itself has the line before."
-        SpanDuplicate "span_duplicate" "dedupe-spans/line-removed"
-            "All the line's sentences are in spans of which another copy stays."
+        Rules {
+            LongWord "long_word" "clean.max_word_chars" "clean-page/line-filtered:too_long_word"
+                "The line holds a word that is too long."
+            NoEndMark "no_end_mark" "clean.end_marks" "clean-page/line-filtered:no_endmark"
+                "The line does not end with a terminal punctuation mark."
+            TooFewWords "too_few_words" "clean.min_words" "clean-page/line-filtered:too_short"
+                "The line has too few words."
+            Javascript "javascript" "clean.script_phrases" "clean-page/line-filtered:javascript"
+                "The line speaks of JavaScript, as warnings do."
+            Policy "policy" "clean.policy_phrases" "clean-page/line-filtered:policy"
+                "The line speaks of terms, privacy or cookies, as notices do."
+        }
+        Dedup {
+            GlobalDuplicate "global_duplicate" "dedup.unit" "dedupe-lines/line-filtered:global_duplicate"
+                "Another page keeps the only copy of the line."
+            LocalDuplicate "local_duplicate" "dedup.unit" "dedupe-lines/line-filtered:local_duplicate"
+                "The page itself has the line before."
+            SpanDuplicate "span_duplicate" "dedup.unit" "dedupe-spans/line-removed"
+                "All the line's sentences are in spans of which another copy stays."
+        }
     }
 }
 
@@ -163,6 +269,14 @@ impl Reason {
         }
     }
 
+    /// The reason that has `code`.
+    pub fn from_code(code: &str) -> Option<Reason> {
+        Self::ALL
+            .iter()
+            .find(|reason| reason.code() == code)
+            .copied()
+    }
+
     /// Place among the reasons of its scope, from 0.
     pub const fn index(self) -> usize {
         match self.scope() {
@@ -182,6 +296,14 @@ mod tests {
         for &reason in Reason::ALL {
             assert_eq!(Reason::of(reason.scope())[reason.index()], reason);
             assert!(reason.doc().ends_with('.'));
+        }
+        for &reason in Reason::ALL {
+            let json = serde_json::to_value(reason).unwrap();
+            assert_eq!(json, reason.code(), "written as its code");
+        }
+        for scope in [Scope::Page, Scope::Line] {
+            let stages: Vec<Stage> = Reason::of(scope).iter().map(|r| r.stage()).collect();
+            assert!(stages.is_sorted(), "{stages:?}");
         }
         for name in [Reason::code, Reason::counter] {
             let mut names: Vec<&str> = Reason::ALL.iter().map(|r| name(*r)).collect();

@@ -1,7 +1,8 @@
 //! Counting: where everything that was read has gone, each thing in exactly one place.
 
-use crate::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope};
+use crate::{Amount, LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope};
 use c4_data::Split;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -21,25 +22,38 @@ impl ArchiveKind {
 }
 
 /// What became of the lines of one page, up to the step that the page has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LineCounts {
     /// All the page's lines.
-    pub total: u32,
-    /// Lines that went, by reason.
-    pub dropped: [u32; LINE_REASONS],
+    pub total: Amount,
+    /// Lines that went, by reason. A line that lost some of its sentences only counts with its
+    /// characters and words.
+    pub dropped: [Amount; LINE_REASONS],
+    /// What was taken off lines that stayed: white space around them, citation markers. Known when
+    /// the page has passed the line rules.
+    pub trimmed: Amount,
     /// Lines that passed the line rules, whatever became of the page then.
     pub passed: u32,
 }
 
 impl LineCounts {
-    /// Counts a line that went.
-    pub fn drop_line(&mut self, reason: Reason) {
-        self.dropped[reason.index()] += 1;
+    /// Those of a page whose lines no rule has looked at.
+    pub fn untouched(total: Amount) -> LineCounts {
+        LineCounts {
+            total,
+            ..LineCounts::default()
+        }
     }
 
-    /// Lines that have not gone.
-    pub fn left(&self) -> u32 {
-        self.total - self.dropped.iter().sum::<u32>()
+    /// Counts a line that went.
+    pub fn drop_line(&mut self, reason: Reason, line: Amount) {
+        self.dropped[reason.index()] += line;
+    }
+
+    /// What has not gone.
+    pub fn left(&self) -> Amount {
+        let gone = self.dropped.iter().copied();
+        gone.fold(self.total - self.trimmed, |left, n| left - n)
     }
 }
 
@@ -66,13 +80,15 @@ pub struct Tally {
     /// Pages of the corpus, train and validation.
     pub pages_out: [u64; 2],
     /// Lines of all pages, as they were read.
-    pub lines: u64,
+    pub lines: Amount,
     /// Lines that went while their page stayed, at that time.
-    pub lines_dropped: [u64; LINE_REASONS],
+    pub lines_dropped: [Amount; LINE_REASONS],
     /// Lines that went with their page.
-    pub lines_gone_with_page: [u64; PAGE_REASONS],
+    pub lines_gone_with_page: [Amount; PAGE_REASONS],
+    /// Taken off lines that stayed: white space around them, citation markers.
+    pub trimmed: Amount,
     /// Lines of the corpus.
-    pub lines_out: u64,
+    pub lines_out: Amount,
     /// Lines that passed the line rules (the reference's `clean-page/line-passed`).
     pub lines_passed_rules: u64,
     /// Lines that passed line dedup (the reference's `dedupe-lines/line-passed`).
@@ -109,21 +125,22 @@ impl Tally {
     /// Counts a page that went, with the lines it had.
     pub fn drop_page(&mut self, reason: Reason, lines: &LineCounts) {
         self.pages_dropped[reason.index()] += 1;
-        self.lines_gone_with_page[reason.index()] += u64::from(lines.left());
+        self.lines_gone_with_page[reason.index()] += lines.left();
         self.count_lines(lines);
     }
 
     /// Counts a page that stays to the end.
     pub fn keep_page(&mut self, split: Split, lines: &LineCounts) {
         self.pages_out[split as usize] += 1;
-        self.lines_out += u64::from(lines.left());
+        self.lines_out += lines.left();
         self.count_lines(lines);
     }
 
     fn count_lines(&mut self, lines: &LineCounts) {
         for (sum, n) in self.lines_dropped.iter_mut().zip(&lines.dropped) {
-            *sum += u64::from(*n);
+            *sum += *n;
         }
+        self.trimmed += lines.trimmed;
         self.lines_passed_rules += u64::from(lines.passed);
     }
 
@@ -150,12 +167,13 @@ impl Tally {
         let [wet, warc] = &self.records_dropped;
         law("records", self.records, &[pages, sum(wet), sum(warc)])?;
         law("pages", pages, &[sum(&self.pages_out), dropped])?;
-        let gone = sum(&self.lines_gone_with_page);
-        law(
-            "lines",
-            self.lines,
-            &[self.lines_out, sum(&self.lines_dropped), gone],
-        )
+        for (unit, of) in UNITS {
+            let sum = |list: &[Amount]| list.iter().map(of).sum::<u64>();
+            let (dropped, gone) = (sum(&self.lines_dropped), sum(&self.lines_gone_with_page));
+            let parts = [of(&self.lines_out), dropped, gone, of(&self.trimmed)];
+            law(unit, of(&self.lines), &parts)?;
+        }
+        Ok(())
     }
 
     /// The `tally` object of `stats.json`: every reason is listed, also with 0.
@@ -169,7 +187,7 @@ impl Tally {
         };
         let mut records_dropped = self.records_dropped[0];
         add(&mut records_dropped, &self.records_dropped[1]);
-        json!({
+        let mut tally = json!({
             "records": {
                 "in": self.records,
                 "out": self.pages(),
@@ -180,19 +198,33 @@ impl Tally {
                 "out": self.pages_out.iter().sum::<u64>(),
                 "dropped": by_code(Scope::Page, &self.pages_dropped),
             },
-            "lines": {
-                "in": self.lines,
-                "out": self.lines_out,
-                "dropped": by_code(Scope::Line, &self.lines_dropped),
-                "gone_with_page": by_code(Scope::Page, &self.lines_gone_with_page),
-            },
             "text_bytes": { "in": self.text_bytes_in, "out": self.text_bytes_out },
-        })
+        });
+        for (unit, of) in UNITS {
+            let list = |amounts: &[Amount]| amounts.iter().map(of).collect::<Vec<u64>>();
+            tally[unit] = json!({
+                "in": of(&self.lines),
+                "out": of(&self.lines_out),
+                "dropped": by_code(Scope::Line, &list(&self.lines_dropped)),
+                "gone_with_page": by_code(Scope::Page, &list(&self.lines_gone_with_page)),
+                "trimmed": of(&self.trimmed),
+            });
+        }
+        tally
     }
 }
 
-fn add(sum: &mut [u64], other: &[u64]) {
-    sum.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+type Unit = (&'static str, fn(&Amount) -> u64);
+
+/// What lines are counted in.
+pub(crate) const UNITS: [Unit; 3] = [
+    ("lines", |amount| amount.lines),
+    ("chars", |amount| amount.chars),
+    ("words", |amount| amount.words),
+];
+
+fn add<N: AddAssign + Copy>(sum: &mut [N], other: &[N]) {
+    sum.iter_mut().zip(other).for_each(|(a, b)| *a += *b);
 }
 
 impl AddAssign for Tally {
@@ -212,6 +244,7 @@ impl AddAssign for Tally {
         self.lines += other.lines;
         add(&mut self.lines_dropped, &other.lines_dropped);
         add(&mut self.lines_gone_with_page, &other.lines_gone_with_page);
+        self.trimmed += other.trimmed;
         self.lines_out += other.lines_out;
         self.lines_passed_rules += other.lines_passed_rules;
         self.lines_passed_dedup += other.lines_passed_dedup;

@@ -29,6 +29,46 @@ pub fn normalize(url: &str) -> String {
     url.to_owned()
 }
 
+/// The host of a URL, in lower case and without `www.`: what statistics call its domain. Empty where
+/// there is none.
+///
+/// ```
+/// use c4_filters::url::domain;
+/// assert_eq!(domain("https://user@www.Example.COM:8080/a?b"), "example.com");
+/// assert_eq!(domain("http://[::1]:80/"), "[::1]");
+/// ```
+pub fn domain(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.find(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let host = host.trim_end_matches('.').to_lowercase();
+    match host.strip_prefix("www.") {
+        Some(rest) if rest.contains('.') => rest.to_owned(),
+        _ => host,
+    }
+}
+
+/// The last label of a domain, `ip` for an address, the domain itself where it has no dot.
+///
+/// ```
+/// use c4_filters::url::top_level_domain;
+/// assert_eq!(top_level_domain("example.co.uk"), "uk");
+/// assert_eq!(top_level_domain("10.0.0.1"), "ip");
+/// ```
+pub fn top_level_domain(domain: &str) -> &str {
+    let last = domain.rsplit('.').next().unwrap_or_default();
+    let address = domain.starts_with('[') || last.bytes().all(|b| b.is_ascii_digit());
+    if address && !domain.is_empty() {
+        "ip"
+    } else {
+        last
+    }
+}
+
 /// MD5 as a number: the digest's bytes in big-endian order, so that numbers compare as the
 /// reference's hexadecimal digests do.
 pub fn md5(text: &str) -> u128 {

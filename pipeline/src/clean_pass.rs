@@ -1,20 +1,25 @@
 //! Pass 1: read every archive, run the rules that look at one page alone, note keys.
 //!
-//! Pages that pass go to a spool per archive; of every page a [`PageEntry`] stays in memory. What
-//! the rules counted travels with the page, since whether it counts at all (only the newest page of
-//! a URL does) is known when all archives have been read.
+//! Pages go to a spool per archive, with what became of their lines; of every page a [`PageEntry`]
+//! stays in memory. What the rules counted travels with the page, since whether it counts at all
+//! (only the newest page of a URL does) is known when all archives have been read.
 
 use crate::error::Error;
 use crate::input::Input;
 use crate::keys::{KeyEntry, Keys};
+use crate::ledger::{self, Candidates};
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
 use crate::reading::{Damage, RawPage, Split};
+use crate::sample;
 use crate::source::{self, Batch, Source};
-use crate::spool::{SpoolWriter, SpooledPage, frame};
+use crate::spool::{SpoolWriter, SpooledLine, SpooledPage, frame};
 use c4_data::{DedupStep, Recipe};
 use c4_filters::rules::length;
-use c4_filters::{ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, Tally, dedup, url};
+use c4_filters::{
+    ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Statistics, Verdict, dedup,
+    url,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -33,8 +38,6 @@ pub struct PageEntry {
     pub record_offset: u64,
     /// Why it went, if it did.
     pub dropped: Option<Reason>,
-    /// What became of its lines.
-    pub lines: LineCounts,
 }
 
 /// What pass 1 knows of an archive.
@@ -48,7 +51,7 @@ pub struct CleanedArchive {
     pub damage: Vec<(u64, Damage)>,
     /// Why it could not be read to its end, if so.
     pub failed: Option<String>,
-    tally: Tally,
+    statistics: Statistics,
     text_bytes: u64,
 }
 
@@ -59,7 +62,7 @@ pub struct CleanResult {
     /// Keys of lines or spans of the pages that passed.
     pub keys: Keys,
     /// Records and pages read; nothing yet of what became of pages.
-    pub tally: Tally,
+    pub statistics: Statistics,
     /// UTF-8 bytes of all texts in the spools.
     pub text_bytes: u64,
 }
@@ -75,6 +78,7 @@ struct CleanPass<'a> {
     cleaner: Cleaner,
     archives: Vec<Mutex<(CleanedArchive, SpoolWriter)>>,
     keys: Keys,
+    candidates: &'a Candidates,
     progress: &'a Progress,
 }
 
@@ -87,6 +91,7 @@ pub fn run(
     recipe: &Recipe,
     inputs: &[Input],
     work: &Path,
+    candidates: &Candidates,
     progress: &Progress,
 ) -> Result<CleanResult, Error> {
     let archive = |i| {
@@ -101,13 +106,14 @@ pub fn run(
         cleaner: Cleaner::new(recipe),
         archives: (0..inputs.len()).map(|i| Mutex::new(archive(i))).collect(),
         keys: Keys::default(),
+        candidates,
         progress,
     };
     parallel::drain(&pass, inputs.len())?;
     let mut result = CleanResult {
         archives: Vec::with_capacity(inputs.len()),
         keys: pass.keys,
-        tally: Tally::default(),
+        statistics: Statistics::default(),
         text_bytes: 0,
     };
     for archive in pass.archives {
@@ -115,7 +121,7 @@ pub fn run(
         archive
             .damage
             .sort_by_key(|(place, damage)| (*place, damage.offset));
-        result.tally += std::mem::take(&mut archive.tally);
+        result.statistics += std::mem::take(&mut archive.statistics);
         result.text_bytes += archive.text_bytes;
         result.archives.push(archive);
     }
@@ -131,7 +137,8 @@ impl Job for CleanPass<'_> {
     fn open(&self, index: usize) -> Result<Option<(Source, u64)>, Error> {
         let failed = match Source::open(&self.inputs[index].path, &self.recipe.read) {
             Ok(Some(source)) => {
-                lock(&self.archives[index]).0.tally.archives[source.kind as usize] += 1;
+                let kind = source.kind as usize;
+                lock(&self.archives[index]).0.statistics.tally.archives[kind] += 1;
                 return Ok(Some((source, 0)));
             }
             Ok(None) => "not a crawl archive (no WARC record in it)".to_owned(),
@@ -173,14 +180,15 @@ impl Job for CleanPass<'_> {
             let order = sequence << 32 | i as u64;
             match split {
                 Split::Page(page) => self.page(index, order, page, &mut found),
-                Split::Dropped(reason) => found.tally.drop_record(kind, reason),
+                Split::Dropped(reason) => found.statistics.tally.drop_record(kind, reason),
                 Split::Damage(damage) => {
-                    found.tally.drop_record(kind, damage.reason);
+                    found.statistics.tally.drop_record(kind, damage.reason);
                     found.damage.push((order, damage));
                 }
             }
         }
-        found.tally.read_pages(kind, found.pages.len() as u64);
+        let pages = found.pages.len() as u64;
+        found.statistics.tally.read_pages(kind, pages);
         let path = spool_path(Path::new(""), index);
         let frame = match &found.spooled[..] {
             [] => None,
@@ -195,7 +203,7 @@ impl Job for CleanPass<'_> {
         }
         archive.pages.append(&mut found.pages);
         archive.damage.append(&mut found.damage);
-        archive.tally += found.tally;
+        archive.statistics += found.statistics;
         archive.text_bytes += found.text_bytes;
         drop(locked);
         self.keys.add(found.keys, first_page);
@@ -214,7 +222,7 @@ struct Found {
     spooled: Vec<SpooledPage>,
     keys: Vec<KeyEntry>,
     damage: Vec<(u64, Damage)>,
-    tally: Tally,
+    statistics: Statistics,
     text_bytes: u64,
 }
 
@@ -226,26 +234,54 @@ impl CleanPass<'_> {
 
     /// Cleans one page and notes what is left of it.
     fn page(&self, index: usize, order: u64, page: RawPage, found: &mut Found) {
-        found.tally.text_bytes_in += page.text.len() as u64;
-        let too_long = self.recipe.length.as_ref();
-        let too_long =
-            too_long.is_some_and(|step| length::too_long(&page.text, step.max_page_chars));
-        let cleaned = if too_long {
-            let total = self.cleaner.count_lines(&page.text);
-            let lines = LineCounts {
-                total,
-                ..LineCounts::default()
-            };
-            Cleaned::Drop {
-                reason: Reason::TooLong,
-                lines,
+        let owner = url::md5(&page.url);
+        let priority = sample::priority(owner, page.record_offset);
+        let mut dropped_lines = Vec::new();
+        let mut matched = None;
+        let line_words = &mut found.statistics.line_words;
+        let seen = |line: SeenLine<'_, '_>| {
+            line_words.add(Side::In, line.amount.words);
+            let Some(outcome) = line.outcome else { return };
+            match outcome.verdict {
+                Verdict::Keep => {}
+                Verdict::DropLine(reason) => {
+                    let priority = sample::line_priority(priority, line.number);
+                    if self.candidates.offer(reason, priority) {
+                        let place = self.cleaner.find_match(line.text, reason);
+                        dropped_lines.push(SpooledLine {
+                            number: line.number,
+                            reason,
+                            text: line.text.to_owned(),
+                            matched: place.map(|range| ledger::matched(line.text, range)),
+                        });
+                    }
+                }
+                Verdict::DropPage(reason) => {
+                    let at = line.text.as_ptr().addr() - page.text.as_ptr().addr();
+                    let place = self.cleaner.find_match(line.text, reason);
+                    matched = place
+                        .map(|range| ledger::matched(&page.text, at + range.start..at + range.end));
+                }
             }
-        } else {
-            self.cleaner.clean(&page.text)
         };
+        let limit = self.recipe.length.as_ref();
+        let cleaned = match limit {
+            Some(step) if length::too_long(&page.text, step.max_page_chars) => Cleaned::Drop {
+                reason: Reason::TooLong,
+                lines: LineCounts::untouched(self.cleaner.measure(&page.text, seen)),
+            },
+            _ => self.cleaner.clean_seen(&page.text, seen),
+        };
+        let text_bytes = page.text.len() as u64;
         let place = u32::try_from(found.pages.len()).unwrap_or(u32::MAX);
-        let (dropped, lines) = match cleaned {
-            Cleaned::Drop { reason, lines } => (Some(reason), lines),
+        let (dropped, lines, text) = match cleaned {
+            Cleaned::Drop { reason, lines } => {
+                let text = match self.candidates.offer(reason, priority) {
+                    true => self.candidates.text(&page.text).to_owned(),
+                    false => String::new(),
+                };
+                (Some(reason), lines, text)
+            }
             Cleaned::Keep(cleaned) => {
                 let keys = match &self.recipe.dedup {
                     None => Vec::new(),
@@ -260,25 +296,32 @@ impl CleanPass<'_> {
                     .keys
                     .extend(keys.map(|(i, key)| KeyEntry::new(key, archive, place, i)));
                 found.text_bytes += cleaned.text.len() as u64;
-                found.spooled.push(SpooledPage {
-                    page: place,
-                    url: page.url.clone(),
-                    text: cleaned.text,
-                    content_type: page.content_type,
-                    content_length: page.content_length,
-                });
-                (None, cleaned.lines)
+                (None, cleaned.lines, cleaned.text)
             }
         };
-        found.tally.lines += u64::from(lines.total);
+        let statistics = &mut found.statistics;
+        statistics.tally.text_bytes_in += text_bytes;
+        statistics.tally.lines += lines.total;
+        statistics.page_chars.add(Side::In, lines.total.chars);
+        statistics.page_lines.add(Side::In, lines.total.lines);
+        statistics.year(Side::In, &page.timestamp);
         found.pages.push(PageEntry {
             order,
             normalized: url::md5(&url::normalize(&page.url)),
-            owner: url::md5(&page.url),
+            owner,
             timestamp: page.timestamp.into_boxed_str(),
             record_offset: page.record_offset,
             dropped,
+        });
+        found.spooled.push(SpooledPage {
+            url: page.url,
+            text,
+            content_type: page.content_type,
+            content_length: page.content_length,
             lines,
+            matched,
+            text_bytes,
+            dropped_lines,
         });
     }
 }

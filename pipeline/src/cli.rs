@@ -7,7 +7,8 @@ use crate::run::{BuildOptions, Built, Outcome, build};
 use crate::table::{Table, funnel, percent, thousands};
 use anyhow::Context;
 use c4_data::{
-    BUILTIN_RECIPES, Format, InputState, Manifest, Recipe, ShardReader, Split, WordLists,
+    BUILTIN_RECIPES, Format, InputState, LedgerMode, Manifest, Recipe, ShardReader, Split,
+    WordLists,
 };
 use c4_filters::{Reason, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -79,6 +80,9 @@ struct Build {
     /// Replace the corpus that the output folder holds; other files in it stay.
     #[arg(long)]
     overwrite: bool,
+    /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
+    #[arg(long, default_value_t, value_name = "all|sample:N|none")]
+    ledger: LedgerMode,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -189,6 +193,7 @@ fn run_build(args: Build) -> anyhow::Result<ExitCode> {
         threads: usize::from(args.threads),
         work_dir: args.work_dir,
         overwrite: args.overwrite,
+        ledger: args.ledger,
     };
     match build(&options)? {
         Outcome::AlreadyDone(manifest) => {
@@ -251,6 +256,9 @@ fn summarize(options: &BuildOptions, built: &Built) {
         tally.text_bytes_in as f64 / 1e6 / built.wall_seconds,
         options.output.display()
     );
+    for warning in &built.warnings {
+        eprintln!("WARNING: {warning}");
+    }
     report_damage(&built.manifest);
 }
 

@@ -1,19 +1,33 @@
-//! Pass 4: what is left of each page without its duplicates; language, bad words, split; rows.
+//! Pass 4: what is left of each page without its duplicates; language, bad words, split; rows. Here
+//! every page is counted, and what went is noted in the ledger.
 
-use crate::clean_pass::{CleanedArchive, spool_path};
+use crate::clean_pass::{CleanedArchive, PageEntry, spool_path};
 use crate::error::Error;
-use crate::keys::Loser;
+use crate::input::Input;
+use crate::keys::{Duplicates, Loser, Winner};
+use crate::ledger::{self, Batch, Candidates, Ledger, Place};
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
 use crate::rows::Buckets;
-use crate::spool::{Frame, SpoolReader, SpooledPage, SpooledRow, unframe};
+use crate::sample::{self, Sampler};
+use crate::spool::{Frame, Matched, SpoolReader, SpooledLine, SpooledPage, SpooledRow, unframe};
 use crate::url_pass::UrlLosers;
-use c4_data::{DedupStep, Recipe, Split};
+use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
+use c4_data::{DedupStep, Recipe};
 use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
-use c4_filters::{LineCounts, Reason, Tally, Verdict, dedup, url};
+use c4_filters::{
+    Amount, LineCounts, Lowered, Reason, Side, Statistics, Verdict, dedup, punkt, url,
+};
+use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
+
+/// Pages whose sentences are counted.
+const SENTENCE_SAMPLE: usize = 1000;
+/// Characters of a duplicate that `stats.json` shows.
+const SHOWN_CHARS: usize = 300;
 
 /// What the pass needs from those before it.
 pub struct FinishInput<'a> {
@@ -21,57 +35,86 @@ pub struct FinishInput<'a> {
     pub recipe: &'a Recipe,
     /// Its compiled word lists.
     pub bad_words: Option<&'a BadWords>,
+    /// The archives.
+    pub inputs: &'a [Input],
     /// Pass 1.
     pub archives: &'a [CleanedArchive],
+    /// Pass 1, for the ledger.
+    pub candidates: &'a Candidates,
     /// Pass 2.
     pub url_losers: &'a UrlLosers,
-    /// Pass 3, by archive.
-    pub duplicates: &'a [Vec<Loser>],
+    /// Pass 3.
+    pub duplicates: &'a Duplicates,
     /// The work folder.
     pub work: &'a Path,
-    /// Where rows go.
-    pub buckets: &'a Buckets,
+    /// Where rows go, by split.
+    pub buckets: &'a [Buckets<SpooledRow>; 2],
+    /// Where what is dropped goes.
+    pub ledger: &'a Ledger,
     /// Counts pages.
     pub progress: &'a Progress,
 }
 
-struct FinishPass<'a> {
-    input: FinishInput<'a>,
-    tally: Mutex<Tally>,
-    split_bytes: Mutex<[u64; 2]>,
+/// What the pass gives.
+#[derive(Default)]
+pub struct Finished {
+    /// What became of all pages.
+    pub statistics: Statistics,
+    /// UTF-8 bytes of text of each split.
+    pub split_bytes: [u64; 2],
+    /// Sentences of a sample of the pages kept.
+    pub sentences: Vec<u64>,
+    /// The most frequent duplicates, for `stats.json`.
+    pub repeated: Vec<Value>,
 }
 
-/// Runs the pass. Gives what became of all pages, and the UTF-8 bytes of text of each split.
+struct FinishPass<'a> {
+    input: FinishInput<'a>,
+    sentences: Sampler,
+    /// Which of the most frequent duplicates a page holds.
+    repeated: HashMap<(u32, u32), Vec<usize>>,
+    result: Mutex<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    statistics: Statistics,
+    split_bytes: [u64; 2],
+    sentences: Vec<(u64, u64)>,
+    repeated: Vec<(usize, Value)>,
+}
+
+/// Runs the pass.
 ///
 /// # Errors
 /// The work folder cannot be read or written.
-pub fn run(input: FinishInput<'_>) -> Result<(Tally, [u64; 2]), Error> {
-    let mut tally = Tally::default();
-    // Pages that are not in any spool, or that are there in vain.
-    for (a, archive) in input.archives.iter().enumerate() {
-        for (p, page) in archive.pages.iter().enumerate() {
-            if input.url_losers.lost(a, p) {
-                let total = page.lines.total;
-                let lines = LineCounts {
-                    total,
-                    ..LineCounts::default()
-                };
-                tally.drop_page(Reason::OlderCopy, &lines);
-            } else if let Some(reason) = page.dropped {
-                tally.drop_page(reason, &page.lines);
-            }
-        }
-    }
+pub fn run(input: FinishInput<'_>) -> Result<Finished, Error> {
     let archives = input.archives.len();
+    let mut repeated: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
+    for (rank, most) in input.duplicates.repeated.iter().enumerate() {
+        let Winner { archive, page, .. } = most.winner;
+        repeated.entry((archive, page)).or_default().push(rank);
+    }
     let pass = FinishPass {
         input,
-        tally: Mutex::new(tally),
-        split_bytes: Mutex::default(),
+        sentences: Sampler::new(1, SENTENCE_SAMPLE),
+        repeated,
+        result: Mutex::default(),
     };
     parallel::drain(&pass, archives)?;
-    let tally = std::mem::take(&mut *lock(&pass.tally));
-    let bytes = *lock(&pass.split_bytes);
-    Ok((tally, bytes))
+    let mut sums = std::mem::take(&mut *lock(&pass.result));
+    sums.sentences.sort_unstable();
+    sums.repeated.sort_by_key(|(rank, _)| *rank);
+    let drawn = sums
+        .sentences
+        .iter()
+        .filter(|(p, _)| pass.sentences.holds(0, *p));
+    Ok(Finished {
+        sentences: drawn.map(|(_, n)| *n).collect(),
+        statistics: sums.statistics,
+        split_bytes: sums.split_bytes,
+        repeated: sums.repeated.into_iter().map(|(_, value)| value).collect(),
+    })
 }
 
 impl Job for FinishPass<'_> {
@@ -91,56 +134,23 @@ impl Job for FinishPass<'_> {
         let path = spool_path(self.input.work, index);
         let pages = unframe::<SpooledPage>(&path, &frame)?;
         drop(frame);
-        let archive = &self.input.archives[index];
-        let first = archive.frames[sequence as usize];
-        let mut tally = Tally::default();
-        let mut rows = [Vec::new(), Vec::new()];
-        let mut bytes = [0; 2];
-        for page in pages {
-            let place = first + page.page;
-            let entry = &archive.pages[place as usize];
-            if self.input.url_losers.lost(index, place as usize) {
-                continue;
-            }
-            self.input.progress.add(1);
-            let mut lines = entry.lines;
-            match self.finish_page(
-                index,
-                place,
-                entry.normalized,
-                page.text,
-                &mut lines,
-                &mut tally,
-            ) {
-                Err(reason) => tally.drop_page(reason, &lines),
-                Ok((text, language, language_score)) => {
-                    let split = url::split(entry.normalized, &self.input.recipe.split);
-                    tally.keep_page(split, &lines);
-                    tally.text_bytes_out += text.len() as u64;
-                    bytes[split as usize] += text.len() as u64;
-                    rows[split as usize].push(SpooledRow {
-                        key: entry.normalized,
-                        archive: index as u32,
-                        record_offset: entry.record_offset,
-                        url: page.url,
-                        text,
-                        timestamp: entry.timestamp.to_string(),
-                        content_type: page.content_type,
-                        content_length: page.content_length,
-                        language,
-                        language_score,
-                    });
-                }
-            }
+        let mut found = Found::default();
+        let first = self.input.archives[index].frames[sequence as usize];
+        for (place, page) in (first..).zip(pages) {
+            let entry = &self.input.archives[index].pages[place as usize];
+            self.finish(PageAt::new(self, index, place, entry), page, &mut found);
         }
-        for (split, rows) in Split::ALL.into_iter().zip(rows) {
-            self.input.buckets.add(split, rows)?;
+        for (buckets, rows) in self.input.buckets.iter().zip(found.rows) {
+            buckets.add(rows)?;
         }
-        *lock(&self.tally) += tally;
-        lock(&self.split_bytes)
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(sum, n)| *sum += n);
+        self.input.ledger.add(found.ledger)?;
+        let mut result = lock(&self.result);
+        result.statistics += found.statistics;
+        for (sum, n) in result.split_bytes.iter_mut().zip(found.split_bytes) {
+            *sum += n;
+        }
+        result.sentences.append(&mut found.sentences);
+        result.repeated.append(&mut found.repeated);
         Ok(())
     }
 
@@ -155,110 +165,453 @@ impl Job for FinishPass<'_> {
     }
 }
 
-impl FinishPass<'_> {
-    /// The page's text, language and its probability, or why it goes.
-    fn finish_page(
-        &self,
-        archive: usize,
-        page: u32,
-        normalized: u128,
-        text: String,
-        lines: &mut LineCounts,
-        tally: &mut Tally,
-    ) -> Result<(String, String, f32), Reason> {
-        let text = self.without_duplicates(archive, page, text, lines, tally)?;
-        let Some(step) = &self.input.recipe.language else {
-            return Ok((text, String::new(), 0.0));
-        };
-        let detection = language::detect(step.detector, &text);
-        if let Verdict::DropPage(reason) = language::judge(step, &detection) {
-            if let (Reason::OtherLanguage, Detection::Best { language, .. }) = (reason, detection) {
-                *tally.other_languages.entry(language).or_default() += 1;
-            }
-            return Err(reason);
+/// What a batch gave.
+#[derive(Default)]
+struct Found {
+    statistics: Statistics,
+    rows: [Vec<SpooledRow>; 2],
+    split_bytes: [u64; 2],
+    ledger: Batch,
+    sentences: Vec<(u64, u64)>,
+    repeated: Vec<(usize, Value)>,
+}
+
+/// A page and where it is.
+struct PageAt<'a> {
+    archive: u32,
+    page: u32,
+    entry: &'a PageEntry,
+    label: &'a str,
+    place: Place,
+    priority: u64,
+}
+
+impl<'a> PageAt<'a> {
+    fn new(pass: &FinishPass<'a>, archive: usize, page: u32, entry: &'a PageEntry) -> PageAt<'a> {
+        let archive_place = archive as u32;
+        PageAt {
+            archive: archive_place,
+            page,
+            entry,
+            label: &pass.input.inputs[archive].label,
+            place: Place {
+                key: entry.normalized,
+                archive: archive_place,
+                order: entry.order,
+            },
+            priority: sample::priority(entry.owner, entry.record_offset),
         }
-        let Detection::Best {
+    }
+}
+
+/// A page that has not gone yet.
+struct Judged {
+    text: String,
+    language: String,
+    probability: f64,
+}
+
+/// A page that has.
+struct Gone {
+    reason: Reason,
+    left: Judged,
+    matched: Option<Matched>,
+}
+
+impl FinishPass<'_> {
+    /// Decides over one page, counts it, and notes what went.
+    fn finish(&self, at: PageAt<'_>, mut page: SpooledPage, found: &mut Found) {
+        let newer = self
+            .input
+            .url_losers
+            .lost(at.archive as usize, at.page as usize);
+        let mut lines = page.lines;
+        let text = std::mem::take(&mut page.text);
+        let gone = |reason, text| Gone {
+            reason,
+            left: Judged {
+                text,
+                language: String::new(),
+                probability: 0.0,
+            },
+            matched: None,
+        };
+        let mut dropped_lines = std::mem::take(&mut page.dropped_lines);
+        let judged = if let Some((archive, newer)) = newer {
+            self.note_older_copy(&at, archive, newer, found);
+            lines = LineCounts::untouched(lines.total);
+            dropped_lines.clear();
+            // Whether the text of a page that failed a rule is here may be chance.
+            let noted = at.entry.dropped;
+            let noted = noted.is_none_or(|reason| self.input.candidates.hold(reason, at.priority));
+            Err(gone(
+                Reason::OlderCopy,
+                if noted { text } else { String::new() },
+            ))
+        } else if let Some(reason) = at.entry.dropped {
+            Err(Gone {
+                matched: page.matched.take(),
+                ..gone(reason, text)
+            })
+        } else {
+            self.input.progress.add(1);
+            self.note_repeated(&at, &text, &page.url, found);
+            self.without_duplicates(&at, text, &mut lines, &mut dropped_lines, found)
+                .map_err(|(reason, text)| gone(reason, text))
+                .and_then(|text| self.judge_language(&at, text, found))
+        };
+        let fate = judged.as_ref().err().map(|gone| gone.reason);
+        found.statistics.domain(&page.url, fate);
+        self.note_lines(&at, &page.url, fate, dropped_lines, found);
+        if fate != Some(Reason::OlderCopy) {
+            self.input.ledger.fate(&mut found.ledger, at.place, fate);
+        }
+        match judged {
+            Ok(judged) => self.keep(&at, page, judged, &lines, found),
+            Err(gone) => self.drop_page(&at, &page, gone, &lines, found),
+        }
+    }
+
+    fn keep(
+        &self,
+        at: &PageAt<'_>,
+        page: SpooledPage,
+        judged: Judged,
+        lines: &LineCounts,
+        found: &mut Found,
+    ) {
+        let split = url::split(at.entry.normalized, &self.input.recipe.split);
+        let statistics = &mut found.statistics;
+        statistics.tally.keep_page(split, lines);
+        statistics.tally.text_bytes_out += judged.text.len() as u64;
+        statistics.page_chars.add(Side::Out, lines.left().chars);
+        statistics.page_lines.add(Side::Out, lines.left().lines);
+        for line in judged.text.split('\n') {
+            let words = Amount::of_line(line).words;
+            statistics.line_words.add(Side::Out, words);
+        }
+        statistics.year(Side::Out, &at.entry.timestamp);
+        if self.input.recipe.language.is_some() {
+            statistics.language(Side::Out, &judged.language, Some(judged.probability));
+        }
+        if self.sentences.offer(0, at.priority) {
+            let sentences = |line| punkt::english().sentences(line).count() as u64;
+            let sentences = judged.text.split('\n').map(sentences).sum();
+            found.sentences.push((at.priority, sentences));
+        }
+        found.split_bytes[split as usize] += judged.text.len() as u64;
+        found.rows[split as usize].push(SpooledRow {
+            key: at.entry.normalized,
+            archive: at.archive,
+            record_offset: at.entry.record_offset,
+            url: page.url,
+            text: judged.text,
+            timestamp: at.entry.timestamp.to_string(),
+            content_type: page.content_type,
+            content_length: page.content_length,
+            language: judged.language,
+            language_score: judged.probability as f32,
+        });
+    }
+
+    fn drop_page(
+        &self,
+        at: &PageAt<'_>,
+        page: &SpooledPage,
+        gone: Gone,
+        lines: &LineCounts,
+        found: &mut Found,
+    ) {
+        let reason = gone.reason;
+        found.statistics.tally.drop_page(reason, lines);
+        // Pages of pass 1 are drawn among those that were noted there.
+        let noted = at.entry.dropped.is_none() || reason == Reason::OlderCopy;
+        if !noted && !self.input.candidates.hold(reason, at.priority) {
+            return;
+        }
+        let left = lines.left();
+        self.input
+            .ledger
+            .page(&mut found.ledger, at.place, (reason, at.priority), || {
+                let text = self.input.candidates.text(&gone.left.text);
+                let (matched, match_start) = ledger::split_match(gone.matched.as_ref(), text);
+                let whole = match at.entry.dropped {
+                    Some(_) => page.text_bytes,
+                    None => gone.left.text.len() as u64,
+                };
+                DroppedPage {
+                    reason: reason.code().to_owned(),
+                    rule: reason.rule().to_owned(),
+                    matched,
+                    match_start,
+                    text: text.to_owned(),
+                    text_bytes: whole,
+                    url: page.url.clone(),
+                    timestamp: at.entry.timestamp.to_string(),
+                    language: gone.left.language.clone(),
+                    language_score: gone.left.probability as f32,
+                    lines: left.lines,
+                    chars: left.chars,
+                    words: left.words,
+                    archive: at.label.to_owned(),
+                    record_offset: at.entry.record_offset,
+                }
+            });
+    }
+
+    /// Notes the lines that went while the page was in.
+    fn note_lines(
+        &self,
+        at: &PageAt<'_>,
+        url: &str,
+        fate: Option<Reason>,
+        lines: Vec<SpooledLine>,
+        found: &mut Found,
+    ) {
+        for line in lines {
+            let priority = sample::line_priority(at.priority, line.number);
+            let of_rules = line.reason.stage() <= c4_filters::Stage::Rules;
+            if of_rules && !self.input.candidates.hold(line.reason, priority) {
+                continue;
+            }
+            let draw = (line.reason, priority);
+            self.input
+                .ledger
+                .line(&mut found.ledger, at.place, draw, line.number, || {
+                    let (matched, match_start) =
+                        ledger::split_match(line.matched.as_ref(), &line.text);
+                    DroppedLine {
+                        reason: line.reason.code().to_owned(),
+                        rule: line.reason.rule().to_owned(),
+                        matched,
+                        match_start,
+                        text: line.text,
+                        line: line.number,
+                        page: fate.map_or(KEPT, Reason::code).to_owned(),
+                        url: url.to_owned(),
+                        archive: at.label.to_owned(),
+                        record_offset: at.entry.record_offset,
+                    }
+                });
+        }
+    }
+
+    fn note_older_copy(&self, at: &PageAt<'_>, archive: u32, newer: u32, found: &mut Found) {
+        let winner = Winner {
+            archive,
+            page: newer,
+            position: 0,
+        };
+        self.note_duplicate(at, Reason::OlderCopy, 0, winner, found);
+    }
+
+    fn note_duplicate(
+        &self,
+        at: &PageAt<'_>,
+        reason: Reason,
+        position: u32,
+        winner: Winner,
+        found: &mut Found,
+    ) {
+        if !self.input.ledger.is_kept() {
+            return;
+        }
+        let kept = &self.input.archives[winner.archive as usize].pages[winner.page as usize];
+        let row = Duplicate {
+            reason: reason.code().to_owned(),
+            archive: at.label.to_owned(),
+            record_offset: at.entry.record_offset,
+            position,
+            kept_archive: self.input.inputs[winner.archive as usize].label.to_string(),
+            kept_record_offset: kept.record_offset,
+            kept_position: winner.position,
+        };
+        self.input
+            .ledger
+            .duplicate(&mut found.ledger, at.place, row);
+    }
+
+    /// Notes the text of the most frequent duplicates where it stays.
+    fn note_repeated(&self, at: &PageAt<'_>, text: &str, url: &str, found: &mut Found) {
+        for &rank in self
+            .repeated
+            .get(&(at.archive, at.page))
+            .into_iter()
+            .flatten()
+        {
+            let most = &self.input.duplicates.repeated[rank];
+            let first = most.winner.position as usize;
+            let copy = match &self.input.recipe.dedup {
+                Some(DedupStep::Spans { span_sentences, .. }) => {
+                    let ranges = dedup::sentence_ranges(text).into_iter().flatten();
+                    let span = ranges.skip(first).take(*span_sentences);
+                    span.map(|range| &text[range]).collect::<Vec<_>>().join(" ")
+                }
+                _ => text.split('\n').nth(first).unwrap_or_default().to_owned(),
+            };
+            let shown: String = copy.chars().take(SHOWN_CHARS).collect();
+            let value = json!({ "copies": most.copies.0, "text": shown, "url": url });
+            found.repeated.push((rank, value));
+        }
+    }
+
+    /// The page with its language, or why it goes.
+    fn judge_language(
+        &self,
+        at: &PageAt<'_>,
+        text: String,
+        found: &mut Found,
+    ) -> Result<Judged, Gone> {
+        let mut left = Judged {
+            text,
+            language: String::new(),
+            probability: 0.0,
+        };
+        let Some(step) = &self.input.recipe.language else {
+            return Ok(left);
+        };
+        let statistics = &mut found.statistics;
+        let detection = language::detect(step.detector, &left.text);
+        let verdict = language::judge(step, &detection);
+        if let Detection::Best {
             language,
             probability,
         } = detection
-        else {
-            return Err(Reason::UndetectableLanguage);
-        };
-        if let Some(rule) = self.input.bad_words {
-            let verdict = rule.check(&language, &text.to_lowercase(), normalized);
-            if verdict != BadWordsVerdict::NoList {
-                let base = base_language(&language).to_owned();
-                let [dropped, passed] = tally.bad_words_by_language.entry(base).or_default();
-                match verdict {
-                    BadWordsVerdict::Dropped => *dropped += 1,
-                    BadWordsVerdict::SoftPassed => tally.bad_words_soft_passed += 1,
-                    _ => *passed += 1,
-                }
+        {
+            statistics.language(Side::In, &language, Some(probability));
+            left.language = language;
+            left.probability = probability;
+        } else {
+            statistics.language(Side::In, "none", None);
+        }
+        if let Verdict::DropPage(reason) = verdict {
+            if reason == Reason::OtherLanguage {
+                let others = &mut statistics.tally.other_languages;
+                *others.entry(left.language.clone()).or_default() += 1;
             }
-            if let Verdict::DropPage(reason) = verdict.verdict() {
-                return Err(reason);
+            return Err(Gone {
+                reason,
+                left,
+                matched: None,
+            });
+        }
+        let Some(rule) = self.input.bad_words else {
+            return Ok(left);
+        };
+        let lower = left.text.to_lowercase();
+        let verdict = rule.check(&left.language, &lower, at.entry.normalized);
+        let tally = &mut statistics.tally;
+        if verdict != BadWordsVerdict::NoList {
+            let base = base_language(&left.language).to_owned();
+            let [dropped, passed] = tally.bad_words_by_language.entry(base).or_default();
+            match verdict {
+                BadWordsVerdict::Dropped => *dropped += 1,
+                BadWordsVerdict::SoftPassed => tally.bad_words_soft_passed += 1,
+                _ => *passed += 1,
             }
         }
-        Ok((text, language, probability as f32))
+        let Verdict::DropPage(reason) = verdict.verdict() else {
+            return Ok(left);
+        };
+        let mut matched = None;
+        if let Some(word) = rule.find(&left.language, &lower) {
+            let listed = lower[word.clone()].to_owned();
+            *statistics.bad_words.entry(listed).or_default() += 1;
+            let place = Lowered::new(&left.text).original(word);
+            matched = Some(ledger::matched(&left.text, place));
+        }
+        Err(Gone {
+            reason,
+            left,
+            matched,
+        })
     }
 
-    /// The page's text without the lines or sentences of which another copy stays.
+    /// The page's text without the lines or sentences of which another copy stays, or why the page
+    /// goes and what was left of it. Lines that go are counted and listed.
     fn without_duplicates(
         &self,
-        archive: usize,
-        page: u32,
+        at: &PageAt<'_>,
         text: String,
         lines: &mut LineCounts,
-        tally: &mut Tally,
-    ) -> Result<String, Reason> {
+        dropped: &mut Vec<SpooledLine>,
+        found: &mut Found,
+    ) -> Result<String, (Reason, String)> {
         let Some(step) = &self.input.recipe.dedup else {
             return Ok(text);
         };
-        let all = &self.input.duplicates[archive];
-        let start = all.partition_point(|loser| loser.page < page);
+        let all = &self.input.duplicates.losers[at.archive as usize];
+        let start = all.partition_point(|loser| loser.page < at.page);
         let losers = &all[start..];
-        let losers = &losers[..losers.partition_point(|loser| loser.page == page)];
-        let min_sentences = match step {
-            DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. } => {
-                *min_sentences
-            }
+        let losers = &losers[..losers.partition_point(|loser| loser.page == at.page)];
+        let same_page =
+            |loser: &Loser| (loser.winner.archive, loser.winner.page) == (at.archive, at.page);
+        let mut drop_line = |number: usize, reason: Reason| {
+            let line = text.split('\n').nth(number).unwrap_or_default();
+            dropped.push(SpooledLine {
+                number: number as u32,
+                reason,
+                text: line.to_owned(),
+                matched: None,
+            });
         };
-        let text = match step {
-            _ if losers.is_empty() => text,
-            DedupStep::Lines { .. } => {
+        let (text, min_sentences) = match step {
+            DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }
+                if losers.is_empty() =>
+            {
+                (text, *min_sentences)
+            }
+            DedupStep::Lines { min_sentences } => {
                 let mut gone = Vec::new();
                 for loser in losers {
+                    let reason = match same_page(loser) {
+                        true => Reason::LocalDuplicate,
+                        false => Reason::GlobalDuplicate,
+                    };
                     mark(&mut gone, loser.position as usize);
-                    lines.drop_line(match loser.same_page {
-                        Some(_) => Reason::LocalDuplicate,
-                        None => Reason::GlobalDuplicate,
-                    });
+                    drop_line(loser.position as usize, reason);
+                    self.note_duplicate(at, reason, loser.position, loser.winner, found);
                 }
-                dedup::remove_lines(&text, &gone)
+                for line in &dropped[dropped.len() - losers.len()..] {
+                    lines.drop_line(line.reason, Amount::of_line(&line.text));
+                }
+                (dedup::remove_lines(&text, &gone), *min_sentences)
             }
-            DedupStep::Spans { span_sentences, .. } => {
+            DedupStep::Spans {
+                span_sentences,
+                min_sentences,
+            } => {
+                let reason = Reason::SpanDuplicate;
                 let mut gone = Vec::new();
                 for loser in losers {
                     let first = loser.position as usize;
-                    let winner = loser.same_page.map(|at| at as usize);
-                    let kept = winner.map_or(0..0, |at| at..at + span_sentences);
+                    let kept = match same_page(loser) {
+                        true => loser.winner.position as usize,
+                        false => usize::MAX - span_sentences,
+                    };
+                    let kept = kept..kept + span_sentences;
                     for sentence in (first..first + span_sentences).filter(|i| !kept.contains(i)) {
                         mark(&mut gone, sentence);
                     }
+                    self.note_duplicate(at, reason, loser.position, loser.winner, found);
                 }
+                let tally = &mut found.statistics.tally;
                 tally.spans_duplicate += losers.len() as u64;
                 tally.sentences_removed += gone.iter().filter(|gone| **gone).count() as u64;
                 let left = dedup::remove_sentences(&text, &gone);
-                lines.dropped[Reason::SpanDuplicate.index()] += left.lines_gone;
-                left.text
+                for number in left.lines_gone {
+                    drop_line(number, reason);
+                }
+                lines.drop_line(reason, Amount::of_text(&text) - Amount::of_text(&left.text));
+                (left.text, *min_sentences)
             }
         };
-        tally.lines_passed_dedup += u64::from(lines.left());
+        found.statistics.tally.lines_passed_dedup += lines.left().lines;
         if text.is_empty() {
-            return Err(Reason::EmptiedByDedup);
+            return Err((Reason::EmptiedByDedup, text));
         }
         if dedup::too_few_sentences(&text, min_sentences) {
-            return Err(Reason::TooFewSentencesAfterDedup);
+            return Err((Reason::TooFewSentencesAfterDedup, text));
         }
         Ok(text)
     }

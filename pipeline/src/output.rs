@@ -6,7 +6,7 @@
 //! build is known to have written are ever removed.
 
 use crate::error::Error;
-use c4_data::{Error as DataError, Format, InputEntry, Manifest, ShardEntry, fs as c4_fs};
+use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,15 @@ const MARKER: &str = "build.json";
 /// Locked by the process that builds; the lock dies with it.
 const LOCK: &str = "lock";
 /// All that is ever in the work folder.
-const WORK_ENTRIES: [&str; 6] = [LOCK, MARKER, "build.json.tmp", "spools", "shards", "whole"];
+const WORK_ENTRIES: [&str; 7] = [
+    LOCK,
+    MARKER,
+    "build.json.tmp",
+    "spools",
+    "shards",
+    "whole",
+    "ledger",
+];
 
 /// What a build is, for telling one from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +42,8 @@ pub struct Identity {
     pub format: Format,
     /// The shards' target size.
     pub shard_size_bytes: u64,
+    /// How much of the ledger is kept.
+    pub ledger: LedgerMode,
     /// Names and sizes of the archives.
     pub inputs: Vec<(String, u64)>,
 }
@@ -43,7 +53,7 @@ pub struct Identity {
 pub enum Found {
     /// The very corpus that is asked for, finished.
     Finished(Box<Manifest>),
-    /// Nothing, an unfinished build, or a corpus to be replaced: these shards of it go.
+    /// Nothing, an unfinished build, or a corpus to be replaced: these files of it go.
     Free(Vec<String>),
 }
 
@@ -56,9 +66,11 @@ pub struct Output {
     pub partial: PathBuf,
     /// For shards that are, until all are.
     pub whole: PathBuf,
+    /// For the ledger, until all of it is there.
+    pub ledger: PathBuf,
     /// For spools.
     pub work: PathBuf,
-    /// Shards that are to be replaced.
+    /// Files that are to be replaced.
     old: Vec<String>,
     /// Held as long as the build runs.
     _lock: File,
@@ -81,6 +93,9 @@ impl Identity {
         if (self.format, self.shard_size_bytes) != (other.format, other.shard_size_bytes) {
             return Some("another format or shard size".to_owned());
         }
+        if self.ledger != other.ledger {
+            return Some(format!("the same recipe with ledger {}", other.ledger));
+        }
         None
     }
 }
@@ -93,6 +108,7 @@ impl From<&Manifest> for Identity {
             recipe_hash: manifest.recipe_hash.clone(),
             format: manifest.format,
             shard_size_bytes: manifest.shard_size_bytes,
+            ledger: manifest.ledger.mode,
             inputs: manifest.inputs.iter().map(input).collect(),
         }
     }
@@ -143,12 +159,17 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
             .flat_map(|m| &m.shards)
             .map(|shard| shard.file.clone()),
     );
+    let files = manifest.iter().flat_map(|m| &m.ledger.files);
+    ours.extend(files.map(|file| file.file.clone()));
     if marker.is_some() {
         ours.extend(
             names(dir)?
                 .into_iter()
                 .filter(|name| Format::is_shard_name(name)),
         );
+        let names = names(&dir.join(ledger::LEDGER_FOLDER))?.into_iter();
+        let names = names.filter(|name| ledger::Table::is_file_name(name));
+        ours.extend(names.map(|name| format!("{}/{name}", ledger::LEDGER_FOLDER)));
     }
     if overwrite {
         return Ok(Found::Free(ours));
@@ -159,7 +180,14 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
         (Some(finished), marker) if marker.as_ref().is_none_or(|marker| *marker == finished) => {
             match identity.difference(&finished) {
                 None => {
-                    let manifest = manifest.filter(|m| m.shards.iter().all(|s| is_whole(dir, s)));
+                    let whole = |m: &Manifest| {
+                        let shards = m.shards.iter().map(|s| (&s.file, s.bytes));
+                        let ledger = m.ledger.files.iter().map(|f| (&f.file, f.bytes));
+                        shards
+                            .chain(ledger)
+                            .all(|(file, bytes)| is_whole(dir, file, bytes))
+                    };
+                    let manifest = manifest.filter(|manifest| whole(manifest));
                     let done = manifest.map(|manifest| Found::Finished(Box::new(manifest)));
                     Ok(done.unwrap_or(Found::Free(ours)))
                 }
@@ -205,9 +233,9 @@ fn names(dir: &Path) -> Result<Vec<String>, Error> {
     entries.map(name).collect()
 }
 
-/// Whether a shard is there, in its size.
-fn is_whole(dir: &Path, shard: &ShardEntry) -> bool {
-    fs::metadata(dir.join(&shard.file)).is_ok_and(|metadata| metadata.len() == shard.bytes)
+/// Whether a file is there, in its size.
+fn is_whole(dir: &Path, file: &str, bytes: u64) -> bool {
+    fs::metadata(dir.join(file)).is_ok_and(|metadata| metadata.len() == bytes)
 }
 
 impl Output {
@@ -249,30 +277,44 @@ impl Output {
             dir: dir.to_owned(),
             partial: own.join("shards"),
             whole: own.join("whole"),
+            ledger: own.join("ledger"),
             work,
             old,
             _lock: lock,
         };
-        for folder in [&output.partial, &output.whole, &output.work] {
+        for folder in [&output.partial, &output.whole, &output.ledger, &output.work] {
             remove_folder(folder)?;
             fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
         }
         Ok(output)
     }
 
-    /// Puts the finished shards in the place of what was there.
+    /// Puts the finished shards and the ledger in the place of what was there.
     ///
     /// # Errors
     /// The output folder cannot be written.
-    pub fn replace(&self, shards: &[ShardEntry]) -> Result<(), Error> {
+    pub fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
         // Without its manifest the old corpus is none; the mark says what comes instead.
         remove(&self.dir.join(Manifest::FILE))?;
         for name in &self.old {
             remove(&self.dir.join(name))?;
         }
-        for shard in shards {
+        for shard in &manifest.shards {
             let target = self.dir.join(&shard.file);
             fs::rename(self.whole.join(&shard.file), &target)
+                .map_err(DataError::io(&target, "rename"))?;
+        }
+        let folder = self.dir.join(ledger::LEDGER_FOLDER);
+        if manifest.ledger.files.is_empty() {
+            // It stays if it holds files of others.
+            let _ = fs::remove_dir(&folder);
+        } else {
+            fs::create_dir_all(&folder).map_err(DataError::io(&folder, "create"))?;
+        }
+        for file in &manifest.ledger.files {
+            let target = self.dir.join(&file.file);
+            let name = target.file_name().unwrap_or_default();
+            fs::rename(self.ledger.join(name), &target)
                 .map_err(DataError::io(&target, "rename"))?;
         }
         Ok(())

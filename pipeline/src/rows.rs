@@ -1,15 +1,17 @@
-//! Rows on their way to shards: in buckets by the hash of their URL, which is also their order in
+//! Rows on their way to files: in buckets by the hash of their URL, which is also their order in
 //! the corpus, so that reading the shards in order is reading a shuffled corpus.
 
 use crate::error::Error;
 use crate::parallel::lock;
 use crate::spool::{SpoolReader, SpoolWriter, SpooledRow, frame, unframe};
-use c4_data::Split;
 use rayon::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Text of a bucket: what a thread holds in memory when it writes a shard.
+/// Text of a bucket: what a thread holds in memory when it writes a file.
 const BUCKET_TEXT_BYTES: u64 = 16 << 20;
 /// Bounds the files open at once.
 const MAX_BUCKETS: u64 = 256;
@@ -19,26 +21,45 @@ pub fn part(key: u128, parts: usize) -> usize {
     (((key >> 64) * parts as u128) >> 64) as usize
 }
 
-/// The buckets of both splits.
-pub struct Buckets {
-    splits: [Vec<Mutex<SpoolWriter>>; 2],
+/// How many buckets `text_bytes` of text in files of `file_bytes` want. Has no influence on what is
+/// written.
+pub fn bucket_count(text_bytes: u64, file_bytes: u64) -> u64 {
+    // A file reads whole buckets, so small files want small ones.
+    let size = BUCKET_TEXT_BYTES.min(file_bytes.max(1));
+    text_bytes.div_ceil(size).clamp(1, MAX_BUCKETS)
 }
 
-impl Buckets {
-    /// Buckets in `work` for at most `text_bytes` of text in shards of `shard_size_bytes`. Their number has no influence on the
-    /// corpus.
-    pub fn new(work: &Path, text_bytes: u64, shard_size_bytes: u64) -> Buckets {
-        // A shard reads whole buckets, so small shards want small ones.
-        let size = BUCKET_TEXT_BYTES.min(shard_size_bytes.max(1));
-        let many = text_bytes.div_ceil(size).clamp(1, MAX_BUCKETS);
-        // A thousandth of the pages is for validation.
-        let few = many.div_ceil(64);
-        let bucket = |split: Split, i: u64| {
-            SpoolWriter::new(work.join(format!("{}-{i:05}.spool", split.name())))
-        };
+/// What goes through buckets.
+pub trait Bucketed: Serialize + DeserializeOwned + Send {
+    /// MD5 of the normalised URL.
+    fn key(&self) -> u128;
+    /// Place among rows of the same key.
+    fn tie(&self) -> (u32, u64, u32);
+}
+
+impl Bucketed for SpooledRow {
+    fn key(&self) -> u128 {
+        self.key
+    }
+
+    fn tie(&self) -> (u32, u64, u32) {
+        (self.archive, self.record_offset, 0)
+    }
+}
+
+/// Rows of one kind.
+pub struct Buckets<T> {
+    buckets: Vec<Mutex<SpoolWriter>>,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T: Bucketed> Buckets<T> {
+    /// `count` buckets in `work`, in files that start with `name`.
+    pub fn new(work: &Path, name: &str, count: u64) -> Buckets<T> {
+        let bucket = |i| SpoolWriter::new(work.join(format!("{name}-{i:05}.spool")));
         Buckets {
-            splits: [(Split::Train, many), (Split::Validation, few)]
-                .map(|(split, n)| (0..n).map(|i| Mutex::new(bucket(split, i))).collect()),
+            buckets: (0..count).map(|i| Mutex::new(bucket(i))).collect(),
+            row: PhantomData,
         }
     }
 
@@ -46,11 +67,12 @@ impl Buckets {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn add(&self, split: Split, mut rows: Vec<SpooledRow>) -> Result<(), Error> {
-        let buckets = &self.splits[split as usize];
-        rows.sort_unstable_by_key(|row| row.key);
-        for rows in rows.chunk_by(|a, b| part(a.key, buckets.len()) == part(b.key, buckets.len())) {
-            let bucket = &buckets[part(rows[0].key, buckets.len())];
+    pub fn add(&self, mut rows: Vec<T>) -> Result<(), Error> {
+        let buckets = &self.buckets;
+        let place = |row: &T| part(row.key(), buckets.len());
+        rows.sort_unstable_by_key(T::key);
+        for rows in rows.chunk_by(|a, b| place(a) == place(b)) {
+            let bucket = &buckets[place(&rows[0])];
             let path = lock(bucket).path().to_owned();
             let frame = frame(&path, rows)?;
             lock(bucket).append(&frame)?;
@@ -58,36 +80,34 @@ impl Buckets {
         Ok(())
     }
 
-    /// Gives the rows of shard `index` of `count` to `each`, bucket by bucket, in order.
+    /// Gives the rows of file `index` of `count` to `each`, bucket by bucket, in order.
     ///
     /// # Errors
     /// The work folder cannot be read, or whatever `each` says.
     pub fn read(
         &self,
-        split: Split,
         index: usize,
         count: usize,
-        mut each: impl FnMut(Vec<SpooledRow>) -> Result<(), Error> + Send,
+        mut each: impl FnMut(Vec<T>) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
-        let buckets = &self.splits[split as usize];
+        let buckets = &self.buckets;
         let first = index * buckets.len() / count;
         let end = ((index + 1) * buckets.len()).div_ceil(count);
-        let load = |i: usize| -> Result<Vec<SpooledRow>, Error> {
+        let load = |i: usize| -> Result<Vec<T>, Error> {
             let path = lock(&buckets[i]).path().to_owned();
             let mut frames = Vec::new();
-            if let Some(mut reader) = SpoolReader::<SpooledRow>::open(&path)? {
+            if let Some(mut reader) = SpoolReader::<T>::open(&path)? {
                 while let Some(frame) = reader.next_frame()? {
                     frames.push(frame);
                 }
             }
-            let unpacked: Vec<Vec<SpooledRow>> = frames
+            let unpacked: Vec<Vec<T>> = frames
                 .into_par_iter()
                 .map(|frame| unframe(&path, &frame))
                 .collect::<Result<_, _>>()?;
-            let of_shard = |row: &SpooledRow| part(row.key, count) == index;
-            let mut rows: Vec<SpooledRow> =
-                unpacked.into_iter().flatten().filter(of_shard).collect();
-            rows.sort_unstable_by_key(|row| row.key);
+            let of_file = |row: &T| part(row.key(), count) == index;
+            let mut rows: Vec<T> = unpacked.into_iter().flatten().filter(of_file).collect();
+            rows.sort_unstable_by_key(|row| (row.key(), row.tie()));
             Ok(rows)
         };
         let mut loaded = load(first)?;
@@ -130,10 +150,11 @@ mod tests {
         expected.sort_unstable();
         for text_bytes in [0, 5 * BUCKET_TEXT_BYTES, 100 * BUCKET_TEXT_BYTES] {
             let dir = tempfile::tempdir().unwrap();
-            let buckets = Buckets::new(dir.path(), text_bytes, u64::MAX);
+            let count = bucket_count(text_bytes, u64::MAX);
+            let buckets = Buckets::new(dir.path(), "rows", count);
             for batch in 0..5 {
                 let rows = (0..100).map(|i| row(batch * 100 + i)).collect();
-                buckets.add(Split::Train, rows).unwrap();
+                buckets.add(rows).unwrap();
             }
             for shards in [1, 3, 7] {
                 let mut keys = Vec::new();
@@ -143,7 +164,7 @@ mod tests {
                         keys.extend(rows.iter().map(|row| row.key));
                         Ok(())
                     };
-                    buckets.read(Split::Train, shard, shards, each).unwrap();
+                    buckets.read(shard, shards, each).unwrap();
                 }
                 assert_eq!(keys, expected);
             }

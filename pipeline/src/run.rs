@@ -13,21 +13,22 @@ use crate::clean_pass::{self, CleanedArchive};
 use crate::error::Error;
 use crate::finish_pass::{self, FinishInput};
 use crate::input::Input;
+use crate::ledger::{Candidates, Ledger};
 use crate::output::{self, Found, Identity, Output};
 use crate::progress::{Progress, Unit};
-use crate::rows::Buckets;
+use crate::rows::{Buckets, bucket_count};
 use crate::spool::SpooledRow;
 use crate::{url_pass, usage};
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
-    Damaged, Document, Format, InputEntry, InputState, Manifest, Page, Provenance, Recipe,
-    ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
+    Damaged, Document, Format, InputEntry, InputState, LedgerMode, Manifest, Page, Provenance,
+    Recipe, ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
 };
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Tally, counters, language};
+use c4_filters::{Tally, counters, guard, language};
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -55,6 +56,8 @@ pub struct BuildOptions {
     pub work_dir: Option<PathBuf>,
     /// Replace what is in the output folder.
     pub overwrite: bool,
+    /// How much of the ledger is kept.
+    pub ledger: LedgerMode,
 }
 
 /// What came of it.
@@ -73,6 +76,8 @@ pub struct Built {
     pub manifest: Manifest,
     /// What became of everything.
     pub tally: Tally,
+    /// What looks wrong.
+    pub warnings: Vec<String>,
     /// Seconds by the clock.
     pub wall_seconds: f64,
 }
@@ -98,12 +103,17 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
         recipe_hash: recipe_hash.clone(),
         format: options.format,
         shard_size_bytes: options.shard_size_bytes,
+        ledger: options.ledger,
         inputs: options
             .inputs
             .iter()
             .map(|i| (i.label.to_string(), i.bytes))
             .collect(),
     };
+    guard::check(&options.recipe).map_err(|reason| c4_data::Error::Recipe {
+        name: options.recipe.name.clone(),
+        reason,
+    })?;
     let bad_words = match &options.recipe.bad_words {
         None => None,
         Some(step) => {
@@ -184,7 +194,9 @@ impl Build<'_> {
 
         let bytes = inputs.iter().map(|input| input.bytes).sum();
         let progress = Progress::new("reading", Unit::Bytes, bytes);
-        let cleaned = clean_pass::run(recipe, inputs, &self.output.work, &progress)?;
+        let candidates = Candidates::new(self.options.ledger);
+        let work = &self.output.work;
+        let cleaned = clean_pass::run(recipe, inputs, work, &candidates, &progress)?;
         progress.finish();
         lap("clean");
 
@@ -194,39 +206,51 @@ impl Build<'_> {
 
         let duplicates = cleaned.keys.losers(archives.len(), |key| {
             let (archive, page) = (key.archive as usize, key.page as usize);
-            let lost = url_losers.lost(archive, page);
+            let lost = url_losers.lost(archive, page).is_some();
             (!lost).then(|| archives[archive].pages[page].owner)
         });
         lap("duplicates");
 
-        let buckets = Buckets::new(
-            &self.output.work,
-            cleaned.text_bytes,
-            self.options.shard_size_bytes,
-        );
+        let buckets = bucket_count(cleaned.text_bytes, self.options.shard_size_bytes);
+        // A thousandth of the pages is for validation.
+        let buckets = [
+            (Split::Train, buckets),
+            (Split::Validation, buckets.div_ceil(64)),
+        ]
+        .map(|(split, count)| Buckets::new(work, split.name(), count));
+        let text_bytes_in = cleaned.statistics.tally.text_bytes_in;
+        let ledger = Ledger::new(self.options.ledger, work, text_bytes_in);
         let passed = archives
             .iter()
             .flat_map(|a| &a.pages)
             .filter(|p| p.dropped.is_none());
         let progress = Progress::new("judging", Unit::Items, passed.count() as u64);
-        let (finished, split_bytes) = finish_pass::run(FinishInput {
+        let finished = finish_pass::run(FinishInput {
             recipe,
             bad_words,
+            inputs,
             archives,
+            candidates: &candidates,
             url_losers: &url_losers,
             duplicates: &duplicates,
-            work: &self.output.work,
+            work,
             buckets: &buckets,
+            ledger: &ledger,
             progress: &progress,
         })?;
         progress.finish();
         lap("finish");
-        let mut tally = cleaned.tally;
-        tally += finished;
+        let mut statistics = cleaned.statistics;
+        statistics += finished.statistics;
+        let tally = &statistics.tally;
         tally.check().map_err(Error::Tally)?;
+        let mut warnings: Vec<String> = empty_inputs(inputs, archives);
+        warnings.extend(guard::warnings(tally, recipe));
 
-        let shards = self.write_shards(&buckets, split_bytes)?;
+        let shards = self.write_shards(&buckets, finished.split_bytes)?;
         lap("shards");
+        let ledger = ledger.write(&self.output.ledger)?;
+        lap("ledger");
 
         let manifest = Manifest {
             versions: Versions {
@@ -243,18 +267,35 @@ impl Build<'_> {
                 .map(|(i, a)| input_entry(i, a))
                 .collect(),
             shards,
+            ledger,
         };
-        self.output.replace(&manifest.shards)?;
-        self.write_reports(&manifest, &tally, &passes)?;
+        let mut stats = json!({
+            "recipe": recipe.name,
+            "recipe_hash": manifest.recipe_hash,
+            "warnings": warnings,
+            "counters": counters::counters(tally, recipe),
+        });
+        let rest = statistics.to_json(recipe, &finished.sentences);
+        for (key, value) in rest.as_object().into_iter().flatten() {
+            stats[key] = value.clone();
+        }
+        stats["duplicates"] = json!(finished.repeated);
+        self.output.replace(&manifest)?;
+        self.write_reports(&manifest, &stats, &passes)?;
         self.output.clear()?;
         Ok(Built {
             manifest,
-            tally,
+            tally: statistics.tally,
+            warnings,
             wall_seconds: self.clock.seconds(),
         })
     }
 
-    fn write_shards(&self, buckets: &Buckets, bytes: [u64; 2]) -> Result<Vec<ShardEntry>, Error> {
+    fn write_shards(
+        &self,
+        buckets: &[Buckets<SpooledRow>; 2],
+        bytes: [u64; 2],
+    ) -> Result<Vec<ShardEntry>, Error> {
         let mut list = Vec::new();
         for split in Split::ALL {
             let size = self.options.shard_size_bytes.max(1);
@@ -265,7 +306,7 @@ impl Build<'_> {
         let shards = list
             .into_par_iter()
             .map(|(split, i, count)| {
-                let shard = self.write_shard(buckets, split, i, count);
+                let shard = self.write_shard(&buckets[split as usize], split, i, count);
                 progress.add(1);
                 shard
             })
@@ -276,7 +317,7 @@ impl Build<'_> {
 
     fn write_shard(
         &self,
-        buckets: &Buckets,
+        buckets: &Buckets<SpooledRow>,
         split: Split,
         index: usize,
         count: usize,
@@ -301,7 +342,7 @@ impl Build<'_> {
                 .into_iter()
                 .try_for_each(|batch| Ok(writer.append(batch)?))
         };
-        buckets.read(split, index, count, |rows| {
+        buckets.read(index, count, |rows| {
             waiting.extend(rows.into_iter().map(|row| self.document(row)));
             write(&mut waiting, true)
         })?;
@@ -331,15 +372,9 @@ impl Build<'_> {
     fn write_reports(
         &self,
         manifest: &Manifest,
-        tally: &Tally,
+        stats: &Value,
         passes: &[(String, f64)],
     ) -> Result<(), Error> {
-        let stats = json!({
-            "recipe": manifest.recipe.name,
-            "recipe_hash": manifest.recipe_hash,
-            "counters": counters::counters(tally, &manifest.recipe),
-            "tally": tally.to_json(),
-        });
         let options = self.options;
         let mut last = 0.0;
         let passes: serde_json::Map<_, _> = passes
@@ -357,13 +392,22 @@ impl Build<'_> {
             "peak_memory_bytes": usage::peak_memory_bytes(),
             "threads": rayon::current_num_threads(),
         });
-        for (file, value) in [(output::STATS_FILE, stats), (output::RUN_FILE, run)] {
-            let mut bytes = serde_json::to_vec_pretty(&value).unwrap_or_default();
+        for (file, value) in [(output::STATS_FILE, stats), (output::RUN_FILE, &run)] {
+            let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
             bytes.push(b'\n');
             c4_data::fs::write_atomic(&self.output.dir.join(file), &bytes)?;
         }
         Ok(manifest.write(&self.output.dir)?)
     }
+}
+
+/// Inputs that gave no page.
+fn empty_inputs(inputs: &[Input], archives: &[CleanedArchive]) -> Vec<String> {
+    let pairs = inputs.iter().zip(archives);
+    let empty = pairs.filter(|(_, archive)| archive.pages.is_empty() && archive.failed.is_none());
+    empty
+        .map(|(input, _)| format!("{}: gave no page", input.label))
+        .collect()
 }
 
 fn input_entry(input: &Input, archive: &CleanedArchive) -> InputEntry {

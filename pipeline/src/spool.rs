@@ -4,6 +4,7 @@
 //! list. The format is private to one build and never outlives it.
 
 use c4_data::Error;
+use c4_filters::{LineCounts, Reason};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -14,19 +15,48 @@ use std::path::{Path, PathBuf};
 /// Fast above all: a spool is written and read once.
 const ZSTD_LEVEL: i32 = -5;
 
-/// A page between cleaning and the end.
+/// A page between cleaning and the end: all pages, in the order of their batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpooledPage {
-    /// Its place in the page table of its archive.
-    pub page: u32,
     /// As in the record.
     pub url: String,
-    /// Cleaned text.
+    /// What the rules have left; of a page that they dropped, the text as it was read if the ledger
+    /// may want it.
     pub text: String,
     /// As in the record.
     pub content_type: String,
     /// As in the record.
     pub content_length: String,
+    /// What became of its lines. Counts only if the page is the newest of its URL.
+    pub lines: LineCounts,
+    /// What the rule that dropped it went by.
+    pub matched: Option<Matched>,
+    /// Bytes of the whole text as it was read.
+    pub text_bytes: u64,
+    /// Lines that went and that the ledger may want.
+    pub dropped_lines: Vec<SpooledLine>,
+}
+
+/// What a rule went by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matched {
+    /// As it stands in the text.
+    pub text: String,
+    /// Where, in bytes.
+    pub start: u32,
+}
+
+/// A line that a rule dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpooledLine {
+    /// Its place on the page.
+    pub number: u32,
+    /// Why.
+    pub reason: Reason,
+    /// As it was read.
+    pub text: String,
+    /// What the rule went by.
+    pub matched: Option<Matched>,
 }
 
 /// A document before it is in its shard.

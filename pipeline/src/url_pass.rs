@@ -4,13 +4,18 @@ use crate::clean_pass::CleanedArchive;
 use c4_filters::{Reason, newest};
 use rayon::prelude::*;
 
-/// Which pages lose, by archive and place of the page.
-pub struct UrlLosers(Vec<Vec<bool>>);
+/// A page of the build: place of its archive, place in the archive's table.
+pub type PagePlace = (u32, u32);
+
+/// Which pages lose, by archive: the page's place and that of the newer one, in order.
+pub struct UrlLosers(Vec<Vec<(u32, PagePlace)>>);
 
 impl UrlLosers {
-    /// Whether the page has lost to a newer one.
-    pub fn lost(&self, archive: usize, page: usize) -> bool {
-        self.0[archive][page]
+    /// The newer page that the page has lost to.
+    pub fn lost(&self, archive: usize, page: usize) -> Option<PagePlace> {
+        let losers = &self.0[archive];
+        let found = losers.binary_search_by_key(&(page as u32), |(page, _)| *page);
+        found.ok().map(|i| losers[i].1)
     }
 }
 
@@ -28,15 +33,20 @@ pub fn run(archives: &[CleanedArchive]) -> UrlLosers {
     }
     let entry = |&(_, a, p): &(u128, u32, u32)| &archives[a as usize].pages[p as usize];
     places.par_sort_unstable_by_key(|place| (place.0, place.1, entry(place).order));
-    let mut lost: Vec<Vec<bool>> = archives
-        .iter()
-        .map(|a| vec![false; a.pages.len()])
-        .collect();
-    for copies in places.chunk_by(|a, b| a.0 == b.0) {
-        let stays = newest::newest(copies.iter().map(|place| &*entry(place).timestamp));
-        for (_, (_, a, p)) in copies.iter().enumerate().filter(|(i, _)| Some(*i) != stays) {
-            lost[*a as usize][*p as usize] = true;
+    let mut losers = vec![Vec::new(); archives.len()];
+    for copies in places
+        .chunk_by(|a, b| a.0 == b.0)
+        .filter(|copies| copies.len() > 1)
+    {
+        let Some(stays) = newest::newest(copies.iter().map(|place| &*entry(place).timestamp))
+        else {
+            continue;
+        };
+        let (_, archive, page) = copies[stays];
+        for (_, (_, a, p)) in copies.iter().enumerate().filter(|(i, _)| *i != stays) {
+            losers[*a as usize].push((*p, (archive, page)));
         }
     }
-    UrlLosers(lost)
+    losers.iter_mut().for_each(|losers| losers.sort_unstable());
+    UrlLosers(losers)
 }

@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{Document, Format, Manifest, Recipe, ShardReader, Split, WetReading, WordLists};
+use c4_data::{
+    Document, Format, LedgerMode, Manifest, Recipe, ShardReader, Split, WetReading, WordLists,
+};
 use c4_pipeline::reading;
 use c4_pipeline::run::{BuildOptions, Built, Outcome, build};
 use c4_pipeline::{Error, input, source};
@@ -89,6 +91,7 @@ pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
         threads: 2,
         work_dir: None,
         overwrite: false,
+        ledger: LedgerMode::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use c4_data::{BadWordsStep, DetectorKind, Recipe, Split, SplitStep, WordList, Wo
 use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
 use c4_filters::rules::{length, paragraphs};
-use c4_filters::{Cleaned, Cleaner, LineCounts, Reason, Scope, Verdict, newest, url};
+use c4_filters::{Amount, Cleaned, Cleaner, LineCounts, Reason, Scope, Verdict, newest, url};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -60,8 +60,8 @@ fn clean_page() {
         counters.insert(reason.map_or("passed", suffix).to_owned(), 1);
         for &line_reason in Reason::of(Scope::Line) {
             if let Some(name) = line_reason.counter().strip_prefix("clean-page/") {
-                let n = lines.dropped[line_reason.index()];
-                counters.insert(name.to_owned(), n.into());
+                let n = lines.dropped[line_reason.index()].lines;
+                counters.insert(name.to_owned(), n);
             }
         }
         counters.retain(|_, n| *n > 0);
@@ -77,12 +77,12 @@ fn cleaning_counts_every_line_once() {
         let text = text(&row, "text");
         let lines: LineCounts = match cleaner.clean(text) {
             Cleaned::Keep(page) => {
-                assert_eq!(page.lines.left() as usize, page.text.split('\n').count());
+                assert_eq!(page.lines.left(), Amount::of_text(&page.text));
                 page.lines
             }
             Cleaned::Drop { lines, .. } => lines,
         };
-        assert_eq!(lines.total, cleaner.count_lines(text), "{row}");
+        assert_eq!(lines.total, cleaner.measure(text, |_| {}), "{row}");
     }
 }
 

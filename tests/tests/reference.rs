@@ -353,7 +353,7 @@ fn tally_is_conserved() {
             .collect();
         let lines: u64 = read
             .iter()
-            .map(|page| u64::from(cleaner.count_lines(&page.text)))
+            .map(|page| cleaner.measure(&page.text, |_| {}).lines)
             .sum();
         let tally = &stats["tally"];
         assert_eq!(number(&tally["pages"]["in"]), read.len() as u64);
@@ -371,7 +371,7 @@ fn tally_is_conserved() {
         assert_eq!(number(&tally["pages"]["out"]), documents.len() as u64);
         let lines = documents
             .values()
-            .map(|(_, d)| u64::from(cleaner.count_lines(&d.page.text)));
+            .map(|(_, d)| cleaner.measure(&d.page.text, |_| {}).lines);
         assert_eq!(number(&tally["lines"]["out"]), lines.sum::<u64>(), "{name}");
         let manifest = Manifest::read(dir.path()).unwrap().unwrap();
         assert!(

@@ -4,6 +4,7 @@ use crate::{Reason, Verdict};
 use c4_data::{BadWordsStep, WordLists};
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Languages written without spaces: a word counts wherever it stands.
 const UNSPACED: [&str; 3] = ["ja", "th", "zh"];
@@ -65,9 +66,9 @@ impl BadWords {
             let words: Vec<String> = words.map(|word| regex::escape(word)).collect();
             let words = words.join("|");
             let pattern = if UNSPACED.contains(&language.as_str()) {
-                words
+                format!("({words})")
             } else {
-                format!("(?:{NOT_WORD}|^)(?:{words})(?:{NOT_WORD}|$)")
+                format!("(?:{NOT_WORD}|^)({words})(?:{NOT_WORD}|$)")
             };
             patterns.insert(language.clone(), Regex::new(&pattern)?);
         }
@@ -93,6 +94,12 @@ impl BadWords {
         } else {
             BadWordsVerdict::Dropped
         }
+    }
+
+    /// The first listed word in `lower`, as a byte range: what [`check`](Self::check) went by.
+    pub fn find(&self, language: &str, lower: &str) -> Option<Range<usize>> {
+        let pattern = self.patterns.get(base_language(language))?;
+        pattern.captures(lower)?.get(1).map(|word| word.range())
     }
 }
 

@@ -1,0 +1,150 @@
+//! Guard rails: what in a build's counts looks wrong.
+//!
+//! A rule that takes far more or far less than is usual, or a step that takes nothing, is mostly a
+//! mistake in a recipe or an input of another kind; both have gone unnoticed in others' corpora.
+
+use crate::{Reason, Scope, Stage, Tally};
+use c4_data::Recipe;
+
+/// With fewer pages or lines a share says nothing.
+const ENOUGH: u64 = 1000;
+
+/// Whether the reasons that the recipe has expectations of exist, and are those of steps that it
+/// takes.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn check(recipe: &Recipe) -> Result<(), String> {
+    for code in recipe.expect.keys() {
+        let known = Reason::from_code(code).filter(|reason| reason.scope() != Scope::Record);
+        let Some(reason) = known else {
+            let codes: Vec<&str> = expectable().map(Reason::code).collect();
+            let codes = codes.join(", ");
+            return Err(format!("expect.{code}: no such reason; there are {codes}"));
+        };
+        if reason.stage().taken(recipe).is_none() {
+            return Err(format!("expect.{code}: the recipe does not take this step"));
+        }
+    }
+    Ok(())
+}
+
+fn expectable() -> impl Iterator<Item = Reason> {
+    let not_records = |reason: &Reason| reason.scope() != Scope::Record;
+    Reason::ALL.iter().copied().filter(not_records)
+}
+
+/// Pages or lines that came to the step of each reason, and how many of them the reason took.
+fn shares(tally: &Tally) -> Vec<(Reason, u64, u64)> {
+    let mut left = [tally.pages(), tally.lines.lines];
+    let mut shares = Vec::new();
+    for stage in Stage::ALL {
+        let before = left;
+        for reason in expectable().filter(|reason| reason.stage() == stage) {
+            let i = reason.index();
+            let (unit, taken) = match reason.scope() {
+                Scope::Page => {
+                    left[1] -= tally.lines_gone_with_page[i].lines;
+                    (0, tally.pages_dropped[i])
+                }
+                _ => (1, tally.lines_dropped[i].lines),
+            };
+            left[unit] -= taken;
+            shares.push((reason, before[unit], taken));
+        }
+    }
+    shares
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// What looks wrong in a finished build, a sentence each.
+pub fn warnings(tally: &Tally, recipe: &Recipe) -> Vec<String> {
+    let shares = shares(tally);
+    let mut warnings = Vec::new();
+    for (reason, came, taken) in &shares {
+        let Some([low, high]) = recipe.expect.get(reason.code()) else {
+            continue;
+        };
+        let share = *taken as f64 / *came as f64;
+        if *came >= ENOUGH && !(*low..=*high).contains(&share) {
+            let unit = if reason.scope() == Scope::Page {
+                "pages"
+            } else {
+                "lines"
+            };
+            warnings.push(format!(
+                "{} took {} of the {unit} that came to it, the recipe expects {} to {}",
+                reason.code(),
+                percent(share),
+                percent(*low),
+                percent(*high),
+            ));
+        }
+    }
+    for stage in Stage::ALL
+        .into_iter()
+        .filter(|s| *s != Stage::Read && *s != Stage::Newest)
+    {
+        let Some(doc) = stage.taken(recipe) else {
+            continue;
+        };
+        let of_stage = || shares.iter().filter(|(reason, ..)| reason.stage() == stage);
+        let came = of_stage().map(|(_, came, _)| *came).max().unwrap_or(0);
+        if came >= ENOUGH && of_stage().all(|(_, _, taken)| *taken == 0) {
+            let name = stage.name();
+            warnings.push(format!("step {name} ({doc}) dropped nothing"));
+        }
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Amount, ArchiveKind, LineCounts};
+    use c4_data::Split;
+
+    fn tally(kept: u64, dropped: u64) -> Tally {
+        let mut tally = Tally::default();
+        tally.read_pages(ArchiveKind::Wet, kept + dropped);
+        let lines = LineCounts::untouched(Amount {
+            lines: 1,
+            chars: 1,
+            words: 1,
+        });
+        for i in 0..kept + dropped {
+            tally.lines += lines.total;
+            match i < kept {
+                true => tally.keep_page(Split::Train, &lines),
+                false => tally.drop_page(Reason::OtherLanguage, &lines),
+            }
+        }
+        tally
+    }
+
+    #[test]
+    fn shares_outside_their_band_and_idle_steps_are_named() {
+        let (mut recipe, _) = Recipe::load("en.noclean").unwrap();
+        recipe.expect.clear();
+        recipe.length = None;
+        let idle = |tally| warnings(&tally, &recipe);
+        assert_eq!(idle(tally(999, 0)), [""; 0]);
+        assert_eq!(
+            idle(tally(1000, 0)),
+            ["step language (language) dropped nothing"]
+        );
+        recipe.expect.insert("other_language".into(), [0.1, 0.5]);
+        check(&recipe).unwrap();
+        assert_eq!(warnings(&tally(600, 500), &recipe), [""; 0]);
+        let high = "other_language took 60.0 % of the pages that came to it, the recipe expects 10.0 % to 50.0 %";
+        assert_eq!(warnings(&tally(400, 600), &recipe), [high]);
+        for code in ["other", "http_status", "bad_words"] {
+            recipe.expect.insert(code.into(), [0.0, 1.0]);
+            assert!(check(&recipe).unwrap_err().contains(code));
+            recipe.expect.remove(code);
+        }
+    }
+}

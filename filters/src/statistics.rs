@@ -1,0 +1,360 @@
+//! What a build looks like from afar: the tally by step, histograms, tables by domain, language,
+//! year.
+//!
+//! Everything here is a sum, so parts are merged with `+=` in any order.
+
+use crate::tally::UNITS;
+use crate::{Reason, STAGES, Scope, Stage, Tally, url};
+use c4_data::Recipe;
+use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
+use std::ops::AddAssign;
+
+/// Rows of a table of domains, by pages read and again by pages kept.
+const TOP_DOMAINS: usize = 100;
+/// Listed words that are shown.
+const TOP_WORDS: usize = 100;
+
+/// Before or after: pages as they were read, or those of the corpus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// As they were read.
+    In,
+    /// Those of the corpus.
+    Out,
+}
+
+/// Counts by size, before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    /// Where bins start; the last one is open.
+    starts: &'static [u64],
+    counts: [Vec<u64>; 2],
+}
+
+impl Histogram {
+    fn new(starts: &'static [u64]) -> Histogram {
+        let zeros = vec![0; starts.len()];
+        Histogram {
+            starts,
+            counts: [zeros.clone(), zeros],
+        }
+    }
+
+    /// Counts one thing of size `value`.
+    pub fn add(&mut self, side: Side, value: u64) {
+        let bin = self.starts.partition_point(|start| *start <= value);
+        self.counts[side as usize][bin.saturating_sub(1)] += 1;
+    }
+
+    fn to_json(&self, unit: &str, sides: &[(&str, Side)]) -> Value {
+        let mut edges: Vec<Value> = self.starts.iter().map(|edge| json!(edge)).collect();
+        edges.push(Value::Null);
+        let mut value = json!({ "unit": unit, "edges": edges });
+        for (name, side) in sides {
+            value[name] = json!(self.counts[*side as usize]);
+        }
+        value
+    }
+}
+
+const BOTH: [(&str, Side); 2] = [("in", Side::In), ("out", Side::Out)];
+/// Doubling.
+const PAGE_CHARS: [u64; 14] = [
+    0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144,
+];
+const PAGE_LINES: [u64; 13] = [0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+/// One by one around C4's limits of 3 and 5.
+const LINE_WORDS: [u64; 15] = [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200];
+const PAGE_SENTENCES: [u64; 15] = [0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500];
+/// Percent; finer around C4's limit of 99.
+const PROBABILITY: [u64; 16] = [
+    0, 20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 98, 99,
+];
+
+/// Pages of one domain that have passed each step, in the order of [`Stage::ALL`].
+type Reached = [u64; STAGES];
+type Hasher = BuildHasherDefault<ahash::AHasher>;
+
+/// The statistics of a build or a part of it.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    /// Where everything has gone.
+    pub tally: Tally,
+    /// Code points of a page's lines.
+    pub page_chars: Histogram,
+    /// Lines of a page.
+    pub page_lines: Histogram,
+    /// Words of a line.
+    pub line_words: Histogram,
+    /// Probability of the language found, in percent: of all pages that were asked about, and of
+    /// those kept.
+    pub language_probability: Histogram,
+    /// Pages by year of their timestamp, read and kept.
+    pub years: BTreeMap<String, [u64; 2]>,
+    /// Pages by language: that were asked about, and kept.
+    pub languages: BTreeMap<String, [u64; 2]>,
+    /// Pages that a listed word removed, by the first such word.
+    pub bad_words: BTreeMap<String, u64>,
+    domains: HashMap<Box<str>, Reached, Hasher>,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Statistics {
+            tally: Tally::default(),
+            page_chars: Histogram::new(&PAGE_CHARS),
+            page_lines: Histogram::new(&PAGE_LINES),
+            line_words: Histogram::new(&LINE_WORDS),
+            language_probability: Histogram::new(&PROBABILITY),
+            years: BTreeMap::new(),
+            languages: BTreeMap::new(),
+            bad_words: BTreeMap::new(),
+            domains: HashMap::default(),
+        }
+    }
+}
+
+/// Raises one side of a count.
+fn raise(counts: &mut BTreeMap<String, [u64; 2]>, name: &str, side: Side) {
+    match counts.get_mut(name) {
+        Some(count) => count[side as usize] += 1,
+        None => {
+            let mut count = [0; 2];
+            count[side as usize] = 1;
+            counts.insert(name.to_owned(), count);
+        }
+    }
+}
+
+impl Statistics {
+    /// Counts the year of a `WARC-Date`, as it is written.
+    pub fn year(&mut self, side: Side, timestamp: &str) {
+        let year = timestamp
+            .get(..4)
+            .filter(|y| y.bytes().all(|b| b.is_ascii_digit()));
+        raise(&mut self.years, year.unwrap_or("other"), side);
+    }
+
+    /// Counts what a detector said of a page: language code, and probability (0 to 1) if it found
+    /// one.
+    pub fn language(&mut self, side: Side, language: &str, probability: Option<f64>) {
+        raise(&mut self.languages, language, side);
+        if let Some(probability) = probability {
+            let percent = (probability * 100.0) as u64;
+            self.language_probability.add(side, percent);
+        }
+    }
+
+    /// Counts a page under its URL's domain; `fate` is why it went, `None` if it is in the corpus.
+    pub fn domain(&mut self, url: &str, fate: Option<Reason>) {
+        let domain = url::domain(url).into_boxed_str();
+        let passed = fate.map_or(STAGES, |reason| reason.stage() as usize);
+        let reached = self.domains.entry(domain).or_default();
+        reached[..passed].iter_mut().for_each(|n| *n += 1);
+    }
+
+    /// What `stats.json` holds of it. `sentences` are those of a sample of the kept pages.
+    pub fn to_json(&self, recipe: &Recipe, sentences: &[u64]) -> Value {
+        let mut pages = Histogram::new(&PAGE_SENTENCES);
+        sentences.iter().for_each(|n| pages.add(Side::Out, *n));
+        let mut page_sentences = pages.to_json("sentences of a page", &BOTH[1..]);
+        let kept = self.tally.pages_out.iter().sum::<u64>();
+        page_sentences["sample"] = json!({ "pages": sentences.len(), "of": kept });
+        let percent = "probability of the language, in percent";
+        let mut top_level: HashMap<Box<str>, Reached, Hasher> = HashMap::default();
+        for (domain, reached) in &self.domains {
+            let sum = top_level
+                .entry(url::top_level_domain(domain).into())
+                .or_default();
+            add(sum, reached);
+        }
+        let mut words: Vec<(&String, &u64)> = self.bad_words.iter().collect();
+        words.sort_by_key(|(word, n)| (Reverse(**n), *word));
+        let words = words.iter().take(TOP_WORDS);
+        json!({
+            "tally": self.tally.to_json(),
+            "stages": stages(&self.tally, recipe),
+            "histograms": {
+                "page_chars": self.page_chars.to_json("characters of a page", &BOTH),
+                "page_lines": self.page_lines.to_json("lines of a page", &BOTH),
+                "line_words": self.line_words.to_json("words of a line", &BOTH),
+                "page_sentences": page_sentences,
+                "language_probability": self.language_probability.to_json(percent, &BOTH),
+            },
+            "years": sides(&self.years),
+            "languages": sides(&self.languages),
+            "domains": domains(&self.domains, recipe),
+            "top_level_domains": domains(&top_level, recipe),
+            "bad_words": words.map(|(word, n)| json!({ "word": word, "pages": n })).collect::<Value>(),
+        })
+    }
+}
+
+fn sides(counts: &BTreeMap<String, [u64; 2]>) -> Value {
+    let row = |(name, [before, after]): (&String, &[u64; 2])| {
+        (name.clone(), json!({ "in": before, "out": after }))
+    };
+    Value::Object(counts.iter().map(row).collect())
+}
+
+/// The steps that a recipe takes.
+fn taken(recipe: &Recipe) -> Vec<Stage> {
+    let taken = |stage: &Stage| stage.taken(recipe).is_some();
+    Stage::ALL.into_iter().filter(taken).collect()
+}
+
+/// What came into each step, what it took under which reason, what it passed on.
+fn stages(tally: &Tally, recipe: &Recipe) -> Vec<Value> {
+    let mut pages = tally.pages();
+    let mut left = UNITS.map(|(_, of)| of(&tally.lines));
+    let stage = |stage: Stage| {
+        let mut value = json!({
+            "stage": stage.name(),
+            "doc": stage.taken(recipe).unwrap_or_default(),
+        });
+        let mut dropped = [Map::new(), Map::new()];
+        let (pages_in, left_in) = (pages, left);
+        for &reason in Reason::ALL.iter().filter(|r| r.stage() == stage) {
+            let i = reason.index();
+            let (n, amount, map) = match reason.scope() {
+                Scope::Record => continue,
+                Scope::Page => {
+                    let gone = tally.lines_gone_with_page[i];
+                    pages -= tally.pages_dropped[i];
+                    (tally.pages_dropped[i], gone, &mut dropped[0])
+                }
+                Scope::Line => {
+                    let gone = tally.lines_dropped[i];
+                    (gone.lines, gone, &mut dropped[1])
+                }
+            };
+            map.insert(reason.code().to_owned(), json!(n));
+            for (left, (_, of)) in left.iter_mut().zip(UNITS) {
+                *left -= of(&amount);
+            }
+        }
+        if stage == Stage::Rules {
+            for (left, (_, of)) in left.iter_mut().zip(UNITS) {
+                *left -= of(&tally.trimmed);
+            }
+        }
+        value["pages"] = json!({ "in": pages_in, "out": pages });
+        for (((unit, _), before), after) in UNITS.iter().zip(left_in).zip(left) {
+            value[unit] = json!({ "in": before, "out": after });
+        }
+        let [of_pages, of_lines] = dropped;
+        value["dropped"] = json!({ "pages": of_pages, "lines": of_lines });
+        value
+    };
+    taken(recipe).into_iter().map(stage).collect()
+}
+
+/// The domains with most pages read, and those with most pages kept; ties by name.
+fn domains(counts: &HashMap<Box<str>, Reached, Hasher>, recipe: &Recipe) -> Value {
+    let stages = taken(recipe);
+    let mut rows: Vec<(&str, &Reached)> = counts.iter().map(|(name, n)| (&**name, n)).collect();
+    let mut top = BTreeMap::new();
+    for column in [0, STAGES - 1] {
+        let largest = |&(name, n): &(&str, &Reached)| (Reverse(n[column]), name.to_owned());
+        if rows.len() > TOP_DOMAINS {
+            rows.select_nth_unstable_by_key(TOP_DOMAINS, largest);
+        }
+        let (first, _) = rows.split_at(rows.len().min(TOP_DOMAINS));
+        top.extend(first.iter().filter(|(_, n)| n[column] > 0).copied());
+    }
+    let mut top: Vec<(&str, &Reached)> = top.into_iter().collect();
+    top.sort_by_key(|(name, n)| (Reverse(n[0]), *name));
+    let row = |(name, n): (&str, &Reached)| {
+        let pages: Vec<u64> = stages.iter().map(|stage| n[*stage as usize]).collect();
+        json!({ "name": name, "pages": pages })
+    };
+    json!({
+        "stages": stages.iter().map(|stage| stage.name()).collect::<Vec<_>>(),
+        "distinct": counts.len(),
+        "top": top.into_iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+fn add(sum: &mut [u64], other: &[u64]) {
+    sum.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+}
+
+fn merge(sum: &mut BTreeMap<String, [u64; 2]>, other: BTreeMap<String, [u64; 2]>) {
+    for (name, counts) in other {
+        add(sum.entry(name).or_default(), &counts);
+    }
+}
+
+impl AddAssign for Histogram {
+    fn add_assign(&mut self, other: Histogram) {
+        for (sum, counts) in self.counts.iter_mut().zip(&other.counts) {
+            add(sum, counts);
+        }
+    }
+}
+
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Statistics) {
+        self.tally += other.tally;
+        self.page_chars += other.page_chars;
+        self.page_lines += other.page_lines;
+        self.line_words += other.line_words;
+        self.language_probability += other.language_probability;
+        merge(&mut self.years, other.years);
+        merge(&mut self.languages, other.languages);
+        for (word, n) in other.bad_words {
+            *self.bad_words.entry(word).or_default() += n;
+        }
+        for (domain, reached) in other.domains {
+            add(self.domains.entry(domain).or_default(), &reached);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_go_to_the_bin_that_starts_at_or_below_them() {
+        let mut histogram = Histogram::new(&PAGE_LINES);
+        for value in [0, 1, 4, 5, 5000] {
+            histogram.add(Side::Out, value);
+        }
+        let json = histogram.to_json("lines", &BOTH);
+        assert_eq!(json["out"], json!([1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]));
+        assert_eq!(
+            json["edges"].as_array().unwrap().len(),
+            PAGE_LINES.len() + 1
+        );
+    }
+
+    #[test]
+    fn domains_are_counted_by_how_far_their_pages_came() {
+        let (recipe, _) = Recipe::load("en").unwrap();
+        let mut statistics = Statistics::default();
+        statistics.domain("http://www.b.org/1", None);
+        statistics.domain("http://b.org/2", Some(Reason::TooFewSentences));
+        statistics.domain("http://a.org/", Some(Reason::TooLong));
+        let json = statistics.to_json(&recipe, &[3, 7]);
+        let stages = [
+            "read",
+            "length",
+            "newest",
+            "rules",
+            "dedup",
+            "language",
+            "bad_words",
+        ];
+        assert_eq!(json["domains"]["stages"], json!(stages));
+        let rows = json!([
+            { "name": "b.org", "pages": [2, 2, 2, 1, 1, 1, 1] },
+            { "name": "a.org", "pages": [1, 0, 0, 0, 0, 0, 0] },
+        ]);
+        assert_eq!(json["domains"]["top"], rows);
+        assert_eq!(json["top_level_domains"]["top"][0]["pages"][0], 3);
+    }
+}

@@ -1,0 +1,107 @@
+//! Samples that depend on neither threads nor order: of all things of a kind those with the smallest
+//! hashes.
+
+use crate::parallel::lock;
+use std::collections::BinaryHeap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Of all samples of a build; written into the manifest.
+pub const SEED: u64 = 0;
+
+/// A thing's place in the draw, from what tells it from others.
+pub fn priority(owner: u128, record_offset: u64) -> u64 {
+    mix(owner as u64 ^ mix(record_offset ^ mix(SEED)))
+}
+
+/// That of line `number` of a page.
+pub fn line_priority(page: u64, number: u32) -> u64 {
+    mix(page ^ mix(u64::from(number) + 1))
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): a bijection.
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// Draws at most `limit` things of each kind. What [`offer`](Sampler::offer) takes is a superset of
+/// the sample, whose bounds are known at the end ([`bound`](Sampler::bound)).
+pub struct Sampler {
+    limit: usize,
+    kinds: Vec<Kind>,
+}
+
+#[derive(Default)]
+struct Kind {
+    smallest: Mutex<BinaryHeap<u64>>,
+    /// Above this nothing is taken any more.
+    bound: AtomicU64,
+}
+
+impl Sampler {
+    /// Draws `limit` things of each of `kinds` kinds; 8 bytes each.
+    pub fn new(kinds: usize, limit: usize) -> Sampler {
+        let kind = |_| Kind {
+            smallest: Mutex::default(),
+            bound: AtomicU64::new(if limit == 0 { 0 } else { u64::MAX }),
+        };
+        Sampler {
+            limit,
+            kinds: (0..kinds).map(kind).collect(),
+        }
+    }
+
+    /// Whether a thing is among the first so far. Costs a comparison for most things.
+    pub fn offer(&self, kind: usize, priority: u64) -> bool {
+        let kind = &self.kinds[kind];
+        if priority > kind.bound.load(Ordering::Relaxed) || self.limit == 0 {
+            return false;
+        }
+        let mut smallest = lock(&kind.smallest);
+        smallest.push(priority);
+        if smallest.len() > self.limit {
+            smallest.pop();
+        }
+        if smallest.len() == self.limit {
+            let largest = smallest.peek().copied().unwrap_or(u64::MAX);
+            kind.bound.store(largest, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Whether a thing is in the sample, after all have been offered.
+    pub fn holds(&self, kind: usize, priority: u64) -> bool {
+        self.limit > 0 && priority <= self.kinds[kind].bound.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_does_not_depend_on_the_order() {
+        let draw = |things: &[u64]| {
+            let sampler = Sampler::new(1, 10);
+            let mut taken: Vec<u64> = things
+                .iter()
+                .copied()
+                .filter(|p| sampler.offer(0, *p))
+                .collect();
+            taken.retain(|p| sampler.holds(0, *p));
+            taken.sort_unstable();
+            taken
+        };
+        let mut things: Vec<u64> = (0..1000).map(|i| line_priority(7, i)).collect();
+        let one = draw(&things);
+        things.reverse();
+        assert_eq!(draw(&things), one);
+        things.sort_unstable();
+        assert_eq!(one, things[..10]);
+        assert_eq!(draw(&things[..5]), things[..5]);
+        assert!(!Sampler::new(1, 0).offer(0, 0));
+    }
+}
