@@ -26,16 +26,19 @@
 //! `T1.` ⏎ `T2.`: two sentences, too few, so B goes. With a third sentence of its own B stays.
 //!
 //! ```
-//! use c4_filters::dedup::{remove_sentences, sentence_ranges, span_keys};
+//! use c4_data::DedupStep;
+//! use c4_filters::dedup::{Lost, left, span_keys};
 //! let (a, b) = ("One is. Two are. Three am.\nFour be.", "Une is. Two are. Three am.\nFour be. Cinq be.");
 //! assert_eq!(span_keys(a, 3)[1], span_keys(b, 3)[1]);
-//! // B loses sentences 1, 2 and 3.
-//! let gone = [false, true, true, true, false];
-//! assert_eq!(remove_sentences(b, &gone).text, "Une is.\nCinq be.");
+//! // B loses the span at sentence 1: sentences 1, 2 and 3.
+//! let step = DedupStep::Spans { span_sentences: 3, min_sentences: 3 };
+//! let lost = Lost { position: 1, same_page: None };
+//! assert_eq!(left(&step, b, &[lost]).text(b), "Une is.\nCinq be.");
 //! ```
 
 use crate::cleaner::to_lower;
-use crate::{punkt, pystr, url};
+use crate::{Reason, punkt, pystr, url};
+use c4_data::DedupStep;
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -96,65 +99,122 @@ pub fn span_keys(text: &str, span_sentences: usize) -> Vec<u128> {
     folded.windows(span_sentences).map(key).collect()
 }
 
-/// A page without its duplicate sentences.
+/// A line or span of which another copy stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Place of the line, or of the span's first sentence.
+    pub position: u32,
+    /// Place of the copy that stays, if it is on the same page.
+    pub same_page: Option<u32>,
+}
+
+/// What is left of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shortened {
-    /// The lines that are left; may be empty.
-    pub text: String,
-    /// Places of the lines that lost all their sentences.
-    pub lines_gone: Vec<usize>,
+pub enum LeftLine {
+    /// All of it.
+    Whole,
+    /// Some of its sentences.
+    Shortened(String),
+    /// Nothing.
+    Gone(Reason),
 }
 
-/// `text` without the lines (cut at `\n`) whose place in `gone` is true.
-pub fn remove_lines(text: &str, gone: &[bool]) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let stays = |i: usize| !gone.get(i).copied().unwrap_or(false);
-    let mut first = true;
-    for (_, line) in text.split('\n').enumerate().filter(|(i, _)| stays(*i)) {
-        if !first {
-            kept.push('\n');
+/// What is left of a page: of each of its lines (cut at `\n`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Line by line.
+    pub lines: Vec<LeftLine>,
+    /// Sentences that spans took along; 0 for lines.
+    pub sentences_removed: u64,
+}
+
+impl Left {
+    /// What is left of `text`, the page's text; may be empty.
+    pub fn text(&self, text: &str) -> String {
+        let mut left = String::with_capacity(text.len());
+        let mut first = true;
+        for (line, what) in text.split('\n').zip(&self.lines) {
+            let line = match what {
+                LeftLine::Whole => line,
+                LeftLine::Shortened(rest) => rest,
+                LeftLine::Gone(_) => continue,
+            };
+            if !first {
+                left.push('\n');
+            }
+            first = false;
+            left.push_str(line);
         }
-        first = false;
-        kept.push_str(line);
+        left
     }
-    kept
 }
 
-/// `text` without the sentences whose place in `gone` is true (see the module's definition).
-pub fn remove_sentences(text: &str, gone: &[bool]) -> Shortened {
-    let mut kept = String::with_capacity(text.len());
-    let mut lines_gone = Vec::new();
+/// What is left of a page of `text` that loses `lost` (see the module's definition). Linear in the
+/// text.
+pub fn left(step: &DedupStep, text: &str, lost: &[Lost]) -> Left {
+    match step {
+        DedupStep::Lines { .. } => {
+            let mut lines = vec![LeftLine::Whole; text.split('\n').count()];
+            for lost in lost {
+                let reason = match lost.same_page {
+                    Some(_) => Reason::LocalDuplicate,
+                    None => Reason::GlobalDuplicate,
+                };
+                if let Some(line) = lines.get_mut(lost.position as usize) {
+                    *line = LeftLine::Gone(reason);
+                }
+            }
+            Left {
+                lines,
+                sentences_removed: 0,
+            }
+        }
+        DedupStep::Spans { span_sentences, .. } => {
+            let mut gone = Vec::new();
+            for lost in lost {
+                let first = lost.position as usize;
+                let winner = lost.same_page.map(|at| at as usize);
+                let kept = winner.map_or(0..0, |at| at..at + span_sentences);
+                for sentence in (first..first + span_sentences).filter(|i| !kept.contains(i)) {
+                    mark(&mut gone, sentence);
+                }
+            }
+            remove_sentences(text, &gone)
+        }
+    }
+}
+
+fn mark(gone: &mut Vec<bool>, place: usize) {
+    if gone.len() <= place {
+        gone.resize(place + 1, false);
+    }
+    gone[place] = true;
+}
+
+/// `text` without the sentences whose place in `gone` is true.
+fn remove_sentences(text: &str, gone: &[bool]) -> Left {
+    let mut left = Left {
+        lines: Vec::new(),
+        sentences_removed: 0,
+    };
     let mut sentence = 0;
-    let mut first = true;
-    for (number, (line, ranges)) in text.split('\n').zip(sentence_ranges(text)).enumerate() {
+    for ranges in sentence_ranges(text) {
         let places = sentence..sentence + ranges.len();
         sentence = places.end;
         let lost = |i: &usize| gone.get(*i).copied().unwrap_or(false);
         let losses = places.clone().filter(lost).count();
-        if losses > 0 && losses == ranges.len() {
-            lines_gone.push(number);
-            continue;
-        }
-        if !first {
-            kept.push('\n');
-        }
-        first = false;
-        if losses == 0 {
-            kept.push_str(line);
-            continue;
-        }
-        let rest = places.zip(ranges).filter(|(i, _)| !lost(i));
-        for (n, (_, range)) in rest.enumerate() {
-            if n > 0 {
-                kept.push(' ');
-            }
-            kept.push_str(&text[range]);
-        }
+        left.sentences_removed += losses as u64;
+        left.lines.push(if losses == 0 {
+            LeftLine::Whole
+        } else if losses == ranges.len() {
+            LeftLine::Gone(Reason::SpanDuplicate)
+        } else {
+            let rest = places.zip(ranges).filter(|(i, _)| !lost(i));
+            let rest: Vec<&str> = rest.map(|(_, range)| &text[range]).collect();
+            LeftLine::Shortened(rest.join(" "))
+        });
     }
-    Shortened {
-        text: kept,
-        lines_gone,
-    }
+    left
 }
 
 /// Whether `text`, as a whole (a line end is only white space here), has fewer than
@@ -189,10 +249,20 @@ mod tests {
         let text = "One is.  Two are.\nThree am.\nFour be. Five be. Six be.";
         let gone = [false, false, true, false, true, false];
         let left = remove_sentences(text, &gone);
-        assert_eq!(left.text, "One is.  Two are.\nFour be. Six be.");
-        assert_eq!(left.lines_gone, [1]);
-        assert_eq!(remove_sentences(text, &[true; 6]).text, "");
-        assert_eq!(remove_lines("a\nb\nc", &[true, false, true]), "b");
-        assert_eq!(remove_lines("a\nb", &[]), "a\nb");
+        assert_eq!(left.text(text), "One is.  Two are.\nFour be. Six be.");
+        let shortened = LeftLine::Shortened("Four be. Six be.".into());
+        let gone = LeftLine::Gone(Reason::SpanDuplicate);
+        assert_eq!(left.lines, [LeftLine::Whole, gone, shortened]);
+        assert_eq!(left.sentences_removed, 2);
+        assert_eq!(remove_sentences(text, &[true; 6]).text(text), "");
+        let step = DedupStep::Lines { min_sentences: 0 };
+        let lost = |position, same_page| Lost {
+            position,
+            same_page,
+        };
+        let lines = super::left(&step, "a\nb\na", &[lost(0, None), lost(2, Some(0))]);
+        assert_eq!(lines.text("a\nb\na"), "b");
+        assert_eq!(lines.lines[2], LeftLine::Gone(Reason::LocalDuplicate));
+        assert_eq!(super::left(&step, "a\nb", &[]).text("a\nb"), "a\nb");
     }
 }

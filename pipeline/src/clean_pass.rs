@@ -180,7 +180,9 @@ impl Job for CleanPass<'_> {
             let order = sequence << 32 | i as u64;
             match split {
                 Split::Page(page) => self.page(index, order, page, &mut found),
-                Split::Dropped(reason) => found.statistics.tally.drop_record(kind, reason),
+                Split::Dropped(dropped) => {
+                    found.statistics.tally.drop_record(kind, dropped.reason);
+                }
                 Split::Damage(damage) => {
                     found.statistics.tally.drop_record(kind, damage.reason);
                     found.damage.push((order, damage));

@@ -1,5 +1,8 @@
 //! What the user types, and the commands behind it.
 
+mod explain;
+mod ledger;
+
 use crate::error::Error;
 use crate::input;
 use crate::output;
@@ -34,6 +37,10 @@ enum Command {
     Cat(Cat),
     /// Show what a build read, dropped and kept.
     Stats(Stats),
+    /// Show why a page and each of its lines stays or goes.
+    Explain(explain::Explain),
+    /// Print what a build dropped.
+    Ledger(ledger::Ledger),
     /// List the recipes, or print one as TOML.
     Recipes(Recipes),
 }
@@ -159,6 +166,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Build(args) => return run_build(args),
         Command::Cat(args) => cat(&args),
         Command::Stats(args) => stats(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Recipes(args) => recipes(&args),
     };
     match result {

@@ -14,11 +14,10 @@ use crate::spool::{Frame, Matched, SpoolReader, SpooledLine, SpooledPage, Spoole
 use crate::url_pass::UrlLosers;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
 use c4_data::{DedupStep, Recipe};
+use c4_filters::dedup::{self, LeftLine, Lost};
 use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
-use c4_filters::{
-    Amount, LineCounts, Lowered, Reason, Side, Statistics, Verdict, dedup, punkt, url,
-};
+use c4_filters::{Amount, LineCounts, Lowered, Reason, Side, Statistics, Verdict, punkt, url};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -544,82 +543,64 @@ impl FinishPass<'_> {
         let start = all.partition_point(|loser| loser.page < at.page);
         let losers = &all[start..];
         let losers = &losers[..losers.partition_point(|loser| loser.page == at.page)];
-        let same_page =
-            |loser: &Loser| (loser.winner.archive, loser.winner.page) == (at.archive, at.page);
-        let mut drop_line = |number: usize, reason: Reason| {
-            let line = text.split('\n').nth(number).unwrap_or_default();
-            dropped.push(SpooledLine {
-                number: number as u32,
-                reason,
-                text: line.to_owned(),
-                matched: None,
-            });
-        };
-        let (text, min_sentences) = match step {
-            DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }
-                if losers.is_empty() =>
-            {
-                (text, *min_sentences)
-            }
-            DedupStep::Lines { min_sentences } => {
-                let mut gone = Vec::new();
-                for loser in losers {
-                    let reason = match same_page(loser) {
-                        true => Reason::LocalDuplicate,
-                        false => Reason::GlobalDuplicate,
-                    };
-                    mark(&mut gone, loser.position as usize);
-                    drop_line(loser.position as usize, reason);
-                    self.note_duplicate(at, reason, loser.position, loser.winner, found);
-                }
-                for line in &dropped[dropped.len() - losers.len()..] {
-                    lines.drop_line(line.reason, Amount::of_line(&line.text));
-                }
-                (dedup::remove_lines(&text, &gone), *min_sentences)
-            }
-            DedupStep::Spans {
-                span_sentences,
-                min_sentences,
-            } => {
-                let reason = Reason::SpanDuplicate;
-                let mut gone = Vec::new();
-                for loser in losers {
-                    let first = loser.position as usize;
-                    let kept = match same_page(loser) {
-                        true => loser.winner.position as usize,
-                        false => usize::MAX - span_sentences,
-                    };
-                    let kept = kept..kept + span_sentences;
-                    for sentence in (first..first + span_sentences).filter(|i| !kept.contains(i)) {
-                        mark(&mut gone, sentence);
+        let (DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) = step;
+        let text = if losers.is_empty() {
+            text
+        } else {
+            let lost: Vec<Lost> = losers.iter().map(|loser| lost(at, loser)).collect();
+            let left = dedup::left(step, &text, &lost);
+            let shorter = left.text(&text);
+            let numbered = (0..).zip(text.split('\n').zip(&left.lines));
+            for (number, (line, what)) in numbered {
+                if let LeftLine::Gone(reason) = *what {
+                    if reason != Reason::SpanDuplicate {
+                        lines.drop_line(reason, Amount::of_line(line));
                     }
-                    self.note_duplicate(at, reason, loser.position, loser.winner, found);
+                    dropped.push(SpooledLine {
+                        number,
+                        reason,
+                        text: line.to_owned(),
+                        matched: None,
+                    });
                 }
+            }
+            if let DedupStep::Spans { .. } = step {
                 let tally = &mut found.statistics.tally;
                 tally.spans_duplicate += losers.len() as u64;
-                tally.sentences_removed += gone.iter().filter(|gone| **gone).count() as u64;
-                let left = dedup::remove_sentences(&text, &gone);
-                for number in left.lines_gone {
-                    drop_line(number, reason);
-                }
-                lines.drop_line(reason, Amount::of_text(&text) - Amount::of_text(&left.text));
-                (left.text, *min_sentences)
+                tally.sentences_removed += left.sentences_removed;
+                let gone = Amount::of_text(&text) - Amount::of_text(&shorter);
+                lines.drop_line(Reason::SpanDuplicate, gone);
             }
+            for (loser, lost) in losers.iter().zip(lost) {
+                let reason = match (step, lost.same_page) {
+                    (DedupStep::Spans { .. }, _) => Reason::SpanDuplicate,
+                    (_, Some(_)) => Reason::LocalDuplicate,
+                    (_, None) => Reason::GlobalDuplicate,
+                };
+                self.note_duplicate(at, reason, loser.position, loser.winner, found);
+            }
+            shorter
         };
         found.statistics.tally.lines_passed_dedup += lines.left().lines;
         if text.is_empty() {
             return Err((Reason::EmptiedByDedup, text));
         }
-        if dedup::too_few_sentences(&text, min_sentences) {
+        if dedup::too_few_sentences(&text, *min_sentences) {
             return Err((Reason::TooFewSentencesAfterDedup, text));
         }
         Ok(text)
     }
 }
 
-fn mark(gone: &mut Vec<bool>, place: usize) {
-    if gone.len() <= place {
-        gone.resize(place + 1, false);
+/// A copy that goes, as seen from its page.
+fn lost(at: &PageAt<'_>, loser: &Loser) -> Lost {
+    let Winner {
+        archive,
+        page,
+        position,
+    } = loser.winner;
+    Lost {
+        position: loser.position,
+        same_page: ((archive, page) == (at.archive, at.page)).then_some(position),
     }
-    gone[place] = true;
 }

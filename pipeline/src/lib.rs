@@ -10,6 +10,7 @@ pub mod charset;
 pub mod clean_pass;
 pub mod cli;
 mod error;
+pub mod explain;
 pub mod extract;
 pub mod finish_pass;
 pub mod html;

@@ -36,13 +36,24 @@ pub struct Damage {
     pub cause: String,
 }
 
+/// A record that becomes no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why.
+    pub reason: Reason,
+    /// `WARC-Target-URI`, if it has one.
+    pub url: String,
+    /// Bytes from the start of the archive.
+    pub record_offset: u64,
+}
+
 /// What a record has become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
     /// A page.
     Page(RawPage),
     /// No page, and no damage either.
-    Dropped(Reason),
+    Dropped(Dropped),
     /// No page, and the user should know.
     Damage(Damage),
 }

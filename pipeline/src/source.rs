@@ -4,7 +4,7 @@ use crate::archive::{self, Archive};
 use crate::extract::{self, Rejected};
 use crate::http;
 use crate::members::{Next, Piece, PieceReader};
-use crate::reading::{Damage, RawPage, Split, damage};
+use crate::reading::{Damage, Dropped, RawPage, Split, damage};
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
 use c4_data::{ReadStep, WetReading};
@@ -216,6 +216,13 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool
 fn page_of(record: &Record) -> Split {
     let kind = record.record_type();
     let header = |name: &str| record.header(name).unwrap_or_default();
+    let dropped = |reason| {
+        Split::Dropped(Dropped {
+            reason,
+            url: record.url(),
+            record_offset: record.offset,
+        })
+    };
     let (text, content_type, content_length) = match kind.as_str() {
         "conversion" => {
             let Ok(text) = std::str::from_utf8(record.block()) else {
@@ -235,7 +242,7 @@ fn page_of(record: &Record) -> Split {
                 (page.text, page.content_type, length.unwrap_or_default())
             }
             Err(rejected) => {
-                return Split::Dropped(match rejected {
+                return dropped(match rejected {
                     Rejected::Status(_) => Reason::HttpStatus,
                     Rejected::ContentType(_) | Rejected::Binary => Reason::MediaType,
                     Rejected::Malformed => Reason::HttpMalformed,
@@ -243,7 +250,7 @@ fn page_of(record: &Record) -> Split {
                 });
             }
         },
-        _ => return Split::Dropped(Reason::RecordType),
+        _ => return dropped(Reason::RecordType),
     };
     let page = RawPage {
         url: record.url(),
@@ -254,11 +261,11 @@ fn page_of(record: &Record) -> Split {
         record_offset: record.offset,
     };
     if page.url.is_empty() {
-        Split::Dropped(Reason::NoUrl)
+        dropped(Reason::NoUrl)
     } else if pystr::strip(&page.text).is_empty() {
-        Split::Dropped(Reason::NoContent)
+        dropped(Reason::NoContent)
     } else if page.timestamp.is_empty() {
-        Split::Dropped(Reason::NoTimestamp)
+        dropped(Reason::NoTimestamp)
     } else {
         Split::Page(page)
     }

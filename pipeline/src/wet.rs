@@ -7,7 +7,7 @@
 //! pieces are independent); [`split`] makes pages of a piece, on any thread.
 
 use crate::archive::{Archive, Compression, MemberError, Progress};
-use crate::reading::{Damage, MEMBER_BYTES, RawPage, Split, damage};
+use crate::reading::{Damage, Dropped, MEMBER_BYTES, RawPage, Split, damage};
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
 
@@ -324,12 +324,21 @@ fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
         let cause = format!("the record of {} is not valid UTF-8", page.url);
         Split::Damage(damage(Reason::BadUtf8, offset, cause))
     } else if page.url.is_empty() {
-        Split::Dropped(Reason::NoUrl)
+        dropped(Reason::NoUrl, page)
     } else if page.text.is_empty() {
-        Split::Dropped(Reason::NoContent)
+        dropped(Reason::NoContent, page)
     } else if page.timestamp.is_empty() {
-        Split::Dropped(Reason::NoTimestamp)
+        dropped(Reason::NoTimestamp, page)
     } else {
         Split::Page(page)
     }
+}
+
+/// A record without what makes a page.
+fn dropped(reason: Reason, page: RawPage) -> Split {
+    Split::Dropped(Dropped {
+        reason,
+        url: page.url,
+        record_offset: page.record_offset,
+    })
 }

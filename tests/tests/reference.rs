@@ -68,7 +68,7 @@ fn wet_splitting() {
         for split in &splits {
             match split {
                 Read::Page(_) => count("split-wet-file/passed"),
-                Read::Dropped(reason) => count(reason.counter()),
+                Read::Dropped(dropped) => count(dropped.reason.counter()),
                 Read::Damage(damage) => panic!("{damage:?}"),
             }
         }
