@@ -20,9 +20,11 @@ pub mod punkt;
 pub mod pystr;
 mod reason;
 pub mod rules;
+mod sweep;
 mod tally;
 pub mod url;
 
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome};
 pub use reason::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope, Verdict};
+pub use sweep::{SweepOutcome, Sweeper};
 pub use tally::{ArchiveKind, LineCounts, Tally};

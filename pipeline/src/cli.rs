@@ -1,5 +1,6 @@
 //! What the user types, and the commands behind it.
 
+use crate::cli_sweep;
 use crate::error::Error;
 use crate::input;
 use crate::output;
@@ -7,7 +8,8 @@ use crate::run::{BuildOptions, Built, Outcome, build};
 use crate::table::{Table, funnel, percent, thousands};
 use anyhow::Context;
 use c4_data::{
-    BUILTIN_RECIPES, Format, InputState, Manifest, Recipe, ShardReader, Split, WordLists,
+    BUILTIN_RECIPES, Format, InputEntry, InputState, Manifest, Recipe, ShardReader, Split,
+    WordLists,
 };
 use c4_filters::{Reason, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +37,8 @@ enum Command {
     Stats(Stats),
     /// List the recipes, or print one as TOML.
     Recipes(Recipes),
+    /// Try combinations of thresholds in one pass, and tell what each would keep.
+    Sweep(cli_sweep::Sweep),
 }
 
 /// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
@@ -156,6 +160,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cat(args) => cat(&args),
         Command::Stats(args) => stats(&args),
         Command::Recipes(args) => recipes(&args),
+        Command::Sweep(args) => return cli_sweep::run(args),
     };
     match result {
         // Whoever reads our output has had enough (`c4 cat … | head`).
@@ -251,12 +256,11 @@ fn summarize(options: &BuildOptions, built: &Built) {
         tally.text_bytes_in as f64 / 1e6 / built.wall_seconds,
         options.output.display()
     );
-    report_damage(&built.manifest);
+    report_damage(&built.manifest.inputs);
 }
 
-fn report_damage(manifest: &Manifest) {
-    let bad: Vec<_> = manifest
-        .inputs
+pub(crate) fn report_damage(inputs: &[InputEntry]) {
+    let bad: Vec<_> = inputs
         .iter()
         .filter(|i| i.state != InputState::Read)
         .collect();
@@ -267,7 +271,7 @@ fn report_damage(manifest: &Manifest) {
     eprintln!(
         "Could not be read: {places} places in {} of {} archives. All else was; exit status 1.",
         bad.len(),
-        manifest.inputs.len()
+        inputs.len()
     );
     for input in bad {
         for damage in &input.damage {
