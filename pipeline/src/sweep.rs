@@ -4,7 +4,7 @@
 //! clean); [`sweep`] runs those and the choice of the newest page per URL, and its numbers equal
 //! those of a build with a recipe that has no later step. [`full`] runs whole builds, with all steps.
 //!
-//! Memory: some 100 bytes a page, 16 bytes a page and recipe, and the names of the hosts. Texts are
+//! Memory: some 120 bytes a page, 16 bytes a page and recipe, and the names of the hosts. Texts are
 //! gone once they have been judged.
 
 pub mod domains;
@@ -125,7 +125,7 @@ pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swe
 
 /// Calls `keep` for every page that stays with a recipe. Which pages compete for a URL is a matter
 /// of the recipe, since those that are too long do not; which of them stays is decided as in a
-/// build ([`url_pass`](crate::url_pass)). Sorts 24 bytes a page.
+/// build ([`url_pass`](crate::url_pass)). Sorts 32 bytes a page.
 fn newest_pages(
     archives: &[ReadArchive],
     recipes: usize,

@@ -73,7 +73,7 @@ impl Report<'_> {
         for (i, (combination, kept)) in kept.enumerate() {
             let mut row = vec![(i + 1).to_string()];
             row.extend(combination.values.iter().map(Value::to_string));
-            row.extend([kept.pages, kept.lines, kept.characters].map(thousands));
+            row.extend(numbers(kept).map(thousands));
             row.push(percent(kept.pages, self.swept.pages_read));
             row.push(bar(kept.pages, self.swept.pages_read));
             if combination.own {
@@ -91,18 +91,17 @@ impl Report<'_> {
         row.extend(columns.iter().map(|i| format!("#{}", i + 1)));
         table.cells(row);
         for domain in &self.swept.domains {
-            let measures: [(&str, fn(&Kept) -> u64); 3] = [
-                ("pages", |kept| kept.pages),
-                ("lines", |kept| kept.lines),
-                ("characters", |kept| kept.characters),
-            ];
-            for (i, (name, number)) in measures.into_iter().enumerate() {
+            for (i, name) in ["pages", "lines", "characters"].into_iter().enumerate() {
                 let mut row = match i {
                     0 => vec![domain.domain.clone(), thousands(domain.pages_read)],
                     _ => vec![String::new(); 2],
                 };
                 row.push(name.to_owned());
-                row.extend(columns.iter().map(|&c| thousands(number(&domain.kept[c]))));
+                row.extend(
+                    columns
+                        .iter()
+                        .map(|&c| thousands(numbers(&domain.kept[c])[i])),
+                );
                 table.cells(row);
             }
         }
@@ -145,6 +144,11 @@ impl Report<'_> {
             "inputs": self.swept.inputs,
         })
     }
+}
+
+/// Pages, lines and characters.
+fn numbers(kept: &Kept) -> [u64; 3] {
+    [kept.pages, kept.lines, kept.characters]
 }
 
 fn with_kept(mut object: Value, kept: &Kept) -> Value {
