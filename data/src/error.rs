@@ -47,6 +47,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A value to try for a key of a recipe that cannot be.
+    #[error("setting {key}: {reason}")]
+    Setting {
+        /// The key, with the values where only those are wrong.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl Error {

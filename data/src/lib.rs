@@ -34,6 +34,7 @@ mod manifest;
 mod page;
 mod recipe;
 pub mod schema;
+mod setting;
 pub mod shard;
 mod words;
 
@@ -45,5 +46,6 @@ pub use recipe::{
     BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, LanguageStep, LengthStep,
     ParagraphStep, ReadStep, Recipe, SplitStep, WetReading,
 };
+pub use setting::Setting;
 pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};
 pub use words::{WordList, WordLists};

@@ -221,7 +221,7 @@ impl Recipe {
     }
 
     /// What cannot be: key and reason.
-    fn validate(&self) -> Result<(), (&'static str, &'static str)> {
+    pub(crate) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         let ensure = |ok: bool, key, reason| if ok { Ok(()) } else { Err((key, reason)) };
         let lower = |list: &[String]| list.iter().all(|p| !p.is_empty() && p.to_lowercase() == *p);
         let name_ok = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -167,7 +167,11 @@ impl Cleaner {
         let text = if stripped.len() == kept.len() {
             kept
         } else {
-            left = Amount::of_text(stripped);
+            // A line of white space alone (where a citation stood) is still one that passed.
+            left = Amount {
+                lines: left.lines,
+                ..Amount::of_text(stripped)
+            };
             stripped.to_owned()
         };
         lines.trimmed = lines.left() - left;

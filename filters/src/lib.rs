@@ -24,6 +24,7 @@ pub mod pystr;
 mod reason;
 pub mod rules;
 mod statistics;
+mod sweep;
 mod tally;
 pub mod url;
 
@@ -34,4 +35,5 @@ pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
 };
 pub use statistics::{Histogram, Side, Statistics};
+pub use sweep::{SweepOutcome, Sweeper};
 pub use tally::{ArchiveKind, LineCounts, Tally};

@@ -10,9 +10,9 @@ use crate::keys::{KeyEntry, Keys};
 use crate::ledger::{self, Candidates};
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
-use crate::reading::{Damage, RawPage, Split};
+use crate::reading::{Damage, Health, RawPage, Split};
 use crate::sample;
-use crate::source::{self, Batch, Source};
+use crate::source::{self, Batch, OpenSource};
 use crate::spool::{SpoolWriter, SpooledLine, SpooledPage, frame};
 use c4_data::{DedupStep, Recipe};
 use c4_filters::rules::length;
@@ -47,10 +47,8 @@ pub struct CleanedArchive {
     pub pages: Vec<PageEntry>,
     /// First page of each frame of the spool.
     pub frames: Vec<u32>,
-    /// Places that could not be read, by (batch, place).
-    pub damage: Vec<(u64, Damage)>,
-    /// Why it could not be read to its end, if so.
-    pub failed: Option<String>,
+    /// How reading it went.
+    pub health: Health,
     statistics: Statistics,
     text_bytes: u64,
 }
@@ -118,9 +116,6 @@ pub fn run(
     };
     for archive in pass.archives {
         let (mut archive, _) = archive.into_inner().unwrap_or_else(|e| e.into_inner());
-        archive
-            .damage
-            .sort_by_key(|(place, damage)| (*place, damage.offset));
         result.statistics += std::mem::take(&mut archive.statistics);
         result.text_bytes += archive.text_bytes;
         result.archives.push(archive);
@@ -129,43 +124,29 @@ pub fn run(
 }
 
 impl Job for CleanPass<'_> {
-    /// The archive, and how many of its bytes the progress bar knows of.
-    type Source = (Source, u64);
+    type Source = OpenSource;
     type Batch = (ArchiveKind, Batch);
     type Error = Error;
 
-    fn open(&self, index: usize) -> Result<Option<(Source, u64)>, Error> {
-        let failed = match Source::open(&self.inputs[index].path, &self.recipe.read) {
-            Ok(Some(source)) => {
-                let kind = source.kind as usize;
+    fn open(&self, index: usize) -> Result<Option<OpenSource>, Error> {
+        match OpenSource::open(&self.inputs[index].path, &self.recipe.read) {
+            Ok(source) => {
+                let kind = source.kind() as usize;
                 lock(&self.archives[index]).0.statistics.tally.archives[kind] += 1;
-                return Ok(Some((source, 0)));
+                Ok(Some(source))
             }
-            Ok(None) => "not a crawl archive (no WARC record in it)".to_owned(),
-            Err(e) => e.to_string(),
-        };
-        self.fail(index, failed);
-        Ok(None)
+            Err(cause) => Ok(self.fail(index, cause)),
+        }
     }
 
     fn next(
         &self,
         index: usize,
-        (source, reported): &mut (Source, u64),
+        source: &mut OpenSource,
     ) -> Result<Option<(ArchiveKind, Batch)>, Error> {
-        let batch = source.next_batch();
-        let position = source.position();
-        self.progress.add(position.saturating_sub(*reported));
-        *reported = position.max(*reported);
-        match batch {
-            Ok(batch) => Ok(batch.map(|batch| (source.kind, batch))),
-            Err(e) => {
-                self.fail(
-                    index,
-                    format!("cannot be read further than byte {position}: {e}"),
-                );
-                Ok(None)
-            }
+        match source.next_batch(self.progress) {
+            Ok(batch) => Ok(batch.map(|batch| (source.kind(), batch))),
+            Err(cause) => Ok(self.fail(index, cause)),
         }
     }
 
@@ -204,7 +185,7 @@ impl Job for CleanPass<'_> {
             archive.frames.push(first_page);
         }
         archive.pages.append(&mut found.pages);
-        archive.damage.append(&mut found.damage);
+        archive.health.damage.append(&mut found.damage);
         archive.statistics += found.statistics;
         archive.text_bytes += found.text_bytes;
         drop(locked);
@@ -229,9 +210,11 @@ struct Found {
 }
 
 impl CleanPass<'_> {
-    fn fail(&self, index: usize, reason: String) {
-        tracing::error!("{}: {reason}", self.inputs[index].path.display());
-        lock(&self.archives[index]).0.failed = Some(reason);
+    /// Notes that an archive cannot be read, which gives nothing.
+    fn fail<T>(&self, index: usize, cause: String) -> Option<T> {
+        let input = &self.inputs[index];
+        lock(&self.archives[index]).0.health.fail(input, cause);
+        None
     }
 
     /// Cleans one page and notes what is left of it.

@@ -2,6 +2,7 @@
 
 mod explain;
 mod ledger;
+mod sweep;
 
 use crate::error::Error;
 use crate::input;
@@ -10,8 +11,8 @@ use crate::run::{BuildOptions, Built, Outcome, build};
 use crate::table::{Table, funnel, percent, thousands};
 use anyhow::Context;
 use c4_data::{
-    BUILTIN_RECIPES, Format, InputState, LedgerMode, Manifest, Recipe, ShardReader, Split,
-    WordLists,
+    BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Manifest, Recipe, ShardReader,
+    Split, WordLists,
 };
 use c4_filters::{Reason, Scope};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -43,6 +44,8 @@ enum Command {
     Ledger(ledger::Ledger),
     /// List the recipes, or print one as TOML.
     Recipes(Recipes),
+    /// Try combinations of thresholds in one pass, and tell what each would keep.
+    Sweep(sweep::Sweep),
 }
 
 /// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
@@ -169,6 +172,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Recipes(args) => recipes(&args),
+        Command::Sweep(args) => return sweep::run(args),
     };
     match result {
         // Whoever reads our output has had enough (`c4 cat … | head`).
@@ -268,12 +272,11 @@ fn summarize(options: &BuildOptions, built: &Built) {
     for warning in &built.warnings {
         eprintln!("WARNING: {warning}");
     }
-    report_damage(&built.manifest);
+    report_damage(&built.manifest.inputs);
 }
 
-fn report_damage(manifest: &Manifest) {
-    let bad: Vec<_> = manifest
-        .inputs
+pub(crate) fn report_damage(inputs: &[InputEntry]) {
+    let bad: Vec<_> = inputs
         .iter()
         .filter(|i| i.state != InputState::Read)
         .collect();
@@ -284,7 +287,7 @@ fn report_damage(manifest: &Manifest) {
     eprintln!(
         "Could not be read: {places} places in {} of {} archives. All else was; exit status 1.",
         bad.len(),
-        manifest.inputs.len()
+        inputs.len()
     );
     for input in bad {
         for damage in &input.damage {

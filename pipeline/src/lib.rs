@@ -28,6 +28,7 @@ pub mod run;
 pub mod sample;
 pub mod source;
 pub mod spool;
+pub mod sweep;
 pub mod table;
 pub mod url_pass;
 pub mod usage;

@@ -1,7 +1,12 @@
 //! What reading gives, whichever way an archive is read.
 
 use crate::archive::MemberError;
+use crate::input::Input;
+use c4_data::{Damaged, InputEntry, InputState};
 use c4_filters::Reason;
+
+/// Damaged places that a manifest lists for an archive; all are counted.
+const LISTED_DAMAGE: usize = 20;
 
 /// A compressed member is taken as a whole up to this size, so that one that turns out damaged
 /// gives nothing; of a larger one (an archive that is a single member), what was read before the
@@ -77,6 +82,51 @@ impl Damage {
                 Ok(damage(Reason::Truncated, offset, cause))
             }
             MemberError::Corrupt(cause) => Ok(damage(Reason::CorruptMember, offset, cause)),
+        }
+    }
+}
+
+/// How reading an archive went.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Places that could not be read, by (batch, place).
+    pub damage: Vec<(u64, Damage)>,
+    /// Why it could not be read to its end, if so.
+    pub failed: Option<String>,
+}
+
+impl Health {
+    /// Notes that the archive cannot be read (further), and says so.
+    pub fn fail(&mut self, input: &Input, cause: String) {
+        tracing::error!("{}: {cause}", input.path.display());
+        self.failed = Some(cause);
+    }
+
+    /// As a manifest says it.
+    pub fn entry(&mut self, input: &Input) -> InputEntry {
+        self.damage
+            .sort_by_key(|(place, damage)| (*place, damage.offset));
+        let listed = self.damage.iter().take(LISTED_DAMAGE);
+        let mut damage: Vec<Damaged> = listed
+            .map(|(_, damage)| Damaged {
+                offset: damage.offset,
+                cause: format!("{}: {}", damage.reason.code(), damage.cause),
+            })
+            .collect();
+        damage.extend(self.failed.iter().map(|cause| Damaged {
+            offset: 0,
+            cause: cause.clone(),
+        }));
+        InputEntry {
+            archive: input.label.to_string(),
+            bytes: input.bytes,
+            state: match (&self.failed, &self.damage[..]) {
+                (Some(_), _) => InputState::Failed,
+                (None, []) => InputState::Read,
+                (None, _) => InputState::Damaged,
+            },
+            damage,
+            damaged_records: self.damage.len() as u64,
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::{url_pass, usage};
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
-    Damaged, Document, Format, InputEntry, InputState, LedgerMode, Manifest, Page, Provenance,
-    Recipe, ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
+    Document, Format, InputEntry, InputState, LedgerMode, Manifest, Page, Provenance, Recipe,
+    ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
 };
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Tally, counters, guard, language};
@@ -31,9 +31,6 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// Damaged places that the manifest lists for an archive; all are counted.
-const LISTED_DAMAGE: usize = 20;
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -196,7 +193,7 @@ impl Build<'_> {
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let candidates = Candidates::new(self.options.ledger);
         let work = &self.output.work;
-        let cleaned = clean_pass::run(recipe, inputs, work, &candidates, &progress)?;
+        let mut cleaned = clean_pass::run(recipe, inputs, work, &candidates, &progress)?;
         progress.finish();
         lap("clean");
 
@@ -240,11 +237,16 @@ impl Build<'_> {
         })?;
         progress.finish();
         lap("finish");
+        let mut warnings: Vec<String> = empty_inputs(inputs, archives);
         let mut statistics = cleaned.statistics;
         statistics += finished.statistics;
         let tally = &statistics.tally;
         tally.check().map_err(Error::Tally)?;
-        let mut warnings: Vec<String> = empty_inputs(inputs, archives);
+        let entries: Vec<InputEntry> = inputs
+            .iter()
+            .zip(&mut cleaned.archives)
+            .map(|(input, archive)| archive.health.entry(input))
+            .collect();
         warnings.extend(guard::warnings(tally, recipe));
 
         let shards = self.write_shards(&buckets, finished.split_bytes)?;
@@ -261,11 +263,7 @@ impl Build<'_> {
             recipe: recipe.clone(),
             format: self.options.format,
             shard_size_bytes: self.options.shard_size_bytes,
-            inputs: inputs
-                .iter()
-                .zip(archives)
-                .map(|(i, a)| input_entry(i, a))
-                .collect(),
+            inputs: entries,
             shards,
             ledger,
         };
@@ -404,37 +402,9 @@ impl Build<'_> {
 /// Inputs that gave no page.
 fn empty_inputs(inputs: &[Input], archives: &[CleanedArchive]) -> Vec<String> {
     let pairs = inputs.iter().zip(archives);
-    let empty = pairs.filter(|(_, archive)| archive.pages.is_empty() && archive.failed.is_none());
+    let empty =
+        pairs.filter(|(_, archive)| archive.pages.is_empty() && archive.health.failed.is_none());
     empty
         .map(|(input, _)| format!("{}: gave no page", input.label))
         .collect()
-}
-
-fn input_entry(input: &Input, archive: &CleanedArchive) -> InputEntry {
-    let mut damage: Vec<Damaged> = archive
-        .damage
-        .iter()
-        .take(LISTED_DAMAGE)
-        .map(|(_, damage)| Damaged {
-            offset: damage.offset,
-            cause: format!("{}: {}", damage.reason.code(), damage.cause),
-        })
-        .collect();
-    if let Some(reason) = &archive.failed {
-        damage.push(Damaged {
-            offset: 0,
-            cause: reason.clone(),
-        });
-    }
-    InputEntry {
-        archive: input.label.to_string(),
-        bytes: input.bytes,
-        state: match (&archive.failed, &archive.damage[..]) {
-            (Some(_), _) => InputState::Failed,
-            (None, []) => InputState::Read,
-            (None, _) => InputState::Damaged,
-        },
-        damage,
-        damaged_records: archive.damage.len() as u64,
-    }
 }

@@ -4,6 +4,7 @@ use crate::archive::{self, Archive};
 use crate::extract::{self, Rejected};
 use crate::http;
 use crate::members::{Next, Piece, PieceReader};
+use crate::progress::Progress;
 use crate::reading::{Damage, Dropped, RawPage, Split, damage};
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
@@ -130,6 +131,40 @@ impl Source {
             }
         }
         Ok(Some(Batch::Records(records)))
+    }
+}
+
+/// An archive in the hands of a pass that tells its progress.
+pub struct OpenSource {
+    source: Source,
+    reported: u64,
+}
+
+impl OpenSource {
+    /// Opens an archive; the error says why it cannot be read.
+    pub fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
+        match Source::open(path, step) {
+            Ok(Some(source)) => Ok(OpenSource {
+                source,
+                reported: 0,
+            }),
+            Ok(None) => Err("not a crawl archive (no WARC record in it)".to_owned()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// What it holds.
+    pub fn kind(&self) -> ArchiveKind {
+        self.source.kind
+    }
+
+    /// The next batch; the error says why and from where on the archive cannot be read.
+    pub fn next_batch(&mut self, progress: &Progress) -> Result<Option<Batch>, String> {
+        let batch = self.source.next_batch();
+        let position = self.source.position();
+        progress.add(position.saturating_sub(self.reported));
+        self.reported = position.max(self.reported);
+        batch.map_err(|e| format!("cannot be read further than byte {position}: {e}"))
     }
 }
 

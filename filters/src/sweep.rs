@@ -1,0 +1,248 @@
+//! Many recipes judge one page at once: what each of them keeps of it, for little more than the
+//! cost of one.
+//!
+//! Recipes that differ in thresholds ask the same questions of a line, so each question is answered
+//! once: how long its longest word is, how it ends, how many words and sentences it has, which
+//! phrases it holds. A recipe then compares numbers. Nothing is answered before a recipe asks, in
+//! the order of the rules ([`Cleaner`](crate::Cleaner)), and no further than the greediest one needs.
+
+mod chars;
+mod line;
+
+use crate::rules::citation;
+use crate::{Reason, punkt, pystr};
+use c4_data::Recipe;
+use chars::{KeptChars, LineChars, count};
+use line::{Answers, Judged, LineRules, Questions};
+
+/// What a recipe makes of a page by its length, paragraph, line and page rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepOutcome {
+    /// The page goes.
+    Drop(Reason),
+    /// It stays.
+    Keep {
+        /// Its lines that stay.
+        lines: u32,
+        /// Code points of its text then.
+        chars: u64,
+    },
+}
+
+/// The rules of several recipes that look at one page alone, before dedup.
+#[derive(Debug)]
+pub struct Sweeper {
+    recipes: Vec<PageRules>,
+    /// Different line rules, each once.
+    line_rules: Vec<LineRules>,
+    questions: Questions,
+    /// The smallest of the recipes' length limits.
+    min_page_limit: usize,
+    /// Different `min_line_chars`, with the largest `min_lines` that any recipe wants of them.
+    paragraphs: Vec<(usize, usize)>,
+}
+
+/// What a recipe asks of a page as a whole.
+#[derive(Debug)]
+struct PageRules {
+    /// Largest number of code points.
+    max_chars: usize,
+    /// Place in [`Sweeper::paragraphs`], and how many lines are enough.
+    paragraphs: Option<(usize, usize)>,
+    /// Place in [`Sweeper::line_rules`]; `None`: the recipe does not clean.
+    lines: Option<usize>,
+    min_sentences: usize,
+}
+
+/// The place of the entry that is the `same`; `item` is added if there is none.
+fn place<T>(list: &mut Vec<T>, same: impl Fn(&T) -> bool, item: impl FnOnce() -> T) -> usize {
+    list.iter().position(same).unwrap_or_else(|| {
+        list.push(item());
+        list.len() - 1
+    })
+}
+
+/// What a recipe's line rules have made of a page so far.
+#[derive(Clone, Default)]
+struct PageState {
+    /// Nobody waits for it: too long, too short, or gone for the reason.
+    done: bool,
+    dropped: Option<Reason>,
+    lines: u32,
+    kept: KeptChars,
+    /// Counted as far as `max_sentences`.
+    sentences: usize,
+    /// As many are enough for all recipes with these line rules.
+    max_sentences: usize,
+}
+
+impl Sweeper {
+    /// The rules of `recipes`.
+    pub fn new(recipes: &[Recipe]) -> Sweeper {
+        let mut sweeper = Sweeper {
+            recipes: Vec::with_capacity(recipes.len()),
+            line_rules: Vec::new(),
+            questions: Questions::new(),
+            min_page_limit: usize::MAX,
+            paragraphs: Vec::new(),
+        };
+        for recipe in recipes {
+            let length = recipe.length.as_ref();
+            let max_chars = length.map_or(usize::MAX, |step| step.max_page_chars);
+            sweeper.min_page_limit = sweeper.min_page_limit.min(max_chars);
+            let paragraphs = recipe.paragraphs.as_ref().map(|step| {
+                let chars = step.min_line_chars;
+                let list = &mut sweeper.paragraphs;
+                let at = place(list, |(other, _)| *other == chars, || (chars, 0));
+                list[at].1 = list[at].1.max(step.min_lines);
+                (at, step.min_lines)
+            });
+            let lines = recipe.clean.as_ref().map(|step| {
+                let rules = sweeper.questions.line_rules(step);
+                let same = |other: &LineRules| *other == rules;
+                let at = sweeper.line_rules.iter().position(same);
+                at.unwrap_or_else(|| {
+                    sweeper.line_rules.push(rules);
+                    sweeper.line_rules.len() - 1
+                })
+            });
+            sweeper.recipes.push(PageRules {
+                max_chars,
+                paragraphs,
+                lines,
+                min_sentences: recipe.clean.as_ref().map_or(0, |step| step.min_sentences),
+            });
+        }
+        sweeper
+    }
+
+    /// What each recipe makes of a page with this text, in the order of the recipes: the same as
+    /// the length rule and [`Cleaner::clean`](crate::Cleaner::clean). Time: one pass, and a few
+    /// comparisons a line and different line rules.
+    pub fn sweep(&self, text: &str) -> Vec<SweepOutcome> {
+        let dropped = self.page_drops(text);
+        let states = self.lines(text, &dropped);
+        let mut whole = None;
+        let mut as_it_is = || {
+            *whole.get_or_insert_with(|| {
+                let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
+                SweepOutcome::Keep {
+                    lines: u32::try_from(lines).unwrap_or(u32::MAX),
+                    chars: count(text),
+                }
+            })
+        };
+        let outcome = |(dropped, recipe): (Option<Reason>, &PageRules)| {
+            if let Some(reason) = dropped {
+                return SweepOutcome::Drop(reason);
+            }
+            let Some(state) = recipe.lines.map(|at| &states[at]) else {
+                return as_it_is();
+            };
+            match state.dropped {
+                Some(reason) => SweepOutcome::Drop(reason),
+                None if state.sentences < recipe.min_sentences => {
+                    SweepOutcome::Drop(Reason::TooFewSentences)
+                }
+                None => SweepOutcome::Keep {
+                    lines: state.lines,
+                    chars: state.kept.count(),
+                },
+            }
+        };
+        dropped
+            .into_iter()
+            .zip(&self.recipes)
+            .map(outcome)
+            .collect()
+    }
+
+    /// Which recipes drop the page before its lines are looked at.
+    fn page_drops(&self, text: &str) -> Vec<Option<Reason>> {
+        // As many bytes as the limit are never too many code points.
+        let chars = match text.len() > self.min_page_limit {
+            true => text.chars().count(),
+            false => 0,
+        };
+        let long_lines = |&(min_chars, enough): &(usize, usize)| {
+            let long = |line: &&str| line.len() >= min_chars && line.chars().count() >= min_chars;
+            text.split('\n').filter(long).take(enough).count()
+        };
+        let mut counted: Vec<Option<usize>> = vec![None; self.paragraphs.len()];
+        let mut judge = |recipe: &PageRules| {
+            if chars > recipe.max_chars {
+                return Some(Reason::TooLong);
+            }
+            let (at, min_lines) = recipe.paragraphs?;
+            let found = *counted[at].get_or_insert_with(|| long_lines(&self.paragraphs[at]));
+            (found < min_lines).then_some(Reason::ShortParagraphs)
+        };
+        self.recipes.iter().map(&mut judge).collect()
+    }
+
+    /// Runs the line rules that a recipe still needs.
+    fn lines(&self, text: &str, dropped: &[Option<Reason>]) -> Vec<PageState> {
+        let unasked = PageState {
+            done: true,
+            ..PageState::default()
+        };
+        let mut states = vec![unasked; self.line_rules.len()];
+        for (recipe, dropped) in self.recipes.iter().zip(dropped) {
+            if let (Some(at), None) = (recipe.lines, dropped) {
+                states[at].done = false;
+                states[at].max_sentences = states[at].max_sentences.max(recipe.min_sentences);
+            }
+        }
+        let mut open = states.iter().filter(|state| !state.done).count();
+        let mut answers = Answers::new(&self.questions);
+        let mut keepers = Vec::with_capacity(states.len());
+        let mut rest = pystr::split_lines(text);
+        while open > 0
+            && let Some(line) = rest.next()
+        {
+            let line = pystr::strip(line);
+            // Of the line as it was; all else is asked of the one without citation markers.
+            answers.forget(self.questions.longest_word(line));
+            let line = citation::remove(line);
+            keepers.clear();
+            for (at, rules) in self.line_rules.iter().enumerate() {
+                if states[at].done {
+                    continue;
+                }
+                match answers.judge(&line, rules) {
+                    Judged::Keep => keepers.push(at),
+                    Judged::DropLine => {}
+                    Judged::DropPage(reason) => {
+                        states[at].done = true;
+                        states[at].dropped = Some(reason);
+                        open -= 1;
+                    }
+                }
+            }
+            if keepers.is_empty() {
+                continue;
+            }
+            let missing = keepers
+                .iter()
+                .map(|&at| {
+                    states[at]
+                        .max_sentences
+                        .saturating_sub(states[at].sentences)
+                })
+                .max()
+                .unwrap_or(0);
+            let sentences = match missing {
+                0 => 0,
+                _ => punkt::english().sentences(&line).take(missing).count(),
+            };
+            let chars = LineChars::of(&line);
+            for &at in &keepers {
+                let state = &mut states[at];
+                state.lines += 1;
+                state.kept.add(&chars);
+                state.sentences += sentences;
+            }
+        }
+        states
+    }
+}

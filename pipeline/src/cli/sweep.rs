@@ -1,0 +1,97 @@
+//! The command `c4 sweep`.
+
+use crate::cli::report_damage;
+use crate::input;
+use crate::sweep::full::{FullOptions, sweep_full};
+use crate::sweep::report::Report;
+use crate::sweep::settings::Grid;
+use crate::sweep::sweep;
+use c4_data::{BUILTIN_RECIPES, InputState, Recipe};
+use clap::Args;
+use std::io::{self, Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Reads archives once and tells what each combination of the values would keep: pages, lines and
+/// characters, in all and of the ten largest domains. The numbers are those of builds with these
+/// recipes up to the language step; dedup, language and bad words are off.
+///
+/// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
+/// refused or stopped.
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// A key of the recipe and the values to try, in TOML: line.min_words=3,4,5, or
+    /// clean.code_marks=[],["{"]. `line` and `page` stand for `clean`. May be given several times;
+    /// all combinations are tried, 256 at most.
+    #[arg(short, long = "set", value_name = "KEY=VALUES")]
+    sets: Vec<String>,
+    /// A recipe's name (see `c4 recipes`) or TOML file.
+    #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
+    recipe: String,
+    /// Folder that the paths of a listing are in, and that stands for the host of its URLs
+    /// [default: the listing's folder].
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    /// Threads [default: one a core].
+    #[arg(
+        short,
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "N"
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
+    threads: u16,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Take all steps of the recipe, by a whole build for each combination. The keys of all steps
+    /// may vary then.
+    #[arg(long)]
+    full: bool,
+    /// Folder for the builds of --full, which are removed [default: the system's for such files].
+    #[arg(long, value_name = "DIR", requires = "full")]
+    work_dir: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
+    let (recipe, lists) = Recipe::load(&args.recipe)?;
+    let grid = Grid::new(&recipe, &args.sets, args.full)?;
+    let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
+    let recipes = grid.recipes();
+    let threads = usize::from(args.threads);
+    let swept = if args.full {
+        sweep_full(&FullOptions {
+            recipes: &recipes,
+            lists: &lists,
+            inputs: &inputs,
+            threads,
+            work_dir: args.work_dir.as_deref(),
+        })?
+    } else {
+        sweep(&recipes, &inputs, threads)?
+    };
+    let report = Report {
+        recipe: &recipe,
+        grid: &grid,
+        swept: &swept,
+        full: args.full,
+    };
+    let text = if args.json {
+        format!("{:#}\n", report.to_json())
+    } else {
+        report.to_text()
+    };
+    match stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads our output has had enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result?,
+    }
+    report_damage(&swept.inputs);
+    let whole = swept.inputs.iter().all(|i| i.state == InputState::Read);
+    Ok(ExitCode::from(u8::from(!whole)))
+}
