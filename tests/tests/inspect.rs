@@ -21,7 +21,7 @@ fn archives() -> Vec<PathBuf> {
     let mut archives = vec![samples()];
     let names = ["00000.warc.wet.gz", "00100.warc.wet.gz", "00000.warc.gz"];
     for name in names {
-        let name = format!("data/bench/CC-MAIN-20190418101243-20190418122311-{name}");
+        let name = format!("bench/CC-MAIN-20190418101243-20190418122311-{name}");
         archives.extend(shared(&name));
     }
     archives
