@@ -646,3 +646,181 @@ fn a_work_folder_elsewhere_is_left_as_it_was() {
     assert!(result.status.success(), "{}", stderr(&result));
     assert_eq!(tree(&work).len(), 1);
 }
+
+#[test]
+fn what_looks_wrong_is_said_loudly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, empty) = (
+        dir.path().join("a.warc.wet.gz"),
+        dir.path().join("b.warc.wet.gz"),
+    );
+    wet(&input, 1100);
+    let info = record(
+        "warcinfo",
+        "",
+        "2019-04-18T10:12:43Z",
+        "text/plain",
+        b"software: x",
+    );
+    fs::write(&empty, gzip(&info)).unwrap();
+    let recipe = dir.path().join("mine.toml");
+    let en = String::from_utf8(c4(&[&"recipes", &"en"]).stdout).unwrap();
+    let text = en.replace("no_end_mark = [0.05, 0.95]", "no_end_mark = [0.5, 0.95]");
+    assert_ne!(text, en);
+    fs::write(&recipe, text).unwrap();
+    let output = dir.path().join("out");
+    let built = c4(&[&"build", &"-r", &recipe, &"-o", &output, &input, &empty]);
+    let message = stderr(&built);
+    assert_eq!(built.status.code(), Some(0), "{message}");
+    let early =
+        "pages: no_end_mark took 0.0 % of the lines that came to it, the recipe expects 50.0 %";
+    assert!(message.contains(early), "{message}");
+    for warning in [
+        "WARNING: b.warc.wet.gz: gave no page",
+        "WARNING: no_end_mark took 0.0 %",
+        "WARNING: step rules (line and page rules) dropped nothing",
+        "WARNING: step bad_words (blocklist) dropped nothing",
+    ] {
+        assert!(message.contains(warning), "no {warning} in: {message}");
+    }
+    let stats = fs::read(output.join("stats.json")).unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
+    assert!(stats["warnings"].as_array().unwrap().len() >= 4, "{stats}");
+
+    // A band decides nothing about the corpus, so it is the same corpus without it.
+    let again = c4(&[&"build", &"-r", &"en", &"-o", &output, &input, &empty]);
+    assert!(stderr(&again).contains("holds this corpus already"));
+
+    let bad = en.replace("no_end_mark = [0.05, 0.95]", "no_mark = [0.05, 0.95]");
+    fs::write(&recipe, bad).unwrap();
+    let built = c4(&[
+        &"build",
+        &"-r",
+        &recipe,
+        &"-o",
+        &dir.path().join("x"),
+        &input,
+    ]);
+    refused(&built, &["expect.no_mark", "no such reason", "no_end_mark"]);
+}
+
+#[test]
+fn explain_and_ledger_tell_and_refuse() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out");
+    let built = c4(&[&"build", &"-r", &"en", &"-o", &output, &samples()]);
+    assert_eq!(built.status.code(), Some(1));
+    let text = |output: Output| {
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    // With a corpus its inputs are known, and without a terminal there are no colours.
+    let url = "https://millbrook-gazette.example/2024/03/meeting";
+    let explained = text(c4(&[&"explain", &"--build", &output, &"--url", &url]));
+    assert!(
+        explained.starts_with(&format!("{url} kept\n")),
+        "{explained}"
+    );
+    let clock = "kept by https://millbrook-gazette.example/2024/03/clock";
+    assert!(explained.contains(clock), "{explained}");
+    assert!(!explained.contains('\x1b'), "{explained}");
+    let many = text(c4(&[&"explain", &"--json", &"--random", &"5", &samples()]));
+    assert_eq!(many.lines().count(), 5);
+    for line in many.lines() {
+        let page: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(["keep", "drop"].contains(&page["verdict"].as_str().unwrap()));
+    }
+    let hostile = dir.path().join("hostile.txt");
+    fs::write(
+        &hostile,
+        "Clear \x1b[2J the screen and ring the bell \x07.\n",
+    )
+    .unwrap();
+    let shown = text(c4(&[&"explain", &"--text", &hostile]));
+    assert!(!shown.contains(['\x1b', '\x07']), "{shown:?}");
+
+    let archive = samples().join("sample-00001.warc.wet.gz");
+    refused(
+        &c4(&[&"explain", &archive, &"--record", &"99999"]),
+        &["no record 99999"],
+    );
+    refused(
+        &c4(&[&"explain", &archive, &"--url", &"http://no.example/"]),
+        &["no.example"],
+    );
+    refused(
+        &c4(&[&"explain", &samples(), &"--record", &"1"]),
+        &["--record", "4"],
+    );
+    refused(&c4(&[&"explain", &"--random", &"1"]), &["INPUT"]);
+    refused(
+        &c4(&[&"explain", &"--build", &dir.path(), &"--random", &"1"]),
+        &["no finished corpus"],
+    );
+    let other = dir.path().join("other.warc.wet.gz");
+    wet(&other, 3);
+    let foreign = c4(&[&"explain", &"--build", &output, &"--random", &"1", &other]);
+    refused(&foreign, &["was not built of", "other.warc.wet.gz"]);
+
+    let policy = text(c4(&[&"ledger", &output, &"--reason", &"policy"]));
+    assert!(policy.contains("cookie policy"), "{policy}");
+    assert!(
+        policy.lines().filter(|l| l.starts_with("policy  ")).count() >= 3,
+        "{policy}"
+    );
+    let grep = c4(&[
+        &"ledger",
+        &output,
+        &"--json",
+        &"--grep",
+        &"(?i)cookie POLICY",
+        &"--domain",
+        &"millbrook-gazette.example",
+    ]);
+    for line in text(grep).lines() {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(
+            row["url"]
+                .as_str()
+                .unwrap()
+                .contains("millbrook-gazette.example")
+        );
+        assert!(
+            row["text"]
+                .as_str()
+                .unwrap()
+                .to_lowercase()
+                .contains("cookie policy")
+        );
+    }
+    let none = dir.path().join("none");
+    c4(&[&"build", &"--ledger", &"none", &"-o", &none, &samples()]);
+    refused(&c4(&[&"ledger", &none]), &["--ledger none", "--ledger all"]);
+    let open = text(c4(&[&"explain", &"--build", &none, &"--url", &url]));
+    assert!(open.contains("as far as is known here"), "{open}");
+    // Another ledger is another build.
+    let all = c4(&[&"build", &"--ledger", &"all", &"-o", &none, &samples()]);
+    refused(&all, &["ledger none", "--overwrite"]);
+    let all = c4(&[
+        &"build",
+        &"--ledger",
+        &"all",
+        &"--overwrite",
+        &"-o",
+        &none,
+        &samples(),
+    ]);
+    assert_eq!(all.status.code(), Some(1));
+    let none_again = c4(&[
+        &"build",
+        &"--ledger",
+        &"none",
+        &"--overwrite",
+        &"-o",
+        &none,
+        &samples(),
+    ]);
+    assert_eq!(none_again.status.code(), Some(1));
+    assert!(!none.join("ledger").exists());
+}

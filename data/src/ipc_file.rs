@@ -22,17 +22,20 @@ const ALIGNMENT: usize = 64;
 /// Continuation marker and a length of 0 (end of stream).
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-fn options() -> Result<IpcWriteOptions, ArrowError> {
+fn options(compression: CompressionType) -> Result<IpcWriteOptions, ArrowError> {
     IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?
-        .try_with_compression(Some(CompressionType::ZSTD))
+        .try_with_compression(Some(compression))
 }
 
 /// Encodes and compresses one record batch (without dictionaries): the expensive part.
-pub(crate) fn encode(batch: &RecordBatch) -> Result<EncodedData, ArrowError> {
+pub(crate) fn encode(
+    batch: &RecordBatch,
+    compression: CompressionType,
+) -> Result<EncodedData, ArrowError> {
     let (dictionaries, encoded) = IpcDataGenerator::default().encode(
         batch,
         &mut DictionaryTracker::new(true),
-        &options()?,
+        &options(compression)?,
         &mut IpcWriteContext::default(),
     )?;
     debug_assert!(dictionaries.is_empty(), "the schema has no dictionaries");
@@ -51,7 +54,8 @@ pub(crate) struct IpcFileWriter<W> {
 impl<W: Write> IpcFileWriter<W> {
     /// Writes the head.
     pub fn new(mut writer: W, schema: &Schema) -> Result<Self, ArrowError> {
-        let options = options()?;
+        // Compression is a matter of each batch.
+        let options = options(CompressionType::ZSTD)?;
         let mut head = [0; ALIGNMENT];
         head[..MAGIC.len()].copy_from_slice(MAGIC);
         writer.write_all(&head)?;

@@ -19,6 +19,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use arrow::ipc::CompressionType;
 use arrow::ipc::reader::FileReader;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -286,7 +287,7 @@ table! {
         /// Where that is in `text`, in bytes; null where it is not in it.
         "match_start" match_start: Option<u32>,
         /// The page as the step saw it: as it was read for the length limit and the rules, what they
-        /// had left for later steps. In a sample at most 16 KiB; of an older copy it may be missing.
+        /// had left for later steps. In a sample at most 8 KiB; of an older copy it may be missing.
         "text" text: String,
         /// Bytes of the whole text.
         "text_bytes" text_bytes: u64,
@@ -374,6 +375,8 @@ pub const KEPT: &str = "kept";
 /// Rows of a record batch, unless its text reaches [`BATCH_BYTES`] first.
 const BATCH_ROWS: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
+/// The default ledger must cost next to nothing.
+const COMPRESSION: CompressionType = CompressionType::LZ4_FRAME;
 
 /// Writes one table as files of about the same size. The bytes depend on the rows and their order
 /// alone.
@@ -439,7 +442,7 @@ impl<R: LedgerRow> LedgerWriter<R> {
             }
         };
         if !rows.is_empty() {
-            let batch = R::to_batch(&rows).and_then(|batch| ipc_file::encode(&batch));
+            let batch = R::to_batch(&rows).and_then(|batch| ipc_file::encode(&batch, COMPRESSION));
             let batch = batch.map_err(Error::arrow(&open.path))?;
             open.writer.write(batch).map_err(Error::arrow(&open.path))?;
         }

@@ -7,6 +7,7 @@ use crate::fs::HashingWriter;
 use crate::ipc_file::{self, IpcFileWriter};
 use crate::{Document, Error, Page, Provenance, ShardEntry, Split, schema};
 use arrow::array::RecordBatch;
+use arrow::ipc::CompressionType;
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::EncodedData;
 use flate2::Compression;
@@ -138,9 +139,9 @@ pub fn encode(
         schema::to_batch(&schema, documents).map_err(Error::arrow(nowhere))
     };
     let data = match format {
-        Format::Arrow => {
-            EncodedRows::Arrow(ipc_file::encode(&batch()?).map_err(Error::arrow(nowhere))?)
-        }
+        Format::Arrow => EncodedRows::Arrow(
+            ipc_file::encode(&batch()?, CompressionType::ZSTD).map_err(Error::arrow(nowhere))?,
+        ),
         Format::Parquet => EncodedRows::Parquet(batch()?),
         Format::Jsonl => {
             let gzip = json_lines(documents).map_err(Error::io(nowhere, "encode"))?;

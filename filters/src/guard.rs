@@ -8,6 +8,13 @@ use c4_data::Recipe;
 
 /// With fewer pages or lines a share says nothing.
 const ENOUGH: u64 = 1000;
+/// Pages of which a step should drop one. The length limit takes one page in a thousand.
+const fn enough_for_one(stage: Stage) -> u64 {
+    match stage {
+        Stage::Length => 100 * ENOUGH,
+        _ => ENOUGH,
+    }
+}
 
 /// Whether the reasons that the recipe has expectations of exist, and are those of steps that it
 /// takes.
@@ -60,30 +67,38 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// What looks wrong in a finished build, a sentence each.
-pub fn warnings(tally: &Tally, recipe: &Recipe) -> Vec<String> {
-    let shares = shares(tally);
-    let mut warnings = Vec::new();
-    for (reason, came, taken) in &shares {
+/// Reasons whose share is not what the recipe expects, with a sentence about each. Of a build that
+/// goes on, only what the steps up to `until` took is told.
+pub fn unexpected(tally: &Tally, recipe: &Recipe, until: Stage) -> Vec<(Reason, String)> {
+    let mut found = Vec::new();
+    for (reason, came, taken) in shares(tally) {
         let Some([low, high]) = recipe.expect.get(reason.code()) else {
             continue;
         };
-        let share = *taken as f64 / *came as f64;
-        if *came >= ENOUGH && !(*low..=*high).contains(&share) {
-            let unit = if reason.scope() == Scope::Page {
-                "pages"
-            } else {
-                "lines"
+        let share = taken as f64 / came as f64;
+        if reason.stage() <= until && came >= ENOUGH && !(*low..=*high).contains(&share) {
+            let unit = match reason.scope() {
+                Scope::Page => "pages",
+                _ => "lines",
             };
-            warnings.push(format!(
+            let says = format!(
                 "{} took {} of the {unit} that came to it, the recipe expects {} to {}",
                 reason.code(),
                 percent(share),
                 percent(*low),
                 percent(*high),
-            ));
+            );
+            found.push((reason, says));
         }
     }
+    found
+}
+
+/// What looks wrong in a finished build, a sentence each.
+pub fn warnings(tally: &Tally, recipe: &Recipe) -> Vec<String> {
+    let shares = shares(tally);
+    let unexpected = unexpected(tally, recipe, Stage::BadWords).into_iter();
+    let mut warnings: Vec<String> = unexpected.map(|(_, says)| says).collect();
     for stage in Stage::ALL
         .into_iter()
         .filter(|s| *s != Stage::Read && *s != Stage::Newest)
@@ -93,7 +108,7 @@ pub fn warnings(tally: &Tally, recipe: &Recipe) -> Vec<String> {
         };
         let of_stage = || shares.iter().filter(|(reason, ..)| reason.stage() == stage);
         let came = of_stage().map(|(_, came, _)| *came).max().unwrap_or(0);
-        if came >= ENOUGH && of_stage().all(|(_, _, taken)| *taken == 0) {
+        if came >= enough_for_one(stage) && of_stage().all(|(_, _, taken)| *taken == 0) {
             let name = stage.name();
             warnings.push(format!("step {name} ({doc}) dropped nothing"));
         }

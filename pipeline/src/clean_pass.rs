@@ -17,9 +17,10 @@ use crate::spool::{SpoolWriter, SpooledLine, SpooledPage, frame};
 use c4_data::{DedupStep, Recipe};
 use c4_filters::rules::length;
 use c4_filters::{
-    ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Statistics, Verdict, dedup,
-    url,
+    ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage, Statistics, Tally,
+    Verdict, dedup, guard, url,
 };
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -77,7 +78,16 @@ struct CleanPass<'a> {
     archives: Vec<Mutex<(CleanedArchive, SpoolWriter)>>,
     keys: Keys,
     candidates: &'a Candidates,
+    watch: Mutex<Watch>,
     progress: &'a Progress,
+}
+
+/// What the rules have done so far, to tell early if it is not what the recipe expects.
+#[derive(Default)]
+struct Watch {
+    /// Of pages whose URL may still lose, so only shares count.
+    tally: Tally,
+    told: BTreeSet<Reason>,
 }
 
 /// Runs the pass.
@@ -105,6 +115,7 @@ pub fn run(
         archives: (0..inputs.len()).map(|i| Mutex::new(archive(i))).collect(),
         keys: Keys::default(),
         candidates,
+        watch: Mutex::default(),
         progress,
     };
     parallel::drain(&pass, inputs.len())?;
@@ -172,6 +183,7 @@ impl Job for CleanPass<'_> {
         }
         let pages = found.pages.len() as u64;
         found.statistics.tally.read_pages(kind, pages);
+        self.watch(kind, &found);
         let path = spool_path(Path::new(""), index);
         let frame = match &found.spooled[..] {
             [] => None,
@@ -193,7 +205,11 @@ impl Job for CleanPass<'_> {
         Ok(())
     }
 
-    fn finish(&self, _: usize) -> Result<(), Error> {
+    fn finish(&self, index: usize) -> Result<(), Error> {
+        let (archive, _) = &*lock(&self.archives[index]);
+        if archive.pages.is_empty() && archive.health.failed.is_none() {
+            tracing::warn!("{}: gave no page", self.inputs[index].label);
+        }
         Ok(())
     }
 }
@@ -215,6 +231,27 @@ impl CleanPass<'_> {
         let input = &self.inputs[index];
         lock(&self.archives[index]).0.health.fail(input, cause);
         None
+    }
+
+    /// Warns, once a reason, as soon as enough pages tell that something is wrong.
+    fn watch(&self, kind: ArchiveKind, found: &Found) {
+        let mut tally = Tally::default();
+        tally.read_pages(kind, found.pages.len() as u64);
+        for (entry, page) in found.pages.iter().zip(&found.spooled) {
+            tally.lines += page.lines.total;
+            match entry.dropped {
+                Some(reason) => tally.drop_page(reason, &page.lines),
+                None => tally.keep_page(c4_data::Split::Train, &page.lines),
+            }
+        }
+        let mut watch = lock(&self.watch);
+        watch.tally += tally;
+        for (reason, says) in guard::unexpected(&watch.tally, self.recipe, Stage::Rules) {
+            if watch.told.insert(reason) {
+                let pages = watch.tally.pages();
+                tracing::warn!("after {pages} pages: {says}");
+            }
+        }
     }
 
     /// Cleans one page and notes what is left of it.

@@ -7,10 +7,12 @@ use c4_data::Error;
 use c4_filters::{LineCounts, Reason};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use zstd::bulk::Compressor;
 
 /// Fast above all: a spool is written and read once.
 const ZSTD_LEVEL: i32 = -5;
@@ -87,6 +89,20 @@ pub struct SpooledRow {
 /// A frame ready to be appended; made outside any lock.
 pub struct Frame(Vec<u8>);
 
+/// A context is large, and making one costs more than a small frame.
+fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let compressor = match slot {
+            Some(compressor) => compressor,
+            None => slot.insert(Compressor::new(ZSTD_LEVEL)?),
+        };
+        compressor.compress(plain)
+    })
+}
+
 /// Compresses `items`.
 pub fn frame<T: Serialize>(path: &Path, items: &[T]) -> Result<Frame, Error> {
     let fail = |reason: String| Error::Format {
@@ -94,7 +110,7 @@ pub fn frame<T: Serialize>(path: &Path, items: &[T]) -> Result<Frame, Error> {
         reason,
     };
     let plain = postcard::to_stdvec(items).map_err(|e| fail(e.to_string()))?;
-    let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).map_err(Error::io(path, "compress"))?;
+    let packed = compress(&plain).map_err(Error::io(path, "compress"))?;
     let length = |n: usize| u32::try_from(n).map_err(|_| fail("a batch above 4 GiB".into()));
     let mut bytes = Vec::with_capacity(packed.len() + 8);
     bytes.extend_from_slice(&length(packed.len())?.to_le_bytes());
