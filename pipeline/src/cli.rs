@@ -2,6 +2,7 @@
 
 mod explain;
 mod ledger;
+mod report;
 mod sweep;
 
 use crate::error::Error;
@@ -38,6 +39,8 @@ enum Command {
     Cat(Cat),
     /// Show what a build read, dropped and kept.
     Stats(Stats),
+    /// Write the build's report: one HTML file.
+    Report(report::Report),
     /// Show why a page and each of its lines stays or goes.
     Explain(explain::Explain),
     /// Print what a build dropped.
@@ -169,6 +172,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Build(args) => return run_build(args),
         Command::Cat(args) => cat(&args),
         Command::Stats(args) => stats(&args),
+        Command::Report(args) => report::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Recipes(args) => recipes(&args),

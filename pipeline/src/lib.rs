@@ -23,6 +23,7 @@ pub mod output;
 pub mod parallel;
 pub mod progress;
 pub mod reading;
+pub mod report;
 pub mod rows;
 pub mod run;
 pub mod sample;

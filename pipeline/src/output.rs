@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub const STATS_FILE: &str = "stats.json";
 /// What is not the same twice: times, memory, threads.
 pub const RUN_FILE: &str = "run.json";
+/// The report that `c4 report` writes.
+pub const REPORT_FILE: &str = "report.html";
 /// The work folder in the output folder: a name that nobody else uses.
 const WORK: &str = "_c4_work";
 const MARKER: &str = "build.json";

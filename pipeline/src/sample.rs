@@ -28,7 +28,7 @@ fn mix(x: u64) -> u64 {
 }
 
 /// Draws at most `limit` things of each kind. What [`offer`](Sampler::offer) takes is a superset of
-/// the sample, whose bounds are known at the end ([`bound`](Sampler::bound)).
+/// the sample, whose bounds are known at the end ([`holds`](Sampler::holds)).
 pub struct Sampler {
     limit: usize,
     kinds: Vec<Kind>,
