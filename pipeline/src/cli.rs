@@ -1,5 +1,6 @@
 //! What the user types, and the commands behind it.
 
+use crate::cli_diff::{self, DiffArgs};
 use crate::error::Error;
 use crate::input;
 use crate::output;
@@ -34,6 +35,8 @@ enum Command {
     Cat(Cat),
     /// Show what a build read, dropped and kept.
     Stats(Stats),
+    /// Compare two corpora: which pages and lines differ, and which rule did it.
+    Diff(DiffArgs),
     /// List the recipes, or print one as TOML.
     Recipes(Recipes),
 }
@@ -159,6 +162,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Build(args) => return run_build(args),
         Command::Cat(args) => cat(&args),
         Command::Stats(args) => stats(&args),
+        Command::Diff(args) => cli_diff::run(&args, &mut stdout().lock()),
         Command::Recipes(args) => recipes(&args),
     };
     match result {

@@ -9,6 +9,8 @@ pub mod archive;
 pub mod charset;
 pub mod clean_pass;
 pub mod cli;
+pub mod cli_diff;
+pub mod diff;
 mod error;
 pub mod extract;
 pub mod finish_pass;
