@@ -6,7 +6,7 @@
 //!
 //! - a page that only one has: what became of it in the other is in the other's ledger, in the table
 //!   `fates`, which has the same order; a URL that is not in it was never read;
-//! - a page that both have with other text: [`lines`] says for every line what the other did with it.
+//! - a page that both have with other text: `lines.rs` says for every line what the other did with it.
 //!
 //! # Cost
 //!
@@ -24,9 +24,10 @@
 
 mod cause;
 mod facts;
-pub mod lines;
+mod lines;
 mod losers;
 mod pages;
+mod sentences;
 mod settings;
 mod sums;
 

@@ -10,13 +10,15 @@
 //! 4. A line that is in the other text but for case or white space is its `local_duplicate`, if its
 //!    recipe goes by lines.
 //! 5. Where dedup took a line from the other text, between the same neighbours, its reason is the
-//!    line's. So a page that was crawled twice is told right.
+//!    line's. So a page that was crawled twice is told right. Of several lines in one place the reason
+//!    that fits is taken first.
 //! 6. If both are the same record, dedup did it, if its recipe has it and the ledger does not say that
 //!    it took nothing there.
 //! 7. Else the page is another version, or another reading of the same one.
 
 use super::Cause;
 use super::losers::{self, Hole, Loser, main_reason, took_spans};
+use super::sentences::Sentences;
 use c4_data::{DedupStep, Recipe};
 use c4_filters::{Amount, Cleaner, Reason, Verdict, dedup, pystr};
 use std::borrow::Cow;
@@ -87,7 +89,8 @@ pub struct LineDiff<'t> {
 /// are the same but for their order both are empty.
 ///
 /// Code points add up: those of the first text less those only there are those of the second less
-/// those only there (line ends apart). Time and memory are linear in the texts.
+/// those only there (line ends apart). Memory is linear in the texts, as is time but for lines that
+/// start with the same word.
 pub fn compare<'t>(
     views: [View<'t>; 2],
     records: Records,
@@ -236,9 +239,6 @@ impl<'t> Work<'t> {
     /// Lines of `side` that are lines of the other text without some sentences.
     fn match_shortened(&mut self, side: usize) {
         let other = &self.sides[1 - side];
-        // Lines of the other text by the first word of each of their sentences.
-        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut sentences: HashMap<usize, Vec<Vec<&str>>> = HashMap::new();
         // As this text's rules had left them for dedup.
         let before_dedup = |(j, line): (usize, &'t str)| {
             let kept = self.sides[side].outcomes(line).into_iter();
@@ -246,30 +246,11 @@ impl<'t> Work<'t> {
             kept.map(move |(text, _)| (j, text)).collect::<Vec<_>>()
         };
         let others: Vec<(usize, Cow<'t, str>)> = other.open().flat_map(before_dedup).collect();
-        for &(j, ref line) in &others {
-            let words = |range| pystr::words(&line[range]).collect::<Vec<&str>>();
-            let ranges = dedup::sentence_ranges(line);
-            let words: Vec<Vec<&str>> = ranges.into_iter().flatten().map(words).collect();
-            for first in words.iter().filter_map(|words| words.first()) {
-                let places = places.entry(first).or_default();
-                if places.last() != Some(&j) {
-                    places.push(j);
-                }
-            }
-            sentences.entry(j).or_default().extend(words);
-        }
+        let mut others = Sentences::new(others.iter().map(|(j, line)| (*j, &**line)));
         let mut pairs = Vec::new();
         for (i, line) in self.sides[side].open() {
-            let words: Vec<&str> = pystr::words(line).collect();
-            let Some(candidates) = words.first().and_then(|first| places.get(first)) else {
-                continue;
-            };
-            let whole = candidates.iter().copied().find(|j| {
-                let sentences = sentences.get(j);
-                sentences.is_some_and(|sentences| is_rest(&words, sentences))
-            });
-            if let Some(j) = whole {
-                sentences.remove(&j);
+            if let Some(j) = others.whole_of(line) {
+                others.remove(j);
                 pairs.push((j, i));
             }
         }
@@ -290,24 +271,30 @@ impl<'t> Work<'t> {
             true => dedup::line_keys(other.view.text).into_iter().collect(),
             false => HashSet::new(),
         };
+        let known = |text: &str| dedup::line_keys(text).iter().all(|key| keys.contains(key));
+        // What is left of a line has not the line's key.
+        let wholes = match by_lines && here.view.lost_spans() {
+            true => Sentences::new(other.lines.iter().copied().enumerate()),
+            false => Sentences::new([]),
+        };
         let mut gaps = Gaps::new(here, other);
         let mut found = Vec::with_capacity(open.len());
         for (i, line) in open {
             let cause = self.rule_on(side, line).or_else(|| {
-                if by_lines {
-                    let known =
-                        |text: &str| dedup::line_keys(text).iter().all(|k| keys.contains(k));
-                    let outcomes = other.outcomes(line);
-                    if outcomes.iter().all(|(text, _)| known(text)) {
-                        let local = Reason::LocalDuplicate;
-                        let hole = gaps.take(i, line, Some(local));
-                        // Another version need not have had the line twice.
-                        if hole.is_some() || self.records == Records::Same {
-                            return Some(local);
-                        }
-                    }
+                let mut outcomes = other.outcomes(line).into_iter();
+                if !by_lines {
+                    return gaps.take(i, line, None);
                 }
-                gaps.take(i, line, None)
+                let local = outcomes.all(|(text, _)| known(&text));
+                let wanted = match local || wholes.whole_of(line).is_some() {
+                    true => Reason::LocalDuplicate,
+                    false => Reason::GlobalDuplicate,
+                };
+                let hole = gaps.take(i, line, Some(wanted));
+                // Another version need not have had the line twice.
+                let sure = local && self.records == Records::Same;
+                let sure = sure.then_some(Reason::LocalDuplicate);
+                hole.or(sure).or_else(|| gaps.take(i, line, None))
             });
             let cause = match cause {
                 Some(reason) => Cause::Rule(reason),
@@ -364,19 +351,6 @@ impl<'t> Work<'t> {
             },
         }
     }
-}
-
-/// Whether `words` are those of some of `sentences`, in order, and not of all.
-fn is_rest(words: &[&str], sentences: &[Vec<&str>]) -> bool {
-    let mut rest = words;
-    let mut skipped = false;
-    for sentence in sentences {
-        match rest.strip_prefix(sentence.as_slice()) {
-            Some(after) if !sentence.is_empty() => rest = after,
-            _ => skipped = true,
-        }
-    }
-    rest.is_empty() && skipped
 }
 
 /// Where dedup took lines from the other text, seen from the lines around them.
