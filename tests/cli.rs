@@ -824,3 +824,43 @@ fn explain_and_ledger_tell_and_refuse() {
     assert_eq!(none_again.status.code(), Some(1));
     assert!(!none.join("ledger").exists());
 }
+
+#[test]
+fn two_corpora_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = samples().join("sample-00001.warc.wet.gz");
+    let build = |recipe: &str| {
+        let output = dir.path().join(recipe);
+        let built = c4(&[&"build", &"--recipe", &recipe, &"--output", &output, &input]);
+        assert_eq!(built.status.code(), Some(0), "{}", stderr(&built));
+        output
+    };
+    let (a, b) = (build("en"), build("en.noclean"));
+    let output = c4(&[&"diff", &a, &b, &"-n", &"1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "Recipes: keys that differ",
+        "clean.end_marks",
+        "no_end_mark",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    let output = c4(&[&"diff", &"--json", &"--reason", &"no_end_mark", &a, &b]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["a"]["recipe"], "en");
+    assert_eq!(json["reason"], "no_end_mark");
+    let causes = json["changed"]["only_b"].as_array().unwrap();
+    assert_eq!(causes.len(), 1);
+    assert_eq!(causes[0]["cause"], "no_end_mark");
+
+    let nothing = dir.path().join("nothing");
+    let output = c4(&[&"diff", &a, &nothing]);
+    refused(&output, &["nothing", "holds no finished corpus"]);
+    let output = c4(&[&"diff", &a, &b, &"--reason", &"no_endmark"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    for word in ["--reason", "no_endmark", "no_end_mark"] {
+        assert!(message.contains(word), "no {word} in: {message}");
+    }
+}

@@ -1,5 +1,6 @@
 //! What the user types, and the commands behind it.
 
+mod diff;
 mod explain;
 mod ledger;
 mod report;
@@ -45,6 +46,8 @@ enum Command {
     Explain(explain::Explain),
     /// Print what a build dropped.
     Ledger(ledger::Ledger),
+    /// Compare two corpora: which pages and lines differ, and which rule did it.
+    Diff(diff::Diff),
     /// List the recipes, or print one as TOML.
     Recipes(Recipes),
     /// Try combinations of thresholds in one pass, and tell what each would keep.
@@ -175,6 +178,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Diff(args) => diff::run(&args, &mut stdout().lock()),
         Command::Recipes(args) => recipes(&args),
         Command::Sweep(args) => return sweep::run(args),
     };

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod charset;
 pub mod clean_pass;
 pub mod cli;
+pub mod diff;
 mod error;
 pub mod explain;
 pub mod extract;

@@ -7,9 +7,17 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
+    left: Vec<usize>,
 }
 
 impl Table {
+    /// Left-aligns these columns, too.
+    #[must_use]
+    pub fn left<const N: usize>(mut self, columns: [usize; N]) -> Table {
+        self.left.extend(columns);
+        self
+    }
+
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(cells.map(str::to_owned).to_vec());
@@ -33,10 +41,11 @@ impl Table {
             let mut line = String::new();
             for (c, cell) in row.iter().enumerate() {
                 let w = widths[c];
-                line += &if c == 0 {
+                line += if c == 0 { "" } else { "  " };
+                line += &if c == 0 || self.left.contains(&c) {
                     format!("{cell:<w$}")
                 } else {
-                    format!("  {cell:>w$}")
+                    format!("{cell:>w$}")
                 };
             }
             out += line.trim_end();
@@ -127,5 +136,6 @@ mod tests {
         table.row(["a", "10"]);
         table.row(["long", "1"]);
         assert_eq!(table.render(), "a     10\nlong   1\n");
+        assert_eq!(table.left([1]).render(), "a     10\nlong  1\n");
     }
 }
