@@ -1,5 +1,7 @@
 //! What the user types, and the commands behind it.
 
+use crate::cli_card;
+use crate::cli_verify;
 use crate::error::Error;
 use crate::input;
 use crate::output;
@@ -36,6 +38,10 @@ enum Command {
     Stats(Stats),
     /// List the recipes, or print one as TOML.
     Recipes(Recipes),
+    /// Check a finished corpus: files, counts, and what its recipe promises.
+    Verify(cli_verify::Verify),
+    /// Write a corpus's dataset card, for people and for the Hugging Face Hub.
+    Card(cli_card::Card),
 }
 
 /// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
@@ -130,7 +136,8 @@ struct Recipes {
     name: Option<String>,
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+/// A size in bytes, with K, M, G or T as powers of 1024.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim().trim_end_matches("iB").trim_end_matches('B');
     let split = text
         .find(|c: char| !c.is_ascii_digit())
@@ -157,9 +164,11 @@ fn parse_size(text: &str) -> Result<u64, String> {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = match cli.command {
         Command::Build(args) => return run_build(args),
+        Command::Verify(args) => return cli_verify::run(args),
         Command::Cat(args) => cat(&args),
         Command::Stats(args) => stats(&args),
         Command::Recipes(args) => recipes(&args),
+        Command::Card(args) => cli_card::run(&args),
     };
     match result {
         // Whoever reads our output has had enough (`c4 cat … | head`).
@@ -294,7 +303,7 @@ fn report_damage(manifest: &Manifest) {
 }
 
 /// The manifest of a finished corpus.
-fn finished(dir: &Path) -> anyhow::Result<Manifest> {
+pub(crate) fn finished(dir: &Path) -> anyhow::Result<Manifest> {
     let manifest = Manifest::read(dir)?;
     manifest.with_context(|| {
         format!(

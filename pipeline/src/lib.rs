@@ -6,9 +6,12 @@
 #![warn(missing_docs)]
 
 pub mod archive;
+pub mod card;
 pub mod charset;
 pub mod clean_pass;
 pub mod cli;
+mod cli_card;
+mod cli_verify;
 mod error;
 pub mod extract;
 pub mod finish_pass;
@@ -30,6 +33,7 @@ pub mod spool;
 pub mod table;
 pub mod url_pass;
 pub mod usage;
+pub mod verify;
 pub mod warc;
 pub mod wet;
 
