@@ -5,7 +5,7 @@ OUT ?= out/demo
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers samples clean tools
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub samples clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,10 +47,13 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	INPUT=$(INPUT) $(CARGO) bench --locked --workspace --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 
-proofs: peers ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
+
+hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
+	pipeline/benches/card.sh $(C4) data/samples
 
 samples: ## write the sample archives from their sources
 	$(CARGO) build --release --locked --workspace --bins

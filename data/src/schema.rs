@@ -35,6 +35,42 @@ pub fn schema(recipe: &str, recipe_hash: &str) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, metadata))
 }
 
+/// In what `found` differs from `wanted`, in words: columns, then metadata. More metadata is no
+/// difference.
+pub(crate) fn difference(found: &Schema, wanted: &Schema) -> Option<String> {
+    let columns = |schema: &Schema| -> Vec<String> {
+        let fields = schema.fields().iter();
+        let column = |field: &Arc<Field>| {
+            let null = if field.is_nullable() {
+                ", nullable"
+            } else {
+                ""
+            };
+            format!("{}: {}{null}", field.name(), field.data_type())
+        };
+        fields.map(column).collect()
+    };
+    let (has, wants) = (columns(found), columns(wanted));
+    if has != wants {
+        let has = has.join("; ");
+        return Some(format!(
+            "has the columns {has}; wanted: {}",
+            wants.join("; ")
+        ));
+    }
+    [KEY_VERSION, KEY_RECIPE, KEY_RECIPE_HASH]
+        .into_iter()
+        .find_map(|key| {
+            let (has, wants) = (found.metadata().get(key), wanted.metadata().get(key));
+            let has_not = || "nothing".to_owned();
+            (has != wants).then(|| {
+                let has = has.cloned().unwrap_or_else(has_not);
+                let wants = wants.cloned().unwrap_or_else(has_not);
+                format!("its metadata {key} is {has}, wanted: {wants}")
+            })
+        })
+}
+
 /// Documents as one record batch of `schema`. Copies every string once.
 pub fn to_batch(schema: &SchemaRef, rows: &[Document]) -> Result<RecordBatch, ArrowError> {
     fn utf8<'a>(rows: &'a [Document], value: impl Fn(&'a Document) -> &'a str) -> ArrayRef {

@@ -7,6 +7,7 @@ use crate::fs::HashingWriter;
 use crate::ipc_file::{self, IpcFileWriter};
 use crate::{Document, Error, Page, Provenance, ShardEntry, Split, schema};
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::EncodedData;
@@ -346,6 +347,8 @@ enum Decoder {
 pub struct ShardReader {
     path: PathBuf,
     decoder: Decoder,
+    /// JSON lines have none.
+    schema: Option<SchemaRef>,
     batch: std::vec::IntoIter<Document>,
 }
 
@@ -361,18 +364,23 @@ impl ShardReader {
             .to_string_lossy()
             .into_owned();
         let file = File::open(path).map_err(Error::io(path, "open"))?;
-        let decoder = if name.ends_with(".arrow") {
-            FileReader::try_new(BufReader::new(file), None)
-                .map(|reader| Decoder::Arrow(Box::new(reader)))
-                .map_err(Error::arrow(path))?
+        let (decoder, schema) = if name.ends_with(".arrow") {
+            let reader = FileReader::try_new(BufReader::new(file), None);
+            let reader = reader.map_err(Error::arrow(path))?;
+            let schema = reader.schema();
+            (Decoder::Arrow(Box::new(reader)), Some(schema))
         } else if name.ends_with(".parquet") {
-            ParquetRecordBatchReaderBuilder::try_new(file)
-                .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
-                .map(|reader| Decoder::Parquet(Box::new(reader)))
-                .map_err(Error::parquet(path))?
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+            let builder = builder.map_err(Error::parquet(path))?;
+            // The reader's own schema lacks the metadata.
+            let schema = builder.schema().clone();
+            let reader = builder.with_batch_size(BATCH_ROWS).build();
+            let reader = reader.map_err(Error::parquet(path))?;
+            (Decoder::Parquet(Box::new(reader)), Some(schema))
         } else if name.ends_with(".json.gz") {
             let gzip = MultiGzDecoder::new(BufReader::new(file));
-            Decoder::Jsonl(Box::new(BufReader::with_capacity(1 << 16, gzip)))
+            let lines = BufReader::with_capacity(1 << 16, gzip);
+            (Decoder::Jsonl(Box::new(lines)), None)
         } else {
             return Err(Error::Format {
                 path: path.to_owned(),
@@ -382,8 +390,16 @@ impl ShardReader {
         Ok(ShardReader {
             path: path.to_owned(),
             decoder,
+            schema,
             batch: Vec::new().into_iter(),
         })
+    }
+
+    /// In what the file's columns and metadata differ from those of a shard of `meta`, in words;
+    /// `None` if in nothing, or if the format has neither (JSON lines).
+    pub fn difference(&self, meta: &ShardMeta) -> Option<String> {
+        let wanted = schema::schema(&meta.recipe, &meta.recipe_hash);
+        schema::difference(self.schema.as_ref()?, &wanted)
     }
 
     /// The next batch; `None` at the end.

@@ -189,6 +189,20 @@ impl Cleaner {
         }
     }
 
+    /// What the line rules say of a line that has passed them, as it stands: for whoever checks a
+    /// corpus. It is neither stripped nor rid of citation markers once more, since either may leave a
+    /// line that the rules, had they seen it so, would have dropped (`[[1]]` becomes `[]` becomes
+    /// nothing).
+    pub fn recheck(&self, line: &str) -> Verdict {
+        match &self.clean {
+            None => Verdict::Keep,
+            Some(rules) if long_word::has_long_word(line, rules.step.max_word_chars) => {
+                Verdict::DropLine(Reason::LongWord)
+            }
+            Some(rules) => rules.judge(line, &mut String::new()),
+        }
+    }
+
     /// What in `line` (as it was read) the rule of `reason` goes by, as a byte range: the word that
     /// is too long, the phrase, the end of the line. `None` where nothing stands out.
     pub fn find_match(&self, line: &str, reason: Reason) -> Option<Range<usize>> {

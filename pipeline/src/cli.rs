@@ -1,10 +1,12 @@
 //! What the user types, and the commands behind it.
 
+mod card;
 mod diff;
 mod explain;
 mod ledger;
 mod report;
 mod sweep;
+mod verify;
 
 use crate::error::Error;
 use crate::input;
@@ -52,6 +54,10 @@ enum Command {
     Recipes(Recipes),
     /// Try combinations of thresholds in one pass, and tell what each would keep.
     Sweep(sweep::Sweep),
+    /// Check a finished corpus: files, counts, and what its recipe promises.
+    Verify(verify::Verify),
+    /// Write a corpus's dataset card, for people and for the Hugging Face Hub.
+    Card(card::Card),
 }
 
 /// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
@@ -146,7 +152,8 @@ struct Recipes {
     name: Option<String>,
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+/// A size in bytes, with K, M, G or T as powers of 1024.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim().trim_end_matches("iB").trim_end_matches('B');
     let split = text
         .find(|c: char| !c.is_ascii_digit())
@@ -173,6 +180,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = match cli.command {
         Command::Build(args) => return run_build(args),
+        Command::Verify(args) => return verify::run(args),
         Command::Cat(args) => cat(&args),
         Command::Stats(args) => stats(&args),
         Command::Report(args) => report::run(&args),
@@ -181,6 +189,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Diff(args) => diff::run(&args, &mut stdout().lock()),
         Command::Recipes(args) => recipes(&args),
         Command::Sweep(args) => return sweep::run(args),
+        Command::Card(args) => card::run(&args),
     };
     match result {
         // Whoever reads our output has had enough (`c4 cat … | head`).
@@ -314,7 +323,7 @@ pub(crate) fn report_damage(inputs: &[InputEntry]) {
 }
 
 /// The manifest of a finished corpus.
-fn finished(dir: &Path) -> anyhow::Result<Manifest> {
+pub(crate) fn finished(dir: &Path) -> anyhow::Result<Manifest> {
     let manifest = Manifest::read(dir)?;
     manifest.with_context(|| {
         format!(

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod archive;
+pub mod card;
 pub mod charset;
 pub mod clean_pass;
 pub mod cli;
@@ -34,6 +35,7 @@ pub mod sweep;
 pub mod table;
 pub mod url_pass;
 pub mod usage;
+pub mod verify;
 pub mod warc;
 pub mod wet;
 

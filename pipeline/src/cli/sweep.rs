@@ -1,6 +1,6 @@
 //! The command `c4 sweep`.
 
-use crate::cli::report_damage;
+use super::report_damage;
 use crate::input;
 use crate::sweep::full::{FullOptions, sweep_full};
 use crate::sweep::report::Report;

@@ -1,0 +1,270 @@
+//! The dataset card of a corpus: `README.md` with the head that the Hugging Face Hub reads.
+//!
+//! A card is a function of `manifest.json` and `stats.json`, so it is the same whenever and wherever
+//! it is written.
+
+mod sections;
+
+use c4_data::{Format, Manifest, Recipe, Split, WordLists};
+use serde_json::Value;
+use std::path::Path;
+
+/// The card's file name.
+pub const FILE: &str = "README.md";
+/// The licence under which the published C4 stands.
+pub const LICENSE: &str = "odc-by";
+/// Stands in every card: a file without it was written by someone else.
+pub const MARK: &str =
+    "<!-- Written by `c4 card`, which replaces this file as long as this line is in it. -->";
+
+/// What a card says that the corpus does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardOptions {
+    /// An identifier of the Hub's list of licences.
+    pub license: String,
+    /// The name to show; `None`: one that is made of the recipe's.
+    pub pretty_name: Option<String>,
+}
+
+impl Default for CardOptions {
+    fn default() -> Self {
+        CardOptions {
+            license: LICENSE.to_owned(),
+            pretty_name: None,
+        }
+    }
+}
+
+/// Whether a card may be written over a file with this content.
+pub fn is_card(content: &[u8]) -> bool {
+    String::from_utf8_lossy(content).contains(MARK)
+}
+
+/// The card of a corpus. `stats` is the content of `stats.json`; what it lacks is left out.
+pub fn card(manifest: &Manifest, stats: &Value, options: &CardOptions) -> String {
+    let name = match &options.pretty_name {
+        Some(name) => name.clone(),
+        None => format!("C4 rebuilt by recipe {}", manifest.recipe.name),
+    };
+    let facts = Facts::new(manifest);
+    let head = head(manifest, &facts, &name, &options.license);
+    let mut text = format!(
+        "---\n{head}---\n\n{MARK}\n\n# {}\n\n",
+        sections::plain(&name)
+    );
+    text += &sections::summary(manifest, stats, &facts);
+    text += &sections::recipe(manifest, &facts);
+    text += &sections::statistics(stats);
+    text += &sections::provenance(manifest, &options.license);
+    text += &sections::limitations(manifest);
+    text += &sections::loading(manifest, &facts);
+    text += &sections::reproduction(manifest, &facts);
+    text
+}
+
+/// Sums over a split.
+#[derive(Debug, Clone, Copy, Default)]
+struct SplitFacts {
+    rows: u64,
+    text_bytes: u64,
+    file_bytes: u64,
+}
+
+/// What several parts of the card need.
+struct Facts {
+    splits: [SplitFacts; 2],
+    /// Whether the recipe comes with the program, so that its name is enough.
+    builtin: bool,
+}
+
+impl Facts {
+    fn new(manifest: &Manifest) -> Facts {
+        let mut splits = [SplitFacts::default(); 2];
+        for shard in &manifest.shards {
+            let split = &mut splits[shard.split as usize];
+            split.rows += shard.rows;
+            split.text_bytes += shard.text_bytes;
+            split.file_bytes += shard.bytes;
+        }
+        let builtin = c4_data::BUILTIN_RECIPES.iter().any(|(name, text)| {
+            let recipe = Recipe::parse(name, text);
+            recipe.is_ok_and(|recipe| {
+                let lists = WordLists::load(&recipe, Path::new(""));
+                lists.is_ok_and(|lists| recipe.hash(&lists) == manifest.recipe_hash)
+            })
+        });
+        Facts { splits, builtin }
+    }
+
+    /// Splits that hold rows: `datasets` refuses others.
+    fn splits(&self) -> impl Iterator<Item = (Split, SplitFacts)> + '_ {
+        let pairs = Split::ALL.into_iter().zip(self.splits);
+        pairs.filter(|(_, facts)| facts.rows > 0)
+    }
+
+    fn sum(&self, of: impl Fn(&SplitFacts) -> u64) -> u64 {
+        self.splits.iter().map(of).sum()
+    }
+}
+
+/// The files of a split, as a pattern.
+fn pattern(format: Format, split: Split) -> String {
+    let split = split.name();
+    match format {
+        Format::Arrow => format!("{split}-*.arrow"),
+        Format::Parquet => format!("{split}-*.parquet"),
+        Format::Jsonl => format!("c4-{split}.*.json.gz"),
+    }
+}
+
+/// Columns and their types in the Hub's words.
+fn features(format: Format) -> &'static [(&'static str, &'static str)] {
+    match format {
+        Format::Jsonl => &[
+            ("text", "string"),
+            ("timestamp", "string"),
+            ("url", "string"),
+        ],
+        Format::Arrow | Format::Parquet => &[
+            ("url", "string"),
+            ("text", "string"),
+            ("timestamp", "string"),
+            ("content_type", "string"),
+            ("content_length", "string"),
+            ("language", "string"),
+            ("language_score", "float32"),
+            ("archive", "string"),
+            ("record_offset", "uint64"),
+        ],
+    }
+}
+
+/// Languages of the corpus by the recipe: ISO 639-1 codes without a region.
+fn languages(recipe: &Recipe) -> Vec<&str> {
+    let keep = recipe.language.iter().flat_map(|step| &step.keep);
+    let base = |code: &'_ String| code.find('-').unwrap_or(code.len());
+    let mut codes: Vec<&str> = keep.map(|code| &code[..base(code)]).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
+/// The Hub's class of a size, in documents.
+fn size_category(rows: u64) -> &'static str {
+    const CLASSES: [(u64, &str); 10] = [
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+        (10_000_000, "1M<n<10M"),
+        (100_000_000, "10M<n<100M"),
+        (1_000_000_000, "100M<n<1B"),
+        (10_000_000_000, "1B<n<10B"),
+        (100_000_000_000, "10B<n<100B"),
+        (1_000_000_000_000, "100B<n<1T"),
+    ];
+    let class = CLASSES.iter().find(|(below, _)| rows < *below);
+    class.map_or("n>1T", |(_, name)| name)
+}
+
+/// A string that YAML takes for nothing else: JSON's is one.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The YAML between the marks.
+fn head(manifest: &Manifest, facts: &Facts, name: &str, license: &str) -> String {
+    let mut yaml = String::new();
+    let mut line = |text: String| {
+        yaml += &text;
+        yaml.push('\n');
+    };
+    let languages = languages(&manifest.recipe);
+    if !languages.is_empty() {
+        line("language:".into());
+        // `no` is a truth value to YAML.
+        languages
+            .iter()
+            .for_each(|code| line(format!("- {}", quoted(code))));
+    }
+    line(format!("license: {}", quoted(license)));
+    line(format!("pretty_name: {}", quoted(name)));
+    line("size_categories:".into());
+    line(format!(
+        "- {}",
+        size_category(facts.sum(|split| split.rows))
+    ));
+    line("task_categories:".into());
+    line("- text-generation".into());
+    line("- fill-mask".into());
+    if facts.splits().next().is_some() {
+        line("configs:".into());
+        line("- config_name: default".into());
+        line("  data_files:".into());
+        for (split, _) in facts.splits() {
+            line(format!("  - split: {}", split.name()));
+            line(format!(
+                "    path: {}",
+                quoted(&pattern(manifest.format, split))
+            ));
+        }
+    }
+    line("dataset_info:".into());
+    line("  features:".into());
+    for (name, dtype) in features(manifest.format) {
+        line(format!("  - name: {name}"));
+        line(format!("    dtype: {dtype}"));
+    }
+    if facts.splits().next().is_some() {
+        line("  splits:".into());
+        for (split, sums) in facts.splits() {
+            line(format!("  - name: {}", split.name()));
+            line(format!("    num_bytes: {}", sums.text_bytes));
+            line(format!("    num_examples: {}", sums.rows));
+        }
+    }
+    line(format!(
+        "  download_size: {}",
+        facts.sum(|split| split.file_bytes)
+    ));
+    line(format!(
+        "  dataset_size: {}",
+        facts.sum(|split| split.text_bytes)
+    ));
+    yaml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_fall_into_the_hubs_classes() {
+        for (rows, class) in [
+            (0, "n<1K"),
+            (999, "n<1K"),
+            (1_000, "1K<n<10K"),
+            (364_868_892, "100M<n<1B"),
+            (u64::MAX, "n>1T"),
+        ] {
+            assert_eq!(size_category(rows), class);
+        }
+    }
+
+    #[test]
+    fn languages_have_no_region() {
+        let (mut recipe, _) = Recipe::load("en").unwrap();
+        let step = recipe.language.as_mut().unwrap();
+        step.keep = ["zh-tw", "no", "zh-cn"].map(String::from).into();
+        assert_eq!(languages(&recipe), ["no", "zh"]);
+        assert_eq!(quoted("no"), "\"no\"");
+    }
+
+    #[test]
+    fn features_are_those_of_the_schema() {
+        let schema = c4_data::schema::schema("", "");
+        let columns = schema.fields().iter().map(|field| field.name().as_str());
+        let features = features(Format::Arrow).iter().map(|(name, _)| *name);
+        assert!(columns.eq(features));
+    }
+}

@@ -1,0 +1,81 @@
+//! `c4 card`: what the user types.
+
+use super::finished;
+use crate::card::{self, CardOptions, card};
+use crate::error::Error;
+use crate::output::STATS_FILE;
+use clap::Args;
+use serde_json::Value;
+use std::io::{ErrorKind, Write, stdout};
+use std::path::{Path, PathBuf};
+
+/// Writes `README.md` into the folder of a corpus: a dataset card with the head that the Hugging
+/// Face Hub reads, so that `datasets.load_dataset(DIR)` takes the folder as it is.
+///
+/// The card is made of `manifest.json` and `stats.json` alone, and is the same whenever it is
+/// written. A `README.md` that this command did not write stays, unless --force is given.
+#[derive(Debug, Args)]
+pub struct Card {
+    /// Folder of a finished corpus.
+    dir: PathBuf,
+    /// Where the card goes; `-` is stdout [default: README.md in the corpus].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The licence to state, by its name on the Hub.
+    #[arg(long, default_value = card::LICENSE, value_name = "NAME")]
+    license: String,
+    /// The name to show [default: one made of the recipe's].
+    #[arg(long, value_name = "TEXT")]
+    pretty_name: Option<String>,
+    /// Replace a file that this command did not write.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No corpus, a file that cannot be read or written, or one that is not ours to replace.
+pub fn run(args: &Card) -> anyhow::Result<()> {
+    let manifest = finished(&args.dir)?;
+    let path = args.dir.join(STATS_FILE);
+    let bytes = std::fs::read(&path).map_err(c4_data::Error::io(&path, "read"))?;
+    let stats: Value = serde_json::from_slice(&bytes).map_err(|e| c4_data::Error::Format {
+        path,
+        reason: format!("not what a build writes: {e}"),
+    })?;
+    let options = CardOptions {
+        license: args.license.clone(),
+        pretty_name: args.pretty_name.clone(),
+    };
+    let text = card(&manifest, &stats, &options);
+    let target = match &args.output {
+        Some(file) if file == Path::new("-") => {
+            return Ok(stdout().lock().write_all(text.as_bytes())?);
+        }
+        Some(file) => file.clone(),
+        None => args.dir.join(card::FILE),
+    };
+    if !args.force {
+        refuse_others(&target)?;
+    }
+    c4_data::fs::write_atomic(&target, text.as_bytes())?;
+    eprintln!("{} written", target.display());
+    Ok(())
+}
+
+/// Refuses a file that someone else wrote.
+fn refuse_others(target: &Path) -> Result<(), Error> {
+    match std::fs::read(target) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(c4_data::Error::io(target, "read")(e).into()),
+        Ok(content) if card::is_card(&content) => Ok(()),
+        Ok(_) => Err(Error::Output {
+            path: target.to_owned(),
+            reason:
+                "was not written by `c4 card`; replace it with --force, or write elsewhere with \
+                     --output FILE"
+                    .into(),
+        }),
+    }
+}

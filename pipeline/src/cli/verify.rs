@@ -1,0 +1,147 @@
+//! `c4 verify`: what the user types, and what comes out.
+
+use super::{finished, parse_size};
+use crate::verify::report::{Check, Offence, Report, Status};
+use crate::verify::{VerifyOptions, verify};
+use clap::Args;
+use std::fmt::Write as _;
+use std::io::{self, Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Checks a finished corpus against its manifest, its statistics, its ledger and its recipe.
+///
+/// One line a check: its name, `ok`, `FAILED`, `note` or `not checked`, and what was counted; below
+/// it the first offences. Every shard is read twice or more often (see --memory).
+///
+/// Exit status: 0, all is right; 1, something is not; 2, refused (no corpus, or a file cannot be
+/// read).
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Folder of a finished corpus.
+    dir: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Folder of the recipe's word lists, if these are files [default: the corpus].
+    #[arg(long, value_name = "DIR")]
+    lists: Option<PathBuf>,
+    /// Memory for finding what is there twice, 16 bytes a line or sentence; with less than that the
+    /// shards are read several times (K, M, G: powers of 1024).
+    #[arg(long, default_value = "1G", value_parser = parse_size, value_name = "SIZE")]
+    memory: u64,
+    /// Threads [default: one a core].
+    #[arg(
+        short,
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "N"
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
+    threads: u16,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No corpus, or a file that cannot be read.
+pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
+    let manifest = finished(&args.dir)?;
+    let options = VerifyOptions {
+        dir: args.dir,
+        lists: args.lists,
+        memory_bytes: usize::try_from(args.memory).unwrap_or(usize::MAX),
+        threads: usize::from(args.threads),
+    };
+    let report = verify(&options, &manifest)?;
+    let text = match args.json {
+        true => {
+            let mut json = serde_json::to_value(&report)?;
+            json["holds"] = report.holds().into();
+            serde_json::to_string_pretty(&json)? + "\n"
+        }
+        false => render(&report),
+    };
+    match stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads has had enough; what was found stays found.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    Ok(ExitCode::from(u8::from(!report.holds())))
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Failed => "FAILED",
+        Status::Note => "note",
+        Status::NotChecked => "not checked",
+    }
+}
+
+fn render(report: &Report) -> String {
+    let mut out = String::new();
+    for check in &report.checks {
+        render_check(check, &mut out);
+    }
+    let failed = report.count(Status::Failed);
+    let not_checked = report.count(Status::NotChecked);
+    let verdict = match failed {
+        0 => "nothing is wrong".to_owned(),
+        1 => "1 check failed".to_owned(),
+        n => format!("{n} checks failed"),
+    };
+    let checks = report.checks.len() - not_checked;
+    let rest = match not_checked {
+        0 => String::new(),
+        n => format!(", {n} could not be made"),
+    };
+    out + &format!("{checks} checks: {verdict}{rest}\n")
+}
+
+fn render_check(check: &Check, out: &mut String) {
+    // Writing to a string cannot fail.
+    let counted = match (check.status, check.offences) {
+        (Status::Failed, n) => format!("{n} against: {}", check.counted),
+        _ => check.counted.clone(),
+    };
+    let (name, status) = (check.name, status(check.status));
+    let separator = if check.status == Status::NotChecked {
+        ": "
+    } else {
+        "  "
+    };
+    let _ = writeln!(out, "{name:<17} {status:<11}{separator}{counted}");
+    for offence in &check.examples {
+        let _ = writeln!(out, "{:>18}{}", "", describe(offence));
+    }
+    let unlisted = check.offences.saturating_sub(check.examples.len() as u64);
+    if unlisted > 0 && !check.examples.is_empty() {
+        let _ = writeln!(out, "{:>18}and {unlisted} more", "");
+    }
+}
+
+/// Control characters of a crawl must not reach a terminal.
+fn plain(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+fn describe(offence: &Offence) -> String {
+    let mut text = offence.file.clone();
+    if let Some(row) = offence.row {
+        text += &format!(", row {row}");
+    }
+    if let Some(url) = &offence.url {
+        text += &format!(", {}", plain(url));
+    }
+    text += &format!(": {}", offence.what);
+    if let Some(line) = &offence.line {
+        text += &format!(": \"{}\"", plain(line));
+    }
+    text
+}
