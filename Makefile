@@ -2,10 +2,13 @@
 CARGO ?= cargo
 C4 := target/release/c4
 OUT ?= out/demo
+# A page of the sample crawl, to explain.
+PAGE := https://millbrook-gazette.example/2024/03/meeting
+CHROMIUM ?= chromium
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub samples clean tools
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub picture samples clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,14 +21,21 @@ build: tools ## compile the programs
 	$(CARGO) build --release --locked --workspace --bins
 
 # Two of the four archives are damaged on purpose, hence exit status 1: done, but not all could be read.
-demo: build ## build a corpus from the sample crawl, show the funnel and the first documents
+demo: build ## build a corpus from the sample crawl, show the funnel, a page line by line, and the report
 	@echo; echo "\$$ c4 build --output $(OUT) data/samples"
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
 	@echo; echo "\$$ c4 stats $(OUT)"
 	@$(C4) stats $(OUT)
-	@echo; echo "\$$ c4 cat -n 3 $(OUT)"
-	@$(C4) cat -n 3 $(OUT)
-	@echo; echo "The corpus is in $(OUT). Exit status 1 above is right: two of the four archives are damaged on purpose."
+	@echo; echo "\$$ c4 cat -n 1 $(OUT)"
+	@$(C4) cat -n 1 $(OUT)
+	@echo; echo "\$$ c4 explain --build $(OUT) --url $(PAGE)"
+	@$(C4) explain --build $(OUT) --url $(PAGE)
+	@echo; echo "\$$ c4 verify $(OUT)"
+	@$(C4) verify $(OUT)
+	@echo; echo "\$$ c4 report $(OUT)"
+	@$(C4) report $(OUT)
+	@echo; echo "The corpus is in $(OUT). Exit status 1 of the build is right: two of the four archives are damaged on purpose."
+	@echo "What it kept and dropped, and why, is in $(OUT)/report.html: open it in a browser."
 
 test: tools fmt lint unit docs ## all that CI runs
 
@@ -54,6 +64,15 @@ peers: build ## the Python peers on INPUT=wet (makes virtual environments below 
 
 hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples
+
+# Height and width are those of the part that the README shows.
+picture: build ## the picture of the report in README.md (needs Chromium)
+	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
+	@$(C4) report $(OUT)
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
+		--user-data-dir=$(OUT)/browser --force-device-scale-factor=1 --window-size=1200,1560 \
+		--screenshot=pipeline/docs/report.png file://$(CURDIR)/$(OUT)/report.html
+	rm -rf $(OUT)/browser
 
 samples: ## write the sample archives from their sources
 	$(CARGO) build --release --locked --workspace --bins

@@ -527,7 +527,7 @@ impl FinishPass<'_> {
     }
 
     /// The page's text without the lines or sentences of which another copy stays, or why the page
-    /// goes and what was left of it. Lines that go are counted and listed.
+    /// goes and its text before. Lines that go are counted and listed.
     fn without_duplicates(
         &self,
         at: &PageAt<'_>,
@@ -544,12 +544,11 @@ impl FinishPass<'_> {
         let losers = &all[start..];
         let losers = &losers[..losers.partition_point(|loser| loser.page == at.page)];
         let (DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) = step;
-        let text = if losers.is_empty() {
-            text
-        } else {
+        let mut shorter = None;
+        if !losers.is_empty() {
             let lost: Vec<Lost> = losers.iter().map(|loser| lost(at, loser)).collect();
             let left = dedup::left(step, &text, &lost);
-            let shorter = left.text(&text);
+            let rest = left.text(&text);
             let numbered = (0..).zip(text.split('\n').zip(&left.lines));
             for (number, (line, what)) in numbered {
                 if let LeftLine::Gone(reason) = *what {
@@ -568,7 +567,7 @@ impl FinishPass<'_> {
                 let tally = &mut found.statistics.tally;
                 tally.spans_duplicate += losers.len() as u64;
                 tally.sentences_removed += left.sentences_removed;
-                let gone = Amount::of_text(&text) - Amount::of_text(&shorter);
+                let gone = Amount::of_text(&text) - Amount::of_text(&rest);
                 lines.drop_line(Reason::SpanDuplicate, gone);
             }
             for (loser, lost) in losers.iter().zip(lost) {
@@ -579,16 +578,17 @@ impl FinishPass<'_> {
                 };
                 self.note_duplicate(at, reason, loser.position, loser.winner, found);
             }
-            shorter
-        };
+            shorter = Some(rest);
+        }
         found.statistics.tally.lines_passed_dedup += lines.left().lines;
-        if text.is_empty() {
+        let left = shorter.as_deref().unwrap_or(&text);
+        if left.is_empty() {
             return Err((Reason::EmptiedByDedup, text));
         }
-        if dedup::too_few_sentences(&text, *min_sentences) {
+        if dedup::too_few_sentences(left, *min_sentences) {
             return Err((Reason::TooFewSentencesAfterDedup, text));
         }
-        Ok(text)
+        Ok(shorter.unwrap_or(text))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command `c4 sweep`.
 
-use super::report_damage;
+use super::build::report_damage;
 use crate::input;
 use crate::sweep::full::{FullOptions, sweep_full};
 use crate::sweep::report::Report;

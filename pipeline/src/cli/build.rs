@@ -1,0 +1,186 @@
+//! `c4 build`.
+
+use super::parse_size;
+use crate::input;
+use crate::output;
+use crate::run::{BuildOptions, Built, Outcome, build};
+use crate::table::{percent, thousands};
+use c4_data::{
+    BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Manifest, Recipe, WordLists,
+};
+use c4_filters::{Reason, Scope};
+use clap::{Args, ValueEnum};
+use indicatif::DecimalBytes;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
+/// shards, `stats.json`, `manifest.json` and `run.json`.
+///
+/// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
+/// refused or stopped.
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Folder for the corpus; made if it is missing.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// A recipe's name (see `c4 recipes`) or TOML file.
+    #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
+    recipe: String,
+    /// Folder that the paths of a listing are in, and that stands for the host of its URLs
+    /// [default: the listing's folder].
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
+    #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
+    format: FormatArg,
+    /// Text of a shard, in bytes (K, M, G: powers of 1024).
+    #[arg(long, default_value = "256M", value_parser = parse_size, value_name = "SIZE")]
+    shard_size: u64,
+    /// Threads [default: one a core].
+    #[arg(
+        short,
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "N"
+    )]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
+    threads: u16,
+    /// Folder for intermediate files [default: below the output; gone at the end].
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Replace the corpus that the output folder holds; other files in it stay.
+    #[arg(long)]
+    overwrite: bool,
+    /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
+    #[arg(long, default_value_t, value_name = "all|sample:N|none")]
+    ledger: LedgerMode,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Arrow,
+    Parquet,
+    Jsonl,
+}
+
+pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
+    let (recipe, base) = Recipe::load(&args.recipe)?;
+    let lists = WordLists::load(&recipe, &base)?;
+    let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
+    let options = BuildOptions {
+        recipe,
+        lists,
+        inputs,
+        output: args.output,
+        format: match args.format {
+            FormatArg::Arrow => Format::Arrow,
+            FormatArg::Parquet => Format::Parquet,
+            FormatArg::Jsonl => Format::Jsonl,
+        },
+        shard_size_bytes: args.shard_size,
+        threads: usize::from(args.threads),
+        work_dir: args.work_dir,
+        overwrite: args.overwrite,
+        ledger: args.ledger,
+    };
+    match build(&options)? {
+        Outcome::AlreadyDone(manifest) => {
+            output::clear_work(&options.output)?;
+            let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
+            eprintln!(
+                "{} holds this corpus already: {} documents in {} shards. Nothing to do.",
+                options.output.display(),
+                thousands(rows),
+                manifest.shards.len()
+            );
+            Ok(exit_code(&manifest))
+        }
+        Outcome::Built(built) => {
+            summarize(&options, &built);
+            Ok(exit_code(&built.manifest))
+        }
+    }
+}
+
+fn exit_code(manifest: &Manifest) -> ExitCode {
+    let whole = manifest
+        .inputs
+        .iter()
+        .all(|input| input.state == InputState::Read);
+    ExitCode::from(u8::from(!whole))
+}
+
+/// What stderr says at the end of a build.
+fn summarize(options: &BuildOptions, built: &Built) {
+    let tally = &built.tally;
+    let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
+    let bytes: u64 = options.inputs.iter().map(|input| input.bytes).sum();
+    eprintln!(
+        "{} pages in, {} kept ({}): {} train, {} validation, {} of text",
+        thousands(pages),
+        thousands(kept),
+        percent(kept, pages),
+        thousands(tally.pages_out[0]),
+        thousands(tally.pages_out[1]),
+        DecimalBytes(tally.text_bytes_out)
+    );
+    let mut reasons: Vec<(u64, Reason)> = Reason::of(Scope::Page)
+        .iter()
+        .map(|r| (tally.dropped_pages(*r), *r))
+        .collect();
+    reasons.sort_by_key(|(n, reason)| (std::cmp::Reverse(*n), *reason));
+    for (n, reason) in reasons.iter().take(5).filter(|(n, _)| *n > 0) {
+        eprintln!(
+            "{:>12}  {:<30} {}",
+            thousands(*n),
+            reason.code(),
+            reason.doc()
+        );
+    }
+    eprintln!(
+        "{:.2} s: {:.1} MB/s of archives, {:.1} MB/s of text read. Corpus in {}",
+        built.wall_seconds,
+        bytes as f64 / 1e6 / built.wall_seconds,
+        tally.text_bytes_in as f64 / 1e6 / built.wall_seconds,
+        options.output.display()
+    );
+    for warning in &built.warnings {
+        eprintln!("WARNING: {warning}");
+    }
+    report_damage(&built.manifest.inputs);
+}
+
+pub(super) fn report_damage(inputs: &[InputEntry]) {
+    let bad: Vec<_> = inputs
+        .iter()
+        .filter(|i| i.state != InputState::Read)
+        .collect();
+    if bad.is_empty() {
+        return;
+    }
+    let places: u64 = bad.iter().map(|input| input.damaged_records.max(1)).sum();
+    eprintln!(
+        "Could not be read: {places} places in {} of {} archives. All else was; exit status 1.",
+        bad.len(),
+        inputs.len()
+    );
+    for input in bad {
+        for damage in &input.damage {
+            eprintln!(
+                "  {}, byte {}: {}",
+                input.archive, damage.offset, damage.cause
+            );
+        }
+        let unlisted = input
+            .damaged_records
+            .saturating_sub(input.damage.len() as u64);
+        if unlisted > 0 {
+            eprintln!("  {}: and {unlisted} more places", input.archive);
+        }
+    }
+}
