@@ -325,8 +325,7 @@ table! {
         "match_start" match_start: Option<u32>,
         /// The line: as it was read for the rules, as they had left it for dedup.
         "text" text: String,
-        /// Place of the line, from 0: on the page as it was read; for dedup among the lines that
-        /// passed the rules.
+        /// Place of the line on the page as it was read, from 0.
         "line" line: u32,
         /// What became of its page: `kept`, or the code of the reason.
         "page" page: String,

@@ -259,12 +259,14 @@ impl CleanPass<'_> {
         let owner = url::md5(&page.url);
         let priority = sample::priority(owner, page.record_offset);
         let mut dropped_lines = Vec::new();
+        let mut kept_lines = Vec::new();
         let mut matched = None;
         let line_words = &mut found.statistics.line_words;
         let seen = |line: SeenLine<'_, '_>| {
             line_words.add(Side::In, line.amount.words);
             let Some(outcome) = line.outcome else { return };
             match outcome.verdict {
+                Verdict::Keep if self.candidates.are_wanted() => kept_lines.push(line.number),
                 Verdict::Keep => {}
                 Verdict::DropLine(reason) => {
                     let priority = sample::line_priority(priority, line.number);
@@ -343,6 +345,7 @@ impl CleanPass<'_> {
             lines,
             matched,
             text_bytes,
+            kept_lines,
             dropped_lines,
         });
     }

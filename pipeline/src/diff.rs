@@ -26,6 +26,7 @@ mod cause;
 mod facts;
 mod lines;
 mod losers;
+mod page;
 mod pages;
 mod sentences;
 mod settings;
@@ -37,6 +38,7 @@ pub use facts::{
     Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample,
     PageCause, PageCounts, PageExample,
 };
+pub use page::page;
 pub use text::text;
 
 use crate::error::Error;
@@ -49,9 +51,6 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use sums::Sums;
 
-/// Top domains.
-const DOMAINS: usize = 20;
-
 /// What to look at.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -61,6 +60,8 @@ pub struct Options {
     pub domain: Option<String>,
     /// Examples of each cause.
     pub examples: usize,
+    /// Top domains.
+    pub domains: usize,
 }
 
 impl Default for Options {
@@ -69,6 +70,7 @@ impl Default for Options {
             reason: None,
             domain: None,
             examples: 3,
+            domains: 20,
         }
     }
 }
@@ -89,6 +91,7 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<Diff, Error> {
             && wet_reading(a) == wet_reading(b),
         same_inputs: inputs.only_a.is_empty() && inputs.only_b.is_empty(),
         domain: options.domain.as_deref().map(url::domain),
+        domains: options.domains,
         losers: None,
         unknown_fates: Default::default(),
         sums: Sums::new(options.reason, options.examples),
@@ -114,6 +117,8 @@ struct Comparison<'c> {
     same_reading: bool,
     same_inputs: bool,
     domain: Option<String>,
+    /// Top domains.
+    domains: usize,
     /// Read when the first page has other text.
     losers: Option<[Losers; 2]>,
     /// Reasons that this version of the program does not have.
@@ -262,7 +267,7 @@ impl Comparison<'_> {
             languages: Vec::new(),
             notes,
         };
-        self.sums.into(&mut diff, DOMAINS);
+        self.sums.into(&mut diff, self.domains);
         diff
     }
 }

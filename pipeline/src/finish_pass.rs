@@ -255,9 +255,15 @@ impl FinishPass<'_> {
         } else {
             self.input.progress.add(1);
             self.note_repeated(&at, &text, &page.url, found);
-            self.without_duplicates(&at, text, &mut lines, &mut dropped_lines, found)
-                .map_err(|(reason, text)| gone(reason, text))
-                .and_then(|text| self.judge_language(&at, text, found))
+            self.without_duplicates(
+                &at,
+                text,
+                &page.kept_lines,
+                (&mut lines, &mut dropped_lines),
+                found,
+            )
+            .map_err(|(reason, text)| gone(reason, text))
+            .and_then(|text| self.judge_language(&at, text, found))
         };
         let fate = judged.as_ref().err().map(|gone| gone.reason);
         found.statistics.domain(&page.url, fate);
@@ -527,13 +533,14 @@ impl FinishPass<'_> {
     }
 
     /// The page's text without the lines or sentences of which another copy stays, or why the page
-    /// goes and its text before. Lines that go are counted and listed.
+    /// goes and its text before. Lines that go are counted and listed; `numbers` are the places of the
+    /// lines that are left.
     fn without_duplicates(
         &self,
         at: &PageAt<'_>,
         text: String,
-        lines: &mut LineCounts,
-        dropped: &mut Vec<SpooledLine>,
+        numbers: &[u32],
+        (lines, dropped): (&mut LineCounts, &mut Vec<SpooledLine>),
         found: &mut Found,
     ) -> Result<String, (Reason, String)> {
         let Some(step) = &self.input.recipe.dedup else {
@@ -549,14 +556,14 @@ impl FinishPass<'_> {
             let lost: Vec<Lost> = losers.iter().map(|loser| lost(at, loser)).collect();
             let left = dedup::left(step, &text, &lost);
             let rest = left.text(&text);
-            let numbered = (0..).zip(text.split('\n').zip(&left.lines));
-            for (number, (line, what)) in numbered {
+            for (i, (line, what)) in text.split('\n').zip(&left.lines).enumerate() {
                 if let LeftLine::Gone(reason) = *what {
                     if reason != Reason::SpanDuplicate {
                         lines.drop_line(reason, Amount::of_line(line));
                     }
                     dropped.push(SpooledLine {
-                        number,
+                        // Without line rules all lines are there.
+                        number: numbers.get(i).copied().unwrap_or(i as u32),
                         reason,
                         text: line.to_owned(),
                         matched: None,

@@ -45,6 +45,11 @@ impl Candidates {
         }
     }
 
+    /// Whether there is a ledger at all.
+    pub fn are_wanted(&self) -> bool {
+        self.mode != LedgerMode::None
+    }
+
     /// Whether to note a page or line that went for `reason`.
     pub fn offer(&self, reason: Reason, priority: u64) -> bool {
         match self.mode {
@@ -191,11 +196,9 @@ impl Ledger {
         row: impl FnOnce() -> DroppedLine,
     ) {
         if self.draw(reason, priority) {
-            // Lines of the rules come before those of dedup, which are numbered anew.
-            let after_rules = u32::from(reason.stage() > c4_filters::Stage::Rules) << 31;
             batch.lines.push(Entry {
                 key: place.key,
-                tie: (place.archive, place.order, after_rules | number),
+                tie: (place.archive, place.order, number),
                 draw: Some((reason, priority)),
                 row: row(),
             });

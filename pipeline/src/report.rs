@@ -5,14 +5,15 @@
 //! sorts, searches and toggles. Text from the crawl goes through [`text`], which escapes it, shows
 //! characters that hide or reorder text, and never makes a link.
 //!
-//! [`page`], [`table`], [`bars`], [`number`] and [`text`] know nothing of builds, so that other
-//! pages can be made of the same parts.
+//! [`page`], [`table`], [`bars`], [`number`], [`text`] and [`value`] know nothing of builds, so that
+//! other pages can be made of the same parts: that of `c4 diff` is in `diff/page.rs`.
 
 pub mod bars;
 pub mod number;
 pub mod page;
 pub mod table;
 pub mod text;
+pub mod value;
 
 mod distribution;
 mod examples;
@@ -21,7 +22,7 @@ mod flow;
 mod flow_view;
 mod headline;
 mod histogram;
-mod language_names;
+pub(crate) mod language_names;
 mod model;
 mod origin;
 mod reasons;

@@ -35,6 +35,8 @@ pub struct SpooledPage {
     pub matched: Option<Matched>,
     /// Bytes of the whole text as it was read.
     pub text_bytes: u64,
+    /// Places, on the page as it was read, of the lines that passed the rules; empty without a ledger.
+    pub kept_lines: Vec<u32>,
     /// Lines that went and that the ledger may want.
     pub dropped_lines: Vec<SpooledLine>,
 }
@@ -51,7 +53,7 @@ pub struct Matched {
 /// A line that a rule dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpooledLine {
-    /// Its place on the page.
+    /// Its place on the page as it was read.
     pub number: u32,
     /// Why.
     pub reason: Reason,

@@ -235,6 +235,7 @@ fn every_rule_is_found_behind_what_it_took() {
             reason: Some(Cause::parse(code).unwrap()),
             domain: domain.map(str::to_owned),
             examples: 1,
+            ..Options::default()
         };
         diff(&a, &b, &options).unwrap()
     };

@@ -1,7 +1,13 @@
-//! The report in a real browser, if there is one, and as text.
+//! The pages of `c4 report` and `c4 diff` in a real browser, if there is one, and as text.
 #![allow(clippy::unwrap_used)]
 
-use c4_pipeline::report::{self, ExampleLine, ExamplePage, Examples, Sources};
+#[path = "report/build_page.rs"]
+mod build_page;
+#[path = "report/diff_page.rs"]
+mod diff_page;
+
+use build_page::{manifest, report, stats};
+use c4_pipeline::report::{self, Examples, Sources};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,117 +32,6 @@ const EVIL: [&str; 7] = [
     "]]>--><!--${7*7}{{7*7}}&lt;b&gt;",
 ];
 
-fn manifest() -> Value {
-    json!({
-        "versions": {"program": "0.1.0", "schema": 2},
-        "recipe_hash": "bdf290909d4a4c55b5309719d3435415ed094709e85bf7ea16052f2e9e8e7107",
-        "recipe": {
-            "name": "en", "description": "The released corpus.",
-            "length": {"max_page_chars": 190_000},
-            "clean": {"end_marks": [".", "\""], "min_words": 5, "nothing": null},
-            "language": {"keep": ["en"], "min_probability": 0.99}
-        },
-        "format": "arrow",
-        "inputs": [
-            {"archive": "a.warc.wet.gz", "bytes": 41_804_735, "state": "read"},
-            {"archive": EVIL[0], "bytes": 3103, "state": "damaged", "damaged_records": 2,
-             "damage": [{"offset": 741, "cause": format!("bad_utf8: {}", EVIL[3])}]}
-        ],
-        "shards": [{"file": "train-00000-of-00001.arrow", "split": "train", "rows": 600, "bytes": 1000, "text_bytes": 5000}]
-    })
-}
-
-fn run() -> Value {
-    json!({
-        "wall_seconds": 2.16, "cpu_seconds": 4.15, "peak_memory_bytes": 79_806_464_u64, "threads": 2,
-        "wall_seconds_by_pass": {"clean": 0.98, "duplicates": 0.007, "finish": 0.72}
-    })
-}
-
-fn stats() -> Value {
-    let mut domains: Vec<Value> = vec![
-        json!({"name": "example.com", "pages": [400, 390, 200]}),
-        json!({"name": "example.org", "pages": [300, 290, 299]}),
-        json!({"name": "b10.example", "pages": [20, 20, 10]}),
-        json!({"name": "b9.example", "pages": [20, 20, 0]}),
-        json!({"name": "x".repeat(400), "pages": [3, 3, 3]}),
-    ];
-    domains.extend(
-        EVIL.iter()
-            .map(|name| json!({"name": name, "pages": [2, 1, 1]})),
-    );
-    let duplicates = EVIL.map(|text| json!({"copies": 20, "text": text, "url": text}));
-    let years: Value = (2013..2021)
-        .map(|y| (y.to_string(), json!({"in": y, "out": y - 2000})))
-        .collect::<serde_json::Map<_, _>>()
-        .into();
-    json!({
-        "recipe": "en",
-        "tally": {
-            "records": {"in": 1100, "out": 1000, "dropped": {"record_type": 99, "truncated": 1}},
-            "pages": {"in": 1000, "out": 600, "dropped": {"older_copy": 1, "too_few_sentences_after_dedup": 9, "other_language": 380, "bad_words": 10}},
-            "lines": {"in": 9000, "out": 3000, "dropped": {"no_end_mark": 2900, "local_duplicate": 100}, "gone_with_page": {"other_language": 2990, "bad_words": 10}},
-            "chars": {"in": 9_000_000_000_u64, "out": 3_000_000_000_u64, "trimmed": 5_999_999_000_u64, "dropped": {"no_end_mark": 900}, "gone_with_page": {"too_few_sentences_after_dedup": 100}},
-            "words": {"in": 90_000, "out": 90_000},
-            "text_bytes": {"in": 9_100_000, "out": 3_100_000}
-        },
-        "stages": [
-            {"stage": "read", "doc": "pages in the archives"},
-            {"stage": "newest", "doc": "the newest page of each URL", "dropped": {"pages": {"older_copy": 1}}},
-            {"stage": "rules", "doc": "line and page rules", "dropped": {"lines": {"no_end_mark": 2900}}},
-            {"stage": "dedup", "doc": "duplicate lines"},
-            {"stage": "language", "doc": "language"},
-            {"stage": "bad_words", "doc": "blocklist"}
-        ],
-        "histograms": {
-            "page_chars": {"unit": "characters", "edges": [0, 100, 1000, 10_000, null], "in": [10, 500, 400, 90], "out": [0, 300, 250, 50]},
-            "language_probability": {"edges": [0.0, 0.5, 0.99, 1.0], "out": [0, 0, 600], "sample": {"pages": 600, "of": 1000}},
-            "unsound": {"edges": [1], "out": [1, 2, 3]}
-        },
-        "years": years,
-        "languages": {"en": {"in": 620, "out": 600}, "de": {"in": 300, "out": 0}, "xx": {"in": 80, "out": 0}},
-        "domains": {"stages": ["read", "language", "bad_words"], "distinct": 900, "top": domains},
-        "top_level_domains": {"stages": ["read", "language", "bad_words"], "distinct": 1, "top": [{"name": "example", "pages": [1000, 620, 600]}]},
-        "duplicates": duplicates,
-        "bad_words": [{"word": "heck", "pages": 9}, {"word": EVIL[0], "pages": 1}],
-        "warnings": [format!("Look: {}", EVIL[1])]
-    })
-}
-
-fn examples() -> Examples {
-    let mut examples = Examples::default();
-    for text in EVIL {
-        for reason in ["bad_words", "other_language"] {
-            examples.pages.push(ExamplePage {
-                reason: reason.to_owned(),
-                url: text.to_owned(),
-                text: format!("  {text} {}", "long ".repeat(500)),
-                matched: Some(3..7),
-            });
-        }
-        examples.lines.push(ExampleLine {
-            reason: "no_end_mark".to_owned(),
-            url: text.to_owned(),
-            line: 3,
-            text: text.repeat(30),
-            matched: Some(10..4000),
-            page_fate: "kept".to_owned(),
-        });
-    }
-    examples
-}
-
-fn report() -> String {
-    let (manifest, stats, run, examples) = (manifest(), stats(), run(), examples());
-    report::render(&Sources {
-        manifest: &manifest,
-        stats: &stats,
-        run: Some(&run),
-        examples: &examples,
-    })
-    .unwrap()
-}
-
 /// The values of an attribute in a page.
 fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
     let start = format!(" {attribute}=\"");
@@ -148,7 +43,12 @@ fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
 
 #[test]
 fn text_of_the_crawl_stays_text_and_nothing_is_loaded() {
-    let page = report();
+    for page in [report(), diff_page::page()] {
+        stays_text(&page);
+    }
+}
+
+fn stays_text(page: &str) {
     assert_eq!(page.matches("<script>").count(), 1, "ours");
     assert_eq!(page.matches("</script>").count(), 1, "ours");
     for never in [
@@ -163,8 +63,8 @@ fn text_of_the_crawl_stays_text_and_nothing_is_loaded() {
     ] {
         assert!(!page.contains(never), "{never}");
     }
-    assert!(values(&page, "src").is_empty());
-    for target in values(&page, "href") {
+    assert!(values(page, "src").is_empty());
+    for target in values(page, "href") {
         assert!(target.starts_with('#') || target == "data:,", "{target}");
     }
     for hidden in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\0'] {
@@ -318,29 +218,27 @@ fn driven(page: &str) -> String {
     page.replacen("</body>", &format!("<script>{DRIVER}</script></body>"), 1)
 }
 
-#[test]
-fn a_browser_shows_sorts_and_searches_it() {
-    let Some(browser) = browser() else { return };
+/// What the driver finds on a page on a desk and on a phone, and what must hold of any page.
+fn checked(browser: &Path, page: &str) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let (plain, copy, phone) = (
         folder.path().join("plain.html"),
         folder.path().join("copy.html"),
         folder.path().join("phone.html"),
     );
-    let page = report();
-    std::fs::write(&plain, &page).unwrap();
-    std::fs::write(&copy, driven(&page)).unwrap();
+    std::fs::write(&plain, page).unwrap();
+    std::fs::write(&copy, driven(page)).unwrap();
     let frame = "<body><iframe src=\"copy.html\" style=\"width:360px;height:800px;border:0\"></iframe><pre id=\"got\"></pre>\
         <script>addEventListener('message', (e) => { document.getElementById('got').textContent = e.data; });</script>";
     std::fs::write(&phone, frame).unwrap();
 
-    let dom_plain = dom(&browser, folder.path(), &plain, false);
+    let dom_plain = dom(browser, folder.path(), &plain, false);
     assert!(
         dom_plain.contains("id=\"theme\""),
         "the page's own policy lets its own script run"
     );
 
-    let desk = found(&dom(&browser, folder.path(), &copy, true));
+    let desk = found(&dom(browser, folder.path(), &copy, true));
     assert_eq!(desk["errors"], json!([]));
     assert_eq!(desk["loaded"], json!([]));
     assert_eq!(desk["links"], json!([]));
@@ -348,9 +246,6 @@ fn a_browser_shows_sorts_and_searches_it() {
         assert_eq!(desk[none], json!([]), "{none}");
     }
     assert_eq!(desk["unnamed"], 0);
-
-    let names = |sort: usize| desk["sorts"][sort]["names"].as_array().unwrap();
-    let place = |sort: usize, name: &str| names(sort).iter().position(|n| n == name).unwrap();
     let orders: Vec<_> = (0..4)
         .map(|i| desk["sorts"][i]["sort"].as_str().unwrap())
         .collect();
@@ -359,33 +254,20 @@ fn a_browser_shows_sorts_and_searches_it() {
         ["ascending", "descending", "descending", "descending"]
     );
     assert!(
-        place(0, "b9.example") < place(0, "b10.example"),
+        place(&desk, 0, "b9.example") < place(&desk, 0, "b10.example"),
         "numbers in names count as numbers"
     );
-    assert!(place(1, "b9.example") > place(1, "b10.example"));
-    assert_eq!(names(2)[0], "example.com", "by pages read");
-    assert!(
-        place(3, "example.org") < place(3, "example.com"),
-        "by the share kept"
-    );
+    assert!(place(&desk, 1, "b9.example") > place(&desk, 1, "b10.example"));
+    assert_eq!(place(&desk, 2, "example.com"), 0, "by pages");
     assert_eq!(desk["sortedHeads"], 1);
     assert_eq!(desk["search"][0]["names"], json!(["example.org"]));
     assert_eq!(desk["search"][0]["says"], "1 of 12");
     assert_eq!(desk["search"][1]["names"], json!([]));
     assert_eq!(desk["search"][2]["names"].as_array().unwrap().len(), 12);
-
     assert!(desk["heads"].as_u64().unwrap() > 20);
     assert_eq!(
         desk["reached"], desk["heads"],
         "the keyboard reaches every head"
-    );
-    assert_eq!(
-        desk["units"],
-        json!(["lines", "words", "characters", "pages"])
-    );
-    assert_eq!(
-        (desk["masked"].as_u64(), desk["revealed"].as_u64()),
-        (Some(0), Some(2))
     );
     assert_eq!(desk["themes"], json!(["light", "dark", "system"]));
     assert!(
@@ -393,7 +275,7 @@ fn a_browser_shows_sorts_and_searches_it() {
         "dark where the system is dark"
     );
 
-    let phone = found(&dom(&browser, folder.path(), &phone, false));
+    let phone = found(&dom(browser, folder.path(), &phone, false));
     assert_eq!(phone["width"], 360);
     assert_eq!(phone["scrollWidth"], 360);
     for none in ["errors", "overlaps", "wide"] {
@@ -409,6 +291,48 @@ fn a_browser_shows_sorts_and_searches_it() {
         eprintln!(
             "worst contrast: light {}, dark {}",
             found["light"], found["dark"]
+        );
+    }
+    desk
+}
+
+/// Where a domain is in the table after it was sorted.
+fn place(found: &Value, sort: usize, name: &str) -> usize {
+    let names = found["sorts"][sort]["names"].as_array().unwrap();
+    names.iter().position(|n| n == name).unwrap()
+}
+
+#[test]
+fn a_browser_shows_sorts_and_searches_a_report() {
+    let Some(browser) = browser() else { return };
+    let desk = checked(&browser, &report());
+    assert!(
+        place(&desk, 3, "example.org") < place(&desk, 3, "example.com"),
+        "by the share kept"
+    );
+    assert_eq!(
+        desk["units"],
+        json!(["lines", "words", "characters", "pages"])
+    );
+    assert_eq!(
+        (desk["masked"].as_u64(), desk["revealed"].as_u64()),
+        (Some(0), Some(2))
+    );
+}
+
+#[test]
+fn a_browser_shows_sorts_and_searches_a_comparison() {
+    let Some(browser) = browser() else { return };
+    let desk = checked(&browser, &diff_page::page());
+    assert!(
+        place(&desk, 3, "example.org") < place(&desk, 3, "example.com"),
+        "by pages with other text"
+    );
+    for (mark, count) in [("-", &desk["was"]), ("+", &desk["now"])] {
+        let marks = count.as_array().unwrap();
+        assert!(
+            marks.len() > 10 && marks.iter().all(|m| m == mark),
+            "{marks:?}"
         );
     }
 }

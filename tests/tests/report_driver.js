@@ -1,4 +1,4 @@
-// Runs inside of a copy of a report and leaves what it finds as the text of #found.
+// Runs inside of a copy of a page and leaves what it finds as the text of #found.
 "use strict";
 (() => {
   const found = { errors: window.reportErrors };
@@ -35,8 +35,12 @@
   const visible = (e) => e.getClientRects().length > 0;
   const words = () => all("#bad-word-table .revealed").filter(visible).length;
   found.masked = words();
-  document.querySelector("#reveal").click();
+  document.querySelector("#reveal")?.click();
   found.revealed = words();
+
+  // What a comparison marks as removed and as added.
+  found.was = all("del .sign").filter(visible).map((e) => e.innerText);
+  found.now = all("ins .sign").filter(visible).map((e) => e.innerText);
 
   // Labels of a river must not lie on each other.
   const overlaps = () => all(".drawing").filter(visible).flatMap((drawing) => {
@@ -53,7 +57,7 @@
   const shown = () => all(".river").filter(visible).map((river) => river.classList[1]).join();
   found.overlaps = [];
   found.units = ["lines", "words", "characters", "pages"].map((unit) => {
-    document.querySelector(`[name=unit][value=${unit}]`).click();
+    document.querySelector(`[name=unit][value=${unit}]`)?.click();
     found.overlaps.push(...overlaps());
     return shown();
   });

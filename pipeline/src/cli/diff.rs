@@ -1,9 +1,15 @@
 //! `c4 diff`.
 
+use super::report::write_page;
 use crate::diff::{self, Cause, Options};
 use clap::Args;
 use std::io::{self, Write};
 use std::path::PathBuf;
+
+/// Top domains of a page, which can be searched.
+const PAGE_DOMAINS: usize = 300;
+/// Examples of each cause on a page, which folds them.
+const PAGE_EXAMPLES: usize = 8;
 
 /// Compares two finished corpora: pages that only one has, pages with other text, and which rule did
 /// it. Pages are the same if their normalised URLs are.
@@ -18,9 +24,12 @@ pub(super) struct Diff {
     /// Print all that was found as JSON.
     #[arg(long)]
     json: bool,
-    /// Examples of each cause.
-    #[arg(short = 'n', long, default_value_t = 3, value_name = "N")]
-    examples: usize,
+    /// Write what was found as one HTML file, which stands alone, in place of text; `-` for stdout.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
+    output: Option<PathBuf>,
+    /// Examples of each cause [default: 3, in an HTML file 8].
+    #[arg(short = 'n', long, value_name = "N")]
+    examples: Option<usize>,
     /// Show only what has this cause: a reason (see `c4 stats`), or not_read, rewritten,
     /// other_version, other_reading, unknown.
     #[arg(long, value_parser = Cause::parse, value_name = "CODE")]
@@ -31,12 +40,19 @@ pub(super) struct Diff {
 }
 
 pub(super) fn run(args: &Diff, out: &mut impl Write) -> anyhow::Result<()> {
-    let options = Options {
+    let mut options = Options {
         reason: args.reason,
         domain: args.domain.clone(),
-        examples: args.examples,
+        ..Options::default()
     };
+    if args.output.is_some() {
+        (options.examples, options.domains) = (PAGE_EXAMPLES, PAGE_DOMAINS);
+    }
+    options.examples = args.examples.unwrap_or(options.examples);
     let diff = diff::diff(&args.a, &args.b, &options)?;
+    if let Some(path) = &args.output {
+        return write_page(Some(path), path, &diff::page(&diff));
+    }
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &diff).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);

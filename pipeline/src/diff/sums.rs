@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 /// Code points of a text or line that an example shows.
-const SHOWN_CHARS: usize = 300;
+pub(super) const SHOWN_CHARS: usize = 300;
 
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()

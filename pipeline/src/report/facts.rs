@@ -119,9 +119,10 @@ pub fn recipe(manifest: &Manifest) -> Option<Section> {
     for (part, value) in parts {
         for (key, value) in value.as_object().into_iter().flatten() {
             let name = html! { code { span.muted { (Crawl(part)) "." } (Crawl(key)) } };
-            table
-                .rows
-                .push(vec![Cell::text(name), Cell::text(constant(value))]);
+            table.rows.push(vec![
+                Cell::text(name),
+                Cell::text(super::value::value(value)),
+            ]);
         }
     }
     let field = |name: &str| recipe.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -134,20 +135,6 @@ pub fn recipe(manifest: &Manifest) -> Option<Section> {
         lead,
         body: table.render("recipe-table"),
     })
-}
-
-/// A constant as one would write it.
-fn constant(value: &Value) -> Markup {
-    match value {
-        Value::Null => html! { span.muted { "none" } },
-        Value::Bool(yes) => html! { (if *yes { "yes" } else { "no" }) },
-        Value::Number(n) => html! { (n.as_f64().map_or_else(|| n.to_string(), number::plain)) },
-        Value::String(s) => html! { code.chip { bdi { (Crawl(s)) } } },
-        Value::Array(all) => html! { span.chips { @for one in all { (constant(one)) " " } } },
-        Value::Object(all) => html! {
-            span.chips { @for (key, one) in all { span { (crawl(key)) ": " (constant(one)) } " " } }
-        },
-    }
 }
 
 /// The archives that went in, with what could not be read of them, and the files that came out.

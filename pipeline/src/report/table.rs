@@ -100,6 +100,8 @@ pub struct Table {
     pub search: Option<&'static str>,
     /// Whether a long table scrolls in a box of its own.
     pub boxed: bool,
+    /// Whether the rows have an order of their own, which sorting would only break.
+    pub fixed: bool,
 }
 
 impl Table {
@@ -113,13 +115,14 @@ impl Table {
             sorted_by: None,
             search: None,
             boxed: false,
+            fixed: false,
         }
     }
 
     /// The table as HTML. `id` must be the only one of its name on the page. Sorting and search
     /// are added by the script, so that nothing is on the page that does not work.
     pub fn render(&self, id: &str) -> Markup {
-        let sortable = self.rows.len() > 1;
+        let sortable = self.rows.len() > 1 && !self.fixed;
         let box_id = format!("{id}-box");
         let caption_id = format!("{id}-caption");
         html! {
