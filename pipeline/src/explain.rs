@@ -20,7 +20,8 @@ use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::length;
 use c4_filters::{
-    ArchiveKind, Cleaned, Cleaner, LineCounts, Lowered, Reason, SeenLine, Verdict, pystr, url,
+    ArchiveKind, Cleaned, Cleaner, LineCounts, Lowered, Reason, Scope, SeenLine, Verdict, pystr,
+    url,
 };
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -75,6 +76,18 @@ pub struct Explanation {
     pub lines: Vec<Line>,
     /// Why the page goes, if it does.
     pub reason: Option<Reason>,
+    /// The corpus does not hold the page though nothing that is known here drops it.
+    pub missing: bool,
+}
+
+impl Line {
+    /// It went with its page, and no rule says a word against the line itself.
+    pub fn went_along(&self) -> bool {
+        let of_page = self
+            .reason
+            .is_some_and(|reason| reason.scope() == Scope::Page);
+        self.kept_text.is_none() && of_page && self.matched.is_none()
+    }
 }
 
 impl Explanation {
@@ -123,7 +136,7 @@ impl Explanation {
         };
         json!({
             "url": self.url,
-            "verdict": verdict(self.reason.is_some()),
+            "verdict": verdict(self.reason.is_some() || self.missing),
             "reason": code(self.reason),
             "stations": self.stations.iter().map(station).collect::<Vec<_>>(),
             "lines": self.lines.iter().map(line).collect::<Vec<_>>(),
@@ -302,7 +315,7 @@ impl<'a> Explainer<'a> {
                     ..Line::whole(line.text)
                 }),
                 (Some(Verdict::DropLine(reason) | Verdict::DropPage(reason)), _) => {
-                    if reason.scope() == c4_filters::Scope::Page {
+                    if reason.scope() == Scope::Page {
                         page_reason = Some(reason);
                     }
                     way.gone(line.text, reason);
@@ -377,8 +390,8 @@ impl<'a> Explainer<'a> {
         let has_ledger = self.corpus.is_some_and(Corpus::has_ledger);
         let Some(known) = known.filter(|_| has_ledger) else {
             let says = match self.corpus {
-                Some(_) => "open: the corpus was built with --ledger none",
-                None => "open: other pages decide; give a finished corpus with --build DIR",
+                Some(_) => "the corpus was built with --ledger none",
+                None => "other pages decide; give a finished corpus with --build DIR",
             };
             way.at("dedup", says.to_owned(), json!({}), Passed::Open);
             return Some(text);
@@ -528,9 +541,10 @@ impl<'a> Explainer<'a> {
                 .is_some_and(|corpus| corpus.manifest.format != Format::Jsonl);
         let passed = if missing { Passed::Open } else { Passed::Keep };
         let says = match missing {
-            true => format!("{says}, but the corpus does not hold it: is it one of these inputs?"),
+            true => "the corpus does not hold it".to_owned(),
             false => says,
         };
+        way.missing = missing;
         way.at("shard", says, facts, passed);
     }
 }
@@ -545,10 +559,7 @@ fn lost(row: &Duplicate) -> Lost {
 }
 
 fn rules_facts(lines: &LineCounts) -> Value {
-    let by_reason = lines
-        .dropped
-        .iter()
-        .zip(Reason::of(c4_filters::Scope::Line));
+    let by_reason = lines.dropped.iter().zip(Reason::of(Scope::Line));
     let dropped = by_reason.filter(|(n, _)| n.lines > 0);
     let dropped = dropped.map(|(n, reason)| (reason.code().to_owned(), json!(n.lines)));
     let dropped: serde_json::Map<_, _> = dropped.collect();
@@ -600,6 +611,7 @@ struct Way {
     stations: Vec<Station>,
     lines: Vec<Line>,
     reason: Option<Reason>,
+    missing: bool,
 }
 
 impl Way {
@@ -647,6 +659,7 @@ impl Way {
             stations: self.stations,
             lines: self.lines,
             reason: self.reason,
+            missing: self.missing,
         }
     }
 }

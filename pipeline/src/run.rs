@@ -279,13 +279,14 @@ impl Build<'_> {
         }
         stats["duplicates"] = json!(finished.repeated);
         self.output.replace(&manifest)?;
-        self.write_reports(&manifest, &stats, &passes)?;
+        let wall_seconds = self.clock.seconds();
+        self.write_reports(&manifest, &stats, &passes, wall_seconds)?;
         self.output.clear()?;
         Ok(Built {
             manifest,
             tally: statistics.tally,
             warnings,
-            wall_seconds: self.clock.seconds(),
+            wall_seconds,
         })
     }
 
@@ -372,6 +373,7 @@ impl Build<'_> {
         manifest: &Manifest,
         stats: &Value,
         passes: &[(String, f64)],
+        wall_seconds: f64,
     ) -> Result<(), Error> {
         let options = self.options;
         let mut last = 0.0;
@@ -384,7 +386,7 @@ impl Build<'_> {
             "inputs": options.inputs.iter().map(|i| i.path.to_string_lossy()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
-            "wall_seconds": self.clock.seconds(),
+            "wall_seconds": wall_seconds,
             "wall_seconds_by_pass": passes,
             "cpu_seconds": usage::cpu_seconds(),
             "peak_memory_bytes": usage::peak_memory_bytes(),

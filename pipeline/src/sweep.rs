@@ -160,7 +160,8 @@ fn newest_pages(
                 let kept = Kept {
                     pages: 1,
                     lines: u64::from(lines),
-                    characters: chars,
+                    // Without line ends, as the tally counts them.
+                    characters: chars - u64::from(lines.saturating_sub(1)),
                 };
                 keep(page(&stays), recipe, kept);
             }

@@ -70,10 +70,10 @@ fn what_is_explained_is_what_was_built() {
                 .into_iter()
                 .map(|page| ((page.archive, page.record_offset), page.reason))
                 .collect();
-            let mut lines: HashMap<(String, u64), Vec<String>> = HashMap::new();
+            let mut lines: HashMap<(String, u64), Vec<(u32, String)>> = HashMap::new();
             for line in rows::<DroppedLine>(&output) {
                 let page = lines.entry((line.archive, line.record_offset)).or_default();
-                page.push(line.reason);
+                page.push((line.line, line.reason));
             }
             let explained = explained(&output, input, 200);
             assert!(explained.len() >= 90, "{}", explained.len());
@@ -94,14 +94,14 @@ fn what_is_explained_is_what_was_built() {
                 // Lines that the ledger lists are those that the explanation drops for a line's
                 // reason.
                 let of_line = |reason: &Reason| reason.scope() == Scope::Line;
-                let gone = explanation
-                    .lines
-                    .iter()
-                    .filter(|line| line.kept_text.is_none());
-                let gone = gone.filter_map(|line| line.reason.filter(of_line));
-                let mut gone: Vec<&str> = gone.map(|reason| reason.code()).collect();
+                let mut gone: Vec<(u32, String)> = Vec::new();
+                for (number, line) in (0..).zip(&explanation.lines) {
+                    let reason = line.reason.filter(of_line);
+                    if let (None, Some(reason)) = (&line.kept_text, reason) {
+                        gone.push((number, reason.code().to_owned()));
+                    }
+                }
                 let mut listed = lines.remove(&place).unwrap_or_default();
-                gone.sort_unstable();
                 listed.sort_unstable();
                 assert_eq!(gone, listed, "{explanation:#?}");
                 if reason.is_none() {

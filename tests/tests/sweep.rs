@@ -7,7 +7,7 @@ use c4_data::{
 };
 use c4_filters::rules::length;
 use c4_filters::url::domain;
-use c4_filters::{Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
+use c4_filters::{Amount, Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
 use c4_pipeline::input::{self, Input};
 use c4_pipeline::run::BuildOptions;
 use c4_pipeline::sweep::full::{FullOptions, sweep_full};
@@ -61,14 +61,12 @@ fn kept_by_build(recipe: Recipe, inputs: &[Input]) -> (Kept, BTreeMap<String, Ke
     let mut domains: BTreeMap<String, Kept> = BTreeMap::new();
     let mut characters = 0;
     for (url, (_, document)) in documents(&options.output) {
-        let text = &document.page.text;
+        let text = Amount::of_text(&document.page.text);
         let sum = domains.entry(domain(&url)).or_default();
         sum.pages += 1;
-        // A text without lines is empty.
-        let lines = text.split('\n').filter(|_| !text.is_empty());
-        sum.lines += lines.count() as u64;
-        sum.characters += text.chars().count() as u64;
-        characters += text.chars().count() as u64;
+        sum.lines += text.lines;
+        sum.characters += text.chars;
+        characters += text.chars;
     }
     let all = Kept {
         pages: tally.pages_out.iter().sum(),

@@ -204,7 +204,7 @@ pub fn statistics(stats: &Value) -> String {
             continue;
         }
         reasons.sort_by_key(|(n, reason)| (Reverse(*n), *reason));
-        let rows = reasons.iter().take(TOP).map(|(n, reason)| {
+        let rows = reasons.iter().map(|(n, reason)| {
             let why = format!("`{}`: {}", reason.code(), reason.doc());
             [why, thousands(*n), percent(*n, all)]
         });

@@ -142,6 +142,20 @@ fn summarize(options: &BuildOptions, built: &Built) {
             reason.doc()
         );
     }
+    let others: Vec<u64> = reasons
+        .iter()
+        .skip(5)
+        .map(|(n, _)| *n)
+        .filter(|n| *n > 0)
+        .collect();
+    if !others.is_empty() {
+        eprintln!(
+            "{:>12}  for {} other reasons (c4 stats {})",
+            thousands(others.iter().sum()),
+            others.len(),
+            options.output.display()
+        );
+    }
     eprintln!(
         "{:.2} s: {:.1} MB/s of archives, {:.1} MB/s of text read. Corpus in {}",
         built.wall_seconds,

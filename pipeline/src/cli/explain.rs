@@ -133,6 +133,8 @@ fn read_text(path: &PathBuf) -> anyhow::Result<String> {
     }
 }
 
+/// Lines that went with their page of which so many are shown.
+const SHOWN_ALONG: usize = 20;
 const GOOD: Style = AnsiColor::Green.on_default().effects(Effects::BOLD);
 const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const OPEN: Style = AnsiColor::Yellow.on_default().effects(Effects::BOLD);
@@ -150,6 +152,7 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
         .any(|s| s.passed == Passed::Open);
     let (style, verdict) = match explanation.reason {
         Some(reason) => (BAD, format!("dropped: {}", reason.code())),
+        None if explanation.missing => (BAD, "dropped, for a reason not known here".to_owned()),
         None if open => (OPEN, "kept, as far as is known here".to_owned()),
         None => (GOOD, "kept".to_owned()),
     };
@@ -164,11 +167,31 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
         writeln!(out, "  {:<10} {style}{word}{style:#}  {says}", station.name)?;
     }
     if !explanation.lines.is_empty() {
-        writeln!(out)?;
+        let legend =
+            "(blank: the line rules keep it, -: dropped, ~: a part is left, .: went with the page)";
+        writeln!(out, "\n{FAINT}{legend}{FAINT:#}")?;
     }
     let codes = explanation.lines.iter().filter_map(|line| line.reason);
     let width = codes.map(|reason| reason.code().len()).max().unwrap_or(0);
+    let mut went_along = 0;
     for line in &explanation.lines {
+        if !line.went_along() {
+            went_along = 0;
+        } else if went_along == SHOWN_ALONG {
+            went_along += 1;
+            let all = explanation.lines.iter().filter(|line| line.went_along());
+            let more = all.count().saturating_sub(SHOWN_ALONG);
+            writeln!(
+                out,
+                ". {:width$}  {FAINT}… and {more} more lines{FAINT:#}",
+                ""
+            )?;
+            continue;
+        } else if went_along > SHOWN_ALONG {
+            continue;
+        } else {
+            went_along += 1;
+        }
         print_line(out, line, width)?;
     }
     Ok(())
@@ -177,9 +200,17 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
 fn print_line(out: &mut impl Write, line: &Line, width: usize) -> std::io::Result<()> {
     let code = line.reason.map_or("", |reason| reason.code());
     match &line.kept_text {
+        Some(kept) if line.reason.is_none() => {
+            writeln!(out, "  {code:<width$}  {}", printable(kept))?;
+        }
         Some(kept) => {
-            let mark = if line.reason.is_some() { "~" } else { " " };
-            writeln!(out, "{mark} {code:<width$}  {}", printable(kept))?;
+            let (text, left) = (printable(&line.text), printable(kept));
+            writeln!(out, "~ {BAD}{code:<width$}{BAD:#}  {FAINT}{text}{FAINT:#}")?;
+            writeln!(out, "  {:>width$}  {left}", "left:")?;
+        }
+        None if line.went_along() => {
+            let text = printable(&line.text);
+            writeln!(out, ". {:width$}  {FAINT}{text}{FAINT:#}", "")?;
         }
         None => {
             let text = &line.text;

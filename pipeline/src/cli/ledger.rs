@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub(super) struct Ledger {
     /// Folder of a finished corpus.
     dir: PathBuf,
-    /// Only what went for this reason (as `c4 stats` names them).
+    /// Only what went for this reason: of a page or a line, as `c4 stats` names them.
     #[arg(long, value_name = "CODE", value_parser = parse_reason)]
     reason: Option<Reason>,
     /// Only pages of this domain and those below it.
@@ -69,8 +69,12 @@ fn page_row(page: &DroppedPage) -> Row<'_> {
         matched: &page.matched,
         match_start: page.match_start,
         about: format!(
-            "page, {} lines, {} characters{language}; {}, byte {}",
-            page.lines, page.chars, page.archive, page.record_offset
+            "page; {} lines, {} characters went with it{language}{}; {}, byte {}",
+            page.lines,
+            page.chars,
+            holds(&page.matched),
+            page.archive,
+            page.record_offset
         ),
         json: json!({
             "table": "pages", "reason": page.reason, "rule": page.rule, "match": page.matched,
@@ -90,8 +94,12 @@ fn line_row(line: &DroppedLine) -> Row<'_> {
         matched: &line.matched,
         match_start: line.match_start,
         about: format!(
-            "line {}, page {}; {}, byte {}",
-            line.line, line.page, line.archive, line.record_offset
+            "line {} of a page that is {}{}; {}, byte {}",
+            line.line,
+            line.page,
+            holds(&line.matched),
+            line.archive,
+            line.record_offset
         ),
         json: json!({
             "table": "lines", "reason": line.reason, "rule": line.rule, "match": line.matched,
@@ -99,6 +107,14 @@ fn line_row(line: &DroppedLine) -> Row<'_> {
             "page": line.page, "url": line.url, "archive": line.archive,
             "record_offset": line.record_offset,
         }),
+    }
+}
+
+/// What a rule went by, if it is short enough to say.
+fn holds(matched: &str) -> String {
+    match matched.chars().count() {
+        1..=40 => format!(", {matched:?}"),
+        _ => String::new(),
     }
 }
 
@@ -125,7 +141,8 @@ pub(super) fn run(args: &Ledger) -> anyhow::Result<()> {
         && !args.json
     {
         eprintln!(
-            "{shown} rows of a ledger that holds at most {n} a reason (--ledger all: everything)"
+            "{shown} shown of a ledger that holds at most {n} pages or lines of each reason; c4 stats has \
+             the totals, a build with --ledger all every one"
         );
     }
     Ok(())

@@ -38,6 +38,9 @@ pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
         manifest.recipe.name,
         manifest.recipe_hash.get(..12).unwrap_or_default()
     )?;
+    for warning in value["warnings"].as_array().into_iter().flatten() {
+        writeln!(out, "WARNING: {}", warning.as_str().unwrap_or_default())?;
+    }
     let heading = "counters, under the reference's names";
     write!(
         out,

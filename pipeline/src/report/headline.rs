@@ -66,7 +66,7 @@ pub fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) -> Markup
                 " Most pages went for " strong { (reason_title(code)) }
                 " (" (number::percent(n, pages.read)) ")"
                 @if let Some((code, n)) = largest(lines) {
-                    ", most lines for " strong { (reason_title(code)) }
+                    ", most single lines for " strong { (reason_title(code)) }
                     " (" (number::percent(n, lines.read)) ")"
                 }
                 "."

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::run::{BuildOptions, Outcome, build};
 use c4_data::{Error as DataError, Format, LedgerMode, Recipe, ShardReader, WordLists};
-use c4_filters::url;
+use c4_filters::{Amount, url};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -77,13 +77,11 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
         for shard in &manifest.shards {
             for document in ShardReader::open(&output.join(&shard.file))? {
                 let page = document?.page;
+                let text = Amount::of_text(&page.text);
                 let kept = Kept {
                     pages: 1,
-                    lines: match &*page.text {
-                        "" => 0,
-                        text => text.split('\n').count() as u64,
-                    },
-                    characters: page.text.chars().count() as u64,
+                    lines: text.lines,
+                    characters: text.chars,
                 };
                 sum += kept;
                 let name = url::domain(&page.url);
