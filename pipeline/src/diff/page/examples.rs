@@ -201,12 +201,15 @@ fn gone(line: &str, left: &str) -> Vec<(usize, usize)> {
     let mut rest = rest.into_iter().peekable();
     let mut gone: Vec<(usize, usize)> = Vec::new();
     let mut together = false;
+    // What is known to be gone: up to the last word that is left.
+    let mut certain = 0;
     for word in words {
         if left_cut && rest.peek().is_none() {
             break;
         }
         if rest.next_if_eq(&word).is_some() {
             together = false;
+            certain = gone.len();
             continue;
         }
         let (start, end) = (place(word), place(word) + word.len());
@@ -217,9 +220,12 @@ fn gone(line: &str, left: &str) -> Vec<(usize, usize)> {
         together = true;
     }
     match rest.peek() {
-        Some(_) if !line_cut => Vec::new(),
-        _ => gone,
+        Some(_) if !line_cut => return Vec::new(),
+        // They may stand where the line is cut off.
+        Some(_) => gone.truncate(certain),
+        None => {}
     }
+    gone
 }
 
 #[cfg(test)]
@@ -247,6 +253,7 @@ mod tests {
         let long: String = "word ".repeat(60);
         let line = format!("Gone. {}", &long[..294]);
         assert_eq!(gone_words(&line, &long), ["Gone."]);
-        assert_eq!(gone_words(&line, "word and more"), [""; 0].to_vec());
+        assert_eq!(gone_words(&line, "word and more"), ["Gone."]);
+        assert_eq!(gone_words(&line, "and more"), [""; 0]);
     }
 }
