@@ -70,7 +70,7 @@ picture: build ## the picture of the report in README.md (needs Chromium)
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
 	@$(C4) report $(OUT)
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
-		--user-data-dir=$(OUT)/browser --force-device-scale-factor=1 --window-size=1200,1560 \
+		--user-data-dir=$(OUT)/browser --force-device-scale-factor=1 --window-size=1200,1660 \
 		--screenshot=pipeline/docs/report.png file://$(CURDIR)/$(OUT)/report.html
 	rm -rf $(OUT)/browser
 

@@ -799,6 +799,10 @@ fn explain_and_ledger_tell_and_refuse() {
     refused(&c4(&[&"ledger", &none]), &["--ledger none", "--ledger all"]);
     let open = text(c4(&[&"explain", &"--build", &none, &"--url", &url]));
     assert!(open.contains("as far as is known here"), "{open}");
+    // What was told of a corpus goes with it, and nothing else.
+    text(c4(&[&"report", &none]));
+    text(c4(&[&"card", &none]));
+    fs::write(none.join("notes.html"), "mine").unwrap();
     // Another ledger is another build.
     let all = c4(&[&"build", &"--ledger", &"all", &"-o", &none, &samples()]);
     refused(&all, &["ledger none", "--overwrite"]);
@@ -823,6 +827,8 @@ fn explain_and_ledger_tell_and_refuse() {
     ]);
     assert_eq!(none_again.status.code(), Some(1));
     assert!(!none.join("ledger").exists());
+    assert!(!none.join("report.html").exists() && !none.join("README.md").exists());
+    assert!(none.join("notes.html").exists());
 }
 
 #[test]

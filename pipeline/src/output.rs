@@ -5,10 +5,13 @@
 //! so that a corpus that is to be replaced stays until its successor is there. Only files that a
 //! build is known to have written are ever removed.
 
+use crate::card;
 use crate::error::Error;
+use crate::report::page;
 use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Counters and tally.
@@ -301,6 +304,9 @@ impl Output {
         for name in &self.old {
             remove(&self.dir.join(name))?;
         }
+        // What was told of the old corpus goes with it.
+        remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
+        remove_with(&self.dir.join(card::FILE), card::MARK)?;
         for shard in &manifest.shards {
             let target = self.dir.join(&shard.file);
             fs::rename(self.whole.join(&shard.file), &target)
@@ -367,6 +373,16 @@ fn remove_folder(folder: &Path) -> Result<(), Error> {
 impl Identity {
     fn key(&self) -> String {
         c4_fs::sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Removes a text file of ours, told by a mark in its beginning.
+fn remove_with(path: &Path, mark: &str) -> Result<(), Error> {
+    let mut beginning = Vec::new();
+    match File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning)) {
+        Ok(_) if memchr::memmem::find(&beginning, mark.as_bytes()).is_some() => remove(path),
+        // Another one's, a folder, or none.
+        _ => Ok(()),
     }
 }
 
