@@ -870,3 +870,92 @@ fn two_corpora_are_compared() {
         assert!(message.contains(word), "no {word} in: {message}");
     }
 }
+
+#[test]
+fn hostile_corpora_and_archives_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out");
+    c4(&[&"build", &"-o", &output, &samples()]);
+    let manifest = output.join("manifest.json");
+    let sound = fs::read_to_string(&manifest).unwrap();
+    for (from, to) in [
+        ("\"span_sentences\": 3", "\"span_sentences\": 0"),
+        (
+            "\"span_sentences\": 3",
+            "\"span_sentences\": 9223372036854775808",
+        ),
+        ("\"program\": \"", "\"program\": \"\\u001b[2J"),
+        ("\"file\": \"train", "\"file\": \"../train"),
+        ("\"rows\": ", "\"rows\": 1844674407370955"),
+    ] {
+        let changed = sound.replacen(from, to, 1);
+        assert_ne!(changed, sound);
+        fs::write(&manifest, changed).unwrap();
+        for command in ["verify", "report", "card", "stats", "ledger", "cat"] {
+            let result = c4(&[&command, &output]);
+            refused(&result, &["manifest.json"]);
+            assert!(!stderr(&result).contains('\x1b'));
+        }
+    }
+    fs::write(&manifest, &sound).unwrap();
+    let stats = output.join("stats.json");
+    fs::write(&stats, "{}").unwrap();
+    refused(&c4(&[&"report", &output]), &["stats.json", "checksum"]);
+    assert_eq!(c4(&[&"verify", &output]).status.code(), Some(1));
+
+    // A report goes to no file of others, and through no link.
+    let other = dir.path().join("other");
+    c4(&[&"build", &"-o", &other, &samples()]);
+    refused(&c4(&[&"report", &other, &"-o", &manifest]), &["no report"]);
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), sound);
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "mine").unwrap();
+    std::os::unix::fs::symlink(&precious, other.join("report.html.tmp")).unwrap();
+    assert_eq!(c4(&[&"report", &other]).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
+
+    // A host as long as a page, a record that is no UTF-8 with a URL that speaks to terminals, and
+    // pages without a line that stays.
+    let host = format!("http://{}.example/", "a".repeat(70_000));
+    let menu = |i: usize| {
+        gzip(&conversion(
+            &format!("http://menu.example/{i}"),
+            "Home\nAbout",
+        ))
+    };
+    let mut archive = gzip(&conversion(&host, &good_text(1)));
+    let evil = "http://e.example/\x1b]0;x\x07";
+    archive.extend(gzip(&record(
+        "conversion",
+        evil,
+        "2019-04-18T10:12:43Z",
+        "text/plain",
+        b"\xff\xfe x",
+    )));
+    archive.extend((0..3).flat_map(menu));
+    let input = dir.path().join("a.warc.wet.gz");
+    fs::write(&input, archive).unwrap();
+    let swept = c4(&[&"sweep", &"--set", &"line.min_words=3,5", &input]);
+    assert_eq!(swept.status.code(), Some(1), "{}", stderr(&swept));
+    let recipe = dir.path().join("mine.toml");
+    let en = String::from_utf8(c4(&[&"recipes", &"en"]).stdout).unwrap();
+    fs::write(
+        &recipe,
+        en.replace("min_sentences = 3 ", "min_sentences = 0 "),
+    )
+    .unwrap();
+    let built = c4(&[
+        &"build",
+        &"-r",
+        &recipe,
+        &"-o",
+        &dir.path().join("x"),
+        &input,
+    ]);
+    assert_eq!(built.status.code(), Some(1), "{}", stderr(&built));
+    assert!(
+        !stderr(&built).contains(['\x1b', '\x07']),
+        "{:?}",
+        stderr(&built)
+    );
+}

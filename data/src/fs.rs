@@ -2,21 +2,39 @@
 
 use crate::Error;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Writes `bytes` to `path` by way of `path` + `.tmp`, so that a reader sees the old file, the
-/// whole new one, or none.
+/// Writes `bytes` to `path` by way of a temporary file of its own beside it, so that a reader sees the
+/// old file, the whole new one, or none. What is no regular file (a pipe, a device) is written to.
+///
+/// # Errors
+/// The file or its folder cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        let file = OpenOptions::new().write(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(bytes));
+        return written.map_err(Error::io(path, "write"));
+    }
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
-    let mut file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io(&temporary, "write"))?;
-    fs::rename(&temporary, path).map_err(Error::io(path, "rename"))
+    // New, so that neither a file of others nor what a link points to is written over.
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&temporary);
+    let mut file = file.map_err(Error::io(path, "write"))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    renamed.map_err(|cause| {
+        // The error tells; a temporary file that stays does no harm.
+        let _ = fs::remove_file(&temporary);
+        Error::io(path, "write")(cause)
+    })
 }
 
 /// Lower-case hexadecimal digits of `bytes`.

@@ -12,7 +12,7 @@
 //! order of the pages' URL hash.
 
 use crate::Error;
-use crate::fs::HashingWriter;
+use crate::fs::{HashingWriter, sha256_file};
 use crate::ipc_file::{self, IpcFileWriter};
 use arrow::array::{
     Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
@@ -487,9 +487,10 @@ impl<R: LedgerRow> LedgerWriter<R> {
     }
 }
 
-/// Reads a table of a ledger, row by row, a record batch at a time.
+/// Reads a table of a ledger, row by row, a record batch at a time. A file is read once more before, for
+/// its checksum.
 pub struct LedgerReader<R> {
-    paths: std::vec::IntoIter<PathBuf>,
+    paths: std::vec::IntoIter<(PathBuf, String)>,
     open: Option<(PathBuf, FileReader<BufReader<File>>)>,
     rows: std::vec::IntoIter<R>,
     row: PhantomData<R>,
@@ -499,7 +500,8 @@ impl<R: LedgerRow> LedgerReader<R> {
     /// The table of the corpus in `dir`.
     pub fn new(dir: &Path, ledger: &LedgerEntry) -> LedgerReader<R> {
         let files = ledger.files.iter().filter(|file| file.table == R::TABLE);
-        let paths: Vec<PathBuf> = files.map(|file| dir.join(&file.file)).collect();
+        let path = |file: &LedgerFile| (dir.join(&file.file), file.sha256.clone());
+        let paths: Vec<(PathBuf, String)> = files.map(path).collect();
         LedgerReader {
             paths: paths.into_iter(),
             open: None,
@@ -519,9 +521,14 @@ impl<R: LedgerRow> LedgerReader<R> {
                 }
                 self.open = None;
             }
-            let Some(path) = self.paths.next() else {
+            let Some((path, sha256)) = self.paths.next() else {
                 return Ok(false);
             };
+            if sha256_file(&path)? != sha256 {
+                let reason = "is not what the build wrote (its checksum differs); build it again";
+                let reason = reason.to_owned();
+                return Err(Error::Format { path, reason });
+            }
             let file = File::open(&path).map_err(Error::io(&path, "open"))?;
             let reader = FileReader::try_new(BufReader::new(file), None);
             self.open = Some((path.clone(), reader.map_err(Error::arrow(&path))?));

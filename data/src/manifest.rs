@@ -2,7 +2,7 @@
 
 use crate::{Error, Format, LedgerEntry, Recipe, Split, fs};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// The content of `manifest.json`. Holds nothing that depends on when, where or how fast the
 /// build ran, so that the same inputs give the same bytes.
@@ -24,6 +24,8 @@ pub struct Manifest {
     pub shards: Vec<ShardEntry>,
     /// The ledger.
     pub ledger: LedgerEntry,
+    /// SHA-256 of `stats.json`.
+    pub stats_sha256: String,
 }
 
 /// Versions that decide over the bytes of a corpus.
@@ -96,6 +98,10 @@ pub struct ShardEntry {
     pub sha256: String,
 }
 
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 impl Manifest {
     /// The manifest's file name.
     pub const FILE: &str = "manifest.json";
@@ -111,12 +117,60 @@ impl Manifest {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(&path, "read")(e)),
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|e| Error::Format {
+        let manifest: Result<Manifest, String> =
+            serde_json::from_slice(&bytes).map_err(|e| e.to_string());
+        match manifest.and_then(|manifest| manifest.validate().map(|()| manifest)) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(e) => Err(Error::Format {
                 path,
                 reason: format!("not a manifest of this program: {e}"),
-            })
+            }),
+        }
+    }
+
+    /// What no build writes: a manifest may come from anywhere.
+    fn validate(&self) -> Result<(), String> {
+        /// Bytes and rows beyond this are no corpus, and their sums stay in range.
+        const MOST: u64 = 1 << 53;
+        self.recipe
+            .validate()
+            .map_err(|(key, reason)| format!("recipe: {key}: {reason}"))?;
+        let shards = self.shards.iter().map(|s| (&s.file, &s.sha256));
+        let ledger = self.ledger.files.iter().map(|f| (&f.file, &f.sha256));
+        for (file, sha256) in shards.chain(ledger) {
+            let names = Path::new(file).components();
+            let below = names
+                .clone()
+                .all(|part| matches!(part, Component::Normal(_)));
+            if !below || names.count() == 0 || file.chars().any(char::is_control) {
+                return Err(format!("{file:?} is no file of a corpus"));
+            }
+            if !is_hash(sha256) {
+                return Err(format!("{file}: its SHA-256 is none"));
+            }
+        }
+        let texts = self.inputs.iter().map(|input| &input.archive);
+        let mut texts = texts.chain([&self.versions.program, &self.recipe_hash]);
+        if let Some(text) = texts.find(|text| text.chars().any(char::is_control)) {
+            return Err(format!("{text:?} holds control characters"));
+        }
+        if !is_hash(&self.recipe_hash) {
+            return Err("the recipe's hash is none".to_owned());
+        }
+        let inputs = self
+            .inputs
+            .iter()
+            .flat_map(|i| [i.bytes, i.damaged_records]);
+        let shards = self
+            .shards
+            .iter()
+            .flat_map(|s| [s.rows, s.bytes, s.text_bytes]);
+        let ledger = self.ledger.files.iter().flat_map(|f| [f.rows, f.bytes]);
+        let mut numbers = inputs.chain(shards).chain(ledger);
+        match numbers.find(|n| *n > MOST) {
+            Some(n) => Err(format!("{n} is too large a number")),
+            None => Ok(()),
+        }
     }
 
     /// Writes the manifest into `dir`, atomically.

@@ -42,8 +42,11 @@ use c4_data::DedupStep;
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The keys of a page's lines (cut at `\n`), in order. MD5 runs at some 600 MB/s.
+/// The keys of a page's lines (cut at `\n`), in order; none of an empty page. MD5 runs at some 600 MB/s.
 pub fn line_keys(text: &str) -> Vec<u128> {
+    if text.is_empty() {
+        return Vec::new();
+    }
     let mut lower = String::new();
     let key = |line: &str| {
         to_lower(pystr::strip(line), &mut lower);

@@ -1,6 +1,7 @@
 //! The `c4` program.
 
 use c4_pipeline::cli::{self, Cli};
+use c4_pipeline::table::printable;
 use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("c4: {error:#}");
+            eprintln!("c4: {}", printable(&format!("{error:#}")));
             ExitCode::from(2)
         }
     }

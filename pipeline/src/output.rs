@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::report::page;
 use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fs::{self, File, TryLockError};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,15 +27,7 @@ const MARKER: &str = "build.json";
 /// Locked by the process that builds; the lock dies with it.
 const LOCK: &str = "lock";
 /// All that is ever in the work folder.
-const WORK_ENTRIES: [&str; 7] = [
-    LOCK,
-    MARKER,
-    "build.json.tmp",
-    "spools",
-    "shards",
-    "whole",
-    "ledger",
-];
+const WORK_ENTRIES: [&str; 6] = [LOCK, MARKER, "spools", "shards", "whole", "ledger"];
 
 /// What a build is, for telling one from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +139,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     let work = dir.join(WORK);
     let strange = names(&work)?
         .into_iter()
-        .find(|n| !WORK_ENTRIES.contains(&n.as_str()));
+        .find(|n| !WORK_ENTRIES.contains(&n.as_str()) && !is_temporary(n, &[MARKER]));
     if let Some(name) = strange {
         return refuse(format!(
             "{WORK}/{name} is no file of a build; choose another folder"
@@ -220,6 +213,33 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
             )
         }
     }
+}
+
+/// The content of `stats.json` of a finished corpus, as bytes and as JSON.
+///
+/// # Errors
+/// It cannot be read, or is not what the build wrote.
+pub fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Value), Error> {
+    let path = dir.join(STATS_FILE);
+    let bytes = fs::read(&path).map_err(DataError::io(&path, "read"))?;
+    let value = serde_json::from_slice(&bytes);
+    match value {
+        Ok(value) if c4_fs::sha256_hex(&bytes) == manifest.stats_sha256 => Ok((bytes, value)),
+        _ => Err(Error::Output {
+            path,
+            reason: "is not what the build wrote (its checksum differs); build it again".into(),
+        }),
+    }
+}
+
+/// Whether `name` is that of a temporary file of [`c4_fs::write_atomic`] for one of `files`.
+fn is_temporary(name: &str, files: &[&str]) -> bool {
+    let middle = name
+        .strip_prefix('.')
+        .and_then(|name| name.strip_suffix(".tmp"));
+    let id = middle.and_then(|middle| files.iter().find_map(|file| middle.strip_prefix(file)));
+    let id = id.and_then(|id| id.strip_prefix('.'));
+    id.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The names in a folder; none if it is missing.
@@ -333,6 +353,12 @@ impl Output {
     /// # Errors
     /// They cannot be removed.
     pub fn clear(&self) -> Result<(), Error> {
+        // Of a build that was killed while it wrote one of these.
+        for name in names(&self.dir)? {
+            if is_temporary(&name, &[STATS_FILE, RUN_FILE, Manifest::FILE]) {
+                remove(&self.dir.join(name))?;
+            }
+        }
         remove_folder(&self.work)?;
         clear_work(&self.dir)
     }
@@ -344,8 +370,13 @@ impl Output {
 /// It cannot be removed.
 pub fn clear_work(dir: &Path) -> Result<(), Error> {
     let work = dir.join(WORK);
+    let left = names(&work)?;
+    let left = left.iter().filter(|name| is_temporary(name, &[MARKER]));
     // The mark goes last.
-    for name in WORK_ENTRIES.iter().rev() {
+    for name in left
+        .map(String::as_str)
+        .chain(WORK_ENTRIES.into_iter().rev())
+    {
         let path = work.join(name);
         if path.is_dir() {
             remove_folder(&path)?;
@@ -376,13 +407,18 @@ impl Identity {
     }
 }
 
-/// Removes a text file of ours, told by a mark in its beginning.
-fn remove_with(path: &Path, mark: &str) -> Result<(), Error> {
+/// Whether a text file is ours, told by a mark in its beginning.
+pub fn is_with(path: &Path, mark: &str) -> bool {
     let mut beginning = Vec::new();
-    match File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning)) {
-        Ok(_) if memchr::memmem::find(&beginning, mark.as_bytes()).is_some() => remove(path),
-        // Another one's, a folder, or none.
-        _ => Ok(()),
+    let read = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning));
+    read.is_ok() && memchr::memmem::find(&beginning, mark.as_bytes()).is_some()
+}
+
+/// Removes a text file if it is ours.
+fn remove_with(path: &Path, mark: &str) -> Result<(), Error> {
+    match path.is_file() && is_with(path, mark) {
+        true => remove(path),
+        false => Ok(()),
     }
 }
 

@@ -166,6 +166,13 @@ impl Clock {
     }
 }
 
+/// JSON for people, with a line end.
+fn pretty(value: &Value) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
 fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -254,7 +261,7 @@ impl Build<'_> {
         let ledger = ledger.write(&self.output.ledger)?;
         lap("ledger");
 
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             versions: Versions {
                 program: env!("CARGO_PKG_VERSION").to_owned(),
                 schema: SCHEMA_VERSION,
@@ -266,6 +273,7 @@ impl Build<'_> {
             inputs: entries,
             shards,
             ledger,
+            stats_sha256: String::new(),
         };
         let mut stats = json!({
             "recipe": recipe.name,
@@ -278,6 +286,8 @@ impl Build<'_> {
             stats[key] = value.clone();
         }
         stats["duplicates"] = json!(finished.repeated);
+        let stats = pretty(&stats);
+        manifest.stats_sha256 = c4_data::fs::sha256_hex(&stats);
         self.output.replace(&manifest)?;
         let wall_seconds = self.clock.seconds();
         self.write_reports(&manifest, &stats, &passes, wall_seconds)?;
@@ -371,7 +381,7 @@ impl Build<'_> {
     fn write_reports(
         &self,
         manifest: &Manifest,
-        stats: &Value,
+        stats: &[u8],
         passes: &[(String, f64)],
         wall_seconds: f64,
     ) -> Result<(), Error> {
@@ -392,10 +402,11 @@ impl Build<'_> {
             "peak_memory_bytes": usage::peak_memory_bytes(),
             "threads": rayon::current_num_threads(),
         });
-        for (file, value) in [(output::STATS_FILE, stats), (output::RUN_FILE, &run)] {
-            let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-            bytes.push(b'\n');
-            c4_data::fs::write_atomic(&self.output.dir.join(file), &bytes)?;
+        for (file, bytes) in [
+            (output::STATS_FILE, stats),
+            (output::RUN_FILE, &pretty(&run)),
+        ] {
+            c4_data::fs::write_atomic(&self.output.dir.join(file), bytes)?;
         }
         Ok(manifest.write(&self.output.dir)?)
     }

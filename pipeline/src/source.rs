@@ -6,6 +6,7 @@ use crate::http;
 use crate::members::{Next, Piece, PieceReader};
 use crate::progress::Progress;
 use crate::reading::{Damage, Dropped, RawPage, Split, damage};
+use crate::table::printable;
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
 use c4_data::{ReadStep, WetReading};
@@ -261,7 +262,10 @@ fn page_of(record: &Record) -> Split {
     let (text, content_type, content_length) = match kind.as_str() {
         "conversion" => {
             let Ok(text) = std::str::from_utf8(record.block()) else {
-                let cause = format!("the record of {} is not valid UTF-8", record.url());
+                let cause = format!(
+                    "the record of {} is not valid UTF-8",
+                    printable(&record.url())
+                );
                 return Split::Damage(damage(Reason::BadUtf8, record.offset, cause));
             };
             let text = with_universal_newlines(text);

@@ -20,12 +20,12 @@ impl Table {
 
     /// Adds a row.
     pub fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.rows.push(cells.map(str::to_owned).to_vec());
+        self.cells(cells.map(str::to_owned).to_vec());
     }
 
     /// Adds a row of any number of cells.
     pub fn cells(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(fitting).collect());
     }
 
     /// The table as lines.
@@ -40,19 +40,42 @@ impl Table {
         for row in &self.rows {
             let mut line = String::new();
             for (c, cell) in row.iter().enumerate() {
-                let w = widths[c];
-                line += if c == 0 { "" } else { "  " };
-                line += &if c == 0 || self.left.contains(&c) {
-                    format!("{cell:<w$}")
-                } else {
-                    format!("{cell:>w$}")
+                let room = " ".repeat(widths[c] - cell.chars().count());
+                let (before, after) = match c == 0 || self.left.contains(&c) {
+                    true => ("", &*room),
+                    false => (&*room, ""),
                 };
+                line += if c == 0 { "" } else { "  " };
+                line.extend([before, cell, after]);
             }
             out += line.trim_end();
             out.push('\n');
         }
         out
     }
+}
+
+/// A cell of at most so many characters, printable; a host may be as long as its URL.
+fn fitting(cell: String) -> String {
+    const CELL_CHARS: usize = 120;
+    let cell = printable(&cell);
+    match cell.char_indices().nth(CELL_CHARS) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell,
+    }
+}
+
+/// `text` without what a terminal would take as a command or use to turn text around.
+pub fn printable(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\t' => ' ',
+        '\n' => '⏎',
+        c if c.is_control() => '\u{fffd}',
+        '\u{61c}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
 }
 
 /// `1234567` as `1,234,567`.

@@ -8,6 +8,7 @@
 
 use crate::archive::{Archive, Compression, MemberError, Progress};
 use crate::reading::{Damage, Dropped, MEMBER_BYTES, RawPage, Split, damage};
+use crate::table::printable;
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
 
@@ -321,7 +322,7 @@ fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
     if end - draft.place > chunk.max_record_bytes {
         Split::Damage(chunk.too_large(draft.place))
     } else if draft.bad_utf8 {
-        let cause = format!("the record of {} is not valid UTF-8", page.url);
+        let cause = format!("the record of {} is not valid UTF-8", printable(&page.url));
         Split::Damage(damage(Reason::BadUtf8, offset, cause))
     } else if page.url.is_empty() {
         dropped(Reason::NoUrl, page)

@@ -4,7 +4,7 @@ use super::parse_size;
 use crate::input;
 use crate::output;
 use crate::run::{BuildOptions, Built, Outcome, build};
-use crate::table::{percent, thousands};
+use crate::table::{percent, printable, thousands};
 use c4_data::{
     BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Manifest, Recipe, WordLists,
 };
@@ -164,7 +164,7 @@ fn summarize(options: &BuildOptions, built: &Built) {
         options.output.display()
     );
     for warning in &built.warnings {
-        eprintln!("WARNING: {warning}");
+        eprintln!("WARNING: {}", printable(warning));
     }
     report_damage(&built.manifest.inputs);
 }

@@ -3,9 +3,8 @@
 use super::finished;
 use crate::card::{self, CardOptions, card};
 use crate::error::Error;
-use crate::output::STATS_FILE;
+use crate::output;
 use clap::Args;
-use serde_json::Value;
 use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 
@@ -38,12 +37,7 @@ pub struct Card {
 /// No corpus, a file that cannot be read or written, or one that is not ours to replace.
 pub fn run(args: &Card) -> anyhow::Result<()> {
     let manifest = finished(&args.dir)?;
-    let path = args.dir.join(STATS_FILE);
-    let bytes = std::fs::read(&path).map_err(c4_data::Error::io(&path, "read"))?;
-    let stats: Value = serde_json::from_slice(&bytes).map_err(|e| c4_data::Error::Format {
-        path,
-        reason: format!("not what a build writes: {e}"),
-    })?;
+    let (_, stats) = output::read_stats(&args.dir, &manifest)?;
     let options = CardOptions {
         license: args.license.clone(),
         pretty_name: args.pretty_name.clone(),

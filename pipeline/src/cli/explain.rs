@@ -2,6 +2,7 @@
 
 use crate::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
 use crate::input;
+use crate::table::printable;
 use anstream::stdout;
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::bail;
@@ -238,16 +239,4 @@ fn print_line(out: &mut impl Write, line: &Line, width: usize) -> std::io::Resul
         )?;
     }
     Ok(())
-}
-
-/// Without what a terminal would take as a command or use to turn text around.
-pub(super) fn printable(text: &str) -> String {
-    let harmless = |c: char| match c {
-        '\t' => ' ',
-        '\n' => '⏎',
-        c if c.is_control() => '\u{fffd}',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(harmless).collect()
 }

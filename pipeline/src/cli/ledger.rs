@@ -1,7 +1,7 @@
 //! `c4 ledger`.
 
-use super::explain::printable;
 use super::finished;
+use crate::table::printable;
 use anstream::stdout;
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::{Context, bail};

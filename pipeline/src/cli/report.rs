@@ -2,8 +2,9 @@
 
 use super::finished;
 use crate::output;
+use crate::report::page;
 use crate::report::{ExampleLine, ExamplePage, Examples, Sources, render};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use c4_data::ledger::{DroppedLine, DroppedPage, LedgerReader};
 use c4_data::{Error, LedgerEntry, Manifest, fs};
 use clap::Args;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Report) -> anyhow::Result<()> {
     let examples = examples(dir, &manifest.ledger)?;
     let html = render(&Sources {
         manifest: &read_json(&dir.join(Manifest::FILE))?,
-        stats: &read_json(&dir.join(output::STATS_FILE))?,
+        stats: &output::read_stats(dir, &manifest)?.1,
         run: read_json(&dir.join(output::RUN_FILE)).ok().as_ref(),
         examples: &examples,
     })?;
@@ -50,6 +51,13 @@ pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> an
         return Ok(std::io::stdout().lock().write_all(html.as_bytes())?);
     }
     let path = named.unwrap_or(default);
+    // A pipe or a device is no file that could be lost.
+    if path.is_file() && !output::is_with(path, page::GENERATOR) {
+        bail!(
+            "{}: is there, and no report; name another file with -o",
+            path.display()
+        );
+    }
     fs::write_atomic(path, html.as_bytes())?;
     eprintln!("Report in {} ({} kB)", path.display(), html.len() / 1000);
     Ok(())

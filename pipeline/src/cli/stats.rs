@@ -3,9 +3,7 @@
 use super::finished;
 use crate::output;
 use crate::table::{Table, funnel, thousands};
-use anyhow::Context;
 use clap::Args;
-use serde_json::Value;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
@@ -20,14 +18,11 @@ pub(super) struct Stats {
 
 pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
     let manifest = finished(&args.dir)?;
-    let path = args.dir.join(output::STATS_FILE);
-    let text = std::fs::read_to_string(&path).map_err(c4_data::Error::io(&path, "read"))?;
+    let (bytes, value) = output::read_stats(&args.dir, &manifest)?;
     let mut out = stdout().lock();
     if args.json {
-        return Ok(out.write_all(text.as_bytes())?);
+        return Ok(out.write_all(&bytes)?);
     }
-    let value: Value = serde_json::from_str(&text)
-        .with_context(|| format!("{}: not what a build writes", path.display()))?;
     let mut table = Table::default();
     for (name, n) in value["counters"].as_object().into_iter().flatten() {
         table.row([name, &thousands(n.as_u64().unwrap_or(0))]);

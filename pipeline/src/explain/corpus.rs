@@ -170,7 +170,14 @@ impl Corpus {
             }
         }
         for shard in &self.manifest.shards {
-            let documents = ShardReader::open(&self.dir.join(&shard.file))?;
+            let path = self.dir.join(&shard.file);
+            if c4_data::fs::sha256_file(&path)? != shard.sha256 {
+                return Err(Error::Output {
+                    path,
+                    reason: "is not what the build wrote (its checksum differs)".into(),
+                });
+            }
+            let documents = ShardReader::open(&path)?;
             for (row, document) in (0..).zip(documents) {
                 let page = document?.page;
                 let place = Place {

@@ -34,8 +34,13 @@ pub fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), E
     let value = match std::fs::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("is missing".to_owned()),
         Err(e) => return Err(c4_data::Error::io(&path, "read")(e).into()),
-        Ok(bytes) => serde_json::from_slice::<Value>(&bytes)
-            .map_err(|e| format!("is not what a build writes: {e}")),
+        Ok(bytes) => {
+            if c4_data::fs::sha256_hex(&bytes) != manifest.stats_sha256 {
+                finding.add(|| offence("is not what the build wrote: its SHA-256 differs"));
+            }
+            serde_json::from_slice::<Value>(&bytes)
+                .map_err(|e| format!("is not what a build writes: {e}"))
+        }
     };
     let stats = match value {
         Err(what) => {
