@@ -283,7 +283,7 @@ fn traces_of_a_killed_build_do_not_block_the_next() {
     let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
     wet(&input, 5);
     fs::create_dir_all(output.join("_c4_work")).unwrap();
-    fs::write(output.join("_c4_work/build.json.tmp"), "{").unwrap();
+    fs::write(output.join("_c4_work/.build.json.4242.tmp"), "{").unwrap();
     assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
     let whole = tree(&output);
     fs::create_dir_all(output.join("_c4_work/shards")).unwrap();
