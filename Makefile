@@ -22,6 +22,7 @@ build: tools ## compile the programs
 
 # Two of the four archives are damaged on purpose, hence exit status 1: done, but not all could be read.
 demo: build ## build a corpus from the sample crawl, show the funnel, a page line by line, and the report
+	@[ "$(OUT)" != out/demo ] || rm -rf out/demo # of an earlier version, perhaps
 	@echo; echo "\$$ c4 build --output $(OUT) data/samples"
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
 	@echo; echo "\$$ c4 stats $(OUT)"
@@ -67,6 +68,7 @@ hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a
 
 # Height and width are those of the part that the README shows.
 picture: build ## the picture of the report in README.md (needs Chromium)
+	@[ "$(OUT)" != out/demo ] || rm -rf out/demo
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
 	@$(C4) report $(OUT)
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
