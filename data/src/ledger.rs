@@ -10,6 +10,9 @@
 //! With `sample:N`, `pages` and `lines` hold at most N rows a reason, drawn by a hash of the page (and
 //! the line's number), so that the sample depends on neither threads nor order. All tables are in the
 //! order of the pages' URL hash.
+//!
+//! Above 500 lines with its tests: rows, writer and reader stand together, so that one cannot change
+//! without the other.
 
 use crate::Error;
 use crate::fs::{HashingWriter, sha256_file};

@@ -3,6 +3,8 @@
 //! The same functions decide here as in a build, so that the lines that an explanation keeps are,
 //! joined, the text of the document in the shard. Dedup depends on other pages: with a finished
 //! corpus ([`Corpus`]) what it decided there is told, without one it is left open.
+//!
+//! Above 500 lines: the stations of one page in their order, each a short function.
 
 mod corpus;
 mod find;

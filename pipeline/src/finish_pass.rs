@@ -1,5 +1,7 @@
 //! Pass 4: what is left of each page without its duplicates; language, bad words, split; rows. Here
 //! every page is counted, and what went is noted in the ledger.
+//!
+//! Above 500 lines: deciding and noting stand together, so that nothing goes without its note.
 
 use crate::clean_pass::{CleanedArchive, PageEntry, spool_path};
 use crate::error::Error;
