@@ -14,6 +14,7 @@ mod amount;
 mod cleaner;
 pub mod counters;
 pub mod dedup;
+mod domains;
 pub mod guard;
 pub mod langdetect;
 pub mod language;
@@ -30,6 +31,7 @@ pub mod url;
 
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
+pub use domains::{DomainTable, Domains, Reached};
 pub use lower::Lowered;
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
