@@ -1,9 +1,34 @@
 //! Being asked to stop, and being stopped for tests.
 
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{io, thread};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// From now on SIGINT (Ctrl-C) and SIGTERM ask to stop; a second one ends the process at once, which
+/// loses nothing that is done either.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn listen() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in &mut signals {
+                if asked() {
+                    // As a shell would say it.
+                    std::process::exit(128 + signal);
+                }
+                ask();
+                eprintln!("Stopping when the work in hand is done; once more to stop at once.");
+            }
+        })?;
+    Ok(())
+}
 
 /// Notes that the build should stop: units in work are finished, no other is begun.
 pub fn ask() {

@@ -5,7 +5,9 @@ use crate::input;
 use crate::memory;
 use crate::output;
 use crate::run::{BuildOptions, Built, Outcome, TargetOptions, build};
+use crate::stop;
 use crate::table::{percent, printable, thousands};
+use anyhow::Context;
 use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe, WordLists};
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
@@ -112,6 +114,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         overwrite: args.overwrite,
         ledger: args.ledger,
     };
+    stop::listen().context("cannot listen to signals")?;
     let outcomes = build(&options)?;
     let mut whole = true;
     for (target, outcome) in options.targets.iter().zip(&outcomes) {
