@@ -22,7 +22,7 @@ use std::path::Path;
 /// Text of a page in a sample, so that a thousand long pages are no burden.
 const SAMPLE_TEXT_BYTES: usize = 8 << 10;
 /// Text of a ledger's file.
-pub const FILE_BYTES: u64 = 256 << 20;
+const FILE_BYTES: u64 = 256 << 20;
 
 /// What pass 1 notes for the ledger.
 pub struct Candidates {

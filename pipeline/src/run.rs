@@ -18,9 +18,10 @@ use crate::error::Error;
 use crate::finish_pass::{self, FinishInput};
 use crate::group::{Groups, Layout, ROWS, Summary};
 use crate::input::Input;
-use crate::ledger::{self, Candidates, Ledger};
+use crate::ledger::{Candidates, Ledger};
 use crate::memory::Memory;
 use crate::output::{self, Found, Identity, Output};
+use crate::parallel;
 use crate::progress::{Progress, Unit};
 use crate::rows::{Buckets, bucket_count};
 use crate::segment::{ArchiveEntry, Segments, TEXTS, URLS};
@@ -42,7 +43,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Text of a domain table's part.
+/// Memory of a domain and its counts.
 const DOMAIN_BYTES: u64 = 150;
 
 /// One corpus of a build.
@@ -486,13 +487,20 @@ impl<'a> Build<'a> {
         let claims = |table| segments.iter().map(|s| s.entry.claims[table]).sum::<u64>();
         let election_bytes = memory.election();
         let threads = rayon::current_num_threads();
-        let buckets = |bytes| bucket_count(cleaned.text_bytes, bytes, memory.bucket());
-        let read = cleaned.statistics.tally.text_bytes_in;
-        let of_ledger = |share| bucket_count(read / share, ledger::FILE_BYTES, memory.bucket());
-        let pages = segments
-            .iter()
-            .map(|s| u64::from(s.entry.pages))
-            .sum::<u64>();
+        let tally = &cleaned.statistics.tally;
+        let (pages, lines) = (tally.pages(), tally.lines.lines);
+        // Rows in memory: their texts, and what the strings and numbers beside them take.
+        let buckets = |bytes| bucket_count(bytes, u64::MAX, memory.bucket());
+        let all = self.options.ledger == LedgerMode::All;
+        let of_text = |rows: u64| {
+            if all {
+                tally.text_bytes_in + rows * 600
+            } else {
+                1
+            }
+        };
+        let losers = claims(URLS) + claims(TEXTS);
+        let rows = cleaned.text_bytes + cleaned.passed * 400;
         let cut = Cut {
             election_bytes,
             url_parts: part_count::<UrlClaim>(claims(URLS), election_bytes, threads),
@@ -502,10 +510,15 @@ impl<'a> Build<'a> {
             },
             segments: segments.len(),
             layout: Layout {
-                rows: buckets(self.options.shard_size_bytes),
-                // Of the last two a row is a fraction of a page.
-                ledger: [of_ledger(1), of_ledger(1), of_ledger(16), of_ledger(16)],
-                domains: bucket_count(pages * DOMAIN_BYTES, u64::MAX, election_bytes / 2),
+                // A file reads whole buckets, so small files want small ones.
+                rows: bucket_count(rows, self.options.shard_size_bytes, memory.bucket()),
+                ledger: [
+                    buckets(of_text(pages)),
+                    buckets(of_text(lines)),
+                    buckets(losers * 300),
+                    buckets(pages * 160),
+                ],
+                domains: buckets(pages * DOMAIN_BYTES),
             },
         };
         let json = serde_json::to_vec(&cut).unwrap_or_default();
@@ -603,8 +616,7 @@ impl<'a> Build<'a> {
             self.output.set_done(&name, &files)?;
             Ok(files)
         };
-        let tables = Table::ALL.into_par_iter().map(table);
-        let tables: Vec<Vec<LedgerFile>> = tables.collect::<Result<_, Error>>()?;
+        let tables = parallel::each(Table::ALL.len(), |i| table(Table::ALL[i]))?;
         entry.files = tables.into_iter().flatten().collect();
         Ok(entry)
     }
@@ -622,16 +634,14 @@ impl<'a> Build<'a> {
             list.extend((0..count).map(|i| (split, i, count)));
         }
         let progress = Progress::new("writing", Unit::Items, list.len() as u64);
-        let shards = list
-            .into_par_iter()
-            .map(|(split, i, count)| {
-                let rows = layout.rows;
-                let buckets = Buckets::new(groups, ROWS, split as usize * rows, rows);
-                let shard = self.write_shard(&buckets, split, i, count);
-                progress.add(1);
-                shard
-            })
-            .collect();
+        let shards = parallel::each(list.len(), |place| {
+            let (split, i, count) = list[place];
+            let rows = layout.rows;
+            let buckets = Buckets::new(groups, ROWS, split as usize * rows, rows);
+            let shard = self.write_shard(&buckets, split, i, count);
+            progress.add(1);
+            shard
+        });
         progress.finish();
         shards
     }
