@@ -27,6 +27,7 @@ pub mod members;
 pub mod memory;
 pub mod output;
 pub mod parallel;
+pub mod plan;
 pub mod progress;
 pub mod reading;
 pub mod report;

@@ -251,6 +251,12 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     }
 }
 
+/// Whether a build has begun in a folder, or is done there and stays.
+pub fn is_begun(dir: &Path, overwrite: bool) -> bool {
+    let done = dir.join(Manifest::FILE).exists();
+    dir.join(WORK).join(MARKER).exists() || (done && !overwrite)
+}
+
 /// The content of `stats.json` of a finished corpus, as bytes and as JSON.
 ///
 /// # Errors

@@ -61,6 +61,9 @@ pub(super) struct Build {
     /// Replace the corpus that the output folder holds; other files in it stay.
     #[arg(long)]
     overwrite: bool,
+    /// Do not say beforehand what the build will take, and do not look whether the disk is large enough.
+    #[arg(long)]
+    no_plan: bool,
     /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
     #[arg(long, default_value_t, value_name = "all|sample:N|none")]
     ledger: LedgerMode,
@@ -73,47 +76,61 @@ enum FormatArg {
     Jsonl,
 }
 
-pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
-    let memory_bytes = args.memory.unwrap_or_else(memory::default_budget);
-    anyhow::ensure!(
-        memory_bytes >= memory::LEAST,
-        "--memory: a build needs at least {}",
-        BinaryBytes(memory::LEAST)
-    );
-    let mut targets: Vec<TargetOptions> = Vec::new();
-    for name in &args.recipe {
-        let (recipe, base) = Recipe::load(name)?;
-        let output = match args.recipe.len() {
-            1 => args.output.clone(),
-            _ => args.output.join(&recipe.name),
-        };
+impl Build {
+    /// What to build, checked as far as can be without reading.
+    pub(super) fn options(self) -> anyhow::Result<BuildOptions> {
+        let args = self;
+        let memory_bytes = args.memory.unwrap_or_else(memory::default_budget);
         anyhow::ensure!(
-            targets.iter().all(|other| other.output != output),
-            "two recipes are called {}; their corpora would be in one folder",
-            recipe.name
+            memory_bytes >= memory::LEAST,
+            "--memory: a build needs at least {}",
+            BinaryBytes(memory::LEAST)
         );
-        targets.push(TargetOptions {
-            lists: WordLists::load(&recipe, &base)?,
-            recipe,
-            output,
-        });
+        let mut targets: Vec<TargetOptions> = Vec::new();
+        for name in &args.recipe {
+            let (recipe, base) = Recipe::load(name)?;
+            let output = match args.recipe.len() {
+                1 => args.output.clone(),
+                _ => args.output.join(&recipe.name),
+            };
+            anyhow::ensure!(
+                targets.iter().all(|other| other.output != output),
+                "two recipes are called {}; their corpora would be in one folder",
+                recipe.name
+            );
+            targets.push(TargetOptions {
+                lists: WordLists::load(&recipe, &base)?,
+                recipe,
+                output,
+            });
+        }
+        let inputs = input::resolve(&args.inputs, args.base.as_deref(), &targets[0].recipe.read)?;
+        Ok(BuildOptions {
+            targets,
+            inputs,
+            format: match args.format {
+                FormatArg::Arrow => Format::Arrow,
+                FormatArg::Parquet => Format::Parquet,
+                FormatArg::Jsonl => Format::Jsonl,
+            },
+            shard_size_bytes: args.shard_size,
+            threads: usize::from(args.threads),
+            memory_bytes,
+            work_dir: args.work_dir,
+            overwrite: args.overwrite,
+            ledger: args.ledger,
+        })
     }
-    let inputs = input::resolve(&args.inputs, args.base.as_deref(), &targets[0].recipe.read)?;
-    let options = BuildOptions {
-        targets,
-        inputs,
-        format: match args.format {
-            FormatArg::Arrow => Format::Arrow,
-            FormatArg::Parquet => Format::Parquet,
-            FormatArg::Jsonl => Format::Jsonl,
-        },
-        shard_size_bytes: args.shard_size,
-        threads: usize::from(args.threads),
-        memory_bytes,
-        work_dir: args.work_dir,
-        overwrite: args.overwrite,
-        ledger: args.ledger,
-    };
+}
+
+pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
+    let with_plan = !args.no_plan;
+    let options = args.options()?;
+    // One that goes on, or that is done, has no need to know.
+    let begun = |target: &TargetOptions| output::is_begun(&target.output, options.overwrite);
+    if with_plan && !options.targets.iter().any(begun) {
+        super::plan::head(&options)?;
+    }
     stop::listen().context("cannot listen to signals")?;
     let outcomes = build(&options)?;
     let mut whole = true;
