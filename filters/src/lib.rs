@@ -12,6 +12,7 @@
 
 mod amount;
 mod cleaner;
+pub mod cld3;
 pub mod counters;
 pub mod dedup;
 pub mod guard;
