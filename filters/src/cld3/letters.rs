@@ -5,6 +5,7 @@ static DATA: &[u8] = include_bytes!("../../../data/cld3/letters.bin");
 
 /// Numbers of scripts (`ULScript`).
 pub(super) const COMMON: u8 = 0;
+pub(super) const LATIN: u8 = 1;
 pub(super) const HANI: u8 = 24;
 pub(super) const INHERITED: u8 = 40;
 /// `NUM_ULSCRIPTS`.

@@ -1,6 +1,7 @@
 //! The network: embeddings of the features, one hidden layer, and a softmax.
 
 use super::LANGUAGES;
+use super::letters::SCRIPTS;
 
 /// `data/cld3/README.md` has the source and the layout.
 static DATA: &[u8] = include_bytes!("../../../data/cld3/network.bin");
@@ -8,24 +9,27 @@ static DATA: &[u8] = include_bytes!("../../../data/cld3/network.bin");
 const INPUTS: usize = 80;
 const HIDDEN: usize = 208;
 const OUTPUTS: usize = LANGUAGES.len();
+/// `kNumRelevantScripts`.
+pub(super) const RELEVANT_SCRIPTS: usize = 12;
 
 /// The first layer: the embeddings side by side.
 pub(super) type Layer = [f32; INPUTS];
 
 pub(super) struct Network {
-    /// Of bigrams, quadgrams, relevant scripts, the text's script, trigrams and unigrams.
-    pub(super) embeddings: [Embedding; 6],
+    pub(super) bigrams: Embedding<16>,
+    pub(super) quadgrams: Embedding<16>,
+    pub(super) relevant_scripts: Embedding<8>,
+    pub(super) script: Embedding<8>,
+    pub(super) trigrams: Embedding<16>,
+    pub(super) unigrams: Embedding<16>,
     hidden: Dense<HIDDEN>,
     softmax: Dense<OUTPUTS>,
 }
 
-/// Vectors for features, in 8 bits with a factor each.
-pub(super) struct Embedding {
-    /// Where its part of the first layer starts.
-    offset: usize,
-    columns: usize,
+/// Vectors of `N` numbers for features, in 8 bits with a factor each.
+pub(super) struct Embedding<const N: usize> {
     factors: Vec<f32>,
-    weights: Vec<i8>,
+    weights: Vec<[i8; N]>,
 }
 
 /// A layer of `N` neurons.
@@ -48,19 +52,17 @@ impl Network {
                 return None;
             }
         }
-        let mut embeddings = Vec::new();
-        let mut offset = 0;
-        for _ in 0..6 {
-            let embedding = Embedding::load(&mut data, offset)?;
-            offset += embedding.columns;
-            embeddings.push(embedding);
-        }
         let network = Network {
-            embeddings: embeddings.try_into().ok()?,
+            bigrams: Embedding::load(&mut data, 1000)?,
+            quadgrams: Embedding::load(&mut data, 5000)?,
+            relevant_scripts: Embedding::load(&mut data, RELEVANT_SCRIPTS)?,
+            script: Embedding::load(&mut data, usize::from(SCRIPTS) + 1)?,
+            trigrams: Embedding::load(&mut data, 5000)?,
+            unigrams: Embedding::load(&mut data, 100)?,
             hidden: Dense::load(&mut data, INPUTS)?,
             softmax: Dense::load(&mut data, HIDDEN)?,
         };
-        (data.is_empty() && offset == INPUTS).then_some(network)
+        data.is_empty().then_some(network)
     }
 
     /// The most probable language, as its place in [`LANGUAGES`], and its probability, with the
@@ -85,22 +87,24 @@ impl Network {
     }
 }
 
-impl Embedding {
-    fn load(data: &mut &'static [u8], offset: usize) -> Option<Embedding> {
-        let rows = usize::from(half(data)?);
-        let columns = usize::from(byte(data)?);
+impl<const N: usize> Embedding<N> {
+    fn load(data: &mut &'static [u8], rows: usize) -> Option<Embedding<N>> {
+        if usize::from(half(data)?) != rows || usize::from(byte(data)?) != N {
+            return None;
+        }
         let factors = data.split_off(..2 * rows)?.as_chunks().0;
-        let weights = data.split_off(..rows * columns)?;
+        let weights = data.split_off(..rows * N)?.as_chunks().0;
         Some(Embedding {
-            offset,
-            columns,
             // `Float16To32`: the upper half of a 32-bit float.
             factors: factors
                 .iter()
                 .map(|half| f32::from_bits(u32::from(u16::from_le_bytes(*half)) << 16))
                 .collect(),
             // 128 stands for 0.
-            weights: weights.iter().map(|w| (w ^ 0x80).cast_signed()).collect(),
+            weights: weights
+                .iter()
+                .map(|row: &[u8; N]| row.map(|w| (w ^ 0x80).cast_signed()))
+                .collect(),
         })
     }
 
@@ -108,15 +112,17 @@ impl Embedding {
         self.factors.len()
     }
 
-    /// Adds a row to the layer, `weight` times.
+    /// The sum of rows, each as often as its weight says, in the order in which they come.
     #[inline]
-    pub(super) fn add(&self, row: usize, weight: f32, layer: &mut Layer) {
-        let factor = self.factors[row] * weight;
-        let weights = &self.weights[row * self.columns..][..self.columns];
-        let places = &mut layer[self.offset..][..self.columns];
-        for (place, weight) in places.iter_mut().zip(weights) {
-            *place += f32::from(*weight) * factor;
+    pub(super) fn sum(&self, features: impl Iterator<Item = (usize, f32)>) -> [f32; N] {
+        let mut sum = [0.0; N];
+        for (row, weight) in features {
+            let factor = self.factors[row] * weight;
+            for (sum, weight) in sum.iter_mut().zip(&self.weights[row]) {
+                *sum += f32::from(*weight) * factor;
+            }
         }
+        sum
     }
 }
 

@@ -1,6 +1,7 @@
 //! A text's letters in runs of one script (CLD2's `ScriptScanner` for plain text).
 
-use super::letters::{COMMON, INHERITED, Letters};
+use super::letters::{COMMON, INHERITED, LATIN, Letters};
+use std::ops::Range;
 
 /// How many of the first `limit` bytes are whole characters before the first that the original does not
 /// take (`SpanInterchangeValid`): control characters, but not tab, line feed, form feed and carriage
@@ -38,53 +39,56 @@ pub(super) fn clean(letters: &Letters, text: &str, end: usize) -> Vec<u8> {
 pub(super) fn span(
     letters: &Letters,
     text: &str,
-    part: std::ops::Range<usize>,
+    part: Range<usize>,
     put: &mut impl FnMut(char),
 ) -> Option<(u8, usize)> {
     let end = part.end;
-    let mut rest = text[part.start..].chars();
-    let at = |rest: &std::str::Chars<'_>| text.len() - rest.as_str().len();
-    // The next character and its script, unless the part ends before it.
-    let peek = |rest: &std::str::Chars<'_>| {
-        let c = rest.clone().next().filter(|_| at(rest) < end)?;
-        Some((c, letters.script(c)))
+    let mut at = part.start;
+    // The character at a place of the text, its script, and where the next one starts.
+    let look = |at: usize| match text.as_bytes().get(at) {
+        Some(byte) if byte.is_ascii() => {
+            let script = if byte.is_ascii_alphabetic() { LATIN } else { COMMON };
+            Some((char::from(*byte), script, at + 1))
+        }
+        _ => {
+            let c = text.get(at..)?.chars().next()?;
+            Some((c, letters.script(c), at + c.len_utf8()))
+        }
     };
+    let peek = |at: usize| if at < end { look(at) } else { None };
 
     let script = loop {
-        let (_, script) = peek(&rest)?;
-        if script != COMMON {
-            break script;
+        match peek(at)? {
+            (_, COMMON, next) => at = next,
+            (_, script, _) => break script,
         }
-        rest.next();
     };
     put(' ');
     loop {
-        while let Some((c, this)) = peek(&rest) {
-            let mut after = rest.clone();
-            after.next();
+        while let Some((c, this, next)) = peek(at) {
             if this != script && this != INHERITED {
                 if this == COMMON {
                     break;
                 }
                 // The original looks beyond the part, too.
-                let next = after.clone().next().map_or(COMMON, |c| letters.script(c));
-                if next != COMMON && next != script {
+                let after = look(next).map_or(COMMON, |(_, script, _)| script);
+                if after != COMMON && after != script {
                     break;
                 }
             }
             put(c);
-            rest = after;
+            at = next;
         }
-        let next = loop {
-            match peek(&rest) {
-                Some((_, COMMON)) => rest.next(),
-                next => break next,
-            };
+        let found = loop {
+            match peek(at) {
+                Some((_, COMMON, next)) => at = next,
+                found => break found,
+            }
         };
         put(' ');
-        match next {
-            Some((_, next)) if next == script || next == INHERITED => {}
-            _ => return Some((script, at(&rest).min(end))),
+        match found {
+            Some((_, this, _)) if this == script || this == INHERITED => {}
+            _ => return Some((script, at)),
         }
     }
 }
@@ -102,7 +106,8 @@ mod tests {
     fn letters_stay_in_runs_of_one_script() {
         assert_eq!(cleaned("Hello, World 42 times!"), " hello world times ");
         assert_eq!(cleaned("Привет, World!"), " привет  world ");
-        assert_eq!(cleaned("5 Δt and ΔT"), " δ  t and δt ");
+        assert_eq!(cleaned("5 Δt and ΔT, Δ"), " δt  and  δt δ ");
+        assert_eq!(cleaned("a ΔT but ΔTT and kΩ"), " a  δt  but  δ  tt and kω ");
         assert_eq!(cleaned("aбc дe"), " aбc  дe ");
         assert_eq!(cleaned("a\u{301} \u{301}b"), " a\u{301} \u{301}b ");
         assert_eq!(cleaned("日本語とEnglish"), " 日本語と  english ");
