@@ -15,6 +15,7 @@ mod cleaner;
 pub mod cld3;
 pub mod counters;
 pub mod dedup;
+mod domains;
 pub mod guard;
 pub mod langdetect;
 pub mod language;
@@ -31,6 +32,7 @@ pub mod url;
 
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
+pub use domains::{DomainTable, Domains, Reached};
 pub use lower::Lowered;
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,

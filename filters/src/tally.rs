@@ -65,7 +65,7 @@ impl LineCounts {
 ///
 /// Conservation ([`check`](Tally::check)): records read = pages + records dropped; pages = pages
 /// out + pages dropped; lines = lines out + lines dropped + lines gone with their page.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Archives read, by kind.
     pub archives: [u64; 2],

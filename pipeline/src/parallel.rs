@@ -19,6 +19,10 @@ pub trait Job: Sync {
     /// Stops everything.
     type Error: Send;
 
+    /// Whether no other source should be opened; those that are open are finished.
+    fn stopped(&self) -> bool {
+        false
+    }
     /// Opens source `index`; `None`: there is nothing in it.
     fn open(&self, index: usize) -> Result<Option<Self::Source>, Self::Error>;
     /// The next batch of source `index`; `None` at its end.
@@ -113,7 +117,7 @@ fn pick<J: Job>(
             let mut state = lock(&board.state);
             loop {
                 let n = state.slots.len();
-                if state.next < count && n + state.opening < threads {
+                if state.next < count && n + state.opening < threads && !job.stopped() {
                     break;
                 }
                 if n > 0 {
