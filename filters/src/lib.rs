@@ -11,8 +11,8 @@
 #![warn(missing_docs)]
 
 mod amount;
-mod cleaner;
 pub mod cld3;
+mod cleaner;
 pub mod counters;
 pub mod dedup;
 mod domains;

@@ -33,7 +33,7 @@ def pages(path):
     data = bytearray()
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
-            while piece := file.read(1 << 20):
+            while piece := file.read1(1 << 16):
                 data += piece
         except EOFError:
             print(f"{path.name} is cut", file=sys.stderr)

@@ -67,8 +67,7 @@ impl Marked {
             }
             _ => {
                 let utf8 = &mut [0; 4];
-                self.bytes
-                    .extend_from_slice(c.encode_utf8(utf8).as_bytes());
+                self.bytes.extend_from_slice(c.encode_utf8(utf8).as_bytes());
                 self.unigrams.add(u64::from(c), first) + 1
             }
         };

@@ -121,8 +121,14 @@ mod tests {
         for (c, script) in scripts {
             assert_eq!(letters.script(c), script, "{c}");
         }
-        for (c, lower) in [('A', 'a'), ('z', 'z'), ('Ж', 'ж'), ('Ⱥ', 'ⱥ'), ('𐐀', '𐐨'), ('漢', '漢')]
-        {
+        for (c, lower) in [
+            ('A', 'a'),
+            ('z', 'z'),
+            ('Ж', 'ж'),
+            ('Ⱥ', 'ⱥ'),
+            ('𐐀', '𐐨'),
+            ('漢', '漢'),
+        ] {
             assert_eq!(letters.lower(c), lower);
         }
         // Unlike Unicode's: one character becomes one.
