@@ -44,7 +44,7 @@ pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versio
 pub use page::{Document, Page, Provenance, Split};
 pub use recipe::{
     BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, LanguageStep, LengthStep,
-    ParagraphStep, ReadStep, Recipe, SplitStep, WetReading,
+    ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined, WetReading,
 };
 pub use setting::Setting;
 pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};

@@ -2,7 +2,7 @@
 //! that TensorFlow Datasets gives them.
 
 use crate::{ArchiveKind, Reason, Scope, Tally};
-use c4_data::{DedupStep, Recipe, Split};
+use c4_data::{DedupStep, DetectorKind, Recipe, Split};
 use std::collections::BTreeMap;
 
 /// Counter name to value. As in the reference, a counter that was never raised is absent, and so
@@ -66,14 +66,21 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         Some(DedupStep::Spans { .. }) => step("dedupe-spans", &dedup),
         None => {}
     }
+    // The reference has a step of its own for English alone.
+    let many_languages =
+        (recipe.language.as_ref()).is_some_and(|step| step.detector == DetectorKind::Cld3);
     if recipe.language.is_some() {
+        let name = match many_languages {
+            true => "language-filter",
+            false => "english-filter",
+        };
         let reasons = [
             Reason::UndetectableLanguage,
             Reason::NoLanguage,
             Reason::LowConfidence,
             Reason::OtherLanguage,
         ];
-        step("english-filter", &reasons);
+        step(name, &reasons);
     }
     if recipe.bad_words.is_some() {
         step("badwords-filter", &[Reason::BadWords]);
@@ -94,11 +101,19 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     }
     put("dedupe-spans/span-duplicate", tally.spans_duplicate);
     put("dedupe-spans/sentence-removed", tally.sentences_removed);
-    for (language, n) in &tally.other_languages {
-        put(
-            &format!("english-filter/filtered:ignored_language-{language}"),
-            *n,
-        );
+    if many_languages {
+        for (language, n) in &tally.languages_passed {
+            put(&format!("language-filter/passed:{language}"), *n);
+        }
+        // As in the reference: filtered and passed.
+        for (cause, n) in &tally.undetermined_languages {
+            put(&format!("language-filter/{}", suffix(*cause)), *n);
+        }
+    } else {
+        for (language, n) in &tally.other_languages {
+            let counter = format!("english-filter/filtered:ignored_language-{language}");
+            put(&counter, *n);
+        }
     }
     put("badwords-filter/soft-passed", tally.bad_words_soft_passed);
     for (language, [dropped, passed]) in &tally.bad_words_by_language {

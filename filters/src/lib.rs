@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod amount;
+pub mod cld3;
 mod cleaner;
 pub mod counters;
 pub mod dedup;

@@ -22,7 +22,7 @@ use crate::stop;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
 use c4_data::{DedupStep, Recipe};
 use c4_filters::dedup::{self, LeftLine, Lost};
-use c4_filters::language::{self, Detection};
+use c4_filters::language::{self, Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
 use c4_filters::{Amount, LineCounts, Lowered, Reason, Side, Verdict, punkt, url};
 use std::collections::{HashMap, HashSet};
@@ -526,8 +526,11 @@ impl FinishPass<'_> {
             return Ok(left);
         };
         let statistics = &mut found.summary.statistics;
-        let detection = language::detect(step.detector, &left.text);
-        let verdict = language::judge(step, &detection);
+        let decision = language::decide(step, &left.text);
+        statistics.tally.decide_language(&decision);
+        let Decision {
+            detection, verdict, ..
+        } = decision;
         if let Detection::Best {
             language,
             probability,
@@ -540,10 +543,6 @@ impl FinishPass<'_> {
             statistics.language(Side::In, "none", None);
         }
         if let Verdict::DropPage(reason) = verdict {
-            if reason == Reason::OtherLanguage {
-                let others = &mut statistics.tally.other_languages;
-                *others.entry(left.language.clone()).or_default() += 1;
-            }
             return Err(Gone {
                 reason,
                 left,
