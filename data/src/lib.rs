@@ -46,9 +46,8 @@ pub use lists::{DomainList, Lists, UrlList};
 pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
 pub use page::{Document, Page, Provenance, Split};
 pub use recipe::{
-    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep,
-    LanguageStep, LengthStep, ParagraphStep, ReadStep, Recipe, SplitStep, Undetermined, UrlsStep,
-    WetReading,
+    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep,
+    LengthStep, ParagraphStep, ReadStep, Recipe, SplitStep, Undetermined, UrlsStep, WetReading,
 };
 pub use setting::Setting;
 pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};

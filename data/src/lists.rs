@@ -254,7 +254,11 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
         let decoder = zstd::Decoder::with_buffer(file).map_err(fail())?;
         return Ok(Box::new(BufReader::new(decoder)));
     }
-    for (mark, kind) in [(&b"BZh"[..], "bzip2"), (b"\xfd7zXZ", "xz"), (b"PK\x03\x04", "zip")] {
+    for (mark, kind) in [
+        (&b"BZh"[..], "bzip2"),
+        (b"\xfd7zXZ", "xz"),
+        (b"PK\x03\x04", "zip"),
+    ] {
         if start.starts_with(mark) {
             return Err(Error::Format {
                 path: path.to_owned(),
@@ -276,7 +280,10 @@ mod tests {
         let json = DomainList::from_text(r#"{"b.org": true, "a.com": ["", "news"], "c.net": 1}"#);
         let json = json.unwrap();
         assert_eq!(json.domains["a.com"], Some(vec!["".into(), "news".into()]));
-        assert_eq!((&json.domains["b.org"], &json.domains["c.net"]), (&None, &None));
+        assert_eq!(
+            (&json.domains["b.org"], &json.domains["c.net"]),
+            (&None, &None)
+        );
         let text = DomainList::from_text("c.net\r\n\n b.org\n").unwrap();
         assert_eq!(text.domains.len(), 2);
         let same = DomainList::from_text(r#"{"b.org": null, "c.net": true}"#).unwrap();
@@ -329,7 +336,10 @@ mod tests {
         ] {
             std::fs::write(&plain, bytes).unwrap();
             let error = UrlList::read(vec![plain.clone()]).unwrap_err().to_string();
-            assert!(error.contains(word) && error.contains("plain.txt"), "{error}");
+            assert!(
+                error.contains(word) && error.contains("plain.txt"),
+                "{error}"
+            );
         }
     }
 }

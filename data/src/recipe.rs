@@ -425,12 +425,18 @@ mod tests {
         let hash = |text: &str, lists: &Lists| Recipe::parse("x", text).unwrap().hash(lists);
         let text = BUILTIN_RECIPES[1].1;
         let none = Lists::default();
-        assert_eq!(hash(text, &none), hash(&format!("# a comment\n{text}"), &none));
+        assert_eq!(
+            hash(text, &none),
+            hash(&format!("# a comment\n{text}"), &none)
+        );
         assert_ne!(
             hash(text, &none),
             hash(&text.replace("min_words = 5", "min_words = 3"), &none)
         );
-        let mut hashes: Vec<String> = BUILTIN_RECIPES.iter().map(|(_, t)| hash(t, &none)).collect();
+        let mut hashes: Vec<String> = BUILTIN_RECIPES
+            .iter()
+            .map(|(_, t)| hash(t, &none))
+            .collect();
         hashes.sort();
         hashes.dedup();
         assert_eq!(hashes.len(), BUILTIN_RECIPES.len());

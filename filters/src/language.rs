@@ -41,6 +41,8 @@ pub fn detect(detector: DetectorKind, text: &str) -> Detection {
             },
             None => Detection::Undetectable,
         },
+        // No recipe with it gets here: `guard::check` refuses it.
+        DetectorKind::Cld3 => Detection::Undetectable,
     }
 }
 
@@ -148,6 +150,7 @@ fn iso_639_1(lang: Lang) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use c4_data::Undetermined;
 
     #[test]
     fn both_detectors_know_english_from_german() {
@@ -158,6 +161,7 @@ mod tests {
                 detector,
                 keep: vec!["en".into()],
                 min_probability: 0.5,
+                undetermined: Undetermined::Drop,
             };
             assert_eq!(judge(&step, &detect(detector, english)), Verdict::Keep);
             assert_eq!(

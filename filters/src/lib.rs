@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod admission;
 mod amount;
 mod cleaner;
 pub mod counters;
@@ -28,6 +29,7 @@ mod sweep;
 mod tally;
 pub mod url;
 
+pub use admission::Admission;
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
 pub use lower::Lowered;

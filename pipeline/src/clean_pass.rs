@@ -15,10 +15,9 @@ use crate::sample;
 use crate::source::{self, Batch, OpenSource};
 use crate::spool::{SpoolWriter, SpooledLine, SpooledPage, frame};
 use c4_data::{DedupStep, Recipe};
-use c4_filters::rules::length;
 use c4_filters::{
-    ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage, Statistics, Tally,
-    Verdict, dedup, guard, url,
+    Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage,
+    Statistics, Tally, Verdict, dedup, guard, url,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -74,6 +73,7 @@ pub fn spool_path(work: &Path, archive: usize) -> PathBuf {
 struct CleanPass<'a> {
     recipe: &'a Recipe,
     inputs: &'a [Input],
+    admission: &'a Admission,
     cleaner: Cleaner,
     archives: Vec<Mutex<(CleanedArchive, SpoolWriter)>>,
     keys: Keys,
@@ -97,6 +97,7 @@ struct Watch {
 /// its result.
 pub fn run(
     recipe: &Recipe,
+    admission: &Admission,
     inputs: &[Input],
     work: &Path,
     candidates: &Candidates,
@@ -111,6 +112,7 @@ pub fn run(
     let pass = CleanPass {
         recipe,
         inputs,
+        admission,
         cleaner: Cleaner::new(recipe),
         archives: (0..inputs.len()).map(|i| Mutex::new(archive(i))).collect(),
         keys: Keys::default(),
@@ -288,13 +290,14 @@ impl CleanPass<'_> {
                 }
             }
         };
-        let limit = self.recipe.length.as_ref();
-        let cleaned = match limit {
-            Some(step) if length::too_long(&page.text, step.max_page_chars) => Cleaned::Drop {
-                reason: Reason::TooLong,
+        let url = url::normalize(&page.url);
+        let normalized = url::md5(&url);
+        let cleaned = match self.admission.refuse(&page.text, &url, normalized) {
+            Some(reason) => Cleaned::Drop {
+                reason,
                 lines: LineCounts::untouched(self.cleaner.measure(&page.text, seen)),
             },
-            _ => self.cleaner.clean_seen(&page.text, seen),
+            None => self.cleaner.clean_seen(&page.text, seen),
         };
         let text_bytes = page.text.len() as u64;
         let place = u32::try_from(found.pages.len()).unwrap_or(u32::MAX);
@@ -331,7 +334,7 @@ impl CleanPass<'_> {
         statistics.year(Side::In, &page.timestamp);
         found.pages.push(PageEntry {
             order,
-            normalized: url::md5(&url::normalize(&page.url)),
+            normalized,
             owner,
             timestamp: page.timestamp.into_boxed_str(),
             record_offset: page.record_offset,

@@ -222,8 +222,11 @@ impl Ledger {
         if self.is_kept() {
             batch.fates.push(Entry {
                 key: place.key,
-                // Of one URL the page that competed comes before those that were too long.
-                tie: (u32::from(fate == Some(Reason::TooLong)), 0, 0),
+                // Of one URL the page that competed comes before those that did not.
+                tie: match fate {
+                    Some(reason) if !reason.competes() => (1 + reason.index() as u32, 0, 0),
+                    _ => (0, 0, 0),
+                },
                 draw: None,
                 row: Fate {
                     url_key: (place.key >> 64) as u64,

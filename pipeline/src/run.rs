@@ -18,15 +18,15 @@ use crate::output::{self, Found, Identity, Output};
 use crate::progress::{Progress, Unit};
 use crate::rows::{Buckets, bucket_count};
 use crate::spool::SpooledRow;
-use crate::{url_pass, usage};
+use crate::{admission, url_pass, usage};
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
-    Document, Format, InputEntry, InputState, LedgerMode, Manifest, Page, Provenance, Recipe,
-    ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
+    Document, Format, InputEntry, InputState, LedgerMode, Lists, Manifest, Page, Provenance,
+    Recipe, ShardEntry, ShardMeta, ShardWriter, Split, Versions,
 };
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Tally, counters, guard, language};
+use c4_filters::{Admission, Tally, counters, guard, language};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -37,8 +37,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub struct BuildOptions {
     /// The recipe.
     pub recipe: Recipe,
-    /// Its word lists.
-    pub lists: WordLists,
+    /// Its lists.
+    pub lists: Lists,
     /// The archives, in order ([`crate::input::resolve`]).
     pub inputs: Vec<Input>,
     /// The output folder.
@@ -125,6 +125,7 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
         Found::Finished(manifest) => return Ok(Outcome::AlreadyDone(manifest)),
         Found::Free(old) => old,
     };
+    let admission = admission::load(&options.recipe, &options.lists)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build()
@@ -143,7 +144,7 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
         },
         clock,
     };
-    let built = pool.install(|| build.run(bad_words.as_ref()))?;
+    let built = pool.install(|| build.run(&admission, bad_words.as_ref()))?;
     Ok(Outcome::Built(Box::new(built)))
 }
 
@@ -187,7 +188,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn run(&self, bad_words: Option<&BadWords>) -> Result<Built, Error> {
+    fn run(&self, admission: &Admission, bad_words: Option<&BadWords>) -> Result<Built, Error> {
         let BuildOptions { recipe, inputs, .. } = self.options;
         if let Some(detector) = recipe.language.as_ref().map(|step| step.detector) {
             // The tables are there when the first page comes, and cost no waiting.
@@ -200,7 +201,7 @@ impl Build<'_> {
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let candidates = Candidates::new(self.options.ledger);
         let work = &self.output.work;
-        let mut cleaned = clean_pass::run(recipe, inputs, work, &candidates, &progress)?;
+        let mut cleaned = clean_pass::run(recipe, admission, inputs, work, &candidates, &progress)?;
         progress.finish();
         lap("clean");
 
@@ -247,6 +248,7 @@ impl Build<'_> {
         let mut warnings: Vec<String> = empty_inputs(inputs, archives);
         let mut statistics = cleaned.statistics;
         statistics += finished.statistics;
+        statistics.tally.listed_urls = admission.listed_urls();
         let tally = &statistics.tally;
         tally.check().map_err(Error::Tally)?;
         let entries: Vec<InputEntry> = inputs

@@ -1,7 +1,7 @@
 //! Pass 2: of the pages with one normalised URL the newest stays.
 
 use crate::clean_pass::CleanedArchive;
-use c4_filters::{Reason, newest};
+use c4_filters::newest;
 use rayon::prelude::*;
 
 /// A page of the build: place of its archive, place in the archive's table.
@@ -20,13 +20,13 @@ impl UrlLosers {
 }
 
 /// Finds them: the largest timestamp wins, then the first archive (by name), then the first place
-/// in it. Pages above the length limit were dropped before, as in the reference, so they do not
-/// compete. Sorts 24 bytes a page.
+/// in it. Pages that are too long, or not of a listed domain, were dropped before, as in the reference,
+/// so they do not compete. Sorts 24 bytes a page.
 pub fn run(archives: &[CleanedArchive]) -> UrlLosers {
     let mut places: Vec<(u128, u32, u32)> = Vec::new();
     for (a, archive) in archives.iter().enumerate() {
         for (p, page) in archive.pages.iter().enumerate() {
-            if page.dropped != Some(Reason::TooLong) {
+            if page.dropped.is_none_or(|reason| reason.competes()) {
                 places.push((page.normalized, a as u32, p as u32));
             }
         }

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{
-    BUILTIN_RECIPES, CleanStep, InputState, LengthStep, ParagraphStep, Recipe, WordLists,
-};
+use c4_data::{BUILTIN_RECIPES, CleanStep, InputState, LengthStep, Lists, ParagraphStep, Recipe};
 use c4_filters::rules::length;
 use c4_filters::url::domain;
 use c4_filters::{Amount, Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
@@ -51,7 +49,7 @@ fn bare(recipe: &Recipe) -> Recipe {
 fn kept_by_build(recipe: Recipe, inputs: &[Input]) -> (Kept, BTreeMap<String, Kept>) {
     let dir = tempfile::tempdir().unwrap();
     let options = BuildOptions {
-        lists: WordLists::load(&recipe, Path::new("")).unwrap(),
+        lists: Lists::load(&recipe, Path::new("")).unwrap(),
         recipe,
         inputs: inputs.to_vec(),
         output: dir.path().join("out"),

@@ -6,8 +6,8 @@
 
 use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table};
 use c4_data::{
-    DedupStep, Document, Format, LedgerMode, Manifest, Recipe, ShardMeta, ShardReader, ShardWriter,
-    Split, WordLists,
+    DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader,
+    ShardWriter, Split,
 };
 use c4_filters::url;
 use c4_pipeline::input;
@@ -545,7 +545,7 @@ fn word_lists_that_are_files_and_a_soft_share() {
     };
     fs::write(&wet, (0..40).flat_map(record).collect::<Vec<u8>>()).unwrap();
     built(&BuildOptions {
-        lists: WordLists::load(&recipe, &lists).unwrap(),
+        lists: Lists::load(&recipe, &lists).unwrap(),
         inputs: input::resolve(&[wet], None, &recipe.read).unwrap(),
         recipe,
         ..options("en", &[&samples()], &output)
@@ -631,7 +631,7 @@ fn no_false_alarm_where_pages_share_most_of_their_text() {
             let output = dir.path().join(format!("{round}-{unit}"));
             built(&BuildOptions {
                 recipe,
-                lists: WordLists::default(),
+                lists: Lists::default(),
                 ledger: LedgerMode::All,
                 ..options("en", &[&wet], &output)
             })

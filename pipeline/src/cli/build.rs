@@ -1,13 +1,12 @@
 //! `c4 build`.
 
+use super::lists::ListArgs;
 use super::parse_size;
 use crate::input;
 use crate::output;
 use crate::run::{BuildOptions, Built, Outcome, build};
 use crate::table::{percent, printable, thousands};
-use c4_data::{
-    BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Manifest, Recipe, WordLists,
-};
+use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Manifest, Recipe};
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
 use indicatif::DecimalBytes;
@@ -30,6 +29,12 @@ pub(super) struct Build {
     /// A recipe's name (see `c4 recipes`) or TOML file.
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
     recipe: String,
+    /// Only pages in this language, of a recipe that keeps several; may be given several times. The
+    /// recipe is then called multilingual.de, say.
+    #[arg(long = "language", value_name = "CODE")]
+    languages: Vec<String>,
+    #[command(flatten)]
+    lists: ListArgs,
     /// Folder that the paths of a listing are in, and that stands for the host of its URLs
     /// [default: the listing's folder].
     #[arg(long, value_name = "DIR")]
@@ -70,7 +75,8 @@ enum FormatArg {
 
 pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     let (recipe, base) = Recipe::load(&args.recipe)?;
-    let lists = WordLists::load(&recipe, &base)?;
+    let recipe = recipe.with_languages(&args.languages)?;
+    let (recipe, lists) = args.lists.load(recipe, &base)?;
     let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
     let options = BuildOptions {
         recipe,
