@@ -165,8 +165,15 @@ fn every_reason_appears_in_the_sample_and_damage_is_named() {
             }
         }
     }
-    // These need a record of 128 MiB, another recipe, and a text without a probable language.
-    let elsewhere = ["record_too_large", "short_paragraphs", "no_language"];
+    // These need a record of 128 MiB, other recipes, and a text without a probable language.
+    let elsewhere = [
+        "record_too_large",
+        "bad_domain",
+        "bad_subdomain",
+        "not_listed",
+        "short_paragraphs",
+        "no_language",
+    ];
     for (reason, n) in seen {
         assert_eq!(
             n == 0,

@@ -3,7 +3,7 @@
 //! This crate is the contract between the corpus builder and whoever reads its corpus:
 //! [`Page`] and [`Document`], the [Arrow schema](schema), [shards](shard), the
 //! [manifest](Manifest), the [recipe](Recipe) that a corpus was built by, and its
-//! [word lists](WordLists). It knows nothing of filters, crawls or models.
+//! [lists](Lists) of words, domains and URLs. It knows nothing of filters, crawls or models.
 //!
 //! # Schema (version 1)
 //!
@@ -29,7 +29,9 @@
 mod error;
 pub mod fs;
 mod ipc_file;
+mod languages;
 pub mod ledger;
+mod lists;
 mod manifest;
 mod page;
 mod recipe;
@@ -40,12 +42,14 @@ mod words;
 
 pub use error::Error;
 pub use ledger::{LedgerEntry, LedgerFile, LedgerMode};
+pub use lists::{DomainList, Lists, UrlList};
 pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
 pub use page::{Document, Page, Provenance, Split};
 pub use recipe::{
-    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, LanguageStep, LengthStep,
-    ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined, WetReading,
+    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep,
+    LengthStep, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined,
+    UrlsStep, WetReading,
 };
 pub use setting::Setting;
 pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};
-pub use words::{WordList, WordLists};
+pub use words::WordList;

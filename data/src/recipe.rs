@@ -1,12 +1,12 @@
 //! The recipe: which steps a build takes, with which constants. TOML, validated, hashed.
 
-use crate::{Error, WordLists, fs};
+use crate::{Error, Lists, fs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The recipes that come with the program: name and TOML. The first is the default.
-pub const BUILTIN_RECIPES: [(&str, &str); 4] = [
+pub const BUILTIN_RECIPES: [(&str, &str); 7] = [
     ("c4", include_str!("../recipes/c4.toml")),
     ("en", include_str!("../recipes/en.toml")),
     (
@@ -14,6 +14,9 @@ pub const BUILTIN_RECIPES: [(&str, &str); 4] = [
         include_str!("../recipes/en.noblocklist.toml"),
     ),
     ("en.noclean", include_str!("../recipes/en.noclean.toml")),
+    ("realnewslike", include_str!("../recipes/realnewslike.toml")),
+    ("webtextlike", include_str!("../recipes/webtextlike.toml")),
+    ("multilingual", include_str!("../recipes/multilingual.toml")),
 ];
 
 /// A recipe. A step that is absent is not taken; the order of the steps is fixed (the order of
@@ -30,6 +33,12 @@ pub struct Recipe {
     /// Drop pages that are too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<LengthStep>,
+    /// Keep pages of listed domains. Others do not compete for their URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domains: Option<DomainsStep>,
+    /// Keep pages of listed URLs, after the choice of one page per URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub urls: Option<UrlsStep>,
     /// Drop pages without enough long lines (mC4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paragraphs: Option<ParagraphStep>,
@@ -80,6 +89,26 @@ pub enum WetReading {
 pub struct LengthStep {
     /// Code points of a page's text.
     pub max_page_chars: usize,
+}
+
+/// Keep pages of listed domains (RealNews).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DomainsStep {
+    /// The list ([`DomainList`](crate::DomainList)), a file beside the recipe. Of it the content is
+    /// part of the hash, not the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// Keep pages of listed URLs (WebText).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlsStep {
+    /// The list ([`UrlList`](crate::UrlList)), files beside the recipe. Of them the content is part of
+    /// the hash, not the names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// mC4's paragraph filter.
@@ -205,8 +234,12 @@ pub enum DetectorKind {
 #[serde(deny_unknown_fields)]
 pub struct BadWordsStep {
     /// Language code to list: the name of one that comes with the program, or a file beside the
-    /// recipe. A page whose language has no list passes.
+    /// recipe. Lists whose codes differ in what comes after a `-` are one. A page whose language has no
+    /// list passes.
     pub lists: BTreeMap<String, String>,
+    /// Language code (without a region) to words of its lists that do not count.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub allow: BTreeMap<String, Vec<String>>,
     /// Share of the pages with a listed word that goes, chosen by the URL's hash; 1.0 is all.
     pub fraction: f64,
 }
@@ -340,21 +373,29 @@ impl Recipe {
                 "bad_words.fraction",
                 "must be above 0 and at most 1",
             )?;
+            let listed = |language: &String| {
+                let mut codes = bad_words.lists.keys();
+                codes.any(|code| code.split('-').next() == Some(language))
+            };
+            ensure(
+                bad_words.allow.keys().all(listed),
+                "bad_words.allow",
+                "names a language (wanted without a region) that has no list",
+            )?;
         }
         Ok(())
     }
 
     /// SHA-256 over all that decides what is kept: every value of the recipe but the description and
-    /// what is expected, and the content of its word lists. Comments and layout of the TOML do not count.
-    pub fn hash(&self, lists: &WordLists) -> String {
+    /// what is expected, and the content of its lists. Comments and layout of the TOML do not count.
+    pub fn hash(&self, lists: &Lists) -> String {
         let mut recipe = self.clone();
         recipe.description.clear();
         recipe.expect.clear();
-        let mut text = serde_json::to_string(&recipe).expect("a recipe has only string keys");
-        for (language, list) in &lists.by_language {
-            text += &format!("\n{language} {}", list.sha256);
-        }
-        fs::sha256_hex(text.as_bytes())
+        recipe.domains.iter_mut().for_each(|step| step.file = None);
+        recipe.urls.iter_mut().for_each(|step| step.files.clear());
+        let text = serde_json::to_string(&recipe).expect("a recipe has only string keys");
+        fs::sha256_hex((text + &lists.digest()).as_bytes())
     }
 }
 
@@ -421,19 +462,78 @@ mod tests {
 
     #[test]
     fn hash_follows_values_and_lists_only() {
-        let hash = |text: &str| {
-            let recipe = Recipe::parse("x", text).unwrap();
-            recipe.hash(&WordLists::load(&recipe, Path::new("")).unwrap())
-        };
+        let hash = |text: &str, lists: &Lists| Recipe::parse("x", text).unwrap().hash(lists);
         let text = BUILTIN_RECIPES[1].1;
-        assert_eq!(hash(text), hash(&format!("# a comment\n{text}")));
-        assert_ne!(
-            hash(text),
-            hash(&text.replace("min_words = 5", "min_words = 3"))
+        let none = Lists::default();
+        assert_eq!(
+            hash(text, &none),
+            hash(&format!("# a comment\n{text}"), &none)
         );
-        let mut hashes: Vec<String> = BUILTIN_RECIPES.iter().map(|(_, t)| hash(t)).collect();
+        assert_ne!(
+            hash(text, &none),
+            hash(&text.replace("min_words = 5", "min_words = 3"), &none)
+        );
+        let mut hashes: Vec<String> = BUILTIN_RECIPES
+            .iter()
+            .map(|(_, t)| hash(t, &none))
+            .collect();
         hashes.sort();
         hashes.dedup();
         assert_eq!(hashes.len(), BUILTIN_RECIPES.len());
+    }
+
+    /// Corpora in the world have these hashes.
+    #[test]
+    fn hashes_of_recipes_stay() {
+        for (name, expected) in [
+            (
+                "c4",
+                "5cbaef5bd154144f1e6ce89b62bcba40c66c585d8cd5eef434e863c456ba22fa",
+            ),
+            (
+                "en",
+                "bdf290909d4a4c55b5309719d3435415ed094709e85bf7ea16052f2e9e8e7107",
+            ),
+            (
+                "en.noblocklist",
+                "938d137af0e451aefb4b27f0f5f46f02eef6b9b431bc8a6ee7cc9f4da67e6827",
+            ),
+            (
+                "en.noclean",
+                "d737e2220014ffecdd2c479f3034b3e2006d05a97f7288e092fc20c60dae0a5d",
+            ),
+        ] {
+            let (recipe, base) = Recipe::load(name).unwrap();
+            let lists = Lists::load(&recipe, &base).unwrap();
+            assert_eq!(recipe.hash(&lists), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn lists_count_by_content_and_must_be_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut recipe, _) = Recipe::load("realnewslike").unwrap();
+        let error = Lists::load(&recipe, dir.path()).unwrap_err().to_string();
+        assert!(error.contains("--domains"), "{error}");
+        let mut hash = |file: &str, text: &str| {
+            std::fs::write(dir.path().join(file), text).unwrap();
+            recipe.domains.as_mut().unwrap().file = Some(file.into());
+            recipe.hash(&Lists::load(&recipe, dir.path()).unwrap())
+        };
+        let first = hash("a.txt", "a.com\nb.com\n");
+        assert_eq!(first, hash("b.json", r#"{"b.com": true, "a.com": true}"#));
+        assert_ne!(first, hash("a.txt", "a.com\n"));
+
+        let (mut recipe, _) = Recipe::load("webtextlike").unwrap();
+        let error = Lists::load(&recipe, dir.path()).unwrap_err().to_string();
+        assert!(error.contains("--urls"), "{error}");
+        let mut hash = |file: &str, text: &str| {
+            std::fs::write(dir.path().join(file), text).unwrap();
+            recipe.urls.as_mut().unwrap().files = vec![file.into()];
+            recipe.hash(&Lists::load(&recipe, dir.path()).unwrap())
+        };
+        let first = hash("a.txt", "http://a.com/\n");
+        assert_eq!(first, hash("b.txt", "http://a.com/"));
+        assert_ne!(first, hash("b.txt", "http://b.com/"));
     }
 }

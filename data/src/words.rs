@@ -1,16 +1,27 @@
-//! Word lists: the "bad words" of C4, one set a language.
+//! Word lists: the "bad words" of C4, by language.
 
-use crate::{Error, Recipe, fs};
-use std::collections::BTreeMap;
-use std::path::Path;
+use crate::{Error, fs};
 
-/// All of npm's `naughty-words` 1.2.0, `en`: 403 entries (see `data/lists/README.md`).
-const NAUGHTY_WORDS_EN: &str = include_str!("../lists/naughty-words-1.2.0-en.json");
-/// The 26 of them that were added after the commit that C4 used.
+/// npm's `naughty-words` 1.2.0, a list a language (see `data/lists/README.md`).
+macro_rules! naughty_words {
+    ($($language:literal)*) => {
+        [$((
+            $language,
+            include_str!(concat!("../lists/naughty-words-1.2.0-", $language, ".json")),
+        )),*]
+    };
+}
+
+const NAUGHTY_WORDS: [(&str, &str); 28] = naughty_words![
+    "ar" "cs" "da" "de" "en" "eo" "es" "fa" "fi" "fil" "fr" "fr-CA-u-sd-caqc" "hi" "hu" "it" "ja"
+    "kab" "ko" "nl" "no" "pl" "pt" "ru" "sv" "th" "tlh" "tr" "zh"
+];
+/// Entries of the English one that were added after the commit that C4 used.
 const ADDED_LATER_EN: &str = include_str!("../lists/en-added-later.txt");
 
-/// Names of the lists that come with the program, for error messages.
-const BUILTIN: &str = "ldnoobw-25e679f-en";
+/// The commits of LDNOOBW that C4 takes its lists from: the English one, and all others.
+const COMMIT_EN: &str = "25e679f";
+const COMMIT: &str = "5faf2ba";
 
 /// One list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +30,6 @@ pub struct WordList {
     pub words: Vec<String>,
     /// SHA-256 of the list as a text, one entry a line.
     pub sha256: String,
-}
-
-/// The lists of a recipe by language code (without a region).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WordLists {
-    /// Language code to list.
-    pub by_language: BTreeMap<String, WordList>,
 }
 
 impl WordList {
@@ -40,18 +44,43 @@ impl WordList {
 
     /// The English list at LDNOOBW's commit 25e679f, the one C4 used: 377 entries, SHA-256
     /// `a506cbcf…`. Derived from the npm package's later list by leaving out what came later.
+    ///
+    /// # Errors
+    /// None, unless this program was built of other files.
     pub fn ldnoobw_25e679f_en() -> Result<WordList, Error> {
-        let all: Vec<String> =
-            serde_json::from_str(NAUGHTY_WORDS_EN).map_err(|e| Error::Format {
-                path: "data/lists/naughty-words-1.2.0-en.json".into(),
-                reason: e.to_string(),
-            })?;
         let later: Vec<&str> = ADDED_LATER_EN.lines().collect();
-        Ok(Self::new(
-            all.into_iter()
-                .filter(|word| !later.contains(&word.as_str()))
-                .collect(),
-        ))
+        let mut words = naughty_words("en").unwrap_or_else(|| Ok(Vec::new()))?;
+        words.retain(|word| !later.contains(&word.as_str()));
+        Ok(Self::new(words))
+    }
+
+    /// A list that comes with the program, by its name in recipes; `None` if there is none.
+    ///
+    /// ```
+    /// use c4_data::WordList;
+    /// assert_eq!(WordList::builtin("ldnoobw-5faf2ba-es").unwrap()?.words.len(), 68);
+    /// assert!(WordList::builtin("ldnoobw-5faf2ba-en").is_none());
+    /// # Ok::<(), c4_data::Error>(())
+    /// ```
+    pub fn builtin(name: &str) -> Option<Result<WordList, Error>> {
+        let (commit, language) = name.strip_prefix("ldnoobw-")?.split_once('-')?;
+        if (commit, language) == (COMMIT_EN, "en") {
+            return Some(Self::ldnoobw_25e679f_en());
+        }
+        let words = naughty_words(language).filter(|_| commit == COMMIT && language != "en")?;
+        Some(words.map(|words| {
+            // As C4 reads the lists: line by line, without the space around an entry.
+            let words = words.iter().map(|word| word.trim().to_owned());
+            Self::new(words.collect())
+        }))
+    }
+
+    /// The names of the lists that come with the program.
+    pub fn builtin_names() -> impl Iterator<Item = String> {
+        NAUGHTY_WORDS.iter().map(|(language, _)| match *language {
+            "en" => format!("ldnoobw-{COMMIT_EN}-en"),
+            language => format!("ldnoobw-{COMMIT}-{language}"),
+        })
     }
 
     /// A list from a text: one entry a line, surrounding white space and empty lines left out.
@@ -61,41 +90,13 @@ impl WordList {
     }
 }
 
-impl WordLists {
-    /// Loads the lists that `recipe` names; files are looked up from `base`, the recipe's folder.
-    ///
-    /// # Errors
-    /// A file that is missing or empty.
-    pub fn load(recipe: &Recipe, base: &Path) -> Result<WordLists, Error> {
-        let mut lists = WordLists::default();
-        let Some(step) = &recipe.bad_words else {
-            return Ok(lists);
-        };
-        for (language, source) in &step.lists {
-            let list = if source == BUILTIN {
-                WordList::ldnoobw_25e679f_en()?
-            } else {
-                let path = base.join(source);
-                let text = std::fs::read_to_string(&path).map_err(|e| Error::Recipe {
-                    name: recipe.name.clone(),
-                    reason: format!(
-                        "bad_words.lists.{language} = \"{source}\" is neither a list of this \
-                         program ({BUILTIN}) nor a file: {}: {e}",
-                        path.display()
-                    ),
-                })?;
-                WordList::from_text(&text)
-            };
-            if list.words.is_empty() {
-                return Err(Error::Recipe {
-                    name: recipe.name.clone(),
-                    reason: format!("bad_words.lists.{language}: the list {source} is empty"),
-                });
-            }
-            lists.by_language.insert(language.clone(), list);
-        }
-        Ok(lists)
-    }
+/// The entries of a list of the package.
+fn naughty_words(language: &str) -> Option<Result<Vec<String>, Error>> {
+    let (_, json) = NAUGHTY_WORDS.iter().find(|(l, _)| *l == language)?;
+    Some(serde_json::from_str(json).map_err(|e| Error::Format {
+        path: format!("data/lists/naughty-words-1.2.0-{language}.json").into(),
+        reason: e.to_string(),
+    }))
 }
 
 #[cfg(test)]
@@ -110,5 +111,31 @@ mod tests {
             list.sha256,
             "a506cbcf8a31935b122299f3bb1d32be6db3d0ad498765d28f365dfc4f4d7b8c"
         );
+    }
+
+    /// Facts that were found in the lists of the commit that C4 used, by whoever ran C4's code:
+    /// entries with capitals, which can never match a lower-cased page.
+    #[test]
+    fn other_lists_have_the_capitals_of_those_c4_used() {
+        let mut capitals = Vec::new();
+        for name in WordList::builtin_names() {
+            let list = WordList::builtin(&name).unwrap().unwrap();
+            assert!(list.words.iter().all(|w| !w.is_empty() && w.trim() == w));
+            let with = list.words.iter().filter(|w| w.to_lowercase() != **w);
+            match with.count() {
+                0 => {}
+                n => capitals.push((name.rsplit('-').next().unwrap().to_owned(), n)),
+            }
+        }
+        let found: Vec<(&str, usize)> = capitals.iter().map(|(l, n)| (&**l, *n)).collect();
+        let expected = [
+            ("de", 1),
+            ("es", 61),
+            ("fr", 1),
+            ("tlh", 2),
+            ("tr", 11),
+            ("zh", 7),
+        ];
+        assert_eq!(found, expected);
     }
 }

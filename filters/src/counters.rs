@@ -43,12 +43,28 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
             put(&format!("{name}/{}", suffix(reason)), dropped);
             pages -= dropped;
         }
-        put(&format!("{name}/passed"), pages);
+        // Pages that a soft blocklist lets pass have a counter of their own.
+        let soft = match reasons {
+            [Reason::BadWords] => tally.bad_words_soft_passed,
+            _ => 0,
+        };
+        put(&format!("{name}/passed"), pages.saturating_sub(soft));
+        pages
     };
     if recipe.length.is_some() {
         step("too-long-filter", &[Reason::TooLong]);
     }
+    if recipe.domains.is_some() {
+        let reasons = [Reason::BadDomain, Reason::BadSubdomain];
+        step("realnews-domain-filter", &reasons);
+    }
     step("duplicate-url-filter", &[Reason::OlderCopy]);
+    let mut missing = 0;
+    if recipe.urls.is_some() {
+        // Of each URL one page has come here, and has passed if it is listed.
+        let found = step("webtextlike-filter", &[Reason::NotListed]);
+        missing = tally.listed_urls.saturating_sub(found);
+    }
     if recipe.paragraphs.is_some() {
         step("paragraph-filter", &[Reason::ShortParagraphs]);
     }
@@ -64,8 +80,8 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     match &recipe.dedup {
         Some(DedupStep::Lines { .. }) => step("dedupe-lines", &dedup),
         Some(DedupStep::Spans { .. }) => step("dedupe-spans", &dedup),
-        None => {}
-    }
+        None => 0,
+    };
     // The reference has a step of its own for English alone.
     let many_languages =
         (recipe.language.as_ref()).is_some_and(|step| step.detector == DetectorKind::Cld3);
@@ -86,6 +102,7 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         step("badwords-filter", &[Reason::BadWords]);
     }
 
+    put("webtextlike-filter/missing-page", missing);
     if recipe.clean.is_some() {
         put("clean-page/line-passed", tally.lines_passed_rules);
     }
@@ -116,9 +133,13 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         }
     }
     put("badwords-filter/soft-passed", tally.bad_words_soft_passed);
-    for (language, [dropped, passed]) in &tally.bad_words_by_language {
+    for (language, [dropped, passed, soft_passed]) in &tally.bad_words_by_language {
         put(&format!("badwords-filter-{language}/filtered"), *dropped);
         put(&format!("badwords-filter-{language}/passed"), *passed);
+        put(
+            &format!("badwords-filter-{language}/soft-passed"),
+            *soft_passed,
+        );
     }
     for split in Split::ALL {
         put(

@@ -203,6 +203,7 @@ fn iso_639_1(lang: Lang) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use c4_data::Undetermined;
 
     fn step(detector: DetectorKind, keep: &[&str], min_probability: f64) -> LanguageStep {
         LanguageStep {

@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod admission;
 mod amount;
 pub mod cld3;
 mod cleaner;
@@ -30,6 +31,7 @@ mod sweep;
 mod tally;
 pub mod url;
 
+pub use admission::Admission;
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
 pub use domains::{DomainTable, Domains, Reached};

@@ -21,8 +21,12 @@ pub enum Stage {
     Read,
     /// The length limit.
     Length,
+    /// The list of domains.
+    Domains,
     /// The newest page of each URL.
     Newest,
+    /// The list of URLs.
+    Urls,
     /// mC4's paragraph filter.
     Paragraphs,
     /// C4's line and page rules.
@@ -40,10 +44,12 @@ pub const STAGES: usize = Stage::ALL.len();
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Stage; 8] = [
+    pub const ALL: [Stage; 10] = [
         Stage::Read,
         Stage::Length,
+        Stage::Domains,
         Stage::Newest,
+        Stage::Urls,
         Stage::Paragraphs,
         Stage::Rules,
         Stage::Dedup,
@@ -56,7 +62,9 @@ impl Stage {
         match self {
             Stage::Read => "read",
             Stage::Length => "length",
+            Stage::Domains => "domains",
             Stage::Newest => "newest",
+            Stage::Urls => "urls",
             Stage::Paragraphs => "paragraphs",
             Stage::Rules => "rules",
             Stage::Dedup => "dedup",
@@ -77,7 +85,9 @@ impl Stage {
         match self {
             Stage::Read => Some("pages in the archives"),
             Stage::Length => step(recipe.length.is_some(), "pages that are not too long"),
+            Stage::Domains => step(recipe.domains.is_some(), "pages of listed domains"),
             Stage::Newest => Some("the newest page of each URL"),
+            Stage::Urls => step(recipe.urls.is_some(), "pages of listed URLs"),
             Stage::Paragraphs => step(recipe.paragraphs.is_some(), "pages with long lines"),
             Stage::Rules => step(recipe.clean.is_some(), "line and page rules"),
             Stage::Dedup => recipe.dedup.as_ref().map(|dedup| match dedup {
@@ -184,9 +194,19 @@ reasons! {
             TooLong "too_long" "length.max_page_chars" "too-long-filter/filtered"
                 "The page's text is longer than the limit."
         }
+        Domains {
+            BadDomain "bad_domain" "domains.file" "realnews-domain-filter/filtered:bad_domain"
+                "The page's domain is not in the list of domains."
+            BadSubdomain "bad_subdomain" "domains.file" "realnews-domain-filter/filtered:bad_subdomain"
+                "The page's domain is in the list of domains, but not with the page's subdomain."
+        }
         Newest {
             OlderCopy "older_copy" "one page per URL" "duplicate-url-filter/filtered"
                 "A newer page, or an earlier one of the same time, has the same normalised URL."
+        }
+        Urls {
+            NotListed "not_listed" "urls.files" "webtextlike-filter/filtered"
+                "The page's URL is not in the list of URLs."
         }
         Paragraphs {
             ShortParagraphs "short_paragraphs" "paragraphs.min_lines" "paragraph-filter/filtered"
@@ -283,6 +303,12 @@ impl Reason {
             .copied()
     }
 
+    /// Whether a page that goes for this reason has taken part in the choice of one page per URL: not
+    /// if a step before that choice took it.
+    pub fn competes(self) -> bool {
+        self.stage() >= Stage::Newest
+    }
+
     /// Place among the reasons of its scope, from 0.
     pub const fn index(self) -> usize {
         match self.scope() {
@@ -311,6 +337,10 @@ mod tests {
             let stages: Vec<Stage> = Reason::of(scope).iter().map(|r| r.stage()).collect();
             assert!(stages.is_sorted(), "{stages:?}");
         }
+        let pages = Reason::of(Scope::Page).iter();
+        let before: Vec<Reason> = pages.copied().filter(|r| !r.competes()).collect();
+        let expected = [Reason::TooLong, Reason::BadDomain, Reason::BadSubdomain];
+        assert_eq!(before, expected);
         for name in [Reason::code, Reason::counter] {
             let mut names: Vec<&str> = Reason::ALL.iter().map(|r| name(*r)).collect();
             names.sort_unstable();

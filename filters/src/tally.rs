@@ -100,14 +100,17 @@ pub struct Tally {
     pub sentences_removed: u64,
     /// Pages that a soft blocklist let pass though they hold a listed word.
     pub bad_words_soft_passed: u64,
-    /// Pages that the bad-words step dropped and passed, by language.
-    pub bad_words_by_language: BTreeMap<String, [u64; 2]>,
+    /// Pages that the bad-words step dropped, passed, and let pass though they hold a listed word, by
+    /// language.
+    pub bad_words_by_language: BTreeMap<String, [u64; 3]>,
     /// Pages dropped as being in another language, by language.
     pub other_languages: BTreeMap<String, u64>,
     /// Pages that the language step passed, by language.
     pub languages_passed: BTreeMap<String, u64>,
     /// Those of them whose language is undetermined, by cause.
     pub undetermined_languages: BTreeMap<Reason, u64>,
+    /// URLs in the recipe's list, each normalised one once; known to a build, not to a part of it.
+    pub listed_urls: u64,
     /// UTF-8 bytes of the texts as read.
     pub text_bytes_in: u64,
     /// UTF-8 bytes of the texts of the corpus.
@@ -287,6 +290,7 @@ impl AddAssign for Tally {
         for (cause, n) in other.undetermined_languages {
             *self.undetermined_languages.entry(cause).or_default() += n;
         }
+        self.listed_urls += other.listed_urls;
         self.text_bytes_in += other.text_bytes_in;
         self.text_bytes_out += other.text_bytes_out;
     }

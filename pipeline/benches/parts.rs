@@ -1,6 +1,6 @@
 //! The parts of a build, each on the texts of one archive: `make bench INPUT=archive`.
 
-use c4_data::{DetectorKind, Recipe, WordLists};
+use c4_data::{DetectorKind, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Cleaner, dedup, language, punkt, url};
 use c4_pipeline::reading::{RawPage, Split};
@@ -36,7 +36,7 @@ fn pages(recipe: &Recipe) -> Vec<RawPage> {
 
 fn parts(criterion: &mut Criterion) {
     let (recipe, base) = Recipe::load("en").expect("a built-in recipe");
-    let lists = WordLists::load(&recipe, &base).expect("built-in lists");
+    let lists = Lists::load(&recipe, &base).expect("built-in lists");
     let step = recipe.bad_words.as_ref().expect("en has a list");
     let bad_words = BadWords::new(step, &lists).expect("the list compiles");
     let cleaner = Cleaner::new(&recipe);

@@ -5,9 +5,8 @@
 
 mod sections;
 
-use c4_data::{Format, Manifest, Recipe, Split, WordLists};
+use c4_data::{Format, Manifest, Recipe, Split};
 use serde_json::Value;
-use std::path::Path;
 
 /// The card's file name.
 pub const FILE: &str = "README.md";
@@ -73,8 +72,8 @@ struct SplitFacts {
 /// What several parts of the card need.
 struct Facts {
     splits: [SplitFacts; 2],
-    /// Whether the recipe comes with the program, so that its name is enough.
-    builtin: bool,
+    /// How the command line names the recipe, if it comes with the program.
+    builtin: Option<String>,
 }
 
 impl Facts {
@@ -86,12 +85,9 @@ impl Facts {
             split.text_bytes += shard.text_bytes;
             split.file_bytes += shard.bytes;
         }
-        let builtin = c4_data::BUILTIN_RECIPES.iter().any(|(name, text)| {
-            let recipe = Recipe::parse(name, text);
-            recipe.is_ok_and(|recipe| {
-                let lists = WordLists::load(&recipe, Path::new(""));
-                lists.is_ok_and(|lists| recipe.hash(&lists) == manifest.recipe_hash)
-            })
+        let builtin = c4_data::BUILTIN_RECIPES.iter().find_map(|(name, text)| {
+            let recipe = Recipe::parse(name, text).ok()?;
+            builtin(recipe, &manifest.recipe)
         });
         Facts { splits, builtin }
     }
@@ -105,6 +101,30 @@ impl Facts {
     fn sum(&self, of: impl Fn(&SplitFacts) -> u64) -> u64 {
         self.splits.iter().map(of).sum()
     }
+}
+
+/// How the command line names `recipe`, if it is `builtin`, for some languages perhaps and with whatever
+/// lists.
+fn builtin(mut builtin: Recipe, recipe: &Recipe) -> Option<String> {
+    let mut name = builtin.name.clone();
+    let codes = recipe.language.as_ref().map(|step| &step.keep[..]);
+    if recipe.name != builtin.name {
+        let codes = codes.filter(|_| recipe.name.starts_with(&name))?;
+        builtin = builtin.with_languages(codes).ok()?;
+        codes.iter().for_each(|code| {
+            name += " --language ";
+            name += code;
+        });
+    }
+    builtin.description.clone_from(&recipe.description);
+    builtin.expect.clone_from(&recipe.expect);
+    if let (Some(step), Some(other)) = (&mut builtin.domains, &recipe.domains) {
+        step.file.clone_from(&other.file);
+    }
+    if let (Some(step), Some(other)) = (&mut builtin.urls, &recipe.urls) {
+        step.files.clone_from(&other.files);
+    }
+    (builtin == *recipe).then_some(name)
 }
 
 /// The files of a split, as a pattern.
@@ -258,6 +278,35 @@ mod tests {
         step.keep = ["zh-tw", "no", "zh-cn"].map(String::from).into();
         assert_eq!(languages(&recipe), ["no", "zh"]);
         assert_eq!(quoted("no"), "\"no\"");
+    }
+
+    #[test]
+    fn recipes_of_the_program_are_known_with_their_options() {
+        let load = |name| Recipe::load(name).unwrap().0;
+        let some = load("multilingual").with_languages(&["fr".into(), "de".into()]);
+        let mut listed = load("realnewslike");
+        listed.domains.as_mut().unwrap().file = Some("news.json".into());
+        let mut other = load("en");
+        other.clean.as_mut().unwrap().min_words = 4;
+        let known = |recipe: &Recipe| {
+            let builtins = c4_data::BUILTIN_RECIPES.iter();
+            let mut names = builtins.filter_map(|(name, _)| builtin(load(name), recipe));
+            let name = names.next();
+            assert_eq!(names.next(), None);
+            name
+        };
+        for (recipe, name) in [
+            (&load("en"), Some("en")),
+            (&load("en.noclean"), Some("en.noclean")),
+            (
+                &some.unwrap(),
+                Some("multilingual --language de --language fr"),
+            ),
+            (&listed, Some("realnewslike")),
+            (&other, None),
+        ] {
+            assert_eq!(known(recipe).as_deref(), name);
+        }
     }
 
     #[test]

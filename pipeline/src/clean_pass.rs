@@ -22,10 +22,9 @@ use crate::source::{self, Batch, OpenSource};
 use crate::spool::{SpooledLine, SpooledPage};
 use crate::stop;
 use c4_data::{DedupStep, Recipe};
-use c4_filters::rules::length;
 use c4_filters::{
-    ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage, Statistics, Tally,
-    Verdict, dedup, guard, url,
+    Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage,
+    Statistics, Tally, Verdict, dedup, guard, url,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +35,8 @@ use std::sync::Mutex;
 pub struct Target<'a> {
     /// Its recipe.
     pub recipe: &'a Recipe,
+    /// Which pages get in.
+    pub admission: &'a Admission,
     /// Its work folder.
     pub work: &'a Path,
     /// What its ledger may want.
@@ -305,7 +306,10 @@ impl<'a> Part<'a> {
     /// Cleans one page and notes what is left of it.
     fn page(&self, order: u64, page: &RawPage, found: &mut Found) {
         let Target {
-            recipe, candidates, ..
+            recipe,
+            admission,
+            candidates,
+            ..
         } = self.target;
         let owner = url::md5(&page.url);
         let priority = sample::priority(owner, page.record_offset);
@@ -341,13 +345,14 @@ impl<'a> Part<'a> {
                 }
             }
         };
-        let limit = recipe.length.as_ref();
-        let cleaned = match limit {
-            Some(step) if length::too_long(&page.text, step.max_page_chars) => Cleaned::Drop {
-                reason: Reason::TooLong,
+        let url = url::normalize(&page.url);
+        let normalized = url::md5(&url);
+        let cleaned = match admission.refuse(&page.text, &url, normalized) {
+            Some(reason) => Cleaned::Drop {
+                reason,
                 lines: LineCounts::untouched(self.cleaner.measure(&page.text, seen)),
             },
-            _ => self.cleaner.clean_seen(&page.text, seen),
+            None => self.cleaner.clean_seen(&page.text, seen),
         };
         let text_bytes = page.text.len() as u64;
         let place = Place {
@@ -390,9 +395,8 @@ impl<'a> Part<'a> {
             Some(reason) => found.watch.drop_page(reason, &lines),
             None => found.watch.keep_page(c4_data::Split::Train, &lines),
         }
-        let normalized = url::md5(&url::normalize(&page.url));
-        // Pages above the length limit were dropped before, as in the reference, so they do not compete.
-        if dropped != Some(Reason::TooLong) {
+        // Others were dropped before, as in the reference.
+        if dropped.is_none_or(Reason::competes) {
             let claim = UrlClaim::new(normalized, &page.timestamp, order, place);
             found.urls.push(claim);
         }

@@ -6,6 +6,7 @@ mod cat;
 mod diff;
 mod explain;
 mod ledger;
+mod lists;
 mod plan;
 mod recipes;
 mod report;

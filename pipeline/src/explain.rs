@@ -12,18 +12,20 @@ mod find;
 pub use corpus::{Copy, Corpus};
 pub use find::{Found, Wanted, find};
 
+use crate::admission;
 use crate::error::Error;
 use crate::extract;
 use crate::reading::{RawPage, Split};
 use c4_data::ledger::Duplicate;
-use c4_data::{DedupStep, Format, Recipe, WordLists};
+use c4_data::{DedupStep, Format, Lists, Recipe};
 use c4_filters::dedup::{self, LeftLine, Lost};
 use c4_filters::language::{self, Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
+use c4_filters::rules::domains::Host;
 use c4_filters::rules::length;
 use c4_filters::{
-    ArchiveKind, Cleaned, Cleaner, LineCounts, Lowered, Reason, Scope, SeenLine, Verdict, pystr,
-    url,
+    Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Lowered, Reason, Scope, SeenLine,
+    Verdict, pystr, url,
 };
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -149,6 +151,7 @@ impl Explanation {
 /// What explanations go by.
 pub struct Explainer<'a> {
     recipe: &'a Recipe,
+    admission: Admission,
     cleaner: Cleaner,
     bad_words: Option<BadWords>,
     corpus: Option<&'a Corpus>,
@@ -165,16 +168,17 @@ impl<'a> Explainer<'a> {
     /// By `recipe`, and by what `corpus`, built by it, knows of duplicates.
     ///
     /// # Errors
-    /// Word lists that do not compile.
+    /// Word lists that do not compile, a list of URLs that cannot be read.
     pub fn new(
         recipe: &'a Recipe,
-        lists: &WordLists,
+        lists: &Lists,
         corpus: Option<&'a Corpus>,
     ) -> Result<Explainer<'a>, Error> {
         let compile = |step| BadWords::new(step, lists);
         let bad_words = recipe.bad_words.as_ref().map(compile).transpose();
         Ok(Explainer {
             recipe,
+            admission: admission::load(recipe, lists)?,
             cleaner: Cleaner::new(recipe),
             bad_words: bad_words.map_err(|e| Error::WordLists {
                 recipe: recipe.name.clone(),
@@ -261,7 +265,14 @@ impl<'a> Explainer<'a> {
                 return;
             }
         }
-        let newer = known.is_some_and(|known| self.newest(page, known, way));
+        let refused = known.is_some_and(|_| self.domain(page, way));
+        let newer = !refused && known.is_some_and(|known| self.newest(page, known, way));
+        let refused = refused || known.is_some_and(|_| self.listed(page, way));
+        if let Some(reason) = way.reason.filter(|_| refused) {
+            let all = |line: SeenLine<'_, '_>| way.gone(line.text, reason);
+            self.cleaner.measure(&page.text, all);
+            return;
+        }
         let Some(text) = self.rules(page, way) else {
             return;
         };
@@ -277,6 +288,53 @@ impl<'a> Explainer<'a> {
         {
             self.shard(normalized, known, way);
         }
+    }
+
+    /// Whether the page's domain keeps it out.
+    fn domain(&self, page: &RawPage, way: &mut Way) -> bool {
+        if self.recipe.domains.is_none() {
+            return false;
+        }
+        let normalized = url::normalize(&page.url);
+        let refused = self.admission.refuse_domain(&normalized);
+        let host = Host::of(&normalized);
+        let (domain, subdomain) = (host.main_domain(), host.subdomain);
+        let says = match refused {
+            None => format!("{domain} is listed"),
+            Some(Reason::BadSubdomain) => {
+                format!("{domain} is listed, but not its subdomain `{subdomain}`")
+            }
+            Some(_) => format!("{domain} is not listed"),
+        };
+        let facts = json!({ "domain": domain, "subdomain": subdomain });
+        way.at(
+            "domains",
+            says,
+            facts,
+            refused.map_or(Passed::Keep, Passed::Drop),
+        );
+        refused.is_some()
+    }
+
+    /// Whether the page's URL is not listed.
+    fn listed(&self, page: &RawPage, way: &mut Way) -> bool {
+        if self.recipe.urls.is_none() || way.reason.is_some() {
+            return false;
+        }
+        let normalized = url::normalize(&page.url);
+        let refused = self.admission.refuse_url(url::md5(&normalized));
+        let says = match refused {
+            None => format!("{normalized} is listed"),
+            Some(_) => format!("{normalized} is not listed"),
+        };
+        let facts = json!({ "normalized_url": normalized });
+        way.at(
+            "urls",
+            says,
+            facts,
+            refused.map_or(Passed::Keep, Passed::Drop),
+        );
+        refused.is_some()
     }
 
     /// Whether a newer page of the URL has replaced this one.

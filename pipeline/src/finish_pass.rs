@@ -557,10 +557,13 @@ impl FinishPass<'_> {
         let tally = &mut statistics.tally;
         if verdict != BadWordsVerdict::NoList {
             let base = base_language(&left.language).to_owned();
-            let [dropped, passed] = tally.bad_words_by_language.entry(base).or_default();
+            let [dropped, passed, soft] = tally.bad_words_by_language.entry(base).or_default();
             match verdict {
                 BadWordsVerdict::Dropped => *dropped += 1,
-                BadWordsVerdict::SoftPassed => tally.bad_words_soft_passed += 1,
+                BadWordsVerdict::SoftPassed => {
+                    *soft += 1;
+                    tally.bad_words_soft_passed += 1;
+                }
                 _ => *passed += 1,
             }
         }

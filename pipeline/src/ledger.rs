@@ -249,8 +249,11 @@ impl Ledger {
         }
         let entry = Entry {
             key: place.key,
-            // Of one URL the page that competed comes before those that were too long.
-            tie: (u32::from(fate == Some(Reason::TooLong)), 0, 0),
+            // Of one URL the page that competed comes before those that did not.
+            tie: match fate {
+                Some(reason) if !reason.competes() => (1 + reason.index() as u32, 0, 0),
+                _ => (0, 0, 0),
+            },
             draw: None,
             row: Fate {
                 url_key: (place.key >> 64) as u64,

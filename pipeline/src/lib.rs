@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod archive;
 pub mod card;
 pub mod charset;

@@ -4,6 +4,7 @@
 //! is scaled up by bytes of the archives. Duplicates are not looked for, so what is kept is rather
 //! too much, and with it the disk.
 
+use crate::admission;
 use crate::claim::{Claim, TextClaim, UrlClaim};
 use crate::error::Error;
 use crate::frame::{self, Frame};
@@ -11,13 +12,12 @@ use crate::input::Input;
 use crate::memory::Memory;
 use crate::progress::{Progress, Unit};
 use crate::reading::{RawPage, Split};
-use crate::run::BuildOptions;
+use crate::run::{BuildOptions, TargetOptions};
 use crate::source::{self, OpenSource};
 use crate::usage;
 use c4_data::shard::{self, ShardMeta};
 use c4_data::{DedupStep, Document, Page, Provenance, Recipe};
-use c4_filters::rules::length;
-use c4_filters::{Cleaned, Cleaner, Verdict, dedup, language, url};
+use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language, url};
 use rustix::fs::statvfs;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,18 +68,20 @@ pub fn is_small(inputs: &[Input]) -> bool {
     inputs.iter().map(|input| input.bytes).sum::<u64>() < SMALL
 }
 
-/// Estimates a build with `recipe`. Costs about a hundredth of the build.
+/// Estimates a build of one target. Costs about a hundredth of the build.
 ///
 /// # Errors
 /// None of the inputs can be read.
-pub fn estimate(recipe: &Recipe, inputs: &[Input]) -> Result<Estimate, Error> {
+pub fn estimate(target: &TargetOptions, inputs: &[Input]) -> Result<Estimate, Error> {
+    let recipe = &target.recipe;
+    let admission = admission::load(recipe, &target.lists)?;
     let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
     let wanted = (bytes / SAMPLE_SHARE).clamp(*SAMPLE_BYTES.start(), *SAMPLE_BYTES.end());
     let archives = inputs.len().clamp(1, SAMPLE_ARCHIVES);
     if let Some(step) = &recipe.language {
         language::warm_up(step.detector);
     }
-    let mut sample = Sample::new(recipe);
+    let mut sample = Sample::new(recipe, &admission);
     let before = usage::cpu_seconds().unwrap_or_default();
     for i in 0..archives {
         if let Some(input) = inputs.get(i * inputs.len() / archives) {
@@ -112,6 +114,7 @@ pub fn estimate(recipe: &Recipe, inputs: &[Input]) -> Result<Estimate, Error> {
 /// What the sample has given so far.
 struct Sample<'a> {
     recipe: &'a Recipe,
+    admission: &'a Admission,
     cleaner: Cleaner,
     archive_bytes: u64,
     pages: u64,
@@ -128,9 +131,10 @@ struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    fn new(recipe: &'a Recipe) -> Sample<'a> {
+    fn new(recipe: &'a Recipe, admission: &'a Admission) -> Sample<'a> {
         Sample {
             recipe,
+            admission,
             cleaner: Cleaner::new(recipe),
             archive_bytes: 0,
             pages: 0,
@@ -169,13 +173,16 @@ impl<'a> Sample<'a> {
         self.pages += 1;
         self.page_bytes += page.text.len() as u64;
         let owner = url::md5(&page.url);
-        let key = url::md5(&url::normalize(&page.url));
+        let normalized = url::normalize(&page.url);
+        let key = url::md5(&normalized);
         self.url_bytes += UrlClaim::MEMORY;
         let about = (&page.url, key, owner, &page.timestamp, &page.content_type);
         frame::encode(&about, &mut self.spool);
-        let too_long =
-            |step: &c4_data::LengthStep| length::too_long(&page.text, step.max_page_chars);
-        if self.recipe.length.as_ref().is_some_and(too_long) {
+        if self
+            .admission
+            .refuse(&page.text, &normalized, key)
+            .is_some()
+        {
             return;
         }
         let Cleaned::Keep(cleaned) = self.cleaner.clean(&page.text) else {

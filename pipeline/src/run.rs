@@ -26,17 +26,16 @@ use crate::progress::{Progress, Unit};
 use crate::rows::{Buckets, bucket_count};
 use crate::segment::{ArchiveEntry, Segments, TEXTS, URLS};
 use crate::spool::SpooledRow;
-use crate::{stop, usage};
+use crate::{admission, stop, usage};
 use c4_data::ledger::Table;
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
-    Document, Format, InputEntry, InputState, LedgerEntry, LedgerFile, LedgerMode, Manifest, Page,
-    Provenance, Recipe, ShardEntry, ShardMeta, ShardWriter, Split, Versions, WordLists,
-    fs as c4_fs,
+    Document, Format, InputEntry, InputState, LedgerEntry, LedgerFile, LedgerMode, Lists, Manifest,
+    Page, Provenance, Recipe, ShardEntry, ShardMeta, ShardWriter, Split, Versions, fs as c4_fs,
 };
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Statistics, Tally, counters, guard, language};
+use c4_filters::{Admission, Statistics, Tally, counters, guard, language};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -51,8 +50,8 @@ const DOMAIN_BYTES: u64 = 150;
 pub struct TargetOptions {
     /// The recipe.
     pub recipe: Recipe,
-    /// Its word lists.
-    pub lists: WordLists,
+    /// Its lists.
+    pub lists: Lists,
     /// The output folder.
     pub output: PathBuf,
 }
@@ -280,6 +279,7 @@ enum Prepared<'a> {
 struct Build<'a> {
     options: &'a BuildOptions,
     target: &'a TargetOptions,
+    admission: Admission,
     bad_words: Option<BadWords>,
     memory: Memory,
     candidates: Candidates,
@@ -334,6 +334,7 @@ impl<'a> Build<'a> {
         Ok(Prepared::ToDo(Box::new(Build {
             options,
             target,
+            admission: admission::load(recipe, &target.lists)?,
             bad_words,
             memory,
             candidates: Candidates::new(options.ledger),
@@ -350,6 +351,7 @@ impl<'a> Build<'a> {
     fn as_target(&self) -> Target<'_> {
         Target {
             recipe: &self.target.recipe,
+            admission: &self.admission,
             work: &self.output.work,
             candidates: &self.candidates,
         }
@@ -538,6 +540,7 @@ impl<'a> Build<'a> {
         let mut warnings = cleaned.warnings;
         let mut statistics = cleaned.statistics;
         statistics += summary.statistics;
+        statistics.tally.listed_urls = self.admission.listed_urls();
         let tally = &statistics.tally;
         tally.check().map_err(Error::Tally)?;
         warnings.extend(guard::warnings(tally, recipe));

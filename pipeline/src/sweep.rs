@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::progress::{Progress, Unit};
 use c4_data::{InputEntry, Recipe};
-use c4_filters::{Reason, SweepOutcome, newest};
+use c4_filters::{SweepOutcome, newest};
 use rayon::prelude::*;
 use read::{ReadArchive, SweptPage};
 use serde::Serialize;
@@ -147,9 +147,12 @@ fn newest_pages(
             let stays = if let [only] = copies {
                 *only
             } else {
-                let too_long = SweepOutcome::Drop(Reason::TooLong);
+                let competes = |copy: &&_| match outcome(copy, recipe) {
+                    SweepOutcome::Drop(reason) => reason.competes(),
+                    SweepOutcome::Keep { .. } => true,
+                };
                 competing.clear();
-                competing.extend(copies.iter().filter(|c| outcome(c, recipe) != too_long));
+                competing.extend(copies.iter().filter(competes));
                 let timestamps = competing.iter().map(|place| &*page(place).timestamp);
                 match newest::newest(timestamps) {
                     Some(at) => competing[at],

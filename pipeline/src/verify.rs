@@ -25,10 +25,11 @@ pub mod rows;
 pub mod stats;
 pub mod touched;
 
+use crate::admission;
 use crate::error::Error;
 use crate::parallel::lock;
 use crate::table::thousands;
-use c4_data::{DedupStep, Format, Manifest, WordLists};
+use c4_data::{DedupStep, Format, Lists, Manifest};
 use c4_filters::rules::bad_words::BadWords;
 use corpus::{Corpus, Row};
 use keys::{Keys, Repeated, unmarked};
@@ -43,7 +44,7 @@ use touched::Touched;
 pub struct VerifyOptions {
     /// The folder of the corpus.
     pub dir: PathBuf,
-    /// Where word lists that are files are looked up; `None`: in `dir`.
+    /// Where lists that are files are looked up; `None`: in `dir`.
     pub lists: Option<PathBuf>,
     /// Bytes that may be held to find what stands twice.
     pub memory_bytes: usize,
@@ -87,7 +88,14 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
         sound: files.shards,
     };
     let touched = Touched::load(dir, manifest, &files.ledger, options.memory_bytes);
-    let judge = Judge::new(manifest, &touched, compiled(manifest, lists.as_ref())?);
+    let admission = lists.as_ref();
+    let admission = admission.map(|lists| admission::load(&manifest.recipe, lists));
+    let judge = Judge::new(
+        manifest,
+        &touched,
+        compiled(manifest, lists.as_ref())?,
+        admission.transpose()?,
+    );
     let unit = Unit::of(&manifest.recipe);
     let keys = unit.map(|_| Keys::new(options.memory_bytes));
     let scanned = corpus.scan("rows", |rows| {
@@ -185,7 +193,7 @@ fn program(manifest: &Manifest) -> Option<Check> {
     (made != this).then(note)
 }
 
-fn compiled(manifest: &Manifest, lists: Option<&WordLists>) -> Result<Option<BadWords>, Error> {
+fn compiled(manifest: &Manifest, lists: Option<&Lists>) -> Result<Option<BadWords>, Error> {
     let (Some(step), Some(lists)) = (&manifest.recipe.bad_words, lists) else {
         return Ok(None);
     };
@@ -357,6 +365,28 @@ fn promises(
         let most = thousands(step.max_page_chars as u64);
         let counted = format!("{documents} have at most {most} characters");
         checks.push(sums.take(Rule::Length).check("page length", counted));
+    }
+    for (taken, rule, name, what) in [
+        (
+            recipe.domains.is_some(),
+            Rule::Domain,
+            "domains",
+            "are of listed domains",
+        ),
+        (
+            recipe.urls.is_some(),
+            Rule::Listed,
+            "listed URLs",
+            "have listed URLs",
+        ),
+    ] {
+        let finding = sums.take(rule);
+        if taken {
+            checks.push(match judge.knows_lists() {
+                true => finding.check(name, format!("{documents} {what}")),
+                false => not_checked(name, "the list is not at hand"),
+            });
+        }
     }
     if let Some(step) = &recipe.paragraphs {
         let (lines, chars) = (step.min_lines, step.min_line_chars);

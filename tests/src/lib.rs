@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{
-    Document, Format, LedgerMode, Manifest, Recipe, ShardReader, Split, WetReading, WordLists,
+    Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading,
 };
 use c4_pipeline::reading;
 use c4_pipeline::run::{BuildOptions, Built, Outcome, TargetOptions, build};
@@ -79,7 +79,7 @@ pub fn good_text(i: usize) -> String {
 /// Options for a build of `inputs` with the built-in recipe `recipe`.
 pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
     let (recipe, base) = Recipe::load(recipe).unwrap();
-    let lists = WordLists::load(&recipe, &base).unwrap();
+    let lists = Lists::load(&recipe, &base).unwrap();
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     BuildOptions {
         inputs: input::resolve(&inputs, None, &recipe.read).unwrap(),

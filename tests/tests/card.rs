@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{Format, Manifest, Recipe, WordLists};
+use c4_data::{Format, Lists, Manifest, Recipe};
 use c4_pipeline::card::{CardOptions, MARK, card, is_card};
 use c4_pipeline::run::{BuildOptions, TargetOptions};
 use c4_tests::*;
@@ -127,7 +127,7 @@ fn what_is_given_is_stated_and_does_no_harm() {
     recipe.bad_words = None;
     let options = BuildOptions {
         targets: vec![TargetOptions {
-            lists: WordLists::load(&recipe, Path::new("")).unwrap(),
+            lists: Lists::load(&recipe, Path::new("")).unwrap(),
             recipe,
             output: output.clone(),
         }],

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{BadWordsStep, DetectorKind, Recipe, Split, SplitStep, WordList, WordLists};
+use c4_data::{BadWordsStep, DetectorKind, Lists, Recipe, Split, SplitStep, WordList};
 use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
 use c4_filters::rules::{length, paragraphs};
@@ -147,11 +147,13 @@ fn paragraph_filter() {
 }
 
 fn bad_words(lists: impl IntoIterator<Item = (String, WordList)>, fraction: f64) -> BadWords {
-    let lists = WordLists {
-        by_language: lists.into_iter().collect(),
+    let lists = Lists {
+        words: lists.into_iter().collect(),
+        ..Lists::default()
     };
     let step = BadWordsStep {
         lists: BTreeMap::new(),
+        allow: BTreeMap::new(),
         fraction,
     };
     BadWords::new(&step, &lists).unwrap()

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow};
-use c4_data::{LedgerMode, Manifest, Recipe, WordLists};
+use c4_data::{LedgerMode, Lists, Manifest, Recipe};
 use c4_filters::{Amount, Reason, Scope};
 use c4_pipeline::explain::{Corpus, Explainer, Explanation, Found, Passed, Wanted, find};
 use c4_pipeline::run::BuildOptions;
@@ -49,7 +49,7 @@ fn stats(dir: &Path) -> serde_json::Value {
 fn explained(dir: &Path, input: &Path, n: usize) -> Vec<(Found, Explanation)> {
     let corpus = Corpus::open(dir).unwrap();
     let recipe = corpus.manifest.recipe.clone();
-    let lists = WordLists::load(&recipe, Path::new("")).unwrap();
+    let lists = Lists::load(&recipe, Path::new("")).unwrap();
     let explainer = Explainer::new(&recipe, &lists, Some(&corpus)).unwrap();
     let mut inputs = options(&recipe.name, &[input], dir).inputs;
     corpus.label(&mut inputs).unwrap();
@@ -280,7 +280,7 @@ fn a_sample_is_a_part_of_the_whole_and_the_same_on_any_number_of_threads() {
 #[test]
 fn without_a_corpus_dedup_is_left_open() {
     let (recipe, _) = Recipe::load("en").unwrap();
-    let lists = WordLists::load(&recipe, Path::new("")).unwrap();
+    let lists = Lists::load(&recipe, Path::new("")).unwrap();
     let explainer = Explainer::new(&recipe, &lists, None).unwrap();
     let text = format!(
         "{}A menu\nWe use Cookies on this site of ours.\n",

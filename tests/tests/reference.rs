@@ -146,7 +146,7 @@ fn whole_graph() {
     let output = dir.path().join("out");
     let mut options = options("en", &[&golden("golden_pipeline.wet.gz")], &output);
     let list = WordList::from_text("flurb\nzonk\n");
-    options.lists.by_language.insert("en".into(), list);
+    options.lists.words.insert("en".into(), list);
     built(&options).unwrap();
     let found = documents(&output);
     let pages = expected["final"].as_array().unwrap();

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{
-    BUILTIN_RECIPES, CleanStep, InputState, LengthStep, ParagraphStep, Recipe, WordLists,
-};
+use c4_data::{BUILTIN_RECIPES, CleanStep, InputState, LengthStep, Lists, ParagraphStep, Recipe};
 use c4_filters::rules::length;
 use c4_filters::url::domain;
 use c4_filters::{Amount, Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
@@ -53,7 +51,7 @@ fn kept_by_build(recipe: Recipe, inputs: &[Input]) -> (Kept, BTreeMap<String, Ke
     let output = dir.path().join("out");
     let options = BuildOptions {
         targets: vec![TargetOptions {
-            lists: WordLists::load(&recipe, Path::new("")).unwrap(),
+            lists: Lists::load(&recipe, Path::new("")).unwrap(),
             recipe,
             output: output.clone(),
         }],

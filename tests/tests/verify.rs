@@ -6,8 +6,8 @@
 
 use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table};
 use c4_data::{
-    DedupStep, Document, Format, LedgerMode, Manifest, Recipe, ShardMeta, ShardReader, ShardWriter,
-    Split, WordLists,
+    DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader,
+    ShardWriter, Split,
 };
 use c4_filters::url;
 use c4_pipeline::input;
@@ -547,7 +547,7 @@ fn word_lists_that_are_files_and_a_soft_share() {
     built(&BuildOptions {
         inputs: input::resolve(&[wet], None, &recipe.read).unwrap(),
         targets: vec![TargetOptions {
-            lists: WordLists::load(&recipe, &lists).unwrap(),
+            lists: Lists::load(&recipe, &lists).unwrap(),
             recipe,
             output: output.clone(),
         }],
@@ -635,7 +635,7 @@ fn no_false_alarm_where_pages_share_most_of_their_text() {
             built(&BuildOptions {
                 targets: vec![TargetOptions {
                     recipe,
-                    lists: WordLists::default(),
+                    lists: Lists::default(),
                     output: output.clone(),
                 }],
                 ledger: LedgerMode::All,

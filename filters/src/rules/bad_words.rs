@@ -1,16 +1,13 @@
 //! Drops pages that hold a word of a blocklist.
 
 use crate::{Reason, Verdict};
-use c4_data::{BadWordsStep, WordLists};
+use c4_data::{BadWordsStep, Lists};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Languages written without spaces: a word counts wherever it stands.
 const UNSPACED: [&str; 3] = ["ja", "th", "zh"];
-
-/// Entries that the reference takes off its lists (`_BADWORDS_ALLOWLIST`).
-const ALLOWED: [(&str, &[&str]); 2] = [("ja", &["sm", "グロ", "女の子"]), ("zh", &["性"])];
 
 /// Python's `\W` of `re`, with characters outside the class that Rust's `\W` has inside and the
 /// other way round (marks, circled letters, fractions).
@@ -48,29 +45,37 @@ impl BadWordsVerdict {
 }
 
 impl BadWords {
-    /// Compiles the lists: one automaton a language.
+    /// Compiles the lists: one automaton a language, of all its lists (those of `fr` and `fr-CA`, say)
+    /// without the words that the step allows.
     ///
     /// # Errors
     /// A list too large for the regex engine.
-    pub fn new(step: &BadWordsStep, lists: &WordLists) -> Result<BadWords, regex::Error> {
+    pub fn new(step: &BadWordsStep, lists: &Lists) -> Result<BadWords, regex::Error> {
+        let mut by_language: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (code, list) in &lists.words {
+            let language = base_language(code);
+            let allowed = step.allow.get(language).map_or(&[][..], Vec::as_slice);
+            let words = by_language.entry(language).or_default();
+            for word in &list.words {
+                if !allowed.contains(word) && !words.contains(&word.as_str()) {
+                    words.push(word);
+                }
+            }
+        }
         let mut patterns = BTreeMap::new();
-        for (language, list) in &lists.by_language {
-            let allowed = ALLOWED
-                .iter()
-                .find(|(l, _)| l == language)
-                .map_or(&[][..], |(_, w)| w);
-            let words = list
-                .words
-                .iter()
-                .filter(|word| !allowed.contains(&word.as_str()));
-            let words: Vec<String> = words.map(|word| regex::escape(word)).collect();
+        for (language, words) in by_language {
+            if words.is_empty() {
+                // All words are allowed. An empty alternation would match everywhere.
+                continue;
+            }
+            let words: Vec<String> = words.into_iter().map(regex::escape).collect();
             let words = words.join("|");
-            let pattern = if UNSPACED.contains(&language.as_str()) {
+            let pattern = if UNSPACED.contains(&language) {
                 format!("({words})")
             } else {
                 format!("(?:{NOT_WORD}|^)({words})(?:{NOT_WORD}|$)")
             };
-            patterns.insert(language.clone(), Regex::new(&pattern)?);
+            patterns.insert(language.to_owned(), Regex::new(&pattern)?);
         }
         let (numerator, denominator) = integer_ratio(step.fraction);
         Ok(BadWords {

@@ -8,9 +8,11 @@
 
 pub mod bad_words;
 pub mod citation;
+pub mod domains;
 pub mod end_mark;
 pub mod length;
 pub mod long_word;
 pub mod paragraphs;
 pub mod phrases;
+pub mod urls;
 pub mod word_count;

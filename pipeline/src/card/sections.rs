@@ -115,11 +115,11 @@ fn columns(format: Format) -> String {
 pub fn recipe(manifest: &Manifest, facts: &Facts) -> String {
     let recipe = &manifest.recipe;
     let origin = match facts.builtin {
-        true => "one that comes with the program",
-        false => "one of its own; `manifest.json` holds it",
+        Some(_) => "one that comes with the program",
+        None => "one of its own; `manifest.json` holds it",
     };
     let mut text = format!(
-        "## Recipe\n\n`{}`, {origin}. Its hash, which covers all constants and word lists and stands \
+        "## Recipe\n\n`{}`, {origin}. Its hash, which covers all constants and lists and stands \
          in the manifest{}, is\n`{}`.\n\n",
         recipe.name,
         match manifest.format {
@@ -377,10 +377,22 @@ pub fn loading(manifest: &Manifest, facts: &Facts) -> String {
 
 /// The command line.
 pub fn reproduction(manifest: &Manifest, facts: &Facts) -> String {
-    let recipe = match facts.builtin {
-        true => manifest.recipe.name.clone(),
-        false => format!("{}.toml", manifest.recipe.name),
+    let recipe = match &facts.builtin {
+        Some(name) => name.clone(),
+        None => format!("{}.toml", manifest.recipe.name),
     };
+    let mut lists = String::new();
+    if let Some(file) = manifest
+        .recipe
+        .domains
+        .iter()
+        .find_map(|step| step.file.as_ref())
+    {
+        lists += &format!(" --domains {file}");
+    }
+    for file in manifest.recipe.urls.iter().flat_map(|step| &step.files) {
+        lists += &format!(" --urls {file}");
+    }
     let mut text = String::from(
         "## How to reproduce\n\nWith the archives above in the folder `crawl`:\n\n```sh\n",
     );
@@ -395,10 +407,10 @@ pub fn reproduction(manifest: &Manifest, facts: &Facts) -> String {
     };
     let _ = write!(
         text,
-        "c4 build --recipe {recipe}{format} --shard-size {}{ledger} --output corpus crawl\nc4 verify corpus\n```\n\n",
+        "c4 build --recipe {recipe}{lists}{format} --shard-size {}{ledger} --output corpus crawl\nc4 verify corpus\n```\n\n",
         size(manifest.shard_size_bytes)
     );
-    if !facts.builtin {
+    if facts.builtin.is_none() {
         let _ = write!(
             text,
             "`{recipe}` is the recipe with the constants above (`c4 recipes` prints recipes to start from).\n\n"

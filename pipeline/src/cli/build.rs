@@ -1,5 +1,6 @@
 //! `c4 build`.
 
+use super::lists::ListArgs;
 use super::parse_size;
 use crate::input;
 use crate::memory;
@@ -8,7 +9,7 @@ use crate::run::{BuildOptions, Built, Outcome, TargetOptions, build};
 use crate::stop;
 use crate::table::{percent, printable, thousands};
 use anyhow::Context;
-use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe, WordLists};
+use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe};
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
 use indicatif::{BinaryBytes, DecimalBytes};
@@ -32,6 +33,12 @@ pub(super) struct Build {
     /// folder of its recipe's name below the output, and archives are read once.
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
     recipe: Vec<String>,
+    /// Only pages in this language, of a recipe that keeps several; may be given several times. The
+    /// recipe is then called multilingual.de, say.
+    #[arg(long = "language", value_name = "CODE")]
+    languages: Vec<String>,
+    #[command(flatten)]
+    lists: ListArgs,
     /// Folder that the paths of a listing are in, and that stands for the host of its URLs
     /// [default: the listing's folder].
     #[arg(long, value_name = "DIR")]
@@ -89,6 +96,8 @@ impl Build {
         let mut targets: Vec<TargetOptions> = Vec::new();
         for name in &args.recipe {
             let (recipe, base) = Recipe::load(name)?;
+            let recipe = recipe.with_languages(&args.languages)?;
+            let (recipe, lists) = args.lists.load(recipe, &base)?;
             let output = match args.recipe.len() {
                 1 => args.output.clone(),
                 _ => args.output.join(&recipe.name),
@@ -99,7 +108,7 @@ impl Build {
                 recipe.name
             );
             targets.push(TargetOptions {
-                lists: WordLists::load(&recipe, &base)?,
+                lists,
                 recipe,
                 output,
             });

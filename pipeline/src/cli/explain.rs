@@ -1,12 +1,13 @@
 //! `c4 explain`.
 
+use super::lists::ListArgs;
 use crate::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
 use crate::input;
 use crate::table::printable;
 use anstream::stdout;
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::bail;
-use c4_data::{BUILTIN_RECIPES, Recipe, WordLists};
+use c4_data::{BUILTIN_RECIPES, Recipe};
 use clap::{ArgGroup, Args};
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(super) struct Explain {
     /// A recipe's name or TOML file [default: that of the corpus with --build, else c4].
     #[arg(short, long, value_name = "NAME|FILE")]
     recipe: Option<String>,
+    #[command(flatten)]
+    lists: ListArgs,
     /// Folder of a finished corpus that was built of the archives.
     #[arg(long, value_name = "DIR", conflicts_with = "text")]
     build: Option<PathBuf>,
@@ -57,7 +60,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<()> {
         (None, Some(corpus)) => (corpus.manifest.recipe.clone(), PathBuf::new()),
         (name, _) => Recipe::load(name.as_deref().unwrap_or(BUILTIN_RECIPES[0].0))?,
     };
-    let lists = WordLists::load(&recipe, &base)?;
+    let (recipe, lists) = args.lists.load(recipe, &base)?;
     if let Some(corpus) = &corpus
         && corpus.manifest.recipe_hash != recipe.hash(&lists)
     {

@@ -21,7 +21,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     let mut out = stdout().lock();
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(&target.recipe, &options.inputs)?;
+        let estimate = plan::estimate(target, &options.inputs)?;
         let Estimate {
             archives,
             bytes,
@@ -87,7 +87,7 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
     let threads = threads(options);
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(&target.recipe, &options.inputs)?;
+        let estimate = plan::estimate(target, &options.inputs)?;
         eprintln!(
             "{}: about {} pages, {} CPU time ({} on {threads} threads), {} of memory, {} of disk for work and {} for \
              the corpus",

@@ -1,6 +1,7 @@
 //! The command `c4 sweep`.
 
 use super::build::report_damage;
+use super::lists::ListArgs;
 use crate::input;
 use crate::sweep::full::{FullOptions, sweep_full};
 use crate::sweep::report::Report;
@@ -31,6 +32,8 @@ pub struct Sweep {
     /// A recipe's name (see `c4 recipes`) or TOML file.
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
     recipe: String,
+    #[command(flatten)]
+    lists: ListArgs,
     /// Folder that the paths of a listing are in, and that stands for the host of its URLs
     /// [default: the listing's folder].
     #[arg(long, value_name = "DIR")]
@@ -60,6 +63,7 @@ pub struct Sweep {
 /// Runs the command.
 pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
     let (recipe, lists) = Recipe::load(&args.recipe)?;
+    let recipe = args.lists.named(recipe)?;
     let grid = Grid::new(&recipe, &args.sets, args.full)?;
     let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
     let recipes = grid.recipes();

@@ -123,9 +123,7 @@ pub fn notes(a: &Corpus, b: &Corpus, recipe: &[KeyDiff]) -> Vec<String> {
         && a.manifest.recipe.name == b.manifest.recipe.name
         && program_a == program_b
     {
-        notes.push(
-            "The recipes' keys are equal, but their hashes differ: the word lists do.".into(),
-        );
+        notes.push("The recipes' keys are equal, but their hashes differ: their lists do.".into());
     }
     for (name, corpus) in [("A", a), ("B", b)] {
         let inputs = corpus.manifest.inputs.iter();

@@ -20,9 +20,11 @@ const PASSES: [&str; 5] = [
     "shards",
 ];
 /// The order of the sections of a recipe.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 10] = [
     "read",
     "length",
+    "domains",
+    "urls",
     "paragraphs",
     "clean",
     "dedup",

@@ -90,7 +90,9 @@ pub fn step_title(name: &str) -> &'static str {
     match Stage::ALL.iter().find(|stage| stage.name() == name) {
         Some(Stage::Read) => "Read",
         Some(Stage::Length) => "Length",
+        Some(Stage::Domains) => "Listed domains",
         Some(Stage::Newest) => "Newest copy",
+        Some(Stage::Urls) => "Listed URLs",
         Some(Stage::Paragraphs) => "Paragraphs",
         Some(Stage::Rules) => "Line and page rules",
         Some(Stage::Dedup) => "Duplicates",

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::memory;
 use crate::run::{BuildOptions, Outcome, TargetOptions, build};
-use c4_data::{Error as DataError, Format, LedgerMode, Recipe, ShardReader, WordLists};
+use c4_data::{Error as DataError, Format, LedgerMode, Lists, Recipe, ShardReader};
 use c4_filters::{Amount, url};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub struct FullOptions<'a> {
     /// The recipes, which all read as the first does.
     pub recipes: &'a [Recipe],
-    /// The folder of their word lists.
+    /// The folder of their lists.
     pub lists: &'a Path,
     /// The archives.
     pub inputs: &'a [Input],
@@ -34,12 +34,12 @@ const SHARD_BYTES: u64 = 256 << 20;
 /// a folder `c4-sweep-...` stays behind.
 ///
 /// # Errors
-/// Those of [`build`], a word list that is missing, a work folder that cannot be written.
+/// Those of [`build`], a list that is missing, a work folder that cannot be written.
 pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
     let lists = options
         .recipes
         .iter()
-        .map(|recipe| WordLists::load(recipe, options.lists))
+        .map(|recipe| Lists::load(recipe, options.lists))
         .collect::<Result<Vec<_>, _>>()?;
     let folder = WorkFolder::create(options.work_dir)?;
     let first = options.recipes.get(..1).unwrap_or_default();

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::progress::{Progress, Unit};
 use crate::table::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
-use c4_data::{Error as DataError, Format, Manifest, ShardMeta, ShardReader, Split, WordLists, fs};
+use c4_data::{Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, Split, fs};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -138,11 +138,11 @@ fn names(dir: &Path) -> Result<Vec<String>, Error> {
     entries.map(name).collect()
 }
 
-/// Whether the recipe's hash in the manifest is that of the recipe in it; and its word lists, if
+/// Whether the recipe's hash in the manifest is that of the recipe in it; and its lists, if
 /// they are at hand.
-pub fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<WordLists>) {
+pub fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<Lists>) {
     const NAME: &str = "recipe hash";
-    let lists = match WordLists::load(&manifest.recipe, lists) {
+    let lists = match Lists::load(&manifest.recipe, lists) {
         Ok(lists) => lists,
         Err(e) => return (not_checked(NAME, e.to_string()), None),
     };
@@ -151,14 +151,14 @@ pub fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<WordLists>) {
     if hash != manifest.recipe_hash {
         finding.add(|| {
             let what = format!(
-                "says {}, but the recipe in it (with its word lists) has {hash}",
+                "says {}, but the recipe in it (with its lists) has {hash}",
                 manifest.recipe_hash
             );
             Offence::of_file(Manifest::FILE, what)
         });
     }
     let right = finding.offences == 0;
-    let counted = format!("recipe {} with its word lists", manifest.recipe.name);
+    let counted = format!("recipe {} with its lists", manifest.recipe.name);
     (finding.check(NAME, counted), right.then_some(lists))
 }
 

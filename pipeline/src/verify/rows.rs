@@ -10,7 +10,7 @@ use c4_data::{
 };
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::{length, paragraphs};
-use c4_filters::{Amount, Cleaner, Reason, Verdict, dedup, punkt, url};
+use c4_filters::{Admission, Amount, Cleaner, Reason, Verdict, dedup, punkt, url};
 use std::collections::BTreeSet;
 use std::ops::{AddAssign, Index, IndexMut};
 
@@ -29,6 +29,10 @@ pub enum Rule {
     Columns,
     /// The length limit.
     Length,
+    /// The list of domains.
+    Domain,
+    /// The list of URLs.
+    Listed,
     /// The paragraph filter.
     Paragraphs,
     /// The line rules, where dedup has not shortened lines.
@@ -208,6 +212,7 @@ pub struct Judge<'a> {
     format: Format,
     cleaner: Cleaner,
     bad_words: Option<BadWords>,
+    admission: Option<Admission>,
     archives: BTreeSet<&'a str>,
     touched: &'a Touched,
     /// The only language that the recipe keeps, for shards that do not hold it.
@@ -215,11 +220,13 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// For the rows of a corpus. Without `bad_words` the blocklist is not looked at.
+    /// For the rows of a corpus. Without `bad_words` the blocklist is not looked at, without
+    /// `admission` neither are domains and URLs.
     pub fn new(
         manifest: &'a Manifest,
         touched: &'a Touched,
         bad_words: Option<BadWords>,
+        admission: Option<Admission>,
     ) -> Judge<'a> {
         let recipe = &manifest.recipe;
         let sure = |step: &&LanguageStep| step.undetermined == Undetermined::Drop;
@@ -229,6 +236,7 @@ impl<'a> Judge<'a> {
             format: manifest.format,
             cleaner: Cleaner::new(recipe),
             bad_words,
+            admission,
             archives: manifest.inputs.iter().map(|i| &*i.archive).collect(),
             touched,
             language: match keep.map(|step| &step.keep[..]) {
@@ -244,6 +252,11 @@ impl<'a> Judge<'a> {
         self.bad_words.is_some() && language
     }
 
+    /// Whether domains and URLs are looked at.
+    pub fn knows_lists(&self) -> bool {
+        self.admission.is_some()
+    }
+
     /// What `rows`, which follow each other, come to.
     pub fn rows(&self, rows: &[Row<'_>]) -> RowSums {
         let mut sums = RowSums::default();
@@ -256,7 +269,8 @@ impl<'a> Judge<'a> {
         sums.rows += 1;
         sums.text_bytes += page.text.len() as u64;
         sums.amount += Amount::of_text(&page.text);
-        let key = url::md5(&url::normalize(&page.url));
+        let normalized = url::normalize(&page.url);
+        let key = url::md5(&normalized);
         sums.url_keys = sums.url_keys.wrapping_add((key >> 64) as u64);
         let end = End {
             key,
@@ -280,6 +294,16 @@ impl<'a> Judge<'a> {
             && length::too_long(&page.text, step.max_page_chars)
         {
             sums[Rule::Length].add(|| row.offence("is longer than length.max_page_chars"));
+        }
+        if let Some(admission) = &self.admission {
+            for (rule, reason) in [
+                (Rule::Domain, admission.refuse_domain(&normalized)),
+                (Rule::Listed, admission.refuse_url(key)),
+            ] {
+                if let Some(reason) = reason {
+                    sums[rule].add(|| row.offence(reason.code()));
+                }
+            }
         }
         if let Some(step) = &self.recipe.paragraphs
             && paragraphs::too_few_long_lines(&page.text, step.min_lines, step.min_line_chars)

@@ -337,9 +337,9 @@ pub fn ledger(
 
     let mut sums = Comparison::default();
     for reason in Reason::of(Scope::Page) {
-        // An older copy has the fate of its newer one; of one URL's pages that are too long, and
-        // nothing else, the table lists one.
-        if !matches!(reason, Reason::OlderCopy | Reason::TooLong) {
+        // An older copy has the fate of its newer one; of one URL's pages of which none took part in
+        // the choice, the table lists one.
+        if *reason != Reason::OlderCopy && reason.competes() {
             let code = reason.code();
             sums.equal(
                 &format!("URLs with fate {code}, and pages in stats.json"),

@@ -1,0 +1,81 @@
+//! A recipe for some of its languages.
+
+use crate::{Error, Recipe, Undetermined};
+
+impl Recipe {
+    /// This recipe for some of the languages that it keeps: pages in others go, and so do those
+    /// whose language is not determined. All steps before the language are as they were, so that
+    /// the corpus holds the pages that the whole one holds in these languages. The codes become part
+    /// of the name: `multilingual.de`. Without any, the recipe as it is.
+    ///
+    /// ```
+    /// let (recipe, _) = c4_data::Recipe::load("multilingual")?;
+    /// let recipe = recipe.with_languages(&["fr".into(), "de".into()])?;
+    /// assert_eq!(recipe.name, "multilingual.de.fr");
+    /// # Ok::<(), c4_data::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A recipe without a language step, or a code that it does not keep.
+    pub fn with_languages(mut self, codes: &[String]) -> Result<Recipe, Error> {
+        if codes.is_empty() {
+            return Ok(self);
+        }
+        let fail = |reason: String| Error::Setting {
+            key: "--language".into(),
+            reason,
+        };
+        let Some(step) = &mut self.language else {
+            let reason = format!("recipe {} does not look at languages", self.name);
+            return Err(fail(reason));
+        };
+        if let Some(code) = codes.iter().find(|code| !step.keep.contains(code)) {
+            return Err(fail(format!(
+                "recipe {} does not keep `{code}`; it keeps {}",
+                self.name,
+                step.keep.join(", ")
+            )));
+        }
+        let mut codes = codes.to_vec();
+        codes.sort_unstable();
+        codes.dedup();
+        for code in &codes {
+            self.name.push('.');
+            self.name.push_str(code);
+        }
+        step.keep = codes;
+        step.undetermined = Undetermined::Drop;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Lists, Recipe, Undetermined};
+
+    #[test]
+    fn languages_are_those_that_the_recipe_keeps() {
+        let whole = Recipe::load("multilingual").unwrap().0;
+        assert_eq!(whole.clone().with_languages(&[]).unwrap(), whole);
+        let some = |codes: &[&str]| {
+            let codes: Vec<String> = codes.iter().map(|code| (*code).to_owned()).collect();
+            whole.clone().with_languages(&codes)
+        };
+        let two = some(&["zh-Latn", "de", "de"]).unwrap();
+        assert_eq!(two.name, "multilingual.de.zh-Latn");
+        assert_eq!(two, some(&["de", "zh-Latn"]).unwrap());
+        let step = two.language.as_ref().unwrap();
+        assert_eq!(step.undetermined, Undetermined::Drop);
+        two.validate().unwrap();
+        let none = Lists::default();
+        let hashes = [&whole, &two, &some(&["de"]).unwrap()].map(|recipe| recipe.hash(&none));
+        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2]);
+
+        // CLD3 knows Croatian, C4 does not keep it.
+        for code in ["hr", "german", "und", ""] {
+            let error = some(&["de", code]).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{code}`")), "{error}");
+            assert!(error.contains("zh-Latn"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! What a recipe takes from lists: words, domains, URLs.
+
+use crate::{Error, Recipe, WordList, fs};
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The lists of a recipe.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lists {
+    /// Bad words by the language code that the recipe gives them.
+    pub words: BTreeMap<String, WordList>,
+    /// The domains whose pages stay, if the recipe asks for them.
+    pub domains: Option<DomainList>,
+    /// The URLs whose pages stay, if the recipe asks for them.
+    pub urls: Option<UrlList>,
+}
+
+/// Domains, whole or by subdomain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainList {
+    /// Domain to its subdomains whose pages stay; `None`: the whole domain.
+    pub domains: BTreeMap<String, Option<Vec<String>>>,
+    /// SHA-256 of the list as JSON: domains sorted, `null` for a whole one.
+    pub sha256: String,
+}
+
+/// A list of URLs, one a line. It stays on disk, since it may be larger than memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlList {
+    /// Its files, in order.
+    pub files: Vec<PathBuf>,
+    /// Lines in them.
+    pub lines: u64,
+    /// SHA-256 of the lines, each ended by `\n`, in order.
+    pub sha256: String,
+}
+
+impl Lists {
+    /// Loads the lists that `recipe` names; files are looked up from `base`, the recipe's folder.
+    ///
+    /// # Errors
+    /// A list that the recipe does not name, a file that is missing, empty, or no list.
+    pub fn load(recipe: &Recipe, base: &Path) -> Result<Lists, Error> {
+        let fail = |reason: String| Error::Recipe {
+            name: recipe.name.clone(),
+            reason,
+        };
+        let mut lists = Lists::default();
+        let words = recipe.bad_words.iter().flat_map(|step| &step.lists);
+        for (language, source) in words {
+            let list = match WordList::builtin(source) {
+                Some(list) => list?,
+                None => {
+                    let path = base.join(source);
+                    let text = std::fs::read_to_string(&path).map_err(|e| {
+                        let names: Vec<String> = WordList::builtin_names().collect();
+                        fail(format!(
+                            "bad_words.lists.{language} = \"{source}\" is neither a list of this \
+                             program ({}) nor a file: {}: {e}",
+                            names.join(", "),
+                            path.display()
+                        ))
+                    })?;
+                    WordList::from_text(&text)
+                }
+            };
+            if list.words.is_empty() {
+                let reason = format!("bad_words.lists.{language}: the list {source} is empty");
+                return Err(fail(reason));
+            }
+            lists.words.insert(language.clone(), list);
+        }
+        if let Some(step) = &recipe.domains {
+            let Some(file) = &step.file else {
+                let reason = "it keeps pages of some domains; say which, by --domains FILE (JSON, or \
+                              one domain a line) or the key domains.file";
+                return Err(fail(reason.into()));
+            };
+            lists.domains = Some(DomainList::read(&base.join(file))?);
+        }
+        if let Some(step) = &recipe.urls {
+            if step.files.is_empty() {
+                let reason = "it keeps pages of listed URLs; say which, by --urls FILE (one URL a \
+                              line) or the key urls.files";
+                return Err(fail(reason.into()));
+            }
+            let files = step.files.iter().map(|file| base.join(file));
+            lists.urls = Some(UrlList::read(files.collect())?);
+        }
+        Ok(lists)
+    }
+
+    /// What of the lists goes into the recipe's hash.
+    pub(crate) fn digest(&self) -> String {
+        let mut text = String::new();
+        for (language, list) in &self.words {
+            text += &format!("\n{language} {}", list.sha256);
+        }
+        // No language is called so.
+        if let Some(list) = &self.domains {
+            text += &format!("\n[domains] {}", list.sha256);
+        }
+        if let Some(list) = &self.urls {
+            text += &format!("\n[urls] {}", list.sha256);
+        }
+        text
+    }
+}
+
+impl DomainList {
+    /// Reads a list ([`from_text`](Self::from_text)), plain or compressed (gzip, zstd).
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no such list.
+    pub fn read(path: &Path) -> Result<DomainList, Error> {
+        let mut text = String::new();
+        let mut file = open(path)?;
+        file.read_to_string(&mut text)
+            .map_err(Error::io(path, "read"))?;
+        Self::from_text(&text).map_err(|reason| Error::Format {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    /// A list from JSON, an object of domains: a list keeps these subdomains (`""` is the domain
+    /// itself), any other value the whole domain. Or from plain text, one domain a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_text(text: &str) -> Result<DomainList, String> {
+        let mut domains = BTreeMap::new();
+        if text.trim_start().starts_with('{') {
+            let object: serde_json::Map<String, Value> = serde_json::from_str(text)
+                .map_err(|e| format!("is no JSON object of domains: {e}"))?;
+            for (domain, value) in object {
+                let subdomains = match value {
+                    Value::Array(list) => Some(
+                        serde_json::from_value::<Vec<String>>(Value::Array(list))
+                            .map_err(|e| format!("{domain}: no list of subdomains: {e}"))?,
+                    ),
+                    Value::Bool(false) | Value::Object(_) => {
+                        let reason = "wants true, or a list of subdomains; leave out a domain that is \
+                                      not to be kept";
+                        return Err(format!("{domain}: {reason}"));
+                    }
+                    _ => None,
+                };
+                domains.insert(domain, subdomains);
+            }
+        } else {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            for line in lines {
+                if line.contains(|c: char| c.is_whitespace() || "/,;\"".contains(c)) {
+                    return Err(format!("`{line}` is no domain; wants one a line, or JSON"));
+                }
+                domains.insert(line.to_owned(), None);
+            }
+        }
+        if domains.is_empty() {
+            return Err("holds no domain".into());
+        }
+        let json = serde_json::to_string(&domains).map_err(|e| e.to_string())?;
+        Ok(DomainList {
+            domains,
+            sha256: fs::sha256_hex(json.as_bytes()),
+        })
+    }
+}
+
+impl UrlList {
+    /// The list in `files`, plain or compressed (gzip, zstd), read once for its checksum.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not UTF-8; no line at all.
+    pub fn read(files: Vec<PathBuf>) -> Result<UrlList, Error> {
+        let (lines, sha256) = digest(&files, |_| {})?;
+        if lines == 0 {
+            return Err(Error::Format {
+                path: files.into_iter().next().unwrap_or_default(),
+                reason: "holds no URL; wants one a line".into(),
+            });
+        }
+        Ok(UrlList {
+            files,
+            lines,
+            sha256,
+        })
+    }
+
+    /// Shows every line to `each`, in order. A line ends with `\n` or `\r\n`; nothing else is taken
+    /// off it, and an empty one is one, as in the reference.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or has changed since [`read`](Self::read).
+    pub fn each(&self, each: impl FnMut(&str)) -> Result<(), Error> {
+        let (_, sha256) = digest(&self.files, each)?;
+        if sha256 == self.sha256 {
+            return Ok(());
+        }
+        Err(Error::Format {
+            path: self.files.first().cloned().unwrap_or_default(),
+            reason: "the list of URLs changed while it was read; run again".into(),
+        })
+    }
+}
+
+/// Number and SHA-256 of the lines of `files`.
+fn digest(files: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(u64, String), Error> {
+    let mut hasher = Sha256::new();
+    let mut lines = 0;
+    for path in files {
+        let mut file = open(path)?;
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            line.clear();
+            let read = file.read_until(b'\n', &mut line);
+            if read.map_err(Error::io(path, "read"))? == 0 {
+                break;
+            }
+            if line.ends_with(b"\n") {
+                line.pop();
+                if line.ends_with(b"\r") {
+                    line.pop();
+                }
+            }
+            let url = std::str::from_utf8(&line).map_err(|_| Error::Format {
+                path: path.clone(),
+                reason: format!("line {number} is not UTF-8"),
+            })?;
+            hasher.update(url);
+            hasher.update(b"\n");
+            lines += 1;
+            each(url);
+        }
+    }
+    Ok((lines, fs::hex(&hasher.finalize())))
+}
+
+/// Opens a text, whether it is compressed or not; its first bytes tell.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
+    let fail = || Error::io(path, "open");
+    let mut file = BufReader::new(File::open(path).map_err(fail())?);
+    let start = file.fill_buf().map_err(Error::io(path, "read"))?;
+    if start.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(BufReader::new(MultiGzDecoder::new(file))));
+    }
+    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let decoder = zstd::Decoder::with_buffer(file).map_err(fail())?;
+        return Ok(Box::new(BufReader::new(decoder)));
+    }
+    for (mark, kind) in [
+        (&b"BZh"[..], "bzip2"),
+        (b"\xfd7zXZ", "xz"),
+        (b"PK\x03\x04", "zip"),
+    ] {
+        if start.starts_with(mark) {
+            return Err(Error::Format {
+                path: path.to_owned(),
+                reason: format!("is {kind}; unpack it, or compress it with gzip or zstd"),
+            });
+        }
+    }
+    Ok(Box::new(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    #[test]
+    fn domains_come_as_json_or_as_text() {
+        let json = DomainList::from_text(r#"{"b.org": true, "a.com": ["", "news"], "c.net": 1}"#);
+        let json = json.unwrap();
+        assert_eq!(json.domains["a.com"], Some(vec!["".into(), "news".into()]));
+        assert_eq!(
+            (&json.domains["b.org"], &json.domains["c.net"]),
+            (&None, &None)
+        );
+        let text = DomainList::from_text("c.net\r\n\n b.org\n").unwrap();
+        assert_eq!(text.domains.len(), 2);
+        let same = DomainList::from_text(r#"{"b.org": null, "c.net": true}"#).unwrap();
+        assert_eq!(text, same, "the same list, whatever its form");
+        for (text, word) in [
+            ("", "no domain"),
+            ("{}", "no domain"),
+            ("{\"a.com\"}", "JSON"),
+            (r#"{"a.com": [1]}"#, "a.com"),
+            (r#"{"a.com": false}"#, "leave out"),
+            ("a.com, b.com", "a.com, b.com"),
+            ("http://a.com/", "no domain"),
+        ] {
+            let error = DomainList::from_text(text).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn urls_are_read_from_several_files_in_any_packing() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "http://a.com/\r\n\nhttp://b.org/é";
+        let plain = dir.path().join("plain.txt");
+        std::fs::write(&plain, text).unwrap();
+        let gzip = dir.path().join("packed");
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(text.as_bytes()).unwrap();
+        std::fs::write(&gzip, packed.finish().unwrap()).unwrap();
+        let zstd = dir.path().join("packed.zst");
+        std::fs::write(&zstd, zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
+        let mut sums = Vec::new();
+        for path in [&plain, &gzip, &zstd] {
+            let list = UrlList::read(vec![path.clone()]).unwrap();
+            let mut lines = Vec::new();
+            list.each(|line| lines.push(line.to_owned())).unwrap();
+            assert_eq!(lines, ["http://a.com/", "", "http://b.org/é"]);
+            sums.push(list.sha256);
+        }
+        sums.dedup();
+        assert_eq!(sums.len(), 1);
+        let both = UrlList::read(vec![plain.clone(), gzip]).unwrap();
+        assert_eq!(both.lines, 6);
+        std::fs::write(&plain, "http://c.com/\n").unwrap();
+        let error = both.each(|_| {}).unwrap_err().to_string();
+        assert!(error.contains("changed"), "{error}");
+        for (bytes, word) in [
+            (&b""[..], "no URL"),
+            (b"BZh91AY", "bzip2"),
+            (b"http://a.com/\n\xff\n", "line 2"),
+        ] {
+            std::fs::write(&plain, bytes).unwrap();
+            let error = UrlList::read(vec![plain.clone()]).unwrap_err().to_string();
+            assert!(
+                error.contains(word) && error.contains("plain.txt"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Options of several commands: the lists that a recipe goes by.
+
+use anyhow::bail;
+use c4_data::{Lists, Recipe};
+use clap::Args;
+use std::path::{Path, PathBuf, absolute};
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Domains whose pages stay, for a recipe with the step `domains`: a JSON object (domain to true
+    /// or to a list of subdomains) or one domain a line; plain, gzip or zstd.
+    #[arg(long, value_name = "FILE")]
+    domains: Option<PathBuf>,
+    /// URLs whose pages stay, one a line, for a recipe with the step `urls`; plain, gzip or zstd. May be
+    /// given several times.
+    #[arg(long, value_name = "FILE")]
+    urls: Vec<PathBuf>,
+}
+
+impl ListArgs {
+    /// The recipe with these files in place of those that it names.
+    pub(super) fn named(&self, mut recipe: Recipe) -> anyhow::Result<Recipe> {
+        let path = |file: &PathBuf| -> anyhow::Result<String> {
+            // The recipe's own files are looked up from its folder, these from here.
+            let path = absolute(file).map_err(c4_data::Error::io(file, "find"))?;
+            match path.into_os_string().into_string() {
+                Ok(path) => Ok(path),
+                Err(_) => bail!("{}: the path is not UTF-8", file.display()),
+            }
+        };
+        let no_step = |name: &str, step: &str, option: &str| {
+            format!("recipe {name} does not take the step `{step}`, so {option} has no use")
+        };
+        if let Some(file) = &self.domains {
+            match &mut recipe.domains {
+                Some(step) => step.file = Some(path(file)?),
+                None => bail!(no_step(&recipe.name, "domains", "--domains")),
+            }
+        }
+        if !self.urls.is_empty() {
+            match &mut recipe.urls {
+                Some(step) => step.files = self.urls.iter().map(path).collect::<Result<_, _>>()?,
+                None => bail!(no_step(&recipe.name, "urls", "--urls")),
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// The lists of the recipe, and the recipe as a manifest should hold it: with the names of files
+    /// that were given here, not with where they are on this machine.
+    pub(super) fn load(&self, recipe: Recipe, base: &Path) -> anyhow::Result<(Recipe, Lists)> {
+        let mut recipe = self.named(recipe)?;
+        let lists = Lists::load(&recipe, base)?;
+        let name = |file: &mut String| {
+            let name = Path::new(&*file).file_name();
+            *file = name.unwrap_or_default().to_string_lossy().into_owned();
+        };
+        if self.domains.is_some() {
+            let step = recipe.domains.as_mut();
+            step.and_then(|step| step.file.as_mut()).map(name);
+        }
+        if !self.urls.is_empty() {
+            let step = recipe.urls.as_mut();
+            step.map(|step| step.files.iter_mut().for_each(name));
+        }
+        Ok((recipe, lists))
+    }
+}
