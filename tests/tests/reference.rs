@@ -103,9 +103,9 @@ fn line_dedup() {
     for min_sentences in [3, 0] {
         let output = dir.path().join(min_sentences.to_string());
         let mut options = options("en.noclean", &[&input], &output);
-        options.recipe.read.wet_reading = WetReading::Records;
-        options.recipe.language = None;
-        options.recipe.dedup = Some(DedupStep::Lines { min_sentences });
+        options.targets[0].recipe.read.wet_reading = WetReading::Records;
+        options.targets[0].recipe.language = None;
+        options.targets[0].recipe.dedup = Some(DedupStep::Lines { min_sentences });
         built(&options).unwrap();
         let expected = golden["result"][min_sentences.to_string()]
             .as_array()
@@ -146,7 +146,7 @@ fn whole_graph() {
     let output = dir.path().join("out");
     let mut options = options("en", &[&golden("golden_pipeline.wet.gz")], &output);
     let list = WordList::from_text("flurb\nzonk\n");
-    options.lists.words.insert("en".into(), list);
+    options.targets[0].lists.words.insert("en".into(), list);
     built(&options).unwrap();
     let found = documents(&output);
     let pages = expected["final"].as_array().unwrap();
