@@ -23,6 +23,7 @@ pub mod punkt;
 pub mod pystr;
 mod reason;
 pub mod rules;
+mod scan;
 mod statistics;
 mod sweep;
 mod tally;
@@ -30,7 +31,7 @@ pub mod url;
 
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
-pub use lower::Lowered;
+pub use lower::{Lowered, lower, lower_into};
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
 };
