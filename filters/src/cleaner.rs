@@ -1,7 +1,9 @@
 //! The line and page rules in the recipe's order (the reference's `clean_page`).
 
 use crate::lower::lower_into;
-use crate::rules::{citation, end_mark, long_word, paragraphs, phrases::AnyPhrase, phrases::Phrases, word_count};
+use crate::rules::{
+    citation, end_mark, long_word, paragraphs, phrases::AnyPhrase, phrases::Phrases, word_count,
+};
 use crate::{Amount, LineCounts, Lowered, Reason, Verdict, punkt, pystr, scan};
 use c4_data::{CleanStep, ParagraphStep, Recipe};
 use std::borrow::Cow;
@@ -26,6 +28,9 @@ struct LineRules {
     /// Last bytes of lines that end well.
     last_bytes: [bool; 256],
 }
+
+/// Bytes that a page that passes mostly keeps.
+const MOSTLY_KEPT: usize = 8 << 10;
 
 /// What a line has become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +171,8 @@ impl Cleaner {
                     }
                     if lines.passed > 1 {
                         kept.push('\n');
+                    } else {
+                        kept.reserve((text.len() - scanned.start).min(MOSTLY_KEPT));
                     }
                     kept.push_str(&outcome.text);
                 }
@@ -282,12 +289,7 @@ fn unseen<'t>(
 
 impl LineRules {
     /// `words` is how many the line has, if that is known; `lower` is scratch space.
-    fn line<'t>(
-        &self,
-        line: &'t str,
-        words: Option<usize>,
-        lower: &mut String,
-    ) -> LineOutcome<'t> {
+    fn line<'t>(&self, line: &'t str, words: Option<usize>, lower: &mut String) -> LineOutcome<'t> {
         let line = pystr::strip(line);
         if long_word::has_long_word(line, self.step.max_word_chars) {
             return LineOutcome {

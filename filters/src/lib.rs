@@ -18,6 +18,7 @@ pub mod guard;
 pub mod langdetect;
 pub mod language;
 mod lower;
+mod md5;
 pub mod newest;
 pub mod punkt;
 pub mod pystr;

@@ -15,6 +15,7 @@ pub fn lower(text: &str) -> String {
 /// ASCII that change.
 pub fn lower_into(text: &str, lower: &mut String) {
     lower.clear();
+    lower.reserve(text.len());
     let bytes = text.as_bytes();
     let two_bytes = &*TWO_BYTES;
     // What stands before `done` is in `lower`.

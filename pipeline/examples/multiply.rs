@@ -55,7 +55,9 @@ fn records(archive: &[u8]) -> Vec<&[u8]> {
         .filter(|&at| at == 0 || archive[at - 1] == b'\n')
         .collect();
     cuts.push(archive.len());
-    cuts.windows(2).map(|cut| &archive[cut[0]..cut[1]]).collect()
+    cuts.windows(2)
+        .map(|cut| &archive[cut[0]..cut[1]])
+        .collect()
 }
 
 /// A line as it stands in a copy.

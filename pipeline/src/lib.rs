@@ -20,6 +20,7 @@ pub mod http;
 pub mod input;
 pub mod keys;
 pub mod ledger;
+mod member;
 pub mod members;
 pub mod output;
 pub mod parallel;

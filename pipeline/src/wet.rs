@@ -214,7 +214,10 @@ impl ChunkReader {
 
     /// Takes the first `at` bytes of what is pending.
     fn cut(&mut self, at: usize) -> Chunk {
-        let rest = self.pending.bytes.split_off(at);
+        // Most of the next piece comes in with nothing to move.
+        let mut rest = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+        rest.extend_from_slice(&self.pending.bytes[at..]);
+        self.pending.bytes.truncate(at);
         let base = self.pending.base + at as u64;
         let split = self
             .pending
