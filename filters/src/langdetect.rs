@@ -27,6 +27,7 @@ mod walk;
 
 use std::sync::LazyLock;
 
+use fearless_simd::{Level, Simd, dispatch};
 use grams::Grams;
 use profiles::Profiles;
 use random::Stream;
@@ -62,8 +63,16 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 /// The language of `text`, of which the first 10,000 code points count.
 pub fn detect(text: &str) -> Detection {
-    let Tables { profiles, stream } = &*TABLES;
-    let classes = text::classes(profiles, &text::prepare(text));
+    let tables = &*TABLES;
+    let classes = text::classes(&tables.profiles, &text::prepare(text));
+    dispatch!(Level::new(), simd => best(simd, tables, classes))
+}
+
+/// The language of a text of these classes. What is called here is inlined, so that it is compiled for
+/// the vectors of each CPU; all of them do the same operations in the same order.
+#[inline(always)]
+fn best<S: Simd>(_: S, tables: &Tables, classes: Vec<u16>) -> Detection {
+    let Tables { profiles, stream } = tables;
     let grams = Grams::new(profiles, classes);
     if grams.len() == 0 {
         return Detection::Undetectable;

@@ -21,11 +21,13 @@ pub mod guard;
 pub mod langdetect;
 pub mod language;
 mod lower;
+mod md5;
 pub mod newest;
 pub mod punkt;
 pub mod pystr;
 mod reason;
 pub mod rules;
+mod scan;
 mod statistics;
 mod sweep;
 mod tally;
@@ -35,7 +37,7 @@ pub use admission::Admission;
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
 pub use domains::{DomainTable, Domains, Reached};
-pub use lower::Lowered;
+pub use lower::{Lowered, lower, lower_into};
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
 };

@@ -1,7 +1,7 @@
 //! The questions that recipes ask of a line, each answered at most once.
 
 use super::place;
-use crate::cleaner::to_lower;
+use crate::lower::lower_into;
 use crate::rules::{end_mark, phrases::Phrases};
 use crate::{Reason, pystr};
 use c4_data::CleanStep;
@@ -181,7 +181,7 @@ impl<'q> Answers<'q> {
 
     fn holds_phrase(&mut self, line: &str, at: usize) -> bool {
         if self.phrases[at].is_none() && !self.lowered {
-            to_lower(line, &mut self.lower);
+            lower_into(line, &mut self.lower);
             self.lowered = true;
         }
         let (_, phrases) = &self.questions.phrases[at];
