@@ -63,9 +63,13 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 /// The language of `text`, of which the first 10,000 code points count.
 pub fn detect(text: &str) -> Detection {
+    detect_at(Level::new(), text)
+}
+
+fn detect_at(level: Level, text: &str) -> Detection {
     let tables = &*TABLES;
     let classes = text::classes(&tables.profiles, &text::prepare(text));
-    dispatch!(Level::new(), simd => best(simd, tables, classes))
+    dispatch!(level, simd => best(simd, tables, classes))
 }
 
 /// The language of a text of these classes. What is called here is inlined, so that it is compiled for
@@ -98,4 +102,26 @@ fn best<S: Simd>(_: S, tables: &Tables, classes: Vec<u16>) -> Detection {
 /// Loads the tables, so that the first text does not wait for them.
 pub fn warm_up() {
     LazyLock::force(&TABLES);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_cpu_gives_the_same_bits(words in r"([a-zà-ÿ]{2,7} |[а-я]{2,7} |the |und |[一-三]{1,3}|[A-Z]{1,3}[.]){0,80}") {
+            let Detection::Best { language, probability } = detect(&words) else {
+                return Ok(());
+            };
+            for level in crate::levels() {
+                let found = detect_at(level, &words);
+                let Detection::Best { language: other, probability: p } = found else {
+                    panic!("{found:?}");
+                };
+                prop_assert_eq!((other, p.to_bits()), (language, probability.to_bits()), "{:?}", level);
+            }
+        }
+    }
 }

@@ -44,3 +44,19 @@ pub use reason::{
 pub use statistics::{Histogram, Side, Statistics};
 pub use sweep::{SweepOutcome, Sweeper};
 pub use tally::{ArchiveKind, LineCounts, Tally};
+
+/// All vectors that this CPU has: what must give the same results.
+#[cfg(test)]
+fn levels() -> Vec<fearless_simd::Level> {
+    use fearless_simd::Level;
+    let best = Level::new();
+    #[cfg(target_arch = "x86_64")]
+    let others = [
+        best.as_sse2().map(Level::Sse2),
+        best.as_sse4_2().map(Level::Sse4_2),
+        best.as_avx2().map(Level::Avx2),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let others = [None];
+    others.into_iter().flatten().chain([best]).collect()
+}

@@ -97,7 +97,11 @@ pub(crate) fn digests(texts: &[&str]) -> Vec<u128> {
     if texts.len() < FEW {
         return texts.iter().map(|text| url::md5(text)).collect();
     }
-    dispatch!(Level::new(), simd => side_by_side(simd, texts))
+    digests_at(Level::new(), texts)
+}
+
+fn digests_at(level: Level, texts: &[&str]) -> Vec<u128> {
+    dispatch!(level, simd => side_by_side(simd, texts))
 }
 
 /// A text on its way through a lane.
@@ -244,6 +248,9 @@ mod tests {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let expected: Vec<u128> = texts.iter().map(|text| url::md5(text)).collect();
         assert_eq!(digests(&texts), expected);
+        for level in crate::levels() {
+            assert_eq!(digests_at(level, &texts), expected, "{level:?}");
+        }
     }
 
     #[test]

@@ -37,9 +37,13 @@ impl ScannedLine {
 /// The lines of `text` as [`pystr::split_lines`](crate::pystr::split_lines) cuts them, and their sizes.
 /// Several GB/s.
 pub fn lines(text: &str) -> Vec<ScannedLine> {
+    lines_at(Level::new(), text)
+}
+
+fn lines_at(level: Level, text: &str) -> Vec<ScannedLine> {
     // Web pages have some 50 bytes a line.
     let mut lines = Vec::with_capacity(text.len() / 32 + 1);
-    dispatch!(Level::new(), simd => scan(simd, text.as_bytes(), true, #[inline(always)] |line| lines.push(line)));
+    dispatch!(level, simd => scan(simd, text.as_bytes(), true, #[inline(always)] |line| lines.push(line)));
     lines
 }
 
@@ -222,6 +226,9 @@ mod tests {
 
     fn check(text: &str) {
         let found = lines(text);
+        for level in crate::levels() {
+            assert_eq!(lines_at(level, text), found, "{level:?}");
+        }
         let expected: Vec<&str> = pystr::split_lines(text).collect();
         let cut: Vec<&str> = found.iter().map(|l| &text[l.start..l.end]).collect();
         assert_eq!(cut, expected);

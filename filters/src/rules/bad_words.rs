@@ -216,6 +216,9 @@ mod tests {
             let spotter = pattern.spotter.as_ref().unwrap();
             for text in [text, near] {
                 prop_assert_eq!(spotter.is_in(&text), pattern.regex.is_match(&text), "{}", text);
+                for level in crate::levels() {
+                    prop_assert_eq!(spotter.is_in_at(level, &text), spotter.is_in(&text), "{:?} {}", level, text);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ pub fn has_long_word(line: &str, max_chars: usize) -> bool {
 
 /// Whether more than `max_bytes` bytes stand between spaces. Looks at few bytes: from each place that
 /// such a run would reach, back to the last space.
-fn may_have(line: &[u8], max_bytes: usize) -> bool {
+pub(crate) fn may_have(line: &[u8], max_bytes: usize) -> bool {
     let mut start = 0;
     while line.len() - start > max_bytes {
         match memchr::memrchr(b' ', &line[start..=start + max_bytes]) {

@@ -2,7 +2,7 @@
 
 use super::place;
 use crate::lower::lower_into;
-use crate::rules::{end_mark, phrases::Phrases};
+use crate::rules::{end_mark, long_word, phrases::Phrases};
 use crate::{Reason, pystr};
 use c4_data::CleanStep;
 
@@ -54,7 +54,7 @@ impl Questions {
     /// recipe finds any of its words too long.
     pub(super) fn longest_word(&self, line: &str) -> usize {
         let limit = self.min_word_limit;
-        if line.len() <= limit {
+        if !long_word::may_have(line.as_bytes(), limit) {
             return 0;
         }
         let longest = pystr::words(line)
@@ -177,6 +177,11 @@ impl<'q> Answers<'q> {
         *self
             .words
             .get_or_insert_with(|| pystr::words(line).take(enough).count())
+    }
+
+    /// Tells how many words the line has, where that is known.
+    pub(super) fn know_words(&mut self, words: usize) {
+        self.words = Some(words);
     }
 
     fn holds_phrase(&mut self, line: &str, at: usize) -> bool {

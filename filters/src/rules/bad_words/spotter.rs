@@ -72,7 +72,12 @@ impl Spotter {
     /// Whether `text` holds one of the words between characters that are no word characters, or the
     /// text's ends. Some GB/s.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        dispatch!(Level::new(), simd => self.search(simd, text))
+        self.is_in_at(Level::new(), text)
+    }
+
+    /// [`is_in`](Self::is_in) with the vectors of a level.
+    pub(super) fn is_in_at(&self, level: Level, text: &str) -> bool {
+        dispatch!(level, simd => self.search(simd, text))
     }
 
     #[inline(always)]
