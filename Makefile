@@ -8,7 +8,7 @@ CHROMIUM ?= chromium
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub picture samples clean tools
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub domains examples multilingual picture samples clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,13 +58,22 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	INPUT=$(INPUT) $(CARGO) bench --locked --workspace --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 
-proofs: peers hub ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub domains multilingual ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
 
 hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples
+
+examples: build
+	$(CARGO) build --release --locked --workspace --examples
+
+domains: examples ## domains of URLs by `tldextract` on INPUT=wet (makes a virtual environment below target/)
+	pipeline/benches/domains.sh $(INPUT)
+
+multilingual: examples ## the multilingual recipe by TensorFlow Datasets on INPUT=wet (needs g++ and protobuf; the same)
+	pipeline/benches/multilingual.sh $(INPUT)
 
 # Height and width are those of the part that the README shows.
 picture: build ## the picture of the report in README.md (needs Chromium)

@@ -2,7 +2,7 @@
 //! that TensorFlow Datasets gives them.
 
 use crate::{ArchiveKind, Reason, Scope, Tally};
-use c4_data::{DedupStep, Recipe, Split};
+use c4_data::{DedupStep, DetectorKind, Recipe, Split};
 use std::collections::BTreeMap;
 
 /// Counter name to value. As in the reference, a counter that was never raised is absent, and so
@@ -82,6 +82,8 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         Some(DedupStep::Spans { .. }) => step("dedupe-spans", &dedup),
         None => 0,
     };
+    let detector = recipe.language.as_ref().map(|step| step.detector);
+    let is_cld3 = detector == Some(DetectorKind::Cld3);
     if recipe.language.is_some() {
         let reasons = [
             Reason::UndetectableLanguage,
@@ -89,7 +91,11 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
             Reason::LowConfidence,
             Reason::OtherLanguage,
         ];
-        step("english-filter", &reasons);
+        let name = match is_cld3 {
+            true => "language-filter",
+            false => "english-filter",
+        };
+        step(name, &reasons);
     }
     if recipe.bad_words.is_some() {
         step("badwords-filter", &[Reason::BadWords]);
@@ -111,11 +117,21 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     }
     put("dedupe-spans/span-duplicate", tally.spans_duplicate);
     put("dedupe-spans/sentence-removed", tally.sentences_removed);
-    for (language, n) in &tally.other_languages {
-        put(
-            &format!("english-filter/filtered:ignored_language-{language}"),
-            *n,
-        );
+    if is_cld3 {
+        // A page that stays without a language counts as filtered and as passed.
+        let [none, unsure] = tally.undetermined;
+        put("language-filter/filtered:no_predictions", none);
+        put("language-filter/filtered:low_confidence", unsure);
+        for (language, n) in &tally.languages_passed {
+            put(&format!("language-filter/passed:{language}"), *n);
+        }
+    } else {
+        for (language, n) in &tally.other_languages {
+            put(
+                &format!("english-filter/filtered:ignored_language-{language}"),
+                *n,
+            );
+        }
     }
     put("badwords-filter/soft-passed", tally.bad_words_soft_passed);
     for (language, [dropped, passed, soft_passed]) in &tally.bad_words_by_language {

@@ -1,6 +1,6 @@
 //! Keeps pages of some languages.
 
-use crate::{Reason, Verdict, langdetect};
+use crate::{Reason, Tally, Verdict, langdetect};
 use c4_data::{DetectorKind, LanguageStep};
 use whatlang::Lang;
 
@@ -67,6 +67,31 @@ pub fn judge(step: &LanguageStep, detection: &Detection) -> Verdict {
         }
         Detection::Best { .. } => Verdict::Keep,
     }
+}
+
+/// The code of pages whose language is not determined.
+pub const UNDETERMINED: &str = "und";
+
+/// Counts a page that the language step lets pass, under its language or as undetermined.
+pub fn count_passed(tally: &mut Tally, step: &LanguageStep, detection: &Detection) {
+    let language = match detection {
+        Detection::Best {
+            language,
+            probability,
+        } if *probability >= step.min_probability => language,
+        Detection::Best { .. } => {
+            tally.undetermined[1] += 1;
+            UNDETERMINED
+        }
+        Detection::Undetectable | Detection::Nothing => {
+            tally.undetermined[0] += 1;
+            UNDETERMINED
+        }
+    };
+    *tally
+        .languages_passed
+        .entry(language.to_owned())
+        .or_default() += 1;
 }
 
 /// ISO 639-1 code of a `whatlang` language, so that recipes name languages in one way; its own

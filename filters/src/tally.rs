@@ -104,6 +104,10 @@ pub struct Tally {
     pub bad_words_by_language: BTreeMap<String, [u64; 3]>,
     /// Pages dropped as being in another language, by language.
     pub other_languages: BTreeMap<String, u64>,
+    /// Pages that the language step passed, by language.
+    pub languages_passed: BTreeMap<String, u64>,
+    /// Of those, pages that stay though the detector found no language, or none that is probable enough.
+    pub undetermined: [u64; 2],
     /// URLs in the recipe's list, each normalised one once; known to a build, not to a part of it.
     pub listed_urls: u64,
     /// UTF-8 bytes of the texts as read.
@@ -263,6 +267,10 @@ impl AddAssign for Tally {
         for (language, n) in other.other_languages {
             *self.other_languages.entry(language).or_default() += n;
         }
+        for (language, n) in other.languages_passed {
+            *self.languages_passed.entry(language).or_default() += n;
+        }
+        add(&mut self.undetermined, &other.undetermined);
         self.listed_urls += other.listed_urls;
         self.text_bytes_in += other.text_bytes_in;
         self.text_bytes_out += other.text_bytes_out;

@@ -480,6 +480,9 @@ impl FinishPass<'_> {
         let statistics = &mut found.statistics;
         let detection = language::detect(step.detector, &left.text);
         let verdict = language::judge(step, &detection);
+        if verdict == Verdict::Keep {
+            language::count_passed(&mut statistics.tally, step, &detection);
+        }
         if let Detection::Best {
             language,
             probability,

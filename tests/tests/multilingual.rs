@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{DedupStep, DetectorKind, Lists, Recipe, Undetermined, WordList};
+use c4_filters::language::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
 use c4_filters::{Tally, counters};
 use std::collections::BTreeSet;
@@ -138,6 +139,46 @@ fn a_language_whose_words_are_all_allowed_drops_nothing() {
         .insert("en".into(), WordList::from_text("flurb\n"));
     let rule = BadWords::new(&step, &lists).unwrap();
     assert_eq!(rule.check("en", "a flurb", 0), BadWordsVerdict::NoList);
+}
+
+/// The reference counts a page without a language as filtered, and as passed in `und`.
+#[test]
+fn pages_without_a_language_are_counted_twice() {
+    let (recipe, _) = multilingual();
+    let step = recipe.language.as_ref().unwrap();
+    let best = |language: &str, probability| Detection::Best {
+        language: language.to_owned(),
+        probability,
+    };
+    let mut tally = Tally {
+        pages_read: [6, 0],
+        pages_out: [5, 0],
+        ..Tally::default()
+    };
+    // Bosnian.
+    tally.pages_dropped[c4_filters::Reason::OtherLanguage.index()] = 1;
+    for detection in [
+        best("de", 0.95),
+        best("de", 0.949),
+        best("zh-Latn", 1.0),
+        Detection::Nothing,
+        Detection::Nothing,
+    ] {
+        language::count_passed(&mut tally, step, &detection);
+    }
+    let mut found = counters::counters(&tally, &recipe);
+    found.retain(|name, _| name.starts_with("language-filter/") || name.starts_with("english"));
+    let expected = [
+        ("language-filter/filtered:ignored_language", 1),
+        ("language-filter/filtered:low_confidence", 1),
+        ("language-filter/filtered:no_predictions", 2),
+        ("language-filter/passed", 5),
+        ("language-filter/passed:de", 1),
+        ("language-filter/passed:und", 3),
+        ("language-filter/passed:zh-Latn", 1),
+    ];
+    let found: Vec<(&str, u64)> = found.iter().map(|(name, n)| (&**name, *n)).collect();
+    assert_eq!(found, expected);
 }
 
 /// As in the reference, a page that stays though it holds a listed word has a counter of its own, in
