@@ -12,7 +12,6 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 fn c4(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
@@ -581,64 +580,6 @@ fn an_empty_split_is_a_shard_without_rows() {
         let cat = c4(&[&"cat", &output, &"--split", &split]);
         assert!(cat.status.success() && cat.stdout.is_empty());
     }
-}
-
-/// Killed at any moment, a build leaves no shard, statistics or manifest that is not whole, and
-/// the same command then finishes it with the same bytes.
-#[test]
-fn killed_builds_leave_nothing_half_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let input = dir.path().join("a.wet.gz");
-    wet(&input, 3000);
-    let build = |output: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-        command
-            .args(["build", "--shard-size", "100K", "-o"])
-            .arg(output)
-            .arg(&input);
-        command.stderr(Stdio::piped());
-        command
-    };
-    let whole = dir.path().join("whole");
-    let started = std::time::Instant::now();
-    assert!(build(&whole).output().unwrap().status.success());
-    let took = started.elapsed();
-    let mut expected = tree(&whole);
-    expected.remove(Path::new("run.json"));
-    let mut killed = 0;
-    for i in 0..12 {
-        let output = dir.path().join(format!("killed-{i}"));
-        let mut child = build(&output).spawn().unwrap();
-        std::thread::sleep(
-            took.mul_f64(f64::from(i) / 11.0)
-                .min(Duration::from_secs(5)),
-        );
-        child.kill().unwrap();
-        killed += u32::from(!child.wait().unwrap().success());
-        for (name, bytes) in if output.exists() {
-            tree(&output)
-        } else {
-            BTreeMap::new()
-        } {
-            if name.components().count() == 1 && !name.ends_with("run.json") {
-                let name_text = name.to_string_lossy();
-                assert!(!name_text.ends_with(".tmp") || !expected.contains_key(&name));
-                if let Some(whole) = expected.get(&name) {
-                    assert!(bytes == *whole, "{} is not whole", name.display());
-                }
-            }
-        }
-        let again = build(&output).output().unwrap();
-        assert!(again.status.success(), "{}", stderr(&again));
-        let mut found = tree(&output);
-        found.remove(Path::new("run.json"));
-        assert!(
-            found == expected,
-            "killed at moment {i}: {:?}",
-            found.keys()
-        );
-    }
-    assert!(killed > 0, "no build was still running");
 }
 
 #[test]

@@ -104,6 +104,17 @@ enum EncodedRows {
     Jsonl(Vec<u8>),
 }
 
+impl EncodedBatch {
+    /// Its size in the file, about; of Parquet, which is encoded later, that of its text.
+    pub fn bytes(&self) -> u64 {
+        match &self.data {
+            EncodedRows::Arrow(data) => (data.ipc_message.len() + data.arrow_data.len()) as u64,
+            EncodedRows::Parquet(_) => self.text_bytes,
+            EncodedRows::Jsonl(gzip) => gzip.len() as u64,
+        }
+    }
+}
+
 /// Takes from `documents` what makes up the next batch; the rest stays.
 ///
 /// Batches are cut by rows and bytes of text alone, so that a shard's bytes depend on its documents

@@ -82,19 +82,20 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         Some(DedupStep::Spans { .. }) => step("dedupe-spans", &dedup),
         None => 0,
     };
-    let detector = recipe.language.as_ref().map(|step| step.detector);
-    let is_cld3 = detector == Some(DetectorKind::Cld3);
+    // The reference has a step of its own for English alone.
+    let many_languages =
+        (recipe.language.as_ref()).is_some_and(|step| step.detector == DetectorKind::Cld3);
     if recipe.language.is_some() {
+        let name = match many_languages {
+            true => "language-filter",
+            false => "english-filter",
+        };
         let reasons = [
             Reason::UndetectableLanguage,
             Reason::NoLanguage,
             Reason::LowConfidence,
             Reason::OtherLanguage,
         ];
-        let name = match is_cld3 {
-            true => "language-filter",
-            false => "english-filter",
-        };
         step(name, &reasons);
     }
     if recipe.bad_words.is_some() {
@@ -117,20 +118,18 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     }
     put("dedupe-spans/span-duplicate", tally.spans_duplicate);
     put("dedupe-spans/sentence-removed", tally.sentences_removed);
-    if is_cld3 {
-        // A page that stays without a language counts as filtered and as passed.
-        let [none, unsure] = tally.undetermined;
-        put("language-filter/filtered:no_predictions", none);
-        put("language-filter/filtered:low_confidence", unsure);
+    if many_languages {
         for (language, n) in &tally.languages_passed {
             put(&format!("language-filter/passed:{language}"), *n);
         }
+        // As in the reference: filtered and passed.
+        for (cause, n) in &tally.undetermined_languages {
+            put(&format!("language-filter/{}", suffix(*cause)), *n);
+        }
     } else {
         for (language, n) in &tally.other_languages {
-            put(
-                &format!("english-filter/filtered:ignored_language-{language}"),
-                *n,
-            );
+            let counter = format!("english-filter/filtered:ignored_language-{language}");
+            put(&counter, *n);
         }
     }
     put("badwords-filter/soft-passed", tally.bad_words_soft_passed);

@@ -1,7 +1,7 @@
 //! Keeps pages of some languages.
 
-use crate::{Reason, Tally, Verdict, langdetect};
-use c4_data::{DetectorKind, LanguageStep};
+use crate::{Reason, Verdict, cld3, langdetect};
+use c4_data::{DetectorKind, LanguageStep, UNDETERMINED_LANGUAGE, Undetermined};
 use whatlang::Lang;
 
 /// What a detector says of a text.
@@ -9,7 +9,7 @@ use whatlang::Lang;
 pub enum Detection {
     /// It finds nothing to go by (langdetect raises an exception).
     Undetectable,
-    /// It finds no language probable.
+    /// It finds no language probable (of CLD3: what it finds is not reliable).
     Nothing,
     /// Its best guess.
     Best {
@@ -20,7 +20,8 @@ pub enum Detection {
     },
 }
 
-/// The language of `text` by `detector`. Langdetect reads the first 10,000 code points only.
+/// The language of `text` by `detector`. Langdetect reads the first 10,000 code points only, CLD3 the
+/// first 10,000 bytes.
 pub fn detect(detector: DetectorKind, text: &str) -> Detection {
     match detector {
         DetectorKind::Langdetect => match langdetect::detect(text) {
@@ -41,57 +42,84 @@ pub fn detect(detector: DetectorKind, text: &str) -> Detection {
             },
             None => Detection::Undetectable,
         },
-        // No recipe with it gets here: `guard::check` refuses it.
-        DetectorKind::Cld3 => Detection::Undetectable,
+        DetectorKind::Cld3 => match cld3::detect(text) {
+            Some(guess) if guess.reliable => Detection::Best {
+                language: guess.language.to_owned(),
+                probability: guess.probability.into(),
+            },
+            _ => Detection::Nothing,
+        },
     }
 }
 
 /// Loads the detector's tables, so that the first page does not wait for them.
 pub fn warm_up(detector: DetectorKind) {
-    if detector == DetectorKind::Langdetect {
-        langdetect::warm_up();
+    match detector {
+        DetectorKind::Langdetect => langdetect::warm_up(),
+        DetectorKind::Cld3 => cld3::warm_up(),
+        DetectorKind::Whatlang => {}
     }
 }
 
-/// The reference's `detect_english`, for any set of languages: the best language must be probable
-/// enough (else [`Reason::LowConfidence`]) and one to keep (else [`Reason::OtherLanguage`]).
-pub fn judge(step: &LanguageStep, detection: &Detection) -> Verdict {
+/// What the language step makes of a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The language that is written down: the detector's, or that of undetermined pages, with the
+    /// probability of the best guess (0 where there is none).
+    pub detection: Detection,
+    /// Whether the page stays.
+    pub verdict: Verdict,
+    /// Why the language of a page that stays is undetermined.
+    pub undetermined: Option<Reason>,
+}
+
+/// The reference's `detect_english` or, where undetermined pages stay, `detect_languages`, which gives
+/// such pages the language [`UNDETERMINED_LANGUAGE`].
+pub fn decide(step: &LanguageStep, text: &str) -> Decision {
+    let detection = detect(step.detector, text);
+    let verdict = judge(step, &detection);
+    let undetermined = unsure(step, &detection).filter(|_| verdict == Verdict::Keep);
+    let detection = match (undetermined, detection) {
+        (None, detection) => detection,
+        (Some(_), detection) => Detection::Best {
+            language: UNDETERMINED_LANGUAGE.to_owned(),
+            probability: match detection {
+                Detection::Best { probability, .. } => probability,
+                Detection::Nothing | Detection::Undetectable => 0.0,
+            },
+        },
+    };
+    Decision {
+        detection,
+        verdict,
+        undetermined,
+    }
+}
+
+/// Why no language is sure.
+fn unsure(step: &LanguageStep, detection: &Detection) -> Option<Reason> {
     match detection {
-        Detection::Undetectable => Verdict::DropPage(Reason::UndetectableLanguage),
-        Detection::Nothing => Verdict::DropPage(Reason::NoLanguage),
+        Detection::Undetectable => Some(Reason::UndetectableLanguage),
+        Detection::Nothing => Some(Reason::NoLanguage),
         Detection::Best { probability, .. } if *probability < step.min_probability => {
-            Verdict::DropPage(Reason::LowConfidence)
+            Some(Reason::LowConfidence)
         }
-        Detection::Best { language, .. } if !step.keep.contains(language) => {
+        Detection::Best { .. } => None,
+    }
+}
+
+/// The reference's `detect_english` and `detect_languages`, for any set of languages: the best language
+/// must be probable enough (else [`Reason::LowConfidence`], if undetermined pages go) and one to keep
+/// (else [`Reason::OtherLanguage`]).
+pub fn judge(step: &LanguageStep, detection: &Detection) -> Verdict {
+    match (unsure(step, detection), detection) {
+        (Some(_), _) if step.undetermined == Undetermined::Keep => Verdict::Keep,
+        (Some(reason), _) => Verdict::DropPage(reason),
+        (None, Detection::Best { language, .. }) if !step.keeps(language) => {
             Verdict::DropPage(Reason::OtherLanguage)
         }
-        Detection::Best { .. } => Verdict::Keep,
+        (None, _) => Verdict::Keep,
     }
-}
-
-/// The code of pages whose language is not determined.
-pub const UNDETERMINED: &str = "und";
-
-/// Counts a page that the language step lets pass, under its language or as undetermined.
-pub fn count_passed(tally: &mut Tally, step: &LanguageStep, detection: &Detection) {
-    let language = match detection {
-        Detection::Best {
-            language,
-            probability,
-        } if *probability >= step.min_probability => language,
-        Detection::Best { .. } => {
-            tally.undetermined[1] += 1;
-            UNDETERMINED
-        }
-        Detection::Undetectable | Detection::Nothing => {
-            tally.undetermined[0] += 1;
-            UNDETERMINED
-        }
-    };
-    *tally
-        .languages_passed
-        .entry(language.to_owned())
-        .or_default() += 1;
 }
 
 /// ISO 639-1 code of a `whatlang` language, so that recipes name languages in one way; its own
@@ -177,26 +205,97 @@ mod tests {
     use super::*;
     use c4_data::Undetermined;
 
+    fn step(detector: DetectorKind, keep: &[&str], min_probability: f64) -> LanguageStep {
+        LanguageStep {
+            detector,
+            keep: keep.iter().map(|code| (*code).to_owned()).collect(),
+            min_probability,
+            undetermined: Undetermined::Drop,
+        }
+    }
+
+    const ENGLISH: &str = "The committee met on Tuesday to discuss the new plan for the river, and many \
+        people from the village came to hear what it had to say about the bridge.";
+    const GERMAN: &str = "Das ist der erste Satz auf dieser Seite, und er ist auf Deutsch geschrieben, \
+        damit man sehen kann, dass er nicht auf Englisch geschrieben ist.";
+
     #[test]
-    fn both_detectors_know_english_from_german() {
-        let english = "The committee met on Tuesday to discuss the new plan for the river.";
-        let german = "Das ist der erste Satz auf dieser Seite, und er ist auf Deutsch geschrieben.";
-        for detector in [DetectorKind::Langdetect, DetectorKind::Whatlang] {
-            let step = LanguageStep {
-                detector,
-                keep: vec!["en".into()],
-                min_probability: 0.5,
-                undetermined: Undetermined::Drop,
-            };
-            assert_eq!(judge(&step, &detect(detector, english)), Verdict::Keep);
+    fn all_detectors_know_english_from_german() {
+        for (detector, numbers) in [
+            (DetectorKind::Langdetect, Reason::UndetectableLanguage),
+            (DetectorKind::Whatlang, Reason::UndetectableLanguage),
+            (DetectorKind::Cld3, Reason::NoLanguage),
+        ] {
+            let step = step(detector, &["en"], 0.5);
+            assert_eq!(judge(&step, &detect(detector, ENGLISH)), Verdict::Keep);
             assert_eq!(
-                judge(&step, &detect(detector, german)),
+                judge(&step, &detect(detector, GERMAN)),
                 Verdict::DropPage(Reason::OtherLanguage)
             );
             assert_eq!(
                 judge(&step, &detect(detector, "12 34 56.")),
-                Verdict::DropPage(Reason::UndetectableLanguage)
+                Verdict::DropPage(numbers)
             );
         }
+    }
+
+    #[test]
+    fn undetermined_pages_go_or_stay() {
+        let best = |language: &str, probability| Detection::Best {
+            language: language.to_owned(),
+            probability,
+        };
+        let mut step = step(DetectorKind::Cld3, &["de"], 0.95);
+        for (detection, dropped) in [
+            (Detection::Undetectable, Some(Reason::UndetectableLanguage)),
+            (Detection::Nothing, Some(Reason::NoLanguage)),
+            (best("de", 0.9499), Some(Reason::LowConfidence)),
+            (best("fr", 0.9499), Some(Reason::LowConfidence)),
+            (best("fr", 0.95), Some(Reason::OtherLanguage)),
+            (best("de", 0.95), None),
+        ] {
+            step.undetermined = Undetermined::Drop;
+            let verdict = dropped.map_or(Verdict::Keep, Verdict::DropPage);
+            assert_eq!(judge(&step, &detection), verdict);
+            step.undetermined = Undetermined::Keep;
+            let stays = dropped != Some(Reason::OtherLanguage);
+            assert_eq!(judge(&step, &detection) == Verdict::Keep, stays);
+        }
+    }
+
+    #[test]
+    fn undetermined_pages_get_a_language_of_their_own() {
+        let mut step = step(DetectorKind::Cld3, &["de"], 0.95);
+        step.undetermined = Undetermined::Keep;
+        let german = decide(&step, GERMAN);
+        assert_eq!((german.verdict, german.undetermined), (Verdict::Keep, None));
+        assert!(matches!(german.detection, Detection::Best { language, .. } if language == "de"));
+        let short = decide(&step, "Zu kurz.");
+        assert_eq!(
+            short,
+            Decision {
+                detection: Detection::Best {
+                    language: "und".to_owned(),
+                    probability: 0.0
+                },
+                verdict: Verdict::Keep,
+                undetermined: Some(Reason::NoLanguage),
+            }
+        );
+        let english = decide(&step, ENGLISH);
+        assert_eq!(english.verdict, Verdict::DropPage(Reason::OtherLanguage));
+        assert_eq!(english.undetermined, None);
+        // Probable, but not enough: the guess's probability stays.
+        step.min_probability = 1.1;
+        let unsure = decide(&step, ENGLISH);
+        assert_eq!(unsure.undetermined, Some(Reason::LowConfidence));
+        let Detection::Best {
+            language,
+            probability,
+        } = unsure.detection
+        else {
+            panic!("{unsure:?}");
+        };
+        assert!(language == "und" && probability > 0.95);
     }
 }

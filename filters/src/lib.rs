@@ -12,9 +12,11 @@
 
 mod admission;
 mod amount;
+pub mod cld3;
 mod cleaner;
 pub mod counters;
 pub mod dedup;
+mod domains;
 pub mod guard;
 pub mod langdetect;
 pub mod language;
@@ -32,6 +34,7 @@ pub mod url;
 pub use admission::Admission;
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
+pub use domains::{DomainTable, Domains, Reached};
 pub use lower::Lowered;
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,

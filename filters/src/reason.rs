@@ -73,6 +73,12 @@ impl Stage {
         }
     }
 
+    /// The steps that `recipe` takes.
+    pub fn of(recipe: &Recipe) -> impl Iterator<Item = Stage> {
+        let taken = |stage: &Stage| stage.taken(recipe).is_some();
+        Stage::ALL.into_iter().filter(taken)
+    }
+
     /// What the step does in `recipe`, in a few words; `None` if the recipe does not take it.
     pub fn taken(self, recipe: &Recipe) -> Option<&'static str> {
         let step = |taken: bool, doc| taken.then_some(doc);

@@ -3,17 +3,16 @@
 //!
 //! Everything here is a sum, so parts are merged with `+=` in any order.
 
+use crate::domains::DomainTable;
 use crate::tally::UNITS;
-use crate::{Reason, STAGES, Scope, Stage, Tally, url};
+use crate::{Reason, Scope, Stage, Tally};
 use c4_data::Recipe;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// Rows of a table of domains, by pages read and again by pages kept.
-const TOP_DOMAINS: usize = 100;
 /// Listed words that are shown.
 const TOP_WORDS: usize = 100;
 
@@ -27,9 +26,10 @@ pub enum Side {
 }
 
 /// Counts by size, before and after.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// Where bins start; the last one is open.
+    /// Where bins start; the last one is open. Not stored: what is read back is added to a new one.
+    #[serde(skip)]
     starts: &'static [u64],
     counts: [Vec<u64>; 2],
 }
@@ -74,12 +74,8 @@ const PROBABILITY: [u64; 16] = [
     0, 20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 98, 99,
 ];
 
-/// Pages of one domain that have passed each step, in the order of [`Stage::ALL`].
-type Reached = [u64; STAGES];
-type Hasher = BuildHasherDefault<ahash::AHasher>;
-
-/// The statistics of a build or a part of it.
-#[derive(Debug, Clone)]
+/// The statistics of a build or a part of it, but for [`Domains`](crate::Domains).
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Statistics {
     /// Where everything has gone.
     pub tally: Tally,
@@ -98,7 +94,6 @@ pub struct Statistics {
     pub languages: BTreeMap<String, [u64; 2]>,
     /// Pages that a listed word removed, by the first such word.
     pub bad_words: BTreeMap<String, u64>,
-    domains: HashMap<Box<str>, Reached, Hasher>,
 }
 
 impl Default for Statistics {
@@ -112,7 +107,6 @@ impl Default for Statistics {
             years: BTreeMap::new(),
             languages: BTreeMap::new(),
             bad_words: BTreeMap::new(),
-            domains: HashMap::default(),
         }
     }
 }
@@ -148,29 +142,15 @@ impl Statistics {
         }
     }
 
-    /// Counts a page under its URL's domain; `fate` is why it went, `None` if it is in the corpus.
-    pub fn domain(&mut self, url: &str, fate: Option<Reason>) {
-        let domain = url::domain(url).into_boxed_str();
-        let passed = fate.map_or(STAGES, |reason| reason.stage() as usize);
-        let reached = self.domains.entry(domain).or_default();
-        reached[..passed].iter_mut().for_each(|n| *n += 1);
-    }
-
     /// What `stats.json` holds of it. `sentences` are those of a sample of the kept pages.
-    pub fn to_json(&self, recipe: &Recipe, sentences: &[u64]) -> Value {
+    pub fn to_json(&self, recipe: &Recipe, domains: &DomainTable, sentences: &[u64]) -> Value {
         let mut pages = Histogram::new(&PAGE_SENTENCES);
         sentences.iter().for_each(|n| pages.add(Side::Out, *n));
         let mut page_sentences = pages.to_json("sentences of a page", &BOTH[1..]);
         let kept = self.tally.pages_out.iter().sum::<u64>();
         page_sentences["sample"] = json!({ "pages": sentences.len(), "of": kept });
         let percent = "probability of the language, in percent";
-        let mut top_level: HashMap<Box<str>, Reached, Hasher> = HashMap::default();
-        for (domain, reached) in &self.domains {
-            let sum = top_level
-                .entry(url::top_level_domain(domain).into())
-                .or_default();
-            add(sum, reached);
-        }
+        let [domains, top_level_domains] = domains.to_json(recipe);
         let mut words: Vec<(&String, &u64)> = self.bad_words.iter().collect();
         words.sort_by_key(|(word, n)| (Reverse(**n), *word));
         let words = words.iter().take(TOP_WORDS);
@@ -186,8 +166,8 @@ impl Statistics {
             },
             "years": sides(&self.years),
             "languages": sides(&self.languages),
-            "domains": domains(&self.domains, recipe),
-            "top_level_domains": domains(&top_level, recipe),
+            "domains": domains,
+            "top_level_domains": top_level_domains,
             "bad_words": words.map(|(word, n)| json!({ "word": word, "pages": n })).collect::<Value>(),
         })
     }
@@ -198,12 +178,6 @@ fn sides(counts: &BTreeMap<String, [u64; 2]>) -> Value {
         (name.clone(), json!({ "in": before, "out": after }))
     };
     Value::Object(counts.iter().map(row).collect())
-}
-
-/// The steps that a recipe takes.
-fn taken(recipe: &Recipe) -> Vec<Stage> {
-    let taken = |stage: &Stage| stage.taken(recipe).is_some();
-    Stage::ALL.into_iter().filter(taken).collect()
 }
 
 /// What came into each step, what it took under which reason, what it passed on.
@@ -249,33 +223,7 @@ fn stages(tally: &Tally, recipe: &Recipe) -> Vec<Value> {
         value["dropped"] = json!({ "pages": of_pages, "lines": of_lines });
         value
     };
-    taken(recipe).into_iter().map(stage).collect()
-}
-
-/// The domains with most pages read, and those with most pages kept; ties by name.
-fn domains(counts: &HashMap<Box<str>, Reached, Hasher>, recipe: &Recipe) -> Value {
-    let stages = taken(recipe);
-    let mut rows: Vec<(&str, &Reached)> = counts.iter().map(|(name, n)| (&**name, n)).collect();
-    let mut top = BTreeMap::new();
-    for column in [0, STAGES - 1] {
-        let largest = |&(name, n): &(&str, &Reached)| (Reverse(n[column]), name.to_owned());
-        if rows.len() > TOP_DOMAINS {
-            rows.select_nth_unstable_by_key(TOP_DOMAINS, largest);
-        }
-        let (first, _) = rows.split_at(rows.len().min(TOP_DOMAINS));
-        top.extend(first.iter().filter(|(_, n)| n[column] > 0).copied());
-    }
-    let mut top: Vec<(&str, &Reached)> = top.into_iter().collect();
-    top.sort_by_key(|(name, n)| (Reverse(n[0]), *name));
-    let row = |(name, n): (&str, &Reached)| {
-        let pages: Vec<u64> = stages.iter().map(|stage| n[*stage as usize]).collect();
-        json!({ "name": name, "pages": pages })
-    };
-    json!({
-        "stages": stages.iter().map(|stage| stage.name()).collect::<Vec<_>>(),
-        "distinct": counts.len(),
-        "top": top.into_iter().map(row).collect::<Vec<_>>(),
-    })
+    Stage::of(recipe).map(stage).collect()
 }
 
 fn add(sum: &mut [u64], other: &[u64]) {
@@ -308,9 +256,6 @@ impl AddAssign for Statistics {
         for (word, n) in other.bad_words {
             *self.bad_words.entry(word).or_default() += n;
         }
-        for (domain, reached) in other.domains {
-            add(self.domains.entry(domain).or_default(), &reached);
-        }
     }
 }
 
@@ -330,31 +275,5 @@ mod tests {
             json["edges"].as_array().unwrap().len(),
             PAGE_LINES.len() + 1
         );
-    }
-
-    #[test]
-    fn domains_are_counted_by_how_far_their_pages_came() {
-        let (recipe, _) = Recipe::load("en").unwrap();
-        let mut statistics = Statistics::default();
-        statistics.domain("http://www.b.org/1", None);
-        statistics.domain("http://b.org/2", Some(Reason::TooFewSentences));
-        statistics.domain("http://a.org/", Some(Reason::TooLong));
-        let json = statistics.to_json(&recipe, &[3, 7]);
-        let stages = [
-            "read",
-            "length",
-            "newest",
-            "rules",
-            "dedup",
-            "language",
-            "bad_words",
-        ];
-        assert_eq!(json["domains"]["stages"], json!(stages));
-        let rows = json!([
-            { "name": "b.org", "pages": [2, 2, 2, 1, 1, 1, 1] },
-            { "name": "a.org", "pages": [1, 0, 0, 0, 0, 0, 0] },
-        ]);
-        assert_eq!(json["domains"]["top"], rows);
-        assert_eq!(json["top_level_domains"]["top"][0]["pages"][0], 3);
     }
 }

@@ -1,6 +1,7 @@
 //! Counting: where everything that was read has gone, each thing in exactly one place.
 
-use crate::{Amount, LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope};
+use crate::language::{Decision, Detection};
+use crate::{Amount, LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope, Verdict};
 use c4_data::Split;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -65,7 +66,7 @@ impl LineCounts {
 ///
 /// Conservation ([`check`](Tally::check)): records read = pages + records dropped; pages = pages
 /// out + pages dropped; lines = lines out + lines dropped + lines gone with their page.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Archives read, by kind.
     pub archives: [u64; 2],
@@ -106,8 +107,8 @@ pub struct Tally {
     pub other_languages: BTreeMap<String, u64>,
     /// Pages that the language step passed, by language.
     pub languages_passed: BTreeMap<String, u64>,
-    /// Of those, pages that stay though the detector found no language, or none that is probable enough.
-    pub undetermined: [u64; 2],
+    /// Those of them whose language is undetermined, by cause.
+    pub undetermined_languages: BTreeMap<Reason, u64>,
     /// URLs in the recipe's list, each normalised one once; known to a build, not to a part of it.
     pub listed_urls: u64,
     /// UTF-8 bytes of the texts as read.
@@ -134,6 +135,22 @@ impl Tally {
         self.pages_dropped[reason.index()] += 1;
         self.lines_gone_with_page[reason.index()] += lines.left();
         self.count_lines(lines);
+    }
+
+    /// Counts what the language step made of a page; a page that goes is counted as such besides.
+    pub fn decide_language(&mut self, decision: &Decision) {
+        let Detection::Best { language, .. } = &decision.detection else {
+            return;
+        };
+        let pages = match decision.verdict {
+            Verdict::Keep => &mut self.languages_passed,
+            Verdict::DropPage(Reason::OtherLanguage) => &mut self.other_languages,
+            _ => return,
+        };
+        *pages.entry(language.clone()).or_default() += 1;
+        if let Some(cause) = decision.undetermined {
+            *self.undetermined_languages.entry(cause).or_default() += 1;
+        }
     }
 
     /// Counts a page that stays to the end.
@@ -270,7 +287,9 @@ impl AddAssign for Tally {
         for (language, n) in other.languages_passed {
             *self.languages_passed.entry(language).or_default() += n;
         }
-        add(&mut self.undetermined, &other.undetermined);
+        for (cause, n) in other.undetermined_languages {
+            *self.undetermined_languages.entry(cause).or_default() += n;
+        }
         self.listed_urls += other.listed_urls;
         self.text_bytes_in += other.text_bytes_in;
         self.text_bytes_out += other.text_bytes_out;

@@ -72,6 +72,9 @@ fn parts(criterion: &mut Criterion) {
     bench("whatlang", &|text| {
         black_box(language::detect(DetectorKind::Whatlang, text));
     });
+    bench("cld3", &|text| {
+        black_box(language::detect(DetectorKind::Cld3, text));
+    });
     bench("lower case", &|text| {
         black_box(text.to_lowercase());
     });

@@ -1,84 +1,70 @@
 //! Pass 1: read every archive, run the rules that look at one page alone, note keys.
 //!
-//! Pages go to a spool per archive, with what became of their lines; of every page a [`PageEntry`]
-//! stays in memory. What the rules counted travels with the page, since whether it counts at all
+//! An archive is a unit of work: its pages go to segments ([`segment`]), with what became of their
+//! lines and what they claim; what is known of the archive as a whole goes to an [`ArchiveEntry`] that
+//! is written last. What the rules counted travels with the page, since whether it counts at all
 //! (only the newest page of a URL does) is known when all archives have been read.
+//!
+//! Several recipes may be applied at once: archives are read, and HTML is extracted, once.
 
+use crate::claim::{Place, TextClaim, UrlClaim};
 use crate::error::Error;
+use crate::frame::{self, Frame};
 use crate::input::Input;
-use crate::keys::{KeyEntry, Keys};
 use crate::ledger::{self, Candidates};
+use crate::memory::Memory;
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
-use crate::reading::{Damage, Health, RawPage, Split};
+use crate::reading::{Damage, RawPage, Split};
 use crate::sample;
+use crate::segment::{self, ArchiveEntry, SegmentWriter};
 use crate::source::{self, Batch, OpenSource};
-use crate::spool::{SpoolWriter, SpooledLine, SpooledPage, frame};
+use crate::spool::{SpooledLine, SpooledPage};
+use crate::stop;
 use c4_data::{DedupStep, Recipe};
 use c4_filters::{
     Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage,
     Statistics, Tally, Verdict, dedup, guard, url,
 };
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
-/// What is known of a page besides its text.
-#[derive(Debug)]
-pub struct PageEntry {
-    /// Place in the archive: batch and place in it. Smaller is earlier.
-    pub order: u64,
-    /// MD5 of the normalised URL.
-    pub normalized: u128,
-    /// MD5 of the URL.
-    pub owner: u128,
-    /// As in the record.
-    pub timestamp: Box<str>,
-    /// Bytes from the start of the archive.
-    pub record_offset: u64,
-    /// Why it went, if it did.
-    pub dropped: Option<Reason>,
+/// One of the corpora that are built at once.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// Its recipe.
+    pub recipe: &'a Recipe,
+    /// Which pages get in.
+    pub admission: &'a Admission,
+    /// Its work folder.
+    pub work: &'a Path,
+    /// What its ledger may want.
+    pub candidates: &'a Candidates,
 }
 
-/// What pass 1 knows of an archive.
+/// A target while archives are read.
+struct Part<'a> {
+    target: Target<'a>,
+    cleaner: Cleaner,
+    /// By place of the archive, those that are being read.
+    open: Vec<Mutex<Option<Box<OpenArchive>>>>,
+    watch: Mutex<Watch>,
+}
+
+/// What is known so far of an archive that is being read.
 #[derive(Default)]
-pub struct CleanedArchive {
-    /// Its pages, in no particular order.
-    pub pages: Vec<PageEntry>,
-    /// First page of each frame of the spool.
-    pub frames: Vec<u32>,
-    /// How reading it went.
-    pub health: Health,
-    statistics: Statistics,
-    text_bytes: u64,
-}
-
-/// What pass 1 leaves to the others.
-pub struct CleanResult {
-    /// By place of the archive.
-    pub archives: Vec<CleanedArchive>,
-    /// Keys of lines or spans of the pages that passed.
-    pub keys: Keys,
-    /// Records and pages read; nothing yet of what became of pages.
-    pub statistics: Statistics,
-    /// UTF-8 bytes of all texts in the spools.
-    pub text_bytes: u64,
-}
-
-/// Where the spool of an archive is.
-pub fn spool_path(work: &Path, archive: usize) -> PathBuf {
-    work.join(format!("pages-{archive:05}.spool"))
+struct OpenArchive {
+    entry: ArchiveEntry,
+    segment: Option<SegmentWriter>,
 }
 
 struct CleanPass<'a> {
-    recipe: &'a Recipe,
     inputs: &'a [Input],
-    admission: &'a Admission,
-    cleaner: Cleaner,
-    archives: Vec<Mutex<(CleanedArchive, SpoolWriter)>>,
-    keys: Keys,
-    candidates: &'a Candidates,
-    watch: Mutex<Watch>,
+    /// Places of the archives that are to be read.
+    todo: &'a [usize],
+    parts: Vec<Part<'a>>,
+    memory: Memory,
     progress: &'a Progress,
 }
 
@@ -90,50 +76,50 @@ struct Watch {
     told: BTreeSet<Reason>,
 }
 
-/// Runs the pass.
+/// Reads the archives that are not done for every target. All targets read alike
+/// ([`Recipe::read`]).
 ///
 /// # Errors
-/// The work folder cannot be written. An archive that cannot be read is no error: it is noted in
-/// its result.
+/// A work folder cannot be written, or the build is asked to stop. An archive that cannot be read is
+/// no error: it is noted in its [`ArchiveEntry`].
 pub fn run(
-    recipe: &Recipe,
-    admission: &Admission,
+    targets: &[Target<'_>],
     inputs: &[Input],
-    work: &Path,
-    candidates: &Candidates,
+    todo: &[usize],
+    memory: Memory,
     progress: &Progress,
-) -> Result<CleanResult, Error> {
-    let archive = |i| {
-        (
-            CleanedArchive::default(),
-            SpoolWriter::new(spool_path(work, i)),
-        )
-    };
+) -> Result<(), Error> {
     let pass = CleanPass {
-        recipe,
         inputs,
-        admission,
-        cleaner: Cleaner::new(recipe),
-        archives: (0..inputs.len()).map(|i| Mutex::new(archive(i))).collect(),
-        keys: Keys::default(),
-        candidates,
-        watch: Mutex::default(),
+        todo,
+        parts: targets
+            .iter()
+            .map(|target| Part::new(*target, inputs.len()))
+            .collect(),
+        memory,
         progress,
     };
-    parallel::drain(&pass, inputs.len())?;
-    let mut result = CleanResult {
-        archives: Vec::with_capacity(inputs.len()),
-        keys: pass.keys,
-        statistics: Statistics::default(),
-        text_bytes: 0,
-    };
-    for archive in pass.archives {
-        let (mut archive, _) = archive.into_inner().unwrap_or_else(|e| e.into_inner());
-        result.statistics += std::mem::take(&mut archive.statistics);
-        result.text_bytes += archive.text_bytes;
-        result.archives.push(archive);
+    parallel::drain(&pass, todo.len())?;
+    if stop::asked() {
+        return Err(Error::Stopped);
     }
-    Ok(result)
+    Ok(())
+}
+
+/// What a batch gives one target.
+#[derive(Default)]
+struct Found {
+    pages: Vec<u8>,
+    count: u32,
+    urls: Vec<UrlClaim>,
+    texts: Vec<TextClaim>,
+    damage: Vec<(u64, Damage)>,
+    statistics: Statistics,
+    text_bytes: u64,
+    passed: u64,
+    drawn: Vec<(Reason, u64)>,
+    /// What the rules have done to its pages.
+    watch: Tally,
 }
 
 impl Job for CleanPass<'_> {
@@ -141,14 +127,33 @@ impl Job for CleanPass<'_> {
     type Batch = (ArchiveKind, Batch);
     type Error = Error;
 
+    fn stopped(&self) -> bool {
+        stop::asked()
+    }
+
     fn open(&self, index: usize) -> Result<Option<OpenSource>, Error> {
-        match OpenSource::open(&self.inputs[index].path, &self.recipe.read) {
+        let archive = self.todo[index];
+        let input = &self.inputs[archive];
+        // Of a target that has this archive already (the build was stopped between two), nothing is open.
+        let missing = |part: &&Part| !ArchiveEntry::is_there(part.target.work, archive);
+        let open: Vec<&Part> = self.parts.iter().filter(missing).collect();
+        for part in &open {
+            segment::remove_all(part.target.work, archive)?;
+            let mut state = OpenArchive::default();
+            state.entry.bytes = input.bytes;
+            *lock(&part.open[archive]) = Some(Box::new(state));
+        }
+        let read = &self.parts[0].target.recipe.read;
+        match OpenSource::open(&input.path, read) {
             Ok(source) => {
                 let kind = source.kind() as usize;
-                lock(&self.archives[index]).0.statistics.tally.archives[kind] += 1;
+                self.each_open(archive, |state| {
+                    state.entry.statistics.tally.archives[kind] += 1;
+                    Ok(())
+                })?;
                 Ok(Some(source))
             }
-            Err(cause) => Ok(self.fail(index, cause)),
+            Err(cause) => self.fail(archive, &cause),
         }
     }
 
@@ -159,7 +164,7 @@ impl Job for CleanPass<'_> {
     ) -> Result<Option<(ArchiveKind, Batch)>, Error> {
         match source.next_batch(self.progress) {
             Ok(batch) => Ok(batch.map(|batch| (source.kind(), batch))),
-            Err(cause) => Ok(self.fail(index, cause)),
+            Err(cause) => self.fail(self.todo[index], &cause),
         }
     }
 
@@ -169,110 +174,160 @@ impl Job for CleanPass<'_> {
         sequence: u64,
         (kind, batch): (ArchiveKind, Batch),
     ) -> Result<(), Error> {
-        let mut found = Found::default();
-        for (i, split) in source::split(batch).into_iter().enumerate() {
-            let order = sequence << 32 | i as u64;
-            match split {
-                Split::Page(page) => self.page(index, order, page, &mut found),
-                Split::Dropped(dropped) => {
-                    found.statistics.tally.drop_record(kind, dropped.reason);
-                }
-                Split::Damage(damage) => {
-                    found.statistics.tally.drop_record(kind, damage.reason);
-                    found.damage.push((order, damage));
+        let archive = self.todo[index];
+        let splits = source::split(batch);
+        for part in &self.parts {
+            if lock(&part.open[archive]).is_none() {
+                continue;
+            }
+            let mut found = Found::default();
+            for (i, split) in (0..).zip(&splits) {
+                let order = sequence << 32 | i;
+                match split {
+                    Split::Page(page) => part.page(order, page, &mut found),
+                    Split::Dropped(dropped) => {
+                        found.statistics.tally.drop_record(kind, dropped.reason);
+                    }
+                    Split::Damage(damage) => {
+                        found.statistics.tally.drop_record(kind, damage.reason);
+                        found.damage.push((order, damage.clone()));
+                    }
                 }
             }
+            let tally = &mut found.statistics.tally;
+            tally.read_pages(kind, u64::from(found.count));
+            found.watch.read_pages(kind, u64::from(found.count));
+            part.watch(&found.watch);
+            part.add(archive, found, self.memory)?;
         }
-        let pages = found.pages.len() as u64;
-        found.statistics.tally.read_pages(kind, pages);
-        self.watch(kind, &found);
-        let path = spool_path(Path::new(""), index);
-        let frame = match &found.spooled[..] {
-            [] => None,
-            pages => Some(frame(&path, pages)?),
-        };
-        let mut locked = lock(&self.archives[index]);
-        let (archive, spool) = &mut *locked;
-        let first_page = u32::try_from(archive.pages.len()).unwrap_or(u32::MAX);
-        if let Some(frame) = frame {
-            spool.append(&frame)?;
-            archive.frames.push(first_page);
-        }
-        archive.pages.append(&mut found.pages);
-        archive.health.damage.append(&mut found.damage);
-        archive.statistics += found.statistics;
-        archive.text_bytes += found.text_bytes;
-        drop(locked);
-        self.keys.add(found.keys, first_page);
         Ok(())
     }
 
     fn finish(&self, index: usize) -> Result<(), Error> {
-        let (archive, _) = &*lock(&self.archives[index]);
-        if archive.pages.is_empty() && archive.health.failed.is_none() {
-            tracing::warn!("{}: gave no page", self.inputs[index].label);
+        let archive = self.todo[index];
+        for part in &self.parts {
+            let Some(state) = lock(&part.open[archive]).take() else {
+                continue;
+            };
+            let OpenArchive { mut entry, segment } = *state;
+            if let Some(segment) = segment {
+                entry.segments.push(segment.finish()?);
+            }
+            entry.write(part.target.work, archive)?;
         }
         Ok(())
     }
 }
 
-/// What a batch gave.
-#[derive(Default)]
-struct Found {
-    pages: Vec<PageEntry>,
-    spooled: Vec<SpooledPage>,
-    keys: Vec<KeyEntry>,
-    damage: Vec<(u64, Damage)>,
-    statistics: Statistics,
-    text_bytes: u64,
+impl CleanPass<'_> {
+    fn each_open(
+        &self,
+        archive: usize,
+        each: impl Fn(&mut OpenArchive) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.parts.iter().try_for_each(|part| {
+            let mut state = lock(&part.open[archive]);
+            state.as_mut().map_or(Ok(()), |state| each(state))
+        })
+    }
+
+    /// Notes that an archive cannot be read (further); what was read of it stays.
+    fn fail<T>(&self, archive: usize, cause: &str) -> Result<Option<T>, Error> {
+        let input = &self.inputs[archive];
+        tracing::error!("{}: {cause}", input.path.display());
+        self.each_open(archive, |state| {
+            state.entry.health.failed = Some(cause.to_owned());
+            Ok(())
+        })?;
+        Ok(None)
+    }
 }
 
-impl CleanPass<'_> {
-    /// Notes that an archive cannot be read, which gives nothing.
-    fn fail<T>(&self, index: usize, cause: String) -> Option<T> {
-        let input = &self.inputs[index];
-        lock(&self.archives[index]).0.health.fail(input, cause);
-        None
+impl<'a> Part<'a> {
+    fn new(target: Target<'a>, archives: usize) -> Part<'a> {
+        Part {
+            target,
+            cleaner: Cleaner::new(target.recipe),
+            open: (0..archives).map(|_| Mutex::default()).collect(),
+            watch: Mutex::default(),
+        }
+    }
+
+    /// Adds a batch to its archive.
+    fn add(&self, archive: usize, found: Found, memory: Memory) -> Result<(), Error> {
+        let frame = match found.count {
+            0 => None,
+            _ => Some(Frame::new(&found.pages)?),
+        };
+        let mut state = lock(&self.open[archive]);
+        let Some(state) = state.as_mut() else {
+            return Ok(());
+        };
+        let OpenArchive { entry, segment } = &mut **state;
+        entry.health.note(found.damage);
+        entry.statistics += found.statistics;
+        entry.text_bytes += found.text_bytes;
+        entry.passed += found.passed;
+        entry.drawn.extend(found.drawn);
+        let Some(frame) = frame else {
+            return Ok(());
+        };
+        let mut writer = match segment.take() {
+            Some(writer) => writer,
+            None => SegmentWriter::create(self.target.work, archive, entry.segments.len())?,
+        };
+        writer.add(
+            frame,
+            found.count,
+            found.urls,
+            found.texts,
+            found.text_bytes,
+        )?;
+        if writer.is_full(memory) {
+            entry.segments.push(writer.finish()?);
+        } else {
+            *segment = Some(writer);
+        }
+        Ok(())
     }
 
     /// Warns, once a reason, as soon as enough pages tell that something is wrong.
-    fn watch(&self, kind: ArchiveKind, found: &Found) {
-        let mut tally = Tally::default();
-        tally.read_pages(kind, found.pages.len() as u64);
-        for (entry, page) in found.pages.iter().zip(&found.spooled) {
-            tally.lines += page.lines.total;
-            match entry.dropped {
-                Some(reason) => tally.drop_page(reason, &page.lines),
-                None => tally.keep_page(c4_data::Split::Train, &page.lines),
-            }
-        }
+    fn watch(&self, batch: &Tally) {
         let mut watch = lock(&self.watch);
-        watch.tally += tally;
-        for (reason, says) in guard::unexpected(&watch.tally, self.recipe, Stage::Rules) {
+        watch.tally += batch.clone();
+        for (reason, says) in guard::unexpected(&watch.tally, self.target.recipe, Stage::Rules) {
             if watch.told.insert(reason) {
-                let pages = watch.tally.pages();
-                tracing::warn!("after {pages} pages: {says}");
+                let (pages, name) = (watch.tally.pages(), &self.target.recipe.name);
+                tracing::warn!("after {pages} pages: {says} (recipe {name})");
             }
         }
     }
 
     /// Cleans one page and notes what is left of it.
-    fn page(&self, index: usize, order: u64, page: RawPage, found: &mut Found) {
+    fn page(&self, order: u64, page: &RawPage, found: &mut Found) {
+        let Target {
+            recipe,
+            admission,
+            candidates,
+            ..
+        } = self.target;
         let owner = url::md5(&page.url);
         let priority = sample::priority(owner, page.record_offset);
         let mut dropped_lines = Vec::new();
         let mut kept_lines = Vec::new();
         let mut matched = None;
         let line_words = &mut found.statistics.line_words;
+        let drawn = &mut found.drawn;
+        let mut offer = |reason, priority| candidates.offer(reason, priority, drawn);
         let seen = |line: SeenLine<'_, '_>| {
             line_words.add(Side::In, line.amount.words);
             let Some(outcome) = line.outcome else { return };
             match outcome.verdict {
-                Verdict::Keep if self.candidates.are_wanted() => kept_lines.push(line.number),
+                Verdict::Keep if candidates.are_wanted() => kept_lines.push(line.number),
                 Verdict::Keep => {}
                 Verdict::DropLine(reason) => {
                     let priority = sample::line_priority(priority, line.number);
-                    if self.candidates.offer(reason, priority) {
+                    if offer(reason, priority) {
                         let place = self.cleaner.find_match(line.text, reason);
                         dropped_lines.push(SpooledLine {
                             number: line.number,
@@ -292,7 +347,7 @@ impl CleanPass<'_> {
         };
         let url = url::normalize(&page.url);
         let normalized = url::md5(&url);
-        let cleaned = match self.admission.refuse(&page.text, &url, normalized) {
+        let cleaned = match admission.refuse(&page.text, &url, normalized) {
             Some(reason) => Cleaned::Drop {
                 reason,
                 lines: LineCounts::untouched(self.cleaner.measure(&page.text, seen)),
@@ -300,28 +355,31 @@ impl CleanPass<'_> {
             None => self.cleaner.clean_seen(&page.text, seen),
         };
         let text_bytes = page.text.len() as u64;
-        let place = u32::try_from(found.pages.len()).unwrap_or(u32::MAX);
+        let place = Place {
+            page: found.count,
+            record_offset: page.record_offset,
+            ..Place::default()
+        };
         let (dropped, lines, text) = match cleaned {
             Cleaned::Drop { reason, lines } => {
-                let text = match self.candidates.offer(reason, priority) {
-                    true => self.candidates.text(&page.text).to_owned(),
+                let text = match offer(reason, priority) {
+                    true => candidates.text(&page.text).to_owned(),
                     false => String::new(),
                 };
                 (Some(reason), lines, text)
             }
             Cleaned::Keep(cleaned) => {
-                let keys = match &self.recipe.dedup {
+                let keys = match &recipe.dedup {
                     None => Vec::new(),
                     Some(DedupStep::Lines { .. }) => dedup::line_keys(&cleaned.text),
                     Some(DedupStep::Spans { span_sentences, .. }) => {
                         dedup::span_keys(&cleaned.text, *span_sentences)
                     }
                 };
-                let archive = u32::try_from(index).unwrap_or(u32::MAX);
-                let keys = (0..).zip(keys);
-                found
-                    .keys
-                    .extend(keys.map(|(i, key)| KeyEntry::new(key, archive, place, i)));
+                let claim =
+                    |(position, key)| TextClaim::new(key, owner, Place { position, ..place });
+                found.texts.extend((0..).zip(keys).map(claim));
+                found.passed += 1;
                 found.text_bytes += cleaned.text.len() as u64;
                 (None, cleaned.lines, cleaned.text)
             }
@@ -332,24 +390,34 @@ impl CleanPass<'_> {
         statistics.page_chars.add(Side::In, lines.total.chars);
         statistics.page_lines.add(Side::In, lines.total.lines);
         statistics.year(Side::In, &page.timestamp);
-        found.pages.push(PageEntry {
+        found.watch.lines += lines.total;
+        match dropped {
+            Some(reason) => found.watch.drop_page(reason, &lines),
+            None => found.watch.keep_page(c4_data::Split::Train, &lines),
+        }
+        // Others were dropped before, as in the reference.
+        if dropped.is_none_or(Reason::competes) {
+            let claim = UrlClaim::new(normalized, &page.timestamp, order, place);
+            found.urls.push(claim);
+        }
+        found.count += 1;
+        let page = SpooledPage {
             order,
             normalized,
             owner,
-            timestamp: page.timestamp.into_boxed_str(),
+            timestamp: page.timestamp.clone(),
             record_offset: page.record_offset,
             dropped,
-        });
-        found.spooled.push(SpooledPage {
-            url: page.url,
+            url: page.url.clone(),
             text,
-            content_type: page.content_type,
-            content_length: page.content_length,
+            content_type: page.content_type.clone(),
+            content_length: page.content_length.clone(),
             lines,
             matched,
             text_bytes,
             kept_lines,
             dropped_lines,
-        });
+        };
+        frame::encode(&page, &mut found.pages);
     }
 }

@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod ledger;
 mod lists;
+mod plan;
 mod recipes;
 mod report;
 mod stats;
@@ -32,6 +33,8 @@ pub struct Cli {
 enum Command {
     /// Build a corpus from crawl archives.
     Build(build::Build),
+    /// Say what a build would take: pages, time, memory, disk.
+    Plan(build::Build),
     /// Write the build's report: one HTML file.
     Report(report::Report),
     /// Show what a build read, dropped and kept.
@@ -82,6 +85,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = match cli.command {
         Command::Build(args) => return build::run(args),
+        Command::Plan(args) => return plan::run(args),
         Command::Sweep(args) => return sweep::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Report(args) => report::run(&args),

@@ -36,6 +36,9 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// The user asked for it.
+    #[error("stopped; the same command goes on")]
+    Stopped,
     /// The counts do not add up: a defect of this program.
     #[error("the tally is not conserved, which is a defect of this program; please report it: {0}")]
     Tally(String),

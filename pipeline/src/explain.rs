@@ -19,7 +19,7 @@ use crate::reading::{RawPage, Split};
 use c4_data::ledger::Duplicate;
 use c4_data::{DedupStep, Format, Lists, Recipe};
 use c4_filters::dedup::{self, LeftLine, Lost};
-use c4_filters::language::{self, Detection};
+use c4_filters::language::{self, Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::domains::Host;
 use c4_filters::rules::length;
@@ -532,8 +532,9 @@ impl<'a> Explainer<'a> {
         let Some(step) = &self.recipe.language else {
             return true;
         };
-        let detection = language::detect(step.detector, text);
-        let verdict = language::judge(step, &detection);
+        let Decision {
+            detection, verdict, ..
+        } = language::decide(step, text);
         let (language, probability) = match detection {
             Detection::Best {
                 language,
@@ -549,7 +550,7 @@ impl<'a> Explainer<'a> {
             ("", Passed::Drop(reason)) => reason.doc().to_owned(),
             (language, _) => format!(
                 "{language} with probability {probability:.6}; kept are {} from {}",
-                step.keep.join(", "),
+                step.kept(),
                 step.min_probability,
             ),
         };

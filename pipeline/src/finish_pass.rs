@@ -1,29 +1,35 @@
 //! Pass 4: what is left of each page without its duplicates; language, bad words, split; rows. Here
 //! every page is counted, and what went is noted in the ledger.
 //!
+//! A segment is a unit of work; it is done when the group that it is in is written ([`group`](crate::group)).
+//!
 //! Above 500 lines: deciding and noting stand together, so that nothing goes without its note.
 
-use crate::clean_pass::{CleanedArchive, PageEntry, spool_path};
+use crate::claim::{Loser, Place};
+use crate::election::{Election, Repeated};
 use crate::error::Error;
+use crate::frame::{Frame, Frames};
+use crate::group::{Group, Groups, Layout, ROWS, RepeatedText, Summary};
 use crate::input::Input;
-use crate::keys::{Duplicates, Loser, Winner};
-use crate::ledger::{self, Batch, Candidates, Ledger, Place};
+use crate::ledger::{self, Candidates, Ledger};
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
-use crate::rows::Buckets;
+use crate::rows::part;
 use crate::sample::{self, Sampler};
-use crate::spool::{Frame, Matched, SpoolReader, SpooledLine, SpooledPage, SpooledRow, unframe};
-use crate::url_pass::UrlLosers;
+use crate::segment::Segments;
+use crate::spool::{Matched, SpooledLine, SpooledPage, SpooledRow};
+use crate::stop;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
 use c4_data::{DedupStep, Recipe};
 use c4_filters::dedup::{self, LeftLine, Lost};
-use c4_filters::language::{self, Detection};
+use c4_filters::language::{self, Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
-use c4_filters::{Amount, LineCounts, Lowered, Reason, Side, Statistics, Verdict, punkt, url};
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use c4_filters::{Amount, LineCounts, Lowered, Reason, Side, Verdict, punkt, url};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Pages whose sentences are counted.
 const SENTENCE_SAMPLE: usize = 1000;
@@ -39,168 +45,205 @@ pub struct FinishInput<'a> {
     /// The archives.
     pub inputs: &'a [Input],
     /// Pass 1.
-    pub archives: &'a [CleanedArchive],
+    pub segments: &'a Segments,
     /// Pass 1, for the ledger.
     pub candidates: &'a Candidates,
     /// Pass 2.
-    pub url_losers: &'a UrlLosers,
-    /// Pass 3.
-    pub duplicates: &'a Duplicates,
+    pub urls: &'a Election<'a>,
+    /// Pass 3; `None` without dedup.
+    pub texts: Option<&'a Election<'a>>,
+    /// The keys with most copies.
+    pub repeated: &'a [Repeated],
     /// The work folder.
     pub work: &'a Path,
-    /// Where rows go, by split.
-    pub buckets: &'a [Buckets<SpooledRow>; 2],
+    /// Into how many buckets rows go.
+    pub layout: Layout,
+    /// Bytes of a group.
+    pub group_bytes: u64,
     /// Where what is dropped goes.
     pub ledger: &'a Ledger,
     /// Counts pages.
     pub progress: &'a Progress,
 }
 
-/// What the pass gives.
-#[derive(Default)]
-pub struct Finished {
-    /// What became of all pages.
-    pub statistics: Statistics,
-    /// UTF-8 bytes of text of each split.
-    pub split_bytes: [u64; 2],
-    /// Sentences of a sample of the pages kept.
-    pub sentences: Vec<u64>,
-    /// The most frequent duplicates, for `stats.json`.
-    pub repeated: Vec<Value>,
-}
-
 struct FinishPass<'a> {
     input: FinishInput<'a>,
+    /// Places of the segments that are to be judged.
+    todo: Vec<usize>,
     sentences: Sampler,
     /// Which of the most frequent duplicates a page holds.
     repeated: HashMap<(u32, u32), Vec<usize>>,
-    result: Mutex<Sums>,
+    /// By place in `todo`, those that are being judged.
+    open: Vec<Mutex<Option<OpenSegment>>>,
+    /// Segments that are judged and not written.
+    waiting: Mutex<Group>,
+    groups: Mutex<Groups>,
 }
 
-#[derive(Default)]
-struct Sums {
-    statistics: Statistics,
-    split_bytes: [u64; 2],
-    sentences: Vec<(u64, u64)>,
-    repeated: Vec<(usize, Value)>,
+/// A segment that is being judged.
+struct OpenSegment {
+    lost: Arc<LostCopies>,
+    group: Group,
 }
 
-/// Runs the pass.
+/// What a segment's pages have lost, in the order of pages.
+struct LostCopies {
+    urls: Vec<Loser>,
+    texts: Vec<Loser>,
+}
+
+/// Judges all pages that are not judged yet; gives all groups and what is known of them.
 ///
 /// # Errors
-/// The work folder cannot be read or written.
-pub fn run(input: FinishInput<'_>) -> Result<Finished, Error> {
-    let archives = input.archives.len();
+/// The work folder cannot be read or written, or the build is asked to stop.
+pub fn run(input: FinishInput<'_>) -> Result<(Groups, Summary), Error> {
     let mut repeated: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
-    for (rank, most) in input.duplicates.repeated.iter().enumerate() {
-        let Winner { archive, page, .. } = most.winner;
-        repeated.entry((archive, page)).or_default().push(rank);
+    for (rank, most) in input.repeated.iter().enumerate() {
+        let Place { segment, page, .. } = most.winner;
+        repeated.entry((segment, page)).or_default().push(rank);
+    }
+    let groups = Groups::of(input.work);
+    let before = groups.summary()?;
+    input.ledger.remember(&before.drawn);
+    let sentences = Sampler::new(1, SENTENCE_SAMPLE);
+    for (priority, _) in &before.sentences {
+        sentences.offer(0, *priority);
+    }
+    let done: HashSet<u32> = before.segments.iter().copied().collect();
+    let all = 0..input.segments.all().len();
+    let (done, todo): (Vec<usize>, Vec<usize>) =
+        all.partition(|segment| done.contains(&(*segment as u32)));
+    for segment in done {
+        // The build may have been stopped before this.
+        input.segments.remove(segment)?;
     }
     let pass = FinishPass {
+        open: todo.iter().map(|_| Mutex::default()).collect(),
+        waiting: Mutex::new(Group::new(input.layout)),
+        groups: Mutex::new(groups),
         input,
-        sentences: Sampler::new(1, SENTENCE_SAMPLE),
+        todo,
+        sentences,
         repeated,
-        result: Mutex::default(),
     };
-    parallel::drain(&pass, archives)?;
-    let mut sums = std::mem::take(&mut *lock(&pass.result));
-    sums.sentences.sort_unstable();
-    sums.repeated.sort_by_key(|(rank, _)| *rank);
-    let drawn = sums
-        .sentences
-        .iter()
-        .filter(|(p, _)| pass.sentences.holds(0, *p));
-    Ok(Finished {
-        sentences: drawn.map(|(_, n)| *n).collect(),
-        statistics: sums.statistics,
-        split_bytes: sums.split_bytes,
-        repeated: sums.repeated.into_iter().map(|(_, value)| value).collect(),
-    })
+    parallel::drain(&pass, pass.todo.len())?;
+    let rest = std::mem::replace(&mut *lock(&pass.waiting), Group::new(pass.input.layout));
+    if !rest.summary.segments.is_empty() {
+        pass.write(rest)?;
+    }
+    if stop::asked() {
+        return Err(Error::Stopped);
+    }
+    let groups = std::mem::take(&mut *lock(&pass.groups));
+    let mut summary = groups.summary()?;
+    let drawn = |(priority, _): &(u64, u64)| pass.sentences.holds(0, *priority);
+    summary.sentences.retain(drawn);
+    summary.sentences.sort_unstable();
+    summary.repeated.sort_by_key(|(rank, _)| *rank);
+    Ok((groups, summary))
 }
 
 impl Job for FinishPass<'_> {
-    type Source = SpoolReader<SpooledPage>;
+    type Source = Frames<BufReader<File>>;
     type Batch = Frame;
     type Error = Error;
 
+    fn stopped(&self) -> bool {
+        stop::asked()
+    }
+
     fn open(&self, index: usize) -> Result<Option<Self::Source>, Error> {
-        Ok(SpoolReader::open(&spool_path(self.input.work, index))?)
+        let segment = self.todo[index];
+        let lost = LostCopies {
+            urls: self.input.urls.losers(segment)?,
+            texts: match self.input.texts {
+                Some(texts) => texts.losers(segment)?,
+                None => Vec::new(),
+            },
+        };
+        let open = OpenSegment {
+            lost: Arc::new(lost),
+            group: Group::new(self.input.layout),
+        };
+        *lock(&self.open[index]) = Some(open);
+        Ok(Some(self.input.segments.pages(segment)?))
     }
 
     fn next(&self, _: usize, source: &mut Self::Source) -> Result<Option<Frame>, Error> {
         Ok(source.next_frame()?)
     }
 
-    fn work(&self, index: usize, sequence: u64, frame: Frame) -> Result<(), Error> {
-        let path = spool_path(self.input.work, index);
-        let pages = unframe::<SpooledPage>(&path, &frame)?;
+    fn work(&self, index: usize, _: u64, frame: Frame) -> Result<(), Error> {
+        let segment = self.todo[index];
+        let lost = lock(&self.open[index])
+            .as_ref()
+            .map(|open| open.lost.clone());
+        let Some(lost) = lost else {
+            return Ok(());
+        };
+        let first = frame.number();
+        let pages = frame.items::<SpooledPage>(&self.input.segments.path(segment))?;
         drop(frame);
-        let mut found = Found::default();
-        let first = self.input.archives[index].frames[sequence as usize];
+        let mut group = Group::new(self.input.layout);
         for (place, page) in (first..).zip(pages) {
-            let entry = &self.input.archives[index].pages[place as usize];
-            self.finish(PageAt::new(self, index, place, entry), page, &mut found);
+            self.finish(
+                PageAt::new(self, segment, place, &page),
+                page,
+                &lost,
+                &mut group,
+            );
         }
-        for (buckets, rows) in self.input.buckets.iter().zip(found.rows) {
-            buckets.add(rows)?;
+        if let Some(open) = lock(&self.open[index]).as_mut() {
+            open.group.merge(group);
         }
-        self.input.ledger.add(found.ledger)?;
-        let mut result = lock(&self.result);
-        result.statistics += found.statistics;
-        for (sum, n) in result.split_bytes.iter_mut().zip(found.split_bytes) {
-            *sum += n;
-        }
-        result.sentences.append(&mut found.sentences);
-        result.repeated.append(&mut found.repeated);
         Ok(())
     }
 
     fn finish(&self, index: usize) -> Result<(), Error> {
-        let path = spool_path(self.input.work, index);
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(c4_data::Error::io(&path, "remove")(e).into())
+        let Some(OpenSegment { mut group, .. }) = lock(&self.open[index]).take() else {
+            return Ok(());
+        };
+        group.summary.segments.push(self.todo[index] as u32);
+        let full = {
+            let mut waiting = lock(&self.waiting);
+            waiting.merge(group);
+            if waiting.bytes() < self.input.group_bytes {
+                return Ok(());
             }
-            _ => Ok(()),
-        }
+            std::mem::replace(&mut *waiting, Group::new(self.input.layout))
+        };
+        self.write(full)
     }
-}
-
-/// What a batch gave.
-#[derive(Default)]
-struct Found {
-    statistics: Statistics,
-    rows: [Vec<SpooledRow>; 2],
-    split_bytes: [u64; 2],
-    ledger: Batch,
-    sentences: Vec<(u64, u64)>,
-    repeated: Vec<(usize, Value)>,
 }
 
 /// A page and where it is.
 struct PageAt<'a> {
-    archive: u32,
+    segment: u32,
     page: u32,
-    entry: &'a PageEntry,
     label: &'a str,
-    place: Place,
+    place: ledger::Place,
     priority: u64,
+    timestamp: String,
+    record_offset: u64,
+    dropped: Option<Reason>,
 }
 
 impl<'a> PageAt<'a> {
-    fn new(pass: &FinishPass<'a>, archive: usize, page: u32, entry: &'a PageEntry) -> PageAt<'a> {
-        let archive_place = archive as u32;
+    fn new(pass: &FinishPass<'a>, segment: usize, place: u32, page: &SpooledPage) -> PageAt<'a> {
+        let archive = pass.input.segments.all()[segment].archive;
         PageAt {
-            archive: archive_place,
-            page,
-            entry,
-            label: &pass.input.inputs[archive].label,
-            place: Place {
-                key: entry.normalized,
-                archive: archive_place,
-                order: entry.order,
+            segment: segment as u32,
+            page: place,
+            label: &pass.input.inputs[archive as usize].label,
+            place: ledger::Place {
+                key: page.normalized,
+                archive,
+                order: page.order,
             },
-            priority: sample::priority(entry.owner, entry.record_offset),
+            priority: sample::priority(page.owner, page.record_offset),
+            timestamp: page.timestamp.clone(),
+            record_offset: page.record_offset,
+            dropped: page.dropped,
         }
     }
 }
@@ -220,12 +263,22 @@ struct Gone {
 }
 
 impl FinishPass<'_> {
+    /// Writes a group; its segments are done then.
+    fn write(&self, group: Group) -> Result<(), Error> {
+        let segments = group.summary.segments.clone();
+        {
+            let mut groups = lock(&self.groups);
+            group.write(&groups.next(self.input.work))?;
+            *groups = Groups::of(self.input.work);
+        }
+        let remove = |segment: &u32| self.input.segments.remove(*segment as usize);
+        Ok(segments.iter().try_for_each(remove)?)
+    }
+
     /// Decides over one page, counts it, and notes what went.
-    fn finish(&self, at: PageAt<'_>, mut page: SpooledPage, found: &mut Found) {
-        let newer = self
-            .input
-            .url_losers
-            .lost(at.archive as usize, at.page as usize);
+    fn finish(&self, at: PageAt<'_>, mut page: SpooledPage, lost: &LostCopies, found: &mut Group) {
+        let newer = lost.urls.binary_search_by_key(&at.page, |loser| loser.page);
+        let newer = newer.ok().map(|i| lost.urls[i].winner);
         let mut lines = page.lines;
         let text = std::mem::take(&mut page.text);
         let gone = |reason, text| Gone {
@@ -238,18 +291,18 @@ impl FinishPass<'_> {
             matched: None,
         };
         let mut dropped_lines = std::mem::take(&mut page.dropped_lines);
-        let judged = if let Some((archive, newer)) = newer {
-            self.note_older_copy(&at, archive, newer, found);
+        let judged = if let Some(newer) = newer {
+            self.note_duplicate(&at, Reason::OlderCopy, 0, newer, found);
             lines = LineCounts::untouched(lines.total);
             dropped_lines.clear();
             // Whether the text of a page that failed a rule is here may be chance.
-            let noted = at.entry.dropped;
+            let noted = at.dropped;
             let noted = noted.is_none_or(|reason| self.input.candidates.hold(reason, at.priority));
             Err(gone(
                 Reason::OlderCopy,
                 if noted { text } else { String::new() },
             ))
-        } else if let Some(reason) = at.entry.dropped {
+        } else if let Some(reason) = at.dropped {
             Err(Gone {
                 matched: page.matched.take(),
                 ..gone(reason, text)
@@ -259,8 +312,8 @@ impl FinishPass<'_> {
             self.note_repeated(&at, &text, &page.url, found);
             self.without_duplicates(
                 &at,
-                text,
-                &page.kept_lines,
+                (text, &page.kept_lines),
+                &lost.texts,
                 (&mut lines, &mut dropped_lines),
                 found,
             )
@@ -268,10 +321,10 @@ impl FinishPass<'_> {
             .and_then(|text| self.judge_language(&at, text, found))
         };
         let fate = judged.as_ref().err().map(|gone| gone.reason);
-        found.statistics.domain(&page.url, fate);
+        found.domains.page(&page.url, fate);
         self.note_lines(&at, &page.url, fate, dropped_lines, found);
         if fate != Some(Reason::OlderCopy) {
-            self.input.ledger.fate(&mut found.ledger, at.place, fate);
+            self.input.ledger.fate(found, at.place, fate);
         }
         match judged {
             Ok(judged) => self.keep(&at, page, judged, &lines, found),
@@ -285,10 +338,10 @@ impl FinishPass<'_> {
         page: SpooledPage,
         judged: Judged,
         lines: &LineCounts,
-        found: &mut Found,
+        found: &mut Group,
     ) {
-        let split = url::split(at.entry.normalized, &self.input.recipe.split);
-        let statistics = &mut found.statistics;
+        let split = url::split(at.place.key, &self.input.recipe.split);
+        let statistics = &mut found.summary.statistics;
         statistics.tally.keep_page(split, lines);
         statistics.tally.text_bytes_out += judged.text.len() as u64;
         statistics.page_chars.add(Side::Out, lines.left().chars);
@@ -297,28 +350,31 @@ impl FinishPass<'_> {
             let words = Amount::of_line(line).words;
             statistics.line_words.add(Side::Out, words);
         }
-        statistics.year(Side::Out, &at.entry.timestamp);
+        statistics.year(Side::Out, &at.timestamp);
         if self.input.recipe.language.is_some() {
             statistics.language(Side::Out, &judged.language, Some(judged.probability));
         }
         if self.sentences.offer(0, at.priority) {
             let sentences = |line| punkt::english().sentences(line).count() as u64;
             let sentences = judged.text.split('\n').map(sentences).sum();
-            found.sentences.push((at.priority, sentences));
+            found.summary.sentences.push((at.priority, sentences));
         }
-        found.split_bytes[split as usize] += judged.text.len() as u64;
-        found.rows[split as usize].push(SpooledRow {
-            key: at.entry.normalized,
-            archive: at.archive,
-            record_offset: at.entry.record_offset,
+        found.summary.split_bytes[split as usize] += judged.text.len() as u64;
+        let buckets = self.input.layout.rows;
+        let slot = split as usize * buckets + part(at.place.key, buckets);
+        let row = SpooledRow {
+            key: at.place.key,
+            archive: at.place.archive,
+            record_offset: at.record_offset,
             url: page.url,
             text: judged.text,
-            timestamp: at.entry.timestamp.to_string(),
+            timestamp: at.timestamp.to_string(),
             content_type: page.content_type,
             content_length: page.content_length,
             language: judged.language,
             language_score: judged.probability as f32,
-        });
+        };
+        found.put(ROWS, slot, &row);
     }
 
     fn drop_page(
@@ -327,22 +383,22 @@ impl FinishPass<'_> {
         page: &SpooledPage,
         gone: Gone,
         lines: &LineCounts,
-        found: &mut Found,
+        found: &mut Group,
     ) {
         let reason = gone.reason;
-        found.statistics.tally.drop_page(reason, lines);
+        found.summary.statistics.tally.drop_page(reason, lines);
         // Pages of pass 1 are drawn among those that were noted there.
-        let noted = at.entry.dropped.is_none() || reason == Reason::OlderCopy;
+        let noted = at.dropped.is_none() || reason == Reason::OlderCopy;
         if !noted && !self.input.candidates.hold(reason, at.priority) {
             return;
         }
         let left = lines.left();
         self.input
             .ledger
-            .page(&mut found.ledger, at.place, (reason, at.priority), || {
+            .page(found, at.place, (reason, at.priority), || {
                 let text = self.input.candidates.text(&gone.left.text);
                 let (matched, match_start) = ledger::split_match(gone.matched.as_ref(), text);
-                let whole = match at.entry.dropped {
+                let whole = match at.dropped {
                     Some(_) => page.text_bytes,
                     None => gone.left.text.len() as u64,
                 };
@@ -354,14 +410,14 @@ impl FinishPass<'_> {
                     text: text.to_owned(),
                     text_bytes: whole,
                     url: page.url.clone(),
-                    timestamp: at.entry.timestamp.to_string(),
+                    timestamp: at.timestamp.to_string(),
                     language: gone.left.language.clone(),
                     language_score: gone.left.probability as f32,
                     lines: left.lines,
                     chars: left.chars,
                     words: left.words,
                     archive: at.label.to_owned(),
-                    record_offset: at.entry.record_offset,
+                    record_offset: at.record_offset,
                 }
             });
     }
@@ -373,7 +429,7 @@ impl FinishPass<'_> {
         url: &str,
         fate: Option<Reason>,
         lines: Vec<SpooledLine>,
-        found: &mut Found,
+        found: &mut Group,
     ) {
         for line in lines {
             let priority = sample::line_priority(at.priority, line.number);
@@ -384,7 +440,7 @@ impl FinishPass<'_> {
             let draw = (line.reason, priority);
             self.input
                 .ledger
-                .line(&mut found.ledger, at.place, draw, line.number, || {
+                .line(found, at.place, draw, line.number, || {
                     let (matched, match_start) =
                         ledger::split_match(line.matched.as_ref(), &line.text);
                     DroppedLine {
@@ -397,19 +453,10 @@ impl FinishPass<'_> {
                         page: fate.map_or(KEPT, Reason::code).to_owned(),
                         url: url.to_owned(),
                         archive: at.label.to_owned(),
-                        record_offset: at.entry.record_offset,
+                        record_offset: at.record_offset,
                     }
                 });
         }
-    }
-
-    fn note_older_copy(&self, at: &PageAt<'_>, archive: u32, newer: u32, found: &mut Found) {
-        let winner = Winner {
-            archive,
-            page: newer,
-            position: 0,
-        };
-        self.note_duplicate(at, Reason::OlderCopy, 0, winner, found);
     }
 
     fn note_duplicate(
@@ -417,36 +464,34 @@ impl FinishPass<'_> {
         at: &PageAt<'_>,
         reason: Reason,
         position: u32,
-        winner: Winner,
-        found: &mut Found,
+        winner: Place,
+        found: &mut Group,
     ) {
         if !self.input.ledger.is_kept() {
             return;
         }
-        let kept = &self.input.archives[winner.archive as usize].pages[winner.page as usize];
+        let archive = self.input.segments.all()[winner.segment as usize].archive;
         let row = Duplicate {
             reason: reason.code().to_owned(),
             archive: at.label.to_owned(),
-            record_offset: at.entry.record_offset,
+            record_offset: at.record_offset,
             position,
-            kept_archive: self.input.inputs[winner.archive as usize].label.to_string(),
-            kept_record_offset: kept.record_offset,
+            kept_archive: self.input.inputs[archive as usize].label.to_string(),
+            kept_record_offset: winner.record_offset,
             kept_position: winner.position,
         };
-        self.input
-            .ledger
-            .duplicate(&mut found.ledger, at.place, row);
+        self.input.ledger.duplicate(found, at.place, row);
     }
 
     /// Notes the text of the most frequent duplicates where it stays.
-    fn note_repeated(&self, at: &PageAt<'_>, text: &str, url: &str, found: &mut Found) {
+    fn note_repeated(&self, at: &PageAt<'_>, text: &str, url: &str, found: &mut Group) {
         for &rank in self
             .repeated
-            .get(&(at.archive, at.page))
+            .get(&(at.segment, at.page))
             .into_iter()
             .flatten()
         {
-            let most = &self.input.duplicates.repeated[rank];
+            let most = &self.input.repeated[rank];
             let first = most.winner.position as usize;
             let copy = match &self.input.recipe.dedup {
                 Some(DedupStep::Spans { span_sentences, .. }) => {
@@ -456,9 +501,12 @@ impl FinishPass<'_> {
                 }
                 _ => text.split('\n').nth(first).unwrap_or_default().to_owned(),
             };
-            let shown: String = copy.chars().take(SHOWN_CHARS).collect();
-            let value = json!({ "copies": most.copies.0, "text": shown, "url": url });
-            found.repeated.push((rank, value));
+            let repeated = RepeatedText {
+                copies: most.copies.0,
+                text: copy.chars().take(SHOWN_CHARS).collect(),
+                url: url.to_owned(),
+            };
+            found.summary.repeated.push((rank, repeated));
         }
     }
 
@@ -467,7 +515,7 @@ impl FinishPass<'_> {
         &self,
         at: &PageAt<'_>,
         text: String,
-        found: &mut Found,
+        found: &mut Group,
     ) -> Result<Judged, Gone> {
         let mut left = Judged {
             text,
@@ -477,12 +525,12 @@ impl FinishPass<'_> {
         let Some(step) = &self.input.recipe.language else {
             return Ok(left);
         };
-        let statistics = &mut found.statistics;
-        let detection = language::detect(step.detector, &left.text);
-        let verdict = language::judge(step, &detection);
-        if verdict == Verdict::Keep {
-            language::count_passed(&mut statistics.tally, step, &detection);
-        }
+        let statistics = &mut found.summary.statistics;
+        let decision = language::decide(step, &left.text);
+        statistics.tally.decide_language(&decision);
+        let Decision {
+            detection, verdict, ..
+        } = decision;
         if let Detection::Best {
             language,
             probability,
@@ -495,10 +543,6 @@ impl FinishPass<'_> {
             statistics.language(Side::In, "none", None);
         }
         if let Verdict::DropPage(reason) = verdict {
-            if reason == Reason::OtherLanguage {
-                let others = &mut statistics.tally.other_languages;
-                *others.entry(left.language.clone()).or_default() += 1;
-            }
             return Err(Gone {
                 reason,
                 left,
@@ -509,7 +553,7 @@ impl FinishPass<'_> {
             return Ok(left);
         };
         let lower = left.text.to_lowercase();
-        let verdict = rule.check(&left.language, &lower, at.entry.normalized);
+        let verdict = rule.check(&left.language, &lower, at.place.key);
         let tally = &mut statistics.tally;
         if verdict != BadWordsVerdict::NoList {
             let base = base_language(&left.language).to_owned();
@@ -546,17 +590,16 @@ impl FinishPass<'_> {
     fn without_duplicates(
         &self,
         at: &PageAt<'_>,
-        text: String,
-        numbers: &[u32],
+        (text, numbers): (String, &[u32]),
+        lost_texts: &[Loser],
         (lines, dropped): (&mut LineCounts, &mut Vec<SpooledLine>),
-        found: &mut Found,
+        found: &mut Group,
     ) -> Result<String, (Reason, String)> {
         let Some(step) = &self.input.recipe.dedup else {
             return Ok(text);
         };
-        let all = &self.input.duplicates.losers[at.archive as usize];
-        let start = all.partition_point(|loser| loser.page < at.page);
-        let losers = &all[start..];
+        let start = lost_texts.partition_point(|loser| loser.page < at.page);
+        let losers = &lost_texts[start..];
         let losers = &losers[..losers.partition_point(|loser| loser.page == at.page)];
         let (DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) = step;
         let mut shorter = None;
@@ -579,7 +622,7 @@ impl FinishPass<'_> {
                 }
             }
             if let DedupStep::Spans { .. } = step {
-                let tally = &mut found.statistics.tally;
+                let tally = &mut found.summary.statistics.tally;
                 tally.spans_duplicate += losers.len() as u64;
                 tally.sentences_removed += left.sentences_removed;
                 let gone = Amount::of_text(&text) - Amount::of_text(&rest);
@@ -595,7 +638,7 @@ impl FinishPass<'_> {
             }
             shorter = Some(rest);
         }
-        found.statistics.tally.lines_passed_dedup += lines.left().lines;
+        found.summary.statistics.tally.lines_passed_dedup += lines.left().lines;
         let left = shorter.as_deref().unwrap_or(&text);
         if left.is_empty() {
             return Err((Reason::EmptiedByDedup, text));
@@ -609,13 +652,10 @@ impl FinishPass<'_> {
 
 /// A copy that goes, as seen from its page.
 fn lost(at: &PageAt<'_>, loser: &Loser) -> Lost {
-    let Winner {
-        archive,
-        page,
-        position,
-    } = loser.winner;
+    let winner = loser.winner;
+    let same_page = (winner.segment, winner.page) == (at.segment, at.page);
     Lost {
         position: loser.position,
-        same_page: ((archive, page) == (at.archive, at.page)).then_some(position),
+        same_page: same_page.then_some(winner.position),
     }
 }

@@ -6,15 +6,15 @@
 //! older copies, its sample is smaller than asked for; it is still the same on every run.)
 
 use crate::error::Error;
-use crate::rows::{Bucketed, Buckets, bucket_count};
-use crate::sample::{self, Sampler};
+use crate::group::{Group, Groups, Layout, of_ledger};
+use crate::rows::{Bucketed, Buckets, part};
+use crate::sample::Sampler;
 use crate::spool::Matched;
 use c4_data::ledger::{
     DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerRow, LedgerWriter, Table,
 };
-use c4_data::{LedgerEntry, LedgerFile, LedgerMode};
+use c4_data::{LedgerFile, LedgerMode};
 use c4_filters::Reason;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::Path;
@@ -50,13 +50,15 @@ impl Candidates {
         self.mode != LedgerMode::None
     }
 
-    /// Whether to note a page or line that went for `reason`.
-    pub fn offer(&self, reason: Reason, priority: u64) -> bool {
-        match self.mode {
-            LedgerMode::All => true,
-            LedgerMode::Sample(_) => self.sampler.offer(reason as usize, priority),
-            LedgerMode::None => false,
-        }
+    /// Whether to note a page or line that went for `reason`; what is drawn for the sample is added to
+    /// `drawn`, so that the draw can be made again ([`remember`](Candidates::remember)).
+    pub fn offer(&self, reason: Reason, priority: u64, drawn: &mut Drawn) -> bool {
+        offer(self.mode, &self.sampler, reason, priority, drawn)
+    }
+
+    /// Takes up the draw of a build that was stopped.
+    pub fn remember(&self, drawn: &Drawn) {
+        remember(&self.sampler, drawn);
     }
 
     /// Whether it was noted, whatever the order in which things came; after all have come.
@@ -74,6 +76,36 @@ impl Candidates {
             LedgerMode::All => text,
             _ => &text[..text.floor_char_boundary(SAMPLE_TEXT_BYTES)],
         }
+    }
+}
+
+/// What was drawn for a sample: reasons, and places in the draw.
+pub type Drawn = Vec<(Reason, u64)>;
+
+fn offer(
+    mode: LedgerMode,
+    sampler: &Sampler,
+    reason: Reason,
+    priority: u64,
+    drawn: &mut Drawn,
+) -> bool {
+    match mode {
+        LedgerMode::All => true,
+        LedgerMode::None => false,
+        LedgerMode::Sample(_) => {
+            let taken = sampler.offer(reason as usize, priority);
+            if taken {
+                drawn.push((reason, priority));
+            }
+            taken
+        }
+    }
+}
+
+/// All that was not drawn was larger than the bound of that time, so what was drawn gives the same bound.
+fn remember(sampler: &Sampler, drawn: &Drawn) {
+    for (reason, priority) in drawn {
+        sampler.offer(*reason as usize, *priority);
     }
 }
 
@@ -116,42 +148,22 @@ pub struct Place {
     pub order: u64,
 }
 
-/// What a batch of pass 4 adds.
-#[derive(Default)]
-pub struct Batch {
-    pages: Vec<Entry<DroppedPage>>,
-    lines: Vec<Entry<DroppedLine>>,
-    duplicates: Vec<Entry<Duplicate>>,
-    fates: Vec<Entry<Fate>>,
-}
-
 /// The ledger of a build in pass 4.
 pub struct Ledger {
     mode: LedgerMode,
     sampler: Sampler,
-    pages: Buckets<Entry<DroppedPage>>,
-    lines: Buckets<Entry<DroppedLine>>,
-    duplicates: Buckets<Entry<Duplicate>>,
-    fates: Buckets<Entry<Fate>>,
 }
 
 impl Ledger {
-    /// Spools in `work`, for pages with `text_bytes` of text.
-    pub fn new(mode: LedgerMode, work: &Path, text_bytes: u64) -> Ledger {
+    /// Nothing in it yet.
+    pub fn new(mode: LedgerMode) -> Ledger {
         let limit = match mode {
             LedgerMode::Sample(n) => usize::try_from(n).unwrap_or(usize::MAX),
             _ => 0,
         };
-        let count = bucket_count(text_bytes, FILE_BYTES);
-        // Of these a row is a fraction of a page.
-        let few = count.div_ceil(16);
         Ledger {
             mode,
             sampler: Sampler::new(Reason::ALL.len(), limit),
-            pages: Buckets::new(work, "ledger-pages", count),
-            lines: Buckets::new(work, "ledger-lines", count),
-            duplicates: Buckets::new(work, "ledger-duplicates", few),
-            fates: Buckets::new(work, "ledger-fates", few),
         }
     }
 
@@ -160,125 +172,124 @@ impl Ledger {
         self.mode != LedgerMode::None
     }
 
-    fn draw(&self, reason: Reason, priority: u64) -> bool {
-        match self.mode {
-            LedgerMode::All => true,
-            LedgerMode::Sample(_) => self.sampler.offer(reason as usize, priority),
-            LedgerMode::None => false,
-        }
+    /// Takes up the draw of a build that was stopped.
+    pub fn remember(&self, drawn: &Drawn) {
+        remember(&self.sampler, drawn);
+    }
+
+    fn draw(&self, group: &mut Group, reason: Reason, priority: u64) -> bool {
+        let drawn = &mut group.summary.drawn;
+        offer(self.mode, &self.sampler, reason, priority, drawn)
+    }
+
+    fn put<R: LedgerRow>(&self, group: &mut Group, entry: &Entry<R>) {
+        let slot = part(entry.key, buckets(group.layout(), R::TABLE));
+        group.put(of_ledger(R::TABLE), slot, entry);
     }
 
     /// Adds a dropped page, if it may be in the sample.
     pub fn page(
         &self,
-        batch: &mut Batch,
+        group: &mut Group,
         place: Place,
         (reason, priority): (Reason, u64),
         row: impl FnOnce() -> DroppedPage,
     ) {
-        if self.draw(reason, priority) {
-            batch.pages.push(Entry {
-                key: place.key,
-                tie: (place.archive, place.order, 0),
-                draw: Some((reason, priority)),
-                row: row(),
-            });
+        if !self.draw(group, reason, priority) {
+            return;
         }
+        let entry = Entry {
+            key: place.key,
+            tie: (place.archive, place.order, 0),
+            draw: Some((reason, priority)),
+            row: row(),
+        };
+        self.put(group, &entry);
     }
 
     /// Adds a dropped line, if it may be in the sample.
     pub fn line(
         &self,
-        batch: &mut Batch,
+        group: &mut Group,
         place: Place,
         (reason, priority): (Reason, u64),
         number: u32,
         row: impl FnOnce() -> DroppedLine,
     ) {
-        if self.draw(reason, priority) {
-            batch.lines.push(Entry {
-                key: place.key,
-                tie: (place.archive, place.order, number),
-                draw: Some((reason, priority)),
-                row: row(),
-            });
+        if !self.draw(group, reason, priority) {
+            return;
         }
+        let entry = Entry {
+            key: place.key,
+            tie: (place.archive, place.order, number),
+            draw: Some((reason, priority)),
+            row: row(),
+        };
+        self.put(group, &entry);
     }
 
     /// Adds a copy that went.
-    pub fn duplicate(&self, batch: &mut Batch, place: Place, row: Duplicate) {
-        if self.is_kept() {
-            batch.duplicates.push(Entry {
-                key: place.key,
-                tie: (place.archive, place.order, row.position),
-                draw: None,
-                row,
-            });
+    pub fn duplicate(&self, group: &mut Group, place: Place, row: Duplicate) {
+        if !self.is_kept() {
+            return;
         }
+        let entry = Entry {
+            key: place.key,
+            tie: (place.archive, place.order, row.position),
+            draw: None,
+            row,
+        };
+        self.put(group, &entry);
     }
 
     /// Adds what became of a page; not for older copies.
-    pub fn fate(&self, batch: &mut Batch, place: Place, fate: Option<Reason>) {
-        if self.is_kept() {
-            batch.fates.push(Entry {
-                key: place.key,
-                // Of one URL the page that competed comes before those that did not.
-                tie: match fate {
-                    Some(reason) if !reason.competes() => (1 + reason.index() as u32, 0, 0),
-                    _ => (0, 0, 0),
-                },
-                draw: None,
-                row: Fate {
-                    url_key: (place.key >> 64) as u64,
-                    fate: fate.map_or(KEPT, Reason::code).to_owned(),
-                },
-            });
+    pub fn fate(&self, group: &mut Group, place: Place, fate: Option<Reason>) {
+        if !self.is_kept() {
+            return;
         }
+        let entry = Entry {
+            key: place.key,
+            // Of one URL the page that competed comes before those that did not.
+            tie: match fate {
+                Some(reason) if !reason.competes() => (1 + reason.index() as u32, 0, 0),
+                _ => (0, 0, 0),
+            },
+            draw: None,
+            row: Fate {
+                url_key: (place.key >> 64) as u64,
+                fate: fate.map_or(KEPT, Reason::code).to_owned(),
+            },
+        };
+        self.put(group, &entry);
     }
 
-    /// Takes a batch.
-    ///
-    /// # Errors
-    /// The work folder cannot be written.
-    pub fn add(&self, batch: Batch) -> Result<(), Error> {
-        self.pages.add(batch.pages)?;
-        self.lines.add(batch.lines)?;
-        self.duplicates.add(batch.duplicates)?;
-        self.fates.add(batch.fates)
-    }
-
-    /// Writes the tables to `folder`.
+    /// Writes a table to `folder`, from all groups.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<LedgerEntry, Error> {
-        let mut entry = LedgerEntry {
-            mode: self.mode,
-            seed: sample::SEED,
-            files: Vec::new(),
-        };
-        if !self.is_kept() {
-            return Ok(entry);
+    pub fn write(
+        &self,
+        table: Table,
+        groups: &Groups,
+        layout: Layout,
+        folder: &Path,
+    ) -> Result<Vec<LedgerFile>, Error> {
+        match table {
+            Table::Pages => self.write_table::<DroppedPage>(groups, layout, folder),
+            Table::Lines => self.write_table::<DroppedLine>(groups, layout, folder),
+            Table::Duplicates => self.write_table::<Duplicate>(groups, layout, folder),
+            Table::Fates => self.write_table::<Fate>(groups, layout, folder),
         }
-        std::fs::create_dir_all(folder).map_err(c4_data::Error::io(folder, "create"))?;
-        let tables: Vec<Vec<LedgerFile>> = Table::ALL
-            .into_par_iter()
-            .map(|table| match table {
-                Table::Pages => self.write_table(&self.pages, folder),
-                Table::Lines => self.write_table(&self.lines, folder),
-                Table::Duplicates => self.write_table(&self.duplicates, folder),
-                Table::Fates => self.write_table(&self.fates, folder),
-            })
-            .collect::<Result<_, Error>>()?;
-        entry.files = tables.into_iter().flatten().collect();
-        Ok(entry)
     }
 
     fn write_table<R: LedgerRow>(
         &self,
-        buckets: &Buckets<Entry<R>>,
+        groups: &Groups,
+        layout: Layout,
         folder: &Path,
     ) -> Result<Vec<LedgerFile>, Error> {
+        let count = buckets(layout, R::TABLE);
+        let buckets = Buckets::<Entry<R>>::new(groups, of_ledger(R::TABLE), 0, count);
         let mut writer = LedgerWriter::<R>::new(folder, FILE_BYTES);
         let mut last_fate = None;
         buckets.read(0, 1, |entries| {
@@ -300,6 +311,10 @@ impl Ledger {
         })?;
         Ok(writer.finish()?)
     }
+}
+
+fn buckets(layout: Layout, table: Table) -> usize {
+    layout.ledger[table as usize]
 }
 
 /// Both parts of what a rule went by.

@@ -8,11 +8,14 @@
 use crate::card;
 use crate::error::Error;
 use crate::report::page;
+use crate::stop;
+use crate::work::remove_partial;
 use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{self, File, TryLockError};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Counters and tally.
@@ -27,7 +30,39 @@ const MARKER: &str = "build.json";
 /// Locked by the process that builds; the lock dies with it.
 const LOCK: &str = "lock";
 /// All that is ever in the work folder.
-const WORK_ENTRIES: [&str; 6] = [LOCK, MARKER, "spools", "shards", "whole", "ledger"];
+const WORK_ENTRIES: [&str; 7] = [
+    LOCK, MARKER, REPLACING, "spools", "shards", "whole", "ledger",
+];
+/// Ends the names of files that say what is in a file of the corpus that is whole.
+const DONE: &str = ".done";
+/// There when the old corpus is gone and the new one takes its place.
+const REPLACING: &str = "replacing";
+/// Version of the work folder's files; another one cannot go on with them.
+const WORK_VERSION: u32 = 1;
+
+/// What the mark in a work folder says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    program: String,
+    work_version: u32,
+    #[serde(flatten)]
+    identity: Identity,
+}
+
+impl Mark {
+    fn new(identity: &Identity) -> Mark {
+        Mark {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            work_version: WORK_VERSION,
+            identity: identity.clone(),
+        }
+    }
+
+    fn read(work: &Path) -> Option<Mark> {
+        let json = fs::read(work.join(MARKER)).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+}
 
 /// What a build is, for telling one from another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,8 +101,10 @@ pub struct Output {
     pub whole: PathBuf,
     /// For the ledger, until all of it is there.
     pub ledger: PathBuf,
-    /// For spools.
+    /// For what is between the passes.
     pub work: PathBuf,
+    /// The folder in the output folder that is ours until the end.
+    own: PathBuf,
     /// Files that are to be replaced.
     old: Vec<String>,
     /// Held as long as the build runs.
@@ -124,7 +161,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
         })
     };
     match fs::metadata(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Free(Vec::new())),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::Free(Vec::new())),
         Err(e) => return Err(DataError::io(dir, "open")(e).into()),
         Ok(metadata) if !metadata.is_dir() => return refuse("is a file, not a folder".into()),
         Ok(_) => {}
@@ -145,8 +182,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
             "{WORK}/{name} is no file of a build; choose another folder"
         ));
     }
-    let marker = fs::read(work.join(MARKER)).ok();
-    let marker: Option<Identity> = marker.and_then(|json| serde_json::from_slice(&json).ok());
+    let marker = Mark::read(&work).map(|mark| mark.identity);
 
     // Shards that a build has written: those of the manifest, or of a build that was stopped while
     // it moved them to their place.
@@ -215,6 +251,12 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     }
 }
 
+/// Whether a build has begun in a folder, or is done there and stays.
+pub fn is_begun(dir: &Path, overwrite: bool) -> bool {
+    let done = dir.join(Manifest::FILE).exists();
+    dir.join(WORK).join(MARKER).exists() || (done && !overwrite)
+}
+
 /// The content of `stats.json` of a finished corpus, as bytes and as JSON.
 ///
 /// # Errors
@@ -245,7 +287,7 @@ fn is_temporary(name: &str, files: &[&str]) -> bool {
 /// The names in a folder; none if it is missing.
 fn names(dir: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(DataError::io(dir, "list"))?,
     };
     let name = |entry: std::io::Result<fs::DirEntry>| {
@@ -264,8 +306,8 @@ fn is_whole(dir: &Path, file: &str, bytes: u64) -> bool {
 }
 
 impl Output {
-    /// Makes the folders and leaves a mark. Nothing of an earlier corpus changes yet; `old` are its
-    /// shards.
+    /// Makes the folders and leaves a mark, or takes up those of the same build. Nothing of an earlier
+    /// corpus changes yet; `old` are its shards.
     ///
     /// # Errors
     /// A folder cannot be written.
@@ -296,22 +338,65 @@ impl Output {
                     .into(),
             });
         }
-        let json = serde_json::to_vec_pretty(identity).unwrap_or_default();
-        c4_fs::write_atomic(&own.join(MARKER), &json)?;
+        let mark = Mark::new(identity);
+        let goes_on = Mark::read(&own).is_some_and(|old| old == mark);
         let output = Output {
             dir: dir.to_owned(),
             partial: own.join("shards"),
             whole: own.join("whole"),
             ledger: own.join("ledger"),
+            own,
             work,
             old,
             _lock: lock,
         };
+        if !goes_on {
+            for folder in [&output.whole, &output.ledger, &output.work] {
+                remove_folder(folder)?;
+            }
+            remove(&output.own.join(REPLACING))?;
+            let json = serde_json::to_vec_pretty(&mark).unwrap_or_default();
+            c4_fs::write_atomic(&output.own.join(MARKER), &json)?;
+        }
+        remove_folder(&output.partial)?;
         for folder in [&output.partial, &output.whole, &output.ledger, &output.work] {
-            remove_folder(folder)?;
             fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
         }
+        remove_partial(&output.work)?;
         Ok(output)
+    }
+
+    /// What was said with [`set_done`](Output::set_done) when the file `name` was whole; `None` if it is
+    /// not.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn done<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let path = self.whole.join(format!("{name}{DONE}"));
+        match fs::read(&path) {
+            Ok(json) => Ok(serde_json::from_slice(&json).ok()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DataError::io(&path, "read")(e).into()),
+        }
+    }
+
+    /// Notes that the file `name` is whole.
+    ///
+    /// # Errors
+    /// The work folder cannot be written.
+    pub fn set_done<T: Serialize>(&self, name: &str, what: &T) -> Result<(), Error> {
+        let json = serde_json::to_vec(what).unwrap_or_default();
+        let path = self.whole.join(format!("{name}{DONE}"));
+        Ok(c4_fs::write_atomic(&path, &json)?)
+    }
+
+    /// How many files are.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn entries_done(&self) -> Result<usize, Error> {
+        let names = names(&self.whole)?;
+        Ok(names.iter().filter(|name| name.ends_with(DONE)).count())
     }
 
     /// Puts the finished shards and the ledger in the place of what was there.
@@ -319,18 +404,20 @@ impl Output {
     /// # Errors
     /// The output folder cannot be written.
     pub fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
-        // Without its manifest the old corpus is none; the mark says what comes instead.
-        remove(&self.dir.join(Manifest::FILE))?;
-        for name in &self.old {
-            remove(&self.dir.join(name))?;
+        let replacing = self.own.join(REPLACING);
+        if !replacing.exists() {
+            // Without its manifest the old corpus is none; the mark says what comes instead.
+            remove(&self.dir.join(Manifest::FILE))?;
+            for name in &self.old {
+                remove(&self.dir.join(name))?;
+            }
+            // What was told of the old corpus goes with it.
+            remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
+            remove_with(&self.dir.join(card::FILE), card::MARK)?;
+            c4_fs::write_atomic(&replacing, b"")?;
         }
-        // What was told of the old corpus goes with it.
-        remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
-        remove_with(&self.dir.join(card::FILE), card::MARK)?;
         for shard in &manifest.shards {
-            let target = self.dir.join(&shard.file);
-            fs::rename(self.whole.join(&shard.file), &target)
-                .map_err(DataError::io(&target, "rename"))?;
+            self.put(&self.whole, &shard.file, shard.bytes)?;
         }
         let folder = self.dir.join(ledger::LEDGER_FOLDER);
         if manifest.ledger.files.is_empty() {
@@ -340,12 +427,19 @@ impl Output {
             fs::create_dir_all(&folder).map_err(DataError::io(&folder, "create"))?;
         }
         for file in &manifest.ledger.files {
-            let target = self.dir.join(&file.file);
-            let name = target.file_name().unwrap_or_default();
-            fs::rename(self.ledger.join(name), &target)
-                .map_err(DataError::io(&target, "rename"))?;
+            self.put(&self.ledger, &file.file, file.bytes)?;
         }
         Ok(())
+    }
+
+    /// Moves a file to its place, unless it is there.
+    fn put(&self, from: &Path, file: &str, bytes: u64) -> Result<(), Error> {
+        let target = self.dir.join(file);
+        stop::crash_point("replace");
+        match fs::rename(from.join(target.file_name().unwrap_or_default()), &target) {
+            Err(e) if e.kind() == ErrorKind::NotFound && is_whole(&self.dir, file, bytes) => Ok(()),
+            renamed => Ok(renamed.map_err(DataError::io(&target, "rename"))?),
+        }
     }
 
     /// Takes the work folders away; called after the manifest is written.
@@ -385,18 +479,14 @@ pub fn clear_work(dir: &Path) -> Result<(), Error> {
         }
     }
     match fs::remove_dir(&work) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(DataError::io(&work, "remove")(e).into())
-        }
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(DataError::io(&work, "remove")(e).into()),
         _ => Ok(()),
     }
 }
 
 fn remove_folder(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(DataError::io(folder, "remove")(e).into())
-        }
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(DataError::io(folder, "remove")(e).into()),
         _ => Ok(()),
     }
 }
@@ -424,9 +514,7 @@ fn remove_with(path: &Path, mark: &str) -> Result<(), Error> {
 
 fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(DataError::io(path, "remove")(e).into())
-        }
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(DataError::io(path, "remove")(e).into()),
         _ => Ok(()),
     }
 }

@@ -19,6 +19,10 @@ pub trait Job: Sync {
     /// Stops everything.
     type Error: Send;
 
+    /// Whether no other source should be opened; those that are open are finished.
+    fn stopped(&self) -> bool {
+        false
+    }
     /// Opens source `index`; `None`: there is nothing in it.
     fn open(&self, index: usize) -> Result<Option<Self::Source>, Self::Error>;
     /// The next batch of source `index`; `None` at its end.
@@ -97,6 +101,42 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     first.map_or(Ok(()), Err)
 }
 
+/// Calls `each` for `0..count`, each thread of the current rayon pool one after the other, so that no more
+/// are begun at once than there are threads; results are in order. (An iterator of rayon's would begin
+/// others whenever one of them waits for a part of itself.)
+///
+/// # Errors
+/// One of those of `each`; no other call is begun then.
+pub fn each<T: Send, E: Send>(
+    count: usize,
+    each: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(count));
+    let error = Mutex::new(None);
+    rayon::broadcast(|_| {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= count || lock(&error).is_some() {
+                return;
+            }
+            match each(i) {
+                Ok(result) => lock(&results).push((i, result)),
+                Err(e) => {
+                    lock(&error).get_or_insert(e);
+                }
+            }
+        }
+    });
+    let first = lock(&error).take();
+    if let Some(e) = first {
+        return Err(e);
+    }
+    let mut results = std::mem::take(&mut *lock(&results));
+    results.sort_unstable_by_key(|(i, _)| *i);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
+}
+
 /// A source to go to, if any is left, and how many batches to read ahead in it.
 type Picked<J> = Option<(Arc<Slot<J>>, usize)>;
 
@@ -113,7 +153,7 @@ fn pick<J: Job>(
             let mut state = lock(&board.state);
             loop {
                 let n = state.slots.len();
-                if state.next < count && n + state.opening < threads {
+                if state.next < count && n + state.opening < threads && !job.stopped() {
                     break;
                 }
                 if n > 0 {
@@ -299,6 +339,17 @@ mod tests {
                 assert_eq!((sum, finished), (n * n.saturating_sub(1) / 2, true));
             }
         }
+    }
+
+    #[test]
+    fn each_gives_results_in_order_or_an_error() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3);
+        pool.build().unwrap().install(|| {
+            let all = each(100, |i| Ok::<_, usize>(i * i)).unwrap();
+            assert!(all.into_iter().eq((0..100).map(|i| i * i)));
+            let failed = each(100, |i| if i == 50 { Err(i) } else { Ok(()) });
+            assert_eq!(failed, Err(50));
+        });
     }
 
     #[test]

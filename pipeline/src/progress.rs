@@ -55,6 +55,17 @@ impl Progress {
         }
     }
 
+    /// One that nobody sees.
+    pub fn silent(unit: Unit) -> Progress {
+        Progress {
+            bar: ProgressBar::hidden(),
+            name: "",
+            unit,
+            started: Instant::now(),
+            last_line: None,
+        }
+    }
+
     /// `n` more are done.
     pub fn add(&self, n: u64) {
         self.bar.inc(n);

@@ -4,6 +4,7 @@ use crate::archive::MemberError;
 use crate::input::Input;
 use c4_data::{Damaged, InputEntry, InputState};
 use c4_filters::Reason;
+use serde::{Deserialize, Serialize};
 
 /// Damaged places that a manifest lists for an archive; all are counted.
 const LISTED_DAMAGE: usize = 20;
@@ -31,7 +32,7 @@ pub struct RawPage {
 }
 
 /// A place that could not be read. Counts as one record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// What it counts under.
     pub reason: Reason,
@@ -87,27 +88,31 @@ impl Damage {
 }
 
 /// How reading an archive went.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Health {
-    /// Places that could not be read, by (batch, place).
-    pub damage: Vec<(u64, Damage)>,
+    /// The first places that could not be read, by (batch, place in it).
+    damage: Vec<(u64, Damage)>,
+    /// How many there are.
+    damaged: u64,
     /// Why it could not be read to its end, if so.
     pub failed: Option<String>,
 }
 
 impl Health {
-    /// Notes that the archive cannot be read (further), and says so.
-    pub fn fail(&mut self, input: &Input, cause: String) {
-        tracing::error!("{}: {cause}", input.path.display());
-        self.failed = Some(cause);
+    /// Notes places that could not be read; a list of any length takes little memory.
+    pub fn note(&mut self, damage: Vec<(u64, Damage)>) {
+        self.damaged += damage.len() as u64;
+        self.damage.extend(damage);
+        self.damage
+            .sort_by_key(|(place, damage)| (*place, damage.offset));
+        self.damage.truncate(LISTED_DAMAGE);
     }
 
     /// As a manifest says it.
-    pub fn entry(&mut self, input: &Input) -> InputEntry {
-        self.damage
-            .sort_by_key(|(place, damage)| (*place, damage.offset));
-        let listed = self.damage.iter().take(LISTED_DAMAGE);
-        let mut damage: Vec<Damaged> = listed
+    pub fn entry(&self, input: &Input) -> InputEntry {
+        let mut damage: Vec<Damaged> = self
+            .damage
+            .iter()
             .map(|(_, damage)| Damaged {
                 offset: damage.offset,
                 cause: format!("{}: {}", damage.reason.code(), damage.cause),
@@ -120,13 +125,13 @@ impl Health {
         InputEntry {
             archive: input.label.to_string(),
             bytes: input.bytes,
-            state: match (&self.failed, &self.damage[..]) {
+            state: match (&self.failed, self.damaged) {
                 (Some(_), _) => InputState::Failed,
-                (None, []) => InputState::Read,
+                (None, 0) => InputState::Read,
                 (None, _) => InputState::Damaged,
             },
             damage,
-            damaged_records: self.damage.len() as u64,
+            damaged_records: self.damaged,
         }
     }
 }

@@ -2,31 +2,27 @@
 //! the corpus, so that reading the shards in order is reading a shuffled corpus.
 
 use crate::error::Error;
-use crate::parallel::lock;
-use crate::spool::{SpoolReader, SpoolWriter, SpooledRow, frame, unframe};
+use crate::group::Groups;
+use crate::spool::SpooledRow;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
-use std::path::Path;
-use std::sync::Mutex;
 
-/// Text of a bucket: what a thread holds in memory when it writes a file.
-const BUCKET_TEXT_BYTES: u64 = 16 << 20;
-/// Bounds the files open at once.
-const MAX_BUCKETS: u64 = 256;
+/// Bounds the table of slots that every group has.
+const MOST_BUCKETS: u64 = 1 << 16;
 
 /// The place of `key` among `parts` equal parts of the key space.
 pub fn part(key: u128, parts: usize) -> usize {
     (((key >> 64) * parts as u128) >> 64) as usize
 }
 
-/// How many buckets `text_bytes` of text in files of `file_bytes` want. Has no influence on what is
-/// written.
-pub fn bucket_count(text_bytes: u64, file_bytes: u64) -> u64 {
+/// How many buckets of at most `bucket_bytes` `text_bytes` of text in files of `file_bytes` want. Has no
+/// influence on what is written.
+pub fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
     // A file reads whole buckets, so small files want small ones.
-    let size = BUCKET_TEXT_BYTES.min(file_bytes.max(1));
-    text_bytes.div_ceil(size).clamp(1, MAX_BUCKETS)
+    let size = bucket_bytes.min(file_bytes).max(1);
+    text_bytes.div_ceil(size).clamp(1, MOST_BUCKETS) as usize
 }
 
 /// What goes through buckets.
@@ -47,37 +43,44 @@ impl Bucketed for SpooledRow {
     }
 }
 
-/// Rows of one kind.
-pub struct Buckets<T> {
-    buckets: Vec<Mutex<SpoolWriter>>,
+/// Rows of one kind, in the groups.
+pub struct Buckets<'g, T> {
+    /// Where they are.
+    pub groups: &'g Groups,
+    /// In which table.
+    pub table: usize,
+    /// The first bucket's slot.
+    pub first: usize,
+    /// How many buckets there are.
+    pub count: usize,
     row: PhantomData<fn() -> T>,
 }
 
-impl<T: Bucketed> Buckets<T> {
-    /// `count` buckets in `work`, in files that start with `name`.
-    pub fn new(work: &Path, name: &str, count: u64) -> Buckets<T> {
-        let bucket = |i| SpoolWriter::new(work.join(format!("{name}-{i:05}.spool")));
+impl<'g, T: Bucketed> Buckets<'g, T> {
+    /// The buckets in `count` slots of `table`, from `first` on.
+    pub fn new(groups: &'g Groups, table: usize, first: usize, count: usize) -> Self {
         Buckets {
-            buckets: (0..count).map(|i| Mutex::new(bucket(i))).collect(),
+            groups,
+            table,
+            first,
+            count,
             row: PhantomData,
         }
     }
 
-    /// Adds the rows of a batch.
-    ///
-    /// # Errors
-    /// The work folder cannot be written.
-    pub fn add(&self, mut rows: Vec<T>) -> Result<(), Error> {
-        let buckets = &self.buckets;
-        let place = |row: &T| part(row.key(), buckets.len());
-        rows.sort_unstable_by_key(T::key);
-        for rows in rows.chunk_by(|a, b| place(a) == place(b)) {
-            let bucket = &buckets[place(&rows[0])];
-            let path = lock(bucket).path().to_owned();
-            let frame = frame(&path, rows)?;
-            lock(bucket).append(&frame)?;
-        }
-        Ok(())
+    fn load(&self, bucket: usize, of_file: impl Fn(&T) -> bool + Sync) -> Result<Vec<T>, Error> {
+        let frames = self.groups.frames(self.table, self.first + bucket)?;
+        let unpacked: Vec<Vec<T>> = frames
+            .into_par_iter()
+            .map(|(path, frame)| {
+                let mut rows = frame.items(path)?;
+                rows.retain(&of_file);
+                Ok(rows)
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut rows: Vec<T> = unpacked.into_iter().flatten().collect();
+        rows.sort_unstable_by_key(|row| (row.key(), row.tie()));
+        Ok(rows)
     }
 
     /// Gives the rows of file `index` of `count` to `each`, bucket by bucket, in order.
@@ -90,33 +93,22 @@ impl<T: Bucketed> Buckets<T> {
         count: usize,
         mut each: impl FnMut(Vec<T>) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
-        let buckets = &self.buckets;
-        let first = index * buckets.len() / count;
-        let end = ((index + 1) * buckets.len()).div_ceil(count);
-        let load = |i: usize| -> Result<Vec<T>, Error> {
-            let path = lock(&buckets[i]).path().to_owned();
-            let mut frames = Vec::new();
-            if let Some(mut reader) = SpoolReader::<T>::open(&path)? {
-                while let Some(frame) = reader.next_frame()? {
-                    frames.push(frame);
-                }
-            }
-            let unpacked: Vec<Vec<T>> = frames
-                .into_par_iter()
-                .map(|frame| unframe(&path, &frame))
-                .collect::<Result<_, _>>()?;
-            let of_file = |row: &T| part(row.key(), count) == index;
-            let mut rows: Vec<T> = unpacked.into_iter().flatten().filter(of_file).collect();
-            rows.sort_unstable_by_key(|row| (row.key(), row.tie()));
-            Ok(rows)
-        };
+        let first = index * self.count / count;
+        let end = ((index + 1) * self.count).div_ceil(count);
+        let load = |bucket| self.load(bucket, |row| part(row.key(), count) == index);
         let mut loaded = load(first)?;
-        for i in first..end {
+        for bucket in first..end {
             // The next bucket is read while this one is worked on.
-            let last = i + 1 == end;
+            let last = bucket + 1 == end;
             let (done, next) = rayon::join(
                 || each(loaded),
-                || if last { Ok(Vec::new()) } else { load(i + 1) },
+                || {
+                    if last {
+                        Ok(Vec::new())
+                    } else {
+                        load(bucket + 1)
+                    }
+                },
             );
             done?;
             loaded = next?;
@@ -128,6 +120,7 @@ impl<T: Bucketed> Buckets<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::{Group, Layout, ROWS};
 
     fn row(i: u32) -> SpooledRow {
         SpooledRow {
@@ -148,14 +141,26 @@ mod tests {
     fn shards_hold_all_rows_in_order_whatever_the_number_of_buckets() {
         let mut expected: Vec<u128> = (0..500).map(|i| row(i).key).collect();
         expected.sort_unstable();
-        for text_bytes in [0, 5 * BUCKET_TEXT_BYTES, 100 * BUCKET_TEXT_BYTES] {
+        for text_bytes in [0, 5, 100] {
             let dir = tempfile::tempdir().unwrap();
-            let count = bucket_count(text_bytes, u64::MAX);
-            let buckets = Buckets::new(dir.path(), "rows", count);
+            let count = bucket_count(text_bytes, u64::MAX, 1);
+            let layout = Layout {
+                rows: count,
+                ledger: [1; 4],
+                domains: 1,
+            };
             for batch in 0..5 {
-                let rows = (0..100).map(|i| row(batch * 100 + i)).collect();
-                buckets.add(rows).unwrap();
+                let mut group = Group::new(layout);
+                for row in (0..100).map(|i| row(batch * 100 + i)) {
+                    let slot = part(row.key, count);
+                    group.put(ROWS, slot, &row);
+                }
+                let next = Groups::of(dir.path()).next(dir.path());
+                group.write(&next).unwrap();
             }
+            let groups = Groups::of(dir.path());
+            assert_eq!(groups.len(), 5);
+            let buckets = Buckets::new(&groups, ROWS, 0, count);
             for shards in [1, 3, 7] {
                 let mut keys = Vec::new();
                 for shard in 0..shards {

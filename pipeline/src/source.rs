@@ -159,6 +159,11 @@ impl OpenSource {
         self.source.kind
     }
 
+    /// Bytes of the file read so far.
+    pub fn position(&self) -> u64 {
+        self.source.position()
+    }
+
     /// The next batch; the error says why and from where on the archive cannot be read.
     pub fn next_batch(&mut self, progress: &Progress) -> Result<Option<Batch>, String> {
         let batch = self.source.next_batch();

@@ -426,7 +426,7 @@ fn promises(
             None => format!("{documents} have none, as the recipe says"),
             Some(step) => format!(
                 "{documents} are in {} with probability {} or above",
-                step.keep.join(", "),
+                step.kept(),
                 step.min_probability
             ),
         };

@@ -8,7 +8,7 @@ use c4_data::{
     Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading,
 };
 use c4_pipeline::reading;
-use c4_pipeline::run::{BuildOptions, Built, Outcome, build};
+use c4_pipeline::run::{BuildOptions, Built, Outcome, TargetOptions, build};
 use c4_pipeline::{Error, input, source};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -88,12 +88,15 @@ pub fn options_of(recipe: Recipe, base: &Path, inputs: &[&Path], output: &Path) 
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     BuildOptions {
         inputs: input::resolve(&inputs, None, &recipe.read).unwrap(),
-        recipe,
-        lists,
-        output: output.to_owned(),
+        targets: vec![TargetOptions {
+            recipe,
+            lists,
+            output: output.to_owned(),
+        }],
         format: Format::Arrow,
         shard_size_bytes: 256 << 20,
         threads: 2,
+        memory_bytes: 1 << 30,
         work_dir: None,
         overwrite: false,
         ledger: LedgerMode::default(),
@@ -102,9 +105,9 @@ pub fn options_of(recipe: Recipe, base: &Path, inputs: &[&Path], output: &Path) 
 
 /// Runs a build that must not be there yet.
 pub fn built(options: &BuildOptions) -> Result<Built, Error> {
-    match build(options)? {
-        Outcome::Built(built) => Ok(*built),
-        Outcome::AlreadyDone(_) => panic!("the corpus was there already"),
+    match build(options)?.pop() {
+        Some(Outcome::Built(built)) => Ok(*built),
+        _ => panic!("the corpus was there already"),
     }
 }
 

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{Format, Manifest, Recipe};
+use c4_data::{Format, Lists, Manifest, Recipe};
 use c4_pipeline::card::{CardOptions, MARK, card, is_card};
-use c4_pipeline::run::BuildOptions;
+use c4_pipeline::run::{BuildOptions, TargetOptions};
 use c4_tests::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,11 @@ fn what_is_given_is_stated_and_does_no_harm() {
     recipe.language = None;
     recipe.bad_words = None;
     let options = BuildOptions {
-        recipe,
+        targets: vec![TargetOptions {
+            lists: Lists::load(&recipe, Path::new("")).unwrap(),
+            recipe,
+            output: output.clone(),
+        }],
         shard_size_bytes: 1000,
         ledger: c4_data::LedgerMode::All,
         ..options("en", &[&wet], &output)

@@ -6,7 +6,7 @@ use c4_data::{DomainList, Lists, Manifest, Recipe, UrlList};
 use c4_filters::rules::domains::{Domains, Host};
 use c4_filters::{Admission, Reason, url};
 use c4_pipeline::explain::{Explainer, Passed, Wanted, find};
-use c4_pipeline::run::{BuildOptions, Outcome, build};
+use c4_pipeline::run::{BuildOptions, TargetOptions};
 use c4_pipeline::verify::report::Status;
 use c4_pipeline::verify::{VerifyOptions, verify};
 use c4_pipeline::{admission, input};
@@ -102,8 +102,11 @@ fn listed(recipe: &str, list: &str, input: &Path, output: &Path) -> BuildOptions
     let lists = Lists::load(&recipe, Path::new("")).unwrap();
     BuildOptions {
         inputs: input::resolve(&[input.to_owned()], None, &recipe.read).unwrap(),
-        recipe,
-        lists,
+        targets: vec![TargetOptions {
+            recipe,
+            lists,
+            output: output.to_owned(),
+        }],
         ..options("en", &[input], output)
     }
 }
@@ -225,21 +228,22 @@ fn who_does_not_compete_leaves_no_trace_in_fates() {
     let found = [Reason::TooLong, Reason::BadDomain, Reason::OlderCopy].map(dropped);
     assert_eq!(found, [2, 1, 0]);
     holds(&options, Status::Ok);
-    let again = BuildOptions {
-        output: dir.path().join("again"),
+    let second = dir.path().join("again");
+    let mut again = BuildOptions {
         threads: 1,
         ..options
     };
+    again.targets[0].output = second.clone();
     built(&again).unwrap();
     let ledger = |dir: &Path| tree(&dir.join("ledger"));
-    assert_eq!(ledger(&output), ledger(&again.output));
+    assert_eq!(ledger(&output), ledger(&second));
 }
 
 /// Verifies a corpus; the checks of the lists have `status`, all others hold.
 fn holds(options: &BuildOptions, status: Status) {
-    let manifest = Manifest::read(&options.output).unwrap().unwrap();
+    let manifest = Manifest::read(&options.targets[0].output).unwrap().unwrap();
     let verify_options = VerifyOptions {
-        dir: options.output.clone(),
+        dir: options.targets[0].output.clone(),
         lists: Some(PathBuf::new()),
         memory_bytes: 1 << 20,
         threads: 1,
@@ -318,10 +322,12 @@ fn explanations_tell_what_the_lists_say() {
     ] {
         let output = dir.path().join(recipe);
         let options = listed(recipe, list, &input, &output);
-        let explainer = Explainer::new(&options.recipe, &options.lists, None).unwrap();
+        let target = &options.targets[0];
+        let recipe = &target.recipe;
+        let explainer = Explainer::new(recipe, &target.lists, None).unwrap();
         for ((url, ..), kept) in pages.iter().zip([true, false]) {
             let wanted = Wanted::Url((*url).to_owned());
-            let found = find(&options.inputs, &options.recipe.read, &wanted).unwrap();
+            let found = find(&options.inputs, &recipe.read, &wanted).unwrap();
             let explanation = &explainer.explain(&found).unwrap()[0];
             let stations = &explanation.stations;
             let at = stations.iter().find(|s| s.name == station).unwrap();
@@ -337,9 +343,7 @@ fn explanations_tell_what_the_lists_say() {
             assert_eq!(left.count(), if kept { 3 } else { 0 });
         }
         // The build is of the same opinion, and its ledger says so.
-        let Outcome::Built(done) = build(&options).unwrap() else {
-            panic!("built twice");
-        };
+        let done = built(&options).unwrap();
         assert_eq!(done.tally.dropped_pages(reason), 1);
     }
 }

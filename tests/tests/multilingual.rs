@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{DedupStep, DetectorKind, Lists, Recipe, Undetermined, WordList};
-use c4_filters::language::{self, Detection};
+use c4_filters::language::{Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
-use c4_filters::{Tally, counters};
+use c4_filters::{Reason, Tally, Verdict, counters};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,26 +145,28 @@ fn a_language_whose_words_are_all_allowed_drops_nothing() {
 #[test]
 fn pages_without_a_language_are_counted_twice() {
     let (recipe, _) = multilingual();
-    let step = recipe.language.as_ref().unwrap();
-    let best = |language: &str, probability| Detection::Best {
-        language: language.to_owned(),
-        probability,
-    };
     let mut tally = Tally {
         pages_read: [6, 0],
         pages_out: [5, 0],
         ..Tally::default()
     };
     // Bosnian.
-    tally.pages_dropped[c4_filters::Reason::OtherLanguage.index()] = 1;
-    for detection in [
-        best("de", 0.95),
-        best("de", 0.949),
-        best("zh-Latn", 1.0),
-        Detection::Nothing,
-        Detection::Nothing,
+    tally.pages_dropped[Reason::OtherLanguage.index()] = 1;
+    for (language, undetermined) in [
+        ("de", None),
+        ("und", Some(Reason::LowConfidence)),
+        ("zh-Latn", None),
+        ("und", Some(Reason::NoLanguage)),
+        ("und", Some(Reason::NoLanguage)),
     ] {
-        language::count_passed(&mut tally, step, &detection);
+        tally.decide_language(&Decision {
+            detection: Detection::Best {
+                language: language.to_owned(),
+                probability: 0.0,
+            },
+            verdict: Verdict::Keep,
+            undetermined,
+        });
     }
     let mut found = counters::counters(&tally, &recipe);
     found.retain(|name, _| name.starts_with("language-filter/") || name.starts_with("english"));
@@ -192,7 +194,7 @@ fn soft_passes_are_counted_apart() {
         bad_words_soft_passed: 3,
         ..Tally::default()
     };
-    tally.pages_dropped[c4_filters::Reason::BadWords.index()] = 2;
+    tally.pages_dropped[Reason::BadWords.index()] = 2;
     tally.bad_words_by_language.insert("de".into(), [2, 1, 3]);
     let counters = counters::counters(&tally, &recipe);
     for (name, n) in [

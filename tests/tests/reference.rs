@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{DedupStep, DetectorKind, Manifest, Recipe, Split, WetReading, WordList};
+use c4_data::{DedupStep, Manifest, Recipe, Split, WetReading, WordList};
 use c4_filters::rules::domains::Host;
 use c4_filters::{Reason, url};
 use c4_pipeline::reading::{RawPage, Split as Read};
@@ -105,9 +105,9 @@ fn line_dedup() {
     for min_sentences in [3, 0] {
         let output = dir.path().join(min_sentences.to_string());
         let mut options = options("en.noclean", &[&input], &output);
-        options.recipe.read.wet_reading = WetReading::Records;
-        options.recipe.language = None;
-        options.recipe.dedup = Some(DedupStep::Lines { min_sentences });
+        options.targets[0].recipe.read.wet_reading = WetReading::Records;
+        options.targets[0].recipe.language = None;
+        options.targets[0].recipe.dedup = Some(DedupStep::Lines { min_sentences });
         built(&options).unwrap();
         let expected = golden["result"][min_sentences.to_string()]
             .as_array()
@@ -148,7 +148,7 @@ fn whole_graph() {
     let output = dir.path().join("out");
     let mut options = options("en", &[&golden("golden_pipeline.wet.gz")], &output);
     let list = WordList::from_text("flurb\nzonk\n");
-    options.lists.words.insert("en".into(), list);
+    options.targets[0].lists.words.insert("en".into(), list);
     built(&options).unwrap();
     let found = documents(&output);
     let pages = expected["final"].as_array().unwrap();
@@ -362,12 +362,6 @@ fn tally_is_conserved() {
         }
         if let Some(step) = &mut recipe.urls {
             step.files = vec!["urls".into()];
-        }
-        // Until the program has the detector.
-        if let Some(step) = recipe.language.as_mut()
-            && step.detector == DetectorKind::Cld3
-        {
-            step.detector = DetectorKind::Langdetect;
         }
         let options = options_of(recipe.clone(), lists.path(), &inputs, dir.path());
         let done = built(&options).unwrap();

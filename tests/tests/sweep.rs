@@ -7,7 +7,7 @@ use c4_filters::rules::length;
 use c4_filters::url::domain;
 use c4_filters::{Amount, Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
 use c4_pipeline::input::{self, Input};
-use c4_pipeline::run::BuildOptions;
+use c4_pipeline::run::{BuildOptions, TargetOptions};
 use c4_pipeline::sweep::full::{FullOptions, sweep_full};
 use c4_pipeline::sweep::report::Report;
 use c4_pipeline::sweep::settings::Grid;
@@ -48,17 +48,20 @@ fn bare(recipe: &Recipe) -> Recipe {
 /// What a build with `recipe` keeps, in all and by domain.
 fn kept_by_build(recipe: Recipe, inputs: &[Input]) -> (Kept, BTreeMap<String, Kept>) {
     let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out");
     let options = BuildOptions {
-        lists: Lists::load(&recipe, Path::new("")).unwrap(),
-        recipe,
+        targets: vec![TargetOptions {
+            lists: Lists::load(&recipe, Path::new("")).unwrap(),
+            recipe,
+            output: output.clone(),
+        }],
         inputs: inputs.to_vec(),
-        output: dir.path().join("out"),
         ..options("c4", &[&samples()], dir.path())
     };
     let tally = built(&options).unwrap().tally;
     let mut domains: BTreeMap<String, Kept> = BTreeMap::new();
     let mut characters = 0;
-    for (url, (_, document)) in documents(&options.output) {
+    for (url, (_, document)) in documents(&output) {
         let text = Amount::of_text(&document.page.text);
         let sum = domains.entry(domain(&url)).or_default();
         sum.pages += 1;

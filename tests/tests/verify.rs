@@ -11,7 +11,7 @@ use c4_data::{
 };
 use c4_filters::url;
 use c4_pipeline::input;
-use c4_pipeline::run::BuildOptions;
+use c4_pipeline::run::{BuildOptions, TargetOptions};
 use c4_pipeline::verify::report::{Check, Report, Status};
 use c4_pipeline::verify::{VerifyOptions, verify};
 use c4_tests::*;
@@ -545,9 +545,12 @@ fn word_lists_that_are_files_and_a_soft_share() {
     };
     fs::write(&wet, (0..40).flat_map(record).collect::<Vec<u8>>()).unwrap();
     built(&BuildOptions {
-        lists: Lists::load(&recipe, &lists).unwrap(),
         inputs: input::resolve(&[wet], None, &recipe.read).unwrap(),
-        recipe,
+        targets: vec![TargetOptions {
+            lists: Lists::load(&recipe, &lists).unwrap(),
+            recipe,
+            output: output.clone(),
+        }],
         ..options("en", &[&samples()], &output)
     })
     .unwrap();
@@ -630,8 +633,11 @@ fn no_false_alarm_where_pages_share_most_of_their_text() {
             }
             let output = dir.path().join(format!("{round}-{unit}"));
             built(&BuildOptions {
-                recipe,
-                lists: Lists::default(),
+                targets: vec![TargetOptions {
+                    recipe,
+                    lists: Lists::default(),
+                    output: output.clone(),
+                }],
                 ledger: LedgerMode::All,
                 ..options("en", &[&wet], &output)
             })

@@ -2,7 +2,7 @@
 
 use super::{Facts, LICENSE, pattern};
 use crate::table::{percent, thousands};
-use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split};
+use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, Undetermined};
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -297,9 +297,13 @@ pub fn limitations(manifest: &Manifest) -> String {
             .to_owned(),
     ];
     if let Some(step) = &recipe.language {
+        let unsure = match step.undetermined {
+            Undetermined::Drop => "gone, and with them",
+            Undetermined::Keep => "in no language (`und`), and among them are",
+        };
         points.push(format!(
             "The language is a detector's opinion of the whole page. Pages below probability {} are \
-             gone, and with them dialects and mixed pages more often than others.",
+             {unsure} dialects and mixed pages more often than others.",
             step.min_probability
         ));
     }

@@ -3,13 +3,16 @@
 use super::lists::ListArgs;
 use super::parse_size;
 use crate::input;
+use crate::memory;
 use crate::output;
-use crate::run::{BuildOptions, Built, Outcome, build};
+use crate::run::{BuildOptions, Built, Outcome, TargetOptions, build};
+use crate::stop;
 use crate::table::{percent, printable, thousands};
-use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Manifest, Recipe};
+use anyhow::Context;
+use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe};
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
-use indicatif::DecimalBytes;
+use indicatif::{BinaryBytes, DecimalBytes};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,9 +29,10 @@ pub(super) struct Build {
     /// Folder for the corpus; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// A recipe's name (see `c4 recipes`) or TOML file.
+    /// A recipe's name (see `c4 recipes`) or TOML file. Given more than once, each corpus goes to a
+    /// folder of its recipe's name below the output, and archives are read once.
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
-    recipe: String,
+    recipe: Vec<String>,
     /// Only pages in this language, of a recipe that keeps several; may be given several times. The
     /// recipe is then called multilingual.de, say.
     #[arg(long = "language", value_name = "CODE")]
@@ -55,12 +59,18 @@ pub(super) struct Build {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
     threads: u16,
+    /// Memory of the whole process, in bytes (K, M, G) [default: half of what is there].
+    #[arg(short, long, value_parser = parse_size, value_name = "SIZE")]
+    memory: Option<u64>,
     /// Folder for intermediate files [default: below the output; gone at the end].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
     /// Replace the corpus that the output folder holds; other files in it stay.
     #[arg(long)]
     overwrite: bool,
+    /// Do not say beforehand what the build will take, and do not look whether the disk is large enough.
+    #[arg(long)]
+    no_plan: bool,
     /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
     #[arg(long, default_value_t, value_name = "all|sample:N|none")]
     ledger: LedgerMode,
@@ -73,56 +83,94 @@ enum FormatArg {
     Jsonl,
 }
 
-pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
-    let (recipe, base) = Recipe::load(&args.recipe)?;
-    let recipe = recipe.with_languages(&args.languages)?;
-    let (recipe, lists) = args.lists.load(recipe, &base)?;
-    let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
-    let options = BuildOptions {
-        recipe,
-        lists,
-        inputs,
-        output: args.output,
-        format: match args.format {
-            FormatArg::Arrow => Format::Arrow,
-            FormatArg::Parquet => Format::Parquet,
-            FormatArg::Jsonl => Format::Jsonl,
-        },
-        shard_size_bytes: args.shard_size,
-        threads: usize::from(args.threads),
-        work_dir: args.work_dir,
-        overwrite: args.overwrite,
-        ledger: args.ledger,
-    };
-    match build(&options)? {
-        Outcome::AlreadyDone(manifest) => {
-            output::clear_work(&options.output)?;
-            let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
-            eprintln!(
-                "{} holds this corpus already: {} documents in {} shards. Nothing to do.",
-                options.output.display(),
-                thousands(rows),
-                manifest.shards.len()
+impl Build {
+    /// What to build, checked as far as can be without reading.
+    pub(super) fn options(self) -> anyhow::Result<BuildOptions> {
+        let args = self;
+        let memory_bytes = args.memory.unwrap_or_else(memory::default_budget);
+        anyhow::ensure!(
+            memory_bytes >= memory::LEAST,
+            "--memory: a build needs at least {}",
+            BinaryBytes(memory::LEAST)
+        );
+        let mut targets: Vec<TargetOptions> = Vec::new();
+        for name in &args.recipe {
+            let (recipe, base) = Recipe::load(name)?;
+            let recipe = recipe.with_languages(&args.languages)?;
+            let (recipe, lists) = args.lists.load(recipe, &base)?;
+            let output = match args.recipe.len() {
+                1 => args.output.clone(),
+                _ => args.output.join(&recipe.name),
+            };
+            anyhow::ensure!(
+                targets.iter().all(|other| other.output != output),
+                "two recipes are called {}; their corpora would be in one folder",
+                recipe.name
             );
-            Ok(exit_code(&manifest))
+            targets.push(TargetOptions {
+                lists,
+                recipe,
+                output,
+            });
         }
-        Outcome::Built(built) => {
-            summarize(&options, &built);
-            Ok(exit_code(&built.manifest))
-        }
+        let inputs = input::resolve(&args.inputs, args.base.as_deref(), &targets[0].recipe.read)?;
+        Ok(BuildOptions {
+            targets,
+            inputs,
+            format: match args.format {
+                FormatArg::Arrow => Format::Arrow,
+                FormatArg::Parquet => Format::Parquet,
+                FormatArg::Jsonl => Format::Jsonl,
+            },
+            shard_size_bytes: args.shard_size,
+            threads: usize::from(args.threads),
+            memory_bytes,
+            work_dir: args.work_dir,
+            overwrite: args.overwrite,
+            ledger: args.ledger,
+        })
     }
 }
 
-fn exit_code(manifest: &Manifest) -> ExitCode {
-    let whole = manifest
-        .inputs
-        .iter()
-        .all(|input| input.state == InputState::Read);
-    ExitCode::from(u8::from(!whole))
+pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
+    let with_plan = !args.no_plan;
+    let options = args.options()?;
+    // One that goes on, or that is done, has no need to know.
+    let begun = |target: &TargetOptions| output::is_begun(&target.output, options.overwrite);
+    if with_plan && !options.targets.iter().any(begun) {
+        super::plan::head(&options)?;
+    }
+    stop::listen().context("cannot listen to signals")?;
+    let outcomes = build(&options)?;
+    let mut whole = true;
+    for (target, outcome) in options.targets.iter().zip(&outcomes) {
+        let manifest = match outcome {
+            Outcome::AlreadyDone(manifest) => {
+                output::clear_work(&target.output)?;
+                let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
+                eprintln!(
+                    "{} holds this corpus already: {} documents in {} shards. Nothing to do.",
+                    target.output.display(),
+                    thousands(rows),
+                    manifest.shards.len()
+                );
+                manifest
+            }
+            Outcome::Built(built) => {
+                summarize(&options, target, built);
+                &built.manifest
+            }
+        };
+        whole &= manifest
+            .inputs
+            .iter()
+            .all(|input| input.state == InputState::Read);
+    }
+    Ok(ExitCode::from(u8::from(!whole)))
 }
 
 /// What stderr says at the end of a build.
-fn summarize(options: &BuildOptions, built: &Built) {
+fn summarize(options: &BuildOptions, target: &TargetOptions, built: &Built) {
     let tally = &built.tally;
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
     let bytes: u64 = options.inputs.iter().map(|input| input.bytes).sum();
@@ -159,7 +207,7 @@ fn summarize(options: &BuildOptions, built: &Built) {
             "{:>12}  for {} other reasons (c4 stats {})",
             thousands(others.iter().sum()),
             others.len(),
-            options.output.display()
+            target.output.display()
         );
     }
     eprintln!(
@@ -167,7 +215,7 @@ fn summarize(options: &BuildOptions, built: &Built) {
         built.wall_seconds,
         bytes as f64 / 1e6 / built.wall_seconds,
         tally.text_bytes_in as f64 / 1e6 / built.wall_seconds,
-        options.output.display()
+        target.output.display()
     );
     for warning in &built.warnings {
         eprintln!("WARNING: {}", printable(warning));

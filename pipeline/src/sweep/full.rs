@@ -3,7 +3,8 @@
 use super::{Kept, Swept};
 use crate::error::Error;
 use crate::input::Input;
-use crate::run::{BuildOptions, Outcome, build};
+use crate::memory;
+use crate::run::{BuildOptions, Outcome, TargetOptions, build};
 use c4_data::{Error as DataError, Format, LedgerMode, Lists, Recipe, ShardReader};
 use c4_filters::{Amount, url};
 use std::fs;
@@ -48,21 +49,24 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
     for (i, (recipe, lists)) in options.recipes.iter().zip(lists).enumerate() {
         tracing::info!("build {} of {}", i + 1, options.recipes.len());
         let output = folder.path.join(i.to_string());
-        let outcome = build(&BuildOptions {
-            recipe: recipe.clone(),
-            lists,
+        let mut outcome = build(&BuildOptions {
+            targets: vec![TargetOptions {
+                recipe: recipe.clone(),
+                lists,
+                output: output.clone(),
+            }],
             inputs: options.inputs.to_vec(),
-            output: output.clone(),
             format: Format::Arrow,
             shard_size_bytes: SHARD_BYTES,
             threads: options.threads,
+            memory_bytes: memory::default_budget(),
             work_dir: None,
             overwrite: false,
             ledger: LedgerMode::None,
         })?;
-        let (manifest, lines) = match outcome {
-            Outcome::Built(built) => (built.manifest, built.tally.lines_out.lines),
-            Outcome::AlreadyDone(_) => {
+        let (manifest, lines) = match outcome.pop() {
+            Some(Outcome::Built(built)) => (built.manifest, built.tally.lines_out.lines),
+            _ => {
                 return Err(Error::Output {
                     path: output,
                     reason: "was made by another process meanwhile".to_owned(),

@@ -90,6 +90,7 @@ impl Job for ReadPass<'_> {
     fn work(&self, index: usize, sequence: u64, batch: Batch) -> Result<(), Infallible> {
         let mut found = ReadArchive::default();
         let mut names = Vec::new();
+        let mut damages = Vec::new();
         for (i, split) in source::split(batch).into_iter().enumerate() {
             let order = sequence << 32 | i as u64;
             match split {
@@ -98,7 +99,7 @@ impl Job for ReadPass<'_> {
                     self.page(order, page, &mut found);
                 }
                 Split::Dropped(_) => {}
-                Split::Damage(damage) => found.health.damage.push((order, damage)),
+                Split::Damage(damage) => damages.push((order, damage)),
             }
         }
         let mut domains = lock(&self.domains);
@@ -109,7 +110,7 @@ impl Job for ReadPass<'_> {
         let mut archive = lock(&self.archives[index]);
         archive.pages.append(&mut found.pages);
         archive.outcomes.append(&mut found.outcomes);
-        archive.health.damage.append(&mut found.health.damage);
+        archive.health.note(damages);
         Ok(())
     }
 
@@ -121,7 +122,8 @@ impl Job for ReadPass<'_> {
 impl ReadPass<'_> {
     fn fail(&self, index: usize, cause: String) {
         let input = &self.inputs[index];
-        lock(&self.archives[index]).health.fail(input, cause);
+        tracing::error!("{}: {cause}", input.path.display());
+        lock(&self.archives[index]).health.failed = Some(cause);
     }
 
     /// Judges one page.

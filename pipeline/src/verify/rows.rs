@@ -5,7 +5,9 @@ use super::keys::marked;
 use super::report::{Finding, Offence};
 use super::touched::{self, Touched};
 use crate::rows::part;
-use c4_data::{DedupStep, Format, Manifest, Recipe};
+use c4_data::{
+    DedupStep, Format, LanguageStep, Manifest, Recipe, UNDETERMINED_LANGUAGE, Undetermined,
+};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::{length, paragraphs};
 use c4_filters::{Admission, Amount, Cleaner, Reason, Verdict, dedup, punkt, url};
@@ -227,7 +229,8 @@ impl<'a> Judge<'a> {
         admission: Option<Admission>,
     ) -> Judge<'a> {
         let recipe = &manifest.recipe;
-        let keep = recipe.language.as_ref().map(|step| &step.keep[..]);
+        let sure = |step: &&LanguageStep| step.undetermined == Undetermined::Drop;
+        let keep = recipe.language.as_ref().filter(sure);
         Judge {
             recipe,
             format: manifest.format,
@@ -236,7 +239,7 @@ impl<'a> Judge<'a> {
             admission,
             archives: manifest.inputs.iter().map(|i| &*i.archive).collect(),
             touched,
-            language: match keep {
+            language: match keep.map(|step| &step.keep[..]) {
                 Some([only]) => Some(only),
                 _ => None,
             },
@@ -375,7 +378,11 @@ impl<'a> Judge<'a> {
             _ if self.format == Format::Jsonl => None,
             None => (!language.is_empty() || score != 0.0)
                 .then(|| format!("has language `{language}`, but the recipe asks for none")),
-            Some(step) if !step.keep.contains(language) => Some(format!(
+            Some(LanguageStep {
+                undetermined: Undetermined::Keep,
+                ..
+            }) if language == UNDETERMINED_LANGUAGE => None,
+            Some(step) if !step.keeps(language) => Some(format!(
                 "is in `{language}`, which the recipe does not keep"
             )),
             // The score was rounded to 32 bits after the step had decided; so is the limit here.

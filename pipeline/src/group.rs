@@ -1,0 +1,263 @@
+//! Groups: what pass 4 makes of some segments, written together.
+//!
+//! What is kept of a segment, and what the ledger wants of it, goes to buckets by the hash of its URL.
+//! A segment gives each of them little, so several segments are written as one file, a slot a bucket;
+//! their pages count as judged when that file is there.
+
+use crate::frame::{self, Frame, Frames};
+use crate::rows::part;
+use crate::work::{WorkReader, WorkWriter};
+use c4_data::Error;
+use c4_data::ledger::Table;
+use c4_filters::{DomainTable, Domains, Reached, Reason, Statistics};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Table of the corpus's rows: the buckets of each split, one split after the other.
+pub const ROWS: usize = 0;
+const DOMAINS: usize = 5;
+const SUMMARY: usize = 6;
+
+/// The table of a table of the ledger.
+pub fn of_ledger(table: Table) -> usize {
+    1 + table as usize
+}
+
+/// Into how many buckets things go. Has no influence on what is written in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Rows of one split.
+    pub rows: usize,
+    /// Rows of the ledger's tables, in the order of [`Table::ALL`].
+    pub ledger: [usize; 4],
+    /// Domains.
+    pub domains: usize,
+}
+
+/// What is known of the segments of a group besides rows.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Which segments.
+    pub segments: Vec<u32>,
+    /// What became of their pages.
+    pub statistics: Statistics,
+    /// UTF-8 bytes of text of each split.
+    pub split_bytes: [u64; 2],
+    /// Sentences of pages kept, with their places in the draw.
+    pub sentences: Vec<(u64, u64)>,
+    /// The most frequent duplicates, by rank.
+    pub repeated: Vec<(usize, RepeatedText)>,
+    /// What was drawn for the ledger: reasons, and places in the draw.
+    pub drawn: Vec<(Reason, u64)>,
+}
+
+/// A line or span that many pages hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepeatedText {
+    /// How many copies there are.
+    pub copies: u64,
+    /// Its first characters.
+    pub text: String,
+    /// The page where it stays.
+    pub url: String,
+}
+
+impl Summary {
+    /// Adds another one.
+    pub fn merge(&mut self, mut other: Summary) {
+        self.segments.append(&mut other.segments);
+        self.statistics += other.statistics;
+        for (sum, n) in self.split_bytes.iter_mut().zip(other.split_bytes) {
+            *sum += n;
+        }
+        self.sentences.append(&mut other.sentences);
+        self.repeated.append(&mut other.repeated);
+        self.drawn.append(&mut other.drawn);
+    }
+}
+
+/// A group that is being made.
+pub struct Group {
+    layout: Layout,
+    slots: BTreeMap<(usize, usize), Vec<u8>>,
+    bytes: u64,
+    /// What is known besides.
+    pub summary: Summary,
+    /// Pages by domain.
+    pub domains: Domains,
+}
+
+impl Group {
+    /// An empty one.
+    pub fn new(layout: Layout) -> Group {
+        Group {
+            layout,
+            slots: BTreeMap::new(),
+            bytes: 0,
+            summary: Summary::default(),
+            domains: Domains::default(),
+        }
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Memory of what is in it, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.domains.len() as u64 * 150
+    }
+
+    /// Adds an item to a slot.
+    pub fn put<T: Serialize>(&mut self, table: usize, slot: usize, item: &T) {
+        let list = self.slots.entry((table, slot)).or_default();
+        let before = list.len();
+        frame::encode(item, list);
+        self.bytes += (list.len() - before) as u64;
+    }
+
+    /// Adds another one.
+    pub fn merge(&mut self, other: Group) {
+        self.bytes += other.bytes;
+        for (slot, list) in other.slots {
+            let mine = self.slots.entry(slot).or_default();
+            if mine.is_empty() {
+                *mine = list;
+            } else {
+                mine.extend(list);
+            }
+        }
+        self.summary.merge(other.summary);
+        self.domains.merge(other.domains);
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The work folder cannot be written.
+    pub fn write(mut self, path: &Path) -> Result<(), Error> {
+        let domains = std::mem::take(&mut self.domains);
+        for (name, reached) in domains.iter() {
+            let slot = part(domain_key(name), self.layout.domains);
+            self.put(DOMAINS, slot, &(name, reached));
+        }
+        let summary = std::mem::take(&mut self.summary);
+        self.put(SUMMARY, 0, &summary);
+        let mut writer = WorkWriter::create(path)?;
+        let Layout {
+            rows,
+            ledger,
+            domains,
+        } = self.layout;
+        let mut tables = vec![(ROWS, 2 * rows), (DOMAINS, domains), (SUMMARY, 1)];
+        tables.extend(
+            Table::ALL
+                .iter()
+                .zip(ledger)
+                .map(|(t, n)| (of_ledger(*t), n)),
+        );
+        for (table, count) in tables {
+            let mut of_table = writer.table(table, count);
+            for ((_, slot), list) in self.slots.range((table, 0)..(table + 1, 0)) {
+                of_table.put(*slot, Frame::new(list)?.bytes())?;
+            }
+            of_table.finish()?;
+        }
+        writer.finish()
+    }
+}
+
+/// The place of a domain in the key space.
+fn domain_key(name: &str) -> u128 {
+    c4_filters::url::md5(name)
+}
+
+/// The groups that are written.
+#[derive(Debug, Clone, Default)]
+pub struct Groups {
+    paths: Vec<PathBuf>,
+}
+
+fn path(work: &Path, number: usize) -> PathBuf {
+    work.join(format!("group-{number:05}"))
+}
+
+impl Groups {
+    /// Those of a work folder. They are numbered from 0.
+    pub fn of(work: &Path) -> Groups {
+        let paths = (0..).map(|number| path(work, number));
+        Groups {
+            paths: paths.take_while(|path| path.exists()).collect(),
+        }
+    }
+
+    /// Where the next one goes.
+    pub fn next(&self, work: &Path) -> PathBuf {
+        path(work, self.paths.len())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// What the files hold in a slot: a path, and frames.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn frames(&self, table: usize, slot: usize) -> Result<Vec<(&Path, Frame)>, Error> {
+        let mut all = Vec::new();
+        for path in &self.paths {
+            let bytes = WorkReader::open(path)?.read(table, slot..slot + 1)?;
+            let mut frames = Frames::of_bytes(path, &bytes);
+            while let Some(frame) = frames.next_frame()? {
+                all.push((path.as_path(), frame));
+            }
+        }
+        Ok(all)
+    }
+
+    fn items<T: DeserializeOwned>(&self, table: usize, slot: usize) -> Result<Vec<T>, Error> {
+        let mut items = Vec::new();
+        for (path, frame) in self.frames(table, slot)? {
+            items.extend(frame.items::<T>(path)?);
+        }
+        Ok(items)
+    }
+
+    /// What is known of all groups.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn summary(&self) -> Result<Summary, Error> {
+        let mut sum = Summary::default();
+        for summary in self.items(SUMMARY, 0)? {
+            sum.merge(summary);
+        }
+        Ok(sum)
+    }
+
+    /// The domains of all groups, a part at a time in memory.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn domains(&self, layout: Layout) -> Result<DomainTable, Error> {
+        let mut table = DomainTable::default();
+        for slot in 0..layout.domains {
+            let mut part = Domains::default();
+            for (name, reached) in self.items::<(String, Reached)>(DOMAINS, slot)? {
+                part.add(&name, &reached);
+            }
+            table.add(part);
+        }
+        Ok(table)
+    }
+}

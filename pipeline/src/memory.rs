@@ -1,0 +1,122 @@
+//! How much memory a build may take, and what each pass may take of it.
+//!
+//! A pass holds pieces of work whose size is cut so that all of them fit; what does not fit is in work
+//! files. Where pieces are cut has no influence on the corpus. The fractions add up to some two thirds,
+//! since the allocator and the program itself need the rest ([`BASE`]).
+
+use std::fs;
+
+/// What the program takes by itself: code, language profiles, word lists. Measured.
+pub const BASE: u64 = 64 << 20;
+/// Reading: batches of each thread, compressed and not.
+const READING_PER_THREAD: u64 = 24 << 20;
+/// Without any other word, and where the system does not tell.
+const UNKNOWN: u64 = 4 << 30;
+/// Below this a build is refused.
+pub const LEAST: u64 = 128 << 20;
+
+/// A budget for the whole process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    bytes: u64,
+    threads: u64,
+}
+
+impl Memory {
+    /// `bytes` for `threads` threads.
+    pub fn new(bytes: u64, threads: usize) -> Memory {
+        Memory {
+            bytes,
+            threads: threads.max(1) as u64,
+        }
+    }
+
+    /// The whole budget in bytes.
+    pub fn bytes(self) -> u64 {
+        self.bytes
+    }
+
+    /// What each of `n` things that are done at once has.
+    pub fn shared_by(self, n: usize) -> Memory {
+        Memory {
+            threads: self.threads * n.max(1) as u64,
+            ..self
+        }
+    }
+
+    /// What one thread has for its piece of work.
+    fn piece(self) -> u64 {
+        let fixed = BASE + self.threads * READING_PER_THREAD;
+        let free = self.bytes.saturating_sub(fixed).max(self.bytes / 4);
+        free * 2 / 3 / self.threads
+    }
+
+    /// Pass 1: keys of a segment, in bytes of memory. As many segments as threads are open.
+    pub fn segment_keys(self) -> u64 {
+        (self.piece() / 3).clamp(1 << 20, 64 << 20)
+    }
+
+    /// Pass 1: text of a segment, in bytes. Nothing of it is in memory until pass 4, where all that is
+    /// kept of it is, encoded.
+    pub fn segment_text(self) -> u64 {
+        (self.piece() / 4).clamp(1 << 20, 256 << 20)
+    }
+
+    /// Passes 2 and 3: claims of one part.
+    pub fn election(self) -> u64 {
+        self.piece()
+    }
+
+    /// Pass 4: rows that wait to be written together, of all threads; a small part of `all`, so that
+    /// little is lost by a stop. Twice as much may be in memory.
+    pub fn group(self, all: u64) -> u64 {
+        let most = (self.piece() / 4 * self.threads).clamp(1 << 20, 1 << 30);
+        (all / 64).clamp(4 << 20, most.max(4 << 20))
+    }
+
+    /// Pass 5: text of a bucket. A thread holds one, reads another, and encodes.
+    pub fn bucket(self) -> u64 {
+        (self.piece() / 6).clamp(1 << 20, 64 << 20)
+    }
+}
+
+/// Half of the memory that is there: the machine's or, where that is less, the process's group's.
+pub fn default_budget() -> u64 {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+        let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kilobytes * 1024)
+    });
+    let group = ["memory.max", "memory/memory.limit_in_bytes"]
+        .into_iter()
+        .find_map(|file| read(&format!("/sys/fs/cgroup/{file}")))
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    match (machine, group) {
+        (Some(machine), Some(group)) => machine.min(group) / 2,
+        (Some(bytes), None) | (None, Some(bytes)) => bytes / 2,
+        (None, None) => UNKNOWN,
+    }
+    .max(LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_all_threads_fit_into_the_budget() {
+        for bytes in [LEAST, 512 << 20, 8 << 30, 64 << 30] {
+            for threads in [1, 2, 16, 64] {
+                let memory = Memory::new(bytes, threads);
+                let all = |piece: u64| piece * threads as u64;
+                let least = bytes.max(all(32 << 20));
+                assert!(all(memory.election()) < least);
+                assert!(all(memory.segment_keys()) < least);
+                assert!(all(memory.bucket() * 4) < least);
+                assert!(all(memory.segment_text()) + 2 * memory.group(1 << 50) < least);
+            }
+        }
+        assert!(default_budget() >= LEAST);
+    }
+}

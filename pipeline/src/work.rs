@@ -1,0 +1,335 @@
+//! Work files: what a unit of work leaves to the passes after it.
+//!
+//! A unit (an archive, a range of keys, some pages) writes one file, under another name until it is
+//! whole and synced. So a unit is done when its file is there, and a build that was stopped anywhere
+//! goes on by leaving out what is done.
+//!
+//! A file holds a **body**, bytes in the order in which they came, and up to [`TABLES`] **tables**. A
+//! table has numbered slots, each a range of bytes, so that what comes from everywhere and goes
+//! everywhere (the keys of an archive to their ranges, what a range has found to the archives, rows to
+//! their shards) is a slot in the files of one pass for each unit of the next one. Layout: body; slots
+//! of each table and their offsets; where all of that is. Numbers are little-endian. A reader needs
+//! three small reads and one large one for any slots, and keeps nothing in memory.
+
+use c4_data::Error;
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Tables of a file.
+pub const TABLES: usize = 8;
+const MAGIC: &[u8; 8] = b"c4work\x00\x01";
+/// Offset and number of slots of each table, length of the body, magic.
+const TRAILER_BYTES: usize = TABLES * 16 + 16;
+/// What a name ends with until the file is whole.
+const PARTIAL: &str = "partial";
+
+/// Writes a work file.
+pub struct WorkWriter {
+    path: PathBuf,
+    partial: PathBuf,
+    file: BufWriter<File>,
+    written: u64,
+    body: u64,
+    tables: [(u64, u64); TABLES],
+}
+
+impl WorkWriter {
+    /// Starts the file at `path`.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn create(path: &Path) -> Result<WorkWriter, Error> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".");
+        partial.push(PARTIAL);
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).map_err(Error::io(&partial, "create"))?;
+        Ok(WorkWriter {
+            path: path.to_owned(),
+            partial,
+            file: BufWriter::with_capacity(1 << 17, file),
+            written: 0,
+            body: 0,
+            tables: [(0, 0); TABLES],
+        })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = self.file.write_all(bytes);
+        written.map_err(Error::io(&self.partial, "write"))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends to the body, which comes before all tables.
+    ///
+    /// # Errors
+    /// The file cannot be written (a full disk, say).
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.put(bytes)?;
+        self.body = self.written;
+        Ok(())
+    }
+
+    /// Starts a table; 8 bytes of memory a slot.
+    pub fn table(&mut self, table: usize, slots: usize) -> TableWriter<'_> {
+        TableWriter {
+            writer: self,
+            table,
+            slots,
+            starts: Vec::with_capacity(slots + 1),
+        }
+    }
+
+    /// Ends the file, syncs it and gives it its name.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(mut self) -> Result<(), Error> {
+        let mut trailer = Vec::with_capacity(TRAILER_BYTES);
+        for (offsets, slots) in self.tables {
+            trailer.extend(offsets.to_le_bytes());
+            trailer.extend(slots.to_le_bytes());
+        }
+        trailer.extend(self.body.to_le_bytes());
+        trailer.extend(MAGIC);
+        self.put(&trailer)?;
+        let file = self.file.into_inner().map_err(|e| e.into_error());
+        let synced = file.and_then(|file| file.sync_all());
+        synced.map_err(Error::io(&self.partial, "write"))?;
+        crate::stop::crash_point("work-file");
+        fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path, "rename"))
+    }
+}
+
+/// Writes the slots of a table, in their order.
+pub struct TableWriter<'a> {
+    writer: &'a mut WorkWriter,
+    table: usize,
+    slots: usize,
+    starts: Vec<u64>,
+}
+
+impl TableWriter<'_> {
+    /// Appends to a slot; no later one may have been written to.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Error> {
+        debug_assert!(slot < self.slots && self.starts.len() <= slot + 1);
+        self.starts.resize(slot + 1, self.writer.written);
+        self.writer.put(bytes)
+    }
+
+    /// Ends the table.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.starts.resize(self.slots + 1, self.writer.written);
+        self.writer.tables[self.table] = (self.writer.written, self.slots as u64);
+        let offsets: Vec<u8> = self.starts.iter().flat_map(|n| n.to_le_bytes()).collect();
+        self.writer.put(&offsets)
+    }
+}
+
+/// Reads a work file.
+pub struct WorkReader {
+    path: PathBuf,
+    file: File,
+    /// Bytes of the body.
+    pub body: u64,
+    tables: [(u64, u64); TABLES],
+}
+
+impl WorkReader {
+    /// Opens a file; `None` if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not whole.
+    pub fn open_if_there(path: &Path) -> Result<Option<WorkReader>, Error> {
+        match File::open(path) {
+            Ok(file) => Self::new(path, file).map(Some),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(path, "open")(e)),
+        }
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not whole.
+    pub fn open(path: &Path) -> Result<WorkReader, Error> {
+        Self::new(path, File::open(path).map_err(Error::io(path, "open"))?)
+    }
+
+    fn new(path: &Path, file: File) -> Result<WorkReader, Error> {
+        let mut reader = WorkReader {
+            path: path.to_owned(),
+            file,
+            body: 0,
+            tables: [(0, 0); TABLES],
+        };
+        let length = reader.file.metadata().map_err(Error::io(path, "read"))?;
+        let Some(at) = length.len().checked_sub(TRAILER_BYTES as u64) else {
+            return Err(damaged(path));
+        };
+        let trailer = reader.bytes(at, TRAILER_BYTES)?;
+        if !trailer.ends_with(MAGIC) {
+            return Err(damaged(path));
+        }
+        let mut numbers = numbers(&trailer);
+        let mut next = || numbers.next().unwrap_or_default();
+        reader.tables = std::array::from_fn(|_| (next(), next()));
+        reader.body = next();
+        Ok(reader)
+    }
+
+    /// Bytes from anywhere.
+    fn bytes(&self, at: u64, length: usize) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; length];
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(at));
+        read.and_then(|_| file.read_exact(&mut bytes))
+            .map_err(Error::io(&self.path, "read"))?;
+        Ok(bytes)
+    }
+
+    /// Slots of a table; 0: there is none.
+    pub fn slots(&self, table: usize) -> usize {
+        self.tables[table].1 as usize
+    }
+
+    /// Where the bytes of some slots of a table are.
+    fn range(&self, table: usize, slots: &Range<usize>) -> Result<Range<u64>, Error> {
+        let (offsets, count) = self.tables[table];
+        if slots.end as u64 > count || slots.start >= slots.end {
+            return Ok(0..0);
+        }
+        let length = (slots.end - slots.start + 1) * 8;
+        let first = offsets + slots.start as u64 * 8;
+        let (start, end) = if length <= 4096 {
+            let read = self.bytes(first, length)?;
+            let mut starts = numbers(&read);
+            (starts.next(), starts.last())
+        } else {
+            let last = offsets + slots.end as u64 * 8;
+            let (first, last) = (self.bytes(first, 8)?, self.bytes(last, 8)?);
+            (numbers(&first).next(), numbers(&last).next())
+        };
+        match (start, end) {
+            (Some(start), Some(end)) if start <= end => Ok(start..end),
+            _ => Err(damaged(&self.path)),
+        }
+    }
+
+    /// The bytes of some slots of a table, one after the other.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self, table: usize, slots: Range<usize>) -> Result<Vec<u8>, Error> {
+        let range = self.range(table, &slots)?;
+        self.bytes(range.start, (range.end - range.start) as usize)
+    }
+
+    /// The file at the start of the body, which is [`body`](WorkReader::body) bytes long.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn into_body(mut self) -> Result<(File, u64), Error> {
+        let start = self.file.seek(SeekFrom::Start(0));
+        start.map_err(Error::io(&self.path, "read"))?;
+        Ok((self.file, self.body))
+    }
+}
+
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    chunks.iter().map(|chunk| u64::from_le_bytes(*chunk))
+}
+
+/// A work file that is not what this program wrote.
+pub fn damaged(path: &Path) -> Error {
+    Error::Format {
+        path: path.to_owned(),
+        reason: "a file of the work folder is damaged; remove that folder and start again".into(),
+    }
+}
+
+/// Takes away what units that were stopped have left in `folder`.
+///
+/// # Errors
+/// The folder cannot be read or written.
+pub fn remove_partial(folder: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder, "list"))? {
+        let path = entry.map_err(Error::io(folder, "list"))?.path();
+        if path.extension().is_some_and(|end| end == PARTIAL) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove")(e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_hold_what_was_put_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut writer = WorkWriter::create(&path).unwrap();
+        writer.append(b"body").unwrap();
+        for (table, slots) in [(2, 1000), (0, 3)] {
+            let mut writer = writer.table(table, slots);
+            for slot in (0..slots).filter(|slot| slot % 3 == 1) {
+                writer.put(slot, b"x").unwrap();
+                writer.put(slot, slot.to_string().as_bytes()).unwrap();
+            }
+            writer.finish().unwrap();
+        }
+        assert!(WorkReader::open_if_there(&path).unwrap().is_none());
+        writer.finish().unwrap();
+        let reader = WorkReader::open(&path).unwrap();
+        assert_eq!([0, 1, 2].map(|table| reader.slots(table)), [3, 0, 1000]);
+        assert_eq!(reader.read(0, 0..3).unwrap(), b"x1");
+        assert_eq!(reader.read(1, 0..3).unwrap(), b"");
+        assert_eq!(reader.read(2, 0..1).unwrap(), b"");
+        assert_eq!(reader.read(2, 997..1000).unwrap(), b"x997");
+        assert_eq!(reader.read(2, 1..998).unwrap().len(), {
+            let of = |slot: usize| 1 + slot.to_string().len();
+            (1..998).filter(|slot| slot % 3 == 1).map(of).sum::<usize>()
+        });
+        let (mut file, length) = reader.into_body().unwrap();
+        let mut body = vec![0; length as usize];
+        file.read_exact(&mut body).unwrap();
+        assert_eq!(body, b"body");
+    }
+
+    #[test]
+    fn a_cut_file_is_an_error_and_a_partial_one_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut writer = WorkWriter::create(&path).unwrap();
+        writer.append(&[7; 1000]).unwrap();
+        drop(writer);
+        remove_partial(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        fs::write(&path, [0; 300]).unwrap();
+        let error = WorkReader::open(&path).err().unwrap().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}
