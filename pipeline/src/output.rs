@@ -37,6 +37,8 @@ const WORK_ENTRIES: [&str; 7] = [
 const DONE: &str = ".done";
 /// There when the old corpus is gone and the new one takes its place.
 const REPLACING: &str = "replacing";
+/// Files of the work folder that are written by way of temporary ones.
+const OWN_FILES: [&str; 2] = [MARKER, REPLACING];
 /// Version of the work folder's files; another one cannot go on with them.
 const WORK_VERSION: u32 = 1;
 
@@ -176,7 +178,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     let work = dir.join(WORK);
     let strange = names(&work)?
         .into_iter()
-        .find(|n| !WORK_ENTRIES.contains(&n.as_str()) && !is_temporary(n, &[MARKER]));
+        .find(|n| !WORK_ENTRIES.contains(&n.as_str()) && !is_temporary(n, &OWN_FILES));
     if let Some(name) = strange {
         return refuse(format!(
             "{WORK}/{name} is no file of a build; choose another folder"
@@ -465,7 +467,7 @@ impl Output {
 pub fn clear_work(dir: &Path) -> Result<(), Error> {
     let work = dir.join(WORK);
     let left = names(&work)?;
-    let left = left.iter().filter(|name| is_temporary(name, &[MARKER]));
+    let left = left.iter().filter(|name| is_temporary(name, &OWN_FILES));
     // The mark goes last.
     for name in left
         .map(String::as_str)
