@@ -86,6 +86,11 @@ pub fn detect(text: &str) -> Detection {
     best
 }
 
+/// The languages that the detector knows.
+pub fn languages() -> &'static [&'static str] {
+    TABLES.profiles.languages()
+}
+
 /// Loads the tables, so that the first text does not wait for them.
 pub fn warm_up() {
     LazyLock::force(&TABLES);
