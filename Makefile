@@ -8,7 +8,7 @@ CHROMIUM ?= chromium
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector picture samples clean tools
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,7 +58,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	INPUT=$(INPUT) $(CARGO) bench --locked --workspace --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 
-proofs: peers hub detector ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -69,6 +69,15 @@ hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a
 detector: ## that CLD3 answers as PyPI gcld3 does, bit by bit (needs protoc and its library; INPUT=wet)
 	$(CARGO) build --release --locked -p c4-pipeline --example cld3
 	pipeline/benches/cld3.sh target/release/examples/cld3 $(INPUT)
+
+examples: build
+	$(CARGO) build --release --locked --workspace --examples
+
+domains: examples ## domains of URLs by `tldextract` on INPUT=wet (makes a virtual environment below target/)
+	pipeline/benches/domains.sh $(INPUT)
+
+multilingual: examples ## the multilingual recipe by TensorFlow Datasets on INPUT=wet (needs g++ and protobuf; the same)
+	pipeline/benches/multilingual.sh $(INPUT)
 
 # Height and width are those of the part that the README shows.
 picture: build ## the picture of the report in README.md (needs Chromium)

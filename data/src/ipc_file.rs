@@ -14,6 +14,7 @@ use arrow::ipc::writer::{
 };
 use arrow::ipc::{Block, CompressionType, FooterBuilder, MetadataVersion};
 use flatbuffers::FlatBufferBuilder;
+use std::cell::RefCell;
 use std::io::Write;
 
 const MAGIC: &[u8; 6] = b"ARROW1";
@@ -22,9 +23,20 @@ const ALIGNMENT: usize = 64;
 /// Continuation marker and a length of 0 (end of stream).
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
+/// Files are some 4 % larger than at zstd's default of 3 on real documents, and compressing takes two thirds of the
+/// time; at 1 they are 12 % larger.
+const ZSTD_LEVEL: i32 = 2;
+
 fn options(compression: CompressionType) -> Result<IpcWriteOptions, ArrowError> {
+    let level = (compression == CompressionType::ZSTD).then_some(ZSTD_LEVEL);
     IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?
-        .try_with_compression(Some(compression))
+        .try_with_compression(Some(compression))?
+        .try_with_compression_level(level)
+}
+
+thread_local! {
+    /// Holds a compressor, which is large: making one costs more than a small batch.
+    static CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
 }
 
 /// Encodes and compresses one record batch (without dictionaries): the expensive part.
@@ -32,12 +44,11 @@ pub(crate) fn encode(
     batch: &RecordBatch,
     compression: CompressionType,
 ) -> Result<EncodedData, ArrowError> {
-    let (dictionaries, encoded) = IpcDataGenerator::default().encode(
-        batch,
-        &mut DictionaryTracker::new(true),
-        &options(compression)?,
-        &mut IpcWriteContext::default(),
-    )?;
+    let options = options(compression)?;
+    let (dictionaries, encoded) = CONTEXT.with_borrow_mut(|context| {
+        let mut dictionaries = DictionaryTracker::new(true);
+        IpcDataGenerator::default().encode(batch, &mut dictionaries, &options, context)
+    })?;
     debug_assert!(dictionaries.is_empty(), "the schema has no dictionaries");
     Ok(encoded)
 }

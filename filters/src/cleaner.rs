@@ -1,7 +1,10 @@
 //! The line and page rules in the recipe's order (the reference's `clean_page`).
 
-use crate::rules::{citation, end_mark, long_word, paragraphs, phrases::Phrases, word_count};
-use crate::{Amount, LineCounts, Lowered, Reason, Verdict, punkt, pystr};
+use crate::lower::lower_into;
+use crate::rules::{
+    citation, end_mark, long_word, paragraphs, phrases::AnyPhrase, phrases::Phrases, word_count,
+};
+use crate::{Amount, LineCounts, Lowered, Reason, Verdict, punkt, pystr, scan};
 use c4_data::{CleanStep, ParagraphStep, Recipe};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,7 +23,14 @@ struct LineRules {
     script_phrases: Phrases,
     code_marks: Phrases,
     policy_phrases: Phrases,
+    /// Those of all lists that are looked for in the lower-cased line: nearly every line holds none.
+    any_phrase: AnyPhrase,
+    /// Last bytes of lines that end well.
+    last_bytes: [bool; 256],
 }
+
+/// Bytes that a page that passes mostly keeps.
+const MOSTLY_KEPT: usize = 8 << 10;
 
 /// What a line has become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +86,12 @@ impl Cleaner {
             script_phrases: Phrases::new(&step.script_phrases),
             code_marks: Phrases::new(&step.code_marks),
             policy_phrases: Phrases::new(&step.policy_phrases),
+            any_phrase: AnyPhrase::new([
+                &step.page_phrases,
+                &step.script_phrases,
+                &step.policy_phrases,
+            ]),
+            last_bytes: end_mark::last_bytes(&step.end_marks),
             step: step.clone(),
         });
         Cleaner {
@@ -88,10 +104,14 @@ impl Cleaner {
     /// where there are line rules, pieces between `\n` where there are none.
     pub fn measure<'t>(&self, text: &'t str, mut seen: impl FnMut(SeenLine<'t, '_>)) -> Amount {
         let mut total = Amount::default();
-        let mut measure = |line| unseen(line, &mut total, &mut seen);
+        let mut measure = |line, amount| unseen(line, amount, &mut total, &mut seen);
         match self.clean {
-            Some(_) => pystr::split_lines(text).for_each(&mut measure),
-            None => text.split('\n').for_each(&mut measure),
+            Some(_) => scan::lines(text)
+                .iter()
+                .for_each(|line| measure(&text[line.start..line.end], line.amount())),
+            None => text
+                .split('\n')
+                .for_each(|line| measure(line, Amount::of_line(line))),
         }
         total
     }
@@ -120,10 +140,12 @@ impl Cleaner {
         let mut left = Amount::default();
         let mut lower = String::new();
         let mut sentences = 0;
-        let mut rest = pystr::split_lines(text);
-        while let Some(line) = rest.next() {
-            let amount = Amount::of_line(line);
-            let outcome = rules.line(line, &mut lower);
+        let scanned = scan::lines(text);
+        let mut rest = scanned.iter();
+        while let Some(scanned) = rest.next() {
+            let line = &text[scanned.start..scanned.end];
+            let amount = scanned.amount();
+            let outcome = rules.line(line, Some(scanned.words), &mut lower);
             let number = number(&lines.total);
             lines.total += amount;
             seen(SeenLine {
@@ -149,12 +171,17 @@ impl Cleaner {
                     }
                     if lines.passed > 1 {
                         kept.push('\n');
+                    } else {
+                        kept.reserve((text.len() - scanned.start).min(MOSTLY_KEPT));
                     }
                     kept.push_str(&outcome.text);
                 }
                 Verdict::DropLine(reason) => lines.drop_line(reason, amount),
                 Verdict::DropPage(reason) => {
-                    rest.for_each(|line| unseen(line, &mut lines.total, &mut seen));
+                    rest.for_each(|line| {
+                        let (line, amount) = (&text[line.start..line.end], line.amount());
+                        unseen(line, amount, &mut lines.total, &mut seen);
+                    });
                     return Cleaned::Drop { reason, lines };
                 }
             }
@@ -181,7 +208,7 @@ impl Cleaner {
     /// What the line rules make of one line; keeps it as it is if the recipe has none.
     pub fn line<'t>(&self, line: &'t str) -> LineOutcome<'t> {
         match &self.clean {
-            Some(rules) => rules.line(line, &mut String::new()),
+            Some(rules) => rules.line(line, None, &mut String::new()),
             None => LineOutcome {
                 text: Cow::Borrowed(line),
                 verdict: Verdict::Keep,
@@ -199,7 +226,7 @@ impl Cleaner {
             Some(rules) if long_word::has_long_word(line, rules.step.max_word_chars) => {
                 Verdict::DropLine(Reason::LongWord)
             }
-            Some(rules) => rules.judge(line, &mut String::new()),
+            Some(rules) => rules.judge(line, None, &mut String::new()),
         }
     }
 
@@ -245,8 +272,12 @@ fn number(before: &Amount) -> u32 {
 }
 
 /// Counts a line that no rule looks at.
-fn unseen<'t>(line: &'t str, total: &mut Amount, seen: &mut impl FnMut(SeenLine<'t, '_>)) {
-    let amount = Amount::of_line(line);
+fn unseen<'t>(
+    line: &'t str,
+    amount: Amount,
+    total: &mut Amount,
+    seen: &mut impl FnMut(SeenLine<'t, '_>),
+) {
     seen(SeenLine {
         number: number(total),
         text: line,
@@ -257,8 +288,8 @@ fn unseen<'t>(line: &'t str, total: &mut Amount, seen: &mut impl FnMut(SeenLine<
 }
 
 impl LineRules {
-    /// `lower` is scratch space.
-    fn line<'t>(&self, line: &'t str, lower: &mut String) -> LineOutcome<'t> {
+    /// `words` is how many the line has, if that is known; `lower` is scratch space.
+    fn line<'t>(&self, line: &'t str, words: Option<usize>, lower: &mut String) -> LineOutcome<'t> {
         let line = pystr::strip(line);
         if long_word::has_long_word(line, self.step.max_word_chars) {
             return LineOutcome {
@@ -267,19 +298,35 @@ impl LineRules {
             };
         }
         let text = citation::remove(line);
-        let verdict = self.judge(&text, lower);
+        let words = words.filter(|_| text.len() == line.len());
+        let verdict = self.judge(&text, words, lower);
         LineOutcome { text, verdict }
     }
 
-    fn judge(&self, line: &str, lower: &mut String) -> Verdict {
+    fn judge(&self, line: &str, words: Option<usize>, lower: &mut String) -> Verdict {
         let step = &self.step;
-        if !end_mark::ends_well(line, &step.end_marks, &step.not_end_marks) {
+        let may_end_well = match line.as_bytes() {
+            [.., last] => self.last_bytes[usize::from(*last)],
+            // An empty mark ends an empty line.
+            [] => true,
+        };
+        if !may_end_well || !end_mark::ends_well(line, &step.end_marks, &step.not_end_marks) {
             return Verdict::DropLine(Reason::NoEndMark);
         }
-        if word_count::too_few(line, step.min_words) {
+        let too_few = match words {
+            Some(words) => words < step.min_words,
+            None => word_count::too_few(line, step.min_words),
+        };
+        if too_few {
             return Verdict::DropLine(Reason::TooFewWords);
         }
-        to_lower(line, lower);
+        lower_into(line, lower);
+        if !self.any_phrase.is_in(lower) {
+            return match self.code_marks.find(line) {
+                Some(_) => Verdict::DropPage(Reason::CurlyBracket),
+                None => Verdict::Keep,
+            };
+        }
         if self.page_phrases.find(lower).is_some() {
             return Verdict::DropPage(Reason::LoremIpsum);
         }
@@ -293,16 +340,5 @@ impl LineRules {
             return Verdict::DropLine(Reason::Policy);
         }
         Verdict::Keep
-    }
-}
-
-/// Python's `str.lower()` into `lower`; one copy where the text is ASCII.
-pub(crate) fn to_lower(text: &str, lower: &mut String) {
-    lower.clear();
-    if text.is_ascii() {
-        lower.push_str(text);
-        lower.make_ascii_lowercase();
-    } else {
-        *lower = text.to_lowercase();
     }
 }

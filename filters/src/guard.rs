@@ -4,7 +4,7 @@
 //! mistake in a recipe or an input of another kind; both have gone unnoticed in others' corpora.
 
 use crate::{Reason, Scope, Stage, Tally};
-use c4_data::{DetectorKind, Recipe};
+use c4_data::Recipe;
 
 /// With fewer pages or lines a share says nothing.
 const ENOUGH: u64 = 1000;
@@ -22,10 +22,6 @@ const fn enough_for_one(stage: Stage) -> u64 {
 /// # Errors
 /// What is wrong, for people.
 pub fn check(recipe: &Recipe) -> Result<(), String> {
-    let detector = recipe.language.as_ref().map(|step| step.detector);
-    if detector == Some(DetectorKind::Cld3) {
-        return Err("this program does not have the detector cld3 yet".into());
-    }
     let known = |code: &str| expectable().any(|reason| reason.code() == code);
     match recipe.expect.keys().find(|code| !known(code)) {
         None => Ok(()),

@@ -27,6 +27,7 @@ mod walk;
 
 use std::sync::LazyLock;
 
+use fearless_simd::{Level, Simd, dispatch};
 use grams::Grams;
 use profiles::Profiles;
 use random::Stream;
@@ -62,8 +63,20 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 /// The language of `text`, of which the first 10,000 code points count.
 pub fn detect(text: &str) -> Detection {
-    let Tables { profiles, stream } = &*TABLES;
-    let classes = text::classes(profiles, &text::prepare(text));
+    detect_at(Level::new(), text)
+}
+
+fn detect_at(level: Level, text: &str) -> Detection {
+    let tables = &*TABLES;
+    let classes = text::classes(&tables.profiles, &text::prepare(text));
+    dispatch!(level, simd => best(simd, tables, classes))
+}
+
+/// The language of a text of these classes. What is called here is inlined, so that it is compiled for
+/// the vectors of each CPU; all of them do the same operations in the same order.
+#[inline(always)]
+fn best<S: Simd>(_: S, tables: &Tables, classes: Vec<u16>) -> Detection {
+    let Tables { profiles, stream } = tables;
     let grams = Grams::new(profiles, classes);
     if grams.len() == 0 {
         return Detection::Undetectable;
@@ -94,4 +107,26 @@ pub fn languages() -> &'static [&'static str] {
 /// Loads the tables, so that the first text does not wait for them.
 pub fn warm_up() {
     LazyLock::force(&TABLES);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_cpu_gives_the_same_bits(words in r"([a-zà-ÿ]{2,7} |[а-я]{2,7} |the |und |[一-三]{1,3}|[A-Z]{1,3}[.]){0,80}") {
+            let Detection::Best { language, probability } = detect(&words) else {
+                return Ok(());
+            };
+            for level in crate::levels() {
+                let found = detect_at(level, &words);
+                let Detection::Best { language: other, probability: p } = found else {
+                    panic!("{found:?}");
+                };
+                prop_assert_eq!((other, p.to_bits()), (language, probability.to_bits()), "{:?}", level);
+            }
+        }
+    }
 }

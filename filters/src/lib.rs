@@ -21,11 +21,13 @@ pub mod guard;
 pub mod langdetect;
 pub mod language;
 mod lower;
+mod md5;
 pub mod newest;
 pub mod punkt;
 pub mod pystr;
 mod reason;
 pub mod rules;
+mod scan;
 mod statistics;
 mod sweep;
 mod tally;
@@ -35,10 +37,26 @@ pub use admission::Admission;
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
 pub use domains::{DomainTable, Domains, Reached};
-pub use lower::Lowered;
+pub use lower::{Lowered, lower, lower_into};
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
 };
 pub use statistics::{Histogram, Side, Statistics};
 pub use sweep::{SweepOutcome, Sweeper};
 pub use tally::{ArchiveKind, LineCounts, Tally};
+
+/// All vectors that this CPU has: what must give the same results.
+#[cfg(test)]
+fn levels() -> Vec<fearless_simd::Level> {
+    use fearless_simd::Level;
+    let best = Level::new();
+    #[cfg(target_arch = "x86_64")]
+    let others = [
+        best.as_sse2().map(Level::Sse2),
+        best.as_sse4_2().map(Level::Sse4_2),
+        best.as_avx2().map(Level::Avx2),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let others = [None];
+    others.into_iter().flatten().chain([best]).collect()
+}

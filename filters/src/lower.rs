@@ -1,6 +1,88 @@
-//! Lower-cased text that knows where its bytes come from.
+//! Lower case, which is that of Python's `str.lower()` and of `str::to_lowercase`: fast, and knowing
+//! where its bytes come from.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+/// `text.to_lowercase()`, several times as fast.
+pub fn lower(text: &str) -> String {
+    let mut lower = String::new();
+    lower_into(text, &mut lower);
+    lower
+}
+
+/// [`lower`] into `lower`, whose memory is used again. A copy, but for the few characters beyond
+/// ASCII that change.
+pub fn lower_into(text: &str, lower: &mut String) {
+    lower.clear();
+    lower.reserve(text.len());
+    let bytes = text.as_bytes();
+    let two_bytes = &*TWO_BYTES;
+    // What stands before `done` is in `lower`.
+    let (mut at, mut done) = (0, 0);
+    while at < bytes.len() {
+        let lead = bytes[at];
+        if lead < 0x80 {
+            at += match bytes[at..].first_chunk::<16>() {
+                Some(block) if block.is_ascii() => 16,
+                _ => 1,
+            };
+            continue;
+        }
+        let second = bytes.get(at + 1).copied().unwrap_or_default();
+        let (length, may_change) = match lead {
+            ..0xe0 => {
+                let seconds = two_bytes[usize::from(lead & 0x1f)];
+                (2, seconds >> (second & 0x3f) & 1 == 1)
+            }
+            ..0xf0 => (3, has_upper_case(lead, second)),
+            _ => (4, true),
+        };
+        let end = at + length;
+        if may_change && let Some(c) = text[at..end].chars().next() {
+            if c == 'Σ' {
+                // The one letter whose lower case depends on its neighbours.
+                lower.clear();
+                lower.push_str(&text.to_lowercase());
+                return;
+            }
+            let mut small = c.to_lowercase();
+            if small.len() > 1 || small.next() != Some(c) {
+                lower.push_str(&text[done..at]);
+                lower.extend(c.to_lowercase());
+                done = end;
+            }
+        }
+        at = end;
+    }
+    lower.push_str(&text[done..]);
+    lower.make_ascii_lowercase();
+}
+
+/// By the lead byte's last five bits, which second bytes (their last six bits) make a character
+/// that is not its own lower case.
+static TWO_BYTES: LazyLock<[u64; 32]> = LazyLock::new(|| {
+    let mut table = [0; 32];
+    for c in '\u{80}'..'\u{800}' {
+        if !c.to_lowercase().eq([c]) {
+            table[c as usize >> 6] |= 1 << (c as u32 & 0x3f);
+        }
+    }
+    table
+});
+
+/// Whether there may be an upper-case letter among the characters of three bytes that start with
+/// these two: Georgian, Cherokee, Latin and Greek with marks, letter-like symbols, circled letters,
+/// Glagolitic to Coptic, more Cyrillic and Latin, wide Latin.
+fn has_upper_case(lead: u8, second: u8) -> bool {
+    match lead {
+        0xe1 => matches!(second, 0x82..=0x83 | 0x8e..=0x8f | 0xb2 | 0xb8..=0xbf),
+        0xe2 => matches!(second, 0x84..=0x86 | 0x92..=0x93 | 0xb0..=0xb3),
+        0xea => matches!(second, 0x99..=0x9f),
+        0xef => second == 0xbc,
+        _ => false,
+    }
+}
 
 /// A text in lower case, for finding places in the text itself. Not for the hot path: `İ` and a few
 /// others change their length, so every byte's origin is kept unless the text is ASCII.
@@ -53,6 +135,22 @@ impl Lowered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_character_has_the_standard_library_s_lower_case() {
+        for c in '\0'..=char::MAX {
+            let text = format!("A{c}");
+            assert_eq!(lower(&text), text.to_lowercase(), "{c:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn lower_case_is_the_standard_library_s(text in r"([a-zA-Z .]{0,40}|[ΑΣσ'.]|[éÉßẞİıДд“”ỆệＡⒶ猫😀𐐀ǅ]){0,12}") {
+            prop_assert_eq!(lower(&text), text.to_lowercase());
+        }
+    }
 
     #[test]
     fn finds_places_in_the_original() {

@@ -13,7 +13,11 @@ pub fn is_space(c: char) -> bool {
 /// `str.strip()`.
 #[inline]
 pub fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
+    match text.as_bytes() {
+        // Most text has nothing to strip.
+        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim_matches(is_space),
+    }
 }
 
 /// `str.split()`: the words of a text. `n` words take one pass.

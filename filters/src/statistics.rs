@@ -31,7 +31,17 @@ pub struct Histogram {
     /// Where bins start; the last one is open. Not stored: what is read back is added to a new one.
     #[serde(skip)]
     starts: &'static [u64],
+    /// The bins of the first sizes. Not stored either.
+    #[serde(skip, default = "no_bins")]
+    small: [u8; SMALL],
     counts: [Vec<u64>; 2],
+}
+
+/// Sizes whose bin is looked up.
+const SMALL: usize = 64;
+
+fn no_bins() -> [u8; SMALL] {
+    [0; SMALL]
 }
 
 impl Histogram {
@@ -39,14 +49,18 @@ impl Histogram {
         let zeros = vec![0; starts.len()];
         Histogram {
             starts,
+            small: std::array::from_fn(|value| bin(starts, value as u64) as u8),
             counts: [zeros.clone(), zeros],
         }
     }
 
     /// Counts one thing of size `value`.
     pub fn add(&mut self, side: Side, value: u64) {
-        let bin = self.starts.partition_point(|start| *start <= value);
-        self.counts[side as usize][bin.saturating_sub(1)] += 1;
+        let bin = match self.small.get(value as usize) {
+            Some(bin) => usize::from(*bin),
+            None => bin(self.starts, value),
+        };
+        self.counts[side as usize][bin] += 1;
     }
 
     fn to_json(&self, unit: &str, sides: &[(&str, Side)]) -> Value {
@@ -58,6 +72,11 @@ impl Histogram {
         }
         value
     }
+}
+
+fn bin(starts: &[u64], value: u64) -> usize {
+    let above = starts.partition_point(|start| *start <= value);
+    above.saturating_sub(1)
 }
 
 const BOTH: [(&str, Side); 2] = [("in", Side::In), ("out", Side::Out)];

@@ -10,7 +10,7 @@ mod chars;
 mod line;
 
 use crate::rules::citation;
-use crate::{Reason, punkt, pystr};
+use crate::{Reason, punkt, pystr, scan};
 use c4_data::Recipe;
 use chars::{KeptChars, LineChars, count};
 use line::{Answers, Judged, LineRules, Questions};
@@ -196,14 +196,19 @@ impl Sweeper {
         let mut open = states.iter().filter(|state| !state.done).count();
         let mut answers = Answers::new(&self.questions);
         let mut keepers = Vec::with_capacity(states.len());
-        let mut rest = pystr::split_lines(text);
+        let scanned = scan::lines(text);
+        let mut rest = scanned.iter();
         while open > 0
-            && let Some(line) = rest.next()
+            && let Some(scanned) = rest.next()
         {
-            let line = pystr::strip(line);
+            let line = pystr::strip(&text[scanned.start..scanned.end]);
             // Of the line as it was; all else is asked of the one without citation markers.
             answers.forget(self.questions.longest_word(line));
+            let whole = line.len();
             let line = citation::remove(line);
+            if line.len() == whole {
+                answers.know_words(scanned.words);
+            }
             keepers.clear();
             for (at, rules) in self.line_rules.iter().enumerate() {
                 if states[at].done {

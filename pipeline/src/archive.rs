@@ -4,6 +4,7 @@
 //! independent, so a damaged one costs itself alone: after an error the reader goes back to where
 //! the member began and looks for the next one that decodes to the start of a record.
 
+use crate::member::MemberDecoder;
 use flate2::bufread::GzDecoder;
 use memchr::memmem;
 use std::fs::File;
@@ -161,6 +162,8 @@ impl Decoder {
 
 enum State {
     Between(Source),
+    /// At the start of a gzip member of which nothing has been read.
+    Before(Source),
     Inside(Decoder),
     /// Only while a value is moved.
     Moving,
@@ -172,6 +175,7 @@ pub struct Archive {
     dictionary: Vec<u8>,
     state: State,
     member_start: u64,
+    whole: MemberDecoder,
 }
 
 impl Archive {
@@ -207,6 +211,7 @@ impl Archive {
             dictionary,
             state: State::Between(source),
             member_start: 0,
+            whole: MemberDecoder::default(),
         }))
     }
 
@@ -229,6 +234,7 @@ impl Archive {
             dictionary: Vec::new(),
             state: State::Between(Source { file, position }),
             member_start: position,
+            whole: MemberDecoder::default(),
         }
     }
 
@@ -240,7 +246,9 @@ impl Archive {
     /// Bytes of the file that have been read so far (up to what is buffered).
     pub fn position(&self) -> u64 {
         match &self.state {
-            State::Between(source) | State::Inside(Decoder::Plain(source)) => source.position,
+            State::Between(source)
+            | State::Before(source)
+            | State::Inside(Decoder::Plain(source)) => source.position,
             State::Inside(Decoder::Gzip(decoder)) => decoder.get_ref().position,
             State::Inside(Decoder::Zstd(decoder)) => decoder.get_ref().position,
             State::Moving => self.member_start,
@@ -254,7 +262,7 @@ impl Archive {
 
     fn take_source(&mut self) -> Source {
         match std::mem::replace(&mut self.state, State::Moving) {
-            State::Between(source) => source,
+            State::Between(source) | State::Before(source) => source,
             State::Inside(decoder) => decoder.into_source(),
             State::Moving => unreachable!("the state is put back before any return"),
         }
@@ -267,6 +275,7 @@ impl Archive {
         let mut source = self.take_source();
         let found = self.begin(&mut source);
         self.state = match found {
+            Ok(Some(_)) if self.compression == Compression::Gzip => State::Before(source),
             Ok(Some(_)) => match self.decoder(source) {
                 Ok(decoder) => State::Inside(decoder),
                 Err(e) => return Err(MemberError::Io(e)),
@@ -316,6 +325,16 @@ impl Archive {
     /// Adds up to `max` bytes of the current member to `out`. After an error (what was decoded
     /// before it is in `out`) the archive stands before the next member that starts a record.
     pub fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<Progress, MemberError> {
+        if let State::Before(source) = &mut self.state {
+            let buffered = source.fill_buf().map_err(MemberError::Io)?;
+            if let Some(length) = self.whole.decode(buffered, out, max) {
+                source.consume(length);
+                self.state = State::Between(self.take_source());
+                return Ok(Progress::End);
+            }
+            let source = self.take_source();
+            self.state = State::Inside(Decoder::Gzip(Box::new(GzDecoder::new(source))));
+        }
         let State::Inside(decoder) = &mut self.state else {
             return Ok(Progress::End);
         };

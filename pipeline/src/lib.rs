@@ -24,6 +24,7 @@ pub mod html;
 pub mod http;
 pub mod input;
 pub mod ledger;
+mod member;
 pub mod members;
 pub mod memory;
 pub mod output;

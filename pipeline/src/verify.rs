@@ -443,7 +443,7 @@ fn promises(
         let soft = format!(
             "{} hold one and are in the share of {} that stays",
             thousands(sums.soft_passed),
-            1.0 - step.fraction
+            (1.0 - step.fraction) as f32
         );
         let with_list = thousands(sums.with_list);
         let counted = match step.fraction < 1.0 {

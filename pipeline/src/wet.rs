@@ -214,7 +214,10 @@ impl ChunkReader {
 
     /// Takes the first `at` bytes of what is pending.
     fn cut(&mut self, at: usize) -> Chunk {
-        let rest = self.pending.bytes.split_off(at);
+        // Most of the next piece comes in with nothing to move.
+        let mut rest = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+        rest.extend_from_slice(&self.pending.bytes[at..]);
+        self.pending.bytes.truncate(at);
         let base = self.pending.base + at as u64;
         let split = self
             .pending
@@ -266,6 +269,8 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
     let mut draft = Draft::default();
     let mut place = 0;
     let mut first = true;
+    // Nearly every piece is UTF-8 as a whole; where one is not, each line is asked.
+    let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
     while place < chunk.bytes.len() {
         // Universal newlines: \n, \r, \r\n. Between the \r and the \n of a pair stands an empty
         // line, and empty lines vanish.
@@ -274,13 +279,15 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
         let start = place;
         place += length + 1;
         let is_first = std::mem::replace(&mut first, false);
-        let line = match std::str::from_utf8(&rest[..length]) {
-            Ok(line) => pystr::strip(line),
-            Err(_) => {
-                draft.bad_utf8 = true;
-                continue;
-            }
+        let line = match whole {
+            Some(text) => Some(&text[start..start + length]),
+            None => std::str::from_utf8(&rest[..length]).ok(),
         };
+        let Some(line) = line else {
+            draft.bad_utf8 = true;
+            continue;
+        };
+        let line = pystr::strip(line);
         if line.is_empty() {
             continue;
         }
@@ -291,6 +298,10 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
             draft.place = start;
         }
         let page = &mut draft.page;
+        if !line.starts_with(['W', 'C']) {
+            push_line(&mut page.text, line);
+            continue;
+        }
         let field = |name: &str| line.strip_prefix(name).map(|v| pystr::strip(v).to_owned());
         if let Some(url) = field("WARC-Target-URI:") {
             page.url = url;
@@ -299,24 +310,35 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
         } else if let Some(content_type) = field("Content-Type:") {
             page.content_type = content_type;
         } else if let Some(content_length) = field("Content-Length:") {
+            // Mostly about the size of the text. It may be wrong, so no more than there is.
+            let expected = content_length.parse().unwrap_or(0);
+            page.text.reserve(rest.len().min(expected));
             page.content_length = content_length;
         } else if !["WARC", "CONTENT-", "Content-"]
             .iter()
             .any(|p| line.starts_with(p))
         {
-            if !page.text.is_empty() {
-                page.text.push('\n');
-            }
-            page.text.push_str(line);
+            push_line(&mut page.text, line);
         }
     }
     out.push(finish(draft, chunk.bytes.len(), chunk));
     out
 }
 
+fn push_line(text: &mut String, line: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(line);
+}
+
 /// The reference's validity test, in its order: URL, text, timestamp.
 fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
     let mut page = draft.page;
+    if page.text.capacity() / 2 > page.text.len() {
+        // Its length was a lie.
+        page.text.shrink_to_fit();
+    }
     page.record_offset = chunk.offset(draft.place);
     let offset = page.record_offset;
     if end - draft.place > chunk.max_record_bytes {

@@ -79,7 +79,12 @@ pub fn good_text(i: usize) -> String {
 /// Options for a build of `inputs` with the built-in recipe `recipe`.
 pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
     let (recipe, base) = Recipe::load(recipe).unwrap();
-    let lists = Lists::load(&recipe, &base).unwrap();
+    options_of(recipe, &base, inputs, output)
+}
+
+/// Options for a build of `inputs` with `recipe`, whose lists are looked up from `base`.
+pub fn options_of(recipe: Recipe, base: &Path, inputs: &[&Path], output: &Path) -> BuildOptions {
+    let lists = Lists::load(&recipe, base).unwrap();
     let inputs: Vec<PathBuf> = inputs.iter().map(|path| path.to_path_buf()).collect();
     BuildOptions {
         inputs: input::resolve(&inputs, None, &recipe.read).unwrap(),

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{DedupStep, DetectorKind, Lists, Recipe, Undetermined, WordList};
+use c4_filters::language::{Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
-use c4_filters::{Tally, counters};
+use c4_filters::{Reason, Tally, Verdict, counters};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -140,6 +141,48 @@ fn a_language_whose_words_are_all_allowed_drops_nothing() {
     assert_eq!(rule.check("en", "a flurb", 0), BadWordsVerdict::NoList);
 }
 
+/// The reference counts a page without a language as filtered, and as passed in `und`.
+#[test]
+fn pages_without_a_language_are_counted_twice() {
+    let (recipe, _) = multilingual();
+    let mut tally = Tally {
+        pages_read: [6, 0],
+        pages_out: [5, 0],
+        ..Tally::default()
+    };
+    // Bosnian.
+    tally.pages_dropped[Reason::OtherLanguage.index()] = 1;
+    for (language, undetermined) in [
+        ("de", None),
+        ("und", Some(Reason::LowConfidence)),
+        ("zh-Latn", None),
+        ("und", Some(Reason::NoLanguage)),
+        ("und", Some(Reason::NoLanguage)),
+    ] {
+        tally.decide_language(&Decision {
+            detection: Detection::Best {
+                language: language.to_owned(),
+                probability: 0.0,
+            },
+            verdict: Verdict::Keep,
+            undetermined,
+        });
+    }
+    let mut found = counters::counters(&tally, &recipe);
+    found.retain(|name, _| name.starts_with("language-filter/") || name.starts_with("english"));
+    let expected = [
+        ("language-filter/filtered:ignored_language", 1),
+        ("language-filter/filtered:low_confidence", 1),
+        ("language-filter/filtered:no_predictions", 2),
+        ("language-filter/passed", 5),
+        ("language-filter/passed:de", 1),
+        ("language-filter/passed:und", 3),
+        ("language-filter/passed:zh-Latn", 1),
+    ];
+    let found: Vec<(&str, u64)> = found.iter().map(|(name, n)| (&**name, *n)).collect();
+    assert_eq!(found, expected);
+}
+
 /// As in the reference, a page that stays though it holds a listed word has a counter of its own, in
 /// all and by language; one without a list counts in all only.
 #[test]
@@ -151,7 +194,7 @@ fn soft_passes_are_counted_apart() {
         bad_words_soft_passed: 3,
         ..Tally::default()
     };
-    tally.pages_dropped[c4_filters::Reason::BadWords.index()] = 2;
+    tally.pages_dropped[Reason::BadWords.index()] = 2;
     tally.bad_words_by_language.insert("de".into(), [2, 1, 3]);
     let counters = counters::counters(&tally, &recipe);
     for (name, n) in [

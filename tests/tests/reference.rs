@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{DedupStep, Manifest, Recipe, Split, WetReading, WordList};
+use c4_filters::rules::domains::Host;
+use c4_filters::{Reason, url};
 use c4_pipeline::reading::{RawPage, Split as Read};
 use c4_tests::*;
 use flate2::read::MultiGzDecoder;
@@ -339,13 +341,40 @@ fn tally_is_conserved() {
         return;
     };
     let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    // Every second domain and URL.
+    let lists = tempfile::tempdir().unwrap();
+    let all: BTreeSet<String> = inputs
+        .iter()
+        .flat_map(|input| pages(read(input, WetReading::Lines)))
+        .map(|page| page.url)
+        .collect();
+    let half = || all.iter().step_by(2);
+    let domains = half().map(|url| Host::of(&url::normalize(url)).main_domain());
+    let text: String = domains.map(|domain| domain + "\n").collect();
+    fs::write(lists.path().join("domains"), text).unwrap();
+    let text: String = half().map(|url| format!("{url}\n")).collect();
+    fs::write(lists.path().join("urls"), text).unwrap();
     for (name, _) in c4_data::BUILTIN_RECIPES {
         let dir = tempfile::tempdir().unwrap();
-        built(&options(name, &inputs, dir.path())).unwrap();
+        let (mut recipe, _) = Recipe::load(name).unwrap();
+        if let Some(step) = &mut recipe.domains {
+            step.file = Some("domains".into());
+        }
+        if let Some(step) = &mut recipe.urls {
+            step.files = vec!["urls".into()];
+        }
+        let options = options_of(recipe.clone(), lists.path(), &inputs, dir.path());
+        let done = built(&options).unwrap();
+        for (taken, reason) in [
+            (recipe.domains.is_some(), Reason::BadDomain),
+            (recipe.urls.is_some(), Reason::NotListed),
+            (recipe.paragraphs.is_some(), Reason::ShortParagraphs),
+        ] {
+            assert_eq!(done.tally.dropped_pages(reason) > 20, taken, "{reason:?}");
+        }
         let stats = json(&dir.path().join("stats.json"));
         let sum = |value: &Value| numbers(value).values().sum::<u64>();
         let number = |value: &Value| value.as_u64().unwrap();
-        let (recipe, _) = Recipe::load(name).unwrap();
         let cleaner = c4_filters::Cleaner::new(&recipe);
         let read: Vec<RawPage> = inputs
             .iter()

@@ -22,6 +22,7 @@ pub(super) struct Grams {
 
 impl Grams {
     /// `Detector._extract_ngrams` of a text that starts with two spaces; blocks follow.
+    #[inline(always)]
     pub(super) fn new(profiles: &Profiles, classes: Vec<u16>) -> Self {
         let blocks = classes.len() / BLOCK;
         let mut masks = Vec::with_capacity(blocks);
@@ -57,7 +58,7 @@ impl Grams {
     ///
     /// Each takes a chain of loads that wait for one another, so all go through it side by side; and
     /// `meanwhile` is called [`STAGES`] times, once in each stage.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find<const COUNT: usize>(
         &self,
         profiles: &Profiles,
@@ -77,37 +78,56 @@ impl Grams {
             size -= half;
         }
         meanwhile(1);
-        let bits: [usize; COUNT] = each(|i| {
-            let block: usize = blocks[i];
-            select(
-                self.masks[block],
-                numbers[i].wrapping_sub(self.before[block]),
-            )
-        });
+        let bits: [usize; COUNT] = each(
+            #[inline(always)]
+            |i| {
+                let block: usize = blocks[i];
+                select(
+                    self.masks[block],
+                    numbers[i].wrapping_sub(self.before[block]),
+                )
+            },
+        );
         meanwhile(2);
-        let classes: [[u16; 3]; COUNT] = each(|i| {
-            let at = blocks[i] * BLOCK + bits[i] / WIDTH;
-            [self.classes[at], self.classes[at + 1], self.classes[at + 2]]
-        });
+        let classes: [[u16; 3]; COUNT] = each(
+            #[inline(always)]
+            |i| {
+                let at = blocks[i] * BLOCK + bits[i] / WIDTH;
+                [self.classes[at], self.classes[at + 1], self.classes[at + 2]]
+            },
+        );
         let lengths = bits.map(|bit| bit % WIDTH + 1);
         meanwhile(3);
-        let pairs: [u16; COUNT] = each(|i| profiles.pair_of(classes[i], lengths[i]));
+        let pairs: [u16; COUNT] = each(
+            #[inline(always)]
+            |i| profiles.pair_of(classes[i], lengths[i]),
+        );
         meanwhile(4);
-        each(|i| profiles.gram(classes[i], lengths[i], pairs[i]))
+        each(
+            #[inline(always)]
+            |i| profiles.gram(classes[i], lengths[i], pairs[i]),
+        )
     }
 }
 
 /// Stages of [`Grams::find`].
 pub(super) const STAGES: usize = 5;
 
-fn each<T, const COUNT: usize>(f: impl FnMut(usize) -> T) -> [T; COUNT] {
-    std::array::from_fn(f)
+/// `std::array::from_fn`, inlined.
+#[inline(always)]
+fn each<T: Copy + Default, const COUNT: usize>(mut f: impl FnMut(usize) -> T) -> [T; COUNT] {
+    let mut all = [T::default(); COUNT];
+    for (i, one) in all.iter_mut().enumerate() {
+        *one = f(i);
+    }
+    all
 }
 
 /// The place of the set bit that `rank` others are below.
 ///
 /// Without branches: the sums of bits up to each byte say which byte has it (Vigna 2008, "Broadword
 /// implementation of rank/select queries").
+#[inline(always)]
 fn select(bits: u64, rank: u32) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let pairs = bits - ((bits >> 1) & (0x55 * ONES));
@@ -140,6 +160,7 @@ static SELECT: [u8; 2048] = {
 };
 
 /// The masks of a block of frequent characters, after two of them.
+#[inline(always)]
 fn frequent_masks(profiles: &Profiles, block: &[u16; BLOCK + 2]) -> u64 {
     const LOW: usize = FREQUENT * FREQUENT - 1;
     let frequent = &profiles.frequent;
@@ -155,6 +176,7 @@ fn frequent_masks(profiles: &Profiles, block: &[u16; BLOCK + 2]) -> u64 {
 }
 
 /// The masks of a block of any characters, after two.
+#[inline(always)]
 fn all_masks(profiles: &Profiles, block: &[u16; BLOCK + 2]) -> u64 {
     let mut before = profiles.pair(block[0], block[1]);
     let mut masks = 0;

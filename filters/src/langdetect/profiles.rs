@@ -131,7 +131,7 @@ impl Profiles {
     }
 
     /// The number of two classes in the trie; 0 where no n-gram starts with them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pair(&self, first: u16, second: u16) -> u16 {
         self.trie.pair(first, second)
     }
@@ -141,7 +141,7 @@ impl Profiles {
     /// first two classes and the last two.
     ///
     /// A letter in upper case after another gives none (`NGram.capitalword`).
-    #[inline]
+    #[inline(always)]
     pub(super) fn mask(&self, second: u16, third: u16, before: u16, pair: u16) -> u64 {
         if self.upper[usize::from(second)] && self.upper[usize::from(third)] {
             return 0;
@@ -153,7 +153,7 @@ impl Profiles {
 
     /// The pair that starts the n-gram of `length` classes that ends with the last of these three, or
     /// is it. Like [`Self::gram`], without branches on the length, which chance decides.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pair_of(&self, [first, second, third]: [u16; 3], length: usize) -> u16 {
         let [a, b] = select_unpredictable(length == 3, [first, second], [second, third]);
         self.trie.pair(a, b)
@@ -200,6 +200,12 @@ pub(super) enum Gram {
     Row(u32),
     /// In `languages` and `shares`.
     Few { at: u32, count: u8 },
+}
+
+impl Default for Gram {
+    fn default() -> Self {
+        Gram::Row(0)
+    }
 }
 
 impl Shares {

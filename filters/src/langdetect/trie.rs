@@ -34,7 +34,7 @@ impl Span {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(self, class: u16) -> Option<usize> {
         let place = match class {
             SPACE => 0,
@@ -133,7 +133,7 @@ impl Trie {
     }
 
     /// The number of two classes; 0 where no n-gram starts with them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pair(&self, first: u16, second: u16) -> u16 {
         let span = self.firsts[usize::from(first)];
         span.place(second)
@@ -141,7 +141,7 @@ impl Trie {
     }
 
     /// Is the pair of this number an n-gram?
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_gram(&self, pair: u16) -> bool {
         pair.wrapping_sub(1) < self.grams
     }
@@ -152,7 +152,7 @@ impl Trie {
     }
 
     /// Is there an n-gram that starts with the pair of this number and ends with `third`?
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_triple(&self, pair: u16, third: u16) -> bool {
         let span = self.seconds[usize::from(pair)];
         span.place(third).is_some_and(|place| {
@@ -161,7 +161,7 @@ impl Trie {
     }
 
     /// How many n-grams of three classes come before this one, which must be one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rank(&self, pair: u16, third: u16) -> usize {
         let span = self.seconds[usize::from(pair)];
         let place = span.place(third).unwrap_or(0);

@@ -17,6 +17,7 @@ const CONVERGED: f64 = 0.99999;
 const STRIDE: usize = 5;
 
 /// `Detector._detect_block`: the probabilities of all languages.
+#[inline(always)]
 pub(super) fn probabilities(
     profiles: &Profiles,
     stream: &Stream,
@@ -36,6 +37,7 @@ pub(super) fn probabilities(
 }
 
 /// One trial. Its first step is normalised alone, then every fifth.
+#[inline(always)]
 fn walk(profiles: &Profiles, grams: &Grams, mut draws: Draws, weight: f64) -> Row {
     let shares = &profiles.shares;
     // The padding starts at 0 and stays there.
@@ -81,7 +83,7 @@ fn walk(profiles: &Profiles, grams: &Grams, mut draws: Draws, weight: f64) -> Ro
 }
 
 /// The shares of n-grams in all languages.
-#[inline]
+#[inline(always)]
 fn rows<'a, const COUNT: usize>(
     shares: &'a Shares,
     grams: [Gram; COUNT],
@@ -102,7 +104,7 @@ fn rows<'a, const COUNT: usize>(
 }
 
 /// `Detector._normalize_prob`, the sum given. Returns the largest.
-#[inline]
+#[inline(always)]
 fn normalize(row: &mut Row, sum: f64) -> f64 {
     let mut largest = [0.0f64; 4];
     for four in row.as_chunks_mut::<4>().0 {

@@ -1,8 +1,11 @@
 //! Drops pages that hold a word of a blocklist.
 
+mod spotter;
+
 use crate::{Reason, Verdict};
 use c4_data::{BadWordsStep, Lists};
 use regex::Regex;
+use spotter::Spotter;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -16,9 +19,18 @@ const NOT_WORD: &str = r"[^\p{L}\p{N}_]";
 /// The reference's `get_badwords_filter_fn`.
 #[derive(Debug)]
 pub struct BadWords {
-    patterns: BTreeMap<String, Regex>,
+    patterns: BTreeMap<String, Pattern>,
     numerator: u128,
     denominator: u128,
+}
+
+/// A language's list.
+#[derive(Debug)]
+struct Pattern {
+    /// The reference's.
+    regex: Regex,
+    /// Says the same of a whole text, and faster; `None` where the list does not allow it.
+    spotter: Option<Spotter>,
 }
 
 /// What the rule says of a page, and the counters it feeds.
@@ -68,14 +80,21 @@ impl BadWords {
                 // All words are allowed. An empty alternation would match everywhere.
                 continue;
             }
-            let words: Vec<String> = words.into_iter().map(regex::escape).collect();
-            let words = words.join("|");
+            let escaped: Vec<String> = words.iter().map(|word| regex::escape(word)).collect();
+            let escaped = escaped.join("|");
             let pattern = if UNSPACED.contains(&language) {
-                format!("({words})")
+                Pattern {
+                    regex: Regex::new(&format!("({escaped})"))?,
+                    spotter: None,
+                }
             } else {
-                format!("(?:{NOT_WORD}|^)({words})(?:{NOT_WORD}|$)")
+                let regex = format!("(?:{NOT_WORD}|^)({escaped})(?:{NOT_WORD}|$)");
+                Pattern {
+                    regex: Regex::new(&regex)?,
+                    spotter: Spotter::new(words.iter().copied()),
+                }
             };
-            patterns.insert(language.to_owned(), Regex::new(&pattern)?);
+            patterns.insert(language.to_owned(), pattern);
         }
         let (numerator, denominator) = integer_ratio(step.fraction);
         Ok(BadWords {
@@ -92,7 +111,11 @@ impl BadWords {
         let Some(pattern) = self.patterns.get(base_language(language)) else {
             return BadWordsVerdict::NoList;
         };
-        if !pattern.is_match(lower) {
+        let listed = match &pattern.spotter {
+            Some(spotter) => spotter.is_in(lower),
+            None => pattern.regex.is_match(lower),
+        };
+        if !listed {
             BadWordsVerdict::Passed
         } else if normalized_md5 % self.denominator >= self.numerator {
             BadWordsVerdict::SoftPassed
@@ -104,7 +127,11 @@ impl BadWords {
     /// The first listed word in `lower`, as a byte range: what [`check`](Self::check) went by.
     pub fn find(&self, language: &str, lower: &str) -> Option<Range<usize>> {
         let pattern = self.patterns.get(base_language(language))?;
-        pattern.captures(lower)?.get(1).map(|word| word.range())
+        pattern
+            .regex
+            .captures(lower)?
+            .get(1)
+            .map(|word| word.range())
     }
 }
 
@@ -126,6 +153,75 @@ fn integer_ratio(fraction: f64) -> (u128, u128) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use c4_data::{Lists, Recipe};
+    use proptest::prelude::*;
+
+    fn rule() -> BadWords {
+        let (recipe, base) = Recipe::load("en").unwrap();
+        let mut step = recipe.bad_words.clone().unwrap();
+        let mut lists = Lists::load(&recipe, &base).unwrap();
+        step.fraction = 1.0;
+        let en = lists.words.get_mut("en").unwrap();
+        en.words
+            .extend(["éclair à", "$$$", "-x-", "ok_", "猫猫", "été"].map(String::from));
+        BadWords::new(&step, &lists).unwrap()
+    }
+
+    #[test]
+    fn the_spotter_says_what_the_pattern_says() {
+        let rule = rule();
+        let pattern = &rule.patterns["en"];
+        let spotter = pattern.spotter.as_ref().unwrap();
+        let (recipe, base) = Recipe::load("en").unwrap();
+        let lists = Lists::load(&recipe, &base).unwrap();
+        for word in &lists.words["en"].words {
+            for before in ["", "a", "_", "é", "\u{301}", "—", " ", "\n", "x ", "Ⓐ", "½"] {
+                for after in ["", "s", "_", "é", "\u{301}", "—", ".", "\n", " x", "Ⓐ", "½"] {
+                    let fill = "y".repeat((before.len() * 31 + after.len() * 7 + word.len()) % 70);
+                    let text = format!("{fill}{before}{word}{after}");
+                    assert_eq!(
+                        spotter.is_in(&text),
+                        pattern.regex.is_match(&text),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_spotter_says_what_the_pattern_says_of_any_text(
+            parts in prop::collection::vec(0_usize..40, 0..30), seed in 0_usize..400
+        ) {
+            static RULE: std::sync::LazyLock<(BadWords, Vec<String>)> = std::sync::LazyLock::new(|| {
+                let (recipe, base) = Recipe::load("en").unwrap();
+                let lists = Lists::load(&recipe, &base).unwrap();
+                (rule(), lists.words["en"].words.clone())
+            });
+            let (rule, words) = &*RULE;
+            let other = [
+                " ", "_", "é", "—", "\u{301}", "\n", ".", "the", "associate", "title", "cum laude", "12",
+                "éclair à", "$$$", "-x-", "ok_", "猫猫", "été", "½", "Ⓐ", "'",
+            ];
+            let text: String = parts
+                .iter()
+                .map(|&i| match other.get(i) {
+                    Some(other) => (*other).to_owned(),
+                    None => words[(i * 97 + seed) % words.len()].chars().take(2).collect(),
+                })
+                .collect();
+            let near = format!("{text}{}{text}", words[seed % words.len()]);
+            let pattern = &rule.patterns["en"];
+            let spotter = pattern.spotter.as_ref().unwrap();
+            for text in [text, near] {
+                prop_assert_eq!(spotter.is_in(&text), pattern.regex.is_match(&text), "{}", text);
+                for level in crate::levels() {
+                    prop_assert_eq!(spotter.is_in_at(level, &text), spotter.is_in(&text), "{:?} {}", level, text);
+                }
+            }
+        }
+    }
 
     #[test]
     fn integer_ratio_is_pythons() {

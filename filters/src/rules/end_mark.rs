@@ -12,3 +12,16 @@ pub fn ends_well(line: &str, marks: &[String], not: &[String]) -> bool {
     let ends_with_any = |list: &[String]| list.iter().any(|mark| line.ends_with(mark.as_str()));
     ends_with_any(marks) && !ends_with_any(not)
 }
+
+/// By value, whether a byte is the last one of a mark: most lines that do not end well end with another.
+pub(crate) fn last_bytes(marks: &[String]) -> [bool; 256] {
+    let mut last_bytes = [false; 256];
+    for mark in marks {
+        match mark.as_bytes() {
+            [.., last] => last_bytes[usize::from(*last)] = true,
+            // Every line ends with nothing.
+            [] => last_bytes.fill(true),
+        }
+    }
+    last_bytes
+}

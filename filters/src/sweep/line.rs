@@ -1,8 +1,8 @@
 //! The questions that recipes ask of a line, each answered at most once.
 
 use super::place;
-use crate::cleaner::to_lower;
-use crate::rules::{end_mark, phrases::Phrases};
+use crate::lower::lower_into;
+use crate::rules::{end_mark, long_word, phrases::Phrases};
 use crate::{Reason, pystr};
 use c4_data::CleanStep;
 
@@ -54,7 +54,7 @@ impl Questions {
     /// recipe finds any of its words too long.
     pub(super) fn longest_word(&self, line: &str) -> usize {
         let limit = self.min_word_limit;
-        if line.len() <= limit {
+        if !long_word::may_have(line.as_bytes(), limit) {
             return 0;
         }
         let longest = pystr::words(line)
@@ -179,9 +179,14 @@ impl<'q> Answers<'q> {
             .get_or_insert_with(|| pystr::words(line).take(enough).count())
     }
 
+    /// Tells how many words the line has, where that is known.
+    pub(super) fn know_words(&mut self, words: usize) {
+        self.words = Some(words);
+    }
+
     fn holds_phrase(&mut self, line: &str, at: usize) -> bool {
         if self.phrases[at].is_none() && !self.lowered {
-            to_lower(line, &mut self.lower);
+            lower_into(line, &mut self.lower);
             self.lowered = true;
         }
         let (_, phrases) = &self.questions.phrases[at];

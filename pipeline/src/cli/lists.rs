@@ -55,13 +55,11 @@ impl ListArgs {
             let name = Path::new(&*file).file_name();
             *file = name.unwrap_or_default().to_string_lossy().into_owned();
         };
-        if self.domains.is_some() {
-            let step = recipe.domains.as_mut();
-            step.and_then(|step| step.file.as_mut()).map(name);
+        if let (Some(_), Some(step)) = (&self.domains, &mut recipe.domains) {
+            step.file.iter_mut().for_each(name);
         }
-        if !self.urls.is_empty() {
-            let step = recipe.urls.as_mut();
-            step.map(|step| step.files.iter_mut().for_each(name));
+        if let (false, Some(step)) = (self.urls.is_empty(), &mut recipe.urls) {
+            step.files.iter_mut().for_each(name);
         }
         Ok((recipe, lists))
     }
