@@ -1,6 +1,7 @@
 //! `manifest.json`: what a finished corpus consists of. Its presence means that the build is done.
 
-use crate::{Error, Format, LedgerEntry, Recipe, Split, fs};
+use crate::recipe::is_language_code;
+use crate::{Error, Format, LedgerEntry, Recipe, ShardSet, Split, fs};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
@@ -20,7 +21,7 @@ pub struct Manifest {
     pub shard_size_bytes: u64,
     /// The archives, in the order of their names.
     pub inputs: Vec<InputEntry>,
-    /// The shards: train first, each split in order.
+    /// The shards, by [`ShardSet`]: by language, train first, each set in order.
     pub shards: Vec<ShardEntry>,
     /// The ledger.
     pub ledger: LedgerEntry,
@@ -86,6 +87,9 @@ pub struct Damaged {
 pub struct ShardEntry {
     /// File name.
     pub file: String,
+    /// The language of its documents, if each language has shards of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The split it belongs to.
     pub split: Split,
     /// Documents in it.
@@ -96,6 +100,16 @@ pub struct ShardEntry {
     pub text_bytes: u64,
     /// SHA-256 of the file.
     pub sha256: String,
+}
+
+impl ShardEntry {
+    /// The documents that it holds a part of.
+    pub fn set(&self) -> ShardSet<'_> {
+        ShardSet {
+            language: self.language.as_deref(),
+            split: self.split,
+        }
+    }
 }
 
 fn is_hash(text: &str) -> bool {
@@ -148,6 +162,10 @@ impl Manifest {
             if !is_hash(sha256) {
                 return Err(format!("{file}: its SHA-256 is none"));
             }
+        }
+        let mut languages = self.shards.iter().filter_map(|s| s.language.as_ref());
+        if let Some(code) = languages.find(|code| !is_language_code(code)) {
+            return Err(format!("{code:?} is no language code"));
         }
         let texts = self.inputs.iter().map(|input| &input.archive);
         let mut texts = texts.chain([&self.versions.program, &self.recipe_hash]);

@@ -62,3 +62,22 @@ impl Split {
         }
     }
 }
+
+/// Documents that have shards of their own: a split, of all languages or of one. Sets are listed by
+/// language, then by split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardSet<'a> {
+    /// Language code; `None` where languages are not told apart.
+    pub language: Option<&'a str>,
+    /// The split.
+    pub split: Split,
+}
+
+impl From<Split> for ShardSet<'_> {
+    fn from(split: Split) -> Self {
+        ShardSet {
+            language: None,
+            split,
+        }
+    }
+}

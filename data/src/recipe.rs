@@ -250,6 +250,17 @@ pub struct BadWordsStep {
 pub struct SplitStep {
     /// A page is for validation if the MD5 of its normalised URL is 0 modulo this; 0: none is.
     pub validation_one_in: u64,
+    /// Whether each language has both splits for itself, in shards of its own (mC4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_language: bool,
+}
+
+/// Whether `code` looks like a language code, as `en`, `fil` or `zh-Latn`; then it can be part of a file's name.
+pub(crate) fn is_language_code(code: &str) -> bool {
+    let base = code.split('-').next().unwrap_or_default();
+    (2..=3).contains(&base.len())
+        && base.bytes().all(|b| b.is_ascii_lowercase())
+        && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 impl Recipe {
@@ -336,12 +347,8 @@ impl Recipe {
             )?;
         }
         if let Some(language) = &self.language {
-            let code = |code: &String| {
-                let base = code.split('-').next().unwrap_or_default();
-                (2..=3).contains(&base.len()) && base.bytes().all(|b| b.is_ascii_lowercase())
-            };
             ensure(
-                language.keep.iter().all(code),
+                language.keep.iter().all(|code| is_language_code(code)),
                 "language.keep",
                 "wants codes such as en, de or zh-cn",
             )?;
@@ -356,6 +363,11 @@ impl Recipe {
                 "must be 0 to 1",
             )?;
         }
+        ensure(
+            self.language.is_some() || !self.split.by_language,
+            "split.by_language",
+            "needs a language step",
+        )?;
         let band = |[low, high]: &[f64; 2]| 0.0 <= *low && low <= high && *high <= 1.0;
         ensure(
             self.expect.values().all(band),
@@ -433,6 +445,7 @@ mod tests {
             ("fraction = 1.0", "fraction = 0.0", "bad_words.fraction"),
             ("\"lorem ipsum\"", "\"Lorem\"", "lower-case"),
             ("keep = [\"en\"]", "keep = [\"english\"]", "language.keep"),
+            ("keep = [\"en\"]", "keep = [\"en-/..\"]", "language.keep"),
         ] {
             let text = BUILTIN_RECIPES[1].1;
             assert!(text.contains(from), "{from}");
@@ -458,6 +471,19 @@ mod tests {
         assert!(!json.contains("undetermined"), "{json}");
         let error = parse("keep = [\"und\"]").unwrap_err().to_string();
         assert!(error.contains("undetermined"), "{error}");
+    }
+
+    #[test]
+    fn languages_are_splits_where_the_recipe_says_so() {
+        let by_language = |name| Recipe::load(name).unwrap().0.split.by_language;
+        assert!(by_language("multilingual") && !by_language("c4"));
+        // As above.
+        let step = Recipe::load("c4").unwrap().0.split;
+        assert!(!serde_json::to_string(&step).unwrap().contains("language"));
+        let mut recipe = Recipe::load("multilingual").unwrap().0;
+        recipe.language = None;
+        recipe.bad_words = None;
+        assert_eq!(recipe.validate().unwrap_err().0, "split.by_language");
     }
 
     #[test]

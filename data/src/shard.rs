@@ -5,7 +5,8 @@
 
 use crate::fs::HashingWriter;
 use crate::ipc_file::{self, IpcFileWriter};
-use crate::{Document, Error, Page, Provenance, ShardEntry, Split, schema};
+use crate::recipe::is_language_code;
+use crate::{Document, Error, Page, Provenance, ShardEntry, ShardSet, Split, schema};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
@@ -42,14 +43,28 @@ pub enum Format {
 }
 
 impl Format {
-    /// The file name of shard `index` of `count`.
-    pub fn file_name(self, split: Split, index: usize, count: usize) -> String {
-        let split = split.name();
+    /// The file name of shard `index` of `count`: `train-00000-of-00003.arrow`, or
+    /// `de.train-00000-of-00003.arrow` in a set of one language.
+    pub fn file_name<'a>(self, set: impl Into<ShardSet<'a>>, index: usize, count: usize) -> String {
+        self.name(set.into(), &format!("{index:05}-of-{count:05}"))
+    }
+
+    /// The file names of all shards of a set, as a pattern of a shell.
+    pub fn file_pattern<'a>(self, set: impl Into<ShardSet<'a>>) -> String {
+        self.name(set.into(), "*")
+    }
+
+    fn name(self, set: ShardSet<'_>, place: &str) -> String {
+        let split = set.split.name();
+        let set = match set.language {
+            Some(language) => format!("{language}.{split}"),
+            None => split.to_owned(),
+        };
         match self {
-            Format::Arrow => format!("{split}-{index:05}-of-{count:05}.arrow"),
-            Format::Parquet => format!("{split}-{index:05}-of-{count:05}.parquet"),
+            Format::Arrow => format!("{set}-{place}.arrow"),
+            Format::Parquet => format!("{set}-{place}.parquet"),
             // The names of the published copy.
-            Format::Jsonl => format!("c4-{split}.{index:05}-of-{count:05}.json.gz"),
+            Format::Jsonl => format!("c4-{set}.{place}.json.gz"),
         }
     }
 
@@ -60,11 +75,16 @@ impl Format {
             .or_else(|| name.strip_suffix(".parquet"))
             .or_else(|| name.strip_suffix(".json.gz")?.strip_prefix("c4-"));
         let digits = |s: &str| s.len() >= 5 && s.bytes().all(|b| b.is_ascii_digit());
+        let is_set = |set: &str| {
+            let split = match set.split_once('.') {
+                Some((language, split)) if is_language_code(language) => split,
+                _ => set,
+            };
+            Split::ALL.iter().any(|s| s.name() == split)
+        };
         stem.and_then(|stem| stem.split_once("-of-"))
             .and_then(|(head, count)| Some((head.rsplit_once(['-', '.'])?, count)))
-            .is_some_and(|((split, index), count)| {
-                Split::ALL.iter().any(|s| s.name() == split) && digits(index) && digits(count)
-            })
+            .is_some_and(|((set, index), count)| is_set(set) && digits(index) && digits(count))
     }
 }
 
@@ -196,6 +216,7 @@ pub struct ShardWriter {
     temporary: PathBuf,
     target: PathBuf,
     format: Format,
+    language: Option<String>,
     split: Split,
     meta: ShardMeta,
     encoder: Encoder,
@@ -208,13 +229,14 @@ impl ShardWriter {
     ///
     /// # Errors
     /// The temporary file cannot be created.
-    pub fn create(
+    pub fn create<'a>(
         target: &Path,
         scratch: &Path,
         format: Format,
-        split: Split,
+        set: impl Into<ShardSet<'a>>,
         meta: &ShardMeta,
     ) -> Result<ShardWriter, Error> {
+        let ShardSet { language, split } = set.into();
         let temporary = scratch.join(target.file_name().unwrap_or_default());
         let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
         let sink = HashingWriter::new(BufWriter::with_capacity(1 << 16, file));
@@ -239,6 +261,7 @@ impl ShardWriter {
             temporary,
             target: target.to_owned(),
             format,
+            language: language.map(str::to_owned),
             split,
             meta: meta.clone(),
             encoder,
@@ -310,6 +333,7 @@ impl ShardWriter {
         let name = self.target.file_name().unwrap_or_default();
         Ok(ShardEntry {
             file: name.to_string_lossy().into_owned(),
+            language: self.language,
             split: self.split,
             rows: self.rows,
             bytes,
@@ -570,13 +594,43 @@ mod tests {
     fn shard_names() {
         for format in [Format::Arrow, Format::Parquet, Format::Jsonl] {
             for split in Split::ALL {
-                assert!(Format::is_shard_name(&format.file_name(split, 3, 100)));
+                let all = [None, Some("de"), Some("fil"), Some("zh-Latn")];
+                for set in all.map(|language| ShardSet { language, split }) {
+                    assert!(Format::is_shard_name(&format.file_name(set, 3, 100)));
+                }
             }
+        }
+        let set = ShardSet {
+            language: Some("de"),
+            split: Split::Train,
+        };
+        for (format, name, pattern) in [
+            (
+                Format::Arrow,
+                "de.train-00000-of-00003.arrow",
+                "de.train-*.arrow",
+            ),
+            (
+                Format::Parquet,
+                "de.train-00000-of-00003.parquet",
+                "de.train-*.parquet",
+            ),
+            (
+                Format::Jsonl,
+                "c4-de.train.00000-of-00003.json.gz",
+                "c4-de.train.*.json.gz",
+            ),
+        ] {
+            assert_eq!(format.file_name(set, 0, 3), name);
+            assert_eq!(format.file_pattern(set), pattern);
         }
         for name in [
             "train.arrow",
             "train-00000-of-00001.txt",
             "my-train-1-of-2.arrow",
+            "german.train-00000-of-00001.arrow",
+            "de.fr.train-00000-of-00001.arrow",
+            ".train-00000-of-00001.arrow",
         ] {
             assert!(!Format::is_shard_name(name), "{name}");
         }

@@ -99,6 +99,11 @@ fn best<S: Simd>(_: S, tables: &Tables, classes: Vec<u16>) -> Detection {
     best
 }
 
+/// The languages that the detector knows.
+pub fn languages() -> &'static [&'static str] {
+    TABLES.profiles.languages()
+}
+
 /// Loads the tables, so that the first text does not wait for them.
 pub fn warm_up() {
     LazyLock::force(&TABLES);

@@ -52,6 +52,24 @@ pub fn detect(detector: DetectorKind, text: &str) -> Detection {
     }
 }
 
+/// All that a page which stays may be in, sorted: languages to keep (those of the detector, if all are)
+/// and, if undetermined pages stay, [`UNDETERMINED_LANGUAGE`].
+pub fn languages(step: &LanguageStep) -> Vec<String> {
+    let known: Vec<&str> = match step.detector {
+        _ if !step.keep.is_empty() => step.keep.iter().map(String::as_str).collect(),
+        DetectorKind::Langdetect => langdetect::languages().to_vec(),
+        DetectorKind::Whatlang => Lang::all().iter().map(|lang| iso_639_1(*lang)).collect(),
+        DetectorKind::Cld3 => cld3::LANGUAGES.to_vec(),
+    };
+    let undetermined = step.undetermined == Undetermined::Keep;
+    let undetermined = undetermined.then_some(UNDETERMINED_LANGUAGE);
+    let mut languages: Vec<String> = known.into_iter().map(str::to_owned).collect();
+    languages.extend(undetermined.map(str::to_owned));
+    languages.sort_unstable();
+    languages.dedup();
+    languages
+}
+
 /// Loads the detector's tables, so that the first page does not wait for them.
 pub fn warm_up(detector: DetectorKind) {
     match detector {
@@ -236,6 +254,30 @@ mod tests {
                 judge(&step, &detect(detector, "12 34 56.")),
                 Verdict::DropPage(numbers)
             );
+        }
+    }
+
+    #[test]
+    fn languages_are_known_beforehand() {
+        for (detector, count) in [
+            (DetectorKind::Langdetect, 55),
+            (DetectorKind::Whatlang, Lang::all().len()),
+            (DetectorKind::Cld3, 109),
+        ] {
+            let mut step = step(detector, &[], 0.5);
+            let all = languages(&step);
+            assert_eq!(all.len(), count);
+            assert!(all.is_sorted());
+            for text in [ENGLISH, GERMAN] {
+                let Detection::Best { language, .. } = detect(detector, text) else {
+                    panic!("{detector:?}");
+                };
+                assert!(all.contains(&language));
+            }
+            step.undetermined = Undetermined::Keep;
+            assert_eq!(languages(&step).len(), count + 1);
+            step.keep = vec!["fr".to_owned(), "de".to_owned(), "fr".to_owned()];
+            assert_eq!(languages(&step), ["de", "fr", "und"]);
         }
     }
 

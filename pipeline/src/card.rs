@@ -5,8 +5,9 @@
 
 mod sections;
 
-use c4_data::{Format, Manifest, Recipe, Split};
+use c4_data::{Format, Manifest, Recipe, ShardSet, Split};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The card's file name.
 pub const FILE: &str = "README.md";
@@ -69,37 +70,88 @@ struct SplitFacts {
     file_bytes: u64,
 }
 
-/// What several parts of the card need.
-struct Facts {
-    splits: [SplitFacts; 2],
-    /// How the command line names the recipe, if it comes with the program.
-    builtin: Option<String>,
+impl SplitFacts {
+    fn add(&mut self, other: SplitFacts) {
+        self.rows += other.rows;
+        self.text_bytes += other.text_bytes;
+        self.file_bytes += other.file_bytes;
+    }
 }
 
-impl Facts {
-    fn new(manifest: &Manifest) -> Facts {
-        let mut splits = [SplitFacts::default(); 2];
-        for shard in &manifest.shards {
-            let split = &mut splits[shard.split as usize];
-            split.rows += shard.rows;
-            split.text_bytes += shard.text_bytes;
-            split.file_bytes += shard.bytes;
-        }
-        let builtin = c4_data::BUILTIN_RECIPES.iter().find_map(|(name, text)| {
-            let recipe = Recipe::parse(name, text).ok()?;
-            builtin(recipe, &manifest.recipe)
-        });
-        Facts { splits, builtin }
+/// What the Hub calls a configuration: all documents, or those of one language.
+struct Config<'a> {
+    language: Option<&'a str>,
+    splits: [SplitFacts; 2],
+}
+
+impl Config<'_> {
+    fn name(&self) -> &str {
+        self.language.unwrap_or("default")
     }
 
     /// Splits that hold rows: `datasets` refuses others.
-    fn splits(&self) -> impl Iterator<Item = (Split, SplitFacts)> + '_ {
+    fn splits(&self) -> impl Iterator<Item = (ShardSet<'_>, SplitFacts)> {
         let pairs = Split::ALL.into_iter().zip(self.splits);
-        pairs.filter(|(_, facts)| facts.rows > 0)
+        let there = pairs.filter(|(_, facts)| facts.rows > 0);
+        there.map(|(split, facts)| {
+            let language = self.language;
+            (ShardSet { language, split }, facts)
+        })
     }
 
     fn sum(&self, of: impl Fn(&SplitFacts) -> u64) -> u64 {
         self.splits.iter().map(of).sum()
+    }
+}
+
+/// What several parts of the card need.
+struct Facts<'a> {
+    /// Of all documents.
+    all: Config<'a>,
+    /// By language, if each has shards of its own; else as `all`.
+    configs: Vec<Config<'a>>,
+    /// How the command line names the recipe, if it comes with the program.
+    builtin: Option<String>,
+}
+
+impl Facts<'_> {
+    fn new(manifest: &Manifest) -> Facts<'_> {
+        let mut all = [SplitFacts::default(); 2];
+        let mut configs: BTreeMap<Option<&str>, [SplitFacts; 2]> = BTreeMap::new();
+        for shard in &manifest.shards {
+            let facts = SplitFacts {
+                rows: shard.rows,
+                text_bytes: shard.text_bytes,
+                file_bytes: shard.bytes,
+            };
+            all[shard.split as usize].add(facts);
+            let config = configs.entry(shard.language.as_deref()).or_default();
+            config[shard.split as usize].add(facts);
+        }
+        if configs.is_empty() {
+            configs.insert(None, all);
+        }
+        let config = |(language, splits)| Config { language, splits };
+        let builtin = c4_data::BUILTIN_RECIPES.iter().find_map(|(name, text)| {
+            let recipe = Recipe::parse(name, text).ok()?;
+            builtin(recipe, &manifest.recipe)
+        });
+        Facts {
+            all: config((None, all)),
+            configs: configs.into_iter().map(config).collect(),
+            builtin,
+        }
+    }
+
+    /// Configurations that hold rows.
+    fn configs(&self) -> impl Iterator<Item = &Config<'_>> {
+        let there = |config: &&Config<'_>| config.sum(|split| split.rows) > 0;
+        self.configs.iter().filter(there)
+    }
+
+    /// The languages that have shards of their own.
+    fn languages(&self) -> impl Iterator<Item = &str> {
+        self.configs().filter_map(|config| config.language)
     }
 }
 
@@ -127,16 +179,6 @@ fn builtin(mut builtin: Recipe, recipe: &Recipe) -> Option<String> {
     (builtin == *recipe).then_some(name)
 }
 
-/// The files of a split, as a pattern.
-fn pattern(format: Format, split: Split) -> String {
-    let split = split.name();
-    match format {
-        Format::Arrow => format!("{split}-*.arrow"),
-        Format::Parquet => format!("{split}-*.parquet"),
-        Format::Jsonl => format!("c4-{split}.*.json.gz"),
-    }
-}
-
 /// Columns and their types in the Hub's words.
 fn features(format: Format) -> &'static [(&'static str, &'static str)] {
     match format {
@@ -159,11 +201,17 @@ fn features(format: Format) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Languages of the corpus by the recipe: ISO 639-1 codes without a region.
-fn languages(recipe: &Recipe) -> Vec<&str> {
-    let keep = recipe.language.iter().flat_map(|step| &step.keep);
-    let base = |code: &'_ String| code.find('-').unwrap_or(code.len());
-    let mut codes: Vec<&str> = keep.map(|code| &code[..base(code)]).collect();
+/// Languages of the corpus, those that are there or else those of the recipe: ISO 639-1 codes without a
+/// region.
+fn languages<'a>(recipe: &'a Recipe, there: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut codes: Vec<&str> = there.collect();
+    if codes.is_empty() {
+        let keep = recipe.language.iter().flat_map(|step| &step.keep);
+        codes.extend(keep.map(String::as_str));
+    }
+    for code in &mut codes {
+        *code = code.split('-').next().unwrap_or_default();
+    }
     codes.sort_unstable();
     codes.dedup();
     codes
@@ -193,13 +241,13 @@ fn quoted(text: &str) -> String {
 }
 
 /// The YAML between the marks.
-fn head(manifest: &Manifest, facts: &Facts, name: &str, license: &str) -> String {
+fn head(manifest: &Manifest, facts: &Facts<'_>, name: &str, license: &str) -> String {
     let mut yaml = String::new();
     let mut line = |text: String| {
         yaml += &text;
         yaml.push('\n');
     };
-    let languages = languages(&manifest.recipe);
+    let languages = languages(&manifest.recipe, facts.languages());
     if !languages.is_empty() {
         line("language:".into());
         // `no` is a truth value to YAML.
@@ -212,45 +260,45 @@ fn head(manifest: &Manifest, facts: &Facts, name: &str, license: &str) -> String
     line("size_categories:".into());
     line(format!(
         "- {}",
-        size_category(facts.sum(|split| split.rows))
+        size_category(facts.all.sum(|split| split.rows))
     ));
     line("task_categories:".into());
     line("- text-generation".into());
     line("- fill-mask".into());
-    if facts.splits().next().is_some() {
-        line("configs:".into());
-        line("- config_name: default".into());
+    for (i, config) in facts.configs().enumerate() {
+        if i == 0 {
+            line("configs:".into());
+        }
+        line(format!("- config_name: {}", quoted(config.name())));
         line("  data_files:".into());
-        for (split, _) in facts.splits() {
-            line(format!("  - split: {}", split.name()));
-            line(format!(
-                "    path: {}",
-                quoted(&pattern(manifest.format, split))
-            ));
+        for (set, _) in config.splits() {
+            line(format!("  - split: {}", set.split.name()));
+            let path = manifest.format.file_pattern(set);
+            line(format!("    path: {}", quoted(&path)));
         }
     }
     line("dataset_info:".into());
-    line("  features:".into());
-    for (name, dtype) in features(manifest.format) {
-        line(format!("  - name: {name}"));
-        line(format!("    dtype: {dtype}"));
-    }
-    if facts.splits().next().is_some() {
-        line("  splits:".into());
-        for (split, sums) in facts.splits() {
-            line(format!("  - name: {}", split.name()));
+    for config in &facts.configs {
+        if config.language.is_some() {
+            line(format!("- config_name: {}", quoted(config.name())));
+        }
+        line("  features:".into());
+        for (name, dtype) in features(manifest.format) {
+            line(format!("  - name: {name}"));
+            line(format!("    dtype: {dtype}"));
+        }
+        for (i, (set, sums)) in config.splits().enumerate() {
+            if i == 0 {
+                line("  splits:".into());
+            }
+            line(format!("  - name: {}", set.split.name()));
             line(format!("    num_bytes: {}", sums.text_bytes));
             line(format!("    num_examples: {}", sums.rows));
         }
+        let sum = |of: fn(&SplitFacts) -> u64| config.sum(of);
+        line(format!("  download_size: {}", sum(|s| s.file_bytes)));
+        line(format!("  dataset_size: {}", sum(|s| s.text_bytes)));
     }
-    line(format!(
-        "  download_size: {}",
-        facts.sum(|split| split.file_bytes)
-    ));
-    line(format!(
-        "  dataset_size: {}",
-        facts.sum(|split| split.text_bytes)
-    ));
     yaml
 }
 
@@ -276,7 +324,9 @@ mod tests {
         let (mut recipe, _) = Recipe::load("en").unwrap();
         let step = recipe.language.as_mut().unwrap();
         step.keep = ["zh-tw", "no", "zh-cn"].map(String::from).into();
-        assert_eq!(languages(&recipe), ["no", "zh"]);
+        assert_eq!(languages(&recipe, [].into_iter()), ["no", "zh"]);
+        let there = ["de", "ru-Latn", "und"].into_iter();
+        assert_eq!(languages(&recipe, there), ["de", "ru", "und"]);
         assert_eq!(quoted("no"), "\"no\"");
     }
 

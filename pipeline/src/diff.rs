@@ -11,7 +11,7 @@
 //! # Cost
 //!
 //! Every shard is read twice (its checksum, its rows), and the table `fates` twice. Memory: a few
-//! batches of pages of each corpus, a count for each domain with differing pages, and, if a page has
+//! batches of pages of each corpus (one more of each language with shards of its own), a count for each domain with differing pages, and, if a page has
 //! other text, the table `duplicates` of both (24 to 32 bytes a row: less than their builds took).
 //! One thread reads each corpus and a third compares.
 //!
@@ -19,7 +19,8 @@
 //!
 //! - Without a ledger: what became of pages that are not there. Of lines the same record tells enough.
 //! - Shards in jsonl do not say where a page was read: unless both builds read the same archives, what
-//!   dedup took from it cannot be told from another reading of it. Nor do they hold languages.
+//!   dedup took from it cannot be told from another reading of it. Nor do they hold languages, unless each
+//!   has its own.
 //! - Pages that share a gzip member share what dedup took.
 
 mod cause;

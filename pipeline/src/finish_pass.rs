@@ -17,6 +17,7 @@ use crate::progress::Progress;
 use crate::rows::part;
 use crate::sample::{self, Sampler};
 use crate::segment::Segments;
+use crate::sets::{SetSize, Sets};
 use crate::spool::{Matched, SpooledLine, SpooledPage, SpooledRow};
 use crate::stop;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
@@ -56,6 +57,8 @@ pub struct FinishInput<'a> {
     pub repeated: &'a [Repeated],
     /// The work folder.
     pub work: &'a Path,
+    /// The sets that rows go to.
+    pub sets: &'a Sets,
     /// Into how many buckets rows go.
     pub layout: Layout,
     /// Bytes of a group.
@@ -359,9 +362,13 @@ impl FinishPass<'_> {
             let sentences = judged.text.split('\n').map(sentences).sum();
             found.summary.sentences.push((at.priority, sentences));
         }
-        found.summary.split_bytes[split as usize] += judged.text.len() as u64;
+        let set = self.input.sets.place(&judged.language, split);
+        *found.summary.sets.entry(set).or_default() += SetSize {
+            rows: 1,
+            text_bytes: judged.text.len() as u64,
+        };
         let buckets = self.input.layout.rows;
-        let slot = split as usize * buckets + part(at.place.key, buckets);
+        let slot = set * buckets + part(at.place.key, buckets);
         let row = SpooledRow {
             key: at.place.key,
             archive: at.place.archive,

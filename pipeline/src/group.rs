@@ -6,6 +6,7 @@
 
 use crate::frame::{self, Frame, Frames};
 use crate::rows::part;
+use crate::sets::SetSizes;
 use crate::work::{WorkReader, WorkWriter};
 use c4_data::Error;
 use c4_data::ledger::Table;
@@ -13,9 +14,10 @@ use c4_filters::{DomainTable, Domains, Reached, Reason, Statistics};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Table of the corpus's rows: the buckets of each split, one split after the other.
+/// Table of the corpus's rows: the buckets of each set, one [set](crate::sets) after the other.
 pub const ROWS: usize = 0;
 const DOMAINS: usize = 5;
 const SUMMARY: usize = 6;
@@ -28,7 +30,9 @@ pub fn of_ledger(table: Table) -> usize {
 /// Into how many buckets things go. Has no influence on what is written in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// Rows of one split.
+    /// Sets of rows.
+    pub sets: usize,
+    /// Rows of one set.
     pub rows: usize,
     /// Rows of the ledger's tables, in the order of [`Table::ALL`].
     pub ledger: [usize; 4],
@@ -43,8 +47,8 @@ pub struct Summary {
     pub segments: Vec<u32>,
     /// What became of their pages.
     pub statistics: Statistics,
-    /// UTF-8 bytes of text of each split.
-    pub split_bytes: [u64; 2],
+    /// Of the sets that have rows.
+    pub sets: SetSizes,
     /// Sentences of pages kept, with their places in the draw.
     pub sentences: Vec<(u64, u64)>,
     /// The most frequent duplicates, by rank.
@@ -69,8 +73,8 @@ impl Summary {
     pub fn merge(&mut self, mut other: Summary) {
         self.segments.append(&mut other.segments);
         self.statistics += other.statistics;
-        for (sum, n) in self.split_bytes.iter_mut().zip(other.split_bytes) {
-            *sum += n;
+        for (set, size) in other.sets {
+            *self.sets.entry(set).or_default() += size;
         }
         self.sentences.append(&mut other.sentences);
         self.repeated.append(&mut other.repeated);
@@ -148,11 +152,12 @@ impl Group {
         self.put(SUMMARY, 0, &summary);
         let mut writer = WorkWriter::create(path)?;
         let Layout {
+            sets,
             rows,
             ledger,
             domains,
         } = self.layout;
-        let mut tables = vec![(ROWS, 2 * rows), (DOMAINS, domains), (SUMMARY, 1)];
+        let mut tables = vec![(ROWS, sets * rows), (DOMAINS, domains), (SUMMARY, 1)];
         tables.extend(
             Table::ALL
                 .iter()
@@ -209,14 +214,14 @@ impl Groups {
         self.paths.is_empty()
     }
 
-    /// What the files hold in a slot: a path, and frames.
+    /// What the files hold in some slots: a path, and frames.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn frames(&self, table: usize, slot: usize) -> Result<Vec<(&Path, Frame)>, Error> {
+    pub fn frames(&self, table: usize, slots: Range<usize>) -> Result<Vec<(&Path, Frame)>, Error> {
         let mut all = Vec::new();
         for path in &self.paths {
-            let bytes = WorkReader::open(path)?.read(table, slot..slot + 1)?;
+            let bytes = WorkReader::open(path)?.read(table, slots.clone())?;
             let mut frames = Frames::of_bytes(path, &bytes);
             while let Some(frame) = frames.next_frame()? {
                 all.push((path.as_path(), frame));
@@ -227,7 +232,7 @@ impl Groups {
 
     fn items<T: DeserializeOwned>(&self, table: usize, slot: usize) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
-        for (path, frame) in self.frames(table, slot)? {
+        for (path, frame) in self.frames(table, slot..slot + 1)? {
             items.extend(frame.items::<T>(path)?);
         }
         Ok(items)

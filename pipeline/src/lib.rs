@@ -37,6 +37,7 @@ pub mod rows;
 pub mod run;
 pub mod sample;
 pub mod segment;
+pub mod sets;
 pub mod source;
 pub mod spool;
 pub mod stop;

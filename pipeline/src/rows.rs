@@ -8,9 +8,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Bounds the table of slots that every group has.
 const MOST_BUCKETS: u64 = 1 << 16;
+/// The same, of all sets of rows together.
+const MOST_SLOTS: usize = 1 << 20;
 
 /// The place of `key` among `parts` equal parts of the key space.
 pub fn part(key: u128, parts: usize) -> usize {
@@ -23,6 +26,17 @@ pub fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usiz
     // A file reads whole buckets, so small files want small ones.
     let size = bucket_bytes.min(file_bytes).max(1);
     text_bytes.div_ceil(size).clamp(1, MOST_BUCKETS) as usize
+}
+
+/// How many buckets each of `sets` sets has, which have `text_bytes` together: it is not known beforehand
+/// how much of that is whose.
+pub fn bucket_count_of_sets(
+    sets: usize,
+    text_bytes: u64,
+    file_bytes: u64,
+    bucket_bytes: u64,
+) -> usize {
+    bucket_count(text_bytes, file_bytes, bucket_bytes).min(MOST_SLOTS / sets)
 }
 
 /// What goes through buckets.
@@ -53,6 +67,8 @@ pub struct Buckets<'g, T> {
     pub first: usize,
     /// How many buckets there are.
     pub count: usize,
+    /// How many of them are read at once.
+    step: usize,
     row: PhantomData<fn() -> T>,
 }
 
@@ -64,12 +80,29 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
             table,
             first,
             count,
+            step: 1,
             row: PhantomData,
         }
     }
 
-    fn load(&self, bucket: usize, of_file: impl Fn(&T) -> bool + Sync) -> Result<Vec<T>, Error> {
-        let frames = self.groups.frames(self.table, self.first + bucket)?;
+    /// These buckets, of which all hold `bytes` together, read as many at once as make up `bucket_bytes`.
+    #[must_use]
+    pub fn at_once(self, bytes: u64, bucket_bytes: u64) -> Self {
+        let buckets = self.count as u128 * u128::from(bucket_bytes) / u128::from(bytes.max(1));
+        let step = usize::try_from(buckets).unwrap_or(usize::MAX);
+        Buckets {
+            step: step.clamp(1, self.count.max(1)),
+            ..self
+        }
+    }
+
+    fn load(
+        &self,
+        buckets: Range<usize>,
+        of_file: impl Fn(&T) -> bool + Sync,
+    ) -> Result<Vec<T>, Error> {
+        let slots = self.first + buckets.start..self.first + buckets.end;
+        let frames = self.groups.frames(self.table, slots)?;
         let unpacked: Vec<Vec<T>> = frames
             .into_par_iter()
             .map(|(path, frame)| {
@@ -83,7 +116,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
         Ok(rows)
     }
 
-    /// Gives the rows of file `index` of `count` to `each`, bucket by bucket, in order.
+    /// Gives the rows of file `index` of `count` to `each`, some buckets at a time, in order.
     ///
     /// # Errors
     /// The work folder cannot be read, or whatever `each` says.
@@ -95,18 +128,21 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
     ) -> Result<(), Error> {
         let first = index * self.count / count;
         let end = ((index + 1) * self.count).div_ceil(count);
-        let load = |bucket| self.load(bucket, |row| part(row.key(), count) == index);
+        let load = |bucket: usize| {
+            let buckets = bucket..(bucket + self.step).min(end);
+            self.load(buckets, |row| part(row.key(), count) == index)
+        };
         let mut loaded = load(first)?;
-        for bucket in first..end {
-            // The next bucket is read while this one is worked on.
-            let last = bucket + 1 == end;
+        for bucket in (first..end).step_by(self.step) {
+            // What comes next is read while this is worked on.
+            let next = bucket + self.step;
             let (done, next) = rayon::join(
                 || each(loaded),
                 || {
-                    if last {
+                    if next >= end {
                         Ok(Vec::new())
                     } else {
-                        load(bucket + 1)
+                        load(next)
                     }
                 },
             );
@@ -145,6 +181,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let count = bucket_count(text_bytes, u64::MAX, 1);
             let layout = Layout {
+                sets: 1,
                 rows: count,
                 ledger: [1; 4],
                 domains: 1,
@@ -160,8 +197,8 @@ mod tests {
             }
             let groups = Groups::of(dir.path());
             assert_eq!(groups.len(), 5);
-            let buckets = Buckets::new(&groups, ROWS, 0, count);
-            for shards in [1, 3, 7] {
+            for (shards, at_once) in [(1, 1), (3, 1), (7, 1), (1, 7), (3, 20), (7, 1000)] {
+                let buckets = Buckets::new(&groups, ROWS, 0, count).at_once(count as u64, at_once);
                 let mut keys = Vec::new();
                 for shard in 0..shards {
                     let each = |rows: Vec<SpooledRow>| {

@@ -23,8 +23,9 @@ use crate::memory::Memory;
 use crate::output::{self, Found, Identity, Output};
 use crate::parallel;
 use crate::progress::{Progress, Unit};
-use crate::rows::{Buckets, bucket_count};
+use crate::rows::{Buckets, bucket_count, bucket_count_of_sets};
 use crate::segment::{ArchiveEntry, Segments, TEXTS, URLS};
+use crate::sets::{ROW_BYTES, SetSizes, Sets};
 use crate::spool::SpooledRow;
 use crate::{admission, stop, usage};
 use c4_data::ledger::Table;
@@ -32,7 +33,7 @@ use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
     Document, Format, InputEntry, InputState, LedgerEntry, LedgerFile, LedgerMode, Lists, Manifest,
-    Page, Provenance, Recipe, ShardEntry, ShardMeta, ShardWriter, Split, Versions, fs as c4_fs,
+    Page, Provenance, Recipe, ShardEntry, ShardMeta, ShardSet, ShardWriter, Versions, fs as c4_fs,
 };
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Admission, Statistics, Tally, counters, guard, language};
@@ -281,6 +282,7 @@ struct Build<'a> {
     target: &'a TargetOptions,
     admission: Admission,
     bad_words: Option<BadWords>,
+    sets: Sets,
     memory: Memory,
     candidates: Candidates,
     ledger: Ledger,
@@ -336,6 +338,7 @@ impl<'a> Build<'a> {
             target,
             admission: admission::load(recipe, &target.lists)?,
             bad_words,
+            sets: Sets::of(recipe),
             memory,
             candidates: Candidates::new(options.ledger),
             ledger: Ledger::new(options.ledger),
@@ -434,6 +437,7 @@ impl<'a> Build<'a> {
             texts: texts.as_ref(),
             repeated: &repeated,
             work: &work,
+            sets: &self.sets,
             layout: cut.layout,
             group_bytes: self.memory.group(cleaned.text_bytes),
             ledger: &self.ledger,
@@ -502,7 +506,8 @@ impl<'a> Build<'a> {
             }
         };
         let losers = claims(URLS) + claims(TEXTS);
-        let rows = cleaned.text_bytes + cleaned.passed * 400;
+        let (sets, shard_bytes) = (self.sets.count(), self.options.shard_size_bytes);
+        let rows = cleaned.text_bytes + cleaned.passed * ROW_BYTES;
         let cut = Cut {
             election_bytes,
             url_parts: part_count::<UrlClaim>(claims(URLS), election_bytes, threads),
@@ -512,8 +517,8 @@ impl<'a> Build<'a> {
             },
             segments: segments.len(),
             layout: Layout {
-                // A file reads whole buckets, so small files want small ones.
-                rows: bucket_count(rows, self.options.shard_size_bytes, memory.bucket()),
+                sets,
+                rows: bucket_count_of_sets(sets, rows, shard_bytes, memory.bucket()),
                 ledger: [
                     buckets(of_text(pages)),
                     buckets(of_text(lines)),
@@ -545,7 +550,7 @@ impl<'a> Build<'a> {
         tally.check().map_err(Error::Tally)?;
         warnings.extend(guard::warnings(tally, recipe));
 
-        let shards = self.write_shards(groups, cut.layout, summary.split_bytes)?;
+        let shards = self.write_shards(groups, cut.layout, &summary.sets)?;
         self.clock.lap("shards");
         let ledger = self.write_ledger(groups, cut.layout)?;
         self.clock.lap("ledger");
@@ -628,20 +633,21 @@ impl<'a> Build<'a> {
         &self,
         groups: &Groups,
         layout: Layout,
-        bytes: [u64; 2],
+        sizes: &SetSizes,
     ) -> Result<Vec<ShardEntry>, Error> {
         let mut list = Vec::new();
-        for split in Split::ALL {
-            let size = self.options.shard_size_bytes.max(1);
-            let count = bytes[split as usize].div_ceil(size).max(1) as usize;
-            list.extend((0..count).map(|i| (split, i, count)));
+        for (place, set) in self.sets.written(sizes) {
+            let size = sizes.get(&place).copied().unwrap_or_default();
+            let shard_bytes = self.options.shard_size_bytes.max(1);
+            let count = size.text_bytes.div_ceil(shard_bytes).max(1) as usize;
+            list.extend((0..count).map(|i| (place, set, size, i, count)));
         }
         let progress = Progress::new("writing", Unit::Items, list.len() as u64);
-        let shards = parallel::each(list.len(), |place| {
-            let (split, i, count) = list[place];
-            let rows = layout.rows;
-            let buckets = Buckets::new(groups, ROWS, split as usize * rows, rows);
-            let shard = self.write_shard(&buckets, split, i, count);
+        let shards = parallel::each(list.len(), |shard| {
+            let (place, set, size, i, count) = list[shard];
+            let buckets = Buckets::new(groups, ROWS, place * layout.rows, layout.rows)
+                .at_once(size.memory(), self.memory.bucket());
+            let shard = self.write_shard(&buckets, set, i, count);
             progress.add(1);
             shard
         });
@@ -652,12 +658,12 @@ impl<'a> Build<'a> {
     fn write_shard(
         &self,
         buckets: &Buckets<'_, SpooledRow>,
-        split: Split,
+        set: ShardSet<'_>,
         index: usize,
         count: usize,
     ) -> Result<ShardEntry, Error> {
         let format = self.options.format;
-        let name = format.file_name(split, index, count);
+        let name = format.file_name(set, index, count);
         if let Some(done) = self.output.done(&name)? {
             return Ok(done);
         }
@@ -666,7 +672,7 @@ impl<'a> Build<'a> {
         }
         let target = self.output.whole.join(&name);
         let mut writer =
-            ShardWriter::create(&target, &self.output.partial, format, split, &self.meta)?;
+            ShardWriter::create(&target, &self.output.partial, format, set, &self.meta)?;
         let mut waiting = Vec::new();
         let mut write = |waiting: &mut Vec<Document>, more_may_come| -> Result<(), Error> {
             let next = || shard::next_batch(waiting, more_may_come);

@@ -114,9 +114,14 @@ pub fn built(options: &BuildOptions) -> Result<Built, Error> {
 /// All documents of a corpus by URL, with their split.
 pub fn documents(dir: &Path) -> BTreeMap<String, (Split, Document)> {
     let mut documents = BTreeMap::new();
-    for shard in Manifest::read(dir).unwrap().unwrap().shards {
+    let manifest = Manifest::read(dir).unwrap().unwrap();
+    let arrow = manifest.format != Format::Jsonl;
+    for shard in manifest.shards {
         for document in ShardReader::open(&dir.join(&shard.file)).unwrap() {
-            let document = document.unwrap();
+            let document: Document = document.unwrap();
+            if let Some(language) = shard.language.as_ref().filter(|_| arrow) {
+                assert_eq!(*language, document.language);
+            }
             let url = document.page.url.clone();
             let twice = documents.insert(url, (shard.split, document));
             assert!(twice.is_none(), "{twice:?} is in the corpus twice");

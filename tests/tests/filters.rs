@@ -92,6 +92,7 @@ fn normalized_urls() {
     assert_eq!(rows.len(), 40);
     let step = SplitStep {
         validation_one_in: 1000,
+        by_language: false,
     };
     for row in &rows {
         let normalized = url::normalize(text(row, "url"));
@@ -105,7 +106,8 @@ fn normalized_urls() {
         url::split(
             0,
             &SplitStep {
-                validation_one_in: 0
+                validation_one_in: 0,
+                by_language: false,
             }
         ),
         Split::Train

@@ -104,6 +104,11 @@ impl Profiles {
         }
     }
 
+    /// The codes of all languages.
+    pub(super) fn languages(&self) -> &[&'static str] {
+        &self.languages
+    }
+
     /// The code of a language.
     pub(super) fn language(&self, index: usize) -> &'static str {
         self.languages[index]

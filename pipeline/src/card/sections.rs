@@ -1,6 +1,6 @@
 //! The parts of a card that people read.
 
-use super::{Facts, LICENSE, pattern};
+use super::{Facts, LICENSE};
 use crate::table::{percent, thousands};
 use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, Undetermined};
 use c4_filters::{Reason, Scope};
@@ -45,19 +45,19 @@ fn number(value: &Value, path: &[&str]) -> u64 {
 }
 
 /// What it is.
-pub fn summary(manifest: &Manifest, stats: &Value, facts: &Facts) -> String {
+pub fn summary(manifest: &Manifest, stats: &Value, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let mut text = format!(
         "{} documents of web text, {} words, cleaned and deduplicated by the rules of \
          [C4](https://arxiv.org/abs/1910.10683) from {} archives of Common Crawl. Recipe \
          `{}`: {}\n\n",
-        thousands(facts.sum(|split| split.rows)),
+        thousands(facts.all.sum(|split| split.rows)),
         thousands(number(stats, &["tally", "words", "out"])),
         thousands(manifest.inputs.len() as u64),
         recipe.name,
         plain(&recipe.description),
     );
-    let rows = Split::ALL.into_iter().zip(facts.splits);
+    let rows = Split::ALL.into_iter().zip(facts.all.splits);
     let rows = rows.map(|(split, sums)| {
         let shards = manifest.shards.iter().filter(|shard| shard.split == split);
         [
@@ -76,8 +76,34 @@ pub fn summary(manifest: &Manifest, stats: &Value, facts: &Facts) -> String {
         "bytes of files",
     ];
     text += &table(heads, rows.collect());
-    text += "Documents are in the order of the MD5 of their normalised URL, so reading the files in \
-             order is reading them shuffled. ";
+    let by_language = facts.languages().next().is_some();
+    if by_language {
+        text += "Each language has files, splits and a configuration of its own:\n\n";
+        let rows = facts.configs().map(|config| {
+            let [train, validation] = config.splits;
+            [
+                config.name().to_owned(),
+                thousands(train.rows),
+                thousands(validation.rows),
+                thousands(config.sum(|split| split.text_bytes)),
+                thousands(config.sum(|split| split.file_bytes)),
+            ]
+        });
+        let heads = [
+            "language",
+            "train",
+            "validation",
+            "bytes of text",
+            "bytes of files",
+        ];
+        text += &table(heads, rows.collect());
+    }
+    let of = if by_language { " of a language" } else { "" };
+    let _ = write!(
+        text,
+        "Documents{of} are in the order of the MD5 of their normalised URL, so reading the files in \
+         order is reading them shuffled. "
+    );
     text += match recipe.split.validation_one_in {
         0 => "There is no validation split.",
         _ => "The split of a document follows from that MD5 alone.",
@@ -112,7 +138,7 @@ fn columns(format: Format) -> String {
 }
 
 /// The recipe and its constants.
-pub fn recipe(manifest: &Manifest, facts: &Facts) -> String {
+pub fn recipe(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let origin = match facts.builtin {
         Some(_) => "one that comes with the program",
@@ -348,35 +374,36 @@ pub fn limitations(manifest: &Manifest) -> String {
 }
 
 /// How to load it.
-pub fn loading(manifest: &Manifest, facts: &Facts) -> String {
+pub fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let mut text = String::from("## How to load\n\n");
-    let Some((split, _)) = facts.splits().next() else {
+    // That with most documents is what people will want to see.
+    let most = facts
+        .configs()
+        .max_by_key(|config| config.sum(|split| split.rows));
+    let first = most.and_then(|config| config.splits().next());
+    let Some((set, _)) = first else {
         return text + "There are no documents in it.\n\n";
     };
-    let split = split.name();
-    let files = |s: Split| pattern(manifest.format, s);
-    let first = facts.splits().next().map_or(Split::Train, |(s, _)| s);
+    let config = set.language.map_or(String::new(), |l| format!(", \"{l}\""));
+    let split = set.split.name();
+    let files = manifest.format.file_pattern(set);
     let _ = write!(
         text,
-        "```python\nimport datasets\n\ncorpus = datasets.load_dataset(\"path/to/this/folder\")  # or its name on \
-         the Hub\nprint(corpus[\"{split}\"][0][\"text\"])\n```\n\n"
+        "```python\nimport datasets\n\ncorpus = datasets.load_dataset(\"path/to/this/folder\"{config})  # or its \
+         name on the Hub\nprint(corpus[\"{split}\"][0][\"text\"])\n```\n\n"
     );
     let other = match manifest.format {
         Format::Arrow => format!(
-            "Or as Arrow IPC files: `polars.scan_ipc(\"{0}\")`, `pyarrow.ipc.open_file`.",
-            files(first)
+            "Or as Arrow IPC files: `polars.scan_ipc(\"{files}\")`, `pyarrow.ipc.open_file`."
         ),
-        Format::Parquet => format!(
-            "Or as Parquet files: `polars.scan_parquet(\"{}\")`.",
-            files(first)
-        ),
-        Format::Jsonl => format!("Or as gzip JSON lines: `zcat {}`.", files(first)),
+        Format::Parquet => format!("Or as Parquet files: `polars.scan_parquet(\"{files}\")`."),
+        Format::Jsonl => format!("Or as gzip JSON lines: `zcat {files}`."),
     };
     text + &other + "\n\n"
 }
 
 /// The command line.
-pub fn reproduction(manifest: &Manifest, facts: &Facts) -> String {
+pub fn reproduction(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let recipe = match &facts.builtin {
         Some(name) => name.clone(),
         None => format!("{}.toml", manifest.recipe.name),

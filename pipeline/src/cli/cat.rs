@@ -4,6 +4,7 @@ use super::finished;
 use c4_data::{Format, Manifest, ShardReader, Split};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::PathBuf;
 
@@ -16,6 +17,9 @@ pub(super) struct Cat {
     /// Only this split.
     #[arg(long, value_enum)]
     split: Option<SplitArg>,
+    /// Only documents in this language, by its code in the corpus.
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
     /// All columns, and the split (arrow and parquet).
     #[arg(long)]
     full: bool,
@@ -30,6 +34,29 @@ enum SplitArg {
     Validation,
 }
 
+/// Whether documents of a language can be found at all.
+fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Result<()> {
+    let dir = args.dir.display();
+    let there: BTreeSet<&str> = manifest
+        .shards
+        .iter()
+        .filter_map(|shard| shard.language.as_deref())
+        .collect();
+    if !there.is_empty() && !there.contains(language) {
+        let there: Vec<&str> = there.into_iter().collect();
+        anyhow::bail!(
+            "{dir}: holds no documents in `{language}`; it has {}",
+            there.join(", ")
+        );
+    }
+    if there.is_empty() && manifest.format == Format::Jsonl {
+        anyhow::bail!(
+            "{dir}: its jsonl shards do not say languages; --language needs arrow or parquet"
+        );
+    }
+    Ok(())
+}
+
 pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
     let manifest = finished(&args.dir)?;
     if args.full && manifest.format == Format::Jsonl {
@@ -38,16 +65,22 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
             args.dir.display()
         );
     }
+    if let Some(language) = &args.language {
+        check_language(args, &manifest, language)?;
+    }
     let wanted = args.split.map(|split| match split {
         SplitArg::Train => Split::Train,
         SplitArg::Validation => Split::Validation,
     });
+    let is_language =
+        |found: Option<&str>| args.language.is_none() || args.language.as_deref() == found;
     let mut out = BufWriter::new(stdout().lock());
     let mut left = args.limit.unwrap_or(u64::MAX);
     for shard in manifest
         .shards
         .iter()
         .filter(|s| wanted.is_none_or(|split| split == s.split))
+        .filter(|s| s.language.is_none() || is_language(s.language.as_deref()))
     {
         if left == 0 {
             break;
@@ -64,8 +97,12 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
             if left == 0 {
                 break;
             }
-            left -= 1;
             let document = document?;
+            // Where a shard has a language, all of it is in that.
+            if shard.language.is_none() && !is_language(Some(&document.language)) {
+                continue;
+            }
+            left -= 1;
             let page = &document.page;
             let mut line = json!({"text": page.text, "timestamp": page.timestamp, "url": page.url});
             if args.full {

@@ -2,8 +2,9 @@
 //! normalised URL.
 
 use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, Table};
-use c4_data::{Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, Split};
+use c4_data::{Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split};
 use c4_filters::url;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -80,33 +81,41 @@ pub struct Row {
     pub document: Document,
 }
 
-/// One split of a corpus.
-struct SplitRows<'c> {
+/// One set of shards of a corpus.
+struct SetRows<'c> {
     corpus: &'c Corpus,
-    split: Split,
+    set: ShardSet<'c>,
     shards: std::vec::IntoIter<&'c ShardEntry>,
     open: Option<(PathBuf, ShardReader)>,
     last: Option<u128>,
 }
 
-impl<'c> SplitRows<'c> {
-    fn new(corpus: &'c Corpus, split: Split) -> SplitRows<'c> {
-        let shards = corpus.manifest.shards.iter();
-        let shards: Vec<&ShardEntry> = shards.filter(|shard| shard.split == split).collect();
-        SplitRows {
+impl<'c> SetRows<'c> {
+    /// All sets.
+    fn all(corpus: &'c Corpus) -> Vec<SetRows<'c>> {
+        let mut sets: BTreeMap<ShardSet<'c>, Vec<&'c ShardEntry>> = BTreeMap::new();
+        for shard in &corpus.manifest.shards {
+            sets.entry(shard.set()).or_default().push(shard);
+        }
+        let rows = |(set, shards): (_, Vec<_>)| SetRows {
             corpus,
-            split,
+            set,
             shards: shards.into_iter(),
             open: None,
             last: None,
-        }
+        };
+        sets.into_iter().map(rows).collect()
     }
 
     fn next(&mut self) -> Result<Option<Row>, Error> {
         loop {
             if let Some((path, reader)) = &mut self.open {
                 if let Some(document) = reader.next() {
-                    let document = document?;
+                    let mut document = document?;
+                    if let (Some(language), "") = (self.set.language, &*document.language) {
+                        // The files of jsonl have no languages, but their names do.
+                        language.clone_into(&mut document.language);
+                    }
                     let key = url::md5(&url::normalize(&document.page.url));
                     if self.last.is_some_and(|last| last >= key) {
                         return Err(Error::Format {
@@ -120,7 +129,7 @@ impl<'c> SplitRows<'c> {
                     self.last = Some(key);
                     return Ok(Some(Row {
                         key,
-                        split: self.split,
+                        split: self.set.split,
                         document,
                     }));
                 }
@@ -136,7 +145,7 @@ impl<'c> SplitRows<'c> {
     }
 }
 
-/// Sends the pages of both splits of `corpus`, merged, until the other side hangs up.
+/// Sends the pages of all sets of `corpus`, merged, until the other side hangs up.
 pub fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
     let result = send_all(corpus, to);
     if let Err(error) = result {
@@ -146,20 +155,22 @@ pub fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
 }
 
 fn send_all(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) -> Result<(), Error> {
-    let mut splits = Split::ALL.map(|split| SplitRows::new(corpus, split));
-    let [train, validation] = &mut splits;
-    let mut heads = [train.next()?, validation.next()?];
+    let mut heads = Vec::new();
+    for mut set in SetRows::all(corpus) {
+        if let Some(row) = set.next()? {
+            heads.push((row, set));
+        }
+    }
     let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
-        let first = match &heads {
-            [Some(train), Some(validation)] => usize::from(validation.key < train.key),
-            [Some(_), None] => 0,
-            [None, Some(_)] => 1,
-            [None, None] => break,
-        };
-        let next = splits[first].next()?;
-        let Some(row) = std::mem::replace(&mut heads[first], next) else {
+        let keys = heads.iter().map(|(row, _)| row.key).enumerate();
+        let Some((first, _)) = keys.min_by_key(|(_, key)| *key) else {
             break;
+        };
+        let (head, set) = &mut heads[first];
+        let row = match set.next()? {
+            Some(next) => std::mem::replace(head, next),
+            None => heads.swap_remove(first).0,
         };
         bytes += row.document.page.text.len();
         batch.push(row);
@@ -194,14 +205,14 @@ impl Rows {
     /// The next page; `None` at the end.
     ///
     /// # Errors
-    /// A shard that is damaged, missing, or out of order; a URL that is in both splits.
+    /// A shard that is damaged, missing, or out of order; a URL that is there twice.
     pub fn next(&mut self) -> Result<Option<Row>, Error> {
         loop {
             if let Some(row) = self.batch.next() {
                 if self.last == Some(row.key) {
                     return Err(Error::Format {
                         path: row.document.page.url.into(),
-                        reason: "is in both splits of the corpus; build it again".into(),
+                        reason: "is in the corpus twice; build it again".into(),
                     });
                 }
                 self.last = Some(row.key);

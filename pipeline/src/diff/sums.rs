@@ -106,7 +106,7 @@ impl Sums {
         pages.a += 1;
         pages.b += 1;
         pages.other_split += u64::from(a.split != b.split);
-        // A jsonl shard has no languages.
+        // A jsonl shard may have no languages.
         let (language_a, language_b) = (&a.document.language, &b.document.language);
         let said = !language_a.is_empty() && !language_b.is_empty();
         pages.other_language += u64::from(said && language_a != language_b);

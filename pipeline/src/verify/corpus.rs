@@ -3,8 +3,9 @@
 use super::report::Offence;
 use crate::error::Error;
 use crate::progress::{Progress, Unit};
-use c4_data::{Document, Manifest, ShardEntry, ShardReader, Split};
+use c4_data::{Document, Manifest, ShardEntry, ShardReader, ShardSet};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::path::Path;
 
@@ -26,14 +27,14 @@ pub struct Corpus<'a> {
     pub sound: Vec<bool>,
 }
 
-/// A shard and its place among those of its split.
+/// A shard and its place among those of its set.
 #[derive(Debug, Clone, Copy)]
 pub struct Shard<'a> {
     /// Its entry.
     pub entry: &'a ShardEntry,
-    /// Its place among the shards of its split.
+    /// Its place among the shards of its set.
     pub index: usize,
-    /// How many shards the split has.
+    /// How many shards the set has.
     pub count: usize,
     /// Whether it is read.
     pub sound: bool,
@@ -61,25 +62,30 @@ impl Row<'_> {
     }
 }
 
+/// Each shard's place among those of its set and how many the set has, in the manifest's order.
+pub fn places(manifest: &Manifest) -> Vec<(usize, usize)> {
+    let mut counts: HashMap<ShardSet<'_>, usize> = HashMap::new();
+    let mut indices = Vec::new();
+    for shard in &manifest.shards {
+        let count = counts.entry(shard.set()).or_default();
+        indices.push(*count);
+        *count += 1;
+    }
+    let shards = indices.into_iter().zip(&manifest.shards);
+    shards.map(|(i, shard)| (i, counts[&shard.set()])).collect()
+}
+
 impl Corpus<'_> {
     /// All shards, in the manifest's order.
     pub fn shards(&self) -> Vec<Shard<'_>> {
-        let shards = &self.manifest.shards;
-        let count = Split::ALL.map(|split| shards.iter().filter(|s| s.split == split).count());
-        let mut next = [0; 2];
-        let pairs = shards.iter().zip(&self.sound);
-        let shard = |(entry, sound): (_, &bool)| {
-            let entry: &ShardEntry = entry;
-            let split = entry.split as usize;
-            next[split] += 1;
-            Shard {
-                entry,
-                index: next[split] - 1,
-                count: count[split],
-                sound: *sound,
-            }
+        let shards = self.manifest.shards.iter().zip(places(self.manifest));
+        let shard = |((entry, (index, count)), sound): (_, &bool)| Shard {
+            entry,
+            index,
+            count,
+            sound: *sound,
         };
-        pairs.map(shard).collect()
+        shards.zip(&self.sound).map(shard).collect()
     }
 
     /// Documents of the shards that are read, by the manifest.

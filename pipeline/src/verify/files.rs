@@ -1,11 +1,12 @@
 //! Whether the files are there, and are those that the build wrote.
 
+use super::corpus::places;
 use super::report::{Check, Finding, Offence, not_checked};
 use crate::error::Error;
 use crate::progress::{Progress, Unit};
 use crate::table::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
-use c4_data::{Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, Split, fs};
+use c4_data::{Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -90,21 +91,24 @@ fn wrong(dir: &Path, (file, bytes, sha256): Listed<'_>) -> Result<Option<Offence
     Ok(None)
 }
 
-/// Shards whose name is not that of their place.
+/// Shards whose name is not that of their place, or that are of one language where the recipe does not
+/// tell languages apart, and the other way round.
 fn misnamed(manifest: &Manifest) -> Vec<Offence> {
     let mut offences = Vec::new();
-    for split in Split::ALL {
-        let shards: Vec<_> = manifest
-            .shards
-            .iter()
-            .filter(|s| s.split == split)
-            .collect();
-        for (i, shard) in shards.iter().enumerate() {
-            let name = manifest.format.file_name(split, i, shards.len());
-            if shard.file != name {
-                let what = format!("stands in the manifest where {name} should");
-                offences.push(Offence::of_file(&shard.file, what));
-            }
+    for (shard, (i, count)) in manifest.shards.iter().zip(places(manifest)) {
+        let name = manifest.format.file_name(shard.set(), i, count);
+        if shard.file != name {
+            let what = format!("stands in the manifest where {name} should");
+            offences.push(Offence::of_file(&shard.file, what));
+        }
+        if shard.language.is_some() != manifest.recipe.split.by_language {
+            let what = match &shard.language {
+                Some(language) => {
+                    format!("is for `{language}`, but the recipe has no splits by language")
+                }
+                None => "is for all languages, but the recipe has splits by language".to_owned(),
+            };
+            offences.push(Offence::of_file(&shard.file, what));
         }
     }
     offences

@@ -23,7 +23,7 @@ pub enum Rule {
     Neighbour,
     /// The row is in the shard that its hash belongs to.
     Range,
-    /// The row is in its split.
+    /// The row is in its split, and in shards of its language.
     Split,
     /// URL, text and archive are there.
     Columns,
@@ -248,7 +248,9 @@ impl<'a> Judge<'a> {
 
     /// Whether the blocklist is looked at.
     pub fn knows_bad_words(&self) -> bool {
-        let language = self.format != Format::Jsonl || self.language.is_some();
+        let language = self.format != Format::Jsonl
+            || self.language.is_some()
+            || self.recipe.split.by_language;
         self.bad_words.is_some() && language
     }
 
@@ -286,6 +288,14 @@ impl<'a> Judge<'a> {
         let split = url::split(key, &self.recipe.split);
         if split != row.shard.entry.split {
             sums[Rule::Split].add(|| row.offence(format!("belongs to {}", split.name())));
+        }
+        if let Some(language) = &row.shard.entry.language
+            && self.format != Format::Jsonl
+            && *language != row.document.language
+        {
+            let found = &row.document.language;
+            sums[Rule::Split]
+                .add(|| row.offence(format!("is in `{found}`, in a shard for `{language}`")));
         }
         if let Some(what) = self.columns(row) {
             sums[Rule::Columns].add(|| row.offence(what));
@@ -402,7 +412,7 @@ impl<'a> Judge<'a> {
             return;
         };
         let language = match self.format {
-            Format::Jsonl => self.language,
+            Format::Jsonl => row.shard.entry.language.as_deref().or(self.language),
             _ => Some(&*row.document.language),
         };
         let Some(language) = language else {
