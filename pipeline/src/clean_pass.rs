@@ -140,7 +140,8 @@ impl Job for CleanPass<'_> {
     type Error = Error;
 
     fn open(&self, index: usize) -> Result<Option<OpenSource>, Error> {
-        match OpenSource::open(&self.inputs[index].path, &self.recipe.read) {
+        let file = self.inputs[index].file().map_err(|e| e.to_string());
+        match file.and_then(|path| OpenSource::open(path, &self.recipe.read)) {
             Ok(source) => {
                 let kind = source.kind() as usize;
                 lock(&self.archives[index]).0.statistics.tally.archives[kind] += 1;

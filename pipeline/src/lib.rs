@@ -25,6 +25,7 @@ pub mod output;
 pub mod parallel;
 pub mod progress;
 pub mod reading;
+pub mod remote;
 pub mod report;
 pub mod rows;
 pub mod run;

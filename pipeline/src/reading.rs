@@ -98,7 +98,7 @@ pub struct Health {
 impl Health {
     /// Notes that the archive cannot be read (further), and says so.
     pub fn fail(&mut self, input: &Input, cause: String) {
-        tracing::error!("{}: {cause}", input.path.display());
+        tracing::error!("{}: {cause}", input.location);
         self.failed = Some(cause);
     }
 
@@ -119,7 +119,7 @@ impl Health {
         }));
         InputEntry {
             archive: input.label.to_string(),
-            bytes: input.bytes,
+            bytes: input.bytes.unwrap_or(0),
             state: match (&self.failed, &self.damage[..]) {
                 (Some(_), _) => InputState::Failed,
                 (None, []) => InputState::Read,

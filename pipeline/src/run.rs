@@ -104,7 +104,7 @@ pub fn build(options: &BuildOptions) -> Result<Outcome, Error> {
         inputs: options
             .inputs
             .iter()
-            .map(|i| (i.label.to_string(), i.bytes))
+            .map(|i| (i.label.to_string(), i.bytes.unwrap_or(0)))
             .collect(),
     };
     guard::check(&options.recipe).map_err(|reason| c4_data::Error::Recipe {
@@ -196,7 +196,7 @@ impl Build<'_> {
         let mut passes = Vec::new();
         let mut lap = |name: &str| passes.push((name.to_owned(), self.clock.seconds()));
 
-        let bytes = inputs.iter().map(|input| input.bytes).sum();
+        let bytes = inputs.iter().filter_map(|input| input.bytes).sum();
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let candidates = Candidates::new(self.options.ledger);
         let work = &self.output.work;
@@ -393,7 +393,7 @@ impl Build<'_> {
             .collect();
         let run = json!({
             "output": options.output.to_string_lossy(),
-            "inputs": options.inputs.iter().map(|i| i.path.to_string_lossy()).collect::<Vec<_>>(),
+            "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
             "wall_seconds": wall_seconds,

@@ -119,7 +119,7 @@ fn exit_code(manifest: &Manifest) -> ExitCode {
 fn summarize(options: &BuildOptions, built: &Built) {
     let tally = &built.tally;
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
-    let bytes: u64 = options.inputs.iter().map(|input| input.bytes).sum();
+    let bytes: u64 = options.inputs.iter().filter_map(|i| i.bytes).sum();
     eprintln!(
         "{} pages in, {} kept ({}): {} train, {} validation, {} of text",
         thousands(pages),

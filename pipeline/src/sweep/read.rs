@@ -75,7 +75,8 @@ impl Job for ReadPass<'_> {
     type Error = Infallible;
 
     fn open(&self, index: usize) -> Result<Option<OpenSource>, Infallible> {
-        let source = OpenSource::open(&self.inputs[index].path, self.step);
+        let file = self.inputs[index].file().map_err(|e| e.to_string());
+        let source = file.and_then(|path| OpenSource::open(path, self.step));
         Ok(source.map_err(|cause| self.fail(index, cause)).ok())
     }
 
