@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod python;
+pub mod server;
+
 use c4_data::{
     Document, Format, LedgerMode, Manifest, Recipe, ShardReader, Split, WetReading, WordLists,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A file that could not be fetched, for good.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{address}: {cause}{}", self.hint())]
+#[error("{address}: {}", self.reason())]
 pub struct FetchError {
     /// Where it should be.
     pub address: Address,
@@ -33,12 +33,14 @@ pub enum FetchFailure {
 }
 
 impl FetchError {
-    fn hint(&self) -> String {
+    /// Without the address.
+    pub fn reason(&self) -> String {
+        let FetchError {
+            cause, attempts, ..
+        } = self;
         match self.failure {
-            FetchFailure::GaveUp if self.attempts > 0 => {
-                format!(" (given up after {} attempts)", self.attempts)
-            }
-            _ => String::new(),
+            FetchFailure::GaveUp => format!("{cause} (given up after {attempts} attempts)"),
+            _ => cause.clone(),
         }
     }
 }
@@ -80,9 +82,7 @@ impl Trouble {
             if !cause.contains(&text) {
                 cause = format!("{cause}: {text}");
             }
-            let inner = e.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
-            let inner = inner.and_then(|e| e.downcast_ref::<rustls::Error>());
-            let tls = inner.or(e.downcast_ref::<rustls::Error>());
+            let tls = of_tls(e);
             hopeless |= matches!(tls, Some(rustls::Error::InvalidCertificate(_)));
             source = e.source();
         }
@@ -90,5 +90,13 @@ impl Trouble {
             true => Trouble::Final(FetchFailure::Refused, cause),
             false => Trouble::passing(cause),
         }
+    }
+}
+
+/// The error of TLS in errors of I/O, which do not show what they hold as their source.
+fn of_tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => of_tls(io.get_ref()?),
+        None => error.downcast_ref(),
     }
 }

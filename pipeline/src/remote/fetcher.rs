@@ -46,12 +46,18 @@ struct Shared {
     places: Vec<Place>,
     /// Position in the list by number.
     positions: BTreeMap<usize, usize>,
-    slots: Mutex<Vec<Slot>>,
+    slots: Mutex<Slots>,
     changed: Condvar,
     next: AtomicUsize,
     room: Arc<Semaphore>,
     given_up: AtomicU32,
     keep: bool,
+}
+
+struct Slots {
+    list: Vec<Slot>,
+    /// Nobody takes any more.
+    closed: bool,
 }
 
 enum Slot {
@@ -116,7 +122,10 @@ impl Fetcher {
         let shared = Arc::new(Shared {
             places: folder::places(&options.folder, &all),
             positions: numbers.into_iter().zip(0..).collect(),
-            slots: Mutex::new(addresses.iter().map(|_| Slot::Coming).collect()),
+            slots: Mutex::new(Slots {
+                list: addresses.iter().map(|_| Slot::Coming).collect(),
+                closed: false,
+            }),
             changed: Condvar::new(),
             next: AtomicUsize::new(0),
             room: Arc::new(Semaphore::new(
@@ -149,7 +158,7 @@ impl Fetcher {
         let position = self.shared.positions[&number];
         let mut slots = lock(&self.shared.slots);
         loop {
-            match std::mem::replace(&mut slots[position], Slot::Taken) {
+            match std::mem::replace(&mut slots.list[position], Slot::Taken) {
                 Slot::Whole(file) => return Ok(file),
                 Slot::Failed(error) => return Err(error),
                 Slot::Taken => {
@@ -158,7 +167,7 @@ impl Fetcher {
                     return Err(unasked(address, FetchFailure::Stopped, cause));
                 }
                 Slot::Coming => {
-                    slots[position] = Slot::Coming;
+                    slots.list[position] = Slot::Coming;
                     let changed = &self.shared.changed;
                     slots = changed.wait(slots).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -170,6 +179,12 @@ impl Fetcher {
 impl Drop for Fetcher {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+        let mut slots = lock(&self.shared.slots);
+        slots.closed = true;
+        // Files go now, and not when the last task has seen that it is to stop.
+        let left = std::mem::take(&mut slots.list);
+        drop(slots);
+        drop(left);
     }
 }
 
@@ -236,7 +251,10 @@ struct Outcome<'a> {
 impl Drop for Outcome<'_> {
     fn drop(&mut self) {
         let slot = std::mem::replace(&mut self.slot, Slot::Taken);
-        lock(&self.shared.slots)[self.position] = slot;
-        self.shared.changed.notify_all();
+        let mut slots = lock(&self.shared.slots);
+        if !slots.closed {
+            slots.list[self.position] = slot;
+            self.shared.changed.notify_all();
+        }
     }
 }

@@ -242,7 +242,7 @@ mod tests {
                 "d/a/x/f.gz",
                 "d/b/x/f.gz",
                 "d/y/%2e%2e%2ff.gz",
-                "d/y/f.gz@6cdbc5aee3dd3b67",
+                "d/y/f.gz@420ea3e56f16c8bb",
                 "d/y/f.gz",
             ]
         );

@@ -8,6 +8,7 @@ use super::{Address, transfer};
 use crate::parallel::lock;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use reqwest::Url;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -225,7 +226,7 @@ impl Session {
         match address {
             Address::Http(url) => {
                 // The client makes user and password of a URL a header.
-                let request = self.client.request(Method::GET, url.clone());
+                let request = self.client.request(Method::GET, Url::clone(url));
                 request.headers(headers).build().map_err(Trouble::of_client)
             }
             Address::S3 { bucket, key } => match &self.s3 {
