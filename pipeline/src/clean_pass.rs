@@ -5,12 +5,13 @@
 //! (only the newest page of a URL does) is known when all archives have been read.
 
 use crate::error::Error;
-use crate::input::Input;
+use crate::input::{Input, Location};
 use crate::keys::{KeyEntry, Keys};
 use crate::ledger::{self, Candidates};
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
 use crate::reading::{Damage, Health, RawPage, Split};
+use crate::remote::{FetchedFile, Fetcher};
 use crate::sample;
 use crate::source::{self, Batch, OpenSource};
 use crate::spool::{SpoolWriter, SpooledLine, SpooledPage, frame};
@@ -74,6 +75,7 @@ pub fn spool_path(work: &Path, archive: usize) -> PathBuf {
 struct CleanPass<'a> {
     recipe: &'a Recipe,
     inputs: &'a [Input],
+    fetcher: &'a Fetcher,
     cleaner: Cleaner,
     archives: Vec<Mutex<(CleanedArchive, SpoolWriter)>>,
     keys: Keys,
@@ -98,6 +100,7 @@ struct Watch {
 pub fn run(
     recipe: &Recipe,
     inputs: &[Input],
+    fetcher: &Fetcher,
     work: &Path,
     candidates: &Candidates,
     progress: &Progress,
@@ -111,6 +114,7 @@ pub fn run(
     let pass = CleanPass {
         recipe,
         inputs,
+        fetcher,
         cleaner: Cleaner::new(recipe),
         archives: (0..inputs.len()).map(|i| Mutex::new(archive(i))).collect(),
         keys: Keys::default(),
@@ -135,15 +139,21 @@ pub fn run(
 }
 
 impl Job for CleanPass<'_> {
-    type Source = OpenSource;
+    /// The file, if it was fetched, goes after the source.
+    type Source = (OpenSource, Option<FetchedFile>);
     type Batch = (ArchiveKind, Batch);
     type Error = Error;
 
-    fn open(&self, index: usize) -> Result<Option<OpenSource>, Error> {
-        let file = self.inputs[index].file().map_err(|e| e.to_string());
-        match file.and_then(|path| OpenSource::open(path, &self.recipe.read)) {
+    fn open(&self, index: usize) -> Result<Option<Self::Source>, Error> {
+        let opened = match &self.inputs[index].location {
+            Location::File(path) => {
+                OpenSource::open(path, &self.recipe.read).map(|source| (source, None))
+            }
+            Location::Remote(_) => self.fetch(index),
+        };
+        match opened {
             Ok(source) => {
-                let kind = source.kind() as usize;
+                let kind = source.0.kind() as usize;
                 lock(&self.archives[index]).0.statistics.tally.archives[kind] += 1;
                 Ok(Some(source))
             }
@@ -154,7 +164,7 @@ impl Job for CleanPass<'_> {
     fn next(
         &self,
         index: usize,
-        source: &mut OpenSource,
+        (source, _): &mut Self::Source,
     ) -> Result<Option<(ArchiveKind, Batch)>, Error> {
         match source.next_batch(self.progress) {
             Ok(batch) => Ok(batch.map(|batch| (source.kind(), batch))),
@@ -227,6 +237,15 @@ struct Found {
 }
 
 impl CleanPass<'_> {
+    /// Waits for an archive that is fetched, and opens it.
+    fn fetch(&self, index: usize) -> Result<(OpenSource, Option<FetchedFile>), String> {
+        let file = self.fetcher.take(index).map_err(|e| e.reason())?;
+        lock(&self.archives[index]).0.health.bytes = Some(file.bytes());
+        self.progress.expect(file.bytes());
+        let source = OpenSource::open(file.path(), &self.recipe.read)?;
+        Ok((source, Some(file)))
+    }
+
     /// Notes that an archive cannot be read, which gives nothing.
     fn fail<T>(&self, index: usize, cause: String) -> Option<T> {
         let input = &self.inputs[index];

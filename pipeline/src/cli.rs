@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod ledger;
 mod recipes;
+mod remote_args;
 mod report;
 mod stats;
 mod sweep;

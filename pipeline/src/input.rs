@@ -232,6 +232,15 @@ pub fn resolve_in(
     Ok(inputs)
 }
 
+/// What of the inputs has to be fetched, with its place among them.
+pub fn remote(inputs: &[Input]) -> impl Iterator<Item = (usize, Address)> {
+    let places = inputs.iter().enumerate();
+    places.filter_map(|(place, input)| match &input.location {
+        Location::Remote(address) => Some((place, address.clone())),
+        Location::File(_) => None,
+    })
+}
+
 fn add_path(path: &Path, step: &ReadStep, named: &mut Named) -> Result<(), InputError> {
     let metadata = fs::metadata(path).map_err(unreadable(path))?;
     if !metadata.is_dir() {

@@ -93,6 +93,8 @@ pub struct Health {
     pub damage: Vec<(u64, Damage)>,
     /// Why it could not be read to its end, if so.
     pub failed: Option<String>,
+    /// Its size, if that was not known before it was fetched.
+    pub bytes: Option<u64>,
 }
 
 impl Health {
@@ -119,7 +121,7 @@ impl Health {
         }));
         InputEntry {
             archive: input.label.to_string(),
-            bytes: input.bytes.unwrap_or(0),
+            bytes: input.bytes.or(self.bytes).unwrap_or(0),
             state: match (&self.failed, &self.damage[..]) {
                 (Some(_), _) => InputState::Failed,
                 (None, []) => InputState::Read,

@@ -12,10 +12,11 @@
 use crate::clean_pass::{self, CleanedArchive};
 use crate::error::Error;
 use crate::finish_pass::{self, FinishInput};
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::ledger::{Candidates, Ledger};
 use crate::output::{self, Found, Identity, Output};
 use crate::progress::{Progress, Unit};
+use crate::remote::RemoteOptions;
 use crate::rows::{Buckets, bucket_count};
 use crate::spool::SpooledRow;
 use crate::{url_pass, usage};
@@ -55,6 +56,8 @@ pub struct BuildOptions {
     pub overwrite: bool,
     /// How much of the ledger is kept.
     pub ledger: LedgerMode,
+    /// How archives are fetched that are elsewhere.
+    pub remote: RemoteOptions,
 }
 
 /// What came of it.
@@ -200,7 +203,14 @@ impl Build<'_> {
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let candidates = Candidates::new(self.options.ledger);
         let work = &self.output.work;
-        let mut cleaned = clean_pass::run(recipe, inputs, work, &candidates, &progress)?;
+        let threads = rayon::current_num_threads();
+        let fetcher = self.options.remote.fetch(
+            input::remote(inputs).collect(),
+            &work.join("downloads"),
+            threads,
+        )?;
+        let mut cleaned = clean_pass::run(recipe, inputs, &fetcher, work, &candidates, &progress)?;
+        drop(fetcher);
         progress.finish();
         lap("clean");
 

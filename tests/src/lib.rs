@@ -11,6 +11,7 @@ use c4_data::{
     Document, Format, LedgerMode, Manifest, Recipe, ShardReader, Split, WetReading, WordLists,
 };
 use c4_pipeline::reading;
+use c4_pipeline::remote::RemoteOptions;
 use c4_pipeline::run::{BuildOptions, Built, Outcome, build};
 use c4_pipeline::{Error, input, source};
 use flate2::Compression;
@@ -95,6 +96,7 @@ pub fn options(recipe: &str, inputs: &[&Path], output: &Path) -> BuildOptions {
         work_dir: None,
         overwrite: false,
         ledger: LedgerMode::default(),
+        remote: RemoteOptions::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `c4 build`.
 
 use super::parse_size;
+use super::remote_args::RemoteArgs;
 use crate::input;
 use crate::output;
 use crate::run::{BuildOptions, Built, Outcome, build};
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 /// refused or stopped.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
+    /// Archives, folders of archives, listings (*.paths, *.paths.gz: one path or URL a line), each
+    /// here or at an http, https or s3 URL; or names of crawls, as CC-MAIN-2019-18.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// Folder for the corpus; made if it is missing.
@@ -30,9 +32,9 @@ pub(super) struct Build {
     /// A recipe's name (see `c4 recipes`) or TOML file.
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
     recipe: String,
-    /// Folder that the paths of a listing are in, and that stands for the host of its URLs
-    /// [default: the listing's folder].
-    #[arg(long, value_name = "DIR")]
+    /// Folder or URL that the paths of a listing are in, and that stands for the host of URLs
+    /// [default: the listing's folder; of a remote one, its host].
+    #[arg(long, value_name = "DIR|URL")]
     base: Option<PathBuf>,
     /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
     #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
@@ -59,6 +61,8 @@ pub(super) struct Build {
     /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
     #[arg(long, default_value_t, value_name = "all|sample:N|none")]
     ledger: LedgerMode,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -71,7 +75,9 @@ enum FormatArg {
 pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     let (recipe, base) = Recipe::load(&args.recipe)?;
     let lists = WordLists::load(&recipe, &base)?;
-    let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
+    let remote = args.remote.options();
+    let places = args.remote.places(args.base.as_deref(), &remote.network)?;
+    let inputs = input::resolve_in(&args.inputs, &places, &recipe.read)?;
     let options = BuildOptions {
         recipe,
         lists,
@@ -87,6 +93,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         work_dir: args.work_dir,
         overwrite: args.overwrite,
         ledger: args.ledger,
+        remote,
     };
     match build(&options)? {
         Outcome::AlreadyDone(manifest) => {

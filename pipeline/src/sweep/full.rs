@@ -3,6 +3,7 @@
 use super::{Kept, Swept};
 use crate::error::Error;
 use crate::input::Input;
+use crate::remote::RemoteOptions;
 use crate::run::{BuildOptions, Outcome, build};
 use c4_data::{Error as DataError, Format, LedgerMode, Recipe, ShardReader, WordLists};
 use c4_filters::{Amount, url};
@@ -59,6 +60,7 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
             work_dir: None,
             overwrite: false,
             ledger: LedgerMode::None,
+            remote: RemoteOptions::default(),
         })?;
         let (manifest, lines) = match outcome {
             Outcome::Built(built) => (built.manifest, built.tally.lines_out.lines),
