@@ -448,12 +448,14 @@ fn bad_arguments_stop_with_one_line() {
     fs::write(path("a.paths"), "a.wet.gz\ngone.wet.gz\n").unwrap();
     let result = c4(&[&"build", &"-o", &out, &path("a.paths")]);
     refused(&result, &["a.paths", "line 2", "gone.wet.gz", "--base"]);
-    let result = c4(&[&"build", &"-o", &out, &"https://data.example/a.warc.gz"]);
-    refused(&result, &["https://data.example/a.warc.gz", "--base"]);
+    let result = c4(&[&"build", &"-o", &out, &"ftp://data.example/a.warc.gz"]);
+    refused(&result, &["ftp://data.example/a.warc.gz", "https"]);
     for (flag, value) in [
         ("--shard-size", "0"),
         ("--threads", "-1"),
         ("--format", "csv"),
+        ("--sample", "0"),
+        ("--store", "data.example"),
     ] {
         let result = c4(&[&"build", &flag, &value, &"-o", &out, &input]);
         assert_eq!(result.status.code(), Some(2), "{flag}");

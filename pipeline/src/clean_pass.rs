@@ -10,12 +10,13 @@
 use crate::claim::{Place, TextClaim, UrlClaim};
 use crate::error::Error;
 use crate::frame::{self, Frame};
-use crate::input::Input;
+use crate::input::{Input, Location};
 use crate::ledger::{self, Candidates};
 use crate::memory::Memory;
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
 use crate::reading::{Damage, RawPage, Split};
+use crate::remote::{FetchedFile, Fetcher};
 use crate::sample;
 use crate::segment::{self, ArchiveEntry, SegmentWriter};
 use crate::source::{self, Batch, OpenSource};
@@ -63,6 +64,9 @@ struct CleanPass<'a> {
     inputs: &'a [Input],
     /// Places of the archives that are to be read.
     todo: &'a [usize],
+    fetcher: &'a Fetcher,
+    /// Archives that could not be fetched, and why.
+    missing: Mutex<Vec<Missing>>,
     parts: Vec<Part<'a>>,
     memory: Memory,
     progress: &'a Progress,
@@ -85,13 +89,15 @@ struct Watch {
 pub fn run(
     targets: &[Target<'_>],
     inputs: &[Input],
-    todo: &[usize],
+    (todo, fetcher): (&[usize], &Fetcher),
     memory: Memory,
     progress: &Progress,
-) -> Result<(), Error> {
+) -> Result<Vec<Missing>, Error> {
     let pass = CleanPass {
         inputs,
         todo,
+        fetcher,
+        missing: Mutex::default(),
         parts: targets
             .iter()
             .map(|target| Part::new(*target, inputs.len()))
@@ -103,7 +109,18 @@ pub fn run(
     if stop::asked() {
         return Err(Error::Stopped);
     }
-    Ok(())
+    let mut missing = std::mem::take(&mut *lock(&pass.missing));
+    missing.sort_unstable_by_key(|missing| missing.archive);
+    Ok(missing)
+}
+
+/// An archive that could not be fetched; nothing is noted of it, so it can be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Its place.
+    pub archive: usize,
+    /// Why.
+    pub reason: String,
 }
 
 /// What a batch gives one target.
@@ -123,7 +140,8 @@ struct Found {
 }
 
 impl Job for CleanPass<'_> {
-    type Source = OpenSource;
+    /// The file, if it was fetched, goes after the source.
+    type Source = (OpenSource, Option<FetchedFile>);
     type Batch = (ArchiveKind, Batch);
     type Error = Error;
 
@@ -131,22 +149,40 @@ impl Job for CleanPass<'_> {
         stop::asked()
     }
 
-    fn open(&self, index: usize) -> Result<Option<OpenSource>, Error> {
+    fn open(&self, index: usize) -> Result<Option<Self::Source>, Error> {
         let archive = self.todo[index];
-        let input = &self.inputs[archive];
         // Of a target that has this archive already (the build was stopped between two), nothing is open.
         let missing = |part: &&Part| !ArchiveEntry::is_there(part.target.work, archive);
         let open: Vec<&Part> = self.parts.iter().filter(missing).collect();
         for part in &open {
             segment::remove_all(part.target.work, archive)?;
-            let mut state = OpenArchive::default();
-            state.entry.bytes = input.bytes;
-            *lock(&part.open[archive]) = Some(Box::new(state));
+            *lock(&part.open[archive]) = Some(Box::default());
         }
         let read = &self.parts[0].target.recipe.read;
-        match OpenSource::open(&input.path, read) {
+        let opened = match &self.inputs[archive].location {
+            Location::File(path) => OpenSource::open(path, read).map(|source| (source, None)),
+            Location::Remote(_) => match self.fetcher.take(archive) {
+                Ok(file) => {
+                    self.progress.expect(file.bytes());
+                    self.each_open(archive, |state| {
+                        state.entry.health.bytes = Some(file.bytes());
+                        Ok(())
+                    })?;
+                    OpenSource::open(file.path(), read).map(|source| (source, Some(file)))
+                }
+                Err(error) => {
+                    let reason = error.reason();
+                    lock(&self.missing).push(Missing { archive, reason });
+                    for part in &self.parts {
+                        *lock(&part.open[archive]) = None;
+                    }
+                    return Ok(None);
+                }
+            },
+        };
+        match opened {
             Ok(source) => {
-                let kind = source.kind() as usize;
+                let kind = source.0.kind() as usize;
                 self.each_open(archive, |state| {
                     state.entry.statistics.tally.archives[kind] += 1;
                     Ok(())
@@ -160,7 +196,7 @@ impl Job for CleanPass<'_> {
     fn next(
         &self,
         index: usize,
-        source: &mut OpenSource,
+        (source, _): &mut Self::Source,
     ) -> Result<Option<(ArchiveKind, Batch)>, Error> {
         match source.next_batch(self.progress) {
             Ok(batch) => Ok(batch.map(|batch| (source.kind(), batch))),
@@ -234,7 +270,7 @@ impl CleanPass<'_> {
     /// Notes that an archive cannot be read (further); what was read of it stays.
     fn fail<T>(&self, archive: usize, cause: &str) -> Result<Option<T>, Error> {
         let input = &self.inputs[archive];
-        tracing::error!("{}: {cause}", input.path.display());
+        tracing::error!("{}: {cause}", input.location);
         self.each_open(archive, |state| {
             state.entry.health.failed = Some(cause.to_owned());
             Ok(())

@@ -9,6 +9,7 @@ mod ledger;
 mod lists;
 mod plan;
 mod recipes;
+mod remote_args;
 mod report;
 mod stats;
 mod sweep;

@@ -1,6 +1,7 @@
 //! Why a build stops. Damage in an archive does not stop it; see [`crate::reading::Damage`].
 
 use crate::input::InputError;
+use crate::remote::FetchError;
 use std::path::PathBuf;
 
 /// Why a build was refused or has stopped. Nothing that was there before is lost.
@@ -12,6 +13,9 @@ pub enum Error {
     /// An input that cannot be used.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The client for remote archives cannot be started.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The output folder holds something that is not ours to replace.
     #[error("{path}: {reason}")]
     Output {
@@ -35,6 +39,14 @@ pub enum Error {
         threads: usize,
         /// The reason.
         reason: String,
+    },
+    /// Archives that could not be fetched; what was read is kept, and the same command tries them again.
+    #[error("{} of {all} archives could not be fetched", list.len())]
+    Missing {
+        /// Their names, and why.
+        list: Vec<String>,
+        /// How many the build has.
+        all: usize,
     },
     /// The user asked for it.
     #[error("stopped; the same command goes on")]

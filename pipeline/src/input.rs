@@ -1,12 +1,17 @@
 //! What the user names as input, as a list of archives in a fixed order.
 
+mod listing;
+
 use crate::archive;
+use crate::remote::crawl::{self, CrawlFiles, Sample};
+use crate::remote::folder::NOTES_FOLDER;
+use crate::remote::{Address, AddressError, FetchError, Network, is_url};
 use crate::source::Source;
 use c4_data::ReadStep;
-use flate2::read::MultiGzDecoder;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::Read;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,11 +19,100 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// Where it is.
-    pub path: PathBuf,
+    pub location: Location,
     /// Its name in the corpus: the file name, and as much of the folder as tells it from others.
     pub label: Arc<str>,
-    /// Its size.
-    pub bytes: u64,
+    /// Its size; `None`: not known before it is fetched.
+    pub bytes: Option<u64>,
+}
+
+impl Input {
+    /// Its file.
+    ///
+    /// # Errors
+    /// It is not on this machine.
+    pub fn file(&self) -> Result<&Path, InputError> {
+        match &self.location {
+            Location::File(path) => Ok(path),
+            Location::Remote(address) => Err(InputError::Remote {
+                name: address.to_string(),
+            }),
+        }
+    }
+}
+
+/// Where an archive, a listing or a folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// On this machine.
+    File(PathBuf),
+    /// On a server.
+    Remote(Address),
+}
+
+impl Location {
+    /// A path or URL as the user writes it.
+    ///
+    /// # Errors
+    /// A URL of a kind that cannot be read.
+    pub fn parse(argument: &Path) -> Result<Location, AddressError> {
+        match argument.to_str().filter(|text| is_url(text)) {
+            Some(url) => Ok(Location::Remote(url.parse()?)),
+            None => Ok(Location::File(argument.to_owned())),
+        }
+    }
+
+    fn join(&self, path: &str) -> Location {
+        match self {
+            Location::File(folder) => Location::File(folder.join(path)),
+            Location::Remote(folder) => Location::Remote(folder.join(path)),
+        }
+    }
+
+    fn name(&self) -> OsString {
+        match self {
+            Location::File(path) => name(path).to_owned(),
+            Location::Remote(address) => address.name().into(),
+        }
+    }
+
+    /// The last `count` folders and names of the path; a host counts as a folder.
+    fn tail(&self, count: usize) -> String {
+        let all: Vec<String> = match self {
+            Location::File(path) => path
+                .components()
+                .map(|part| part.as_os_str().to_string_lossy().into_owned())
+                .collect(),
+            Location::Remote(address) => std::iter::once(address.host())
+                .chain(address.path().split('/').map(str::to_owned))
+                .collect(),
+        };
+        all[all.len().saturating_sub(count)..].join("/")
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::File(path) => path.display().fmt(f),
+            Location::Remote(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Where to look for what arguments name.
+#[derive(Debug, Clone)]
+pub struct Places<'a> {
+    /// What the paths of listings are in, and what stands for the host of URLs.
+    pub base: Option<Location>,
+    /// Where crawls are that are named by their names.
+    pub store: Address,
+    /// Which of a crawl's archives.
+    pub crawl_files: CrawlFiles,
+    /// How much of each listing; `None`: all.
+    pub sample: Option<Sample>,
+    /// The way to what is not on this machine; `None`: such things are refused.
+    pub network: Option<&'a Network>,
 }
 
 /// Why an input cannot be used. All are found before work starts.
@@ -40,11 +134,11 @@ pub enum InputError {
     },
     /// A listing names files that are missing.
     #[error(
-        "{listing}, line {line}: {path}: {cause} ({missing} of {count} listed files are missing; --base DIR says where they are)"
+        "{listing}, line {line}: {path}: {cause} ({missing} of {count} listed files are missing; --base says in which folder or at which URL they are)"
     )]
     Listed {
         /// The listing.
-        listing: PathBuf,
+        listing: String,
         /// Line of the first missing file, from 1.
         line: usize,
         /// The first missing file.
@@ -53,17 +147,29 @@ pub enum InputError {
         cause: std::io::Error,
         /// How many are missing.
         missing: usize,
-        /// How many are listed.
+        /// How many were looked for.
         count: usize,
     },
-    /// A URL without a folder that stands for its host.
+    /// A URL or a crawl, where only files are read.
     #[error(
-        "{url}: archives are read from disk; download it, and name the folder it is in with --base DIR"
+        "{name}: is not on this machine; only `c4 build` fetches archives (`--keep-downloads DIR` keeps them). Of a listing or a URL, --base DIR says where they are"
     )]
     Remote {
-        /// The URL.
-        url: String,
+        /// The URL or the crawl.
+        name: String,
     },
+    /// A URL that cannot be read.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A URL without a file name.
+    #[error("{address}: names no file; give the URL of an archive, or of a listing (*.paths.gz)")]
+    NoFile {
+        /// The URL.
+        address: Address,
+    },
+    /// A listing that cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// Nothing to read.
     #[error("{path}: no crawl archive in this folder or listing")]
     Empty {
@@ -72,10 +178,7 @@ pub enum InputError {
     },
 }
 
-/// Resolves arguments: files as they are, folders to the archives in them (at any depth),
-/// listings (`*.paths`, `*.paths.gz`) to what they list, below `base` (default: the listing's
-/// folder). The result is in the order of names, then of folders, whatever the order of the
-/// arguments; a file named twice is read once.
+/// Resolves arguments of a command that reads files alone, as [`resolve_in`] does.
 ///
 /// # Errors
 /// See [`InputError`].
@@ -84,36 +187,74 @@ pub fn resolve(
     base: Option<&Path>,
     step: &ReadStep,
 ) -> Result<Vec<Input>, InputError> {
-    let mut paths = Named::new();
+    let places = Places {
+        base: base.map(Location::parse).transpose()?,
+        store: crawl::STORE.parse()?,
+        crawl_files: CrawlFiles::default(),
+        sample: None,
+        network: None,
+    };
+    resolve_in(arguments, &places, step)
+}
+
+/// Resolves arguments: files and URLs as they are, folders to the archives in them (at any depth),
+/// listings (`*.paths`, `*.paths.gz`, here or remote) to what they list, names of crawls to what
+/// their listings list. The paths of a listing are below `base`, else in the folder of a listing on
+/// this machine, below the host (or the store) of a remote one. The result is in the order of
+/// names, then of folders, whatever the order of the arguments; what is named twice is read once.
+///
+/// # Errors
+/// See [`InputError`].
+pub fn resolve_in(
+    arguments: &[PathBuf],
+    places: &Places<'_>,
+    step: &ReadStep,
+) -> Result<Vec<Input>, InputError> {
+    let mut named = Named::default();
     for argument in arguments {
         let path = argument.as_path();
-        if let Some(url) = argument.to_str().filter(|text| is_url(text)) {
-            add(&below_base(url, base)?, &mut paths)?;
-            continue;
-        }
-        let metadata = fs::metadata(path).map_err(unreadable(path))?;
-        if metadata.is_dir() {
-            let before = paths.len();
-            walk(path, &mut paths)?;
-            if paths.len() == before {
-                return Err(InputError::Empty {
-                    path: path.to_owned(),
-                });
+        let location = match argument.to_str() {
+            Some(url) if is_url(url) => listing::locate(url, places.base.as_ref(), None)?,
+            Some(name) if crawl::is_name(name) && !path.exists() => {
+                let listing = crawl::listing(&places.store, name, places.crawl_files);
+                Location::Remote(listing)
             }
-        } else if is_listing(path) {
-            read_listing(path, base, &mut paths)?;
-        } else {
-            check(path, step)?;
-            add(path, &mut paths)?;
+            _ => Location::File(argument.clone()),
+        };
+        match &location {
+            listing if is_listing(listing) => listing::read(listing, places, &mut named)?,
+            Location::Remote(address) => named.add_remote(address, places)?,
+            Location::File(path) => add_path(path, step, &mut named)?,
         }
     }
-    let mut inputs = label(paths)?;
-    inputs.sort_by(|a, b| {
-        name(&a.path)
-            .cmp(name(&b.path))
-            .then_with(|| a.label.cmp(&b.label))
-    });
+    let mut inputs = label(named)?;
+    inputs.sort_by_cached_key(|input| (input.location.name(), input.label.clone()));
     Ok(inputs)
+}
+
+/// What of the inputs has to be fetched, with its place among them.
+pub fn remote(inputs: &[Input]) -> impl Iterator<Item = (usize, Address)> {
+    let places = inputs.iter().enumerate();
+    places.filter_map(|(place, input)| match &input.location {
+        Location::Remote(address) => Some((place, address.clone())),
+        Location::File(_) => None,
+    })
+}
+
+fn add_path(path: &Path, step: &ReadStep, named: &mut Named) -> Result<(), InputError> {
+    let metadata = fs::metadata(path).map_err(unreadable(path))?;
+    if !metadata.is_dir() {
+        check(path, step)?;
+        return named.add(path);
+    }
+    let before = named.files.len();
+    walk(path, named)?;
+    if named.files.len() == before {
+        return Err(InputError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {
@@ -121,53 +262,58 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {
     move |cause| InputError::Unreadable { path, cause }
 }
 
-/// Where a file is, and how it is named: a link has the name of the link.
-type Named = BTreeMap<PathBuf, PathBuf>;
+/// What is to be read, each once.
+#[derive(Debug, Default)]
+struct Named {
+    /// Where a file is, and how it is named: a link has the name of the link.
+    files: BTreeMap<PathBuf, PathBuf>,
+    remote: BTreeSet<Address>,
+}
 
-/// Adds a file; one that is named twice is read once, under the smaller name.
-fn add(path: &Path, paths: &mut Named) -> Result<(), InputError> {
-    let real = fs::canonicalize(path).map_err(unreadable(path))?;
-    let named = std::path::absolute(path).map_err(unreadable(path))?;
-    if let Some(before) = paths.get(&real) {
-        if *before != named {
-            tracing::warn!(
-                "{}: is the file {}, read once",
-                named.display(),
-                before.display()
-            );
+impl Named {
+    /// Adds a file; one that is named twice is read once, under the smaller name.
+    fn add(&mut self, path: &Path) -> Result<(), InputError> {
+        let real = fs::canonicalize(path).map_err(unreadable(path))?;
+        let named = std::path::absolute(path).map_err(unreadable(path))?;
+        if let Some(before) = self.files.get(&real) {
+            if *before != named {
+                tracing::warn!(
+                    "{}: is the file {}, read once",
+                    named.display(),
+                    before.display()
+                );
+            }
+            if *before <= named {
+                return Ok(());
+            }
         }
-        if *before <= named {
-            return Ok(());
-        }
+        self.files.insert(real, named);
+        Ok(())
     }
-    paths.insert(real, named);
-    Ok(())
+
+    fn add_remote(&mut self, address: &Address, places: &Places<'_>) -> Result<(), InputError> {
+        if places.network.is_none() {
+            return Err(InputError::Remote {
+                name: address.to_string(),
+            });
+        }
+        if address.name().is_empty() {
+            return Err(InputError::NoFile {
+                address: address.clone(),
+            });
+        }
+        self.remote.insert(address.clone());
+        Ok(())
+    }
 }
 
-fn is_url(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| {
-        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
-    })
-}
-
-fn is_listing(path: &Path) -> bool {
-    let name = path.to_string_lossy();
-    name.ends_with(".paths") || name.ends_with(".paths.gz")
-}
-
-/// A listed path or URL as a path: a URL's host is replaced by `base`.
-fn below_base(entry: &str, base: Option<&Path>) -> Result<PathBuf, InputError> {
-    let Some((_, rest)) = entry.split_once("://").filter(|_| is_url(entry)) else {
-        let base = base.unwrap_or(Path::new(""));
-        return Ok(base.join(entry));
+fn is_listing(location: &Location) -> bool {
+    let name = match location {
+        Location::File(path) if path.is_dir() => return false,
+        Location::File(path) => path.to_string_lossy(),
+        Location::Remote(address) => address.name().into(),
     };
-    let below = rest.split_once('/').map_or("", |(_, path)| path);
-    match base {
-        Some(base) => Ok(base.join(below)),
-        None => Err(InputError::Remote {
-            url: entry.to_owned(),
-        }),
-    }
+    name.ends_with(".paths") || name.ends_with(".paths.gz")
 }
 
 fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
@@ -179,7 +325,7 @@ fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
     }
 }
 
-fn walk(folder: &Path, paths: &mut Named) -> Result<(), InputError> {
+fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
         let metadata = match fs::metadata(&path) {
@@ -190,11 +336,13 @@ fn walk(folder: &Path, paths: &mut Named) -> Result<(), InputError> {
             }
         };
         if metadata.is_dir() {
-            walk(&path, paths)?;
-        } else if !metadata.is_file() || is_listing(&path) {
+            if name(&path) != NOTES_FOLDER {
+                walk(&path, named)?;
+            }
+        } else if !metadata.is_file() || is_listing(&Location::File(path.clone())) {
             continue;
         } else if archive::holds_records(&path).map_err(unreadable(&path))? {
-            add(&path, paths)?;
+            named.add(&path)?;
         } else if [".warc", ".wet"]
             .iter()
             .any(|part| name(&path).to_string_lossy().contains(part))
@@ -205,87 +353,37 @@ fn walk(folder: &Path, paths: &mut Named) -> Result<(), InputError> {
     Ok(())
 }
 
-fn read_listing(listing: &Path, base: Option<&Path>, paths: &mut Named) -> Result<(), InputError> {
-    let mut text = String::new();
-    let file = File::open(listing).map_err(unreadable(listing))?;
-    let read = if listing.to_string_lossy().ends_with(".gz") {
-        MultiGzDecoder::new(file).read_to_string(&mut text)
-    } else {
-        (&file).read_to_string(&mut text)
-    };
-    read.map_err(unreadable(listing))?;
-    let beside = listing.parent().unwrap_or(Path::new(""));
-    let mut first = None;
-    let (mut count, mut missing) = (0, 0);
-    for (i, entry) in text.lines().enumerate().map(|(i, line)| (i, line.trim())) {
-        if entry.is_empty() || entry.starts_with('#') {
-            continue;
-        }
-        count += 1;
-        let path = if is_url(entry) {
-            below_base(entry, base)?
-        } else {
-            below_base(entry, Some(base.unwrap_or(beside)))?
-        };
-        match fs::canonicalize(&path) {
-            Ok(_) => add(&path, paths)?,
-            Err(cause) => {
-                missing += 1;
-                first.get_or_insert((i + 1, path, cause));
-            }
-        }
-    }
-    if let Some((line, path, cause)) = first {
-        let listing = listing.to_owned();
-        return Err(InputError::Listed {
-            listing,
-            line,
-            path,
-            cause,
-            missing,
-            count,
-        });
-    }
-    if count == 0 {
-        return Err(InputError::Empty {
-            path: listing.to_owned(),
-        });
-    }
-    Ok(())
-}
-
 fn name(path: &Path) -> &std::ffi::OsStr {
     path.file_name().unwrap_or_default()
 }
 
 /// Labels: the file name where it is the only one, else with as many folders as all of that name
 /// need to differ.
-fn label(paths: Named) -> Result<Vec<Input>, InputError> {
-    let mut by_name: BTreeMap<_, Vec<PathBuf>> = BTreeMap::new();
-    for path in paths.into_values() {
-        by_name
-            .entry(name(&path).to_owned())
-            .or_default()
-            .push(path);
+fn label(named: Named) -> Result<Vec<Input>, InputError> {
+    let files = named.files.into_values().map(Location::File);
+    let remote = named.remote.into_iter().map(Location::Remote);
+    let mut by_name: BTreeMap<_, Vec<Location>> = BTreeMap::new();
+    for location in files.chain(remote) {
+        let group = by_name.entry(location.name()).or_default();
+        group.push(location);
     }
-    let tail = |path: &Path, parts: usize| -> String {
-        let all: Vec<_> = path
-            .components()
-            .map(|c| c.as_os_str().to_string_lossy())
-            .collect();
-        all[all.len().saturating_sub(parts)..].join("/")
-    };
     let mut inputs = Vec::new();
     for group in by_name.into_values() {
         let depth = |parts: &usize| {
-            let labels: BTreeSet<String> = group.iter().map(|path| tail(path, *parts)).collect();
+            let labels: BTreeSet<String> = group.iter().map(|at| at.tail(*parts)).collect();
             labels.len() == group.len()
         };
         let parts = (1..=64).find(depth).unwrap_or(64);
-        for path in group {
-            let bytes = fs::metadata(&path).map_err(unreadable(&path))?.len();
-            let label = Arc::from(tail(&path, parts));
-            inputs.push(Input { path, label, bytes });
+        for location in group {
+            let bytes = match &location {
+                Location::File(path) => Some(fs::metadata(path).map_err(unreadable(path))?.len()),
+                Location::Remote(_) => None,
+            };
+            inputs.push(Input {
+                label: Arc::from(location.tail(parts)),
+                location,
+                bytes,
+            });
         }
     }
     Ok(inputs)
@@ -304,6 +402,12 @@ mod tests {
     fn labels(arguments: &[&Path], base: Option<&Path>) -> Result<Vec<String>, InputError> {
         let arguments: Vec<PathBuf> = arguments.iter().map(|a| a.to_path_buf()).collect();
         let inputs = resolve(&arguments, base, &STEP)?;
+        let names = inputs.iter().map(|input| input.file().unwrap());
+        assert!(
+            names
+                .zip(&inputs)
+                .all(|(path, input)| path.ends_with(&*input.label))
+        );
         Ok(inputs.iter().map(|input| input.label.to_string()).collect())
     }
 
@@ -363,5 +467,62 @@ mod tests {
             labels(&[dir.path()], None),
             Err(InputError::Empty { .. })
         ));
+    }
+
+    #[test]
+    fn remote_inputs_are_named_and_ordered_as_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::write(root.join("b.warc"), RECORD).unwrap();
+        let listing = root.join("wet.paths");
+        fs::write(
+            &listing,
+            "crawl/c.warc\ns3://other/crawl/b.warc\ncrawl/c.warc\n",
+        )
+        .unwrap();
+        let network = Network::new(crate::remote::NetworkOptions::default());
+        let mut places = Places {
+            base: None,
+            store: crawl::STORE.parse().unwrap(),
+            crawl_files: CrawlFiles::Wet,
+            sample: None,
+            network: Some(&network),
+        };
+        let arguments = [
+            "https://h/x/b.warc".into(),
+            "https://h/a.warc".into(),
+            root.join("b.warc"),
+            "https://h/x/b.warc#again".into(),
+        ];
+        let inputs = resolve_in(&arguments, &places, &STEP).unwrap();
+        let file = root.file_name().unwrap().to_str().unwrap();
+        let labels: Vec<&str> = inputs.iter().map(|input| &*input.label).collect();
+        assert_eq!(labels, ["a.warc", &format!("{file}/b.warc"), "x/b.warc"]);
+        assert_eq!(
+            inputs.iter().map(|i| i.bytes).collect::<Vec<_>>(),
+            [None, Some(RECORD.len() as u64), None]
+        );
+        // A listing on this machine of files that are elsewhere.
+        places.base = Some(Location::parse(Path::new("https://mirror/cc")).unwrap());
+        let inputs = resolve_in(std::slice::from_ref(&listing), &places, &STEP).unwrap();
+        let at: Vec<String> = inputs.iter().map(|i| i.location.to_string()).collect();
+        let expected =
+            ["crawl/b.warc", "crawl/c.warc"].map(|path| format!("https://mirror/cc/{path}"));
+        assert_eq!(at, expected);
+        // Nothing was fetched for all that.
+        assert_eq!(network.transfer().requests, 0);
+        for remote in ["https://h/a.warc", "CC-MAIN-2019-18"] {
+            let refused = resolve(&[remote.into()], None, &STEP).unwrap_err();
+            assert!(matches!(refused, InputError::Remote { .. }), "{refused}");
+        }
+        let folder = resolve_in(
+            &["s3://bucket/folder/".into()],
+            &Places {
+                base: None,
+                ..places
+            },
+            &STEP,
+        );
+        assert!(matches!(folder, Err(InputError::NoFile { .. })));
     }
 }

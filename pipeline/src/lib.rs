@@ -32,6 +32,7 @@ pub mod parallel;
 pub mod plan;
 pub mod progress;
 pub mod reading;
+pub mod remote;
 pub mod report;
 pub mod rows;
 pub mod run;

@@ -65,17 +65,21 @@ pub struct Estimate {
 
 /// Whether the inputs are too few to be worth a sample.
 pub fn is_small(inputs: &[Input]) -> bool {
-    inputs.iter().map(|input| input.bytes).sum::<u64>() < SMALL
+    inputs.iter().filter_map(|input| input.bytes).sum::<u64>() < SMALL
 }
 
 /// Estimates a build of one target. Costs about a hundredth of the build.
 ///
 /// # Errors
-/// None of the inputs can be read.
+/// An input that is not on this machine.
 pub fn estimate(target: &TargetOptions, inputs: &[Input]) -> Result<Estimate, Error> {
     let recipe = &target.recipe;
     let admission = admission::load(recipe, &target.lists)?;
-    let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
+    // Those that are elsewhere have no size before they are here.
+    inputs
+        .iter()
+        .try_for_each(|input| input.file().map(|_| ()))?;
+    let bytes: u64 = inputs.iter().filter_map(|input| input.bytes).sum();
     let wanted = (bytes / SAMPLE_SHARE).clamp(*SAMPLE_BYTES.start(), *SAMPLE_BYTES.end());
     let archives = inputs.len().clamp(1, SAMPLE_ARCHIVES);
     if let Some(step) = &recipe.language {
@@ -153,7 +157,10 @@ impl<'a> Sample<'a> {
 
     /// Reads the first `bytes` of an archive. Damage is for the build to tell.
     fn read(&mut self, input: &Input, bytes: u64) {
-        let Ok(mut source) = OpenSource::open(&input.path, &self.recipe.read) else {
+        let Ok(path) = input.file() else {
+            return;
+        };
+        let Ok(mut source) = OpenSource::open(path, &self.recipe.read) else {
             return;
         };
         let progress = Progress::silent(Unit::Bytes);

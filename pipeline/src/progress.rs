@@ -66,6 +66,11 @@ impl Progress {
         }
     }
 
+    /// `n` more are to be done than was known.
+    pub fn expect(&self, n: u64) {
+        self.bar.inc_length(n);
+    }
+
     /// `n` more are done.
     pub fn add(&self, n: u64) {
         self.bar.inc(n);

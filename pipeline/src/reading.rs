@@ -96,6 +96,8 @@ pub struct Health {
     damaged: u64,
     /// Why it could not be read to its end, if so.
     pub failed: Option<String>,
+    /// Its size, if that was not known before it was fetched.
+    pub bytes: Option<u64>,
 }
 
 impl Health {
@@ -124,7 +126,7 @@ impl Health {
         }));
         InputEntry {
             archive: input.label.to_string(),
-            bytes: input.bytes,
+            bytes: input.bytes.or(self.bytes).unwrap_or(0),
             state: match (&self.failed, self.damaged) {
                 (Some(_), _) => InputState::Failed,
                 (None, 0) => InputState::Read,

@@ -12,17 +12,18 @@
 //! ([`work`](crate::work)), and a unit whose file is there is done.
 
 use crate::claim::{TextClaim, UrlClaim};
-use crate::clean_pass::{self, Target};
+use crate::clean_pass::{self, Missing, Target};
 use crate::election::{Election, Older, part_count};
 use crate::error::Error;
 use crate::finish_pass::{self, FinishInput};
 use crate::group::{Groups, Layout, ROWS, Summary};
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::ledger::{Candidates, Ledger};
 use crate::memory::Memory;
 use crate::output::{self, Found, Identity, Output};
 use crate::parallel;
 use crate::progress::{Progress, Unit};
+use crate::remote::RemoteOptions;
 use crate::rows::{Buckets, bucket_count, bucket_count_of_sets};
 use crate::segment::{ArchiveEntry, Segments, TEXTS, URLS};
 use crate::sets::{ROW_BYTES, SetSizes, Sets};
@@ -78,6 +79,10 @@ pub struct BuildOptions {
     pub overwrite: bool,
     /// How much of the ledger is kept.
     pub ledger: LedgerMode,
+    /// How archives are fetched that are elsewhere.
+    pub remote: RemoteOptions,
+    /// Go on without archives that cannot be fetched.
+    pub allow_missing: bool,
 }
 
 /// What came of a target.
@@ -186,13 +191,41 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
     };
     let todo: Vec<usize> = (0..inputs.len()).filter(missing).collect();
     if !todo.is_empty() {
-        let bytes = todo.iter().map(|archive| inputs[*archive].bytes).sum();
+        let bytes = todo
+            .iter()
+            .filter_map(|archive| inputs[*archive].bytes)
+            .sum();
         let progress = Progress::new("reading", Unit::Bytes, bytes);
+        let remote =
+            input::remote(inputs).filter(|(archive, _)| todo.binary_search(archive).is_ok());
+        let downloads = builds
+            .first()
+            .map(|build| build.output.work.join("downloads"));
+        let downloads = downloads.unwrap_or_default();
+        let threads = rayon::current_num_threads();
+        let fetcher = options
+            .remote
+            .fetch(remote.collect(), &downloads, threads)?;
         let targets: Vec<Target<'_>> = builds.iter().map(Build::as_target).collect();
         let memory = memory.shared_by(targets.len());
-        let done = clean_pass::run(&targets, inputs, &todo, memory, &progress);
+        let missing = clean_pass::run(&targets, inputs, (&todo, &fetcher), memory, &progress);
         progress.finish();
-        done?;
+        let missing = missing?;
+        if !missing.is_empty() && !options.allow_missing {
+            let name = |m: &Missing| format!("{}: {}", inputs[m.archive].location, m.reason);
+            return Err(Error::Missing {
+                list: missing.iter().map(name).collect(),
+                all: inputs.len(),
+            });
+        }
+        for Missing { archive, reason } in missing {
+            tracing::error!("{}: {reason}", inputs[archive].location);
+            for build in &*builds {
+                let mut entry = ArchiveEntry::default();
+                entry.health.failed = Some(reason.clone());
+                entry.write(&build.output.work, archive)?;
+            }
+        }
     }
     builds.iter_mut().for_each(|build| build.clock.lap("clean"));
     Ok(())
@@ -309,7 +342,7 @@ impl<'a> Build<'a> {
             inputs: options
                 .inputs
                 .iter()
-                .map(|i| (i.label.to_string(), i.bytes))
+                .map(|i| (i.label.to_string(), i.bytes.unwrap_or(0)))
                 .collect(),
         };
         guard::check(recipe).map_err(|reason| c4_data::Error::Recipe {
@@ -729,7 +762,7 @@ impl<'a> Build<'a> {
             .collect();
         let run = json!({
             "output": self.target.output.to_string_lossy(),
-            "inputs": options.inputs.iter().map(|i| i.path.to_string_lossy()).collect::<Vec<_>>(),
+            "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
             "wall_seconds": wall_seconds,

@@ -39,8 +39,6 @@ pub struct ArchiveEntry {
     pub health: Health,
     /// What was noted for the ledger's sample: reasons, and places in the draw.
     pub drawn: Vec<(Reason, u64)>,
-    /// Its size in bytes.
-    pub bytes: u64,
 }
 
 /// What there is to know of a segment.

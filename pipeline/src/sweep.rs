@@ -90,7 +90,7 @@ pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swe
             reason: e.to_string(),
         })?;
     pool.install(|| {
-        let bytes = inputs.iter().map(|input| input.bytes).sum();
+        let bytes = inputs.iter().filter_map(|input| input.bytes).sum();
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let (mut archives, hosts) = read::run(&first.read, recipes, inputs, &progress);
         progress.finish();

@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod python;
+pub mod server;
+
 use c4_data::{
     Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading,
 };
 use c4_pipeline::reading;
+use c4_pipeline::remote::RemoteOptions;
 use c4_pipeline::run::{BuildOptions, Built, Outcome, TargetOptions, build};
 use c4_pipeline::{Error, input, source};
 use flate2::Compression;
@@ -100,6 +104,8 @@ pub fn options_of(recipe: Recipe, base: &Path, inputs: &[&Path], output: &Path) 
         work_dir: None,
         overwrite: false,
         ledger: LedgerMode::default(),
+        remote: RemoteOptions::default(),
+        allow_missing: false,
     }
 }
 

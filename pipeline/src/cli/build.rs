@@ -2,6 +2,8 @@
 
 use super::lists::ListArgs;
 use super::parse_size;
+use super::remote_args::RemoteArgs;
+use crate::Error;
 use crate::input;
 use crate::memory;
 use crate::output;
@@ -23,7 +25,8 @@ use std::process::ExitCode;
 /// refused or stopped.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
+    /// Archives, folders of archives, listings (*.paths, *.paths.gz: one path or URL a line), each
+    /// here or at an http, https or s3 URL; or names of crawls, as CC-MAIN-2019-18.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// Folder for the corpus; made if it is missing.
@@ -39,9 +42,9 @@ pub(super) struct Build {
     languages: Vec<String>,
     #[command(flatten)]
     lists: ListArgs,
-    /// Folder that the paths of a listing are in, and that stands for the host of its URLs
-    /// [default: the listing's folder].
-    #[arg(long, value_name = "DIR")]
+    /// Folder or URL that the paths of a listing are in, and that stands for the host of URLs
+    /// [default: the listing's folder; of a remote one, its host].
+    #[arg(long, value_name = "DIR|URL")]
     base: Option<PathBuf>,
     /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
     #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
@@ -71,9 +74,14 @@ pub(super) struct Build {
     /// Do not say beforehand what the build will take, and do not look whether the disk is large enough.
     #[arg(long)]
     no_plan: bool,
+    /// Go on without archives that cannot be fetched; they are listed, and exit status is 1.
+    #[arg(long, help_heading = "Remote archives")]
+    allow_missing: bool,
     /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
     #[arg(long, default_value_t, value_name = "all|sample:N|none")]
     ledger: LedgerMode,
+    #[command(flatten)]
+    remote: RemoteArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -113,7 +121,9 @@ impl Build {
                 output,
             });
         }
-        let inputs = input::resolve(&args.inputs, args.base.as_deref(), &targets[0].recipe.read)?;
+        let remote = args.remote.options();
+        let places = args.remote.places(args.base.as_deref(), &remote.network)?;
+        let inputs = input::resolve_in(&args.inputs, &places, &targets[0].recipe.read)?;
         Ok(BuildOptions {
             targets,
             inputs,
@@ -128,6 +138,8 @@ impl Build {
             work_dir: args.work_dir,
             overwrite: args.overwrite,
             ledger: args.ledger,
+            allow_missing: args.allow_missing,
+            remote,
         })
     }
 }
@@ -141,7 +153,13 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         super::plan::head(&options)?;
     }
     stop::listen().context("cannot listen to signals")?;
-    let outcomes = build(&options)?;
+    let outcomes = match build(&options) {
+        Err(Error::Missing { list, all }) => {
+            tell_missing(&list, all);
+            return Ok(ExitCode::from(1));
+        }
+        outcomes => outcomes?,
+    };
     let mut whole = true;
     for (target, outcome) in options.targets.iter().zip(&outcomes) {
         let manifest = match outcome {
@@ -169,11 +187,28 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!whole)))
 }
 
+/// Archives that are listed at most.
+const LISTED_MISSING: usize = 20;
+
+fn tell_missing(list: &[String], all: usize) {
+    eprintln!(
+        "{} of {all} archives could not be fetched; all else of the reading is done:",
+        list.len()
+    );
+    for missing in list.iter().take(LISTED_MISSING) {
+        eprintln!("  {}", printable(missing));
+    }
+    if list.len() > LISTED_MISSING {
+        eprintln!("  and {} more", list.len() - LISTED_MISSING);
+    }
+    eprintln!("The same command tries these again; with --allow-missing it goes on without them.");
+}
+
 /// What stderr says at the end of a build.
 fn summarize(options: &BuildOptions, target: &TargetOptions, built: &Built) {
     let tally = &built.tally;
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
-    let bytes: u64 = options.inputs.iter().map(|input| input.bytes).sum();
+    let bytes: u64 = options.inputs.iter().filter_map(|i| i.bytes).sum();
     eprintln!(
         "{} pages in, {} kept ({}): {} train, {} validation, {} of text",
         thousands(pages),

@@ -81,7 +81,8 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
 
 /// Says in one line a target what a build will take; refuses a disk that is too small.
 pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
-    if plan::is_small(&options.inputs) {
+    let elsewhere = options.inputs.iter().any(|input| input.bytes.is_none());
+    if plan::is_small(&options.inputs) || elsewhere {
         return Ok(());
     }
     let threads = threads(options);

@@ -114,9 +114,9 @@ impl Corpus {
     /// An input that the corpus was not built of.
     pub fn label(&self, inputs: &mut [Input]) -> Result<(), Error> {
         for input in inputs {
-            let same = |path: &PathBuf| {
-                std::path::absolute(path).ok() == std::path::absolute(&input.path).ok()
-            };
+            let file = input.file()?;
+            let same =
+                |path: &PathBuf| std::path::absolute(path).ok() == std::path::absolute(file).ok();
             let labels = self
                 .manifest
                 .inputs
@@ -125,13 +125,13 @@ impl Corpus {
             let by_path = self.inputs.iter().position(same);
             let by_path = by_path.and_then(|i| labels.clone().nth(i));
             let by_name = || {
-                let mut fitting = labels.clone().filter(|label| input.path.ends_with(label));
+                let mut fitting = labels.clone().filter(|label| file.ends_with(label));
                 fitting.next().filter(|_| fitting.next().is_none())
             };
             let Some(label) = by_path.or_else(by_name) else {
                 return Err(Error::Output {
                     path: self.dir.clone(),
-                    reason: format!("was not built of {}", input.path.display()),
+                    reason: format!("was not built of {}", file.display()),
                 });
             };
             input.label = label.into();

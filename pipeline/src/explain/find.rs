@@ -136,8 +136,9 @@ fn each_record(
     step: &ReadStep,
     mut each: impl FnMut(ArchiveKind, u64, Split) -> bool,
 ) -> Result<(), Error> {
-    let io = |e| c4_data::Error::io(&input.path, "read")(e);
-    let Some(mut source) = Source::open(&input.path, step).map_err(io)? else {
+    let path = input.file()?;
+    let io = |e| c4_data::Error::io(path, "read")(e);
+    let Some(mut source) = Source::open(path, step).map_err(io)? else {
         return Ok(());
     };
     let mut number = 0;
@@ -157,7 +158,8 @@ fn read_blocks(found: &mut [Found], step: &ReadStep) -> Result<(), Error> {
     let mut wanted: BTreeMap<PathBuf, HashMap<(u64, String), usize>> = BTreeMap::new();
     for (i, found) in found.iter().enumerate() {
         if let (ArchiveKind::Warc, Split::Page(page)) = (found.kind, &found.split) {
-            let records = wanted.entry(found.input.path.clone()).or_default();
+            let path = found.input.file()?.to_owned();
+            let records = wanted.entry(path).or_default();
             records.insert((page.record_offset, page.url.clone()), i);
         }
     }

@@ -4,6 +4,7 @@ use super::{Kept, Swept};
 use crate::error::Error;
 use crate::input::Input;
 use crate::memory;
+use crate::remote::RemoteOptions;
 use crate::run::{BuildOptions, Outcome, TargetOptions, build};
 use c4_data::{Error as DataError, Format, LedgerMode, Lists, Recipe, ShardReader};
 use c4_filters::{Amount, url};
@@ -63,6 +64,8 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
             work_dir: None,
             overwrite: false,
             ledger: LedgerMode::None,
+            remote: RemoteOptions::default(),
+            allow_missing: false,
         })?;
         let (manifest, lines) = match outcome.pop() {
             Some(Outcome::Built(built)) => (built.manifest, built.tally.lines_out.lines),

@@ -75,7 +75,8 @@ impl Job for ReadPass<'_> {
     type Error = Infallible;
 
     fn open(&self, index: usize) -> Result<Option<OpenSource>, Infallible> {
-        let source = OpenSource::open(&self.inputs[index].path, self.step);
+        let file = self.inputs[index].file().map_err(|e| e.to_string());
+        let source = file.and_then(|path| OpenSource::open(path, self.step));
         Ok(source.map_err(|cause| self.fail(index, cause)).ok())
     }
 
@@ -122,7 +123,7 @@ impl Job for ReadPass<'_> {
 impl ReadPass<'_> {
     fn fail(&self, index: usize, cause: String) {
         let input = &self.inputs[index];
-        tracing::error!("{}: {cause}", input.path.display());
+        tracing::error!("{}: {cause}", input.location);
         lock(&self.archives[index]).health.failed = Some(cause);
     }
 

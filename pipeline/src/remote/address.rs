@@ -1,0 +1,245 @@
+//! Where something is that is not on this machine.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+use std::fmt;
+use std::str::FromStr;
+
+/// What S3 leaves as it is in the path of a signed request.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, UriEncode.
+const S3_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// A file, or a folder of files, on a server.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// On HTTP or HTTPS.
+    Http(Box<Url>),
+    /// In a bucket with the S3 API.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key, without a slash at its start.
+        key: String,
+    },
+}
+
+/// A text that is no address of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}: {reason}")]
+pub struct AddressError {
+    text: String,
+    reason: String,
+}
+
+/// Whether the text has the form of a URL, of whatever scheme.
+pub fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Address, AddressError> {
+        let error = |reason: &str| AddressError {
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(error("not a URL"));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => {
+                let mut url = Url::parse(text).map_err(|e| error(&e.to_string()))?;
+                url.set_fragment(None);
+                Ok(Address::Http(Box::new(url)))
+            }
+            "s3" => {
+                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+                if bucket.is_empty() {
+                    return Err(error("no bucket; write s3://bucket/key"));
+                }
+                // As a URL, the path would be another one.
+                if key.split('/').any(|part| part == "." || part == "..") {
+                    return Err(error("keys with . or .. as a part cannot be read"));
+                }
+                Ok(Address::S3 {
+                    bucket: bucket.to_owned(),
+                    key: key.to_owned(),
+                })
+            }
+            _ => Err(error("only http, https and s3 can be read")),
+        }
+    }
+}
+
+impl Address {
+    /// The file of this path in a folder.
+    pub fn join(&self, path: &str) -> Address {
+        let below = |folder: &str| {
+            let slash = if folder.is_empty() || folder.ends_with('/') {
+                ""
+            } else {
+                "/"
+            };
+            format!("{folder}{slash}{}", path.trim_start_matches('/'))
+        };
+        match self {
+            Address::Http(url) => {
+                let mut url = url.clone();
+                url.set_path(&below(url.path()));
+                Address::Http(url)
+            }
+            Address::S3 { bucket, key } => Address::S3 {
+                bucket: bucket.clone(),
+                key: below(key),
+            },
+        }
+    }
+
+    /// The host's or bucket's root.
+    pub fn root(&self) -> Address {
+        match self {
+            Address::Http(url) => {
+                let mut url = url.clone();
+                url.set_path("/");
+                url.set_query(None);
+                Address::Http(url)
+            }
+            Address::S3 { bucket, .. } => Address::S3 {
+                bucket: bucket.clone(),
+                key: String::new(),
+            },
+        }
+    }
+
+    /// Whether this is in the folder `folder`.
+    pub fn is_below(&self, folder: &Address) -> bool {
+        let below = folder.join("x").path().to_owned();
+        let below = &below[..below.len() - 1];
+        self.root() == folder.root() && self.path().starts_with(below)
+    }
+
+    /// Host (with its port), or bucket.
+    pub fn host(&self) -> String {
+        match self {
+            Address::Http(url) => {
+                let host = url.host_str().unwrap_or_default();
+                match url.port() {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host.to_owned(),
+                }
+            }
+            Address::S3 { bucket, .. } => bucket.clone(),
+        }
+    }
+
+    /// The path below host or bucket, without a slash at its start. Of HTTP, percent-encoded.
+    pub fn path(&self) -> &str {
+        match self {
+            Address::Http(url) => url.path().trim_start_matches('/'),
+            Address::S3 { key, .. } => key,
+        }
+    }
+
+    /// What tells two addresses of one path apart besides their host.
+    pub(super) fn query(&self) -> Option<&str> {
+        match self {
+            Address::Http(url) => url.query(),
+            Address::S3 { .. } => None,
+        }
+    }
+
+    /// The last part of the path.
+    pub fn name(&self) -> &str {
+        self.path().rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The URL of an object: `endpoint` is the server's, to which bucket and key are added.
+    pub(super) fn object_url(bucket: &str, key: &str, endpoint: &str) -> Result<Url, AddressError> {
+        let endpoint = endpoint.trim_end_matches('/');
+        let key = utf8_percent_encode(key, S3_PATH);
+        let text = format!("{endpoint}/{bucket}/{key}");
+        Url::parse(&text).map_err(|e| AddressError {
+            reason: e.to_string(),
+            text,
+        })
+    }
+}
+
+/// Without what may be secret: a password, or a query, which may hold a signature.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Http(url) => {
+                let query = if url.query().is_some() { "?…" } else { "" };
+                write!(f, "{}://{}{}{query}", url.scheme(), self.host(), url.path())
+            }
+            Address::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn parts_of_addresses() {
+        let http = address("HTTPS://user:secret@Data.Example:8080/a%20b/c.warc.gz?key=secret#x");
+        assert_eq!(http.host(), "data.example:8080");
+        assert_eq!(http.path(), "a%20b/c.warc.gz");
+        assert_eq!(http.name(), "c.warc.gz");
+        assert_eq!(
+            http.to_string(),
+            "https://data.example:8080/a%20b/c.warc.gz?…"
+        );
+        let s3 = address("s3://bucket/a b/c.warc.gz");
+        assert_eq!((s3.host(), s3.path()), ("bucket".into(), "a b/c.warc.gz"));
+        for bad in ["ftp://host/x", "s3:///key", "s3://b/../x", "https://", "x"] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn folders_and_what_is_in_them() {
+        for (folder, path, file) in [
+            ("https://h", "a/b", "https://h/a/b"),
+            ("https://h/x", "/a/b", "https://h/x/a/b"),
+            ("https://h/x/", "a?b", "https://h/x/a%3Fb"),
+            ("s3://b", "a/b", "s3://b/a/b"),
+            ("s3://b/x/", "a/b", "s3://b/x/a/b"),
+        ] {
+            let (folder, file) = (address(folder), address(file));
+            assert_eq!(folder.join(path), file);
+            assert!(file.is_below(&folder) && file.is_below(&file.root()));
+        }
+        assert!(!address("https://h/xy/a").is_below(&address("https://h/x")));
+        assert!(!address("https://g/x/a").is_below(&address("https://h/x")));
+    }
+
+    #[test]
+    fn keys_are_encoded_as_s3_signs_them() {
+        let key = "a b+c=é~(1),'x'/*&$@:;!.gz";
+        let url = Address::object_url("crawl", key, "http://h:1/").unwrap();
+        // What boto3 1.44.5 makes of it.
+        let expected = "a%20b%2Bc%3D%C3%A9~%281%29%2C%27x%27/%2A%26%24%40%3A%3B%21.gz";
+        assert_eq!(url.as_str(), format!("http://h:1/crawl/{expected}"));
+    }
+}

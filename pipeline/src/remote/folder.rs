@@ -1,0 +1,251 @@
+//! Downloads on disk: whole files below the folder in their path, and beside them, in a folder of
+//! their own, what is not whole yet and what is known of each file.
+
+use super::Address;
+use super::error::{FetchError, FetchFailure};
+use super::network::Session;
+use super::transfer::{self, Sink, Version, unasked};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Holds parts and notes, in the paths of their files. No folder of archives has such a name, and
+/// `c4 build FOLDER` does not look into it.
+pub(crate) const NOTES_FOLDER: &str = ".c4_downloads";
+/// How often to look if another process is done with a file.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Where a download goes.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The file, once it is whole.
+    pub(super) file: PathBuf,
+    /// As much of it as has come.
+    part: PathBuf,
+    /// What is known of it. Locked by whoever fetches the file; the lock dies with the process.
+    pub(super) note: PathBuf,
+}
+
+/// The content of a note.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    url: String,
+    #[serde(flatten)]
+    version: Version,
+}
+
+/// Places of all of these in a folder: their paths, and where two hosts have the same path, the
+/// host before it.
+pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
+    let mut hosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for address in addresses {
+        let hosts = hosts.entry(relative(address)).or_default();
+        if !hosts.contains(&address.host()) {
+            hosts.push(address.host());
+        }
+    }
+    let place = |address: &&Address| {
+        let path = relative(address);
+        let path = match &hosts[&path][..] {
+            [_] => path,
+            _ => format!("{}/{path}", address.host()),
+        };
+        let notes = folder.join(NOTES_FOLDER);
+        Place {
+            file: folder.join(&path),
+            part: notes.join(format!("{path}.part")),
+            note: notes.join(format!("{path}.json")),
+        }
+    };
+    addresses.iter().map(place).collect()
+}
+
+/// The path of a file below the folder, safe as a path.
+fn relative(address: &Address) -> String {
+    let parts = address.path().split('/').filter(|part| !part.is_empty());
+    let safe = parts.map(|part| match part {
+        "." | ".." => part.replace('.', "%2E"),
+        part => part.replace(['\\', '\0'], "_"),
+    });
+    let mut path = safe.collect::<Vec<_>>().join("/");
+    if let Some(query) = address.query() {
+        // May be secret, or long.
+        let hash = Sha256::digest(query.as_bytes());
+        path.push('@');
+        path.extend(hash[..8].iter().map(|byte| format!("{byte:02x}")));
+    }
+    path
+}
+
+/// A file that is whole on disk.
+#[derive(Debug)]
+pub(super) struct OnDisk {
+    pub(super) bytes: u64,
+}
+
+/// Brings a file to its place, unless it is there and unchanged. `sync`: it must outlive a crash.
+pub(super) async fn fetch_to(
+    session: &Session,
+    address: &Address,
+    place: &Place,
+    sync: bool,
+) -> Result<OnDisk, FetchError> {
+    let disk = |path: &Path, e: io::Error| {
+        let cause = format!("{}: {e}", path.display());
+        unasked(address, FetchFailure::Disk, cause)
+    };
+    for path in [&place.file, &place.note] {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        fs::create_dir_all(parent).map_err(|e| disk(parent, e))?;
+    }
+    let mut note = open(&place.note).map_err(|e| disk(&place.note, e))?;
+    lock(&note, &place.note).await;
+    let mut known = String::new();
+    note.read_to_string(&mut known)
+        .map_err(|e| disk(&place.note, e))?;
+    // Of a process that was killed while it wrote, there may be anything.
+    let known: Option<Note> = serde_json::from_str(&known).ok();
+    let url = address.to_string();
+    if let Ok(metadata) = fs::metadata(&place.file) {
+        let there = Version {
+            size: Some(metadata.len()),
+            ..Version::default()
+        };
+        let known = known.as_ref().map(|note| note.version.clone());
+        // A file that somebody else has put there is told by its size alone.
+        let known = known
+            .filter(|known| known.size == there.size)
+            .unwrap_or(there);
+        if let Some(version) = transfer::unchanged(session, address, &known).await? {
+            write_note(&mut note, &url, &version).map_err(|e| disk(&place.note, e))?;
+            session.counters.reused.fetch_add(1, Ordering::Relaxed);
+            return Ok(OnDisk {
+                bytes: metadata.len(),
+            });
+        }
+    }
+    let part = open(&place.part).map_err(|e| disk(&place.part, e))?;
+    let mut sink = Part {
+        len: part.metadata().map_err(|e| disk(&place.part, e))?.len(),
+        file: part,
+        note,
+        url,
+        place,
+    };
+    let known = known.filter(|note| note.url == sink.url);
+    let known = known.map(|note| note.version);
+    let seek = sink.file.seek(SeekFrom::Start(sink.len));
+    seek.map_err(|e| disk(&place.part, e))?;
+    transfer::fetch(session, address, &mut sink, known).await?;
+    if sync {
+        sink.file.sync_all().map_err(|e| disk(&place.part, e))?;
+    }
+    let bytes = sink.len;
+    fs::rename(&place.part, &place.file).map_err(|e| disk(&place.file, e))?;
+    Ok(OnDisk { bytes })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    options.open(path)
+}
+
+/// Waits until no other process is at work on the file.
+async fn lock(note: &File, path: &Path) {
+    let mut told = false;
+    // Where a file system knows no locks, do without.
+    while let Err(TryLockError::WouldBlock) = note.try_lock() {
+        if !told {
+            tracing::info!("{}: another process fetches this file", path.display());
+            told = true;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+fn write_note(note: &mut File, url: &str, version: &Version) -> io::Result<()> {
+    let json = serde_json::to_vec(&Note {
+        url: url.to_owned(),
+        version: version.clone(),
+    })?;
+    note.set_len(0)?;
+    note.seek(SeekFrom::Start(0))?;
+    note.write_all(&json)
+}
+
+/// A file that is not whole yet.
+struct Part<'a> {
+    file: File,
+    len: u64,
+    note: File,
+    url: String,
+    place: &'a Place,
+}
+
+impl Sink for Part<'_> {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.len = self.file.seek(SeekFrom::Start(len))?;
+        Ok(())
+    }
+
+    fn note(&mut self, version: &Version) -> io::Result<()> {
+        write_note(&mut self.note, &self.url, version)
+    }
+
+    fn path(&self) -> &Path {
+        &self.place.part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_below_the_folder_and_apart() {
+        let addresses: Vec<Address> = [
+            "https://a/x/f.gz",
+            "s3://b/x/f.gz",
+            "https://a/y//%2e%2e%2ff.gz",
+            "https://a/y/f.gz?signature=secret",
+            "https://a/y/f.gz",
+        ]
+        .map(|text| text.parse().unwrap())
+        .to_vec();
+        let addresses: Vec<&Address> = addresses.iter().collect();
+        let places = places(Path::new("d"), &addresses);
+        let files: Vec<_> = places
+            .iter()
+            .map(|place| place.file.to_str().unwrap())
+            .collect();
+        assert_eq!(
+            files,
+            [
+                "d/a/x/f.gz",
+                "d/b/x/f.gz",
+                "d/y/%2e%2e%2ff.gz",
+                "d/y/f.gz@420ea3e56f16c8bb",
+                "d/y/f.gz",
+            ]
+        );
+        assert_eq!(places[4].part, Path::new("d/.c4_downloads/y/f.gz.part"));
+    }
+}

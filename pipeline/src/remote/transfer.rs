@@ -1,0 +1,350 @@
+//! One file, from its first byte to its last, over as many requests as it takes.
+
+use super::Address;
+use super::backoff::Tries;
+use super::error::{FetchError, FetchFailure, Trouble};
+use super::network::{Ask, Session};
+use http::StatusCode;
+use http::header::{self, HeaderMap};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// An attempt that brings this much beyond all before it is no failure in vain.
+const PROGRESS_BYTES: u64 = 64 << 10;
+
+/// Which state of a file on a server it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Version {
+    pub(super) etag: Option<String>,
+    /// `Last-Modified`.
+    pub(super) modified: Option<String>,
+    /// Bytes in all.
+    pub(super) size: Option<u64>,
+}
+
+impl Version {
+    /// Of an answer; the size is that of the whole file.
+    fn of(headers: &HeaderMap, size: Option<u64>) -> Version {
+        let text = |name| Some(headers.get(name)?.to_str().ok()?.trim().to_owned());
+        Version {
+            etag: text(header::ETAG),
+            modified: text(header::LAST_MODIFIED),
+            size,
+        }
+    }
+
+    /// Whether both are the same state, as far as they tell.
+    pub(super) fn is(&self, other: &Version) -> bool {
+        let mark = match (&self.etag, &other.etag) {
+            (Some(a), Some(b)) => a == b,
+            _ => match (&self.modified, &other.modified) {
+                (Some(a), Some(b)) => a == b,
+                _ => true,
+            },
+        };
+        mark && self.size.is_some() && self.size == other.size
+    }
+
+    /// For a condition of a request; weak ones never match there.
+    fn strong_etag(&self) -> Option<&str> {
+        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
+    }
+}
+
+/// Where bytes go.
+pub(super) trait Sink: Send {
+    /// Bytes that are there.
+    fn len(&self) -> u64;
+    /// Adds to them.
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()>;
+    /// Takes the end off.
+    fn cut(&mut self, len: u64) -> std::io::Result<()>;
+    /// What is there is, from now on, of this version.
+    fn note(&mut self, version: &Version) -> std::io::Result<()>;
+    /// The file, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// Memory as a [`Sink`].
+#[derive(Default)]
+pub(super) struct Memory(pub(super) Vec<u8>);
+
+impl Sink for Memory {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> std::io::Result<()> {
+        self.0.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    fn note(&mut self, _: &Version) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("memory")
+    }
+}
+
+/// Fetches what `sink` does not hold yet; `known` is the version of what it does.
+pub(super) async fn fetch(
+    session: &Session,
+    address: &Address,
+    sink: &mut impl Sink,
+    known: Option<Version>,
+) -> Result<Version, FetchError> {
+    let mut tries = Tries::new(address, &session.policy);
+    let mut download = Download {
+        session,
+        address,
+        version: known,
+        whole: false,
+    };
+    let mut reached = sink.len();
+    loop {
+        let trouble = match download.attempt(sink).await {
+            Ok(version) => {
+                session.counters.files.fetch_add(1, Ordering::Relaxed);
+                return Ok(version);
+            }
+            Err(trouble) => trouble,
+        };
+        let counters = &session.counters;
+        counters.failed_requests.fetch_add(1, Ordering::Relaxed);
+        let progressed = sink.len() >= reached + PROGRESS_BYTES;
+        if progressed {
+            reached = sink.len();
+        }
+        sleep(tries.failed(trouble, progressed)?).await;
+    }
+}
+
+/// Whether the file on the server is still `known`, without fetching it; the version if it is.
+pub(super) async fn unchanged(
+    session: &Session,
+    address: &Address,
+    known: &Version,
+) -> Result<Option<Version>, FetchError> {
+    let mut tries = Tries::new(address, &session.policy);
+    // A byte tells the size, also where the server knows no conditions.
+    let ask = Ask {
+        range: Some((0, Some(0))),
+        if_none_match: known.etag.as_deref(),
+        ..Ask::default()
+    };
+    loop {
+        let trouble = match session.ask(address, &ask).await {
+            Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => {
+                return Ok(Some(known.clone()));
+            }
+            Ok(answer) => {
+                let size = match answer.status() {
+                    StatusCode::OK => answer.content_length(),
+                    _ => content_range(answer.headers()).and_then(|range| range.size),
+                };
+                let version = Version::of(answer.headers(), size);
+                return Ok(known.is(&version).then_some(version));
+            }
+            Err(trouble) => trouble,
+        };
+        let counters = &session.counters;
+        counters.failed_requests.fetch_add(1, Ordering::Relaxed);
+        sleep(tries.failed(trouble, false)?).await;
+    }
+}
+
+struct Download<'a> {
+    session: &'a Session,
+    address: &'a Address,
+    /// Of what the sink holds.
+    version: Option<Version>,
+    /// Ask for the whole file: ranges have led nowhere.
+    whole: bool,
+}
+
+impl Download<'_> {
+    /// One request.
+    async fn attempt(&mut self, sink: &mut impl Sink) -> Result<Version, Trouble> {
+        let path: PathBuf = sink.path().to_owned();
+        let disk = |e| Trouble::disk(&path, &e);
+        let size = self.version.as_ref().and_then(|version| version.size);
+        if self.version.is_none() {
+            sink.cut(0).map_err(disk)?;
+        } else if let Some(size) = size.filter(|size| sink.len() >= *size) {
+            // All is there; the last byte is asked for once more, to hear if it still counts.
+            let keep = if sink.len() > size {
+                0
+            } else {
+                size.saturating_sub(1)
+            };
+            sink.cut(keep).map_err(disk)?;
+        }
+        let from = sink.len();
+        // A range from the first byte on: the answer says the size twice then, in two headers, so
+        // that a wrong one shows.
+        let version = self.version.as_ref().filter(|_| from > 0);
+        let ask = Ask {
+            range: (!self.whole).then_some((from, None)),
+            if_match: version.and_then(Version::strong_etag),
+            if_none_match: None,
+        };
+        let answer = self.session.ask(self.address, &ask).await?;
+        let headers = answer.headers();
+        let (starts, version) = match answer.status() {
+            StatusCode::OK => (0, Version::of(headers, answer.content_length())),
+            StatusCode::PARTIAL_CONTENT => match content_range(headers) {
+                Some(range) => (range.first, Version::of(headers, range.size)),
+                None => {
+                    self.restart(true);
+                    return Err(Trouble::passing("206 without a Content-Range"));
+                }
+            },
+            StatusCode::PRECONDITION_FAILED => {
+                self.restart(false);
+                return Err(Trouble::passing("has changed while it was fetched"));
+            }
+            // Also the answer for an empty file.
+            StatusCode::RANGE_NOT_SATISFIABLE => {
+                self.restart(true);
+                return Err(Trouble::passing("the server has no such range"));
+            }
+            status => {
+                return Err(Trouble::passing(format!(
+                    "{status}, which was not asked for"
+                )));
+            }
+        };
+        if starts != from {
+            if starts != 0 || answer.status() != StatusCode::OK {
+                self.restart(true);
+                return Err(Trouble::passing("the server sends another range"));
+            }
+            // It ignores ranges: from the start.
+            self.count_restart();
+            sink.cut(0).map_err(disk)?;
+        } else if let Some(known) = self.version.as_ref().filter(|_| from > 0)
+            && !known.is(&version)
+        {
+            self.restart(false);
+            return Err(Trouble::passing("has changed while it was fetched"));
+        }
+        if self.version.as_ref() != Some(&version) {
+            sink.note(&version).map_err(disk)?;
+            self.version = Some(version.clone());
+        }
+        let agreed = answer.status() == StatusCode::PARTIAL_CONTENT;
+        let body = self.body(answer, sink, version.size, agreed).await;
+        if sink.len() > version.size.unwrap_or(u64::MAX) {
+            self.restart(false);
+        }
+        body.map(|()| version)
+    }
+
+    /// Reads the answer's body. `agreed`: the size is the range's, so it is known for sure.
+    async fn body(
+        &self,
+        mut answer: reqwest::Response,
+        sink: &mut impl Sink,
+        size: Option<u64>,
+        agreed: bool,
+    ) -> Result<(), Trouble> {
+        let path: PathBuf = sink.path().to_owned();
+        let policy = &self.session.policy;
+        let least = policy.slowest_bytes_per_second as f64 * policy.slow_window.as_secs_f64();
+        let mut window = (Instant::now() + policy.slow_window, 0.0);
+        loop {
+            let chunk = match timeout_at(window.0, answer.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => break,
+                // The head was wrong, but all is there.
+                Ok(Err(_)) if agreed && Some(sink.len()) == size => break,
+                Ok(Err(e)) => return Err(Trouble::of_client(e)),
+                Err(_) if window.1 < least => {
+                    let slow = policy.slowest_bytes_per_second;
+                    return Err(Trouble::passing(format!(
+                        "slower than {slow} bytes a second"
+                    )));
+                }
+                Err(_) => {
+                    window = (Instant::now() + policy.slow_window, 0.0);
+                    continue;
+                }
+            };
+            let counters = &self.session.counters;
+            counters
+                .bytes
+                .fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            window.1 += chunk.len() as f64;
+            sink.append(&chunk).map_err(|e| Trouble::disk(&path, &e))?;
+            if size.is_some_and(|size| sink.len() > size) {
+                return Err(Trouble::passing("more bytes than the server said"));
+            }
+            if let Some(pace) = &self.session.pace {
+                let wait = pace.spend(chunk.len(), std::time::Instant::now());
+                if !wait.is_zero() {
+                    sleep(wait).await;
+                    // Our own doing, so it does not make the server slow.
+                    window.0 += wait;
+                }
+            }
+        }
+        match size {
+            _ if sink.len() == 0 => Err(Trouble::passing("an empty body")),
+            Some(size) if sink.len() < size => {
+                let got = sink.len();
+                Err(Trouble::passing(format!(
+                    "ended after {got} of {size} bytes"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The next attempt starts over.
+    fn restart(&mut self, whole: bool) {
+        self.version = None;
+        self.whole |= whole;
+        self.count_restart();
+    }
+
+    fn count_restart(&self) {
+        let counters = &self.session.counters;
+        counters.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct ContentRange {
+    first: u64,
+    /// Of the whole file, if the server knows.
+    size: Option<u64>,
+}
+
+/// `bytes FIRST-LAST/SIZE`.
+fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some(ContentRange {
+        first: first.trim().parse().ok()?,
+        size: size.trim().parse().ok(),
+    })
+}
+
+/// A failure that no request was made for.
+pub(super) fn unasked(address: &Address, failure: FetchFailure, cause: String) -> FetchError {
+    FetchError {
+        address: address.clone(),
+        failure,
+        attempts: 0,
+        cause,
+    }
+}
