@@ -1,6 +1,9 @@
 //! What the user names as input, as a list of archives in a fixed order.
 
 mod listing;
+mod location;
+
+pub use location::Location;
 
 use crate::archive;
 use crate::remote::crawl::{self, CrawlFiles, Sample};
@@ -9,8 +12,6 @@ use crate::remote::{Address, AddressError, FetchError, Network, is_url};
 use crate::source::Source;
 use c4_data::ReadStep;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,65 +38,6 @@ impl Input {
             Location::Remote(address) => Err(InputError::Remote {
                 name: address.to_string(),
             }),
-        }
-    }
-}
-
-/// Where an archive, a listing or a folder is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// On this machine.
-    File(PathBuf),
-    /// On a server.
-    Remote(Address),
-}
-
-impl Location {
-    /// A path or URL as the user writes it.
-    ///
-    /// # Errors
-    /// A URL of a kind that cannot be read.
-    pub fn parse(argument: &Path) -> Result<Location, AddressError> {
-        match argument.to_str().filter(|text| is_url(text)) {
-            Some(url) => Ok(Location::Remote(url.parse()?)),
-            None => Ok(Location::File(argument.to_owned())),
-        }
-    }
-
-    fn join(&self, path: &str) -> Location {
-        match self {
-            Location::File(folder) => Location::File(folder.join(path)),
-            Location::Remote(folder) => Location::Remote(folder.join(path)),
-        }
-    }
-
-    fn name(&self) -> OsString {
-        match self {
-            Location::File(path) => name(path).to_owned(),
-            Location::Remote(address) => address.name().into(),
-        }
-    }
-
-    /// The last `count` folders and names of the path; a host counts as a folder.
-    fn tail(&self, count: usize) -> String {
-        let all: Vec<String> = match self {
-            Location::File(path) => path
-                .components()
-                .map(|part| part.as_os_str().to_string_lossy().into_owned())
-                .collect(),
-            Location::Remote(address) => std::iter::once(address.host())
-                .chain(address.path().split('/').map(str::to_owned))
-                .collect(),
-        };
-        all[all.len().saturating_sub(count)..].join("/")
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Location::File(path) => path.display().fmt(f),
-            Location::Remote(address) => address.fmt(f),
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Archives that are elsewhere: every way in which a download can fail, and what comes of it.
+//!
+//! Above 500 lines: one test a promise, on helpers that all share.
 
 #![allow(clippy::unwrap_used)]
 
