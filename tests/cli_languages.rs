@@ -269,6 +269,12 @@ fn each_language_has_shards_of_both_splits() {
             "{message}"
         );
     }
+    let plain = dir.path().join("plain");
+    build(&inputs, "-r en.noclean --format jsonl", &plain);
+    assert_eq!(
+        c4(&["cat", "--language", "en"], &plain).status.code(),
+        Some(2)
+    );
     let jsonl = compared(&dir.path().join("arrow"), &dir.path().join("jsonl"));
     assert_eq!((jsonl.pages.same, jsonl.pages.other_language), (210, 0));
 }
@@ -324,7 +330,7 @@ fn all_languages_together_are_the_corpus_without_splits_by_language() {
         );
         build(&inputs, &format!("-r {together} --shard-size 300K"), &one);
         let (found, expected) = (documents(&by_language), documents(&one));
-        assert!(found.len() >= 100, "{}", found.len());
+        assert!(found.len() >= 80, "{}", found.len());
         assert!(found == expected);
         assert!(
             manifest(&one)

@@ -239,7 +239,8 @@ def check(args, python, folder, wets, rows, theirs, report):
     recipe = subprocess.run([args.c4, "recipes", "multilingual"], stdout=subprocess.PIPE, text=True, check=True).stdout
     first, _, rest = recipe.partition("[language]")
     early = folder / "early.toml"
-    early.write_text(first + rest[rest.index("[split]") :])
+    rest = rest[rest.index("[split]") :].replace("by_language = true", "by_language = false")
+    early.write_text(first + rest)
     if refusal := build(args.c4, str(early), folder / "early", wets):
         sys.exit(refusal)
     ours = documents(args.c4, folder / "early")

@@ -49,7 +49,7 @@ fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Re
             there.join(", ")
         );
     }
-    if there.is_empty() && manifest.format == Format::Jsonl {
+    if manifest.format == Format::Jsonl && !manifest.recipe.split.by_language {
         anyhow::bail!(
             "{dir}: its jsonl shards do not say languages; --language needs arrow or parquet"
         );
