@@ -31,11 +31,11 @@ pub fn lower_into(text: &str, lower: &mut String) {
         }
         let second = bytes.get(at + 1).copied().unwrap_or_default();
         let (length, may_change) = match lead {
-            ..0xe0 => {
+            0xc0..0xe0 => {
                 let seconds = two_bytes[usize::from(lead & 0x1f)];
                 (2, seconds >> (second & 0x3f) & 1 == 1)
             }
-            ..0xf0 => (3, has_upper_case(lead, second)),
+            0xe0..0xf0 => (3, has_upper_case(lead, second)),
             _ => (4, true),
         };
         let end = at + length;

@@ -161,7 +161,7 @@ fn scan<S: Simd>(simd: S, text: &[u8], cut: bool, mut found: impl FnMut(ScannedL
                     let place = wide.trailing_zeros() as usize;
                     wide &= wide - 1;
                     let (length, ends) = wide_space(&rest[place..]);
-                    let bits = (1_u128 << length) - 1 << place;
+                    let bits = ((1_u128 << length) - 1) << place;
                     space |= bits as u64;
                     carried |= (bits >> BLOCK) as u64;
                     end |= u64::from(ends) << place;
