@@ -57,6 +57,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	$(CARGO) build --release --locked --workspace --examples
 	INPUT=$(INPUT) $(CARGO) bench --locked --workspace --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
+	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
 proofs: peers hub detector domains multilingual ## what takes long or needs large Python environments (INPUT=wet)
 
