@@ -559,7 +559,7 @@ impl FinishPass<'_> {
         let Some(rule) = self.input.bad_words else {
             return Ok(left);
         };
-        let lower = left.text.to_lowercase();
+        let lower = c4_filters::lower(&left.text);
         let verdict = rule.check(&left.language, &lower, at.place.key);
         let tally = &mut statistics.tally;
         if verdict != BadWordsVerdict::NoList {

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, Read, Take};
 use std::path::{Path, PathBuf};
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 /// Fast above all: a frame is written and read once.
 const ZSTD_LEVEL: i32 = -5;
@@ -87,7 +87,7 @@ impl Frame {
     /// The frame is not what was written.
     pub fn items<T: DeserializeOwned>(&self, path: &Path) -> Result<Vec<T>, Error> {
         let plain = self.head(1) as usize;
-        let plain = zstd::bulk::decompress(&self.0[HEAD..], plain).map_err(|_| damaged(path))?;
+        let plain = decompress(&self.0[HEAD..], plain).map_err(|_| damaged(path))?;
         decode(path, &plain)
     }
 }
@@ -103,6 +103,20 @@ fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
             None => slot.insert(Compressor::new(ZSTD_LEVEL)?),
         };
         compressor.compress(plain)
+    })
+}
+
+/// The other way round; as large a context.
+fn decompress(packed: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        let decompressor = match slot {
+            Some(decompressor) => decompressor,
+            None => slot.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(packed, length)
     })
 }
 
