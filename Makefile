@@ -8,7 +8,7 @@ CHROMIUM ?= chromium
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,10 +59,16 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
+
+scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
+	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M
+
+fuzz: build ## every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
+	tests/fuzz/run.sh
 
 hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples

@@ -10,6 +10,8 @@
 //! names, so the corpus is the same to the byte on any number of threads, with any memory, and
 //! however often the build was stopped: each pass is a list of units of work, each unit leaves a file
 //! ([`work`](crate::work)), and a unit whose file is there is done.
+//!
+//! Above 500 lines: the passes and what they write in the end, in the order in which they run.
 
 use crate::claim::{TextClaim, UrlClaim};
 use crate::clean_pass::{self, Missing, Target};
