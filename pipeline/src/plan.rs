@@ -96,7 +96,7 @@ pub fn estimate(target: &TargetOptions, inputs: &[Input]) -> Result<Estimate, Er
     let cpu = usage::cpu_seconds().unwrap_or_default() - before;
     let scale = bytes as f64 / sample.archive_bytes.max(1) as f64;
     let claims = sample.url_bytes + sample.text_claims * TextClaim::MEMORY;
-    let stored_claims = (sample.url_bytes + sample.text_claims * 44) as f64;
+    let stored_claims = (sample.url_bytes + sample.text_claims * 48) as f64;
     let losers = LOSERS * LOSER_BYTES * sample.text_claims as f64;
     // Either the pages and their keys are in the work folder, or rows, and shards beside them.
     let first = sample.spool_bytes as f64 + stored_claims + losers;
