@@ -1,0 +1,7 @@
+//! How shards become a model: T5 pre-training on the corpora that `c4 build` writes.
+
+mod batch;
+mod error;
+
+pub use batch::{Batch, Sequences};
+pub use error::Error;

@@ -1,0 +1,3 @@
+//! `t5`: pre-train T5 on a corpus.
+
+fn main() {}
