@@ -430,6 +430,71 @@ impl ShardReader {
         })
     }
 
+    /// Opens a shard at document `row`, from 0. Decodes no more of what is before it than the rest of a record
+    /// batch (Arrow, Parquet); JSON lines are decompressed from the start, but not parsed.
+    ///
+    /// # Errors
+    /// As [`open`](ShardReader::open), and a shard of fewer documents than `row`.
+    pub fn open_at(path: &Path, row: u64) -> Result<ShardReader, Error> {
+        let mut shard = ShardReader::open(path)?;
+        let mut left = row;
+        match &mut shard.decoder {
+            _ if row == 0 => {}
+            Decoder::Arrow(reader) => {
+                // Of no column, a batch is read but not decompressed, and knows its rows.
+                let file = File::open(path).map_err(Error::io(path, "open"))?;
+                let rows = FileReader::try_new(BufReader::new(file), Some(Vec::new()));
+                let rows = rows.map_err(Error::arrow(path))?;
+                let mut index = 0;
+                for batch in rows {
+                    let rows = batch.map_err(Error::arrow(path))?.num_rows() as u64;
+                    if rows > left {
+                        break;
+                    }
+                    left -= rows;
+                    index += 1;
+                }
+                if index < reader.num_batches() {
+                    reader.set_index(index).map_err(Error::arrow(path))?;
+                } else if index > 0 {
+                    // At the end: behind the last batch.
+                    reader.set_index(index - 1).map_err(Error::arrow(path))?;
+                    reader.next().transpose().map_err(Error::arrow(path))?;
+                }
+            }
+            Decoder::Parquet(_) => {
+                let file = File::open(path).map_err(Error::io(path, "open"))?;
+                let builder = ParquetRecordBatchReaderBuilder::try_new(file);
+                let builder = builder.map_err(Error::parquet(path))?;
+                let rows: i64 = builder.metadata().file_metadata().num_rows();
+                let skipped = row.min(u64::try_from(rows).unwrap_or(0));
+                left -= skipped;
+                let reader = builder
+                    .with_batch_size(BATCH_ROWS)
+                    .with_offset(usize::try_from(skipped).unwrap_or(usize::MAX))
+                    .build();
+                shard.decoder = Decoder::Parquet(Box::new(reader.map_err(Error::parquet(path))?));
+            }
+            Decoder::Jsonl(lines) => {
+                while left > 0 && lines.skip_until(b'\n').map_err(Error::io(path, "read"))? > 0 {
+                    left -= 1;
+                }
+            }
+        }
+        while left > 0 {
+            match shard.next().transpose()? {
+                Some(_) => left -= 1,
+                None => {
+                    return Err(Error::Format {
+                        path: path.to_owned(),
+                        reason: format!("has fewer than {row} documents"),
+                    });
+                }
+            }
+        }
+        Ok(shard)
+    }
+
     /// In what the file's columns and metadata differ from those of a shard of `meta`, in words;
     /// `None` if in nothing, or if the format has neither (JSON lines).
     pub fn difference(&self, meta: &ShardMeta) -> Option<String> {
@@ -567,6 +632,40 @@ mod tests {
                 assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
             }
             assert_eq!(sums[0], sums[1], "{format:?}");
+        }
+    }
+
+    #[test]
+    fn shards_open_at_any_document() {
+        let dir = tempfile::tempdir().unwrap();
+        // Batches of 1,024, and smaller ones where texts are long.
+        let rows: Vec<Document> = (0..2500)
+            .map(|i| {
+                let mut row = document(i);
+                if i % 7 == 0 {
+                    row.page.text = "A long line of text. ".repeat(2000);
+                }
+                row
+            })
+            .collect();
+        for format in [Format::Arrow, Format::Parquet, Format::Jsonl] {
+            let path = dir.path().join(format.file_name(Split::Train, 0, 1));
+            let scratch = dir.path().join("scratch");
+            fs::create_dir_all(&scratch).unwrap();
+            let mut writer =
+                ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
+            writer.write(rows.clone()).unwrap();
+            writer.finish().unwrap();
+            for row in [
+                0, 1, 167, 168, 169, 170, 1023, 1024, 1025, 2047, 2048, 2499, 2500,
+            ] {
+                let reader = ShardReader::open_at(&path, row).unwrap();
+                let urls: Vec<String> = reader.map(|d| d.unwrap().page.url).collect();
+                let wanted = rows[row as usize..].iter().map(|d| d.page.url.clone());
+                assert!(urls.into_iter().eq(wanted), "{format:?} from {row}");
+            }
+            let error = ShardReader::open_at(&path, 2501).err().unwrap().to_string();
+            assert!(error.contains("fewer than 2501"), "{error}");
         }
     }
 

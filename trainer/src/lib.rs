@@ -2,6 +2,8 @@
 
 mod batch;
 mod error;
+pub mod feed;
+pub mod objective;
 
 pub use batch::{Batch, Sequences};
 pub use error::Error;

@@ -1,0 +1,152 @@
+//! From the texts of a group to its examples: tokens, part of a long document, joined, cut, noised, EOS.
+
+use super::cursor::Position;
+use super::group::RawGroup;
+use super::{Layout, Tokenizer};
+use crate::Error;
+use crate::objective::{Example, Ids, Objective, Place, Purpose, Random, append_eos_after_trim};
+use std::sync::Arc;
+
+/// The chain and its settings.
+#[derive(Clone)]
+pub(super) struct Chain {
+    pub tokenizer: Arc<dyn Tokenizer>,
+    pub objective: Objective,
+    pub layout: Layout,
+    pub ids: Ids,
+    pub seed: u64,
+    pub max_document_tokens: usize,
+}
+
+/// A group's examples in order.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub start: Position,
+    pub end: Position,
+    pub examples: Vec<Example>,
+    pub documents: u64,
+    /// All tokens of the documents.
+    pub tokens: u64,
+    /// Tokens outside of the chosen parts of long documents.
+    pub left_out: u64,
+    /// Examples that lost their end to the lengths.
+    pub trimmed: u64,
+}
+
+/// Plain tokens as they are given to the objective.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    pub segments: Vec<Vec<u32>>,
+    tokens: u64,
+    left_out: u64,
+}
+
+impl Chain {
+    /// The whole chain. A function of the group and the corpus's number alone.
+    ///
+    /// # Errors
+    /// A tokeniser that gives ids which the vocabulary does not have.
+    pub fn examples(&self, raw: &RawGroup, corpus: u32) -> Result<Group, Error> {
+        let Segments {
+            segments,
+            tokens,
+            left_out,
+        } = self.segments(raw, corpus)?;
+        let mut trimmed = 0;
+        let mut examples = Vec::with_capacity(segments.len());
+        for (segment, i) in segments.iter().zip(0..) {
+            let (example, cut) = self.example(segment, raw.start, corpus, i);
+            trimmed += u64::from(cut);
+            examples.push(example);
+        }
+        Ok(Group {
+            start: raw.start,
+            end: raw.end,
+            examples,
+            documents: raw.texts.len() as u64,
+            tokens,
+            left_out,
+            trimmed,
+        })
+    }
+
+    /// Tokens of the texts, cut to the objective's length.
+    pub fn segments(&self, raw: &RawGroup, corpus: u32) -> Result<Segments, Error> {
+        let length = self.objective.lengths().segment;
+        let joins = self.objective.joins_documents();
+        let mut found = Segments::default();
+        let mut joined = Vec::new();
+        let mut tokens = Vec::new();
+        for (text, i) in raw.texts.iter().zip(0..) {
+            tokens.clear();
+            self.tokenizer.encode(text, &mut tokens);
+            if let Some(id) = tokens.iter().find(|id| **id >= self.ids.vocab_size) {
+                return Err(Error::Setting(format!(
+                    "the tokeniser gave the id {id}, and the vocabulary has {}: they do not belong together",
+                    self.ids.vocab_size
+                )));
+            }
+            // Padding that a text would bring along would be taken for its end.
+            tokens.retain(|id| *id != self.ids.pad);
+            found.tokens += tokens.len() as u64;
+            let chunk = self.chunk(
+                &tokens,
+                place(Purpose::Chunk, self.seed, raw.start, corpus, i),
+            );
+            found.left_out += (tokens.len() - chunk.len()) as u64;
+            if joins {
+                joined.extend_from_slice(chunk);
+            } else {
+                found
+                    .segments
+                    .extend(chunk.chunks(length).map(<[u32]>::to_vec));
+            }
+        }
+        found
+            .segments
+            .extend(joined.chunks(length).map(<[u32]>::to_vec));
+        Ok(found)
+    }
+
+    /// `select_random_chunk`: of a long document one of its parts that begin at multiples of the length, all equally
+    /// likely.
+    fn chunk<'a>(&self, tokens: &'a [u32], place: Place) -> &'a [u32] {
+        let most = self.max_document_tokens;
+        let parts = tokens.len().div_ceil(most);
+        let start = match parts {
+            0 | 1 => 0,
+            _ => Random::at(place).index(parts) * most,
+        };
+        &tokens[start..tokens.len().min(start + most)]
+    }
+
+    /// Segment `i` of the group at `start` as an example with EOS, and whether it was trimmed.
+    pub fn example(
+        &self,
+        segment: &[u32],
+        start: Position,
+        corpus: u32,
+        i: u64,
+    ) -> (Example, bool) {
+        let mut rng = Random::at(place(Purpose::Noise, self.seed, start, corpus, i));
+        let mut example = self.objective.example(segment, self.ids, &mut rng);
+        let trimmed = append_eos_after_trim(&mut example, self.objective.lengths(), self.ids);
+        if self.layout == Layout::DecoderOnly {
+            let mut both = std::mem::take(&mut example.inputs);
+            both.append(&mut example.targets);
+            example.targets = both;
+        }
+        (example, trimmed)
+    }
+}
+
+fn place(purpose: Purpose, seed: u64, start: Position, corpus: u32, index: u64) -> Place {
+    Place {
+        seed,
+        purpose,
+        corpus,
+        epoch: start.epoch,
+        group: start.group,
+        index,
+    }
+}

@@ -1,0 +1,217 @@
+//! The objective's configuration.
+
+use super::{Lengths, Objective, Spans, drop_tokens, iid_denoising, span_corruption};
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// The objectives by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveKind {
+    /// [`span_corruption`]: what T5 was trained with.
+    #[default]
+    SpanCorruption,
+    /// [`iid_denoising`]: the paper's baseline.
+    IidDenoising,
+    /// [`prefix_lm`](super::prefix_lm).
+    PrefixLm,
+    /// [`lm`](super::lm).
+    Lm,
+    /// [`bert_style`](super::bert_style).
+    BertStyle,
+    /// [`mass_style`](super::mass_style).
+    MassStyle,
+    /// [`drop_tokens`].
+    DropTokens,
+    /// [`deshuffling`](super::deshuffling).
+    Deshuffling,
+}
+
+impl ObjectiveKind {
+    /// All of them.
+    pub const ALL: [ObjectiveKind; 8] = [
+        ObjectiveKind::SpanCorruption,
+        ObjectiveKind::IidDenoising,
+        ObjectiveKind::PrefixLm,
+        ObjectiveKind::Lm,
+        ObjectiveKind::BertStyle,
+        ObjectiveKind::MassStyle,
+        ObjectiveKind::DropTokens,
+        ObjectiveKind::Deshuffling,
+    ];
+
+    /// The name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            ObjectiveKind::SpanCorruption => "span_corruption",
+            ObjectiveKind::IidDenoising => "iid_denoising",
+            ObjectiveKind::PrefixLm => "prefix_lm",
+            ObjectiveKind::Lm => "lm",
+            ObjectiveKind::BertStyle => "bert_style",
+            ObjectiveKind::MassStyle => "mass_style",
+            ObjectiveKind::DropTokens => "drop_tokens",
+            ObjectiveKind::Deshuffling => "deshuffling",
+        }
+    }
+
+    fn has_density(self) -> bool {
+        !matches!(
+            self,
+            ObjectiveKind::PrefixLm | ObjectiveKind::Lm | ObjectiveKind::Deshuffling
+        )
+    }
+}
+
+/// An objective as it is written in a configuration. What is left out has the paper's value:
+/// nothing at all is T5's span corruption, 568 tokens that become 512 and 114.
+///
+/// ```
+/// use t5_trainer::objective::ObjectiveConfig;
+/// let config: ObjectiveConfig = toml::from_str("objective = \"span_corruption\"\nmean_span_length = 5.0").unwrap();
+/// let lengths = config.resolve()?.lengths();
+/// assert_eq!((lengths.segment, lengths.inputs, lengths.targets), (581, 512, 105));
+/// # Ok::<(), t5_trainer::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectiveConfig {
+    /// Which one.
+    pub objective: ObjectiveKind,
+    /// Share of tokens that are noise, above 0 and below 1: 0.15. Not for `lm`, `prefix_lm`, `deshuffling`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<f64>,
+    /// Mean number of tokens of a noise span, at least 1: 3. Only for `span_corruption`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_span_length: Option<f64>,
+    /// Where the spans are: `random`. Only for `span_corruption`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Spans>,
+    /// Length of the inputs in tokens, EOS included: 512. Not for `lm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs_length: Option<usize>,
+    /// Length of the targets in tokens, EOS included; what is longer is trimmed. Where it is left out it is computed
+    /// from the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets_length: Option<usize>,
+}
+
+/// The paper's corruption rate (section 3.3.3) and mean span length (3.3.4), `random_spans_helper`'s arguments for T5.
+const DENSITY: f64 = 0.15;
+const MEAN_SPAN_LENGTH: f64 = 3.0;
+/// Section 3.1.2.
+const LENGTH: usize = 512;
+/// Room for a token, a sentinel or two, and EOS.
+const LEAST_LENGTH: usize = 4;
+const MOST_LENGTH: usize = 1 << 16;
+
+impl ObjectiveConfig {
+    /// Fills in what was left out.
+    ///
+    /// # Errors
+    /// A value that cannot be, or a key that the objective has no use for; the message names both.
+    pub fn resolve(&self) -> Result<Objective, Error> {
+        let kind = self.objective;
+        let name = kind.name();
+        let refuse = |problem: String| Err(Error::Setting(format!("objective {name}: {problem}")));
+        let is_spans = kind == ObjectiveKind::SpanCorruption;
+        let spans = self.spans.unwrap_or_default();
+        let useless = [
+            ("density", self.density.is_some() && !kind.has_density()),
+            (
+                "mean_span_length",
+                self.mean_span_length.is_some() && (!is_spans || spans == Spans::Regular),
+            ),
+            ("spans", self.spans.is_some() && !is_spans),
+            (
+                "inputs_length",
+                self.inputs_length.is_some() && kind == ObjectiveKind::Lm,
+            ),
+        ];
+        if let Some((key, _)) = useless.iter().find(|(_, useless)| *useless) {
+            return refuse(format!("it has no {key}: remove that key"));
+        }
+        for (key, length) in [
+            ("inputs_length", self.inputs_length),
+            ("targets_length", self.targets_length),
+        ] {
+            let range = LEAST_LENGTH..=MOST_LENGTH;
+            if let Some(length) = length.filter(|length| !range.contains(length)) {
+                return refuse(format!(
+                    "{key} is {length}, and must be {LEAST_LENGTH} to {MOST_LENGTH} tokens"
+                ));
+            }
+        }
+        let density = match self.density {
+            _ if !kind.has_density() => 0.0,
+            None => DENSITY,
+            Some(density) if density > 0.0 && density < 1.0 => density,
+            Some(density) => {
+                return refuse(format!(
+                    "density is {density}, and must be above 0 and below 1, such as 0.15"
+                ));
+            }
+        };
+        let mean_span_length = match self.mean_span_length {
+            _ if !is_spans => 0.0,
+            None => MEAN_SPAN_LENGTH,
+            Some(mean) if mean >= 1.0 && mean <= MOST_LENGTH as f64 => mean,
+            Some(mean) => {
+                return refuse(format!(
+                    "mean_span_length is {mean}, and must be 1 to {MOST_LENGTH} tokens"
+                ));
+            }
+        };
+        let inputs = self.inputs_length.unwrap_or(LENGTH);
+        let mut lengths = Lengths {
+            segment: inputs - 1,
+            inputs,
+            targets: inputs,
+        };
+        match kind {
+            ObjectiveKind::SpanCorruption => {
+                // A turned mask cuts one run in two, so that one side is longer by a sentinel.
+                let more = usize::from(spans == Spans::Rolled);
+                let room = inputs - more;
+                match span_corruption::random_spans_helper(room, density, mean_span_length) {
+                    // A mask has a span even where the helper rounds to none.
+                    Some(found) => {
+                        lengths.segment = found.segment;
+                        lengths.targets = found.targets.max(3) + more;
+                    }
+                    None => {
+                        return refuse(format!(
+                            "density {density} leaves so little that segments of more than 2^20 tokens would fit \
+                             into {inputs}: lower it"
+                        ));
+                    }
+                }
+            }
+            ObjectiveKind::IidDenoising => {
+                lengths.targets = iid_denoising::targets_length(inputs, density);
+            }
+            ObjectiveKind::DropTokens => {
+                lengths.targets = drop_tokens::targets_length(inputs, density);
+            }
+            ObjectiveKind::Lm => {
+                let targets = self.targets_length.unwrap_or(LENGTH);
+                lengths = Lengths {
+                    segment: targets - 1,
+                    inputs: 0,
+                    targets,
+                };
+            }
+            ObjectiveKind::PrefixLm
+            | ObjectiveKind::BertStyle
+            | ObjectiveKind::MassStyle
+            | ObjectiveKind::Deshuffling => {}
+        }
+        lengths.targets = self.targets_length.unwrap_or(lengths.targets);
+        Ok(Objective {
+            kind,
+            density,
+            mean_span_length,
+            spans,
+            lengths,
+        })
+    }
+}
