@@ -47,8 +47,10 @@ struct Place {
     at: Position,
     group: Option<Group>,
     ended: bool,
-    /// Whether the epoch has had an example, or began before this feed.
-    fruitful: bool,
+    /// The epoch of the last example used.
+    epoch: Option<u64>,
+    /// Whether an epoch began and had no example yet.
+    barren: bool,
 }
 
 /// Why there is no example.
@@ -70,7 +72,11 @@ impl Assembler {
     ) -> Assembler {
         let place = |(name, at): (String, Position)| Place {
             name,
-            fruitful: at.group > 0 || at.example > 0,
+            epoch: match at.group == 0 && at.example == 0 {
+                true => at.epoch.checked_sub(1),
+                false => Some(at.epoch),
+            },
+            barren: false,
             at,
             group: None,
             ended: false,
@@ -106,6 +112,14 @@ impl Assembler {
                     return Ok(Some(self.packet(batch)));
                 }
             }
+            let epoch = place.at.epoch;
+            if place.epoch.is_some_and(|last| last < epoch) {
+                self.epochs.push(EpochStart {
+                    corpus: place.name.clone(),
+                    epoch,
+                });
+            }
+            place.epoch = Some(epoch);
             place.at.example += 1;
             self.examples += 1;
             self.counts.examples += 1;
@@ -164,17 +178,13 @@ impl Assembler {
                 }
                 Some(Ok(Some(group))) => group,
             };
-            if group.start.group == 0 && group.start.epoch > 0 {
-                if !place.fruitful {
+            if group.start.group == 0 {
+                if place.barren {
                     let problem = "not one of its documents has a token";
                     let name = &place.name;
                     return Err(Stop::Failed(Error::Setting(format!("{name}: {problem}"))));
                 }
-                place.fruitful = false;
-                self.epochs.push(EpochStart {
-                    corpus: place.name.clone(),
-                    epoch: group.start.epoch,
-                });
+                place.barren = true;
             }
             // Only the first group of a feed is begun in its middle.
             let example = match place.at.example {
@@ -191,7 +201,7 @@ impl Assembler {
             self.counts.tokens += group.tokens;
             self.counts.left_out += group.left_out;
             self.counts.trimmed += group.trimmed;
-            place.fruitful |= !group.examples.is_empty();
+            place.barren &= group.examples.is_empty();
             place.at = Position {
                 example,
                 ..group.start
