@@ -294,8 +294,8 @@ impl Feed {
         self.store.stop();
         // The packer may be waiting for room in the channel.
         self.batches = None;
-        let threads = self.threads.drain(..);
-        threads.filter_map(|thread| thread.join().err()).last()
+        let ends = self.threads.drain(..).map(JoinHandle::join);
+        ends.fold(None, |panic, end| panic.or(end.err()))
     }
 }
 

@@ -396,11 +396,9 @@ fn prefixes_rolls_and_regular_spans_are_uniform() {
         let start = (1..).find(|&i| mask[i] && !mask[i - 1]).unwrap();
         let length = (start..).take_while(|&i| mask[i]).count();
         spans[length - 1] += 1;
-        for i in 0..200 {
-            assert_eq!(
-                mask[i],
-                (i + 4 * length * 60 - start) % (4 * length) < length
-            );
+        for (i, noise) in mask.iter().enumerate() {
+            let in_span = (i + 4 * length * 60 - start) % (4 * length) < length;
+            assert_eq!(*noise, in_span);
         }
         if length == 5 {
             offsets[start % 20] += 1;
