@@ -2,6 +2,8 @@
 
 mod batch;
 mod error;
+pub mod vocab;
 
 pub use batch::{Batch, Sequences};
 pub use error::Error;
+pub use vocab::Vocab;
