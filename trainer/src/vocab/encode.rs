@@ -52,7 +52,9 @@ struct TwoBest {
 impl Segmenter {
     /// `in_text` says which pieces may be found in a text.
     pub fn new(pieces: &[Piece], unk: u32, in_text: impl Fn(u32) -> bool) -> Segmenter {
-        let normal = pieces.iter().filter(|piece| piece.kind == PieceKind::Normal);
+        let normal = pieces
+            .iter()
+            .filter(|piece| piece.kind == PieceKind::Normal);
         let (mut min, mut max) = (f32::MAX, f32::MIN_POSITIVE);
         for piece in normal {
             min = min.min(piece.score);
@@ -329,8 +331,7 @@ impl Encoder {
             self.padded.extend_from_slice(SPACE.as_bytes());
             self.padded.extend_from_slice(word);
             let start = self.pieces.len();
-            let limit =
-                segmenter.two_best(&self.padded, &mut self.two_best, &mut self.pieces);
+            let limit = segmenter.two_best(&self.padded, &mut self.two_best, &mut self.pieces);
             let cached = Cached {
                 start: start as u32,
                 length: (self.pieces.len() - start) as u32,

@@ -16,8 +16,8 @@ mod trie;
 use crate::Error;
 use encode::{Encoder, Segmenter};
 use normalizer::{Normalizer, SPACE};
+use proto::ModelProto;
 pub use proto::{Piece, PieceKind};
-use proto::{ModelProto, UNK_SURFACE};
 use std::path::Path;
 use std::sync::Mutex;
 use trie::Trie;
@@ -74,9 +74,11 @@ impl Vocab {
             ));
         }
         if model.trainer.byte_fallback {
-            return Err("falls back to bytes, as mT5's vocabulary does; that is not supported: \
+            return Err(
+                "falls back to bytes, as mT5's vocabulary does; that is not supported: \
                  take T5's, or train one with `t5 vocab train`"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if model.trainer.whitespace_as_suffix || model.denormalizes {
             return Err(
@@ -94,7 +96,9 @@ impl Vocab {
             let id = pieces.iter().position(|piece| piece.text == name);
             id.map(|id| id as u32)
         };
-        let unknown = pieces.iter().position(|piece| piece.kind == PieceKind::Unknown);
+        let unknown = pieces
+            .iter()
+            .position(|piece| piece.kind == PieceKind::Unknown);
         let unk = unknown.ok_or("has no <unk>; train with an unk_id")? as u32;
         let is_control = |id: &u32| pieces[*id as usize].kind == PieceKind::Control;
         let eos = find("</s>").filter(is_control);
@@ -311,7 +315,9 @@ fn check_pieces(pieces: &[Piece]) -> Result<(), String> {
             piece.text.escape_debug()
         ));
     }
-    let unknown = pieces.iter().filter(|piece| piece.kind == PieceKind::Unknown);
+    let unknown = pieces
+        .iter()
+        .filter(|piece| piece.kind == PieceKind::Unknown);
     if unknown.count() > 1 {
         return Err("has more than one <unk>; it is damaged, take another copy".to_owned());
     }
@@ -340,7 +346,9 @@ fn sentinel_piece(k: u32) -> Piece {
 fn count_sentinels(pieces: &[Piece]) -> Result<u32, String> {
     let number = |piece: &Piece| parse_sentinel(&piece.text);
     let numbers = pieces.iter().rev().map(number);
-    let in_place = (0..).zip(numbers).take_while(|(k, number)| Some(*k) == *number);
+    let in_place = (0..)
+        .zip(numbers)
+        .take_while(|(k, number)| Some(*k) == *number);
     let sentinels = in_place.count();
     let all = pieces.iter().filter_map(number).count();
     if all != sentinels {

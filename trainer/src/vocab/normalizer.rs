@@ -179,14 +179,15 @@ impl Normalizer {
         while at < text.len() {
             if word.is_empty() {
                 let rest = &text[at..];
-                let plain = rest.iter().position(|byte| self.class(*byte) != Ascii::Plain);
+                let plain = rest
+                    .iter()
+                    .position(|byte| self.class(*byte) != Ascii::Plain);
                 let end = plain.unwrap_or(rest.len());
                 // A character outside ASCII may change the one before it.
                 let is_end = match rest.get(end..) {
                     None | Some([]) => true,
                     Some([byte, after @ ..]) => {
-                        self.class(*byte) == Ascii::Space
-                            && after.first().is_none_or(u8::is_ascii)
+                        self.class(*byte) == Ascii::Space && after.first().is_none_or(u8::is_ascii)
                     }
                 };
                 if is_end {
