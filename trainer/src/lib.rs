@@ -4,6 +4,8 @@ mod batch;
 mod error;
 pub mod feed;
 pub mod objective;
+pub mod vocab;
 
 pub use batch::{Batch, Sequences};
 pub use error::Error;
+pub use vocab::Vocab;

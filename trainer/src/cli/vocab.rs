@@ -1,0 +1,230 @@
+//! `t5 vocab`.
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+use std::time::Instant;
+use t5_trainer::Vocab as Vocabulary;
+use t5_trainer::vocab::PieceKind;
+use t5_trainer::vocab::train::{Counter, Progress, TrainOptions, sample, train, write};
+
+/// Vocabularies: SentencePiece models with unigram scores.
+#[derive(Debug, Args)]
+pub(crate) struct Vocab {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a vocabulary with T5's layout from corpora.
+    Train(Train),
+    /// Show what is in a vocabulary.
+    Show(Show),
+}
+
+/// Trains on a sample of the corpora's train splits. The same corpora and settings give the same file, on any number of
+/// threads.
+#[derive(Debug, Args)]
+struct Train {
+    /// Folders of finished corpora, as DIR, DIR=WEIGHT, or DIR:LANGUAGE=WEIGHT; T5's mixture is English 10, German 1,
+    /// French 1, Romanian 1.
+    #[arg(required = true, value_name = "CORPUS[=WEIGHT]")]
+    corpora: Vec<sample::Source>,
+    /// Where to write the vocabulary.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Number of pieces, not counting the 100 sentinels.
+    #[arg(long, default_value_t = 32_000, value_name = "PIECES")]
+    size: u32,
+    /// Size of the sample in megabytes of text.
+    #[arg(long, default_value_t = 1000, value_name = "MB")]
+    megabytes: u64,
+    /// Share of all characters that are sure of a piece.
+    #[arg(long, default_value_t = 0.9995, value_name = "SHARE")]
+    coverage: f64,
+    /// Another seed draws another sample.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Write the sentinels into the file. T5's own file has none, and Hugging Face and seqio append theirs to whatever
+    /// the file has; choose this for programs that use the sentencepiece library alone.
+    #[arg(long)]
+    with_sentinels: bool,
+    /// Threads; 0 takes all cores.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+/// Shows counts, lengths and scores; or single pieces.
+#[derive(Debug, Args)]
+struct Show {
+    /// The vocabulary, a SentencePiece model.
+    file: PathBuf,
+    /// Look up this piece; white space at its start may be written as a space.
+    #[arg(long, value_name = "TEXT")]
+    piece: Option<String>,
+    /// Look up this id.
+    #[arg(long, conflicts_with = "piece")]
+    id: Option<u32>,
+    /// List so many of the most probable and of the longest pieces.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    top: usize,
+}
+
+pub(crate) fn run(args: Vocab) -> anyhow::Result<()> {
+    match args.command {
+        Command::Train(args) => run_train(&args),
+        Command::Show(args) => run_show(&args),
+    }
+}
+
+fn run_train(args: &Train) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads);
+    let pool = pool.build().context("cannot start threads")?;
+    let bytes = args.megabytes.saturating_mul(1_000_000);
+    let counter = Counter::new()?;
+    let (counts, drawn) =
+        pool.install(|| sample::count(&counter, &args.corpora, bytes, args.seed))?;
+    for (source, drawn) in args.corpora.iter().zip(&drawn) {
+        let language = source.language.as_ref();
+        let language = language.map_or(String::new(), |language| format!(" ({language})"));
+        eprintln!(
+            "{}{language}: {} documents, {:.1} of {:.1} MB",
+            source.dir.display(),
+            drawn.documents,
+            megabytes(drawn.bytes),
+            megabytes(drawn.of_bytes)
+        );
+    }
+    let sampled = drawn.iter().map(|drawn| drawn.bytes).sum::<u64>();
+    if args.corpora.len() > 1 && (sampled as f64) < 0.9 * bytes as f64 {
+        eprintln!(
+            "{:.1} MB in place of {}: more would change the mixture, since a corpus has no more",
+            megabytes(sampled),
+            args.megabytes
+        );
+    }
+    let options = TrainOptions {
+        size: args.size,
+        coverage: args.coverage,
+        with_sentinels: args.with_sentinels,
+    };
+    let tell = |progress| match progress {
+        Progress::Counted { words, characters } => {
+            eprintln!("{words} different words, {characters} characters");
+        }
+        Progress::Left(pieces) => eprintln!("{pieces} pieces"),
+    };
+    let file = pool.install(|| train(counts, &options, tell))?;
+    write(&args.output, &file)?;
+    eprintln!(
+        "{}: {} pieces, and {} sentinels {} it ({:.0} s)",
+        args.output.display(),
+        args.size,
+        t5_trainer::vocab::SENTINELS,
+        if args.with_sentinels {
+            "in"
+        } else {
+            "that a reader appends to"
+        },
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+fn run_show(args: &Show) -> anyhow::Result<()> {
+    let vocab = Vocabulary::open(&args.file)?;
+    let mut out = BufWriter::new(stdout().lock());
+    let name = args.file.display();
+    if let Some(id) = args.id {
+        let last = vocab.size() - 1;
+        vocab
+            .piece(id)
+            .with_context(|| format!("{name}: has no id {id}; they are 0 to {last}"))?;
+        print(&vocab, id, &mut out)?;
+    } else if let Some(piece) = &args.piece {
+        let escaped = piece.replace(' ', "\u{2581}");
+        let id = vocab.id(&escaped);
+        let id = id.with_context(|| {
+            format!(
+                "{name}: has no piece `{escaped}`; `t5 tokenize` shows what the text is cut into"
+            )
+        })?;
+        print(&vocab, id, &mut out)?;
+    } else {
+        summary(&vocab, args.top, &mut out)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn print(vocab: &Vocabulary, id: u32, out: &mut impl Write) -> anyhow::Result<()> {
+    if let Some(piece) = vocab.piece(id) {
+        writeln!(
+            out,
+            "{id:>7}  {:<20}  {:>9.4}  {}",
+            piece.text.escape_debug().to_string(),
+            piece.score,
+            piece.kind.name()
+        )?;
+    }
+    Ok(())
+}
+
+fn summary(vocab: &Vocabulary, top: usize, out: &mut impl Write) -> anyhow::Result<()> {
+    let pieces = vocab.pieces();
+    writeln!(
+        out,
+        "{} ids: {} pieces and {} sentinels",
+        vocab.size(),
+        vocab.size() - vocab.sentinels(),
+        vocab.sentinels()
+    )?;
+    writeln!(
+        out,
+        "<pad> {}, </s> {}, <unk> {}",
+        vocab.pad(),
+        vocab.eos(),
+        vocab.unk()
+    )?;
+    let (first, last) = (vocab.sentinel(0), vocab.sentinels().checked_sub(1));
+    if let (Some(first), Some(last)) = (first, last) {
+        let id = vocab.sentinel(last).unwrap_or_default();
+        writeln!(out, "<extra_id_0> {first} … <extra_id_{last}> {id}")?;
+    }
+    let counts = PieceKind::ALL.map(|(kind, name)| {
+        let of_kind = pieces.iter().filter(|piece| piece.kind == kind);
+        (name, of_kind.count())
+    });
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        writeln!(out, "{count:>7}  {name}")?;
+    }
+    let mut normal: Vec<u32> = (0..vocab.size())
+        .filter(|id| pieces[*id as usize].kind == PieceKind::Normal)
+        .collect();
+    let length = |id: &u32| pieces[*id as usize].text.chars().count();
+    let starts_word = normal
+        .iter()
+        .filter(|id| pieces[**id as usize].text.starts_with('\u{2581}'));
+    let characters = normal.iter().filter(|id| length(id) == 1).count();
+    writeln!(out, "{:>7}  start a word", starts_word.count())?;
+    writeln!(out, "{characters:>7}  are one character")?;
+    if top > 0 {
+        writeln!(out, "\nThe first pieces")?;
+        let ids = 0..vocab.size() - vocab.sentinels();
+        for id in ids.take(top) {
+            print(vocab, id, out)?;
+        }
+        writeln!(out, "\nThe longest")?;
+        normal.sort_by_key(|id| (std::cmp::Reverse(length(id)), *id));
+        for id in normal.into_iter().take(top) {
+            print(vocab, id, out)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! From normalised text to ids: the most probable sequence of pieces, to the bit as SentencePiece finds it.
+//!
+//! SentencePiece (unigram_model.cc, `EncodeOptimized`) adds the pieces' scores from the start of the text on in 32-bit
+//! floats, so the longer the text, the more its sums are rounded, and where two ways to cut a word are nearly equal, the
+//! rounding decides. So a word's pieces cannot simply be remembered. But no piece of such a model reaches over a space:
+//! the way through a word depends on what comes before by one number, the sum so far. We carry that number on exactly,
+//! and remember a word's pieces together with the largest sum at which rounding cannot turn the decision
+//! ([`Segmenter::two_best`]); above it, the word is cut anew.
+
+use super::normalizer::{SPACE, character};
+use super::proto::{Piece, PieceKind};
+use super::trie::{NONE, ROOT, Trie};
+use ahash::RandomState;
+use std::collections::HashMap;
+
+/// SentencePiece's `kUnkPenalty`: what an unknown character costs beyond the least probable piece.
+pub(crate) const UNK_PENALTY: f32 = 10.0;
+/// Bytes of a word that is remembered, at most.
+const CACHED_WORD: usize = 48;
+/// Words that are remembered; then all are forgotten. Some 10 MiB.
+const CACHED_WORDS: usize = 1 << 17;
+
+/// The pieces, as the search sees them.
+#[derive(Debug)]
+pub(crate) struct Segmenter {
+    trie: Trie,
+    /// By id: natural logarithms. 64 bits because that of a user defined piece is so in SentencePiece.
+    scores: Vec<f64>,
+    unk: u32,
+    unk_score: f32,
+    /// Whether a text may be cut at its spaces first, and words remembered.
+    by_words: bool,
+}
+
+/// Where the best way to a place in the text comes from.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    score: f32,
+    start: u32,
+    id: u32,
+}
+
+/// The best way to a place, and the score of the second best.
+#[derive(Debug, Clone, Copy)]
+struct TwoBest {
+    best: f64,
+    second: f64,
+    start: u32,
+    id: u32,
+}
+
+impl Segmenter {
+    /// `in_text` says which pieces may be found in a text.
+    pub fn new(pieces: &[Piece], unk: u32, in_text: impl Fn(u32) -> bool) -> Segmenter {
+        let normal = pieces
+            .iter()
+            .filter(|piece| piece.kind == PieceKind::Normal);
+        let (mut min, mut max) = (f32::MAX, f32::MIN_POSITIVE);
+        for piece in normal {
+            min = min.min(piece.score);
+            max = max.max(piece.score);
+        }
+        let score = |piece: &Piece| match piece.kind {
+            // So high that it is always taken, were not `max` at least a small positive number (FLT_MIN) there.
+            PieceKind::UserDefined => f64::from(piece.text.len() as f32 * max) - 0.1,
+            _ => f64::from(piece.score),
+        };
+        let scores: Vec<f64> = pieces.iter().map(score).collect();
+        let mut keys: Vec<(&str, u32)> = Vec::new();
+        let mut by_words = true;
+        for (id, piece) in (0..).zip(pieces) {
+            if !in_text(id) {
+                continue;
+            }
+            by_words &= !piece.text.chars().skip(1).any(|c| SPACE.starts_with(c));
+            by_words &= piece.kind == PieceKind::Normal && piece.score <= 0.0;
+            keys.push((&piece.text, id));
+        }
+        keys.sort_unstable();
+        Segmenter {
+            trie: Trie::new(&keys),
+            scores,
+            unk,
+            unk_score: min - UNK_PENALTY,
+            by_words,
+        }
+    }
+
+    /// Whether a text may be cut at its spaces first.
+    pub fn by_words(&self) -> bool {
+        self.by_words
+    }
+
+    /// The id of a piece that may be found in a text.
+    pub fn id(&self, piece: &str) -> Option<u32> {
+        self.trie.get(piece.as_bytes())
+    }
+
+    /// The sum after one more piece.
+    #[inline]
+    fn add(&self, sum: f32, id: u32) -> f32 {
+        match id == self.unk {
+            true => sum + self.unk_score,
+            false => (self.scores[id as usize] + f64::from(sum)) as f32,
+        }
+    }
+
+    /// Appends the ids of the best way through `text` to `path`, the first first; gives the sum at its end. `sum` is that
+    /// at its start. Linear in the text's length.
+    fn best_path(&self, text: &[u8], sum: f32, nodes: &mut Vec<Node>, path: &mut Vec<u32>) -> f32 {
+        let unreached = Node {
+            score: 0.0,
+            start: NONE,
+            id: 0,
+        };
+        nodes.clear();
+        nodes.resize(text.len() + 1, unreached);
+        nodes[0].score = sum;
+        let mut start = 0;
+        while start < text.len() {
+            let sum = nodes[start].score;
+            let length = character(text[start]).min(text.len() - start);
+            let mut has_single = false;
+            let mut at = ROOT;
+            for (i, &byte) in text[start..].iter().enumerate() {
+                match self.trie.child(at, byte) {
+                    Some(child) => at = child,
+                    None => break,
+                }
+                let id = self.trie.value(at);
+                if id == NONE {
+                    continue;
+                }
+                has_single |= i + 1 == length;
+                let node = &mut nodes[start + i + 1];
+                // Compared in 64 bits with what was rounded to 32, as in C++.
+                let score = self.scores[id as usize] + f64::from(sum);
+                if node.start == NONE || score > f64::from(node.score) {
+                    *node = Node {
+                        score: score as f32,
+                        start: start as u32,
+                        id,
+                    };
+                }
+            }
+            if !has_single {
+                let node = &mut nodes[start + length];
+                let score = self.unk_score + sum;
+                if node.start == NONE || score > node.score {
+                    *node = Node {
+                        score,
+                        start: start as u32,
+                        id: self.unk,
+                    };
+                }
+            }
+            start += length;
+        }
+        let first = path.len();
+        let mut end = text.len();
+        while end > 0 {
+            path.push(nodes[end].id);
+            end = nodes[end].start as usize;
+        }
+        path[first..].reverse();
+        nodes[text.len()].score
+    }
+
+    /// Appends the ids of the best way through `text`, as it would be without rounding; gives how large a sum at the
+    /// word's end may be (as an absolute value) for that to be SentencePiece's as well.
+    ///
+    /// Let a sum be rounded by E at most, k be the pieces of the best way and n the text's characters. By induction over
+    /// the places in the text, what SentencePiece finds for the best way to the end is at least its true score - k E; a
+    /// way that is taken instead has n pieces at most, so its true score is that - n E at least. So a way that is worse
+    /// by more than (k + n) E is never taken. E is half a unit in the last place: 2^-24 of the largest sum, which is that
+    /// at the end, since no score is positive.
+    fn two_best(&self, text: &[u8], nodes: &mut Vec<TwoBest>, path: &mut Vec<u32>) -> f32 {
+        let unreached = TwoBest {
+            best: f64::NEG_INFINITY,
+            second: f64::NEG_INFINITY,
+            start: NONE,
+            id: 0,
+        };
+        nodes.clear();
+        nodes.resize(text.len() + 1, unreached);
+        nodes[0].best = 0.0;
+        let mut start = 0;
+        let mut characters = 0;
+        while start < text.len() {
+            let from = nodes[start];
+            let length = character(text[start]).min(text.len() - start);
+            let mut has_single = false;
+            let mut at = ROOT;
+            for (i, &byte) in text[start..].iter().enumerate() {
+                match self.trie.child(at, byte) {
+                    Some(child) => at = child,
+                    None => break,
+                }
+                let id = self.trie.value(at);
+                if id != NONE {
+                    has_single |= i + 1 == length;
+                    nodes[start + i + 1].offer(from, self.scores[id as usize], start, id);
+                }
+            }
+            if !has_single {
+                let score = f64::from(self.unk_score);
+                nodes[start + length].offer(from, score, start, self.unk);
+            }
+            start += length;
+            characters += 1;
+        }
+        let first = path.len();
+        let mut end = text.len();
+        while end > 0 {
+            path.push(nodes[end].id);
+            end = nodes[end].start as usize;
+        }
+        path[first..].reverse();
+        let margin = nodes[text.len()].best - nodes[text.len()].second;
+        let roundings = (path.len() - first + characters) as f64;
+        // A little less, for the roundings of this very computation.
+        (0.95 * margin * f64::from(1 << 24) / roundings) as f32
+    }
+}
+
+impl TwoBest {
+    #[inline]
+    fn offer(&mut self, from: TwoBest, score: f64, start: usize, id: u32) {
+        let best = from.best + score;
+        if best > self.best {
+            self.second = self.best.max(from.second + score);
+            self.best = best;
+            self.start = start as u32;
+            self.id = id;
+        } else {
+            self.second = self.second.max(best);
+        }
+    }
+}
+
+/// A word's pieces: a range of [`Encoder::pieces`].
+#[derive(Debug, Clone, Copy)]
+struct Cached {
+    start: u32,
+    length: u32,
+    /// The largest sum, as an absolute value, for which they hold.
+    limit: f32,
+}
+
+/// What a thread needs to encode: room, and the words it remembers. They change the speed, never the result.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    words: HashMap<Box<[u8]>, Cached, RandomState>,
+    /// The ids of all remembered words.
+    pieces: Vec<u32>,
+    nodes: Vec<Node>,
+    two_best: Vec<TwoBest>,
+    path: Vec<u32>,
+    /// A word with its U+2581.
+    padded: Vec<u8>,
+    /// The sum so far.
+    sum: f32,
+    after_unk: bool,
+}
+
+impl Default for Encoder {
+    fn default() -> Encoder {
+        Encoder {
+            words: HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4)),
+            pieces: Vec::new(),
+            nodes: Vec::new(),
+            two_best: Vec::new(),
+            path: Vec::new(),
+            padded: Vec::new(),
+            sum: 0.0,
+            after_unk: false,
+        }
+    }
+}
+
+impl Encoder {
+    /// To be called at the start of each text.
+    pub fn start(&mut self) {
+        self.sum = 0.0;
+        self.after_unk = false;
+    }
+
+    /// Appends the ids of `text` as a whole.
+    pub fn whole(&mut self, segmenter: &Segmenter, text: &[u8], ids: &mut Vec<u32>) {
+        self.path.clear();
+        let sum = segmenter.best_path(text, self.sum, &mut self.nodes, &mut self.path);
+        self.sum = sum;
+        push_all(&self.path, segmenter.unk, &mut self.after_unk, ids);
+    }
+
+    /// Appends the ids of the text's next word, which comes without its U+2581.
+    #[inline]
+    pub fn word(&mut self, segmenter: &Segmenter, word: &[u8], ids: &mut Vec<u32>) {
+        let Some(&cached) = self.words.get(word) else {
+            return self.new_word(segmenter, word, ids);
+        };
+        let pieces = &self.pieces[cached.start as usize..][..cached.length as usize];
+        let sum = pieces
+            .iter()
+            .fold(self.sum, |sum, &id| segmenter.add(sum, id));
+        if sum.abs() < cached.limit {
+            self.sum = sum;
+            push_all(pieces, segmenter.unk, &mut self.after_unk, ids);
+        } else {
+            self.padded_word(segmenter, word, ids);
+        }
+    }
+
+    fn padded_word(&mut self, segmenter: &Segmenter, word: &[u8], ids: &mut Vec<u32>) {
+        let mut padded = std::mem::take(&mut self.padded);
+        padded.clear();
+        padded.extend_from_slice(SPACE.as_bytes());
+        padded.extend_from_slice(word);
+        self.whole(segmenter, &padded, ids);
+        self.padded = padded;
+    }
+
+    #[cold]
+    fn new_word(&mut self, segmenter: &Segmenter, word: &[u8], ids: &mut Vec<u32>) {
+        if word.len() <= CACHED_WORD {
+            if self.words.len() >= CACHED_WORDS {
+                self.words.clear();
+                self.pieces.clear();
+            }
+            self.padded.clear();
+            self.padded.extend_from_slice(SPACE.as_bytes());
+            self.padded.extend_from_slice(word);
+            let start = self.pieces.len();
+            let limit = segmenter.two_best(&self.padded, &mut self.two_best, &mut self.pieces);
+            let cached = Cached {
+                start: start as u32,
+                length: (self.pieces.len() - start) as u32,
+                limit,
+            };
+            self.words.insert(word.into(), cached);
+        }
+        self.padded_word(segmenter, word, ids);
+    }
+}
+
+/// Appends a way's ids, one for each run of unknown characters.
+#[inline]
+fn push_all(path: &[u32], unk: u32, after_unk: &mut bool, ids: &mut Vec<u32>) {
+    for &id in path {
+        if id != unk || !*after_unk {
+            ids.push(id);
+        }
+        *after_unk = id == unk;
+    }
+}
