@@ -22,6 +22,9 @@ pub enum Error {
     /// A setting, or a combination of settings, that cannot be.
     #[error("{0}")]
     Setting(String),
+    /// Training has gone astray. The message says where, and from which checkpoint to go on.
+    #[error("{0}")]
+    Diverged(String),
     /// candle refused an operation: a defect of this program, or the device ran out of memory.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

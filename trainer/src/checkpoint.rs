@@ -1,0 +1,237 @@
+//! A run on disk, so that it can go on to the bit: parameters, the optimiser's state, where the data is.
+//!
+//! A checkpoint is a folder `step-00001000` with `model.safetensors` (variables by their names),
+//! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`. It is written under another name, synced and renamed,
+//! so a folder of that name is whole. Random numbers need no state: all are drawn by seed and step.
+
+use crate::Error;
+use crate::config::RunConfig;
+use crate::feed::Cursor;
+use crate::model::{Layout, T5};
+use crate::optimizer::Optimizer;
+use safetensors::tensor::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const NOTE: &str = "checkpoint.json";
+const STATE: &str = "state";
+const PREFIX: &str = "step-";
+const PARTIAL: &str = ".partial";
+
+/// What `checkpoint.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Version of the program that wrote it.
+    pub program: String,
+    /// Steps that are done.
+    pub step: u64,
+    /// Where the data is; nothing where there was none.
+    pub cursor: Option<Cursor>,
+    /// Mean validation loss at this step, in nats a target.
+    pub validation_loss: Option<f64>,
+    /// SHA-256 of the vocabulary's file.
+    pub vocab_sha256: String,
+    /// The run's configuration.
+    pub config: RunConfig,
+}
+
+/// Values as a tensor.
+struct Values<'a>(&'a [f32], Vec<usize>);
+
+impl View for Values<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.1
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.0)
+    }
+}
+
+/// The name of a checkpoint's folder.
+fn name(step: u64) -> String {
+    format!("{PREFIX}{step:08}")
+}
+
+/// The checkpoints in a folder, by step. What is not whole is none.
+///
+/// # Errors
+/// The folder cannot be read; one that is missing holds none.
+pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|e| Error::io(folder, e))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let step = file.strip_prefix(PREFIX).and_then(|step| step.parse().ok());
+        if let Some(step) = step.filter(|step| name(*step) == file) {
+            found.push((step, path));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+impl Checkpoint {
+    /// Writes a checkpoint into `folder` and gives its own folder.
+    ///
+    /// # Errors
+    /// Something cannot be written; what is there of it has a name that is no checkpoint's.
+    pub fn write(
+        &self,
+        folder: &Path,
+        model: &T5,
+        optimizer: &Optimizer,
+    ) -> Result<PathBuf, Error> {
+        let target = folder.join(name(self.step));
+        let partial = folder.join(format!("{}{PARTIAL}", name(self.step)));
+        remove(&partial)?;
+        fs::create_dir_all(&partial).map_err(|e| Error::io(&partial, e))?;
+        let variables = model.layout().variables().iter().map(|variable| {
+            let values = &model.parameters()[variable.range.clone()];
+            (variable.name.clone(), Values(values, variable.shape.clone()))
+        });
+        write_tensors(&partial.join(MODEL), variables)?;
+        let state = optimizer.state();
+        let state = [(STATE.to_owned(), Values(state, vec![state.len()]))];
+        write_tensors(&partial.join(OPTIMIZER), state)?;
+        let path = partial.join(NOTE);
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::format(&path, format!("cannot be written: {e}")))?;
+        json.push(b'\n');
+        fs::write(&path, json).map_err(|e| Error::io(&path, e))?;
+        for file in [MODEL, OPTIMIZER, NOTE] {
+            let path = partial.join(file);
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced.map_err(|e| Error::io(&path, e))?;
+        }
+        // One of the same step is of the same run, before it went on from an earlier one.
+        remove(&target)?;
+        c4_data::fs::rename(&partial, &target).map_err(|e| Error::io(&target, e))?;
+        Ok(target)
+    }
+
+    /// Reads what a checkpoint says of itself.
+    ///
+    /// # Errors
+    /// It is none, or of another version.
+    pub fn read(checkpoint: &Path) -> Result<Checkpoint, Error> {
+        let path = checkpoint.join(NOTE);
+        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e.to_string()))
+    }
+
+    /// Reads its model.
+    ///
+    /// # Errors
+    /// A file that is missing, cut, or of another model.
+    pub fn model(&self, checkpoint: &Path) -> Result<T5, Error> {
+        let path = checkpoint.join(MODEL);
+        let layout = Layout::new(&self.config.model);
+        let mut parameters = vec![0.0; layout.len()];
+        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let file = tensors(&path, &bytes)?;
+        for variable in layout.variables() {
+            let values = &mut parameters[variable.range.clone()];
+            read_values(&path, &file, &variable.name, values)?;
+        }
+        T5::with_parameters(self.config.model.clone(), parameters)
+    }
+
+    /// Reads the state of its optimiser into `optimizer`.
+    ///
+    /// # Errors
+    /// A file that is missing, cut, or of another optimiser.
+    pub fn optimizer(&self, checkpoint: &Path, layout: &Layout) -> Result<Optimizer, Error> {
+        let path = checkpoint.join(OPTIMIZER);
+        let mut optimizer = Optimizer::new(self.config.optimizer, layout);
+        let mut state = vec![0.0; optimizer.state().len()];
+        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        read_values(&path, &tensors(&path, &bytes)?, STATE, &mut state)?;
+        optimizer.set_state(state)?;
+        Ok(optimizer)
+    }
+}
+
+/// Removes all checkpoints but the last `keep`, the best of those with a validation loss, and the remains of broken ones.
+///
+/// # Errors
+/// A folder cannot be removed, or a note cannot be read.
+pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
+    let all = list(folder)?;
+    let mut best: Option<(f64, u64)> = None;
+    for (step, path) in &all {
+        if let Some(loss) = Checkpoint::read(path)?.validation_loss
+            && best.is_none_or(|(least, _)| loss < least)
+        {
+            best = Some((loss, *step));
+        }
+    }
+    let old = all.len().saturating_sub(keep);
+    for (step, path) in &all[..old] {
+        if best.is_none_or(|(_, best)| best != *step) {
+            remove(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, e)),
+        _ => Ok(()),
+    }
+}
+
+fn write_tensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Values<'a>)>,
+) -> Result<(), Error> {
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(tensors, Some(metadata), path)
+        .map_err(|e| Error::format(path, format!("cannot be written: {e}")))
+}
+
+fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
+    SafeTensors::deserialize(bytes).map_err(|e| {
+        Error::format(path, format!("{e}; it was cut or changed, take an earlier checkpoint"))
+    })
+}
+
+fn read_values(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    name: &str,
+    values: &mut [f32],
+) -> Result<(), Error> {
+    let tensor = file
+        .tensor(name)
+        .map_err(|e| Error::format(path, format!("`{name}`: {e}")))?;
+    let (quads, rest) = tensor.data().as_chunks::<4>();
+    if tensor.dtype() != Dtype::F32 || quads.len() != values.len() || !rest.is_empty() {
+        let is = tensor.shape();
+        let problem = format!("`{name}` is {is:?}, not {} values in F32: of another model", values.len());
+        return Err(Error::format(path, problem));
+    }
+    for (value, bytes) in values.iter_mut().zip(quads) {
+        *value = f32::from_le_bytes(*bytes);
+    }
+    Ok(())
+}

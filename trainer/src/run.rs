@@ -1,0 +1,227 @@
+//! A run in its folder: configuration, vocabulary, checkpoints, metrics; begun or gone on with.
+//!
+//! | name | what |
+//! |---|---|
+//! | `vocab.model` | the vocabulary, copied when the run began |
+//! | `checkpoints/step-…/` | see [`checkpoint`](crate::checkpoint) |
+//! | `metrics.jsonl` | one line a step, one a look at the validation documents |
+//! | `lock` | held by whoever trains; dies with the process |
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::config::RunConfig;
+use crate::feed::{Cursor, Tokenizer};
+use crate::model::T5;
+use crate::objective::Ids;
+use crate::optimizer::Optimizer;
+use crate::{Error, Vocab};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The vocabulary of a run.
+pub const VOCAB: &str = "vocab.model";
+/// The folder of its checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// What it has measured.
+pub const METRICS: &str = "metrics.jsonl";
+const LOCK: &str = "lock";
+
+/// Everything that a step changes or reads.
+pub struct Run {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its configuration.
+    pub config: RunConfig,
+    /// Its vocabulary.
+    pub vocab: Arc<Vocab>,
+    /// The model.
+    pub model: T5,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Steps that are done.
+    pub step: u64,
+    /// Where the data is.
+    pub cursor: Option<Cursor>,
+    vocab_sha256: String,
+    _lock: File,
+}
+
+impl Tokenizer for Vocab {
+    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+        Vocab::encode(self, text, out);
+    }
+}
+
+/// The ids that objectives want to know.
+pub fn ids(vocab: &Vocab) -> Ids {
+    Ids {
+        vocab_size: vocab.size(),
+        pad: vocab.pad(),
+        eos: vocab.eos(),
+        unk: vocab.unk(),
+    }
+}
+
+impl Run {
+    /// Begins a run in a folder, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The folder holds a run or somebody trains in it; a vocabulary that cannot be read or has more ids than the model;
+    /// settings that cannot be.
+    pub fn begin(folder: &Path, config: RunConfig, vocab: &Path) -> Result<Run, Error> {
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        let lock = lock(folder)?;
+        if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
+            return Err(Error::format(
+                folder,
+                "holds a run; go on with it by --resume, or name another folder",
+            ));
+        }
+        let opened = Vocab::open(vocab)?;
+        check(&opened, &config, vocab)?;
+        let bytes = fs::read(vocab).map_err(|e| Error::io(vocab, e))?;
+        let copy = folder.join(VOCAB);
+        c4_data::fs::write_atomic(&copy, &bytes)?;
+        let metrics = folder.join(METRICS);
+        fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
+        let model = T5::new(config.model.clone(), config.seed)?;
+        Ok(Run {
+            folder: folder.to_owned(),
+            optimizer: Optimizer::new(config.optimizer, model.layout()),
+            vocab: Arc::new(opened),
+            model,
+            config,
+            step: 0,
+            cursor: None,
+            vocab_sha256: c4_data::fs::sha256_hex(&bytes),
+            _lock: lock,
+        })
+    }
+
+    /// Goes on with the last checkpoint of a run, its configuration changed by `key=value` settings.
+    ///
+    /// # Errors
+    /// No run there, or somebody trains in it; a damaged checkpoint or vocabulary; settings that do not go with it.
+    pub fn resume(folder: &Path, settings: &[String]) -> Result<Run, Error> {
+        let checkpoints = folder.join(CHECKPOINTS);
+        let Some((_, path)) = checkpoint::list(&checkpoints)?.pop() else {
+            return Err(Error::format(
+                folder,
+                "holds no checkpoint to go on with; begin without --resume",
+            ));
+        };
+        let lock = lock(folder)?;
+        let mut note = Checkpoint::read(&path)?;
+        note.config = note.config.with(settings)?;
+        let vocab = folder.join(VOCAB);
+        let bytes = fs::read(&vocab).map_err(|e| Error::io(&vocab, e))?;
+        if c4_data::fs::sha256_hex(&bytes) != note.vocab_sha256 {
+            let problem = "is not the vocabulary that the run began with; put that back";
+            return Err(Error::format(&vocab, problem));
+        }
+        let model = note.model(&path)?;
+        let run = Run {
+            folder: folder.to_owned(),
+            optimizer: note.optimizer(&path, model.layout())?,
+            vocab: Arc::new(Vocab::open(&vocab)?),
+            model,
+            config: note.config,
+            step: note.step,
+            cursor: note.cursor,
+            vocab_sha256: note.vocab_sha256,
+            _lock: lock,
+        };
+        run.cut_metrics()?;
+        Ok(run)
+    }
+
+    /// Writes a checkpoint of where the run is, and removes those that are too many.
+    ///
+    /// # Errors
+    /// It cannot be written, or a parameter is not finite.
+    pub fn save(&self, validation_loss: Option<f64>) -> Result<PathBuf, Error> {
+        if let Some(name) = self.not_finite(self.model.parameters()) {
+            return Err(Error::Diverged(format!(
+                "after step {}: parameter {name} is not finite, so no checkpoint was written; {}",
+                self.step,
+                self.way_back()?
+            )));
+        }
+        let folder = self.folder.join(CHECKPOINTS);
+        let note = Checkpoint {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            step: self.step,
+            cursor: self.cursor.clone(),
+            validation_loss,
+            vocab_sha256: self.vocab_sha256.clone(),
+            config: self.config.clone(),
+        };
+        let path = note.write(&folder, &self.model, &self.optimizer)?;
+        checkpoint::prune(&folder, self.config.checkpoints_kept)?;
+        Ok(path)
+    }
+
+    /// The first variable of `values` (in the model's layout) with one that is not finite.
+    pub fn not_finite(&self, values: &[f32]) -> Option<&str> {
+        let variables = self.model.layout().variables().iter();
+        let mut bad = variables.filter(|v| values[v.range.clone()].iter().any(|x| !x.is_finite()));
+        bad.next().map(|variable| &*variable.name)
+    }
+
+    /// What to do after a run has diverged.
+    pub fn way_back(&self) -> Result<String, Error> {
+        let last = checkpoint::list(&self.folder.join(CHECKPOINTS))?.pop();
+        Ok(match last {
+            Some((step, _)) => format!(
+                "the checkpoint of step {step} is good: go on from there by --resume with a lower learning rate or with \
+                 clip_norm"
+            ),
+            None => "there is no checkpoint yet: begin anew with a lower learning rate or with clip_norm".to_owned(),
+        })
+    }
+
+    /// Takes off the metrics of steps that are after the checkpoint.
+    fn cut_metrics(&self) -> Result<(), Error> {
+        let path = self.folder.join(METRICS);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(|e| Error::io(&path, e))?,
+        };
+        let before = |line: &&str| {
+            let line: Result<serde_json::Value, _> = serde_json::from_str(line);
+            line.is_ok_and(|line| line["step"].as_u64().is_some_and(|step| step <= self.step))
+        };
+        let lines: String = text
+            .lines()
+            .filter(before)
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        Ok(c4_data::fs::write_atomic(&path, lines.as_bytes())?)
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::format(
+            folder,
+            "another process trains in this folder; wait for it, or name another folder",
+        )),
+        Err(TryLockError::Error(e)) => Err(Error::io(&path, e)),
+    }
+}
+
+fn check(vocab: &Vocab, config: &RunConfig, path: &Path) -> Result<(), Error> {
+    let rows = config.model.vocab_size;
+    if vocab.size() as usize > rows {
+        let problem = format!(
+            "has {} ids, but the model's embedding {rows} rows; set model.vocab_size to {} or more",
+            vocab.size(),
+            vocab.size().div_ceil(128) * 128
+        );
+        return Err(Error::format(path, problem));
+    }
+    Ok(())
+}

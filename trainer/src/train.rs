@@ -1,0 +1,215 @@
+//! The loop, nothing else.
+
+use crate::feed::{EpochStart, Feed, Source};
+use crate::model::{Loss, T5};
+use crate::run::{METRICS, Run, ids};
+use crate::{Batch, Error, Vocab, optimizer};
+use crate::feed::FeedConfig;
+use serde::Serialize;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// What a step gave.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Steps that are done, this one included.
+    pub step: u64,
+    /// Mean cross entropy of its targets, in nats.
+    pub loss: f64,
+    /// Mean of `ln(Z)^2`, which the z-loss holds down.
+    pub log_z_square: f64,
+    /// Share of targets that were held most likely.
+    pub accuracy: f64,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Global norm of the gradients, before clipping.
+    pub gradient_norm: f64,
+    /// Tokens of inputs and targets, without padding.
+    pub tokens: u64,
+    /// By the clock, in seconds.
+    pub seconds: f64,
+    /// Of them, waiting for the feed.
+    pub waited: f64,
+}
+
+/// What a look at validation documents gave.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Steps that the model had.
+    pub step: u64,
+    /// Mean cross entropy, in nats a target.
+    pub validation_loss: f64,
+    /// `exp` of it.
+    pub perplexity: f64,
+    /// Share of targets that were held most likely.
+    pub validation_accuracy: f64,
+    /// Targets.
+    pub targets: u64,
+}
+
+/// What the loop tells as it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A step is done.
+    Step(StepReport),
+    /// Validation documents were looked at.
+    Evaluation(Evaluation),
+    /// A corpus begins anew.
+    Epoch(EpochStart),
+    /// A checkpoint was written, after so many steps.
+    Checkpoint(u64),
+}
+
+/// Trains until the configuration's last step, or until `told` (called with every event) says to stop by `false`;
+/// a checkpoint is written then, too.
+///
+/// # Errors
+/// The corpora cannot be read, the loss is no longer finite, or a file cannot be written.
+pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
+    let config = run.config.clone();
+    let tokens = ids(&run.vocab);
+    let vocab: Arc<Vocab> = run.vocab.clone();
+    let cursor = run.cursor.take();
+    let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor.clone())?;
+    run.cursor = cursor;
+    let path = run.folder.join(METRICS);
+    let metrics = OpenOptions::new().append(true).create(true).open(&path);
+    let mut metrics = metrics.map_err(|e| Error::io(&path, e))?;
+    let mut note = |line: Result<String, serde_json::Error>| {
+        let line = line.map_err(|e| Error::format(&path, e.to_string()))?;
+        writeln!(metrics, "{line}").map_err(|e| Error::io(&path, e))
+    };
+    let mut saved = None;
+    let mut going = true;
+    while run.step < config.steps && going {
+        let report = step(run, &mut feed)?;
+        note(serde_json::to_string(&report))?;
+        going &= told(&Event::Step(report));
+        for epoch in feed.epoch_starts() {
+            going &= told(&Event::Epoch(epoch));
+        }
+        let mut validation = None;
+        if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) {
+            let limit = config.evaluate_batches;
+            let loss = evaluate(&mut run.model, &run.vocab, &config.corpora, &config.feed, limit)?;
+            let evaluation = Evaluation::of(run.step, &loss);
+            validation = Some(evaluation.validation_loss);
+            note(serde_json::to_string(&evaluation))?;
+            going &= told(&Event::Evaluation(evaluation));
+        }
+        if run.step.is_multiple_of(config.checkpoint_every) || run.step == config.steps || !going {
+            run.save(validation)?;
+            saved = Some(run.step);
+            going &= told(&Event::Checkpoint(run.step));
+        }
+    }
+    debug_assert!(saved.is_none_or(|step| step == run.step));
+    Ok(())
+}
+
+/// One step: gradients of some batches, one update.
+fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
+    let (started, waited) = (Instant::now(), feed.waited());
+    let config = &run.config;
+    let mut batches = Vec::new();
+    for _ in 0..config.batches_per_step {
+        // A training feed has no end.
+        let Some((batch, cursor)) = feed.next()? else {
+            return Err(Error::Setting("the corpora hold no examples".into()));
+        };
+        batches.push(batch);
+        run.cursor = Some(cursor);
+    }
+    let mut denominator = 0.0;
+    for batch in &batches {
+        denominator += run.model.denominator(batch)?;
+    }
+    run.model.zero_gradients();
+    let mut loss = Loss::default();
+    for (number, batch) in (0..).zip(&batches) {
+        let seed = dropout_seed(config.seed, run.step, number);
+        loss += run.model.accumulate(batch, (1.0 / denominator) as f32, seed)?;
+    }
+    let norm = optimizer::global_norm(run.model.gradients());
+    if !loss.cross_entropy.is_finite() || !norm.is_finite() {
+        let culprit = match run.not_finite(run.model.gradients()) {
+            Some(name) => format!("the gradient of {name} is not finite"),
+            None => "the gradients are too large".to_owned(),
+        };
+        return Err(Error::Diverged(format!(
+            "step {}: the loss is {}, {culprit}; {}",
+            run.step + 1,
+            loss.mean(),
+            run.way_back()?
+        )));
+    }
+    let rate = run.config.schedule.rate(run.step);
+    let (layout, parameters, gradients) = run.model.buffers();
+    if let Some(limit) = run.config.clip_norm {
+        optimizer::clip_global_norm(gradients, norm, limit);
+    }
+    run.optimizer.update(layout, parameters, gradients, rate, run.step);
+    run.step += 1;
+    Ok(StepReport {
+        step: run.step,
+        loss: loss.mean(),
+        log_z_square: loss.log_z_squares / loss.targets.max(1) as f64,
+        accuracy: loss.correct as f64 / loss.targets.max(1) as f64,
+        learning_rate: rate,
+        gradient_norm: norm,
+        tokens: batches.iter().map(tokens).sum(),
+        seconds: started.elapsed().as_secs_f64(),
+        waited: (feed.waited() - waited).as_secs_f64(),
+    })
+}
+
+/// Another number for every batch of a run; a function of seed, step and batch, so that a run that goes on draws the same.
+fn dropout_seed(seed: u64, step: u64, batch: u64) -> u64 {
+    let place = [step.to_le_bytes(), batch.to_le_bytes()].concat();
+    xxh3_64_with_seed(&place, seed)
+}
+
+/// Tokens of a batch, without padding.
+fn tokens(batch: &Batch) -> u64 {
+    let sides = [&batch.inputs.tokens, &batch.targets.tokens];
+    sides.iter().map(|side| side.iter().filter(|t| **t != 0).count() as u64).sum()
+}
+
+/// The loss over validation documents; `limit`: batches at most, 0: all.
+///
+/// # Errors
+/// The corpora cannot be read.
+pub fn evaluate(
+    model: &mut T5,
+    vocab: &Arc<Vocab>,
+    corpora: &[Source],
+    config: &FeedConfig,
+    limit: u64,
+) -> Result<Loss, Error> {
+    let mut feed = Feed::validation(corpora, config, ids(vocab), vocab.clone())?;
+    let mut loss = Loss::default();
+    let mut batches = 0;
+    while (limit == 0 || batches < limit)
+        && let Some((batch, _)) = feed.next()?
+    {
+        loss += model.evaluate(&batch)?;
+        batches += 1;
+    }
+    Ok(loss)
+}
+
+impl Evaluation {
+    /// Of a loss after `step` steps.
+    pub fn of(step: u64, loss: &Loss) -> Evaluation {
+        Evaluation {
+            step,
+            validation_loss: loss.mean(),
+            perplexity: loss.mean().exp(),
+            validation_accuracy: loss.correct as f64 / loss.targets.max(1) as f64,
+            targets: loss.targets as u64,
+        }
+    }
+}
