@@ -342,13 +342,17 @@ fn draws_are_uniform() {
         }
         assert!(is_uniform(&counts), "{n}: {counts:?}");
     }
-    // Where a plain remainder would give the lower third twice as often.
+    // 2^32 is no multiple of n: a plain remainder gives the lower third twice as often, a plain product the
+    // multiples of 3.
     let n = 3 << 30;
-    let mut thirds = [0; 3];
+    let (mut thirds, mut residues) = ([0; 3], [0; 3]);
     for _ in 0..9000 {
-        thirds[(rng.below(n) >> 30) as usize] += 1;
+        let drawn = rng.below(n);
+        thirds[(drawn >> 30) as usize] += 1;
+        residues[(drawn % 3) as usize] += 1;
     }
     assert!(is_uniform(&thirds), "{thirds:?}");
+    assert!(is_uniform(&residues), "{residues:?}");
     let mut orders = std::collections::BTreeMap::<Vec<u8>, u32>::new();
     for _ in 0..24_000 {
         let mut items = vec![0, 1, 2, 3];
