@@ -1,0 +1,29 @@
+//! `t5 export`.
+
+use super::Named;
+use clap::Args;
+use std::path::PathBuf;
+use t5_trainer::{huggingface, run};
+
+/// Writes a checkpoint as a folder that Hugging Face's `T5ForConditionalGeneration.from_pretrained` opens.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// A run, or one of its checkpoints.
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// The folder; made if it is missing.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: Export) -> anyhow::Result<()> {
+    let Named { path, note, vocab: _ } = Named::open(&args.run)?;
+    huggingface::save(&note.model(&path)?, &args.output)?;
+    let owner = path.ancestors().find(|folder| folder.join(run::VOCAB).is_file());
+    if let Some(owner) = owner {
+        let vocab = std::fs::read(owner.join(run::VOCAB))?;
+        c4_data::fs::write_atomic(&args.output.join("spiece.model"), &vocab)?;
+    }
+    eprintln!("{}: config.json, model.safetensors, spiece.model", args.output.display());
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `t5 inspect`.
+
+use super::Named;
+use super::pretrain::thousands;
+use super::settings::CorpusArgs;
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use t5_trainer::Vocab;
+use t5_trainer::config::RunConfig;
+use t5_trainer::feed;
+use t5_trainer::model::{Layout, ModelConfig};
+use t5_trainer::run::ids;
+
+/// Shows what a run is: its settings, its parameters by part, and what the model sees of a corpus.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A run, or one of its checkpoints.
+    #[arg(value_name = "RUN", required_unless_present = "size")]
+    run: Option<PathBuf>,
+    /// A model by name, in place of a run.
+    #[arg(long, value_name = "SIZE", conflicts_with = "run")]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(ModelConfig::names()))]
+    size: Option<String>,
+    /// The vocabulary, to show examples without a run.
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    vocab: Option<PathBuf>,
+    /// One setting, as feed.rows=4; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// So many examples of the corpora, as text.
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "N")]
+    examples: usize,
+    #[command(flatten)]
+    corpora: CorpusArgs,
+}
+
+pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
+    let (mut config, vocab) = match &args.run {
+        Some(run) => {
+            let named = Named::open(run)?;
+            (named.note.config.with(&args.settings)?, Some(named.vocab))
+        }
+        None => {
+            let size = args.size.unwrap_or_default();
+            let vocab = args.vocab.as_deref().map(Vocab::open).transpose()?;
+            (RunConfig::resolve(&size, None, &args.settings)?, vocab)
+        }
+    };
+    if !args.corpora.corpora.is_empty() {
+        config.corpora = args.corpora.corpora;
+    }
+    print!("{}", toml::to_string(&config)?);
+    println!();
+    parameters(&Layout::new(&config.model));
+    if let Some(vocab) = vocab
+        && !config.corpora.is_empty()
+        && args.examples > 0
+    {
+        let vocab = Arc::new(vocab);
+        let found =
+            feed::examples(&config.corpora, &config.feed, ids(&vocab), vocab.clone(), args.examples)?;
+        for shown in found {
+            println!("\n{}:", shown.corpus);
+            for (what, tokens) in [
+                ("text", &shown.segment),
+                ("inputs", &shown.example.inputs),
+                ("targets", &shown.example.targets),
+            ] {
+                println!("  {what} ({} tokens): {}", tokens.len(), vocab.decode(tokens));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Parameters by part: of a layer's variables, all layers together.
+fn parameters(layout: &Layout) {
+    let mut parts: Vec<(String, usize)> = Vec::new();
+    for variable in layout.variables() {
+        let words = variable.name.split('.');
+        let name: Vec<&str> = words.filter(|word| word.parse::<u32>().is_err()).collect();
+        let name = name.join(".");
+        match parts.iter_mut().find(|(part, _)| *part == name) {
+            Some((_, size)) => *size += variable.range.len(),
+            None => parts.push((name, variable.range.len())),
+        }
+    }
+    let all = layout.len();
+    for (name, size) in parts {
+        let share = 100.0 * size as f64 / all as f64;
+        println!("{:>14}  {share:5.1} %  {name}", thousands(size as u64));
+    }
+    println!("{:>14}  parameters", thousands(all as u64));
+}
