@@ -2,6 +2,11 @@
 
 mod batch;
 mod error;
+pub mod huggingface;
+pub mod model;
+pub mod optimizer;
+mod schedule;
 
 pub use batch::{Batch, Sequences};
 pub use error::Error;
+pub use schedule::Schedule;
