@@ -2,6 +2,7 @@
 
 mod batch;
 mod error;
+pub mod generate;
 pub mod huggingface;
 pub mod model;
 pub mod optimizer;

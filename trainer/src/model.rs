@@ -3,6 +3,7 @@
 
 mod attention;
 mod config;
+mod decoder;
 mod dropout;
 pub(crate) mod elementwise;
 mod embedding;
@@ -21,7 +22,9 @@ mod visibility;
 pub use config::{
     Activation, Architecture, Denominator, DropoutShape, EOS, Head, LossOn, ModelConfig, VOCAB_SIZE,
 };
+pub use decoder::Decoder;
 pub use head::Loss;
+pub(crate) use init::uniform;
 pub use layout::{Init, Layout, Variable};
 pub use matrix::{Into, Matrix, Threads, multiply};
 pub use relative::bucket;

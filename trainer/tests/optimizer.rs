@@ -124,7 +124,8 @@ fn schedules_follow_mesh() {
         for (schedule, key) in cases {
             schedule.validate().unwrap();
             let (ours, expected) = (schedule.rate(step), number(key));
-            assert!((ours - expected).abs() < 1e-6 * expected + 1e-11, "{key} at {step}: {ours}, not {expected}");
+            // The reference is in f32, where a part near 1 has an error of 6e-8.
+            assert!((ours - expected).abs() < 1e-6 * expected + 6e-10, "{key} at {step}: {ours}, not {expected}");
         }
     }
 }

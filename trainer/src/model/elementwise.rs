@@ -151,6 +151,15 @@ pub(crate) fn add(out: &mut [f32], a: &[f32]) {
     });
 }
 
+/// `out += factor * a`.
+pub(crate) fn add_scaled(out: &mut [f32], a: &[f32], factor: f32) {
+    vectorized!({
+        for (out, a) in out.iter_mut().zip(a) {
+            *out += factor * a;
+        }
+    });
+}
+
 /// `out *= factor`.
 pub(crate) fn scale(out: &mut [f32], factor: f32) {
     vectorized!({
