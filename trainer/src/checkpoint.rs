@@ -54,7 +54,10 @@ impl View for Values<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+        self.0
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
     }
 
     fn data_len(&self) -> usize {
@@ -106,7 +109,10 @@ impl Checkpoint {
         fs::create_dir_all(&partial).map_err(|e| Error::io(&partial, e))?;
         let variables = model.layout().variables().iter().map(|variable| {
             let values = &model.parameters()[variable.range.clone()];
-            (variable.name.clone(), Values(values, variable.shape.clone()))
+            (
+                variable.name.clone(),
+                Values(values, variable.shape.clone()),
+            )
         });
         write_tensors(&partial.join(MODEL), variables)?;
         let state = optimizer.state();
@@ -211,7 +217,10 @@ fn write_tensors<'a>(
 
 fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
     SafeTensors::deserialize(bytes).map_err(|e| {
-        Error::format(path, format!("{e}; it was cut or changed, take an earlier checkpoint"))
+        Error::format(
+            path,
+            format!("{e}; it was cut or changed, take an earlier checkpoint"),
+        )
     })
 }
 
@@ -227,7 +236,10 @@ fn read_values(
     let (quads, rest) = tensor.data().as_chunks::<4>();
     if tensor.dtype() != Dtype::F32 || quads.len() != values.len() || !rest.is_empty() {
         let is = tensor.shape();
-        let problem = format!("`{name}` is {is:?}, not {} values in F32: of another model", values.len());
+        let problem = format!(
+            "`{name}` is {is:?}, not {} values in F32: of another model",
+            values.len()
+        );
         return Err(Error::format(path, problem));
     }
     for (value, bytes) in values.iter_mut().zip(quads) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod eval;
 pub(crate) mod export;
+pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod plot;
 pub(crate) mod pretrain;
@@ -33,7 +34,10 @@ impl Named {
             }
         };
         let note = Checkpoint::read(&path).with_context(|| {
-            format!("{}: no run of `t5 pretrain`, and no checkpoint of one", folder.display())
+            format!(
+                "{}: no run of `t5 pretrain`, and no checkpoint of one",
+                folder.display()
+            )
         })?;
         let owner = owner.unwrap_or_default();
         let vocab = Vocab::open(&owner.join(run::VOCAB))?;

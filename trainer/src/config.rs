@@ -145,7 +145,9 @@ impl RunConfig {
         ];
         for (key, value) in positive {
             if value == 0 {
-                return Err(Error::Setting(format!("{key} is 0; give a positive number")));
+                return Err(Error::Setting(format!(
+                    "{key} is 0; give a positive number"
+                )));
             }
         }
         if self.clip_norm.is_some_and(|norm| !(norm > 0.0)) {
@@ -196,7 +198,9 @@ fn merge(base: &mut Table, changes: Table) {
     for (key, value) in changes {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new))
-                if new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind)) =>
+                if new
+                    .get("kind")
+                    .is_none_or(|kind| old.get("kind") == Some(kind)) =>
             {
                 merge(old, new);
             }
@@ -228,7 +232,10 @@ mod tests {
         let config = resolved(&["schedule.kind=constant", "schedule.rate=0.001"]).unwrap();
         assert_eq!(config.schedule, Schedule::Constant { rate: 0.001 });
         let config = resolved(&["model.architecture=language_model"]).unwrap();
-        assert_eq!((config.model.encoder_layers, config.feed.layout), (0, Layout::DecoderOnly));
+        assert_eq!(
+            (config.model.encoder_layers, config.feed.layout),
+            (0, Layout::DecoderOnly)
+        );
     }
 
     #[test]
@@ -254,7 +261,10 @@ mod tests {
             ("schedule.kind=constant", "rate"),
         ] {
             let error = resolved(&[setting]).unwrap_err().to_string();
-            assert!(error.contains(word) && error.lines().count() == 1, "{setting}: {error}");
+            assert!(
+                error.contains(word) && error.lines().count() == 1,
+                "{setting}: {error}"
+            );
         }
         assert!(RunConfig::resolve("huge", None, &[]).is_err());
     }

@@ -25,9 +25,6 @@ pub enum Error {
     /// Training has gone astray. The message says where, and from which checkpoint to go on.
     #[error("{0}")]
     Diverged(String),
-    /// candle refused an operation: a defect of this program, or the device ran out of memory.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
     /// A corpus could not be read.
     #[error(transparent)]
     Data(#[from] c4_data::Error),

@@ -1,11 +1,22 @@
 //! How shards become a model: T5 pre-training on the corpora that `c4 build` writes.
 
 mod batch;
+pub mod checkpoint;
+pub mod config;
 mod error;
 pub mod feed;
+pub mod generate;
+pub mod huggingface;
+pub mod model;
 pub mod objective;
+pub mod optimizer;
+pub mod plot;
+pub mod run;
+mod schedule;
+pub mod train;
 pub mod vocab;
 
 pub use batch::{Batch, Sequences};
 pub use error::Error;
+pub use schedule::Schedule;
 pub use vocab::Vocab;

@@ -16,6 +16,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Pre-train a model.
+    Pretrain(cli::pretrain::Pretrain),
+    /// Measure a model on validation documents.
+    Eval(cli::eval::Eval),
+    /// Let a model fill the blanks of a text.
+    Generate(cli::generate::Generate),
+    /// Show what a run is, and what the model sees.
+    Inspect(cli::inspect::Inspect),
+    /// Draw a run's loss, learning rate and speed.
+    Plot(cli::plot::Plot),
+    /// Write a model for Hugging Face's transformers.
+    Export(cli::export::Export),
     /// Make a vocabulary, or look into one.
     Vocab(cli::vocab::Vocab),
     /// Show how a vocabulary cuts a text into pieces.
@@ -24,6 +36,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Pretrain(args) => cli::pretrain::run(args),
+        Command::Eval(args) => cli::eval::run(args),
+        Command::Generate(args) => cli::generate::run(args),
+        Command::Inspect(args) => cli::inspect::run(args),
+        Command::Plot(args) => cli::plot::run(&args),
+        Command::Export(args) => cli::export::run(args),
         Command::Vocab(args) => cli::vocab::run(args),
         Command::Tokenize(args) => cli::tokenize::run(&args),
     };

@@ -1,10 +1,10 @@
 //! The loop, nothing else.
 
+use crate::feed::FeedConfig;
 use crate::feed::{EpochStart, Feed, Source};
 use crate::model::{Loss, T5};
 use crate::run::{METRICS, Run, ids};
 use crate::{Batch, Error, Vocab, optimizer};
-use crate::feed::FeedConfig;
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -94,7 +94,13 @@ pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), 
         let mut validation = None;
         if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) {
             let limit = config.evaluate_batches;
-            let loss = evaluate(&mut run.model, &run.vocab, &config.corpora, &config.feed, limit)?;
+            let loss = evaluate(
+                &mut run.model,
+                &run.vocab,
+                &config.corpora,
+                &config.feed,
+                limit,
+            )?;
             let evaluation = Evaluation::of(run.step, &loss);
             validation = Some(evaluation.validation_loss);
             note(serde_json::to_string(&evaluation))?;
@@ -131,7 +137,9 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     let mut loss = Loss::default();
     for (number, batch) in (0..).zip(&batches) {
         let seed = dropout_seed(config.seed, run.step, number);
-        loss += run.model.accumulate(batch, (1.0 / denominator) as f32, seed)?;
+        loss += run
+            .model
+            .accumulate(batch, (1.0 / denominator) as f32, seed)?;
     }
     let norm = optimizer::global_norm(run.model.gradients());
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
@@ -151,7 +159,8 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     if let Some(limit) = run.config.clip_norm {
         optimizer::clip_global_norm(gradients, norm, limit);
     }
-    run.optimizer.update(layout, parameters, gradients, rate, run.step);
+    run.optimizer
+        .update(layout, parameters, gradients, rate, run.step);
     run.step += 1;
     Ok(StepReport {
         step: run.step,
@@ -175,7 +184,10 @@ fn dropout_seed(seed: u64, step: u64, batch: u64) -> u64 {
 /// Tokens of a batch, without padding.
 fn tokens(batch: &Batch) -> u64 {
     let sides = [&batch.inputs.tokens, &batch.targets.tokens];
-    sides.iter().map(|side| side.iter().filter(|t| **t != 0).count() as u64).sum()
+    sides
+        .iter()
+        .map(|side| side.iter().filter(|t| **t != 0).count() as u64)
+        .sum()
 }
 
 /// The loss over validation documents; `limit`: batches at most, 0: all.

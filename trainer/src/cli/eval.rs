@@ -54,7 +54,13 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
             .collect();
         drop(feed);
         told.iter().for_each(|line| eprintln!("{line}"));
-        let loss = evaluate(&mut model, &vocab, &corpora, &note.config.feed, args.batches)?;
+        let loss = evaluate(
+            &mut model,
+            &vocab,
+            &corpora,
+            &note.config.feed,
+            args.batches,
+        )?;
         let found = Evaluation::of(note.step, &loss);
         if args.json {
             let mut line = serde_json::to_value(found)?;

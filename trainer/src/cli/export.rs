@@ -17,13 +17,22 @@ pub(crate) struct Export {
 }
 
 pub(crate) fn run(args: Export) -> anyhow::Result<()> {
-    let Named { path, note, vocab: _ } = Named::open(&args.run)?;
+    let Named {
+        path,
+        note,
+        vocab: _,
+    } = Named::open(&args.run)?;
     huggingface::save(&note.model(&path)?, &args.output)?;
-    let owner = path.ancestors().find(|folder| folder.join(run::VOCAB).is_file());
+    let owner = path
+        .ancestors()
+        .find(|folder| folder.join(run::VOCAB).is_file());
     if let Some(owner) = owner {
         let vocab = std::fs::read(owner.join(run::VOCAB))?;
         c4_data::fs::write_atomic(&args.output.join("spiece.model"), &vocab)?;
     }
-    eprintln!("{}: config.json, model.safetensors, spiece.model", args.output.display());
+    eprintln!(
+        "{}: config.json, model.safetensors, spiece.model",
+        args.output.display()
+    );
     Ok(())
 }

@@ -58,8 +58,13 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
         && args.examples > 0
     {
         let vocab = Arc::new(vocab);
-        let found =
-            feed::examples(&config.corpora, &config.feed, ids(&vocab), vocab.clone(), args.examples)?;
+        let found = feed::examples(
+            &config.corpora,
+            &config.feed,
+            ids(&vocab),
+            vocab.clone(),
+            args.examples,
+        )?;
         for shown in found {
             println!("\n{}:", shown.corpus);
             for (what, tokens) in [
@@ -67,7 +72,11 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
                 ("inputs", &shown.example.inputs),
                 ("targets", &shown.example.targets),
             ] {
-                println!("  {what} ({} tokens): {}", tokens.len(), vocab.decode(tokens));
+                println!(
+                    "  {what} ({} tokens): {}",
+                    tokens.len(),
+                    vocab.decode(tokens)
+                );
             }
         }
     }

@@ -32,7 +32,12 @@ pub(crate) struct Pretrain {
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     config: Option<PathBuf>,
     /// The model, by name.
-    #[arg(long, default_value = "small", value_name = "SIZE", conflicts_with = "resume")]
+    #[arg(
+        long,
+        default_value = "small",
+        value_name = "SIZE",
+        conflicts_with = "resume"
+    )]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(ModelConfig::names()))]
     size: String,
     /// Steps in all; the same as --set steps=N.
@@ -87,7 +92,11 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
     if run.step < run.config.steps {
         eprintln!("Stopped after step {}; --resume goes on.", run.step);
     } else {
-        eprintln!("Done after step {}. The run is in {}.", run.step, args.output.display());
+        eprintln!(
+            "Done after step {}. The run is in {}.",
+            run.step,
+            args.output.display()
+        );
     }
     Ok(())
 }
@@ -95,7 +104,11 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
 /// What is about to happen.
 fn head(run: &Run) {
     let config = &run.config;
-    let lengths = config.feed.objective.resolve().map(|objective| objective.lengths());
+    let lengths = config
+        .feed
+        .objective
+        .resolve()
+        .map(|objective| objective.lengths());
     let rows = config.feed.rows * config.batches_per_step;
     eprintln!(
         "{} parameters; {rows} rows of {} tokens a step; {} steps",
@@ -159,7 +172,11 @@ impl Teller {
                 100.0 * e.validation_accuracy
             )),
             Event::Epoch(start) => {
-                self.line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
+                self.line(&format!(
+                    "{}: epoch {} begins",
+                    start.corpus,
+                    start.epoch + 1
+                ));
             }
             Event::Checkpoint(step) => self.line(&format!("step {step}: checkpoint written")),
         }
@@ -179,7 +196,9 @@ impl Teller {
         );
         self.bar.set_position(report.step);
         self.bar.set_message(text.clone());
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        let due = self
+            .last_line
+            .is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if self.bar.is_hidden() && (due || report.step == self.steps) {
             self.last_line = Some(Instant::now());
             eprintln!("step {}/{}: {text}", report.step, self.steps);
@@ -198,7 +217,12 @@ impl Teller {
 mod tests {
     #[test]
     fn thousands_have_commas() {
-        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (60_506_624, "60,506,624")] {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (60_506_624, "60,506,624"),
+        ] {
             assert_eq!(super::thousands(n), text);
         }
     }

@@ -30,7 +30,7 @@ pub use words::WordCounts;
 use words::{Words, alphabet};
 
 /// The rules of `nmt_nfkc`, compiled; `data/nmt_nfkc/README.md` says whose.
-static CHARSMAP: &[u8] = include_bytes!("../../../../data/nmt_nfkc/charsmap.bin");
+static CHARSMAP: &[u8] = include_bytes!("../../../data/nmt_nfkc/charsmap.bin");
 
 /// SentencePiece's defaults (sentencepiece_model.proto).
 const SEEDS: usize = 1_000_000;

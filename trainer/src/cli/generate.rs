@@ -1,0 +1,156 @@
+//! `t5 generate`.
+
+use super::Named;
+use super::settings::ThreadsArg;
+use anyhow::Context;
+use clap::Args;
+use std::io::{BufRead, stdin};
+use std::path::{Path, PathBuf};
+use t5_trainer::generate::{Decoding, generate};
+use t5_trainer::model::T5;
+use t5_trainer::{Sequences, Vocab, huggingface};
+
+/// Lets a model say what belongs into a text's blanks.
+///
+/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores).
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model`).
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// The text; without it, each line of standard input is one.
+    text: Option<String>,
+    /// Tokens to say at most.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    max_tokens: usize,
+    /// Search with so many beams, in place of taking the likeliest token each time.
+    #[arg(long, value_name = "N", conflicts_with = "sample")]
+    beams: Option<usize>,
+    /// How much long answers are favoured in a search with beams.
+    #[arg(long, default_value_t = 0.6, value_name = "ALPHA")]
+    alpha: f64,
+    /// Draw tokens by their probabilities.
+    #[arg(long)]
+    sample: bool,
+    /// Of draws: another number, another text.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Of draws: below 1 closer to the likeliest.
+    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    temperature: f32,
+    /// Of draws: among so many of the likeliest tokens only; 0: all.
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    top_k: usize,
+    /// Of draws: among the likeliest that together have this probability only.
+    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    top_p: f32,
+    #[command(flatten)]
+    threads: ThreadsArg,
+}
+
+pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
+    args.threads.start()?;
+    let (mut model, vocab) = open(&args.run)?;
+    let decoding = match (args.beams, args.sample) {
+        (Some(beams), _) => Decoding::Beam {
+            beams,
+            alpha: args.alpha,
+        },
+        (None, true) => Decoding::Sample {
+            seed: args.seed,
+            temperature: args.temperature,
+            top_k: args.top_k,
+            top_p: args.top_p,
+        },
+        (None, false) => Decoding::Greedy,
+    };
+    let mut answer = |text: &str| -> anyhow::Result<()> {
+        let text = numbered(text);
+        let mut tokens = Vec::new();
+        vocab.encode_with_sentinels(&text, &mut tokens);
+        tokens.push(vocab.eos());
+        let length = tokens.len();
+        let inputs = Sequences {
+            length,
+            tokens,
+            segments: vec![1; length],
+            positions: (0..length as u32).collect(),
+        };
+        let found = generate(&mut model, 1, &inputs, decoding, args.max_tokens)?;
+        let said = found
+            .first()
+            .map(|found| &found.tokens[..])
+            .unwrap_or_default();
+        println!("{}", filled(&text, said, &vocab));
+        Ok(())
+    };
+    if let Some(text) = &args.text {
+        return answer(text);
+    }
+    for line in stdin().lock().lines() {
+        answer(&line.context("standard input")?)?;
+    }
+    Ok(())
+}
+
+fn open(folder: &Path) -> anyhow::Result<(T5, Vocab)> {
+    if folder.join("config.json").is_file() {
+        let vocab = Vocab::open(&folder.join("spiece.model"))?;
+        return Ok((huggingface::load(folder)?, vocab));
+    }
+    let named = Named::open(folder)?;
+    Ok((named.note.model(&named.path)?, named.vocab))
+}
+
+/// `___` as sentinels, in order.
+fn numbered(text: &str) -> String {
+    let mut parts = text.split("___");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for (k, part) in parts.enumerate() {
+        out += &format!("<extra_id_{k}>{part}");
+    }
+    out
+}
+
+/// The text with what was said for each of its blanks in brackets; or, of a text without blanks, what was said.
+fn filled(text: &str, said: &[u32], vocab: &Vocab) -> String {
+    let mut out = text.to_owned();
+    let mut blanks = 0;
+    for k in 0..vocab.sentinels() {
+        let name = format!("<extra_id_{k}>");
+        if !text.contains(&name) {
+            continue;
+        }
+        blanks += 1;
+        // From its own sentinel to the next one, or to the end.
+        let is = |id: &u32| Some(*id) == vocab.sentinel(k);
+        let answer = said
+            .iter()
+            .position(is)
+            .map_or(&[][..], |at| &said[at + 1..]);
+        let ends = |id: &u32| *id == vocab.eos() || is_sentinel(vocab, *id);
+        let end = answer.iter().position(ends).unwrap_or(answer.len());
+        let answer = vocab.decode(&answer[..end]);
+        out = out.replacen(&name, &format!("[{}]", answer.trim()), 1);
+    }
+    match blanks {
+        0 => vocab.decode(said),
+        _ => out,
+    }
+}
+
+fn is_sentinel(vocab: &Vocab, id: u32) -> bool {
+    id < vocab.size() && id >= vocab.size() - vocab.sentinels()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn blanks_are_numbered() {
+        assert_eq!(
+            super::numbered("a ___ b ___."),
+            "a <extra_id_0> b <extra_id_1>."
+        );
+        assert_eq!(super::numbered("a <extra_id_3>"), "a <extra_id_3>");
+    }
+}

@@ -1,0 +1,303 @@
+//! Models as folders of Hugging Face's transformers: `config.json` and `model.safetensors`.
+
+use crate::Error;
+use crate::model::{Activation, Architecture, Head, ModelConfig, T5, Variable};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use serde::Deserialize;
+use serde_json::json;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// What we read of `config.json`; defaults are those of transformers' `T5Config`.
+#[derive(Deserialize)]
+struct Config {
+    model_type: String,
+    vocab_size: usize,
+    d_model: usize,
+    d_kv: usize,
+    d_ff: usize,
+    num_layers: usize,
+    num_decoder_layers: Option<usize>,
+    num_heads: usize,
+    #[serde(default = "buckets")]
+    relative_attention_num_buckets: usize,
+    #[serde(default = "max_distance")]
+    relative_attention_max_distance: usize,
+    #[serde(default = "dropout_rate")]
+    dropout_rate: f32,
+    #[serde(default = "epsilon")]
+    layer_norm_epsilon: f32,
+    #[serde(default = "relu")]
+    feed_forward_proj: String,
+    #[serde(default = "tied")]
+    tie_word_embeddings: bool,
+}
+
+fn buckets() -> usize {
+    32
+}
+fn max_distance() -> usize {
+    128
+}
+fn dropout_rate() -> f32 {
+    0.1
+}
+fn epsilon() -> f32 {
+    1e-6
+}
+fn relu() -> String {
+    "relu".into()
+}
+fn tied() -> bool {
+    true
+}
+
+/// Reads a T5 or T5 v1.1 from a folder; values in f32, bf16 or f16, one file or several with an index.
+/// Settings of the loss, which the folder does not have, are our defaults.
+///
+/// # Errors
+/// A file that cannot be read, another kind of model, or a variable that is missing or has another shape.
+pub fn load(folder: &Path) -> Result<T5, Error> {
+    let path = folder.join(CONFIG);
+    let text = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    let config: Config =
+        serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
+    if config.model_type != "t5" {
+        let problem = format!(
+            "a model of type `{}`; take a T5 or T5 v1.1",
+            config.model_type
+        );
+        return Err(Error::format(&path, problem));
+    }
+    let activation = match &config.feed_forward_proj[..] {
+        "relu" => Activation::Relu,
+        "gated-gelu" => Activation::GatedGelu,
+        other => {
+            let problem =
+                format!("feed_forward_proj is `{other}`; only relu and gated-gelu can be read");
+            return Err(Error::format(&path, problem));
+        }
+    };
+    let config = ModelConfig {
+        vocab_size: config.vocab_size,
+        d_model: config.d_model,
+        d_ff: config.d_ff,
+        d_kv: config.d_kv,
+        heads: config.num_heads,
+        encoder_layers: config.num_layers,
+        decoder_layers: config.num_decoder_layers.unwrap_or(config.num_layers),
+        activation,
+        head: if config.tie_word_embeddings {
+            Head::Tied
+        } else {
+            Head::Untied
+        },
+        dropout: config.dropout_rate,
+        norm_epsilon: config.layer_norm_epsilon,
+        relative_buckets: config.relative_attention_num_buckets,
+        relative_max_distance: config.relative_attention_max_distance,
+        ..ModelConfig::named("small")?
+    };
+    config.validate()?;
+    let layout = crate::model::Layout::new(&config);
+    let mut parameters = vec![0.0; layout.len()];
+    let mut missing: BTreeSet<&str> = layout
+        .variables()
+        .iter()
+        .map(|variable| &variable.name[..])
+        .collect();
+    let mut head = None;
+    for path in weight_files(folder)? {
+        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|error| Error::format(&path, error.to_string()))?;
+        for (name, tensor) in file.tensors() {
+            let Some(variable) = layout.variable(&name) else {
+                match &name[..] {
+                    "lm_head.weight" => head = Some(values(&path, &name, &tensor)?),
+                    // Copies that older versions wrote, and a table that no version reads.
+                    "encoder.embed_tokens.weight"
+                    | "decoder.embed_tokens.weight"
+                    | "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight" => {}
+                    _ => {
+                        let problem =
+                            format!("variable `{name}` is not one of a T5 with this config.json");
+                        return Err(Error::format(&path, problem));
+                    }
+                }
+                continue;
+            };
+            if tensor.shape() != variable.shape {
+                let (is, should) = (tensor.shape(), &variable.shape);
+                let problem =
+                    format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
+                return Err(Error::format(&path, problem));
+            }
+            parameters[variable.range.clone()].copy_from_slice(&values(&path, &name, &tensor)?);
+            missing.remove(&variable.name[..]);
+        }
+    }
+    if let Some(name) = missing.first() {
+        let problem = format!(
+            "variable `{name}` is missing (with {} more)",
+            missing.len() - 1
+        );
+        return Err(Error::format(&folder.join(WEIGHTS), problem));
+    }
+    // transformers 5 may say `tied` of a model that is not, and then reads the tensors as they are.
+    if head.is_some_and(|head| head != parameters[layout.head_range()]) {
+        let problem = "it says tie_word_embeddings, but lm_head.weight is not shared.weight; say false, or remove lm_head.weight";
+        return Err(Error::format(&path, problem));
+    }
+    T5::with_parameters(config, parameters)
+}
+
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let index = folder.join(INDEX);
+    if !index.exists() {
+        return Ok(vec![folder.join(WEIGHTS)]);
+    }
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let text = std::fs::read(&index).map_err(|error| Error::io(&index, error))?;
+    let parsed: Index =
+        serde_json::from_slice(&text).map_err(|error| Error::format(&index, error.to_string()))?;
+    let files: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    Ok(files.into_iter().map(|file| folder.join(file)).collect())
+}
+
+fn values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, Error> {
+    let data = tensor.data();
+    let (pairs, _) = data.as_chunks::<2>();
+    let (quads, _) = data.as_chunks::<4>();
+    match tensor.dtype() {
+        Dtype::F32 => Ok(quads
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()),
+        Dtype::BF16 => Ok(pairs
+            .iter()
+            .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
+            .collect()),
+        Dtype::F16 => Ok(pairs
+            .iter()
+            .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
+            .collect()),
+        other => {
+            let problem =
+                format!("variable `{name}` is {other:?}; only F32, BF16 and F16 can be read");
+            Err(Error::format(path, problem))
+        }
+    }
+}
+
+/// A variable as transformers names it.
+struct Tensor<'a> {
+    variable: &'a Variable,
+    values: &'a [f32],
+}
+
+impl View for Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.variable.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
+    }
+
+    fn data_len(&self) -> usize {
+        self.values.len() * 4
+    }
+}
+
+/// Writes a model that `T5ForConditionalGeneration.from_pretrained` reads, as f32. Shared variables are written twice, so the
+/// model is the same there, but no longer shared. The folder is made where it is missing.
+///
+/// # Errors
+/// A language model (transformers' T5 has none), or a file that cannot be written.
+pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
+    let config = model.config();
+    if !config.architecture.has_encoder() {
+        return Err(Error::Setting(
+            "transformers' T5 has an encoder; a language model cannot be exported to it".into(),
+        ));
+    }
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    let mut tensors = Vec::new();
+    for variable in model.layout().variables() {
+        let tensor = || Tensor {
+            variable,
+            values: &model.parameters()[variable.range.clone()],
+        };
+        tensors.push((variable.name.clone(), tensor()));
+        if config.architecture == Architecture::Shared
+            && let Some(name) = encoder_name(&variable.name)
+        {
+            tensors.push((name, tensor()));
+        }
+    }
+    let path = folder.join(WEIGHTS);
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(tensors, Some(metadata), &path)
+        .map_err(|error| Error::format(&path, format!("cannot be written: {error}")))?;
+    let gated = config.activation == Activation::GatedGelu;
+    let tied = config.head == Head::Tied;
+    let json = json!({
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        "d_model": config.d_model,
+        "d_kv": config.d_kv,
+        "d_ff": config.d_ff,
+        "num_layers": config.encoder_layers,
+        "num_decoder_layers": config.decoder_layers,
+        "num_heads": config.heads,
+        "relative_attention_num_buckets": config.relative_buckets,
+        "relative_attention_max_distance": config.relative_max_distance,
+        "dropout_rate": config.dropout,
+        "layer_norm_epsilon": config.norm_epsilon,
+        "feed_forward_proj": if gated { "gated-gelu" } else { "relu" },
+        "dense_act_fn": if gated { "gelu_new" } else { "relu" },
+        "is_gated_act": gated,
+        "tie_word_embeddings": tied,
+        "scale_decoder_outputs": tied,
+        "vocab_size": config.vocab_size,
+        "is_encoder_decoder": true,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "decoder_start_token_id": 0,
+        "initializer_factor": 1.0,
+        "use_cache": true,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    });
+    let path = folder.join(CONFIG);
+    let text = format!("{json:#}\n");
+    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))
+}
+
+/// The encoder's name of a decoder's variable; none of attention to the encoder.
+fn encoder_name(name: &str) -> Option<String> {
+    let rest = name.strip_prefix("decoder.")?;
+    if rest.contains(".EncDecAttention.") || rest.contains(".layer.1.layer_norm") {
+        return None;
+    }
+    Some(format!(
+        "encoder.{}",
+        rest.replace(".layer.2.", ".layer.1.")
+    ))
+}

@@ -1,0 +1,312 @@
+//! What a model is: sizes, variant, and the settings of its loss.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// Which stacks there are, and what they see (Raffel et al. 2020, §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// Encoder and decoder with variables of their own.
+    EncoderDecoder,
+    /// Encoder and decoder with the same variables; attention between them is the decoder's alone.
+    Shared,
+    /// One stack; a position sees itself and what is before it.
+    LanguageModel,
+    /// One stack; a position also sees all of its example's input part. An example is `inputs EOS targets EOS`.
+    PrefixLm,
+}
+
+impl Architecture {
+    /// Whether there is an encoder.
+    pub fn has_encoder(self) -> bool {
+        matches!(self, Architecture::EncoderDecoder | Architecture::Shared)
+    }
+}
+
+/// What is between the two matrices of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `max(0, x)`: T5.
+    Relu,
+    /// `gelu(x W_0) * (x W_1)`, gelu by its tanh formula: T5 v1.1 (Shazeer 2020).
+    GatedGelu,
+}
+
+/// Where logits come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// From the token embedding, times `d_model^-0.5`: T5.
+    Tied,
+    /// From a matrix of its own: T5 v1.1.
+    Untied,
+}
+
+/// Which elements share a draw of dropout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropoutShape {
+    /// All positions of a row (for attention weights: all queries), as in Mesh TensorFlow, with which T5 was trained.
+    #[default]
+    AcrossLength,
+    /// None: Hugging Face.
+    Elementwise,
+}
+
+/// By what the summed loss is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Denominator {
+    /// All target positions, padding included, as in Mesh TensorFlow: a step's weight does not depend on its padding.
+    #[default]
+    Positions,
+    /// Those that count: the mean of Hugging Face.
+    Targets,
+}
+
+/// Which targets count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossOn {
+    /// All that are not padding.
+    #[default]
+    All,
+    /// For examples `inputs EOS targets EOS` in one sequence: those after the first EOS.
+    AfterInputs,
+}
+
+/// A model's sizes and settings. Unknown keys are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Stacks.
+    pub architecture: Architecture,
+    /// Rows of the embedding: the vocabulary padded to a multiple of 128.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Width inside of a feed-forward layer.
+    pub d_ff: usize,
+    /// Width of a head.
+    pub d_kv: usize,
+    /// Heads of an attention; `heads * d_kv` need not be `d_model`.
+    pub heads: usize,
+    /// Layers of the encoder; 0 without one.
+    pub encoder_layers: usize,
+    /// Layers of the decoder, or of the only stack.
+    pub decoder_layers: usize,
+    /// Feed-forward layers.
+    pub activation: Activation,
+    /// Logits.
+    pub head: Head,
+    /// Rate of dropout in training: T5 0.1, v1.1's pre-training 0.
+    #[serde(default)]
+    pub dropout: f32,
+    /// Which elements share a draw of it.
+    #[serde(default)]
+    pub dropout_shape: DropoutShape,
+    /// Factor of `ln(Z)^2` in the loss of training (Mesh TensorFlow's default, not in the paper).
+    #[serde(default = "z_loss")]
+    pub z_loss: f32,
+    /// By what the loss is divided.
+    #[serde(default)]
+    pub denominator: Denominator,
+    /// Which targets count.
+    #[serde(default)]
+    pub loss_on: LossOn,
+    /// Added to the mean square of a norm.
+    #[serde(default = "norm_epsilon")]
+    pub norm_epsilon: f32,
+    /// Rows of a table of relative positions (§2.1).
+    #[serde(default = "relative_buckets")]
+    pub relative_buckets: usize,
+    /// Distance from which on all share a bucket (§2.1).
+    #[serde(default = "relative_max_distance")]
+    pub relative_max_distance: usize,
+    /// Whether what is inside of a sublayer is computed again in the backward pass: a quarter more time for
+    /// some 80 % less memory of activations.
+    #[serde(default)]
+    pub recompute: bool,
+}
+
+fn z_loss() -> f32 {
+    1e-4
+}
+fn norm_epsilon() -> f32 {
+    1e-6
+}
+fn relative_buckets() -> usize {
+    32
+}
+fn relative_max_distance() -> usize {
+    128
+}
+
+/// EOS in T5's vocabulary.
+pub const EOS: u32 = 1;
+
+/// T5's 32,000 pieces and 100 sentinels, padded to a multiple of 128.
+pub const VOCAB_SIZE: usize = 32_128;
+
+/// Name, layers of each stack, d_model, d_ff, d_kv, heads. T5: Raffel et al. 2020, §3.7 and Table 13 (`2x`, `4x`), v1.1: the
+/// configurations `t5.1.1.*.gin` of the released code. `tiny` is ours: what trains on a laptop.
+const SIZES: [(&str, usize, usize, usize, usize, usize); 14] = [
+    ("tiny", 4, 256, 1024, 64, 4),
+    ("small", 6, 512, 2048, 64, 8),
+    ("base", 12, 768, 3072, 64, 12),
+    ("large", 24, 1024, 4096, 64, 16),
+    ("3b", 24, 1024, 16_384, 128, 32),
+    ("11b", 24, 1024, 65_536, 128, 128),
+    ("2x", 16, 1024, 4096, 64, 16),
+    ("4x", 32, 1024, 4096, 64, 16),
+    ("v1.1-tiny", 2, 32, 64, 64, 2),
+    ("v1.1-small", 8, 512, 1024, 64, 6),
+    ("v1.1-base", 12, 768, 2048, 64, 12),
+    ("v1.1-large", 24, 1024, 2816, 64, 16),
+    ("v1.1-xl", 24, 2048, 5120, 64, 32),
+    ("v1.1-xxl", 24, 4096, 10_240, 64, 64),
+];
+
+impl ModelConfig {
+    /// The names [`named`](ModelConfig::named) knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        SIZES.iter().map(|size| size.0)
+    }
+
+    /// A published size, as an encoder-decoder. T5 has dropout 0.1, v1.1 none (as in its pre-training).
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn named(name: &str) -> Result<ModelConfig, Error> {
+        let Some(&(name, layers, d_model, d_ff, d_kv, heads)) =
+            SIZES.iter().find(|size| size.0 == name)
+        else {
+            let names: Vec<_> = ModelConfig::names().collect();
+            return Err(Error::Setting(format!(
+                "there is no model size `{name}`; take one of {}",
+                names.join(", ")
+            )));
+        };
+        let gated = name.starts_with("v1.1");
+        Ok(ModelConfig {
+            architecture: Architecture::EncoderDecoder,
+            vocab_size: VOCAB_SIZE,
+            d_model,
+            d_ff,
+            d_kv,
+            heads,
+            encoder_layers: layers,
+            decoder_layers: layers,
+            activation: if gated {
+                Activation::GatedGelu
+            } else {
+                Activation::Relu
+            },
+            head: if gated { Head::Untied } else { Head::Tied },
+            dropout: if gated { 0.0 } else { 0.1 },
+            dropout_shape: DropoutShape::default(),
+            z_loss: z_loss(),
+            denominator: Denominator::default(),
+            loss_on: LossOn::default(),
+            norm_epsilon: norm_epsilon(),
+            relative_buckets: relative_buckets(),
+            relative_max_distance: relative_max_distance(),
+            recompute: false,
+        })
+    }
+
+    /// The same sizes with other stacks: a language model has the decoder's layers only.
+    pub fn with_architecture(self, architecture: Architecture) -> ModelConfig {
+        ModelConfig {
+            architecture,
+            encoder_layers: match architecture {
+                Architecture::EncoderDecoder => self.encoder_layers,
+                Architecture::Shared => self.decoder_layers,
+                Architecture::LanguageModel | Architecture::PrefixLm => 0,
+            },
+            ..self
+        }
+    }
+
+    /// Width of all heads together.
+    pub fn heads_width(&self) -> usize {
+        self.heads * self.d_kv
+    }
+
+    /// Matrices that read a feed-forward layer's input.
+    pub fn feed_forward_inputs(&self) -> usize {
+        match self.activation {
+            Activation::Relu => 1,
+            Activation::GatedGelu => 2,
+        }
+    }
+
+    /// Refuses what cannot be.
+    ///
+    /// # Errors
+    /// Says which setting, and what to do.
+    pub fn validate(&self) -> Result<(), Error> {
+        let positive = [
+            ("vocab_size", self.vocab_size),
+            ("d_model", self.d_model),
+            ("d_ff", self.d_ff),
+            ("d_kv", self.d_kv),
+            ("heads", self.heads),
+            ("decoder_layers", self.decoder_layers),
+        ];
+        for (name, value) in positive {
+            if value == 0 {
+                return Err(Error::Setting(format!(
+                    "{name} is 0; give a positive number"
+                )));
+            }
+        }
+        let encoder_layers = match self.architecture {
+            Architecture::EncoderDecoder if self.encoder_layers > 0 => self.encoder_layers,
+            Architecture::EncoderDecoder => 1,
+            Architecture::Shared => self.decoder_layers,
+            Architecture::LanguageModel | Architecture::PrefixLm => 0,
+        };
+        if self.encoder_layers != encoder_layers {
+            return Err(Error::Setting(format!(
+                "encoder_layers is {}, which does not go with this architecture; give {encoder_layers}",
+                self.encoder_layers
+            )));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::Setting(format!(
+                "dropout is {}; give a rate from 0 to below 1",
+                self.dropout
+            )));
+        }
+        if self.relative_buckets < 4 || !self.relative_buckets.is_multiple_of(4) {
+            return Err(Error::Setting(format!(
+                "relative_buckets is {}; give a multiple of 4",
+                self.relative_buckets
+            )));
+        }
+        if self.relative_max_distance <= self.relative_buckets / 2 {
+            return Err(Error::Setting(format!(
+                "relative_max_distance is {}; give more than half of relative_buckets",
+                self.relative_max_distance
+            )));
+        }
+        if self.loss_on == LossOn::AfterInputs && self.architecture.has_encoder() {
+            return Err(Error::Setting(
+                "loss_on = \"after_inputs\" is for language models; an encoder-decoder's targets hold no inputs".into(),
+            ));
+        }
+        let finite = [self.z_loss, self.norm_epsilon];
+        if finite
+            .iter()
+            .any(|value| !value.is_finite() || *value < 0.0)
+        {
+            return Err(Error::Setting(
+                "z_loss and norm_epsilon must be finite and not negative".into(),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Logits and loss. Only targets that count get logits, and only some of them at a time: all logits of a step
+//! are never in memory together.
+
+use super::elementwise::{self, RowLoss};
+use super::matrix::{Into, Matrix, Threads, multiply};
+use super::scores::resize;
+use rayon::prelude::*;
+use std::ops::AddAssign;
+
+/// Targets handled at a time: 32 MiB of logits at T5's vocabulary.
+const TARGETS: usize = 256;
+
+/// What a pass over some targets said. Sums, so losses of several batches are added.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Loss {
+    /// Sum of `-ln p(target)`, in nats.
+    pub cross_entropy: f64,
+    /// Sum of `ln(Z)^2`, without its factor.
+    pub log_z_squares: f64,
+    /// Targets that count.
+    pub targets: usize,
+    /// Target positions, padding included.
+    pub positions: usize,
+    /// Targets than which no token was held more likely.
+    pub correct: usize,
+}
+
+impl Loss {
+    /// Mean of `-ln p(target)` over the targets that count; 0 of none.
+    pub fn mean(&self) -> f64 {
+        self.cross_entropy / self.targets.max(1) as f64
+    }
+}
+
+impl AddAssign for Loss {
+    fn add_assign(&mut self, other: Loss) {
+        self.cross_entropy += other.cross_entropy;
+        self.log_z_squares += other.log_z_squares;
+        self.targets += other.targets;
+        self.positions += other.positions;
+        self.correct += other.correct;
+    }
+}
+
+/// Memory of the head.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    hidden: Vec<f32>,
+    logits: Vec<f32>,
+    dhidden: Vec<f32>,
+}
+
+/// The head of a model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    /// `[vocab, d_model]`.
+    pub weight: &'a [f32],
+    pub d: usize,
+    /// What hidden values are multiplied with: `d_model^-0.5` where the weight is the embedding.
+    pub scale: f32,
+}
+
+/// What the backward pass of a head adds to.
+pub(crate) struct Backward<'a> {
+    /// What each target's loss is multiplied with.
+    pub weight: f32,
+    pub z_loss: f32,
+    /// `[n, d_model]`; rows of targets that do not count stay as they are.
+    pub dhidden: &'a mut [f32],
+    /// `[vocab, d_model]`.
+    pub dweight: &'a mut [f32],
+}
+
+impl Head<'_> {
+    fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(self.weight, self.weight.len() / self.d, self.d)
+    }
+
+    /// Logits of all of `hidden` `[n, d_model]`, `[n, vocab]`.
+    pub fn logits(&self, hidden: &[f32], out: &mut Vec<f32>) {
+        let n = hidden.len() / self.d;
+        resize(out, n * (self.weight.len() / self.d));
+        multiply(
+            out,
+            Into::Set,
+            self.scale,
+            Matrix::new(hidden, n, self.d),
+            self.matrix().t(),
+            Threads::All,
+        );
+    }
+
+    /// Loss of the targets `(row of hidden, token)`, and gradients where they are wanted.
+    pub fn loss(
+        &self,
+        hidden: &[f32],
+        targets: &[(usize, u32)],
+        mut backward: Option<Backward<'_>>,
+        scratch: &mut Scratch,
+    ) -> Loss {
+        let (d, vocab) = (self.d, self.weight.len() / self.d);
+        let mut loss = Loss {
+            targets: targets.len(),
+            ..Loss::default()
+        };
+        for targets in targets.chunks(TARGETS) {
+            let n = targets.len();
+            scratch.hidden.clear();
+            for &(row, _) in targets {
+                scratch
+                    .hidden
+                    .extend_from_slice(&hidden[row * d..(row + 1) * d]);
+            }
+            self.logits(&scratch.hidden, &mut scratch.logits);
+            let rows = scratch.logits.par_chunks_exact_mut(vocab).zip(targets);
+            let rows: Vec<RowLoss> = match &backward {
+                None => rows
+                    .map(|(row, &(_, token))| elementwise::cross_entropy_row(row, token as usize))
+                    .collect(),
+                Some(to) => rows
+                    .map(|(row, &(_, token))| {
+                        elementwise::cross_entropy_row_backward(
+                            row,
+                            token as usize,
+                            to.weight,
+                            to.z_loss,
+                        )
+                    })
+                    .collect(),
+            };
+            for row in rows {
+                loss.cross_entropy += f64::from(row.cross_entropy);
+                loss.log_z_squares += f64::from(row.log_z) * f64::from(row.log_z);
+                loss.correct += usize::from(row.correct);
+            }
+            let Some(to) = &mut backward else { continue };
+            let dlogits = Matrix::new(&scratch.logits, n, vocab);
+            let hidden = Matrix::new(&scratch.hidden, n, d);
+            multiply(
+                to.dweight,
+                Into::Add,
+                self.scale,
+                dlogits.t(),
+                hidden,
+                Threads::All,
+            );
+            resize(&mut scratch.dhidden, n * d);
+            multiply(
+                &mut scratch.dhidden,
+                Into::Set,
+                self.scale,
+                dlogits,
+                self.matrix(),
+                Threads::All,
+            );
+            for (&(row, _), dhidden) in targets.iter().zip(scratch.dhidden.chunks_exact(d)) {
+                to.dhidden[row * d..(row + 1) * d].copy_from_slice(dhidden);
+            }
+        }
+        loss
+    }
+}

@@ -1,0 +1,454 @@
+//! The model: parameters, gradients, and the passes over a batch.
+
+use super::attention::Scratch;
+use super::config::{Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
+use super::dropout::Dropout;
+use super::embedding;
+use super::head::{self, Loss};
+use super::init;
+use super::layout::Layout;
+use super::relative::Distances;
+use super::stack::{Keep, Memory, Pass};
+use super::visibility::Visibility;
+use crate::{Batch, Error, Sequences};
+
+/// A T5: all its parameters in one flat buffer of `f32`, gradients in another, and memory that its passes use again.
+///
+/// The backward pass is written by hand: each sublayer is one operation with a forward and a backward function, which adds
+/// gradients where they belong. So batches accumulate, and clipping, optimisers and exchange between
+/// processes work on one slice.
+#[derive(Debug)]
+pub struct T5 {
+    config: ModelConfig,
+    layout: Layout,
+    parameters: Vec<f32>,
+    /// Empty until the first backward pass.
+    gradients: Vec<f32>,
+    workspace: Workspace,
+}
+
+#[derive(Debug, Default)]
+struct Workspace {
+    encoder: Memory,
+    decoder: Memory,
+    scratch: Scratch,
+    head: head::Scratch,
+    dhidden: Vec<f32>,
+    dencoded: Vec<f32>,
+}
+
+/// Who sees whom in a batch, and at which distances.
+struct Sight {
+    encoder: Option<(Visibility, Distances, Visibility)>,
+    decoder: (Visibility, Distances),
+}
+
+impl T5 {
+    /// A model with Mesh TensorFlow's first values, drawn from `seed`.
+    ///
+    /// # Errors
+    /// Settings that cannot be.
+    pub fn new(config: ModelConfig, seed: u64) -> Result<T5, Error> {
+        config.validate()?;
+        let parameters = init::parameters(&Layout::new(&config), seed);
+        T5::with_parameters(config, parameters)
+    }
+
+    /// A model with given parameters, in the order of its [`Layout`].
+    ///
+    /// # Errors
+    /// Settings that cannot be, or another number of parameters.
+    pub fn with_parameters(config: ModelConfig, parameters: Vec<f32>) -> Result<T5, Error> {
+        config.validate()?;
+        let layout = Layout::new(&config);
+        if layout.len() != parameters.len() {
+            return Err(Error::Setting(format!(
+                "this model has {} parameters, not {}; take the configuration they were saved with",
+                layout.len(),
+                parameters.len()
+            )));
+        }
+        Ok(T5 {
+            config,
+            layout,
+            parameters,
+            gradients: Vec::new(),
+            workspace: Workspace::default(),
+        })
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Its variables.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// All parameters, in the order of the layout.
+    pub fn parameters(&self) -> &[f32] {
+        &self.parameters
+    }
+
+    /// All parameters, to be changed.
+    pub fn parameters_mut(&mut self) -> &mut [f32] {
+        &mut self.parameters
+    }
+
+    /// All gradients, in the order of the layout; empty before the first [`accumulate`](T5::accumulate).
+    pub fn gradients(&self) -> &[f32] {
+        &self.gradients
+    }
+
+    /// What an optimiser works on: layout, parameters, gradients.
+    pub fn buffers(&mut self) -> (&Layout, &mut [f32], &mut [f32]) {
+        let size = self.layout.len();
+        self.gradients.resize(size, 0.0);
+        (&self.layout, &mut self.parameters, &mut self.gradients)
+    }
+
+    /// Sets all gradients to 0.
+    pub fn zero_gradients(&mut self) {
+        use rayon::prelude::*;
+        self.gradients
+            .par_chunks_mut(1 << 20)
+            .for_each(|part| part.fill(0.0));
+    }
+
+    /// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several
+    /// batches a step, the sum of theirs.
+    ///
+    /// # Errors
+    /// A batch that is not for this model.
+    pub fn denominator(&self, batch: &Batch) -> Result<f64, Error> {
+        self.check(batch)?;
+        let count = match self.config.denominator {
+            Denominator::Positions => batch.targets.tokens.len(),
+            Denominator::Targets => self.targets(batch).len(),
+        };
+        Ok(count.max(1) as f64)
+    }
+
+    /// The loss of a batch, without dropout.
+    ///
+    /// # Errors
+    /// A batch that is not for this model.
+    pub fn evaluate(&mut self, batch: &Batch) -> Result<Loss, Error> {
+        self.forward(batch, Keep::Output, None)?;
+        let targets = self.targets(batch);
+        let head = head(&self.config, &self.layout, &self.parameters);
+        let workspace = &mut self.workspace;
+        let mut loss = head.loss(
+            &workspace.decoder.output,
+            &targets,
+            None,
+            &mut workspace.head,
+        );
+        loss.positions = batch.targets.tokens.len();
+        Ok(loss)
+    }
+
+    /// The logits of all target positions, `[rows, targets.length, vocab]`, without dropout.
+    ///
+    /// # Errors
+    /// A batch that is not for this model.
+    pub fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
+        self.forward(batch, Keep::Output, None)?;
+        let mut logits = Vec::new();
+        let head = head(&self.config, &self.layout, &self.parameters);
+        head.logits(&self.workspace.decoder.output, &mut logits);
+        Ok(logits)
+    }
+
+    /// The encoder's output, `[rows, inputs.length, d_model]`, without dropout.
+    ///
+    /// # Errors
+    /// A model without encoder, tokens outside of the vocabulary, or segments in pieces.
+    pub fn encode(&mut self, rows: usize, inputs: &Sequences) -> Result<&[f32], Error> {
+        let Some(layout) = &self.layout.encoder else {
+            return Err(Error::Setting("a language model has no encoder".into()));
+        };
+        check_sequences("inputs", rows, inputs, self.config.vocab_size)?;
+        let visibility = Visibility::encoder(rows, inputs)?;
+        let pass = Pass {
+            config: &self.config,
+            parameters: &self.parameters,
+            embedding: &self.layout.embedding,
+            layout,
+            distances: &distances(&self.config, inputs.length, true),
+            visibility: &visibility,
+            cross: None,
+            dropout: None,
+            number: 0,
+        };
+        let workspace = &mut self.workspace;
+        pass.forward(
+            &inputs.tokens,
+            Keep::Output,
+            &mut workspace.encoder,
+            &mut workspace.scratch,
+        );
+        Ok(&workspace.encoder.output)
+    }
+
+    /// Forward and backward: adds to the gradients `weight` times those of the batch's summed training loss (cross entropy
+    /// and z-loss). `dropout_seed` is to be another for every batch.
+    ///
+    /// # Errors
+    /// A batch that is not for this model.
+    pub fn accumulate(
+        &mut self,
+        batch: &Batch,
+        weight: f32,
+        dropout_seed: u64,
+    ) -> Result<Loss, Error> {
+        let keep = match self.config.recompute {
+            false => Keep::Everything,
+            true => Keep::Streams,
+        };
+        let dropout = (self.config.dropout > 0.0).then_some(Dropout {
+            rate: self.config.dropout,
+            shape: self.config.dropout_shape,
+            seed: dropout_seed,
+        });
+        let sight = self.forward(batch, keep, dropout)?;
+        let targets = self.targets(batch);
+        let size = self.layout.len();
+        self.gradients.resize(size, 0.0);
+        let workspace = &mut self.workspace;
+        let head = head(&self.config, &self.layout, &self.parameters);
+        workspace.dhidden.clear();
+        workspace
+            .dhidden
+            .resize(workspace.decoder.output.len(), 0.0);
+        let backward = head::Backward {
+            weight,
+            z_loss: self.config.z_loss,
+            dhidden: &mut workspace.dhidden,
+            dweight: &mut self.gradients[self.layout.head.clone()],
+        };
+        let hidden = &workspace.decoder.output;
+        let mut loss = head.loss(hidden, &targets, Some(backward), &mut workspace.head);
+        loss.positions = batch.targets.tokens.len();
+        workspace.dencoded.clear();
+        workspace
+            .dencoded
+            .resize(workspace.encoder.output.len(), 0.0);
+        let encoded = &workspace.encoder.output[..];
+        let (scratch, gradients) = (&mut workspace.scratch, &mut self.gradients[..]);
+        let common = common(
+            &self.config,
+            &self.layout,
+            &self.parameters,
+            &sight,
+            dropout,
+        );
+        common.decoder(encoded).backward(
+            &batch.decoder_inputs,
+            keep,
+            &mut workspace.decoder,
+            scratch,
+            &mut workspace.dhidden,
+            gradients,
+            &mut workspace.dencoded,
+        );
+        if let Some(pass) = common.encoder() {
+            pass.backward(
+                &batch.inputs.tokens,
+                keep,
+                &mut workspace.encoder,
+                scratch,
+                &mut workspace.dencoded,
+                gradients,
+                &mut [],
+            );
+        }
+        Ok(loss)
+    }
+
+    fn forward(
+        &mut self,
+        batch: &Batch,
+        keep: Keep,
+        dropout: Option<Dropout>,
+    ) -> Result<Sight, Error> {
+        self.check(batch)?;
+        let sight = self.sight(batch)?;
+        let common = common(
+            &self.config,
+            &self.layout,
+            &self.parameters,
+            &sight,
+            dropout,
+        );
+        let Workspace {
+            encoder,
+            decoder,
+            scratch,
+            ..
+        } = &mut self.workspace;
+        match common.encoder() {
+            Some(pass) => pass.forward(&batch.inputs.tokens, keep, encoder, scratch),
+            None => encoder.output.clear(),
+        }
+        let pass = common.decoder(&encoder.output);
+        pass.forward(&batch.decoder_inputs, keep, decoder, scratch);
+        Ok(sight)
+    }
+
+    fn sight(&self, batch: &Batch) -> Result<Sight, Error> {
+        let (rows, inputs, targets) = (batch.rows, &batch.inputs, &batch.targets);
+        let architecture = self.config.architecture;
+        let encoder = match architecture.has_encoder() {
+            false => None,
+            true => Some((
+                Visibility::encoder(rows, inputs)?,
+                distances(&self.config, inputs.length, true),
+                Visibility::cross(rows, targets, inputs)?,
+            )),
+        };
+        let bidirectional = architecture == Architecture::PrefixLm;
+        Ok(Sight {
+            encoder,
+            decoder: (
+                Visibility::decoder(rows, targets, architecture)?,
+                distances(&self.config, targets.length, bidirectional),
+            ),
+        })
+    }
+
+    /// Positions that count, with their tokens.
+    fn targets(&self, batch: &Batch) -> Vec<(usize, u32)> {
+        let mut targets = Vec::new();
+        let length = batch.targets.length.max(1);
+        for (row, tokens) in batch.targets.tokens.chunks(length).enumerate() {
+            // Inputs are where an even number of EOS came before.
+            let mut in_targets = self.config.loss_on == LossOn::All;
+            for (position, &token) in tokens.iter().enumerate() {
+                if token != 0 && in_targets {
+                    targets.push((row * length + position, token));
+                }
+                if self.config.loss_on == LossOn::AfterInputs && token == EOS {
+                    in_targets = !in_targets;
+                }
+            }
+        }
+        targets
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), Error> {
+        let vocab_size = self.config.vocab_size;
+        check_sequences("targets", batch.rows, &batch.targets, vocab_size)?;
+        if batch.decoder_inputs.len() != batch.targets.tokens.len() {
+            return Err(Error::Setting(
+                "a batch's decoder inputs and targets differ in length".into(),
+            ));
+        }
+        embedding::check(&batch.decoder_inputs, vocab_size)?;
+        if self.config.architecture.has_encoder() {
+            check_sequences("inputs", batch.rows, &batch.inputs, vocab_size)?;
+        } else if !batch.inputs.tokens.is_empty() {
+            return Err(Error::Setting(
+                "a batch with inputs is for a model with an encoder; pack inputs and targets into one sequence".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_sequences(
+    what: &str,
+    rows: usize,
+    sequences: &Sequences,
+    vocab_size: usize,
+) -> Result<(), Error> {
+    let len = rows * sequences.length;
+    if rows == 0 || len == 0 || sequences.tokens.len() != len || sequences.segments.len() != len {
+        return Err(Error::Setting(format!(
+            "a batch's {what} are {} tokens and {} segment ids, not {rows} rows of {} positions; give as many, and one at least",
+            sequences.tokens.len(),
+            sequences.segments.len(),
+            sequences.length
+        )));
+    }
+    embedding::check(&sequences.tokens, vocab_size)
+}
+
+pub(crate) fn distances(config: &ModelConfig, length: usize, bidirectional: bool) -> Distances {
+    let buckets = (config.relative_buckets, config.relative_max_distance);
+    Distances::new(length, length, config.heads, bidirectional, buckets)
+}
+
+pub(crate) fn head<'a>(
+    config: &ModelConfig,
+    layout: &Layout,
+    parameters: &'a [f32],
+) -> head::Head<'a> {
+    head::Head {
+        weight: &parameters[layout.head.clone()],
+        d: config.d_model,
+        scale: match config.head {
+            Head::Tied => (config.d_model as f32).powf(-0.5),
+            Head::Untied => 1.0,
+        },
+    }
+}
+
+/// What both stacks of a pass have in common.
+struct Common<'a> {
+    config: &'a ModelConfig,
+    layout: &'a Layout,
+    parameters: &'a [f32],
+    sight: &'a Sight,
+    dropout: Option<Dropout>,
+}
+
+fn common<'a>(
+    config: &'a ModelConfig,
+    layout: &'a Layout,
+    parameters: &'a [f32],
+    sight: &'a Sight,
+    dropout: Option<Dropout>,
+) -> Common<'a> {
+    Common {
+        config,
+        layout,
+        parameters,
+        sight,
+        dropout,
+    }
+}
+
+impl<'a> Common<'a> {
+    fn encoder(&self) -> Option<Pass<'a>> {
+        let (visibility, distances, _) = self.sight.encoder.as_ref()?;
+        Some(Pass {
+            config: self.config,
+            parameters: self.parameters,
+            embedding: &self.layout.embedding,
+            layout: self.layout.encoder.as_ref()?,
+            distances,
+            visibility,
+            cross: None,
+            dropout: self.dropout,
+            number: 0,
+        })
+    }
+
+    fn decoder<'s>(&'s self, encoded: &'s [f32]) -> Pass<'s> {
+        let (visibility, distances) = &self.sight.decoder;
+        Pass {
+            config: self.config,
+            parameters: self.parameters,
+            embedding: &self.layout.embedding,
+            layout: &self.layout.decoder,
+            distances,
+            visibility,
+            cross: self.sight.encoder.as_ref().map(|sight| (&sight.2, encoded)),
+            dropout: self.dropout,
+            number: 1,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! AdamW (Loshchilov and Hutter 2019): Adam with weight decay outside of its moments.
+
+use super::{BLOCK, square_sum};
+use crate::model::{Layout, elementwise};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Settings; the defaults are PyTorch's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWConfig {
+    /// What a step keeps of the mean of gradients.
+    pub beta1: f64,
+    /// What a step keeps of the mean of their squares.
+    pub beta2: f64,
+    /// Added to the root of the latter.
+    pub epsilon: f64,
+    /// A step takes `rate * weight_decay` of matrices; vectors (norms) are spared.
+    pub weight_decay: f64,
+    /// Steps are in units of a variable's root mean square, or of this where it is larger, as in Adafactor (nanoT5's
+    /// "RMS scaling"); `None`: steps are absolute.
+    pub min_parameter_scale: Option<f64>,
+}
+
+impl Default for AdamWConfig {
+    fn default() -> AdamWConfig {
+        AdamWConfig {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            min_parameter_scale: None,
+        }
+    }
+}
+
+/// The optimiser and its moments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdamW {
+    config: AdamWConfig,
+    /// First moments of all parameters, then second.
+    pub(super) state: Vec<f32>,
+}
+
+impl AdamW {
+    /// An optimiser that has seen nothing yet.
+    pub fn new(config: AdamWConfig, layout: &Layout) -> AdamW {
+        AdamW {
+            config,
+            state: vec![0.0; 2 * layout.len()],
+        }
+    }
+
+    /// All moments: first ones, then second ones.
+    pub fn state(&self) -> &[f32] {
+        &self.state
+    }
+
+    /// One step; `step` counts from 0.
+    pub fn update(
+        &mut self,
+        layout: &Layout,
+        parameters: &mut [f32],
+        gradients: &[f32],
+        rate: f64,
+        step: u64,
+    ) {
+        let config = self.config;
+        let (first, second) = self.state.split_at_mut(parameters.len());
+        let correct = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
+        for variable in layout.variables() {
+            let range = variable.range.clone();
+            let w = &mut parameters[range.clone()];
+            let scale = match config.min_parameter_scale {
+                Some(least) => (square_sum(w) / w.len() as f64).sqrt().max(least),
+                None => 1.0,
+            };
+            let decay = if variable.shape.len() > 1 {
+                rate * config.weight_decay
+            } else {
+                0.0
+            };
+            let step = elementwise::AdamStep {
+                beta1: config.beta1 as f32,
+                beta2: config.beta2 as f32,
+                keep: (1.0 - decay) as f32,
+                rate: (rate * scale / correct(config.beta1)) as f32,
+                root: correct(config.beta2).sqrt().recip() as f32,
+                epsilon: config.epsilon as f32,
+            };
+            let moments = first[range.clone()]
+                .par_chunks_mut(BLOCK)
+                .zip(second[range.clone()].par_chunks_mut(BLOCK));
+            let blocks = w
+                .par_chunks_mut(BLOCK)
+                .zip(gradients[range].par_chunks(BLOCK))
+                .zip(moments);
+            blocks.for_each(|((w, g), (m, v))| elementwise::adam_step(w, g, m, v, step));
+        }
+    }
+}
