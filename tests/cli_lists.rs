@@ -138,6 +138,16 @@ fn realnewslike_on_real_archives() {
         ],
         &["en", "domains"],
     );
+
+    // Beside a recipe that takes none, the list is for the one that does.
+    let both = dir.path().join("both");
+    let recipes: [&dyn AsRef<std::ffi::OsStr>; 5] =
+        [&"build", &"-r", &"en", &"-r", &"realnewslike"];
+    let rest: [&dyn AsRef<std::ffi::OsStr>; 6] = [&"--domains", &list, &"-o", &both, a, b];
+    said(&[&recipes[..], &rest[..]].concat());
+    assert_eq!(documents(&both.join("realnewslike")), kept);
+    let en = documents(&both.join("en"));
+    assert!(en.keys().any(|url| !listed.contains(&*host(url))));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Files that are whole or absent: written under a temporary name, synced, then renamed.
+//! Files that are whole or absent, also after a power cut: written under a temporary name, synced, renamed, and their
+//! folder synced.
 
 use crate::Error;
 use sha2::{Digest, Sha256};
@@ -29,12 +30,34 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .open(&temporary);
     let mut file = file.map_err(Error::io(path, "write"))?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    let renamed = written.and_then(|()| rename(&temporary, path));
     renamed.map_err(|cause| {
         // The error tells; a temporary file that stays does no harm.
         let _ = fs::remove_file(&temporary);
         Error::io(path, "write")(cause)
     })
+}
+
+/// Renames a file that is synced, so that its new name outlives a power cut.
+///
+/// # Errors
+/// The operating system's.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder_of(to)
+}
+
+/// Makes the names in the folder of `path` outlive a power cut.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    // Elsewhere folders cannot be opened.
+    #[cfg(unix)]
+    {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Lower-case hexadecimal digits of `bytes`.

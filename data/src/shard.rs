@@ -20,7 +20,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -329,7 +329,7 @@ impl ShardWriter {
             .into_inner()
             .map_err(|e| Error::io(path, "write")(e.into_error()))?;
         file.sync_all().map_err(Error::io(path, "sync"))?;
-        fs::rename(path, &self.target).map_err(Error::io(&self.target, "rename"))?;
+        crate::fs::rename(path, &self.target).map_err(Error::io(&self.target, "rename"))?;
         let name = self.target.file_name().unwrap_or_default();
         Ok(ShardEntry {
             file: name.to_string_lossy().into_owned(),

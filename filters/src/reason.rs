@@ -186,7 +186,7 @@ reasons! {
             MalformedRecord "malformed_record" "the WARC framing" "split-wet-file/filtered:malformed_record"
                 "The bytes are not a WARC record."
             RecordTooLarge "record_too_large" "read.max_record_bytes" "split-wet-file/filtered:record_too_large"
-                "The record is larger than the recipe's limit."
+                "The record is larger than the recipe's limit, or unpacks to more than 16 MiB."
         }
     }
     Page {

@@ -34,6 +34,8 @@ pub trait Claim: Sized + Send {
 
     /// Memory of one, in bytes, with the count that is kept beside it.
     const MEMORY: u64;
+    /// Bytes of one in a file.
+    const STORED: u64;
     /// What equal claims have in common.
     fn key(&self) -> u128;
     /// Who stays.
@@ -92,6 +94,8 @@ impl Claim for UrlClaim {
     type Rank<'a> = (Reverse<&'a str>, u32, u64);
     /// A timestamp takes 32 bytes of the allocator's.
     const MEMORY: u64 = size_of::<(UrlClaim, u32)>() as u64 + 32;
+    /// With a timestamp as WARC has it, to the second.
+    const STORED: u64 = 60;
 
     fn key(&self) -> u128 {
         whole(self.key)
@@ -165,6 +169,7 @@ impl Claim for TextClaim {
     /// Pages with one URL are told apart by where they are, should there be no step that leaves one.
     type Rank<'a> = (Halves, u32, u32, u32);
     const MEMORY: u64 = size_of::<(TextClaim, u32)>() as u64;
+    const STORED: u64 = 48;
 
     fn key(&self) -> u128 {
         whole(self.key)

@@ -13,6 +13,7 @@ mod remote_args;
 mod report;
 mod stats;
 mod sweep;
+mod threads;
 mod verify;
 
 use anyhow::Context;

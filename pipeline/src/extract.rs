@@ -21,6 +21,8 @@ pub enum Rejected {
     Malformed,
     /// There is no body, or no text in it.
     Empty,
+    /// The body unpacks to more than [`http::MAX_DECODED_BYTES`].
+    TooLarge,
 }
 
 impl std::fmt::Display for Rejected {
@@ -31,6 +33,11 @@ impl std::fmt::Display for Rejected {
             Self::Binary => f.write_str("binary content"),
             Self::Malformed => f.write_str("not an HTTP response"),
             Self::Empty => f.write_str("no text"),
+            Self::TooLarge => write!(
+                f,
+                "unpacks to more than {} MiB",
+                http::MAX_DECODED_BYTES >> 20
+            ),
         }
     }
 }
@@ -78,6 +85,9 @@ pub fn page_text(payload: &[u8]) -> Result<Extracted, Rejected> {
     }
     let (content_type, declared) = content_kind(&head)?;
     let body = http::decode_body(&head);
+    if body.too_large {
+        return Err(Rejected::TooLarge);
+    }
     let bytes = body.bytes.as_ref();
     if bytes.trim_ascii().is_empty() {
         return Err(Rejected::Empty);

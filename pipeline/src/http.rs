@@ -12,8 +12,9 @@ use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use memchr::memchr;
 
 /// The most bytes one coding may expand a body to. What a decompression bomb holds beyond it is
-/// cut off, and [`Body::truncated`] says so.
-pub const MAX_DECODED_BYTES: usize = 64 << 20;
+/// cut off, and [`Body::too_large`] says so. A thread has a few of these in memory while it makes text
+/// of one; the pages that Common Crawl keeps are a sixteenth of it.
+pub const MAX_DECODED_BYTES: usize = 16 << 20;
 
 /// The most codings undone on one body. Real messages have at most two (gzip inside chunked).
 const MAX_CODINGS: usize = 4;
@@ -64,8 +65,10 @@ pub struct Body<'a> {
     /// The content; borrowed where no coding had to be undone.
     pub bytes: Cow<'a, [u8]>,
     /// Whether something is missing: the coded data stopped early, was damaged, or expanded
-    /// beyond [`MAX_DECODED_BYTES`].
+    /// beyond the limit.
     pub truncated: bool,
+    /// Whether it expanded beyond the limit.
+    pub too_large: bool,
 }
 
 /// Parses the status line and header fields of `block`, the whole block of a `response` record.
@@ -160,7 +163,7 @@ pub fn decode_body<'a>(head: &Head<'a>) -> Body<'a> {
 /// [`decode_body`] with another limit than [`MAX_DECODED_BYTES`].
 pub fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
     let mut bytes = Cow::Borrowed(head.body);
-    let mut truncated = false;
+    let (mut truncated, mut too_large) = (false, false);
     // Codings are listed in the order they were applied, the transfer's last.
     let mut codings = head.list("content-encoding");
     codings.extend(head.list("transfer-encoding"));
@@ -174,6 +177,7 @@ pub fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
         };
         if let Some((plain, cut)) = decoded {
             truncated |= cut;
+            too_large |= cut && plain.len() >= limit;
             bytes = Cow::Owned(plain);
         }
     }
@@ -181,9 +185,14 @@ pub fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
         && let Some((plain, cut)) = inflate(&bytes, Format::Gzip, limit)
     {
         truncated |= cut;
+        too_large |= cut && plain.len() >= limit;
         bytes = Cow::Owned(plain);
     }
-    Body { bytes, truncated }
+    Body {
+        bytes,
+        truncated,
+        too_large,
+    }
 }
 
 /// Joins the chunks of a chunked body (RFC 9112 section 7.1); the flag says that it was cut.
@@ -491,8 +500,9 @@ mod tests {
         block.extend_from_slice(&gzip(&vec![b'a'; 1 << 20]));
         let head = parse_head(&block).expect("a head");
         let body = decode_body_limited(&head, 1000);
-        assert_eq!((body.bytes.len(), body.truncated), (1000, true));
+        let sizes = |body: &Body<'_>| (body.bytes.len(), body.truncated, body.too_large);
+        assert_eq!(sizes(&body), (1000, true, true));
         let body = decode_body_limited(&head, 1 << 20);
-        assert_eq!((body.bytes.len(), body.truncated), (1 << 20, false));
+        assert_eq!(sizes(&body), (1 << 20, false, false));
     }
 }

@@ -100,6 +100,12 @@ pub enum InputError {
         /// The URL or the crawl.
         name: String,
     },
+    /// An archive of unknown size, where an estimate is asked for.
+    #[error("{name}: the server does not say how large it is, so nothing can be estimated")]
+    Sizeless {
+        /// The URL.
+        name: String,
+    },
     /// A URL that cannot be read.
     #[error(transparent)]
     Address(#[from] AddressError),

@@ -443,7 +443,8 @@ impl Output {
     fn put(&self, from: &Path, file: &str, bytes: u64) -> Result<(), Error> {
         let target = self.dir.join(file);
         stop::crash_point("replace");
-        match fs::rename(from.join(target.file_name().unwrap_or_default()), &target) {
+        let source = from.join(target.file_name().unwrap_or_default());
+        match c4_fs::rename(&source, &target) {
             Err(e) if e.kind() == ErrorKind::NotFound && is_whole(&self.dir, file, bytes) => Ok(()),
             renamed => Ok(renamed.map_err(DataError::io(&target, "rename"))?),
         }

@@ -4,11 +4,14 @@
 //! is scaled up by bytes of the archives. Duplicates are not looked for, so what is kept is rather
 //! too much, and with it the disk.
 
+mod look;
+
+pub use look::{Look, is_small};
+
 use crate::admission;
 use crate::claim::{Claim, TextClaim, UrlClaim};
 use crate::error::Error;
 use crate::frame::{self, Frame};
-use crate::input::Input;
 use crate::memory::Memory;
 use crate::progress::{Progress, Unit};
 use crate::reading::{RawPage, Split};
@@ -22,12 +25,6 @@ use rustix::fs::statvfs;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The sample is this share of the archives, within bounds, from some of them.
-const SAMPLE_SHARE: u64 = 100;
-const SAMPLE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=32 << 20;
-const SAMPLE_ARCHIVES: usize = 8;
-/// Below this a build is over before a sample tells anything.
-const SMALL: u64 = 32 << 20;
 /// What the second half of a build (comparing keys, reading and writing everything once more) costs beside the
 /// work that a sample does, and what statistics and ledger do: measured on whole builds.
 const REST: f64 = 1.25;
@@ -44,9 +41,9 @@ pub struct Estimate {
     /// Archives.
     pub archives: usize,
     /// Their bytes.
-    pub bytes: u64,
+    pub bytes: f64,
     /// Those that were looked at.
-    pub sampled: u64,
+    pub sampled: f64,
     /// Pages.
     pub pages: f64,
     /// Bytes of their texts.
@@ -63,48 +60,34 @@ pub struct Estimate {
     pub corpus_bytes: f64,
 }
 
-/// Whether the inputs are too few to be worth a sample.
-pub fn is_small(inputs: &[Input]) -> bool {
-    inputs.iter().filter_map(|input| input.bytes).sum::<u64>() < SMALL
-}
-
-/// Estimates a build of one target. Costs about a hundredth of the build.
+/// Estimates a build of one target from what was looked at. Costs about a hundredth of the build.
 ///
 /// # Errors
-/// An input that is not on this machine.
-pub fn estimate(target: &TargetOptions, inputs: &[Input]) -> Result<Estimate, Error> {
+/// Lists that cannot be used; a document that cannot be encoded.
+pub fn estimate(target: &TargetOptions, look: &Look) -> Result<Estimate, Error> {
     let recipe = &target.recipe;
     let admission = admission::load(recipe, &target.lists)?;
-    // Those that are elsewhere have no size before they are here.
-    inputs
-        .iter()
-        .try_for_each(|input| input.file().map(|_| ()))?;
-    let bytes: u64 = inputs.iter().filter_map(|input| input.bytes).sum();
-    let wanted = (bytes / SAMPLE_SHARE).clamp(*SAMPLE_BYTES.start(), *SAMPLE_BYTES.end());
-    let archives = inputs.len().clamp(1, SAMPLE_ARCHIVES);
     if let Some(step) = &recipe.language {
         language::warm_up(step.detector);
     }
     let mut sample = Sample::new(recipe, &admission);
     let before = usage::cpu_seconds().unwrap_or_default();
-    for i in 0..archives {
-        if let Some(input) = inputs.get(i * inputs.len() / archives) {
-            sample.read(input, wanted.div_ceil(archives as u64));
-        }
+    for path in look.paths() {
+        sample.read(path, look.share());
     }
     sample.encode()?;
     let cpu = usage::cpu_seconds().unwrap_or_default() - before;
-    let scale = bytes as f64 / sample.archive_bytes.max(1) as f64;
-    let claims = sample.url_bytes + sample.text_claims * TextClaim::MEMORY;
-    let stored_claims = (sample.url_bytes + sample.text_claims * 48) as f64;
+    let scale = look.bytes / sample.archive_bytes.max(1) as f64;
+    let claims = sample.pages * UrlClaim::MEMORY + sample.text_claims * TextClaim::MEMORY;
+    let stored = sample.pages * UrlClaim::STORED + sample.text_claims * TextClaim::STORED;
     let losers = LOSERS * LOSER_BYTES * sample.text_claims as f64;
     // Either the pages and their keys are in the work folder, or rows, and shards beside them.
-    let first = sample.spool_bytes as f64 + stored_claims + losers;
+    let first = sample.spool_bytes as f64 + stored as f64 + losers;
     let last = sample.row_bytes as f64 + sample.shard_bytes as f64 + losers;
     Ok(Estimate {
-        archives: inputs.len(),
-        bytes,
-        sampled: sample.archive_bytes.min(bytes),
+        archives: look.archives,
+        bytes: look.bytes,
+        sampled: (sample.archive_bytes as f64).min(look.bytes),
         pages: sample.pages as f64 * scale,
         text_bytes: sample.page_bytes as f64 * scale,
         kept: sample.kept as f64 * scale,
@@ -123,7 +106,6 @@ struct Sample<'a> {
     archive_bytes: u64,
     pages: u64,
     page_bytes: u64,
-    url_bytes: u64,
     text_claims: u64,
     spool: Vec<u8>,
     spool_bytes: u64,
@@ -143,7 +125,6 @@ impl<'a> Sample<'a> {
             archive_bytes: 0,
             pages: 0,
             page_bytes: 0,
-            url_bytes: 0,
             text_claims: 0,
             spool: Vec::new(),
             spool_bytes: 0,
@@ -156,10 +137,7 @@ impl<'a> Sample<'a> {
     }
 
     /// Reads the first `bytes` of an archive. Damage is for the build to tell.
-    fn read(&mut self, input: &Input, bytes: u64) {
-        let Ok(path) = input.file() else {
-            return;
-        };
+    fn read(&mut self, path: &Path, bytes: u64) {
         let Ok(mut source) = OpenSource::open(path, &self.recipe.read) else {
             return;
         };
@@ -182,7 +160,6 @@ impl<'a> Sample<'a> {
         let owner = url::md5(&page.url);
         let normalized = url::normalize(&page.url);
         let key = url::md5(&normalized);
-        self.url_bytes += UrlClaim::MEMORY;
         let about = (&page.url, key, owner, &page.timestamp, &page.content_type);
         frame::encode(&about, &mut self.spool);
         if self
@@ -271,9 +248,21 @@ fn existing(path: &Path) -> PathBuf {
     there.unwrap_or(Path::new("/")).to_owned()
 }
 
-/// What estimates ask of the file systems of the outputs and the work folder.
-pub fn disks(options: &BuildOptions, estimates: &[Estimate]) -> Vec<Disk> {
+/// What estimates ask of the file systems of the outputs, the work folder and downloads.
+pub fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec<Disk> {
     let mut wanted: Vec<(PathBuf, f64)> = Vec::new();
+    if look.remote_bytes > 0.0 {
+        let (folder, archives) = match (&options.remote.keep, &options.work_dir) {
+            (Some(folder), _) => (folder, look.remote),
+            (None, work) => {
+                let folder = work.as_ref().unwrap_or(&options.targets[0].output);
+                let threads = options.threads();
+                (folder, options.remote.ahead(threads).min(look.remote))
+            }
+        };
+        let each = look.remote_bytes / look.remote as f64;
+        wanted.push((existing(folder), each * archives as f64));
+    }
     for (target, estimate) in options.targets.iter().zip(estimates) {
         let output = existing(&target.output);
         let work = options.work_dir.as_deref().map_or(output.clone(), existing);

@@ -286,12 +286,17 @@ fn page_of(record: &Record) -> Split {
                 (page.text, page.content_type, length.unwrap_or_default())
             }
             Err(rejected) => {
-                return dropped(match rejected {
-                    Rejected::Status(_) => Reason::HttpStatus,
-                    Rejected::ContentType(_) | Rejected::Binary => Reason::MediaType,
-                    Rejected::Malformed => Reason::HttpMalformed,
-                    Rejected::Empty => Reason::NoContent,
-                });
+                return match rejected {
+                    Rejected::Status(_) => dropped(Reason::HttpStatus),
+                    Rejected::ContentType(_) | Rejected::Binary => dropped(Reason::MediaType),
+                    Rejected::Malformed => dropped(Reason::HttpMalformed),
+                    Rejected::Empty => dropped(Reason::NoContent),
+                    Rejected::TooLarge => {
+                        let url = record.url();
+                        let cause = format!("the response of {} {rejected}", printable(&url));
+                        Split::Damage(damage(Reason::RecordTooLarge, record.offset, cause))
+                    }
+                };
             }
         },
         _ => return dropped(Reason::RecordType),

@@ -12,6 +12,8 @@ use std::ops::Range;
 
 /// No record's header is larger in real archives; bounds the search for its end.
 const MAX_HEADER_BYTES: usize = 1 << 20;
+/// Of an archive that is not compressed, so much is read at a time.
+const PLAIN_BYTES: usize = 1 << 20;
 
 /// A record: its bytes and where its parts are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,7 +234,11 @@ impl RecordReader {
         self.base += self.used as u64;
         self.buffer.drain(..self.used);
         self.used = 0;
-        match self.archive.read(&mut self.buffer, MEMBER_BYTES) {
+        let most = match self.archive.compression() {
+            Compression::Plain => PLAIN_BYTES,
+            _ => MEMBER_BYTES,
+        };
+        match self.archive.read(&mut self.buffer, most) {
             Ok(Progress::More) => {}
             Ok(Progress::End) => self.inside = false,
             Err(error) => {

@@ -130,7 +130,10 @@ impl ChunkReader {
             }
             if self.pending.bytes.len() >= CHUNK_BYTES {
                 let from = self.searched.saturating_sub(DELIMITER.len() + 1);
-                if let Some(at) = last_delimiter(&self.pending.bytes[from..]) {
+                // A member may have brought much more than a piece.
+                let bytes = &self.pending.bytes[from..];
+                let near = last_delimiter(&bytes[..bytes.len().min(2 * CHUNK_BYTES)]);
+                if let Some(at) = near.or_else(|| last_delimiter(bytes)) {
                     return Ok(Some(Piece::Chunk(self.cut(from + at))));
                 }
                 self.searched = self.pending.bytes.len();
@@ -167,7 +170,12 @@ impl ChunkReader {
                 return Ok(());
             }
         }
-        match self.archive.read(&mut self.pending.bytes, MEMBER_BYTES) {
+        // What no checksum at the end can take back need not be read as a whole.
+        let most = match self.large_member || self.archive.compression() == Compression::Plain {
+            true => CHUNK_BYTES,
+            false => MEMBER_BYTES,
+        };
+        match self.archive.read(&mut self.pending.bytes, most) {
             Ok(Progress::More) => self.large_member = true,
             Ok(Progress::End) => self.inside = false,
             Err(error) => {

@@ -100,7 +100,7 @@ impl WorkWriter {
         let synced = file.and_then(|file| file.sync_all());
         synced.map_err(Error::io(&self.partial, "write"))?;
         crate::stop::crash_point("work-file");
-        fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path, "rename"))
+        c4_data::fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path, "rename"))
     }
 }
 

@@ -37,6 +37,6 @@ for file in corpus/http/seed-*; do
 done
 for target in "${targets[@]}"; do
     echo "== $target"
-    cargo +nightly fuzz run --fuzz-dir . "$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 2>&1 |
+    cargo +nightly fuzz run --sanitizer none --fuzz-dir . "$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 2>&1 |
         grep -E "stat::number_of_executed_units|stat::average_exec|stat::peak_rss|ERROR|SUMMARY|panicked|Test unit written" || true
 done

@@ -3,6 +3,7 @@
 use super::lists::ListArgs;
 use super::parse_size;
 use super::remote_args::RemoteArgs;
+use super::threads::ThreadsArg;
 use crate::Error;
 use crate::input;
 use crate::memory;
@@ -52,16 +53,8 @@ pub(super) struct Build {
     /// Text of a shard, in bytes (K, M, G: powers of 1024).
     #[arg(long, default_value = "256M", value_parser = parse_size, value_name = "SIZE")]
     shard_size: u64,
-    /// Threads [default: one a core].
-    #[arg(
-        short,
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "N"
-    )]
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
-    threads: u16,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Memory of the whole process, in bytes (K, M, G) [default: half of what is there].
     #[arg(short, long, value_parser = parse_size, value_name = "SIZE")]
     memory: Option<u64>,
@@ -102,9 +95,14 @@ impl Build {
             BinaryBytes(memory::LEAST)
         );
         let mut targets: Vec<TargetOptions> = Vec::new();
+        let mut recipes = Vec::new();
         for name in &args.recipe {
             let (recipe, base) = Recipe::load(name)?;
-            let recipe = recipe.with_languages(&args.languages)?;
+            recipes.push((recipe.with_languages(&args.languages)?, base));
+        }
+        let all: Vec<&Recipe> = recipes.iter().map(|(recipe, _)| recipe).collect();
+        args.lists.check(&all)?;
+        for (recipe, base) in recipes {
             let (recipe, lists) = args.lists.load(recipe, &base)?;
             let output = match args.recipe.len() {
                 1 => args.output.clone(),
@@ -133,7 +131,7 @@ impl Build {
                 FormatArg::Jsonl => Format::Jsonl,
             },
             shard_size_bytes: args.shard_size,
-            threads: usize::from(args.threads),
+            threads: args.threads.number(),
             memory_bytes,
             work_dir: args.work_dir,
             overwrite: args.overwrite,

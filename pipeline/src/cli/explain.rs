@@ -60,6 +60,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<()> {
         (None, Some(corpus)) => (corpus.manifest.recipe.clone(), PathBuf::new()),
         (name, _) => Recipe::load(name.as_deref().unwrap_or(BUILTIN_RECIPES[0].0))?,
     };
+    args.lists.check(&[&recipe])?;
     let (recipe, lists) = args.lists.load(recipe, &base)?;
     if let Some(corpus) = &corpus
         && corpus.manifest.recipe_hash != recipe.hash(&lists)

@@ -18,7 +18,23 @@ pub(super) struct ListArgs {
 }
 
 impl ListArgs {
-    /// The recipe with these files in place of those that it names.
+    /// Refuses a list that none of the recipes takes.
+    pub(super) fn check(&self, recipes: &[&Recipe]) -> anyhow::Result<()> {
+        let names: Vec<&str> = recipes.iter().map(|recipe| &*recipe.name).collect();
+        let names = names.join(", ");
+        let none = |step: &str, option: &str| {
+            format!("{names}: no recipe here takes the step `{step}`, so {option} has no use")
+        };
+        if self.domains.is_some() && recipes.iter().all(|recipe| recipe.domains.is_none()) {
+            bail!(none("domains", "--domains"));
+        }
+        if !self.urls.is_empty() && recipes.iter().all(|recipe| recipe.urls.is_none()) {
+            bail!(none("urls", "--urls"));
+        }
+        Ok(())
+    }
+
+    /// The recipe with these files in place of those that it names, where it takes such.
     pub(super) fn named(&self, mut recipe: Recipe) -> anyhow::Result<Recipe> {
         let path = |file: &PathBuf| -> anyhow::Result<String> {
             // The recipe's own files are looked up from its folder, these from here.
@@ -28,20 +44,11 @@ impl ListArgs {
                 Err(_) => bail!("{}: the path is not UTF-8", file.display()),
             }
         };
-        let no_step = |name: &str, step: &str, option: &str| {
-            format!("recipe {name} does not take the step `{step}`, so {option} has no use")
-        };
-        if let Some(file) = &self.domains {
-            match &mut recipe.domains {
-                Some(step) => step.file = Some(path(file)?),
-                None => bail!(no_step(&recipe.name, "domains", "--domains")),
-            }
+        if let (Some(file), Some(step)) = (&self.domains, &mut recipe.domains) {
+            step.file = Some(path(file)?);
         }
-        if !self.urls.is_empty() {
-            match &mut recipe.urls {
-                Some(step) => step.files = self.urls.iter().map(path).collect::<Result<_, _>>()?,
-                None => bail!(no_step(&recipe.name, "urls", "--urls")),
-            }
+        if let (false, Some(step)) = (self.urls.is_empty(), &mut recipe.urls) {
+            step.files = self.urls.iter().map(path).collect::<Result<_, _>>()?;
         }
         Ok(recipe)
     }

@@ -2,7 +2,7 @@
 
 use super::build::Build;
 use crate::memory::Memory;
-use crate::plan::{self, Disk, Estimate};
+use crate::plan::{self, Disk, Estimate, Look};
 use crate::run::BuildOptions;
 use crate::table::{Table, thousands};
 use anyhow::bail;
@@ -16,12 +16,13 @@ use std::process::ExitCode;
 /// Exit status: 0, it would fit; 2, the disk is too small, or the build would be refused.
 pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     let options = args.options()?;
-    let threads = threads(&options);
+    let threads = options.threads();
     let memory = Memory::new(options.memory_bytes, threads);
+    let look = Look::at(&options.inputs, &options.remote.network)?;
     let mut out = stdout().lock();
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(target, &options.inputs)?;
+        let estimate = plan::estimate(target, &look)?;
         let Estimate {
             archives,
             bytes,
@@ -30,11 +31,12 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         } = estimate;
         writeln!(
             out,
-            "{archives} archives, {}; recipe {}, from a sample of {} ({:.2} %)",
-            DecimalBytes(bytes),
+            "{archives} archives, {}{}; recipe {}, from a sample of {} ({:.2} %)",
+            if look.remote > 0 { "about " } else { "" },
+            DecimalBytes(bytes as u64),
             target.recipe.name,
-            DecimalBytes(sampled),
-            100.0 * sampled as f64 / bytes.max(1) as f64
+            DecimalBytes(sampled as u64),
+            100.0 * sampled / bytes.max(1.0)
         )?;
         let mut table = Table::default();
         let size = |n: f64| DecimalBytes(n as u64).to_string();
@@ -71,7 +73,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", table.render())?;
         estimates.push(estimate);
     }
-    let disks = plan::disks(&options, &estimates);
+    let disks = plan::disks(&options, &estimates, &look);
     for disk in &disks {
         writeln!(out, "{}", say(disk))?;
     }
@@ -81,14 +83,21 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
 
 /// Says in one line a target what a build will take; refuses a disk that is too small.
 pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
-    let elsewhere = options.inputs.iter().any(|input| input.bytes.is_none());
-    if plan::is_small(&options.inputs) || elsewhere {
+    if plan::is_small(&options.inputs) {
         return Ok(());
     }
-    let threads = threads(options);
+    let threads = options.threads();
+    let look = match Look::at(&options.inputs, &options.remote.network) {
+        Ok(look) => look,
+        // The build has more patience, and a list of what is missing.
+        Err(error) => {
+            eprintln!("No estimate: {error}");
+            return Ok(());
+        }
+    };
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(target, &options.inputs)?;
+        let estimate = plan::estimate(target, &look)?;
         eprintln!(
             "{}: about {} pages, {} CPU time ({} on {threads} threads), {} of memory, {} of disk for work and {} for \
              the corpus",
@@ -102,14 +111,7 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
         );
         estimates.push(estimate);
     }
-    refuse_small(&plan::disks(options, &estimates))
-}
-
-fn threads(options: &BuildOptions) -> usize {
-    match options.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    }
+    refuse_small(&plan::disks(options, &estimates, &look))
 }
 
 fn say(disk: &Disk) -> String {

@@ -2,6 +2,7 @@
 
 use super::build::report_damage;
 use super::lists::ListArgs;
+use super::threads::ThreadsArg;
 use crate::input;
 use crate::sweep::full::{FullOptions, sweep_full};
 use crate::sweep::report::Report;
@@ -38,16 +39,8 @@ pub struct Sweep {
     /// [default: the listing's folder].
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
-    /// Threads [default: one a core].
-    #[arg(
-        short,
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "N"
-    )]
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
-    threads: u16,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -63,11 +56,12 @@ pub struct Sweep {
 /// Runs the command.
 pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
     let (recipe, lists) = Recipe::load(&args.recipe)?;
+    args.lists.check(&[&recipe])?;
     let recipe = args.lists.named(recipe)?;
     let grid = Grid::new(&recipe, &args.sets, args.full)?;
     let inputs = input::resolve(&args.inputs, args.base.as_deref(), &recipe.read)?;
     let recipes = grid.recipes();
-    let threads = usize::from(args.threads);
+    let threads = args.threads.number();
     let swept = if args.full {
         sweep_full(&FullOptions {
             recipes: &recipes,

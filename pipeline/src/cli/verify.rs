@@ -1,5 +1,6 @@
 //! `c4 verify`: what the user types, and what comes out.
 
+use super::threads::ThreadsArg;
 use super::{finished, parse_size};
 use crate::verify::report::{Check, Offence, Report, Status};
 use crate::verify::{VerifyOptions, verify};
@@ -30,16 +31,8 @@ pub struct Verify {
     /// shards are read several times (K, M, G: powers of 1024).
     #[arg(long, default_value = "1G", value_parser = parse_size, value_name = "SIZE")]
     memory: u64,
-    /// Threads [default: one a core].
-    #[arg(
-        short,
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "N"
-    )]
-    #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
-    threads: u16,
+    #[command(flatten)]
+    threads: ThreadsArg,
 }
 
 /// Runs the command.
@@ -52,7 +45,7 @@ pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
         dir: args.dir,
         lists: args.lists,
         memory_bytes: usize::try_from(args.memory).unwrap_or(usize::MAX),
-        threads: usize::from(args.threads),
+        threads: args.threads.number(),
     };
     let report = verify(&options, &manifest)?;
     let text = match args.json {

@@ -45,6 +45,14 @@ impl FetchError {
     }
 }
 
+/// How resolvers say that a name is none (`EAI_NONAME` of `getaddrinfo`, in glibc, musl and macOS); what
+/// they say while the network is down is another error.
+const NO_SUCH_HOST: [&str; 3] = [
+    "Name or service not known",
+    "Name does not resolve",
+    "nodename nor servname provided",
+];
+
 /// Why one attempt failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -71,7 +79,7 @@ impl Trouble {
     }
 
     /// Of the client: all causes, but not the URL, which may hold secrets. A certificate that is
-    /// not trusted will not be at the next attempt.
+    /// not trusted will not be at the next attempt, and a host that does not exist will not either.
     pub(super) fn of_client(error: reqwest::Error) -> Trouble {
         let error = error.without_url();
         let mut cause = error.to_string();
@@ -84,6 +92,7 @@ impl Trouble {
             }
             let tls = of_tls(e);
             hopeless |= matches!(tls, Some(rustls::Error::InvalidCertificate(_)));
+            hopeless |= NO_SUCH_HOST.iter().any(|sign| text.contains(sign));
             source = e.source();
         }
         match hopeless {

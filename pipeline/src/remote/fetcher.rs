@@ -6,17 +6,21 @@ use super::folder::{self, Place};
 use super::network::{Network, Session, Started};
 use super::transfer::unasked;
 use crate::parallel::lock;
+use crate::stop;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 /// So many downloads given up in a row, and the others are not tried: it is the line, or the
 /// server, and each would take a minute of waits to fail.
 const HOPELESS: u32 = 16;
+/// How often to look, while a file is on its way, if the build is asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Where downloads go, and how many at a time.
 #[derive(Debug, Clone)]
@@ -153,7 +157,7 @@ impl Fetcher {
     /// File `number` of the list; waits until it is whole. Each can be taken once.
     ///
     /// # Errors
-    /// It could not be fetched, for good.
+    /// It could not be fetched, for good; or the build is asked to stop while it is on its way.
     pub fn take(&self, number: usize) -> Result<FetchedFile, FetchError> {
         let position = self.shared.positions[&number];
         let mut slots = lock(&self.shared.slots);
@@ -168,8 +172,14 @@ impl Fetcher {
                 }
                 Slot::Coming => {
                     slots.list[position] = Slot::Coming;
+                    if stop::asked() {
+                        let address = &self.shared.addresses[position];
+                        let cause = "stopped".to_owned();
+                        return Err(unasked(address, FetchFailure::Stopped, cause));
+                    }
                     let changed = &self.shared.changed;
-                    slots = changed.wait(slots).unwrap_or_else(PoisonError::into_inner);
+                    let waited = changed.wait_timeout(slots, LOOK_EVERY);
+                    (slots, _) = waited.unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }

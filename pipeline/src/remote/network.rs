@@ -121,6 +121,21 @@ impl Network {
         })
     }
 
+    /// The first `most` bytes of a file, or all of it, and its size if the server tells it. Not to be
+    /// called from the client's own threads.
+    ///
+    /// # Errors
+    /// It could not be fetched, for good.
+    pub fn first(
+        &self,
+        address: &Address,
+        most: u64,
+    ) -> Result<(Vec<u8>, Option<u64>), FetchError> {
+        let started = self.started(address)?;
+        let fetched = transfer::first(&started.session, address, most);
+        started.runtime.block_on(fetched)
+    }
+
     /// What has been done so far, also while it goes on.
     pub fn transfer(&self) -> Transfer {
         let counters = &self.0.counters;

@@ -31,6 +31,11 @@ impl Default for RemoteOptions {
 }
 
 impl RemoteOptions {
+    /// Files on disk at a time, for `threads` that read.
+    pub fn ahead(&self, threads: usize) -> usize {
+        self.read_ahead.unwrap_or(threads.saturating_add(AHEAD))
+    }
+
     /// Begins to fetch, for `threads` that read; see [`Fetcher::start`]. Downloads that do not stay
     /// go through the folder `passing`.
     ///
@@ -45,7 +50,7 @@ impl RemoteOptions {
         let options = FetchOptions {
             folder: self.keep.clone().unwrap_or_else(|| passing.to_owned()),
             keep: self.keep.is_some(),
-            read_ahead: self.read_ahead.unwrap_or(threads.saturating_add(AHEAD)),
+            read_ahead: self.ahead(threads),
             connections: self.connections,
         };
         Fetcher::start(&self.network, list, &options)

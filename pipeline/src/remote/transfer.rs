@@ -128,6 +128,72 @@ pub(super) async fn fetch(
     }
 }
 
+/// The first `most` bytes of a file, or all of it, and its size if the server tells it.
+pub(super) async fn first(
+    session: &Session,
+    address: &Address,
+    most: u64,
+) -> Result<(Vec<u8>, Option<u64>), FetchError> {
+    let mut tries = Tries::new(address, &session.policy);
+    loop {
+        let trouble = match attempt_first(session, address, most).await {
+            Ok(found) => return Ok(found),
+            Err(trouble) => trouble,
+        };
+        let counters = &session.counters;
+        counters.failed_requests.fetch_add(1, Ordering::Relaxed);
+        sleep(tries.failed(trouble, false)?).await;
+    }
+}
+
+async fn attempt_first(
+    session: &Session,
+    address: &Address,
+    most: u64,
+) -> Result<(Vec<u8>, Option<u64>), Trouble> {
+    let ask = Ask {
+        range: Some((0, Some(most.saturating_sub(1)))),
+        ..Ask::default()
+    };
+    let mut answer = session.ask(address, &ask).await?;
+    let size = match answer.status() {
+        StatusCode::OK => answer.content_length(),
+        StatusCode::PARTIAL_CONTENT => content_range(answer.headers()).and_then(|range| range.size),
+        status => {
+            return Err(Trouble::passing(format!(
+                "{status}, which was not asked for"
+            )));
+        }
+    };
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < most {
+        let deadline = Instant::now() + session.policy.slow_window;
+        let chunk = match timeout_at(deadline, answer.chunk()).await {
+            Ok(chunk) => chunk.map_err(Trouble::of_client)?,
+            Err(_) => return Err(Trouble::passing("nothing came for too long")),
+        };
+        let Some(chunk) = chunk else {
+            break;
+        };
+        let counters = &session.counters;
+        counters
+            .bytes
+            .fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        bytes.extend_from_slice(&chunk);
+        if let Some(pace) = &session.pace {
+            sleep(pace.spend(chunk.len(), std::time::Instant::now())).await;
+        }
+    }
+    let (got, wanted) = (bytes.len() as u64, size.unwrap_or(0).min(most));
+    if got < wanted {
+        return Err(Trouble::passing(format!(
+            "ended after {got} of {wanted} bytes"
+        )));
+    }
+    bytes.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+    Ok((bytes, size))
+}
+
 /// Whether the file on the server is still `known`, without fetching it; the version if it is.
 pub(super) async fn unchanged(
     session: &Session,

@@ -1,0 +1,35 @@
+//! How long each pass took.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Seconds by pass.
+pub(super) struct Clock {
+    started: Instant,
+    pub(super) started_unix: u64,
+    pub(super) laps: Vec<(&'static str, f64)>,
+}
+
+impl Clock {
+    pub(super) fn start() -> Clock {
+        Clock {
+            started: Instant::now(),
+            started_unix: unix_seconds(),
+            laps: Vec::new(),
+        }
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    pub(super) fn lap(&mut self, name: &'static str) {
+        let before: f64 = self.laps.iter().map(|(_, seconds)| seconds).sum();
+        self.laps.push((name, self.seconds() - before));
+    }
+}
+
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}

@@ -1,0 +1,153 @@
+//! What is small in an archive and large when it is unpacked, and what is large: cut off at a limit, counted, and
+//! nothing else is lost.
+
+#![allow(clippy::unwrap_used)]
+
+use c4_tests::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Of the build, in bytes.
+const MEMORY: u64 = 256 << 20;
+/// Of a record.
+const HUGE: u64 = 2 << 30;
+
+/// `<p>` and 256 MiB of spaces, by brotli at its best.
+const BROTLI_BOMB: &str = "\
+     cfffff7ff8a541787ce0c4698180edfdbf07ffffffe1970088c30200ddfb7ffeffffc32f0110874500baf7fffcffff87\
+     5f02200e0b0074effff9ffff0fbf04401c1600e8defff3ffff1f7e0980382c00d0bdffe7ffff3ffc1200715800a07bff\
+     cfffff7ff82500e2b00040f7fe9ffffffff04b00c4610180eefd3fffffffe1970088c30200ddfb7ffeffffc32f011087\
+     0500baf7fffcffff875f02200e0b0074effff9ffff0fbf04401c1600e8defff3ffff1f7e0980382c00d0bdffe7ffff3f\
+     fc1200715800a07bffcfffff7ff82500e2b00040f7fe1f02000120202003";
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let digits = (0..hex.len()).step_by(2);
+    digits
+        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+        .collect()
+}
+
+fn response(i: usize, coding: &str, body: &[u8]) -> Vec<u8> {
+    let url = format!("https://a{i}.example/");
+    let mut block =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{coding}\r\n\r\n").into_bytes();
+    block.extend_from_slice(body);
+    let kind = "application/http; msgtype=response";
+    record("response", &url, "2019-04-18T10:12:43Z", kind, &block)
+}
+
+/// Zeros, packed as well as gzip can.
+fn packed_zeros(before: &[u8], zeros: u64, after: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(before).unwrap();
+    let piece = vec![0; 1 << 20];
+    for _ in 0..zeros >> 20 {
+        encoder.write_all(&piece).unwrap();
+    }
+    encoder.write_all(after).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Builds, checks what was counted and how much memory it took.
+fn check(archive: &Path, too_large: u64, kept: usize) {
+    let out = archive.with_extension("out");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+    command.args(["build", "-r", "c4", "--memory", &MEMORY.to_string(), "-o"]);
+    let built = command.arg(&out).arg(archive).output().unwrap();
+    let said = String::from_utf8(built.stderr).unwrap();
+    // Done, but something was left out.
+    assert_eq!(built.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("larger than") || said.contains("unpacks to more than"),
+        "{said}"
+    );
+    let counters = counters(&out).into_iter();
+    let counted = counters.filter(|(name, _)| name.ends_with("filtered:record_too_large"));
+    assert_eq!(counted.map(|(_, n)| n).sum::<u64>(), too_large, "{said}");
+    assert_eq!(documents(&out).len(), kept, "{said}");
+    let run = fs::read(out.join("run.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&run).unwrap();
+    let peak = run["peak_memory_bytes"].as_u64().unwrap();
+    assert!(
+        peak < MEMORY * 6 / 5,
+        "{} MB for {}",
+        peak / 1_000_000,
+        archive.display()
+    );
+}
+
+/// A header that promises `HUGE` bytes.
+fn huge_header() -> Vec<u8> {
+    format!(
+        "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: https://huge.example/\r\n         WARC-Date: 2019-04-18T10:12:43Z\r\nContent-Type: text/plain\r\nContent-Length: {HUGE}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn good(i: usize) -> Vec<u8> {
+    conversion(&format!("https://good{i}.example/"), &good_text(i))
+}
+
+#[test]
+fn bombs_in_bodies() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = format!("<p>{}</p>", good_text(1).replace('\n', "<p>"));
+    let gzip_bomb = packed_zeros(page.as_bytes(), 256 << 20, b"");
+    let bombs = [
+        response(1, "Content-Encoding: gzip", &gzip_bomb),
+        response(2, "Content-Encoding: br", &unhex(BROTLI_BOMB)),
+        // A bomb in a bomb.
+        response(3, "Content-Encoding: gzip, gzip", &gzip(&gzip_bomb)),
+        response(4, "", page.as_bytes()),
+    ];
+    let archive = dir.path().join("bodies.warc.gz");
+    fs::write(&archive, bombs.map(|record| gzip(&record)).concat()).unwrap();
+    check(&archive, 3, 1);
+}
+
+#[test]
+fn a_record_of_two_gigabytes_in_a_member() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("member.warc.wet.gz");
+    let huge = packed_zeros(&huge_header(), HUGE, b"\r\n\r\n");
+    fs::write(&archive, [gzip(&good(1)), huge, gzip(&good(2))].concat()).unwrap();
+    check(&archive, 1, 2);
+}
+
+/// Without compression, as lines and as records. The file takes no room: its zeros are a hole.
+#[test]
+fn a_record_of_two_gigabytes_in_a_plain_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, huge: &[u8], good: [Vec<u8>; 2]| -> PathBuf {
+        let path = dir.path().join(name);
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&good[0]).unwrap();
+        file.write_all(huge).unwrap();
+        file.seek(SeekFrom::Current(HUGE as i64)).unwrap();
+        file.write_all(b"\r\n\r\n").unwrap();
+        file.write_all(&good[1]).unwrap();
+        path
+    };
+    check(
+        &write("plain.warc.wet", &huge_header(), [good(1), good(2)]),
+        1,
+        2,
+    );
+    let page = |i| {
+        let page = format!("<p>{}</p>", good_text(i).replace('\n', "<p>"));
+        response(i, "", page.as_bytes())
+    };
+    let huge = String::from_utf8(huge_header()).unwrap();
+    let huge = huge
+        .replace("conversion", "response")
+        .replace("text/plain", "application/http");
+    check(
+        &write("plain.warc", huge.as_bytes(), [page(1), page(2)]),
+        1,
+        2,
+    );
+}

@@ -1,0 +1,163 @@
+//! `c4 plan`: what it foretells is what a build takes, wherever the archives are.
+
+#![allow(clippy::unwrap_used)]
+
+use c4_tests::server::{Fault, Plan, Server};
+use c4_tests::*;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+fn c4(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+    command.args(arguments).output().unwrap()
+}
+
+fn said(arguments: &[&str]) -> String {
+    let output = c4(arguments);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {message}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The value of a row of the table, in the unit that it is in.
+fn value(plan: &str, name: &str) -> f64 {
+    let row = plan.lines().find_map(|line| line.trim().strip_prefix(name));
+    let row = row.unwrap_or_else(|| panic!("{name} in {plan}"));
+    let mut words = row.split_whitespace();
+    let number: f64 = words.next().unwrap().replace(',', "").parse().unwrap();
+    number
+        * match words.next() {
+            None | Some("s") => 1.0,
+            Some("min") => 60.0,
+            Some("kB") => 1e3,
+            Some("MB") => 1e6,
+            Some("GB") => 1e9,
+            Some(unit) => panic!("{unit} in {plan}"),
+        }
+}
+
+fn number(run: &Path, name: &str) -> f64 {
+    let run: serde_json::Value =
+        serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
+    run[name].as_f64().unwrap()
+}
+
+/// Pages and bytes within a third, time within a factor of two: machines have other things to do.
+#[test]
+fn what_is_foretold_of_a_real_archive_comes_about() {
+    let Some(archive) =
+        shared("data/bench/CC-MAIN-20190418101243-20190418122311-00100.warc.wet.gz")
+    else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let arguments = [
+        "-r",
+        "en",
+        "-t",
+        "1",
+        "-o",
+        out.to_str().unwrap(),
+        archive.to_str().unwrap(),
+    ];
+    let plan = said(&[&["plan"], &arguments[..]].concat());
+    assert!(!out.exists(), "a plan writes nothing");
+    said(&[&["build", "--no-plan"], &arguments[..]].concat());
+
+    let tally: u64 = counters(&out)["number-of-total-pages"];
+    let near = |name: &str, measured: f64, least: f64, most: f64| {
+        let ratio = value(&plan, name) / measured;
+        assert!(
+            (least..most).contains(&ratio),
+            "{name}: {ratio} of {measured}\n{plan}"
+        );
+    };
+    near("pages", tally as f64, 0.9, 1.1);
+    near("CPU time", number(&out, "cpu_seconds"), 0.5, 2.0);
+    let bytes = tree(&out).values().map(Vec::len).sum::<usize>();
+    near("corpus", bytes as f64, 0.75, 1.33);
+}
+
+/// Archives of 40 pages each.
+fn archives(server: &Server, dir: &Path, count: usize) -> (Vec<String>, Vec<String>) {
+    let archive = |i: usize| {
+        let page = |page: usize| {
+            let url = format!("https://a{i}.example/{page}");
+            gzip(&conversion(&url, &good_text(100 * i + page)))
+        };
+        let bytes: Vec<u8> = (0..40).flat_map(page).collect();
+        let path = dir.join(format!("{i:02}.warc.wet.gz"));
+        fs::write(&path, &bytes).unwrap();
+        server.put(&format!("/{i:02}.warc.wet.gz"), bytes);
+        let url = server.url(&format!("{i:02}.warc.wet.gz"));
+        (path.to_str().unwrap().to_owned(), url)
+    };
+    (0..count).map(archive).unzip()
+}
+
+#[test]
+fn remote_archives_are_judged_by_the_beginnings_of_a_few() {
+    let dir = tempfile::tempdir().unwrap();
+    // Every file fails at first; the estimate has the patience of a build.
+    let server = Server::start(Plan::First(1, Fault::ServerError));
+    let (_, urls) = archives(&server, dir.path(), 50);
+    let out = dir.path().join("out");
+    let mut arguments = vec!["plan", "-o", out.to_str().unwrap()];
+    arguments.extend(urls.iter().map(String::as_str));
+    let plan = said(&arguments);
+    let ratio = value(&plan, "pages") / 2000.0;
+    assert!((0.9..1.1).contains(&ratio), "{plan}");
+    // Eight archives, each asked twice.
+    assert_eq!(server.requests().len(), 16);
+    assert!(!out.exists());
+
+    // The head of a build says the same.
+    arguments[0] = "build";
+    let built = c4(&arguments);
+    let message = String::from_utf8_lossy(&built.stderr);
+    assert_eq!(built.status.code(), Some(0), "{message}");
+    assert!(
+        message.contains("c4: about 2,0") || message.contains("c4: about 1,9"),
+        "{message}"
+    );
+}
+
+/// Whoever stops a build does not wait for a server that has fallen silent.
+#[test]
+fn a_build_that_waits_for_a_download_can_be_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Plan::Always(Fault::Stall));
+    let (_, urls) = archives(&server, dir.path(), 2);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+    command.arg("build").args(&urls).arg("-o");
+    let mut child = command
+        .arg(dir.path().join("out"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let asked = Instant::now();
+    while server.requests().is_empty() && asked.elapsed() < Duration::from_secs(20) {
+        sleep(Duration::from_millis(20));
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it waits");
+    let kill = Command::new("kill")
+        .arg("-INT")
+        .arg(child.id().to_string())
+        .status();
+    assert!(kill.unwrap().success());
+    let stopped = Instant::now();
+    let ended = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{message}");
+    assert!(message.contains("the same command goes on"), "{message}");
+    // The server's silence is noticed after half a minute only.
+    assert!(
+        stopped.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        stopped.elapsed()
+    );
+}
