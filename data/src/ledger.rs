@@ -16,6 +16,8 @@
 
 use crate::Error;
 use crate::fs::{HashingWriter, sha256_file};
+use crate::guard::guarded;
+use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
 use arrow::array::{
     Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
@@ -517,9 +519,13 @@ impl<R: LedgerRow> LedgerReader<R> {
     fn fill(&mut self) -> Result<bool, Error> {
         loop {
             if let Some((path, reader)) = &mut self.open {
-                if let Some(batch) = reader.next() {
-                    let rows = batch.and_then(|batch| R::from_batch(&batch));
-                    self.rows = rows.map_err(Error::arrow(path))?.into_iter();
+                let rows = guarded(path, || {
+                    let batch = reader.next().transpose().map_err(Error::arrow(path))?;
+                    let rows = batch.map(|batch| R::from_batch(&batch)).transpose();
+                    rows.map_err(Error::arrow(path))
+                })?;
+                if let Some(rows) = rows {
+                    self.rows = rows.into_iter();
                     return Ok(true);
                 }
                 self.open = None;
@@ -532,9 +538,8 @@ impl<R: LedgerRow> LedgerReader<R> {
                 let reason = reason.to_owned();
                 return Err(Error::Format { path, reason });
             }
-            let file = File::open(&path).map_err(Error::io(&path, "open"))?;
-            let reader = FileReader::try_new(BufReader::new(file), None);
-            self.open = Some((path.clone(), reader.map_err(Error::arrow(&path))?));
+            let reader = ipc_check::open(&path, None)?;
+            self.open = Some((path, reader));
         }
     }
 }

@@ -28,6 +28,8 @@
 
 mod error;
 pub mod fs;
+mod guard;
+mod ipc_check;
 mod ipc_file;
 mod languages;
 pub mod ledger;

@@ -4,6 +4,8 @@
 //! cannot change without the other.
 
 use crate::fs::HashingWriter;
+use crate::guard::guarded;
+use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
 use crate::recipe::is_language_code;
 use crate::{Document, Error, Page, Provenance, ShardEntry, ShardSet, Split, schema};
@@ -385,6 +387,8 @@ pub struct ShardReader {
     /// JSON lines have none.
     schema: Option<SchemaRef>,
     batch: std::vec::IntoIter<Document>,
+    /// After an error nothing more comes.
+    failed: bool,
 }
 
 impl ShardReader {
@@ -398,22 +402,30 @@ impl ShardReader {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let file = File::open(path).map_err(Error::io(path, "open"))?;
+        let open = || File::open(path).map_err(Error::io(path, "open"));
         let (decoder, schema) = if name.ends_with(".arrow") {
-            let reader = FileReader::try_new(BufReader::new(file), None);
-            let reader = reader.map_err(Error::arrow(path))?;
+            let reader = ipc_check::open(path, None)?;
             let schema = reader.schema();
             (Decoder::Arrow(Box::new(reader)), Some(schema))
         } else if name.ends_with(".parquet") {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(file);
-            let builder = builder.map_err(Error::parquet(path))?;
+            let file = open()?;
+            let builder = guarded(path, || {
+                ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))
+            })?;
             // The reader's own schema lacks the metadata.
             let schema = builder.schema().clone();
-            let reader = builder.with_batch_size(BATCH_ROWS).build();
-            let reader = reader.map_err(Error::parquet(path))?;
-            (Decoder::Parquet(Box::new(reader)), Some(schema))
+            let build = || {
+                builder
+                    .with_batch_size(BATCH_ROWS)
+                    .build()
+                    .map_err(Error::parquet(path))
+            };
+            (
+                Decoder::Parquet(Box::new(guarded(path, build)?)),
+                Some(schema),
+            )
         } else if name.ends_with(".json.gz") {
-            let gzip = MultiGzDecoder::new(BufReader::new(file));
+            let gzip = MultiGzDecoder::new(BufReader::new(open()?));
             let lines = BufReader::with_capacity(1 << 16, gzip);
             (Decoder::Jsonl(Box::new(lines)), None)
         } else {
@@ -427,6 +439,7 @@ impl ShardReader {
             decoder,
             schema,
             batch: Vec::new().into_iter(),
+            failed: false,
         })
     }
 
@@ -505,17 +518,22 @@ impl ShardReader {
     /// The next batch; `None` at the end.
     fn next_batch(&mut self) -> Result<Option<Vec<Document>>, Error> {
         let path = &self.path;
-        let batch = match &mut self.decoder {
-            Decoder::Arrow(reader) => reader.next(),
-            Decoder::Parquet(reader) => reader.next(),
-            Decoder::Jsonl(lines) => return read_json_lines(path, lines),
-        };
-        let Some(batch) = batch.transpose().map_err(Error::arrow(path))? else {
-            return Ok(None);
-        };
-        schema::from_batch(&batch)
-            .map(Some)
-            .map_err(Error::arrow(path))
+        let decoder = &mut self.decoder;
+        if let Decoder::Jsonl(lines) = decoder {
+            return read_json_lines(path, lines);
+        }
+        guarded(path, || {
+            let batch = match decoder {
+                Decoder::Arrow(reader) => reader.next(),
+                Decoder::Parquet(reader) => reader.next(),
+                Decoder::Jsonl(_) => None,
+            };
+            let Some(batch) = batch.transpose().map_err(Error::arrow(path))? else {
+                return Ok(None);
+            };
+            let documents = schema::from_batch(&batch).map_err(Error::arrow(path))?;
+            Ok(Some(documents))
+        })
     }
 }
 
@@ -553,15 +571,22 @@ fn read_json_lines(path: &Path, lines: &mut impl BufRead) -> Result<Option<Vec<D
 impl Iterator for ShardReader {
     type Item = Result<Document, Error>;
 
+    /// An error ends the shard.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(document) = self.batch.next() {
                 return Some(Ok(document));
             }
+            if self.failed {
+                return None;
+            }
             match self.next_batch() {
                 Ok(Some(batch)) => self.batch = batch.into_iter(),
                 Ok(None) => return None,
-                Err(e) => return Some(Err(e)),
+                Err(e) => {
+                    self.failed = true;
+                    return Some(Err(e));
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 # Wants a nightly compiler and `cargo install cargo-fuzz`. What is found stays in tests/fuzz/artifacts.
 # Usage: run.sh [SECONDS] [TARGET...]
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")"
 seconds=${1:-600}
 shift $(($# > 0 ? 1 : 0))
@@ -35,8 +36,25 @@ for file in corpus/http/seed-*; do
     sed -i '1,/^\r$/d' "$file"
     [ -d corpus/html ] && sed '1,/^\r$/d' "$file" >"corpus/html/$(basename "$file")"
 done
+# CPU seconds of a process.
+cpu() { awk '{ print int(($14 + $15) / 100) }' "/proc/$1/stat" 2>/dev/null || echo 0; }
+failed=0
 for target in "${targets[@]}"; do
-    echo "== $target"
-    cargo +nightly fuzz run --sanitizer none --fuzz-dir . "$target" -- -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 2>&1 |
-        grep -E "stat::number_of_executed_units|stat::average_exec|stat::peak_rss|ERROR|SUMMARY|panicked|Test unit written" || true
+    cargo +nightly fuzz build --sanitizer none --fuzz-dir . "$target" 2>/dev/null
+    program=$(find target -path "*/release/$target" -type f | head -1)
+    mkdir -p "artifacts/$target"
+    "$program" "corpus/$target" -artifact_prefix="artifacts/$target/" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+        >"$target.log" 2>&1 &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && [ "$(cpu $pid)" -lt "$seconds" ]; do
+        sleep 1
+    done
+    echo "== $target: $(cpu $pid) CPU seconds"
+    kill -INT $pid 2>/dev/null || true
+    wait $pid || true
+    grep -E "stat::number_of_executed_units|stat::peak_rss|ERROR|SUMMARY|panicked|Test unit written" "$target.log" || true
+    if [ -n "$(ls "artifacts/$target")" ]; then
+        failed=1
+    fi
 done
+exit $failed

@@ -16,7 +16,8 @@ fuzz_target!(|html: &[u8]| {
     assert!(bytes.len() <= 8 * html.len() + 8);
     if let Ok(html) = std::str::from_utf8(html) {
         let text = html::html_to_text(html);
-        assert_eq!(text.as_bytes(), bytes);
+        // The bytes may have white space at their ends.
+        assert_eq!(text.trim(), String::from_utf8_lossy(&bytes).trim());
         let _ = CLEANER.clean(&text);
     }
 });
