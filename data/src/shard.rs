@@ -455,12 +455,12 @@ impl ShardReader {
             _ if row == 0 => {}
             Decoder::Arrow(reader) => {
                 // Of no column, a batch is read but not decompressed, and knows its rows.
-                let file = File::open(path).map_err(Error::io(path, "open"))?;
-                let rows = FileReader::try_new(BufReader::new(file), Some(Vec::new()));
-                let rows = rows.map_err(Error::arrow(path))?;
+                let mut rows = ipc_check::open(path, Some(Vec::new()))?;
                 let mut index = 0;
-                for batch in rows {
-                    let rows = batch.map_err(Error::arrow(path))?.num_rows() as u64;
+                while let Some(batch) =
+                    guarded(path, || rows.next().transpose().map_err(Error::arrow(path)))?
+                {
+                    let rows = batch.num_rows() as u64;
                     if rows > left {
                         break;
                     }
@@ -477,8 +477,9 @@ impl ShardReader {
             }
             Decoder::Parquet(_) => {
                 let file = File::open(path).map_err(Error::io(path, "open"))?;
-                let builder = ParquetRecordBatchReaderBuilder::try_new(file);
-                let builder = builder.map_err(Error::parquet(path))?;
+                let builder = guarded(path, || {
+                    ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))
+                })?;
                 let rows: i64 = builder.metadata().file_metadata().num_rows();
                 let skipped = row.min(u64::try_from(rows).unwrap_or(0));
                 left -= skipped;
