@@ -26,11 +26,18 @@ fn sequences(rows: usize, length: usize, seed: u32) -> Sequences {
 /// User and system seconds of this process, and its largest resident set in MB (Linux).
 fn usage() -> anyhow::Result<(f64, f64)> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let fields: Vec<&str> = stat
+        .rsplit(") ")
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .collect();
     let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|line| line.split_whitespace().next()).unwrap_or("0");
+    let peak = peak
+        .and_then(|line| line.split_whitespace().next())
+        .unwrap_or("0");
     Ok((ticks / 100.0, peak.parse::<f64>()? / 1024.0))
 }
 
@@ -45,10 +52,21 @@ fn main() -> anyhow::Result<()> {
         ..ModelConfig::named(size)?
     };
     let mut model = T5::new(config, 0)?;
-    let mut optimizer = Optimizer::new(OptimizerConfig::Adafactor(Default::default()), model.layout());
+    let mut optimizer = Optimizer::new(
+        OptimizerConfig::Adafactor(Default::default()),
+        model.layout(),
+    );
     let targets = sequences(rows, 114, 7);
-    let decoder_inputs = targets.tokens.chunks(114).flat_map(|row| std::iter::once(0).chain(row[..113].iter().copied()));
-    let batch = Batch { rows, inputs: sequences(rows, 512, 1), decoder_inputs: decoder_inputs.collect(), targets };
+    let decoder_inputs = targets
+        .tokens
+        .chunks(114)
+        .flat_map(|row| std::iter::once(0).chain(row[..113].iter().copied()));
+    let batch = Batch {
+        rows,
+        inputs: sequences(rows, 512, 1),
+        decoder_inputs: decoder_inputs.collect(),
+        targets,
+    };
     let denominator = model.denominator(&batch)?;
     for step in 0..steps.parse()? {
         let (cpu, wall) = (usage()?.0, Instant::now());
@@ -56,7 +74,12 @@ fn main() -> anyhow::Result<()> {
         let loss = model.accumulate(&batch, (1.0 / denominator) as f32, step)?;
         let (layout, parameters, gradients) = model.buffers();
         optimizer.update(layout, parameters, gradients, 1e-3, step);
-        println!("{:.2} {:.2} {:.4}", usage()?.0 - cpu, wall.elapsed().as_secs_f64(), loss.mean());
+        println!(
+            "{:.2} {:.2} {:.4}",
+            usage()?.0 - cpu,
+            wall.elapsed().as_secs_f64(),
+            loss.mean()
+        );
     }
     println!("memory {:.0}", usage()?.1);
     Ok(())

@@ -77,7 +77,9 @@ pub fn generate(
 ) -> Result<Vec<Generated>, Error> {
     decoding.validate()?;
     if inputs.segments.iter().any(|&segment| segment > 1) {
-        return Err(Error::Setting("a row to answer holds several segments; give one example a row".into()));
+        return Err(Error::Setting(
+            "a row to answer holds several segments; give one example a row".into(),
+        ));
     }
     let beams = match decoding {
         Decoding::Beam { beams, .. } => beams,
@@ -100,15 +102,36 @@ fn log_probabilities(logits: &[f32]) -> Vec<f64> {
 
 /// The first of the largest.
 fn argmax(values: &[f32]) -> usize {
-    let first = |best: usize, index: usize| if values[index] > values[best] { index } else { best };
+    let first = |best: usize, index: usize| {
+        if values[index] > values[best] {
+            index
+        } else {
+            best
+        }
+    };
     (0..values.len()).fold(0, first)
 }
 
-fn one_by_one(decoder: &mut Decoder<'_>, rows: usize, decoding: Decoding, max_length: usize) -> Vec<Generated> {
-    let mut all = vec![Generated { tokens: Vec::new(), log_probability: 0.0 }; rows];
+fn one_by_one(
+    decoder: &mut Decoder<'_>,
+    rows: usize,
+    decoding: Decoding,
+    max_length: usize,
+) -> Vec<Generated> {
+    let mut all = vec![
+        Generated {
+            tokens: Vec::new(),
+            log_probability: 0.0
+        };
+        rows
+    ];
     let mut last = vec![0; rows];
     // A generator a row: what a row draws does not depend on its neighbours.
-    let seed = if let Decoding::Sample { seed, .. } = decoding { seed } else { 0 };
+    let seed = if let Decoding::Sample { seed, .. } = decoding {
+        seed
+    } else {
+        0
+    };
     let random = |row: usize| {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(row as u64);
@@ -125,9 +148,12 @@ fn one_by_one(decoder: &mut Decoder<'_>, rows: usize, decoding: Decoding, max_le
                 continue;
             }
             let token = match decoding {
-                Decoding::Sample { temperature, top_k, top_p, .. } => {
-                    draw(logits, temperature, top_k, top_p, &mut random[row])
-                }
+                Decoding::Sample {
+                    temperature,
+                    top_k,
+                    top_p,
+                    ..
+                } => draw(logits, temperature, top_k, top_p, &mut random[row]),
                 _ => argmax(logits),
             };
             last[row] = token as u32;
@@ -138,14 +164,26 @@ fn one_by_one(decoder: &mut Decoder<'_>, rows: usize, decoding: Decoding, max_le
     all
 }
 
-fn draw(logits: &[f32], temperature: f32, top_k: usize, top_p: f32, random: &mut ChaCha8Rng) -> usize {
+fn draw(
+    logits: &[f32],
+    temperature: f32,
+    top_k: usize,
+    top_p: f32,
+    random: &mut ChaCha8Rng,
+) -> usize {
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     tokens.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     if top_k > 0 {
         tokens.truncate(top_k);
     }
-    let scaled: Vec<f32> = tokens.iter().map(|&token| logits[token] / temperature).collect();
-    let probabilities: Vec<f64> = log_probabilities(&scaled).into_iter().map(f64::exp).collect();
+    let scaled: Vec<f32> = tokens
+        .iter()
+        .map(|&token| logits[token] / temperature)
+        .collect();
+    let probabilities: Vec<f64> = log_probabilities(&scaled)
+        .into_iter()
+        .map(f64::exp)
+        .collect();
     let mut total = 0.0;
     let mut kept = 0;
     while kept < probabilities.len() && (kept == 0 || total < f64::from(top_p)) {
@@ -182,11 +220,21 @@ struct Search {
 
 /// Mesh TensorFlow's beam search: `2 * beams` candidates a step, of which those that end are finished; it stops when no
 /// sequence alive can become better than the worst finished one.
-fn beam(decoder: &mut Decoder<'_>, rows: usize, beams: usize, alpha: f64, max_length: usize) -> Vec<Generated> {
+fn beam(
+    decoder: &mut Decoder<'_>,
+    rows: usize,
+    beams: usize,
+    alpha: f64,
+    max_length: usize,
+) -> Vec<Generated> {
     let penalty = |length: usize| ((5.0 + length as f64) / 6.0).powf(alpha);
     let mut searches: Vec<Search> = (0..rows)
         .map(|row| Search {
-            alive: vec![Beam { place: row * beams, tokens: Vec::new(), log_probability: 0.0 }],
+            alive: vec![Beam {
+                place: row * beams,
+                tokens: Vec::new(),
+                log_probability: 0.0,
+            }],
             ..Search::default()
         })
         .collect();
@@ -198,12 +246,17 @@ fn beam(decoder: &mut Decoder<'_>, rows: usize, beams: usize, alpha: f64, max_le
         let logits = decoder.step(&last);
         let vocab = logits.len() / last.len();
         let mut places: Vec<usize> = (0..rows * beams).collect();
-        for (row, search) in searches.iter_mut().enumerate().filter(|(_, search)| !search.done) {
+        for (row, search) in searches
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, search)| !search.done)
+        {
             let mut candidates = Vec::new();
             for (from, beam) in search.alive.iter().enumerate() {
                 let logits = &logits[beam.place * vocab..][..vocab];
                 let next = log_probabilities(logits).into_iter().enumerate();
-                candidates.extend(next.map(|(token, p)| (beam.log_probability + p, from, token as u32)));
+                candidates
+                    .extend(next.map(|(token, p)| (beam.log_probability + p, from, token as u32)));
             }
             let better = |a: &(f64, usize, u32), b: &(f64, usize, u32)| {
                 b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2)))
@@ -219,20 +272,34 @@ fn beam(decoder: &mut Decoder<'_>, rows: usize, beams: usize, alpha: f64, max_le
                 let mut tokens = search.alive[from].tokens.clone();
                 tokens.push(token);
                 if token == EOS {
-                    let found = Generated { tokens, log_probability };
-                    search.finished.push((log_probability / penalty(length), found));
+                    let found = Generated {
+                        tokens,
+                        log_probability,
+                    };
+                    search
+                        .finished
+                        .push((log_probability / penalty(length), found));
                 } else if alive.len() < beams {
                     let place = row * beams + alive.len();
                     places[place] = search.alive[from].place;
                     last[place] = token;
-                    alive.push(Beam { place, tokens, log_probability });
+                    alive.push(Beam {
+                        place,
+                        tokens,
+                        log_probability,
+                    });
                 }
             }
             search.alive = alive;
             search.finished.sort_by(|a, b| b.0.total_cmp(&a.0));
             search.finished.truncate(beams);
-            let hope = search.alive.first().map_or(f64::NEG_INFINITY, |best| best.log_probability / penalty(max_length));
-            let worst = search.finished.last().map_or(f64::NEG_INFINITY, |worst| worst.0);
+            let hope = search.alive.first().map_or(f64::NEG_INFINITY, |best| {
+                best.log_probability / penalty(max_length)
+            });
+            let worst = search
+                .finished
+                .last()
+                .map_or(f64::NEG_INFINITY, |worst| worst.0);
             search.done = search.finished.len() == beams && hope <= worst;
         }
         decoder.reorder(&places);
@@ -244,7 +311,10 @@ fn beam(decoder: &mut Decoder<'_>, rows: usize, beams: usize, alpha: f64, max_le
             log_probability: beam.log_probability,
         });
         let finished = search.finished.into_iter().map(|found| found.1);
-        finished.chain(alive).next().unwrap_or(Generated { tokens: Vec::new(), log_probability: 0.0 })
+        finished.chain(alive).next().unwrap_or(Generated {
+            tokens: Vec::new(),
+            log_probability: 0.0,
+        })
     });
     best.collect()
 }

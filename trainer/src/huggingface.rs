@@ -68,14 +68,18 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
     let config: Config =
         serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
     if config.model_type != "t5" {
-        let problem = format!("a model of type `{}`; take a T5 or T5 v1.1", config.model_type);
+        let problem = format!(
+            "a model of type `{}`; take a T5 or T5 v1.1",
+            config.model_type
+        );
         return Err(Error::format(&path, problem));
     }
     let activation = match &config.feed_forward_proj[..] {
         "relu" => Activation::Relu,
         "gated-gelu" => Activation::GatedGelu,
         other => {
-            let problem = format!("feed_forward_proj is `{other}`; only relu and gated-gelu can be read");
+            let problem =
+                format!("feed_forward_proj is `{other}`; only relu and gated-gelu can be read");
             return Err(Error::format(&path, problem));
         }
     };
@@ -88,7 +92,11 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         encoder_layers: config.num_layers,
         decoder_layers: config.num_decoder_layers.unwrap_or(config.num_layers),
         activation,
-        head: if config.tie_word_embeddings { Head::Tied } else { Head::Untied },
+        head: if config.tie_word_embeddings {
+            Head::Tied
+        } else {
+            Head::Untied
+        },
         dropout: config.dropout_rate,
         norm_epsilon: config.layer_norm_epsilon,
         relative_buckets: config.relative_attention_num_buckets,
@@ -98,11 +106,16 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
     config.validate()?;
     let layout = crate::model::Layout::new(&config);
     let mut parameters = vec![0.0; layout.len()];
-    let mut missing: BTreeSet<&str> = layout.variables().iter().map(|variable| &variable.name[..]).collect();
+    let mut missing: BTreeSet<&str> = layout
+        .variables()
+        .iter()
+        .map(|variable| &variable.name[..])
+        .collect();
     let mut head = None;
     for path in weight_files(folder)? {
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes)
+            .map_err(|error| Error::format(&path, error.to_string()))?;
         for (name, tensor) in file.tensors() {
             let Some(variable) = layout.variable(&name) else {
                 match &name[..] {
@@ -112,7 +125,8 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
                     | "decoder.embed_tokens.weight"
                     | "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight" => {}
                     _ => {
-                        let problem = format!("variable `{name}` is not one of a T5 with this config.json");
+                        let problem =
+                            format!("variable `{name}` is not one of a T5 with this config.json");
                         return Err(Error::format(&path, problem));
                     }
                 }
@@ -120,7 +134,8 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             };
             if tensor.shape() != variable.shape {
                 let (is, should) = (tensor.shape(), &variable.shape);
-                let problem = format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
+                let problem =
+                    format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
                 return Err(Error::format(&path, problem));
             }
             parameters[variable.range.clone()].copy_from_slice(&values(&path, &name, &tensor)?);
@@ -128,7 +143,10 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         }
     }
     if let Some(name) = missing.first() {
-        let problem = format!("variable `{name}` is missing (with {} more)", missing.len() - 1);
+        let problem = format!(
+            "variable `{name}` is missing (with {} more)",
+            missing.len() - 1
+        );
         return Err(Error::format(&folder.join(WEIGHTS), problem));
     }
     // transformers 5 may say `tied` of a model that is not, and then reads the tensors as they are.
@@ -149,7 +167,8 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         weight_map: HashMap<String, String>,
     }
     let text = std::fs::read(&index).map_err(|error| Error::io(&index, error))?;
-    let parsed: Index = serde_json::from_slice(&text).map_err(|error| Error::format(&index, error.to_string()))?;
+    let parsed: Index =
+        serde_json::from_slice(&text).map_err(|error| Error::format(&index, error.to_string()))?;
     let files: BTreeSet<String> = parsed.weight_map.into_values().collect();
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
@@ -159,11 +178,21 @@ fn values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, 
     let (pairs, _) = data.as_chunks::<2>();
     let (quads, _) = data.as_chunks::<4>();
     match tensor.dtype() {
-        Dtype::F32 => Ok(quads.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
-        Dtype::BF16 => Ok(pairs.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect()),
-        Dtype::F16 => Ok(pairs.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()),
+        Dtype::F32 => Ok(quads
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect()),
+        Dtype::BF16 => Ok(pairs
+            .iter()
+            .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
+            .collect()),
+        Dtype::F16 => Ok(pairs
+            .iter()
+            .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
+            .collect()),
         other => {
-            let problem = format!("variable `{name}` is {other:?}; only F32, BF16 and F16 can be read");
+            let problem =
+                format!("variable `{name}` is {other:?}; only F32, BF16 and F16 can be read");
             Err(Error::format(path, problem))
         }
     }
@@ -185,7 +214,10 @@ impl View for Tensor<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        self.values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
     }
 
     fn data_len(&self) -> usize {
@@ -208,7 +240,10 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     let mut tensors = Vec::new();
     for variable in model.layout().variables() {
-        let tensor = || Tensor { variable, values: &model.parameters()[variable.range.clone()] };
+        let tensor = || Tensor {
+            variable,
+            values: &model.parameters()[variable.range.clone()],
+        };
         tensors.push((variable.name.clone(), tensor()));
         if config.architecture == Architecture::Shared
             && let Some(name) = encoder_name(&variable.name)
@@ -261,5 +296,8 @@ fn encoder_name(name: &str) -> Option<String> {
     if rest.contains(".EncDecAttention.") || rest.contains(".layer.1.layer_norm") {
         return None;
     }
-    Some(format!("encoder.{}", rest.replace(".layer.2.", ".layer.1.")))
+    Some(format!(
+        "encoder.{}",
+        rest.replace(".layer.2.", ".layer.1.")
+    ))
 }

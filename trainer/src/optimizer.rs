@@ -37,16 +37,29 @@ impl Optimizer {
     /// An optimiser that has seen nothing yet.
     pub fn new(config: OptimizerConfig, layout: &Layout) -> Optimizer {
         match config {
-            OptimizerConfig::Adafactor(config) => Optimizer::Adafactor(Adafactor::new(config, layout)),
+            OptimizerConfig::Adafactor(config) => {
+                Optimizer::Adafactor(Adafactor::new(config, layout))
+            }
             OptimizerConfig::AdamW(config) => Optimizer::AdamW(AdamW::new(config, layout)),
         }
     }
 
     /// Changes `parameters` by `gradients`, both in the order of `layout`. `step` counts from 0.
-    pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
+    pub fn update(
+        &mut self,
+        layout: &Layout,
+        parameters: &mut [f32],
+        gradients: &[f32],
+        rate: f64,
+        step: u64,
+    ) {
         match self {
-            Optimizer::Adafactor(optimizer) => optimizer.update(layout, parameters, gradients, rate, step),
-            Optimizer::AdamW(optimizer) => optimizer.update(layout, parameters, gradients, rate, step),
+            Optimizer::Adafactor(optimizer) => {
+                optimizer.update(layout, parameters, gradients, rate, step)
+            }
+            Optimizer::AdamW(optimizer) => {
+                optimizer.update(layout, parameters, gradients, rate, step)
+            }
         }
     }
 
@@ -91,7 +104,9 @@ pub fn global_norm(gradients: &[f32]) -> f64 {
 pub fn clip_global_norm(gradients: &mut [f32], norm: f64, limit: f64) {
     if norm > limit {
         let factor = (limit / norm) as f32;
-        gradients.par_chunks_mut(BLOCK).for_each(|block| elementwise::scale(block, factor));
+        gradients
+            .par_chunks_mut(BLOCK)
+            .for_each(|block| elementwise::scale(block, factor));
     }
 }
 

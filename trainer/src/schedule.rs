@@ -95,21 +95,42 @@ impl Schedule {
     /// Says which setting, and what to do.
     pub fn validate(&self) -> Result<(), Error> {
         let (rates, fractions, total, warmup) = match *self {
-            Schedule::InverseSquareRoot { warmup_steps, scale, linear_decay_fraction, total_steps } => {
-                let total = if linear_decay_fraction > 0.0 { total_steps } else { u64::MAX };
+            Schedule::InverseSquareRoot {
+                warmup_steps,
+                scale,
+                linear_decay_fraction,
+                total_steps,
+            } => {
+                let total = if linear_decay_fraction > 0.0 {
+                    total_steps
+                } else {
+                    u64::MAX
+                };
                 if warmup_steps == 0 {
-                    return Err(Error::Setting("warmup_steps of an inverse square root is 0; give 1 at least".into()));
+                    return Err(Error::Setting(
+                        "warmup_steps of an inverse square root is 0; give 1 at least".into(),
+                    ));
                 }
                 ([scale, 0.0], [linear_decay_fraction, 0.0], total, 0)
             }
             Schedule::Constant { rate } => ([rate, 0.0], [0.0; 2], u64::MAX, 0),
-            Schedule::Linear { rate, warmup_steps, total_steps } => {
-                ([rate, 0.0], [0.0; 2], total_steps, warmup_steps)
-            }
-            Schedule::Cosine { rate, warmup_steps, total_steps, final_rate } => {
-                ([rate, final_rate], [0.0; 2], total_steps, warmup_steps)
-            }
-            Schedule::SlantedTriangular { rate, total_steps, cut_fraction, ratio } => {
+            Schedule::Linear {
+                rate,
+                warmup_steps,
+                total_steps,
+            } => ([rate, 0.0], [0.0; 2], total_steps, warmup_steps),
+            Schedule::Cosine {
+                rate,
+                warmup_steps,
+                total_steps,
+                final_rate,
+            } => ([rate, final_rate], [0.0; 2], total_steps, warmup_steps),
+            Schedule::SlantedTriangular {
+                rate,
+                total_steps,
+                cut_fraction,
+                ratio,
+            } => {
                 if cut_fraction <= 0.0 || cut_fraction >= 1.0 || ratio < 1.0 {
                     return Err(Error::Setting(
                         "give a slanted triangle a cut_fraction between 0 and 1 and a ratio of 1 at least".into(),
@@ -119,10 +140,17 @@ impl Schedule {
             }
         };
         if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
-            return Err(Error::Setting("a learning rate must be finite and not negative".into()));
+            return Err(Error::Setting(
+                "a learning rate must be finite and not negative".into(),
+            ));
         }
-        if fractions.iter().any(|fraction| !(0.0..=1.0).contains(fraction)) {
-            return Err(Error::Setting("a fraction of the run must be from 0 to 1".into()));
+        if fractions
+            .iter()
+            .any(|fraction| !(0.0..=1.0).contains(fraction))
+        {
+            return Err(Error::Setting(
+                "a fraction of the run must be from 0 to 1".into(),
+            ));
         }
         if warmup >= total {
             return Err(Error::Setting(format!(
@@ -141,7 +169,12 @@ impl Schedule {
             ((now - warmup as f64) / (total as f64 - warmup as f64)).clamp(0.0, 1.0)
         };
         match *self {
-            Schedule::InverseSquareRoot { warmup_steps, scale, linear_decay_fraction, total_steps } => {
+            Schedule::InverseSquareRoot {
+                warmup_steps,
+                scale,
+                linear_decay_fraction,
+                total_steps,
+            } => {
                 let rate = scale / now.max(warmup_steps as f64).sqrt();
                 if linear_decay_fraction == 0.0 {
                     return rate;
@@ -150,16 +183,32 @@ impl Schedule {
                 rate * ((total - now) / (total * linear_decay_fraction)).clamp(0.0, 1.0)
             }
             Schedule::Constant { rate } => rate,
-            Schedule::Linear { rate, warmup_steps, .. } if step < warmup_steps => rate * rise(warmup_steps),
-            Schedule::Linear { rate, warmup_steps, total_steps } => {
-                rate * (1.0 - done(warmup_steps, total_steps))
-            }
-            Schedule::Cosine { rate, warmup_steps, .. } if step < warmup_steps => rate * rise(warmup_steps),
-            Schedule::Cosine { rate, warmup_steps, total_steps, final_rate } => {
+            Schedule::Linear {
+                rate, warmup_steps, ..
+            } if step < warmup_steps => rate * rise(warmup_steps),
+            Schedule::Linear {
+                rate,
+                warmup_steps,
+                total_steps,
+            } => rate * (1.0 - done(warmup_steps, total_steps)),
+            Schedule::Cosine {
+                rate, warmup_steps, ..
+            } if step < warmup_steps => rate * rise(warmup_steps),
+            Schedule::Cosine {
+                rate,
+                warmup_steps,
+                total_steps,
+                final_rate,
+            } => {
                 let angle = std::f64::consts::PI * done(warmup_steps, total_steps);
                 final_rate + (rate - final_rate) * 0.5 * (1.0 + angle.cos())
             }
-            Schedule::SlantedTriangular { rate, total_steps, cut_fraction, ratio } => {
+            Schedule::SlantedTriangular {
+                rate,
+                total_steps,
+                cut_fraction,
+                ratio,
+            } => {
                 let cut = (total_steps as f64 * cut_fraction).floor();
                 let part = if now < cut {
                     now / cut

@@ -7,8 +7,8 @@ mod common;
 use common::{batch, close, golden, golden_json, mesh_model, one_example_a_row, relative, small};
 use safetensors::SafeTensors;
 use t5_trainer::model::{
-    Activation, Architecture, Denominator, DropoutShape, Head, Into, Layout, LossOn, Matrix, ModelConfig, T5, Threads, bucket,
-    multiply,
+    Activation, Architecture, Denominator, DropoutShape, Head, Into, Layout, LossOn, Matrix,
+    ModelConfig, T5, Threads, bucket, multiply,
 };
 use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
 use t5_trainer::{Batch, huggingface};
@@ -27,7 +27,11 @@ fn kinds() -> Vec<ModelConfig> {
         head: Head::Untied,
         ..small(Architecture::EncoderDecoder)
     };
-    ARCHITECTURES.into_iter().map(small).chain([gated]).collect()
+    ARCHITECTURES
+        .into_iter()
+        .map(small)
+        .chain([gated])
+        .collect()
 }
 
 /// The training loss of a batch, as the reference reports it.
@@ -40,7 +44,9 @@ fn loss(model: &mut T5, batch: &Batch, z_loss: f32) -> f64 {
 #[test]
 fn mesh_models_give_the_same_logits_and_losses() {
     for name in ["v1_0", "v1_1", "shared", "lm", "prefix_lm"] {
-        let Some((golden, mut model, batch)) = mesh_model(name) else { return };
+        let Some((golden, mut model, batch)) = mesh_model(name) else {
+            return;
+        };
         let logits = model.logits(&batch).unwrap();
         let expected = common::floats(&golden["logits"]);
         let vocab = model.config().vocab_size;
@@ -54,7 +60,10 @@ fn mesh_models_give_the_same_logits_and_losses() {
         for (key, z_loss) in [("loss_eval_no_z", 0.0), ("loss_train_with_z", 1e-4)] {
             let expected = golden[key].as_f64().unwrap();
             let ours = loss(&mut model, &batch, z_loss);
-            assert!((ours - expected).abs() < 1e-5, "{name} {key}: {ours}, not {expected}");
+            assert!(
+                (ours - expected).abs() < 1e-5,
+                "{name} {key}: {ours}, not {expected}"
+            );
         }
         println!("{name}: logits at most {worst:e} away");
     }
@@ -62,10 +71,14 @@ fn mesh_models_give_the_same_logits_and_losses() {
 
 #[test]
 fn buckets_of_relative_positions() {
-    let Some(golden) = golden_json("golden_mesh.json") else { return };
+    let Some(golden) = golden_json("golden_mesh.json") else {
+        return;
+    };
     for (key, bidirectional) in [("buckets_bidirectional", true), ("buckets_causal", false)] {
         let expected = common::ids(&golden[key]["bucket"]);
-        let ours: Vec<u32> = (-300..=300).map(|distance| bucket(distance, bidirectional, 32, 128) as u32).collect();
+        let ours: Vec<u32> = (-300..=300)
+            .map(|distance| bucket(distance, bidirectional, 32, 128) as u32)
+            .collect();
         assert_eq!(ours, expected, "{key}");
     }
 }
@@ -94,9 +107,16 @@ fn parameters_of_all_sizes() {
     }
     // Table 2, in millions.
     let base = || ModelConfig::named("base").unwrap();
-    for (architecture, millions) in [(Architecture::Shared, 137.9), (Architecture::LanguageModel, 109.6)] {
+    for (architecture, millions) in [
+        (Architecture::Shared, 137.9),
+        (Architecture::LanguageModel, 109.6),
+    ] {
         let layout = Layout::new(&base().with_architecture(architecture));
-        assert!((layout.len() as f64 / 1e6 - millions).abs() < 0.05, "{architecture:?}: {}", layout.len());
+        assert!(
+            (layout.len() as f64 / 1e6 - millions).abs() < 0.05,
+            "{architecture:?}: {}",
+            layout.len()
+        );
     }
 }
 
@@ -107,7 +127,10 @@ fn variables_fill_the_buffer() {
         let mut end = 0;
         for variable in layout.variables() {
             assert_eq!(variable.range.start, end, "{}", variable.name);
-            assert_eq!(variable.range.len(), variable.shape.iter().product::<usize>());
+            assert_eq!(
+                variable.range.len(),
+                variable.shape.iter().product::<usize>()
+            );
             end = variable.range.end;
         }
         assert_eq!(end, layout.len());
@@ -119,19 +142,41 @@ fn settings_are_checked() {
     let text = serde_json::to_string_pretty(&small(Architecture::Shared)).unwrap();
     let parsed: ModelConfig = serde_json::from_str(&text).unwrap();
     assert_eq!(parsed, small(Architecture::Shared));
-    assert!(serde_json::from_str::<ModelConfig>(&text.replacen('{', "{\"layers\": 3,", 1)).is_err());
-    assert!(ModelConfig::named("huge").unwrap_err().to_string().contains("small"));
-    let bad = ModelConfig { dropout: 1.0, ..small(Architecture::Shared) };
+    assert!(
+        serde_json::from_str::<ModelConfig>(&text.replacen('{', "{\"layers\": 3,", 1)).is_err()
+    );
+    assert!(
+        ModelConfig::named("huge")
+            .unwrap_err()
+            .to_string()
+            .contains("small")
+    );
+    let bad = ModelConfig {
+        dropout: 1.0,
+        ..small(Architecture::Shared)
+    };
     assert!(T5::new(bad, 0).is_err());
     let mut model = T5::new(small(Architecture::EncoderDecoder), 0).unwrap();
     let mut wrong = batch(model.config(), 2, 8, 8, 0);
     wrong.inputs.tokens[3] = 48;
-    assert!(model.evaluate(&wrong).unwrap_err().to_string().contains("48"));
+    assert!(
+        model
+            .evaluate(&wrong)
+            .unwrap_err()
+            .to_string()
+            .contains("48")
+    );
     wrong.inputs.tokens[3] = 4;
     wrong.inputs.segments[7] = 1;
     wrong.inputs.segments[6] = 0;
     wrong.inputs.segments[5] = 1;
-    assert!(model.evaluate(&wrong).unwrap_err().to_string().contains("two pieces"));
+    assert!(
+        model
+            .evaluate(&wrong)
+            .unwrap_err()
+            .to_string()
+            .contains("two pieces")
+    );
 }
 
 #[test]
@@ -151,11 +196,26 @@ fn first_values_have_their_distributions() {
     let cut = 0.879_625_66;
     let expected = [
         ("shared.weight", 1.0),
-        ("encoder.block.0.layer.0.SelfAttention.q.weight", (256.0 * 32.0f64).powf(-0.5)),
-        ("encoder.block.0.layer.0.SelfAttention.k.weight", 256f64.powf(-0.5)),
-        ("encoder.block.1.layer.0.SelfAttention.o.weight", 128f64.powf(-0.5)),
-        ("decoder.block.0.layer.2.DenseReluDense.wi_1.weight", cut * 256f64.powf(-0.5)),
-        ("decoder.block.1.layer.2.DenseReluDense.wo.weight", cut * 1024f64.powf(-0.5)),
+        (
+            "encoder.block.0.layer.0.SelfAttention.q.weight",
+            (256.0 * 32.0f64).powf(-0.5),
+        ),
+        (
+            "encoder.block.0.layer.0.SelfAttention.k.weight",
+            256f64.powf(-0.5),
+        ),
+        (
+            "encoder.block.1.layer.0.SelfAttention.o.weight",
+            128f64.powf(-0.5),
+        ),
+        (
+            "decoder.block.0.layer.2.DenseReluDense.wi_1.weight",
+            cut * 256f64.powf(-0.5),
+        ),
+        (
+            "decoder.block.1.layer.2.DenseReluDense.wo.weight",
+            cut * 1024f64.powf(-0.5),
+        ),
         ("lm_head.weight", cut * 256f64.powf(-0.5)),
     ];
     for (name, std) in expected {
@@ -165,15 +225,34 @@ fn first_values_have_their_distributions() {
         let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
         let ours = (values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / n).sqrt();
         // Four standard errors.
-        assert!((ours / std - 1.0).abs() < 4.0 / (2.0 * n).sqrt(), "{name}: {ours}, not {std}");
+        assert!(
+            (ours / std - 1.0).abs() < 4.0 / (2.0 * n).sqrt(),
+            "{name}: {ours}, not {std}"
+        );
         assert!(mean.abs() < 4.0 * std / n.sqrt(), "{name}: mean {mean}");
     }
-    let norm = model.layout().variable("encoder.final_layer_norm.weight").unwrap();
-    assert!(model.parameters()[norm.range.clone()].iter().all(|&value| value == 1.0));
+    let norm = model
+        .layout()
+        .variable("encoder.final_layer_norm.weight")
+        .unwrap();
+    assert!(
+        model.parameters()[norm.range.clone()]
+            .iter()
+            .all(|&value| value == 1.0)
+    );
     // A variable's values depend on its name, not on what is before it.
-    let deeper = T5::new(ModelConfig { encoder_layers: 3, ..config.clone() }, 7).unwrap();
+    let deeper = T5::new(
+        ModelConfig {
+            encoder_layers: 3,
+            ..config.clone()
+        },
+        7,
+    )
+    .unwrap();
     let name = "decoder.block.0.layer.0.SelfAttention.k.weight";
-    let values = |model: &T5| model.parameters()[model.layout().variable(name).unwrap().range.clone()].to_vec();
+    let values = |model: &T5| {
+        model.parameters()[model.layout().variable(name).unwrap().range.clone()].to_vec()
+    };
     assert_eq!(values(&model), values(&deeper));
     assert_ne!(values(&model), values(&T5::new(config, 8).unwrap()));
 }
@@ -182,11 +261,23 @@ fn first_values_have_their_distributions() {
 fn every_variable_gets_a_gradient() {
     for config in kinds() {
         let mut model = T5::new(config.clone(), 1).unwrap();
-        model.accumulate(&batch(&config, 2, 40, 24, 3), 1.0, 0).unwrap();
+        model
+            .accumulate(&batch(&config, 2, 40, 24, 3), 1.0, 0)
+            .unwrap();
         for variable in model.layout().variables() {
             let gradients = &model.gradients()[variable.range.clone()];
-            assert!(gradients.iter().any(|&g| g != 0.0), "{:?}: {}", config.architecture, variable.name);
-            assert!(gradients.iter().all(|g| g.is_finite()), "{:?}: {}", config.architecture, variable.name);
+            assert!(
+                gradients.iter().any(|&g| g != 0.0),
+                "{:?}: {}",
+                config.architecture,
+                variable.name
+            );
+            assert!(
+                gradients.iter().all(|g| g.is_finite()),
+                "{:?}: {}",
+                config.architecture,
+                variable.name
+            );
         }
     }
 }
@@ -195,16 +286,21 @@ fn every_variable_gets_a_gradient() {
 #[test]
 fn gradients_agree_with_differences() {
     for mut config in kinds() {
-        for (dropout, shape) in
-            [(0.0, DropoutShape::AcrossLength), (0.3, DropoutShape::AcrossLength), (0.3, DropoutShape::Elementwise)]
-        {
+        for (dropout, shape) in [
+            (0.0, DropoutShape::AcrossLength),
+            (0.3, DropoutShape::AcrossLength),
+            (0.3, DropoutShape::Elementwise),
+        ] {
             config.dropout = dropout;
             config.dropout_shape = shape;
             config.z_loss = 0.01;
             let batch = batch(&config, 2, 20, 14, 5);
             let mut model = T5::new(config.clone(), 2).unwrap();
             // Smaller embeddings, so that the softmax is not one of a few values.
-            model.parameters_mut().iter_mut().for_each(|value| *value *= 0.7);
+            model
+                .parameters_mut()
+                .iter_mut()
+                .for_each(|value| *value *= 0.7);
             let at = |model: &mut T5| {
                 let loss = model.accumulate(&batch, 1.0, 9).unwrap();
                 loss.cross_entropy + f64::from(config.z_loss) * loss.log_z_squares
@@ -218,7 +314,10 @@ fn gradients_agree_with_differences() {
                 let step = 2e-3;
                 let mut moved = |sign: f64| {
                     let values = &mut model.parameters_mut()[variable.range.clone()];
-                    for (value, (start, g)) in values.iter_mut().zip(start[variable.range.clone()].iter().zip(g)) {
+                    for (value, (start, g)) in values
+                        .iter_mut()
+                        .zip(start[variable.range.clone()].iter().zip(g))
+                    {
                         *value = (f64::from(*start) + sign * step * f64::from(*g) / size) as f32;
                     }
                     at(&mut model)
@@ -241,7 +340,11 @@ fn computing_again_gives_the_same_bits() {
     for config in kinds() {
         let batch = batch(&config, 2, 40, 24, 3);
         let run = |recompute: bool| {
-            let config = ModelConfig { recompute, dropout: 0.1, ..config.clone() };
+            let config = ModelConfig {
+                recompute,
+                dropout: 0.1,
+                ..config.clone()
+            };
             let mut model = T5::new(config, 1).unwrap();
             let loss = model.accumulate(&batch, 0.5, 4).unwrap();
             (loss, model.gradients().to_vec())
@@ -256,7 +359,10 @@ fn batches_accumulate() {
     let (one, two) = (batch(&config, 2, 40, 24, 3), batch(&config, 2, 40, 24, 4));
     let mut both = one.clone();
     both.rows = 4;
-    for (to, from) in [(&mut both.inputs, &two.inputs), (&mut both.targets, &two.targets)] {
+    for (to, from) in [
+        (&mut both.inputs, &two.inputs),
+        (&mut both.targets, &two.targets),
+    ] {
         to.tokens.extend(&from.tokens);
         to.segments.extend(&from.segments);
         to.positions.extend(&from.positions);
@@ -269,7 +375,10 @@ fn batches_accumulate() {
     model.zero_gradients();
     let expected = model.accumulate(&both, 0.01, 0).unwrap();
     assert!(relative(&gradients, model.gradients()) < 1e-5);
-    assert_eq!((loss.targets, loss.positions, loss.correct), (expected.targets, expected.positions, expected.correct));
+    assert_eq!(
+        (loss.targets, loss.positions, loss.correct),
+        (expected.targets, expected.positions, expected.correct)
+    );
     assert!((loss.cross_entropy - expected.cross_entropy).abs() < 1e-3);
 }
 
@@ -284,7 +393,10 @@ fn packing_changes_nothing() {
     for segment in [1, 2] {
         let own = |sequences: &t5_trainer::Sequences| {
             let tokens = sequences.tokens.iter().zip(&sequences.segments);
-            let tokens: Vec<u32> = tokens.filter(|of| *of.1 == segment).map(|of| *of.0).collect();
+            let tokens: Vec<u32> = tokens
+                .filter(|of| *of.1 == segment)
+                .map(|of| *of.0)
+                .collect();
             one_example_a_row(tokens.len(), tokens)
         };
         let targets = own(&packed.targets);
@@ -295,7 +407,12 @@ fn packing_changes_nothing() {
             targets,
         };
         let logits = model.logits(&alone).unwrap();
-        close("logits", &logits, &together[start..start + logits.len()], 1e-4);
+        close(
+            "logits",
+            &logits,
+            &together[start..start + logits.len()],
+            1e-4,
+        );
         start += logits.len();
     }
 }
@@ -313,7 +430,10 @@ fn the_same_bits_on_any_number_of_threads() {
     };
     let batch = batch(&config, 4, 160, 96, 3);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let mut model = T5::new(config.clone(), 1).unwrap();
             let optimizer = OptimizerConfig::Adafactor(Default::default());
@@ -335,20 +455,36 @@ fn the_same_bits_on_any_number_of_threads() {
 
 #[test]
 fn products_do_not_depend_on_threads() {
-    let values = |len: usize| -> Vec<f32> { (0..len).map(|i| ((i * 7919) % 1009) as f32 / 1009.0 - 0.5).collect() };
+    let values = |len: usize| -> Vec<f32> {
+        (0..len)
+            .map(|i| ((i * 7919) % 1009) as f32 / 1009.0 - 0.5)
+            .collect()
+    };
     for (m, n, k) in [(1, 7, 5), (64, 512, 64), (300, 700, 900), (33, 2048, 513)] {
         let (a, b) = (values(m * k), values(k * n));
         let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| {
                 let mut out = values(m * n);
-                multiply(&mut out, Into::Add, 0.5, Matrix::new(&a, m, k), Matrix::new(&b, n, k).t(), Threads::All);
+                multiply(
+                    &mut out,
+                    Into::Add,
+                    0.5,
+                    Matrix::new(&a, m, k),
+                    Matrix::new(&b, n, k).t(),
+                    Threads::All,
+                );
                 out
             })
         };
         let one = run(1);
         let i = m * n / 2;
-        let exact: f64 = (0..k).map(|j| f64::from(a[i / n * k + j]) * f64::from(b[i % n * k + j])).sum();
+        let exact: f64 = (0..k)
+            .map(|j| f64::from(a[i / n * k + j]) * f64::from(b[i % n * k + j]))
+            .sum();
         assert!((f64::from(one[i]) - f64::from(values(m * n)[i]) - 0.5 * exact).abs() < 1e-4);
         for threads in [2, 3, 5] {
             assert!(one == run(threads), "{m} x {n} x {k} on {threads} threads");
@@ -359,20 +495,33 @@ fn products_do_not_depend_on_threads() {
 #[test]
 fn dropout_keeps_the_mean() {
     for shape in [DropoutShape::AcrossLength, DropoutShape::Elementwise] {
-        let config = ModelConfig { dropout: 0.2, dropout_shape: shape, ..small(Architecture::EncoderDecoder) };
+        let config = ModelConfig {
+            dropout: 0.2,
+            dropout_shape: shape,
+            ..small(Architecture::EncoderDecoder)
+        };
         let batch = batch(&config, 2, 40, 24, 3);
         let mut model = T5::new(config, 1).unwrap();
         let mut loss = |seed| model.accumulate(&batch, 1.0, seed).unwrap().cross_entropy;
         assert_eq!(loss(1), loss(1));
         assert_ne!(loss(1), loss(2));
         // No dropout in evaluation.
-        assert_eq!(model.evaluate(&batch).unwrap(), model.evaluate(&batch).unwrap());
+        assert_eq!(
+            model.evaluate(&batch).unwrap(),
+            model.evaluate(&batch).unwrap()
+        );
         let mut still = T5::with_parameters(
-            ModelConfig { dropout: 0.0, ..model.config().clone() },
+            ModelConfig {
+                dropout: 0.0,
+                ..model.config().clone()
+            },
             model.parameters().to_vec(),
         )
         .unwrap();
-        assert_eq!(model.evaluate(&batch).unwrap(), still.evaluate(&batch).unwrap());
+        assert_eq!(
+            model.evaluate(&batch).unwrap(),
+            still.evaluate(&batch).unwrap()
+        );
     }
 }
 
@@ -384,7 +533,13 @@ fn one_batch_can_be_learned_by_heart() {
             true => LossOn::All,
             false => LossOn::AfterInputs,
         };
-        let config = ModelConfig { d_model: 32, d_ff: 64, d_kv: 16, loss_on, ..config };
+        let config = ModelConfig {
+            d_model: 32,
+            d_ff: 64,
+            d_kv: 16,
+            loss_on,
+            ..config
+        };
         let batch = batch(&config, 2, 24, 16, 3);
         let mut model = T5::new(config, 1).unwrap();
         let optimizer = OptimizerConfig::Adafactor(Default::default());
@@ -400,7 +555,11 @@ fn one_batch_can_be_learned_by_heart() {
                 break;
             }
         }
-        assert!(last < 0.05, "{:?}: {last} nats after 600 steps", model.config().architecture);
+        assert!(
+            last < 0.05,
+            "{:?}: {last} nats after 600 steps",
+            model.config().architecture
+        );
     }
 }
 
@@ -408,7 +567,9 @@ fn one_batch_can_be_learned_by_heart() {
 #[test]
 fn hugging_face_models_agree() {
     for name in ["t5_v10", "t5_v11"] {
-        let Some(folder) = golden(&format!("hf_t5/{name}")) else { return };
+        let Some(folder) = golden(&format!("hf_t5/{name}")) else {
+            return;
+        };
         let loaded = huggingface::load(&folder).unwrap();
         let config = ModelConfig {
             dropout: 0.0,
@@ -421,12 +582,24 @@ fn hugging_face_models_agree() {
         let case = SafeTensors::deserialize(&bytes).unwrap();
         let floats = |name: &str| -> Vec<f32> {
             let tensor = case.tensor(name).unwrap();
-            tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+            tensor
+                .data()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect()
         };
         let batch = hugging_face_batch(&case);
         let encoded = model.encode(batch.rows, &batch.inputs).unwrap().to_vec();
         let expected = floats("encoder_out");
-        let real = batch.inputs.segments.iter().enumerate().filter(|of| *of.1 > 0).map(|of| of.0);
+        let real = batch
+            .inputs
+            .segments
+            .iter()
+            .enumerate()
+            .filter(|of| *of.1 > 0)
+            .map(|of| of.0);
         for position in real {
             let range = position * 32..(position + 1) * 32;
             close("encoder", &encoded[range.clone()], &expected[range], 1e-4);
@@ -437,22 +610,40 @@ fn hugging_face_models_agree() {
         for (position, &segment) in batch.targets.segments.iter().enumerate() {
             if segment > 0 {
                 let range = position * 128..(position + 1) * 128;
-                worst = worst.max(close("logits", &logits[range.clone()], &expected[range], 1e-4));
+                worst = worst.max(close(
+                    "logits",
+                    &logits[range.clone()],
+                    &expected[range],
+                    1e-4,
+                ));
             }
         }
         let denominator = model.denominator(&batch).unwrap();
-        let loss = model.accumulate(&batch, (1.0 / denominator) as f32, 0).unwrap();
+        let loss = model
+            .accumulate(&batch, (1.0 / denominator) as f32, 0)
+            .unwrap();
         let expected = floats("loss")[0];
-        assert!((loss.mean() as f32 - expected).abs() < 1e-5, "{name}: {}, not {expected}", loss.mean());
+        assert!(
+            (loss.mean() as f32 - expected).abs() < 1e-5,
+            "{name}: {}, not {expected}",
+            loss.mean()
+        );
         let mut worst_gradient = 0.0f32;
         for variable in model.layout().variables() {
             let ours = &model.gradients()[variable.range.clone()];
             let away = relative(ours, &floats(&format!("grad.{}", variable.name)));
-            assert!(away < 1e-5, "{name}: gradient of {} is {away:e} away", variable.name);
+            assert!(
+                away < 1e-5,
+                "{name}: gradient of {} is {away:e} away",
+                variable.name
+            );
             worst_gradient = worst_gradient.max(away);
         }
         // Hugging Face factors every matrix, whatever its size.
-        let settings = t5_trainer::optimizer::AdafactorConfig { min_factored_size: 0, ..Default::default() };
+        let settings = t5_trainer::optimizer::AdafactorConfig {
+            min_factored_size: 0,
+            ..Default::default()
+        };
         let mut optimizer = Optimizer::new(OptimizerConfig::Adafactor(settings), model.layout());
         let (layout, parameters, gradients) = model.buffers();
         optimizer.update(layout, parameters, gradients, 1e-2, 0);
@@ -462,7 +653,9 @@ fn hugging_face_models_agree() {
             let ours = &model.parameters()[variable.range.clone()];
             worst_step = worst_step.max(close(&variable.name, ours, &expected, 1e-6));
         }
-        println!("{name}: logits {worst:e}, gradients {worst_gradient:e} (relative), step {worst_step:e} away");
+        println!(
+            "{name}: logits {worst:e}, gradients {worst_gradient:e} (relative), step {worst_step:e} away"
+        );
     }
 }
 
@@ -470,14 +663,30 @@ fn hugging_face_models_agree() {
 fn hugging_face_batch(case: &SafeTensors<'_>) -> Batch {
     let ids = |name: &str| -> Vec<i64> {
         let tensor = case.tensor(name).unwrap();
-        tensor.data().as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
+        tensor
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| i64::from_le_bytes(*bytes))
+            .collect()
     };
-    let tokens = |name: &str| ids(name).into_iter().map(|id| id.max(0) as u32).collect::<Vec<u32>>();
+    let tokens = |name: &str| {
+        ids(name)
+            .into_iter()
+            .map(|id| id.max(0) as u32)
+            .collect::<Vec<u32>>()
+    };
     let mut inputs = one_example_a_row(96, tokens("input_ids"));
     inputs.segments = tokens("attention_mask");
     // A label of -100 does not count, and transformers has no mask in the decoder.
     let targets = one_example_a_row(72, tokens("labels"));
-    Batch { rows: 3, inputs, targets, decoder_inputs: tokens("decoder_input_ids") }
+    Batch {
+        rows: 3,
+        inputs,
+        targets,
+        decoder_inputs: tokens("decoder_input_ids"),
+    }
 }
 
 #[test]
@@ -487,7 +696,11 @@ fn hugging_face_folders_round_trip() {
         head: Head::Untied,
         ..small(Architecture::EncoderDecoder)
     };
-    for config in [small(Architecture::EncoderDecoder), gated, small(Architecture::Shared)] {
+    for config in [
+        small(Architecture::EncoderDecoder),
+        gated,
+        small(Architecture::Shared),
+    ] {
         let mut model = T5::new(config, 3).unwrap();
         let folder = tempfile::tempdir().unwrap();
         huggingface::save(&model, folder.path()).unwrap();

@@ -8,7 +8,8 @@ use common::{batch, golden_json, small};
 use t5_trainer::Schedule;
 use t5_trainer::model::{Architecture, T5};
 use t5_trainer::optimizer::{
-    AdamWConfig, Adafactor, AdafactorConfig, Optimizer, OptimizerConfig, clip_global_norm, global_norm,
+    Adafactor, AdafactorConfig, AdamWConfig, Optimizer, OptimizerConfig, clip_global_norm,
+    global_norm,
 };
 
 /// NumPy's `RandomState(0).randn`: Mersenne Twister and the polar method, as the golden trajectories were drawn.
@@ -23,9 +24,17 @@ impl Numpy {
         let mut state = vec![seed];
         for i in 1..624u32 {
             let last = state[i as usize - 1];
-            state.push(1_812_433_253u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(i));
+            state.push(
+                1_812_433_253u32
+                    .wrapping_mul(last ^ (last >> 30))
+                    .wrapping_add(i),
+            );
         }
-        Numpy { state, index: 624, left: None }
+        Numpy {
+            state,
+            index: 624,
+            left: None,
+        }
     }
 
     fn word(&mut self) -> u32 {
@@ -68,20 +77,31 @@ impl Numpy {
 
 #[test]
 fn adafactor_follows_mesh() {
-    let Some(golden) = golden_json("golden_mesh.json") else { return };
+    let Some(golden) = golden_json("golden_mesh.json") else {
+        return;
+    };
     let mut random = Numpy::new(0);
     let mut worst = 0.0f64;
     for case in golden["adafactor"].as_array().unwrap() {
-        let shape: Vec<usize> = case["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+        let shape: Vec<usize> = case["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n.as_u64().unwrap() as usize)
+            .collect();
         let len = shape.iter().product();
         let steps = case["w_stats"].as_array().unwrap();
         // As the case was made: tiny parameters in one, one gradient ten times as large.
         let std = if shape == [2, 3] { 1e-5 } else { 1.0 };
-        let mut draw = |std: f64| -> Vec<f32> { (0..len).map(|_| (random.normal() * std) as f32).collect() };
+        let mut draw =
+            |std: f64| -> Vec<f32> { (0..len).map(|_| (random.normal() * std) as f32).collect() };
         let mut w = draw(std);
-        let gradients: Vec<_> = (0..steps.len()).map(|step| draw(if step == 2 { 10.0 } else { 1.0 })).collect();
+        let gradients: Vec<_> = (0..steps.len())
+            .map(|step| draw(if step == 2 { 10.0 } else { 1.0 }))
+            .collect();
         let rate = case["lr"].as_f64().unwrap();
-        let mut optimizer = Adafactor::with_shapes(AdafactorConfig::default(), [&shape[..]].into_iter());
+        let mut optimizer =
+            Adafactor::with_shapes(AdafactorConfig::default(), [&shape[..]].into_iter());
         for (step, (gradients, expected)) in gradients.iter().zip(steps).enumerate() {
             optimizer.update_variable(0, &mut w, gradients, rate, step as u64);
             let largest = w.iter().fold(0.0f64, |max, w| max.max(f64::from(w.abs())));
@@ -94,7 +114,10 @@ fn adafactor_follows_mesh() {
                 check(f64::from(*ours), expected.as_f64().unwrap());
             }
             let n = len as f64;
-            check(w.iter().map(|&w| f64::from(w)).sum::<f64>() / n, expected["mean"].as_f64().unwrap());
+            check(
+                w.iter().map(|&w| f64::from(w)).sum::<f64>() / n,
+                expected["mean"].as_f64().unwrap(),
+            );
             let squares = w.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
             check((squares / n).sqrt(), expected["rms"].as_f64().unwrap());
         }
@@ -104,17 +127,27 @@ fn adafactor_follows_mesh() {
 
 #[test]
 fn schedules_follow_mesh() {
-    let Some(golden) = golden_json("golden_mesh.json") else { return };
+    let Some(golden) = golden_json("golden_mesh.json") else {
+        return;
+    };
     for row in golden["lr"].as_array().unwrap() {
         let number = |key: &str| row[key].as_f64().unwrap();
-        let (step, total_steps) = (row["step"].as_u64().unwrap(), row["total"].as_u64().unwrap());
+        let (step, total_steps) = (
+            row["step"].as_u64().unwrap(),
+            row["total"].as_u64().unwrap(),
+        );
         let noam = |linear_decay_fraction| Schedule::InverseSquareRoot {
             warmup_steps: 10_000,
             scale: 1.0,
             linear_decay_fraction,
             total_steps,
         };
-        let triangle = Schedule::SlantedTriangular { rate: 0.01, total_steps, cut_fraction: 0.1, ratio: 32.0 };
+        let triangle = Schedule::SlantedTriangular {
+            rate: 0.01,
+            total_steps,
+            cut_fraction: 0.1,
+            ratio: 32.0,
+        };
         let cases = [
             (Schedule::t5(), "noam_no_decay"),
             (noam(0.0), "noam_no_decay"),
@@ -125,31 +158,57 @@ fn schedules_follow_mesh() {
             schedule.validate().unwrap();
             let (ours, expected) = (schedule.rate(step), number(key));
             // The reference is in f32, where a part near 1 has an error of 6e-8.
-            assert!((ours - expected).abs() < 1e-6 * expected + 6e-10, "{key} at {step}: {ours}, not {expected}");
+            assert!(
+                (ours - expected).abs() < 1e-6 * expected + 6e-10,
+                "{key} at {step}: {ours}, not {expected}"
+            );
         }
     }
 }
 
 #[test]
 fn schedules_rise_and_fall() {
-    let linear = Schedule::Linear { rate: 2.0, warmup_steps: 4, total_steps: 12 };
+    let linear = Schedule::Linear {
+        rate: 2.0,
+        warmup_steps: 4,
+        total_steps: 12,
+    };
     let rates: Vec<f64> = [0, 1, 3, 4, 8, 12, 20].map(|step| linear.rate(step)).into();
     assert_eq!(rates, [0.5, 1.0, 2.0, 2.0, 1.0, 0.0, 0.0]);
-    let cosine = Schedule::Cosine { rate: 2.0, warmup_steps: 0, total_steps: 10, final_rate: 0.5 };
+    let cosine = Schedule::Cosine {
+        rate: 2.0,
+        warmup_steps: 0,
+        total_steps: 10,
+        final_rate: 0.5,
+    };
     assert_eq!((cosine.rate(0), cosine.rate(10)), (2.0, 0.5));
     assert!((cosine.rate(5) - 1.25).abs() < 1e-12);
     assert_eq!(Schedule::Constant { rate: 0.001 }.rate(77), 0.001);
-    assert!(Schedule::Linear { rate: 1.0, warmup_steps: 5, total_steps: 5 }.validate().is_err());
+    assert!(
+        Schedule::Linear {
+            rate: 1.0,
+            warmup_steps: 5,
+            total_steps: 5
+        }
+        .validate()
+        .is_err()
+    );
     let parsed: Schedule = serde_json::from_str(r#"{"kind": "inverse-square-root"}"#).unwrap();
     assert_eq!(parsed, Schedule::t5());
-    assert!(serde_json::from_str::<Schedule>(r#"{"kind": "constant", "rate": 1, "warmup": 3}"#).is_err());
+    assert!(
+        serde_json::from_str::<Schedule>(r#"{"kind": "constant", "rate": 1, "warmup": 3}"#)
+            .is_err()
+    );
 }
 
 /// AdamW against its formula, in f64.
 #[test]
 fn adamw_is_adamw() {
     let mut model = T5::new(small(Architecture::EncoderDecoder), 4).unwrap();
-    let config = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
+    let config = AdamWConfig {
+        weight_decay: 0.1,
+        ..AdamWConfig::default()
+    };
     let mut optimizer = Optimizer::new(OptimizerConfig::AdamW(config), model.layout());
     let batch = batch(model.config(), 2, 40, 24, 3);
     let variables = model.layout().variables().to_vec();
@@ -165,7 +224,10 @@ fn adamw_is_adamw() {
                 m[i] = 0.9 * m[i] + 0.1 * g;
                 v[i] = 0.999 * v[i] + 0.001 * g * g;
                 let time = step as i32 + 1;
-                let (first, second) = (m[i] / (1.0 - 0.9f64.powi(time)), v[i] / (1.0 - 0.999f64.powi(time)));
+                let (first, second) = (
+                    m[i] / (1.0 - 0.9f64.powi(time)),
+                    v[i] / (1.0 - 0.999f64.powi(time)),
+                );
                 w[i] -= 0.01 * (first / (second.sqrt() + 1e-8) + decay * w[i]);
             }
         }
@@ -174,7 +236,10 @@ fn adamw_is_adamw() {
         // Where a gradient is as small as epsilon, its direction is rounding.
         for (i, (ours, expected)) in model.parameters().iter().zip(&w).enumerate() {
             if v[i].sqrt() > 1e-5 {
-                assert!((f64::from(*ours) - expected).abs() < 1e-5, "step {step}, {i}: {ours}, not {expected}");
+                assert!(
+                    (f64::from(*ours) - expected).abs() < 1e-5,
+                    "step {step}, {i}: {ours}, not {expected}"
+                );
             }
         }
         w = model.parameters().iter().map(|&w| f64::from(w)).collect();
@@ -183,7 +248,10 @@ fn adamw_is_adamw() {
 
 #[test]
 fn a_state_can_be_saved() {
-    for config in [OptimizerConfig::Adafactor(Default::default()), OptimizerConfig::AdamW(Default::default())] {
+    for config in [
+        OptimizerConfig::Adafactor(Default::default()),
+        OptimizerConfig::AdamW(Default::default()),
+    ] {
         let run = |stop: bool| {
             let mut model = T5::new(small(Architecture::Shared), 4).unwrap();
             let mut optimizer = Optimizer::new(config, model.layout());
@@ -209,7 +277,11 @@ fn a_state_can_be_saved() {
 #[test]
 fn gradients_are_clipped_by_their_global_norm() {
     let mut gradients: Vec<f32> = (0..100_000).map(|i| (i % 7) as f32 - 3.0).collect();
-    let exact = gradients.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+    let exact = gradients
+        .iter()
+        .map(|&g| f64::from(g).powi(2))
+        .sum::<f64>()
+        .sqrt();
     let norm = global_norm(&gradients);
     assert!((norm / exact - 1.0).abs() < 1e-6);
     let before = gradients.clone();

@@ -31,6 +31,14 @@ pub(crate) struct Scratch {
     gradients: Gradients,
 }
 
+/// Where a backward pass adds gradients.
+pub(crate) struct Sink<'a> {
+    /// Of all variables, in the order of the layout.
+    pub variables: &'a mut [f32],
+    /// Of the encoder's output, `[inputs, d_model]`; empty where there is none.
+    pub encoded: &'a mut [f32],
+}
+
 /// An attention sublayer and where it is used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sublayer<'a> {
@@ -60,7 +68,11 @@ impl Sublayer<'_> {
             true => (saved_q, 3 * width, width),
             false => (saved_kv, 2 * width, 0),
         };
-        let projected = |data, stride, column| Projected { data, stride, column };
+        let projected = |data, stride, column| Projected {
+            data,
+            stride,
+            column,
+        };
         Attention {
             heads: self.heads,
             d_kv: self.d_kv,
@@ -79,7 +91,15 @@ impl Sublayer<'_> {
         let weight = &self.parameters[self.layout.o.clone()];
         let d = self.layout.norm.len();
         let context = Matrix::new(&saved.context, x.len() / d, self.width());
-        project_residual(x, out, context, weight, self.dropout.map(|dropout| dropout.1), self.visibility.queries, scratch);
+        project_residual(
+            x,
+            out,
+            context,
+            weight,
+            self.dropout.map(|dropout| dropout.1),
+            self.visibility.queries,
+            scratch,
+        );
     }
 
     /// The part that the backward pass needs.
@@ -89,19 +109,39 @@ impl Sublayer<'_> {
         let n = x.len() / d;
         resize(&mut saved.inverse, n);
         resize(&mut scratch.y, x.len());
-        norm::forward(x, &p[self.layout.norm.clone()], self.epsilon, &mut scratch.y, &mut saved.inverse);
+        norm::forward(
+            x,
+            &p[self.layout.norm.clone()],
+            self.epsilon,
+            &mut scratch.y,
+            &mut saved.inverse,
+        );
         let y = Matrix::new(&scratch.y, n, d);
         let (range, columns) = match self.encoded {
             None => (self.layout.qkv.clone(), 3 * width),
             Some(_) => (self.layout.q.clone(), width),
         };
         resize(&mut saved.q, n * columns);
-        multiply(&mut saved.q, Into::Set, 1.0, y, Matrix::new(&p[range], columns, d).t(), Threads::All);
+        multiply(
+            &mut saved.q,
+            Into::Set,
+            1.0,
+            y,
+            Matrix::new(&p[range], columns, d).t(),
+            Threads::All,
+        );
         if let Some(encoded) = self.encoded {
             let inputs = encoded.len() / d;
             resize(&mut saved.kv, inputs * 2 * width);
             let weight = Matrix::new(&p[self.layout.kv.clone()], 2 * width, d).t();
-            multiply(&mut saved.kv, Into::Set, 1.0, Matrix::new(encoded, inputs, d), weight, Threads::All);
+            multiply(
+                &mut saved.kv,
+                Into::Set,
+                1.0,
+                Matrix::new(encoded, inputs, d),
+                weight,
+                Threads::All,
+            );
         }
         resize(&mut saved.log_sums, n * self.heads);
         resize(&mut saved.context, n * width);
@@ -120,10 +160,10 @@ impl Sublayer<'_> {
         dx: &mut [f32],
         saved: &Saved,
         scratch: &mut Scratch,
-        gradients: &mut [f32],
         dbias: &mut [f32],
-        dencoded: &mut [f32],
+        sink: &mut Sink<'_>,
     ) {
+        let gradients = &mut *sink.variables;
         let p = self.parameters;
         let layout = self.layout;
         let (d, width) = (layout.norm.len(), self.width());
@@ -134,10 +174,24 @@ impl Sublayer<'_> {
         let dout = Matrix::new(dout, n, d);
         // The output's matrix.
         let context = Matrix::new(&saved.context, n, width);
-        multiply(&mut gradients[layout.o.clone()], Into::Add, 1.0, dout.t(), context, Threads::All);
+        multiply(
+            &mut gradients[layout.o.clone()],
+            Into::Add,
+            1.0,
+            dout.t(),
+            context,
+            Threads::All,
+        );
         resize(&mut scratch.wide, n * width);
         let weight = Matrix::new(&p[layout.o.clone()], d, width);
-        multiply(&mut scratch.wide, Into::Set, 1.0, dout, weight, Threads::All);
+        multiply(
+            &mut scratch.wide,
+            Into::Set,
+            1.0,
+            dout,
+            weight,
+            Threads::All,
+        );
         // The scores.
         let pieces = &mut scratch.gradients;
         let scores = self.scores(&saved.q, &saved.kv);
@@ -165,7 +219,14 @@ impl Sublayer<'_> {
         }
         let dq = Matrix::new(&scratch.wide, n, columns);
         let y = Matrix::new(&scratch.y, n, d);
-        multiply(&mut gradients[range.clone()], Into::Add, 1.0, dq.t(), y, Threads::All);
+        multiply(
+            &mut gradients[range.clone()],
+            Into::Add,
+            1.0,
+            dq.t(),
+            y,
+            Threads::All,
+        );
         let weight = Matrix::new(&p[range], columns, d);
         multiply(&mut scratch.dy, Into::Set, 1.0, dq, weight, Threads::All);
         if let Some(encoded) = self.encoded {
@@ -176,9 +237,16 @@ impl Sublayer<'_> {
             weave(&pieces.v, keys, &mut scratch.wide, columns, width);
             let dkv = Matrix::new(&scratch.wide, inputs, columns);
             let encoded = Matrix::new(encoded, inputs, d);
-            multiply(&mut gradients[layout.kv.clone()], Into::Add, 1.0, dkv.t(), encoded, Threads::All);
+            multiply(
+                &mut gradients[layout.kv.clone()],
+                Into::Add,
+                1.0,
+                dkv.t(),
+                encoded,
+                Threads::All,
+            );
             let weight = Matrix::new(&p[layout.kv.clone()], columns, d);
-            multiply(dencoded, Into::Add, 1.0, dkv, weight, Threads::All);
+            multiply(sink.encoded, Into::Add, 1.0, dkv, weight, Threads::All);
         }
         norm::backward(
             &scratch.dy,

@@ -258,7 +258,9 @@ impl ModelConfig {
         ];
         for (name, value) in positive {
             if value == 0 {
-                return Err(Error::Setting(format!("{name} is 0; give a positive number")));
+                return Err(Error::Setting(format!(
+                    "{name} is 0; give a positive number"
+                )));
             }
         }
         let encoder_layers = match self.architecture {
@@ -297,7 +299,10 @@ impl ModelConfig {
             ));
         }
         let finite = [self.z_loss, self.norm_epsilon];
-        if finite.iter().any(|value| !value.is_finite() || *value < 0.0) {
+        if finite
+            .iter()
+            .any(|value| !value.is_finite() || *value < 0.0)
+        {
             return Err(Error::Setting(
                 "z_loss and norm_epsilon must be finite and not negative".into(),
             ));

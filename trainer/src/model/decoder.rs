@@ -51,14 +51,30 @@ impl T5 {
             let n = encoded.len() / d;
             let mut kv = vec![0.0; n * 2 * width];
             let weight = Matrix::new(&self.parameters()[layout.kv.clone()], 2 * width, d).t();
-            multiply(&mut kv, Into::Set, 1.0, Matrix::new(&encoded, n, d), weight, Threads::All);
+            multiply(
+                &mut kv,
+                Into::Set,
+                1.0,
+                Matrix::new(&encoded, n, d),
+                weight,
+                Threads::All,
+            );
             kv
         };
-        let encoded = layers.iter().filter_map(|layer| layer.cross.as_ref().map(project)).collect();
-        let own = layers.iter().map(|_| vec![0.0; rows * beams * max_length * 2 * width]).collect();
+        let encoded = layers
+            .iter()
+            .filter_map(|layer| layer.cross.as_ref().map(project))
+            .collect();
+        let own = layers
+            .iter()
+            .map(|_| vec![0.0; rows * beams * max_length * 2 * width])
+            .collect();
         let spans = inputs.segments.chunks_exact(inputs.length).map(|segments| {
             let start = segments.iter().take_while(|&&segment| segment == 0).count();
-            let len = segments[start..].iter().take_while(|&&segment| segment > 0).count();
+            let len = segments[start..]
+                .iter()
+                .take_while(|&&segment| segment > 0)
+                .count();
             start..start + len
         });
         Ok(Decoder {
@@ -84,7 +100,12 @@ impl Decoder<'_> {
         assert_eq!(last.len(), self.count, "a token for each sequence");
         let (config, p) = (self.model.config(), self.model.parameters());
         let layout = self.model.layout();
-        let (d, d_ff, width, n) = (config.d_model, config.d_ff, config.heads_width(), self.count);
+        let (d, d_ff, width, n) = (
+            config.d_model,
+            config.d_ff,
+            config.heads_width(),
+            self.count,
+        );
         let stack = &layout.decoder;
         let mut x = vec![0.0; n * d];
         embedding::forward(last, &p[layout.embedding.clone()], d, &mut x);
@@ -93,18 +114,28 @@ impl Decoder<'_> {
             norm::forward(x, &p[weight.clone()], config.norm_epsilon, y, &mut inverse);
         };
         // `a w^T`, where `w` is `[columns, depth]`.
-        let product = |out: &mut [f32], into: Into, a: &[f32], weight: Range<usize>, depth: usize| {
-            let (rows, columns) = (a.len() / depth, weight.len() / depth);
-            let weight = Matrix::new(&p[weight], columns, depth).t();
-            multiply(out, into, 1.0, Matrix::new(a, rows, depth), weight, Threads::All);
-        };
+        let product =
+            |out: &mut [f32], into: Into, a: &[f32], weight: Range<usize>, depth: usize| {
+                let (rows, columns) = (a.len() / depth, weight.len() / depth);
+                let weight = Matrix::new(&p[weight], columns, depth).t();
+                multiply(
+                    out,
+                    into,
+                    1.0,
+                    Matrix::new(a, rows, depth),
+                    weight,
+                    Threads::All,
+                );
+            };
         // The bias of each earlier position, `[heads, length + 1]`.
         let table = &p[stack.relative_bias.clone()];
         let now = self.length;
         let buckets = (config.relative_buckets, config.relative_max_distance);
         let bias = |head: usize| -> Vec<f32> {
             let bucket = |key: usize| bucket(key as i64 - now as i64, false, buckets.0, buckets.1);
-            (0..=now).map(|key| table[bucket(key) * config.heads + head]).collect()
+            (0..=now)
+                .map(|key| table[bucket(key) * config.heads + head])
+                .collect()
         };
         let biases: Vec<Vec<f32>> = (0..config.heads).map(bias).collect();
         let mut context = vec![0.0; n * width];
@@ -121,7 +152,13 @@ impl Decoder<'_> {
                 let context = &mut context[sequence * width..][..width];
                 attend(&qkv[..width], kv, config.d_kv, &biases, context);
             }
-            product(&mut x, Into::Add, &context, layer.attention.o.clone(), width);
+            product(
+                &mut x,
+                Into::Add,
+                &context,
+                layer.attention.o.clone(),
+                width,
+            );
             if let Some(cross) = &layer.cross {
                 let mut q = vec![0.0; n * width];
                 norm(&x, &cross.norm, &mut y);
@@ -130,8 +167,15 @@ impl Decoder<'_> {
                     let row_number = sequence / self.beams;
                     let seen = &self.inputs[row_number];
                     let start = row_number * self.input_length;
-                    let kv = &self.encoded[number][(start + seen.start) * row..(start + seen.end) * row];
-                    attend(q, kv, config.d_kv, &[], &mut context[sequence * width..][..width]);
+                    let kv =
+                        &self.encoded[number][(start + seen.start) * row..(start + seen.end) * row];
+                    attend(
+                        q,
+                        kv,
+                        config.d_kv,
+                        &[],
+                        &mut context[sequence * width..][..width],
+                    );
                 }
                 product(&mut x, Into::Add, &context, cross.o.clone(), width);
             }
@@ -143,12 +187,20 @@ impl Decoder<'_> {
                 Activation::Relu => elementwise::relu(&mut hidden),
                 Activation::GatedGelu => {
                     let mut gated = vec![0.0; n * d_ff];
-                    let rows = hidden.chunks_exact(columns).zip(gated.chunks_exact_mut(d_ff));
+                    let rows = hidden
+                        .chunks_exact(columns)
+                        .zip(gated.chunks_exact_mut(d_ff));
                     rows.for_each(|(pre, gated)| elementwise::gated_gelu_row(pre, gated));
                     hidden = gated;
                 }
             }
-            product(&mut x, Into::Add, &hidden, layer.feed_forward.wo.clone(), d_ff);
+            product(
+                &mut x,
+                Into::Add,
+                &hidden,
+                layer.feed_forward.wo.clone(),
+                d_ff,
+            );
         }
         norm(&x, &stack.norm, &mut y);
         head(config, layout, p).logits(&y, &mut self.logits);
@@ -175,10 +227,15 @@ impl Decoder<'_> {
 /// One query, all heads, to keys and values `[keys, 2, width]`.
 fn attend(q: &[f32], kv: &[f32], d_kv: usize, biases: &[Vec<f32>], out: &mut [f32]) {
     let width = q.len();
-    let heads = q.chunks_exact(d_kv).zip(out.chunks_exact_mut(d_kv)).enumerate();
+    let heads = q
+        .chunks_exact(d_kv)
+        .zip(out.chunks_exact_mut(d_kv))
+        .enumerate();
     for (head, (q, out)) in heads {
         out.fill(0.0);
-        let keys = kv.chunks_exact(2 * width).map(|kv| &kv[head * d_kv..][..d_kv]);
+        let keys = kv
+            .chunks_exact(2 * width)
+            .map(|kv| &kv[head * d_kv..][..d_kv]);
         let mut scores: Vec<f32> = keys.map(|key| elementwise::dot(q, key)).collect();
         if scores.is_empty() {
             continue;

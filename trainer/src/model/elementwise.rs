@@ -34,7 +34,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     if x < LOWEST { 0.0 } else { p * power }
@@ -134,12 +134,21 @@ fn maximum(a: &[f32]) -> f32 {
 
 /// `sum(a^2)`.
 pub(crate) fn square_sum(a: &[f32]) -> f32 {
-    vectorized!(sum1(a, #[inline(always)] |x| x * x))
+    vectorized!(sum1(
+        a,
+        #[inline(always)]
+        |x| x * x
+    ))
 }
 
 /// `sum(a b)`.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    vectorized!(sum2(a, b, #[inline(always)] |x, y| x * y))
+    vectorized!(sum2(
+        a,
+        b,
+        #[inline(always)]
+        |x, y| x * y
+    ))
 }
 
 /// `out += a`.
@@ -170,12 +179,22 @@ pub(crate) fn scale(out: &mut [f32], factor: f32) {
 }
 
 /// Rows of `x` normed by their root mean square, times `weight`; each row's factor is kept in `inverse`.
-pub(crate) fn norm_rows(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32], inverse: &mut [f32]) {
+pub(crate) fn norm_rows(
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+    y: &mut [f32],
+    inverse: &mut [f32],
+) {
     let d = weight.len();
     vectorized!({
         let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(inverse);
         for ((x, y), inverse) in rows {
-            let square = sum1(x, #[inline(always)] |x| x * x);
+            let square = sum1(
+                x,
+                #[inline(always)]
+                |x| x * x,
+            );
             let factor = 1.0 / (square / d as f32 + epsilon).sqrt();
             *inverse = factor;
             for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
@@ -211,7 +230,10 @@ pub(crate) fn norm_rows_backward(
     let d = weight.len();
     let dweight = &mut dweight[..d];
     vectorized!({
-        let rows = dy.chunks_exact(d).zip(x.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
+        let rows = dy
+            .chunks_exact(d)
+            .zip(x.chunks_exact(d))
+            .zip(dx.chunks_exact_mut(d));
         for (((dy, x), dx), &factor) in rows.zip(inverse) {
             let lanes = sum(
                 d,
@@ -228,7 +250,11 @@ pub(crate) fn norm_rows_backward(
             );
             let mean = lanes * factor * factor * factor / d as f32;
             let base = if into_zero { 0.0 } else { 1.0 };
-            let all = dy.iter().zip(x).zip(weight).zip(dx.iter_mut().zip(dweight.iter_mut()));
+            let all = dy
+                .iter()
+                .zip(x)
+                .zip(weight)
+                .zip(dx.iter_mut().zip(dweight.iter_mut()));
             for (((dy, x), w), (dx, dw)) in all {
                 *dw += dy * x * factor;
                 let old = *dx;
@@ -249,7 +275,11 @@ pub(crate) fn softmax_row(row: &mut [f32], bias: &[f32]) -> f32 {
         for value in row.iter_mut() {
             *value = exp(*value - max);
         }
-        let total = sum1(row, #[inline(always)] |x| x);
+        let total = sum1(
+            row,
+            #[inline(always)]
+            |x| x,
+        );
         let inverse = 1.0 / total;
         for value in row.iter_mut() {
             *value *= inverse;
@@ -297,7 +327,11 @@ pub(crate) struct RowLoss {
 pub(crate) fn cross_entropy_row(row: &[f32], target: usize) -> RowLoss {
     vectorized!({
         let max = maximum(row);
-        let total = sum1(row, #[inline(always)] |x| exp(x - max));
+        let total = sum1(
+            row,
+            #[inline(always)]
+            |x| exp(x - max),
+        );
         let log_z = max + total.ln();
         RowLoss {
             log_z,
@@ -321,7 +355,11 @@ pub(crate) fn cross_entropy_row_backward(
         for value in row.iter_mut() {
             *value = exp(*value - max);
         }
-        let total = sum1(row, #[inline(always)] |x| x);
+        let total = sum1(
+            row,
+            #[inline(always)]
+            |x| x,
+        );
         let log_z = max + total.ln();
         let factor = weight * (1.0 + 2.0 * z_loss * log_z) / total;
         for value in row.iter_mut() {
@@ -403,7 +441,12 @@ pub(crate) fn moments(v: &mut [f32], g: &[f32], decay: f32, epsilon: f32) -> f32
         for (v, g) in v.iter_mut().zip(g) {
             *v = decay * *v + (1.0 - decay) * (g * g + epsilon);
         }
-        sum2(g, v, #[inline(always)] |g, v| g * g / v)
+        sum2(
+            g,
+            v,
+            #[inline(always)]
+            |g, v| g * g / v,
+        )
     })
 }
 
@@ -422,13 +465,22 @@ pub(crate) fn add_squares(sums: &mut [f32], g: &[f32]) -> f32 {
         for (sum, g) in sums.iter_mut().zip(g) {
             *sum += g * g;
         }
-        sum1(g, #[inline(always)] |g| g * g)
+        sum1(
+            g,
+            #[inline(always)]
+            |g| g * g,
+        )
     })
 }
 
 /// Sum of `(g c)^2`.
 pub(crate) fn weighted_squares(g: &[f32], c: &[f32]) -> f32 {
-    vectorized!(sum2(g, c, #[inline(always)] |g, c| (g * c) * (g * c)))
+    vectorized!(sum2(
+        g,
+        c,
+        #[inline(always)]
+        |g, c| (g * c) * (g * c)
+    ))
 }
 
 /// `w -= factor * g * c`.

@@ -49,7 +49,15 @@ impl Sublayer<'_> {
         let (d, d_ff, _) = self.sizes();
         let weight = &self.parameters[self.layout.wo.clone()];
         let hidden = Matrix::new(&saved.hidden, x.len() / d, d_ff);
-        project_residual(x, out, hidden, weight, self.dropout.map(|dropout| dropout.1), self.length, scratch);
+        project_residual(
+            x,
+            out,
+            hidden,
+            weight,
+            self.dropout.map(|dropout| dropout.1),
+            self.length,
+            scratch,
+        );
     }
 
     /// The part that the backward pass needs.
@@ -59,20 +67,33 @@ impl Sublayer<'_> {
         let n = x.len() / d;
         resize(&mut saved.inverse, n);
         resize(&mut scratch.y, x.len());
-        norm::forward(x, &p[self.layout.norm.clone()], self.epsilon, &mut scratch.y, &mut saved.inverse);
+        norm::forward(
+            x,
+            &p[self.layout.norm.clone()],
+            self.epsilon,
+            &mut scratch.y,
+            &mut saved.inverse,
+        );
         let y = Matrix::new(&scratch.y, n, d);
         let weight = Matrix::new(&p[self.layout.wi.clone()], columns, d).t();
         resize(&mut saved.hidden, n * d_ff);
         match self.activation {
             Activation::Relu => {
                 multiply(&mut saved.hidden, Into::Set, 1.0, y, weight, Threads::All);
-                saved.hidden.par_chunks_mut(ROWS * d_ff).for_each(elementwise::relu);
+                saved
+                    .hidden
+                    .par_chunks_mut(ROWS * d_ff)
+                    .for_each(elementwise::relu);
             }
             Activation::GatedGelu => {
                 resize(&mut saved.pre, n * columns);
                 multiply(&mut saved.pre, Into::Set, 1.0, y, weight, Threads::All);
-                let rows = saved.pre.par_chunks(columns).zip(saved.hidden.par_chunks_mut(d_ff));
-                rows.with_min_len(ROWS).for_each(|(pre, hidden)| elementwise::gated_gelu_row(pre, hidden));
+                let rows = saved
+                    .pre
+                    .par_chunks(columns)
+                    .zip(saved.hidden.par_chunks_mut(d_ff));
+                rows.with_min_len(ROWS)
+                    .for_each(|(pre, hidden)| elementwise::gated_gelu_row(pre, hidden));
             }
         }
         if let Some((site, _)) = self.dropout {
@@ -94,19 +115,41 @@ impl Sublayer<'_> {
         let layout = self.layout;
         let (d, d_ff, columns) = self.sizes();
         let n = x.len() / d;
-        let dout = dropped(dx, self.dropout.map(|dropout| dropout.1), (self.length, d), &mut scratch.dout);
+        let dout = dropped(
+            dx,
+            self.dropout.map(|dropout| dropout.1),
+            (self.length, d),
+            &mut scratch.dout,
+        );
         let dout = Matrix::new(dout, n, d);
         let hidden = Matrix::new(&saved.hidden, n, d_ff);
-        multiply(&mut gradients[layout.wo.clone()], Into::Add, 1.0, dout.t(), hidden, Threads::All);
+        multiply(
+            &mut gradients[layout.wo.clone()],
+            Into::Add,
+            1.0,
+            dout.t(),
+            hidden,
+            Threads::All,
+        );
         resize(&mut scratch.wide, n * d_ff);
         let weight = Matrix::new(&p[layout.wo.clone()], d, d_ff);
-        multiply(&mut scratch.wide, Into::Set, 1.0, dout, weight, Threads::All);
+        multiply(
+            &mut scratch.wide,
+            Into::Set,
+            1.0,
+            dout,
+            weight,
+            Threads::All,
+        );
         let dpre = match self.activation {
             Activation::Relu => {
                 // What dropout took is 0 in `hidden`, too.
                 let factor = self.dropout.map_or(1.0, |(site, _)| site.scale);
                 let block = ROWS * d_ff;
-                let tasks = scratch.wide.par_chunks_mut(block).zip(saved.hidden.par_chunks(block));
+                let tasks = scratch
+                    .wide
+                    .par_chunks_mut(block)
+                    .zip(saved.hidden.par_chunks(block));
                 tasks.for_each(|(dh, h)| elementwise::relu_backward(dh, h, factor));
                 &scratch.wide
             }
@@ -114,8 +157,12 @@ impl Sublayer<'_> {
                 if let Some((site, _)) = self.dropout {
                     site.apply(&mut scratch.wide, self.length, d_ff);
                 }
-                let rows = saved.pre.par_chunks_mut(columns).zip(scratch.wide.par_chunks_mut(d_ff));
-                rows.with_min_len(ROWS).for_each(|(pre, dh)| elementwise::gated_gelu_row_backward(pre, dh));
+                let rows = saved
+                    .pre
+                    .par_chunks_mut(columns)
+                    .zip(scratch.wide.par_chunks_mut(d_ff));
+                rows.with_min_len(ROWS)
+                    .for_each(|(pre, dh)| elementwise::gated_gelu_row_backward(pre, dh));
                 &saved.pre
             }
         };
@@ -124,7 +171,14 @@ impl Sublayer<'_> {
         resize(&mut scratch.dy, x.len());
         norm::again(x, &p[layout.norm.clone()], &mut scratch.y, &saved.inverse);
         let y = Matrix::new(&scratch.y, n, d);
-        multiply(&mut gradients[layout.wi.clone()], Into::Add, 1.0, dpre.t(), y, Threads::All);
+        multiply(
+            &mut gradients[layout.wi.clone()],
+            Into::Add,
+            1.0,
+            dpre.t(),
+            y,
+            Threads::All,
+        );
         let weight = Matrix::new(&p[layout.wi.clone()], columns, d);
         multiply(&mut scratch.dy, Into::Set, 1.0, dpre, weight, Threads::All);
         norm::backward(

@@ -80,7 +80,14 @@ impl Head<'_> {
     pub fn logits(&self, hidden: &[f32], out: &mut Vec<f32>) {
         let n = hidden.len() / self.d;
         resize(out, n * (self.weight.len() / self.d));
-        multiply(out, Into::Set, self.scale, Matrix::new(hidden, n, self.d), self.matrix().t(), Threads::All);
+        multiply(
+            out,
+            Into::Set,
+            self.scale,
+            Matrix::new(hidden, n, self.d),
+            self.matrix().t(),
+            Threads::All,
+        );
     }
 
     /// Loss of the targets `(row of hidden, token)`, and gradients where they are wanted.
@@ -92,20 +99,32 @@ impl Head<'_> {
         scratch: &mut Scratch,
     ) -> Loss {
         let (d, vocab) = (self.d, self.weight.len() / self.d);
-        let mut loss = Loss { targets: targets.len(), ..Loss::default() };
+        let mut loss = Loss {
+            targets: targets.len(),
+            ..Loss::default()
+        };
         for targets in targets.chunks(TARGETS) {
             let n = targets.len();
             scratch.hidden.clear();
             for &(row, _) in targets {
-                scratch.hidden.extend_from_slice(&hidden[row * d..(row + 1) * d]);
+                scratch
+                    .hidden
+                    .extend_from_slice(&hidden[row * d..(row + 1) * d]);
             }
             self.logits(&scratch.hidden, &mut scratch.logits);
             let rows = scratch.logits.par_chunks_exact_mut(vocab).zip(targets);
             let rows: Vec<RowLoss> = match &backward {
-                None => rows.map(|(row, &(_, token))| elementwise::cross_entropy_row(row, token as usize)).collect(),
+                None => rows
+                    .map(|(row, &(_, token))| elementwise::cross_entropy_row(row, token as usize))
+                    .collect(),
                 Some(to) => rows
                     .map(|(row, &(_, token))| {
-                        elementwise::cross_entropy_row_backward(row, token as usize, to.weight, to.z_loss)
+                        elementwise::cross_entropy_row_backward(
+                            row,
+                            token as usize,
+                            to.weight,
+                            to.z_loss,
+                        )
                     })
                     .collect(),
             };
@@ -117,9 +136,23 @@ impl Head<'_> {
             let Some(to) = &mut backward else { continue };
             let dlogits = Matrix::new(&scratch.logits, n, vocab);
             let hidden = Matrix::new(&scratch.hidden, n, d);
-            multiply(to.dweight, Into::Add, self.scale, dlogits.t(), hidden, Threads::All);
+            multiply(
+                to.dweight,
+                Into::Add,
+                self.scale,
+                dlogits.t(),
+                hidden,
+                Threads::All,
+            );
             resize(&mut scratch.dhidden, n * d);
-            multiply(&mut scratch.dhidden, Into::Set, self.scale, dlogits, self.matrix(), Threads::All);
+            multiply(
+                &mut scratch.dhidden,
+                Into::Set,
+                self.scale,
+                dlogits,
+                self.matrix(),
+                Threads::All,
+            );
             for (&(row, _), dhidden) in targets.iter().zip(scratch.dhidden.chunks_exact(d)) {
                 to.dhidden[row * d..(row + 1) * d].copy_from_slice(dhidden);
             }

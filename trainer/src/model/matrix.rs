@@ -23,7 +23,10 @@ impl<'a> Matrix<'a> {
 
     /// `[rows, cols]`, where row `i` starts at `i * row_stride`. Panics if the slice is too short.
     pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Matrix<'a> {
-        assert!(extent(rows, cols, row_stride) <= data.len(), "matrix too long for its slice");
+        assert!(
+            extent(rows, cols, row_stride) <= data.len(),
+            "matrix too long for its slice"
+        );
         Matrix {
             data,
             rows,
@@ -102,8 +105,12 @@ pub fn multiply_strided(
 ) {
     assert_eq!(a.cols, b.rows, "inner dimensions differ");
     assert!(row_stride >= b.cols, "rows of the result overlap");
-    assert!(extent(a.rows, b.cols, row_stride) <= out.len(), "result too long for its slice");
-    let stride = |stride: usize| isize::try_from(stride).expect("slices are shorter than isize::MAX");
+    assert!(
+        extent(a.rows, b.cols, row_stride) <= out.len(),
+        "result too long for its slice"
+    );
+    let stride =
+        |stride: usize| isize::try_from(stride).expect("slices are shorter than isize::MAX");
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),

@@ -9,14 +9,20 @@ const ROWS: usize = 64;
 /// Norms rows of `x`; `inverse` gets a factor a row.
 pub(crate) fn forward(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32], inverse: &mut [f32]) {
     let block = ROWS * weight.len();
-    let tasks = x.par_chunks(block).zip(y.par_chunks_mut(block)).zip(inverse.par_chunks_mut(ROWS));
+    let tasks = x
+        .par_chunks(block)
+        .zip(y.par_chunks_mut(block))
+        .zip(inverse.par_chunks_mut(ROWS));
     tasks.for_each(|((x, y), inverse)| elementwise::norm_rows(x, weight, epsilon, y, inverse));
 }
 
 /// What [`forward`] gave, from the factors it kept.
 pub(crate) fn again(x: &[f32], weight: &[f32], y: &mut [f32], inverse: &[f32]) {
     let block = ROWS * weight.len();
-    let tasks = x.par_chunks(block).zip(y.par_chunks_mut(block)).zip(inverse.par_chunks(ROWS));
+    let tasks = x
+        .par_chunks(block)
+        .zip(y.par_chunks_mut(block))
+        .zip(inverse.par_chunks(ROWS));
     tasks.for_each(|((x, y), inverse)| elementwise::norm_rows_again(x, weight, y, inverse));
 }
 
@@ -43,12 +49,17 @@ pub(crate) fn backward(
     let block = ROWS * d;
     let tasks = inverse.len().div_ceil(ROWS);
     let mut partial = vec![0.0; tasks * d];
-    let tasks = dy.par_chunks(block).zip(x.par_chunks(block)).zip(inverse.par_chunks(ROWS));
+    let tasks = dy
+        .par_chunks(block)
+        .zip(x.par_chunks(block))
+        .zip(inverse.par_chunks(ROWS));
     let outputs = dx.par_chunks_mut(block).zip(partial.par_chunks_mut(d));
-    tasks.zip(outputs).for_each(|(((dy, x), inverse), (dx, dweight))| {
-        let set = gradient == Gradient::Set;
-        elementwise::norm_rows_backward(dy, x, weight, inverse, dx, set, dweight);
-    });
+    tasks
+        .zip(outputs)
+        .for_each(|(((dy, x), inverse), (dx, dweight))| {
+            let set = gradient == Gradient::Set;
+            elementwise::norm_rows_backward(dy, x, weight, inverse, dx, set, dweight);
+        });
     for partial in partial.chunks_exact(d) {
         elementwise::add(dweight, partial);
     }

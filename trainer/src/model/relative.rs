@@ -58,7 +58,11 @@ impl Distances {
     pub fn spread(&self, table: &[f32], bias: &mut Vec<f32>) {
         bias.clear();
         for head in 0..self.heads {
-            bias.extend(self.buckets.iter().map(|bucket| table[bucket * self.heads + head]));
+            bias.extend(
+                self.buckets
+                    .iter()
+                    .map(|bucket| table[bucket * self.heads + head]),
+            );
         }
     }
 

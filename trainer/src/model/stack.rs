@@ -1,6 +1,6 @@
 //! A stack of layers: tokens in, normed positions out, and the way back.
 
-use super::attention::{self, Scratch};
+use super::attention::{self, Scratch, Sink};
 use super::config::ModelConfig;
 use super::dropout::{Dropout, Site};
 use super::embedding;
@@ -120,38 +120,75 @@ impl<'a> Pass<'a> {
     pub fn forward(&self, tokens: &[u32], keep: Keep, memory: &mut Memory, scratch: &mut Scratch) {
         let (d, n) = (self.config.d_model, tokens.len());
         let parts = parts(&self.layout.layers);
-        let streams = if keep == Keep::Output { 2 } else { parts.len() + 1 };
-        let saved = if keep == Keep::Everything { parts.len() } else { 1 };
-        memory.streams.resize_with(memory.streams.len().max(streams), Vec::new);
-        memory.attention.resize_with(memory.attention.len().max(saved), Default::default);
-        memory.feed_forward.resize_with(memory.feed_forward.len().max(saved), Default::default);
-        memory.streams[..streams].iter_mut().for_each(|stream| resize(stream, n * d));
+        let streams = if keep == Keep::Output {
+            2
+        } else {
+            parts.len() + 1
+        };
+        let saved = if keep == Keep::Everything {
+            parts.len()
+        } else {
+            1
+        };
+        memory
+            .streams
+            .resize_with(memory.streams.len().max(streams), Vec::new);
+        memory
+            .attention
+            .resize_with(memory.attention.len().max(saved), Default::default);
+        memory
+            .feed_forward
+            .resize_with(memory.feed_forward.len().max(saved), Default::default);
+        memory.streams[..streams]
+            .iter_mut()
+            .for_each(|stream| resize(stream, n * d));
         let table = &self.parameters[self.layout.relative_bias.clone()];
         self.distances.spread(table, &mut memory.bias);
-        embedding::forward(tokens, &self.parameters[self.embedding.clone()], d, &mut memory.streams[0]);
+        embedding::forward(
+            tokens,
+            &self.parameters[self.embedding.clone()],
+            d,
+            &mut memory.streams[0],
+        );
         if let Some(site) = self.site(parts.len(), 0) {
             site.apply(&mut memory.streams[0], self.visibility.queries, d);
         }
         for (sublayer, part) in parts.iter().enumerate() {
-            let (x, out) = two(&mut memory.streams, sublayer % streams, (sublayer + 1) % streams);
+            let (x, out) = two(
+                &mut memory.streams,
+                sublayer % streams,
+                (sublayer + 1) % streams,
+            );
             let place = sublayer % saved;
             match part {
                 Part::Own(layout) => self
                     .attention(layout, &memory.bias, None, sublayer)
                     .forward(x, out, &mut memory.attention[place], scratch),
-                Part::Cross(layout) => self
-                    .attention(layout, &[], self.cross, sublayer)
-                    .forward(x, out, &mut memory.attention[place], scratch),
-                Part::FeedForward(layout) => self
-                    .feed_forward(layout, sublayer)
-                    .forward(x, out, &mut memory.feed_forward[place], scratch),
+                Part::Cross(layout) => self.attention(layout, &[], self.cross, sublayer).forward(
+                    x,
+                    out,
+                    &mut memory.attention[place],
+                    scratch,
+                ),
+                Part::FeedForward(layout) => self.feed_forward(layout, sublayer).forward(
+                    x,
+                    out,
+                    &mut memory.feed_forward[place],
+                    scratch,
+                ),
             }
         }
         resize(&mut memory.output, n * d);
         resize(&mut memory.inverse, n);
         let weight = &self.parameters[self.layout.norm.clone()];
         let last = &memory.streams[parts.len() % streams];
-        norm::forward(last, weight, self.config.norm_epsilon, &mut memory.output, &mut memory.inverse);
+        norm::forward(
+            last,
+            weight,
+            self.config.norm_epsilon,
+            &mut memory.output,
+            &mut memory.inverse,
+        );
         if let Some(site) = self.site(parts.len(), 1) {
             site.apply(&mut memory.output, self.visibility.queries, d);
         }
@@ -166,8 +203,7 @@ impl<'a> Pass<'a> {
         memory: &mut Memory,
         scratch: &mut Scratch,
         dx: &mut Vec<f32>,
-        gradients: &mut [f32],
-        dencoded: &mut [f32],
+        sink: &mut Sink<'_>,
     ) {
         let d = self.config.d_model;
         let length = self.visibility.queries;
@@ -183,14 +219,18 @@ impl<'a> Pass<'a> {
             &memory.inverse,
             &mut scratch.dy,
             norm::Gradient::Set,
-            &mut gradients[self.layout.norm.clone()],
+            &mut sink.variables[self.layout.norm.clone()],
         );
         std::mem::swap(dx, &mut scratch.dy);
         memory.dbias.clear();
         memory.dbias.resize(memory.bias.len(), 0.0);
         for (sublayer, part) in parts.iter().enumerate().rev() {
             let x = &memory.streams[sublayer];
-            let place = if keep == Keep::Everything { sublayer } else { 0 };
+            let place = if keep == Keep::Everything {
+                sublayer
+            } else {
+                0
+            };
             let (saved, dbias) = (&mut memory.attention[place], &mut memory.dbias);
             match part {
                 Part::Own(layout) => {
@@ -198,14 +238,14 @@ impl<'a> Pass<'a> {
                     if keep == Keep::Streams {
                         part.inner(x, saved, scratch);
                     }
-                    part.backward(x, dx, saved, scratch, gradients, dbias, dencoded);
+                    part.backward(x, dx, saved, scratch, dbias, sink);
                 }
                 Part::Cross(layout) => {
                     let part = self.attention(layout, &[], self.cross, sublayer);
                     if keep == Keep::Streams {
                         part.inner(x, saved, scratch);
                     }
-                    part.backward(x, dx, saved, scratch, gradients, dbias, dencoded);
+                    part.backward(x, dx, saved, scratch, dbias, sink);
                 }
                 Part::FeedForward(layout) => {
                     let part = self.feed_forward(layout, sublayer);
@@ -213,16 +253,16 @@ impl<'a> Pass<'a> {
                     if keep == Keep::Streams {
                         part.inner(x, saved, scratch);
                     }
-                    part.backward(x, dx, saved, scratch, gradients);
+                    part.backward(x, dx, saved, scratch, sink.variables);
                 }
             }
         }
-        let table = &mut gradients[self.layout.relative_bias.clone()];
+        let table = &mut sink.variables[self.layout.relative_bias.clone()];
         self.distances.gather(&memory.dbias, table);
         if let Some(site) = self.site(parts.len(), 0) {
             site.apply(dx, length, d);
         }
-        embedding::backward(tokens, dx, d, &mut gradients[self.embedding.clone()]);
+        embedding::backward(tokens, dx, d, &mut sink.variables[self.embedding.clone()]);
     }
 }
 

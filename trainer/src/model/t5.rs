@@ -1,6 +1,6 @@
 //! The model: parameters, gradients, and the passes over a batch.
 
-use super::attention::Scratch;
+use super::attention::{Scratch, Sink};
 use super::config::{Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
 use super::dropout::Dropout;
 use super::embedding;
@@ -112,7 +112,9 @@ impl T5 {
     /// Sets all gradients to 0.
     pub fn zero_gradients(&mut self) {
         use rayon::prelude::*;
-        self.gradients.par_chunks_mut(1 << 20).for_each(|part| part.fill(0.0));
+        self.gradients
+            .par_chunks_mut(1 << 20)
+            .for_each(|part| part.fill(0.0));
     }
 
     /// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several
@@ -138,7 +140,12 @@ impl T5 {
         let targets = self.targets(batch);
         let head = head(&self.config, &self.layout, &self.parameters);
         let workspace = &mut self.workspace;
-        let mut loss = head.loss(&workspace.decoder.output, &targets, None, &mut workspace.head);
+        let mut loss = head.loss(
+            &workspace.decoder.output,
+            &targets,
+            None,
+            &mut workspace.head,
+        );
         loss.positions = batch.targets.tokens.len();
         Ok(loss)
     }
@@ -177,7 +184,12 @@ impl T5 {
             number: 0,
         };
         let workspace = &mut self.workspace;
-        pass.forward(&inputs.tokens, Keep::Output, &mut workspace.encoder, &mut workspace.scratch);
+        pass.forward(
+            &inputs.tokens,
+            Keep::Output,
+            &mut workspace.encoder,
+            &mut workspace.scratch,
+        );
         Ok(&workspace.encoder.output)
     }
 
@@ -186,7 +198,12 @@ impl T5 {
     ///
     /// # Errors
     /// A batch that is not for this model.
-    pub fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
+    pub fn accumulate(
+        &mut self,
+        batch: &Batch,
+        weight: f32,
+        dropout_seed: u64,
+    ) -> Result<Loss, Error> {
         let keep = match self.config.recompute {
             false => Keep::Everything,
             true => Keep::Streams,
@@ -203,7 +220,9 @@ impl T5 {
         let workspace = &mut self.workspace;
         let head = head(&self.config, &self.layout, &self.parameters);
         workspace.dhidden.clear();
-        workspace.dhidden.resize(workspace.decoder.output.len(), 0.0);
+        workspace
+            .dhidden
+            .resize(workspace.decoder.output.len(), 0.0);
         let backward = head::Backward {
             weight,
             z_loss: self.config.z_loss,
@@ -214,18 +233,28 @@ impl T5 {
         let mut loss = head.loss(hidden, &targets, Some(backward), &mut workspace.head);
         loss.positions = batch.targets.tokens.len();
         workspace.dencoded.clear();
-        workspace.dencoded.resize(workspace.encoder.output.len(), 0.0);
+        workspace
+            .dencoded
+            .resize(workspace.encoder.output.len(), 0.0);
         let encoded = &workspace.encoder.output[..];
         let (scratch, gradients) = (&mut workspace.scratch, &mut self.gradients[..]);
-        let common = common(&self.config, &self.layout, &self.parameters, &sight, dropout);
+        let common = common(
+            &self.config,
+            &self.layout,
+            &self.parameters,
+            &sight,
+            dropout,
+        );
         common.decoder(encoded).backward(
             &batch.decoder_inputs,
             keep,
             &mut workspace.decoder,
             scratch,
             &mut workspace.dhidden,
-            gradients,
-            &mut workspace.dencoded,
+            &mut Sink {
+                variables: gradients,
+                encoded: &mut workspace.dencoded,
+            },
         );
         if let Some(pass) = common.encoder() {
             pass.backward(
@@ -234,18 +263,36 @@ impl T5 {
                 &mut workspace.encoder,
                 scratch,
                 &mut workspace.dencoded,
-                gradients,
-                &mut [],
+                &mut Sink {
+                    variables: gradients,
+                    encoded: &mut [],
+                },
             );
         }
         Ok(loss)
     }
 
-    fn forward(&mut self, batch: &Batch, keep: Keep, dropout: Option<Dropout>) -> Result<Sight, Error> {
+    fn forward(
+        &mut self,
+        batch: &Batch,
+        keep: Keep,
+        dropout: Option<Dropout>,
+    ) -> Result<Sight, Error> {
         self.check(batch)?;
         let sight = self.sight(batch)?;
-        let common = common(&self.config, &self.layout, &self.parameters, &sight, dropout);
-        let Workspace { encoder, decoder, scratch, .. } = &mut self.workspace;
+        let common = common(
+            &self.config,
+            &self.layout,
+            &self.parameters,
+            &sight,
+            dropout,
+        );
+        let Workspace {
+            encoder,
+            decoder,
+            scratch,
+            ..
+        } = &mut self.workspace;
         match common.encoder() {
             Some(pass) => pass.forward(&batch.inputs.tokens, keep, encoder, scratch),
             None => encoder.output.clear(),
@@ -299,7 +346,9 @@ impl T5 {
         let vocab_size = self.config.vocab_size;
         check_sequences("targets", batch.rows, &batch.targets, vocab_size)?;
         if batch.decoder_inputs.len() != batch.targets.tokens.len() {
-            return Err(Error::Setting("a batch's decoder inputs and targets differ in length".into()));
+            return Err(Error::Setting(
+                "a batch's decoder inputs and targets differ in length".into(),
+            ));
         }
         embedding::check(&batch.decoder_inputs, vocab_size)?;
         if self.config.architecture.has_encoder() {
@@ -313,7 +362,12 @@ impl T5 {
     }
 }
 
-fn check_sequences(what: &str, rows: usize, sequences: &Sequences, vocab_size: usize) -> Result<(), Error> {
+fn check_sequences(
+    what: &str,
+    rows: usize,
+    sequences: &Sequences,
+    vocab_size: usize,
+) -> Result<(), Error> {
     let len = rows * sequences.length;
     if rows == 0 || len == 0 || sequences.tokens.len() != len || sequences.segments.len() != len {
         return Err(Error::Setting(format!(
@@ -331,7 +385,11 @@ pub(crate) fn distances(config: &ModelConfig, length: usize, bidirectional: bool
     Distances::new(length, length, config.heads, bidirectional, buckets)
 }
 
-pub(crate) fn head<'a>(config: &ModelConfig, layout: &Layout, parameters: &'a [f32]) -> head::Head<'a> {
+pub(crate) fn head<'a>(
+    config: &ModelConfig,
+    layout: &Layout,
+    parameters: &'a [f32],
+) -> head::Head<'a> {
     head::Head {
         weight: &parameters[layout.head.clone()],
         d: config.d_model,
@@ -358,7 +416,13 @@ fn common<'a>(
     sight: &'a Sight,
     dropout: Option<Dropout>,
 ) -> Common<'a> {
-    Common { config, layout, parameters, sight, dropout }
+    Common {
+        config,
+        layout,
+        parameters,
+        sight,
+        dropout,
+    }
 }
 
 impl<'a> Common<'a> {

@@ -26,8 +26,11 @@ impl Visibility {
 
     /// The keys that any of some queries sees, and more only where there are some between.
     pub fn span(&self, row: usize, queries: Range<usize>) -> Range<usize> {
-        let all = queries.map(|query| self.of(row, query)).filter(|seen| !seen.is_empty());
-        all.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
+        let all = queries
+            .map(|query| self.of(row, query))
+            .filter(|seen| !seen.is_empty());
+        all.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+            .unwrap_or(0..0)
     }
 
     /// An encoder's own positions: all of their segment.
@@ -36,7 +39,11 @@ impl Visibility {
     }
 
     /// From a decoder's positions to the encoder's of the same segment.
-    pub fn cross(rows: usize, targets: &Sequences, inputs: &Sequences) -> Result<Visibility, Error> {
+    pub fn cross(
+        rows: usize,
+        targets: &Sequences,
+        inputs: &Sequences,
+    ) -> Result<Visibility, Error> {
         Visibility::between(rows, &targets.segments, &inputs.segments)
     }
 

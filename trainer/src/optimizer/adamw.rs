@@ -45,7 +45,10 @@ pub struct AdamW {
 impl AdamW {
     /// An optimiser that has seen nothing yet.
     pub fn new(config: AdamWConfig, layout: &Layout) -> AdamW {
-        AdamW { config, state: vec![0.0; 2 * layout.len()] }
+        AdamW {
+            config,
+            state: vec![0.0; 2 * layout.len()],
+        }
     }
 
     /// All moments: first ones, then second ones.
@@ -54,7 +57,14 @@ impl AdamW {
     }
 
     /// One step; `step` counts from 0.
-    pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
+    pub fn update(
+        &mut self,
+        layout: &Layout,
+        parameters: &mut [f32],
+        gradients: &[f32],
+        rate: f64,
+        step: u64,
+    ) {
         let config = self.config;
         let (first, second) = self.state.split_at_mut(parameters.len());
         let correct = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
@@ -65,7 +75,11 @@ impl AdamW {
                 Some(least) => (square_sum(w) / w.len() as f64).sqrt().max(least),
                 None => 1.0,
             };
-            let decay = if variable.shape.len() > 1 { rate * config.weight_decay } else { 0.0 };
+            let decay = if variable.shape.len() > 1 {
+                rate * config.weight_decay
+            } else {
+                0.0
+            };
             let step = elementwise::AdamStep {
                 beta1: config.beta1 as f32,
                 beta2: config.beta2 as f32,
@@ -74,8 +88,13 @@ impl AdamW {
                 root: correct(config.beta2).sqrt().recip() as f32,
                 epsilon: config.epsilon as f32,
             };
-            let moments = first[range.clone()].par_chunks_mut(BLOCK).zip(second[range.clone()].par_chunks_mut(BLOCK));
-            let blocks = w.par_chunks_mut(BLOCK).zip(gradients[range].par_chunks(BLOCK)).zip(moments);
+            let moments = first[range.clone()]
+                .par_chunks_mut(BLOCK)
+                .zip(second[range.clone()].par_chunks_mut(BLOCK));
+            let blocks = w
+                .par_chunks_mut(BLOCK)
+                .zip(gradients[range].par_chunks(BLOCK))
+                .zip(moments);
             blocks.for_each(|((w, g), (m, v))| elementwise::adam_step(w, g, m, v, step));
         }
     }

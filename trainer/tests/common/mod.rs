@@ -8,8 +8,7 @@ use t5_trainer::{Batch, Sequences};
 
 /// A golden file of the reference; `None`, said on stdout, where it is missing.
 pub fn golden(name: &str) -> Option<PathBuf> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/spec/golden").join(name);
-    path.exists().then_some(path)
+    c4_tests::shared(&format!("../spec/golden/{name}"))
 }
 
 pub fn golden_json(name: &str) -> Option<Value> {
@@ -31,14 +30,26 @@ pub fn ids(value: &Value) -> Vec<u32> {
 /// Segments and positions of rows that hold one example each, padded with 0.
 pub fn one_example_a_row(length: usize, tokens: Vec<u32>) -> Sequences {
     let segments = tokens.iter().map(|&token| u32::from(token != 0)).collect();
-    let positions = tokens.iter().enumerate().map(|(i, &token)| if token == 0 { 0 } else { (i % length) as u32 });
-    Sequences { length, segments, positions: positions.collect(), tokens }
+    let positions = tokens
+        .iter()
+        .enumerate()
+        .map(|(i, &token)| if token == 0 { 0 } else { (i % length) as u32 });
+    Sequences {
+        length,
+        segments,
+        positions: positions.collect(),
+        tokens,
+    }
 }
 
 /// What the decoder reads.
 pub fn shifted(targets: &Sequences) -> Vec<u32> {
-    let starts = |i: usize| i % targets.length == 0 || targets.segments[i] != targets.segments[i - 1];
-    (0..targets.tokens.len()).map(|i| if starts(i) { 0 } else { targets.tokens[i - 1] }).collect()
+    let starts = |i: usize| {
+        i.is_multiple_of(targets.length) || targets.segments[i] != targets.segments[i - 1]
+    };
+    (0..targets.tokens.len())
+        .map(|i| if starts(i) { 0 } else { targets.tokens[i - 1] })
+        .collect()
 }
 
 /// A model that is small and has all of a T5's parts.
@@ -66,18 +77,24 @@ pub fn small(architecture: Architecture) -> ModelConfig {
 pub fn batch(config: &ModelConfig, rows: usize, inputs: usize, targets: usize, seed: u64) -> Batch {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     let mut side = |length: usize, two_parts: bool| {
-        let mut sequences = Sequences { length, ..Sequences::default() };
+        let mut sequences = Sequences {
+            length,
+            ..Sequences::default()
+        };
         for _ in 0..rows {
             let first = length / 2 + next(length / 4 + 1);
             let second = (length - first) * 3 / 4;
             let parts = [(1, first), (2, second), (0, length - first - second)];
             for (segment, len) in parts {
                 for position in 0..len {
-                    let end = segment > 0 && (position + 1 == len || (two_parts && position == len / 2));
+                    let end =
+                        segment > 0 && (position + 1 == len || (two_parts && position == len / 2));
                     let token = match (segment, end) {
                         (0, _) => 0,
                         (_, true) => 1,
@@ -85,23 +102,37 @@ pub fn batch(config: &ModelConfig, rows: usize, inputs: usize, targets: usize, s
                     };
                     sequences.tokens.push(token);
                     sequences.segments.push(segment);
-                    sequences.positions.push(if segment == 0 { 0 } else { position as u32 });
+                    sequences
+                        .positions
+                        .push(if segment == 0 { 0 } else { position as u32 });
                 }
             }
         }
         sequences
     };
     let encoder = config.architecture.has_encoder();
-    let inputs = if encoder { side(inputs, false) } else { Sequences::default() };
+    let inputs = if encoder {
+        side(inputs, false)
+    } else {
+        Sequences::default()
+    };
     let targets = side(targets, !encoder);
-    Batch { rows, decoder_inputs: shifted(&targets), inputs, targets }
+    Batch {
+        rows,
+        decoder_inputs: shifted(&targets),
+        inputs,
+        targets,
+    }
 }
 
 pub fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) -> f32 {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     let differences = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
     let worst = differences.fold(0.0, f32::max);
-    assert!(worst <= tolerance, "{what}: {worst:e} away, {tolerance:e} allowed");
+    assert!(
+        worst <= tolerance,
+        "{what}: {worst:e} away, {tolerance:e} allowed"
+    );
     worst
 }
 
@@ -154,7 +185,10 @@ pub fn mesh_model(name: &str) -> Option<(Value, T5, Batch)> {
         }
         parameters[variable.range.clone()].copy_from_slice(&values);
     }
-    assert!(parameters.iter().all(|value| value.is_finite()), "a variable is missing");
+    assert!(
+        parameters.iter().all(|value| value.is_finite()),
+        "a variable is missing"
+    );
     let side = |tokens: &str, segments: &str, positions: &str| match &golden[tokens] {
         Value::Null => Sequences::default(),
         tokens => Sequences {
@@ -179,7 +213,11 @@ pub fn mesh_model(name: &str) -> Option<(Value, T5, Batch)> {
 fn hugging_face_name(name: &str, encoder: bool) -> String {
     let parts: Vec<&str> = name.split('/').collect();
     let number = |part: &str| part.rsplit('_').next().unwrap().parse::<usize>().unwrap();
-    let stack = if parts[0] == "transformer" { "decoder" } else { parts[0] };
+    let stack = if parts[0] == "transformer" {
+        "decoder"
+    } else {
+        parts[0]
+    };
     match parts[1..] {
         ["embedding"] => "shared.weight".into(),
         ["logits", "kernel"] => "lm_head.weight".into(),
@@ -196,7 +234,10 @@ fn hugging_face_name(name: &str, encoder: bool) -> String {
                 [kind, variable] | [kind, variable, "kernel"] => format!("{kind}.{variable}"),
                 _ => panic!("{name}"),
             };
-            format!("{stack}.block.{}.layer.{layer}.{variable}.weight", number(block))
+            format!(
+                "{stack}.block.{}.layer.{layer}.{variable}.weight",
+                number(block)
+            )
         }
         _ => panic!("{name}"),
     }
