@@ -31,6 +31,14 @@ pub(crate) struct Scratch {
     gradients: Gradients,
 }
 
+/// Where a backward pass adds gradients.
+pub(crate) struct Sink<'a> {
+    /// Of all variables, in the order of the layout.
+    pub variables: &'a mut [f32],
+    /// Of the encoder's output, `[inputs, d_model]`; empty where there is none.
+    pub encoded: &'a mut [f32],
+}
+
 /// An attention sublayer and where it is used.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sublayer<'a> {
@@ -152,10 +160,10 @@ impl Sublayer<'_> {
         dx: &mut [f32],
         saved: &Saved,
         scratch: &mut Scratch,
-        gradients: &mut [f32],
         dbias: &mut [f32],
-        dencoded: &mut [f32],
+        sink: &mut Sink<'_>,
     ) {
+        let gradients = &mut *sink.variables;
         let p = self.parameters;
         let layout = self.layout;
         let (d, width) = (layout.norm.len(), self.width());
@@ -238,7 +246,7 @@ impl Sublayer<'_> {
                 Threads::All,
             );
             let weight = Matrix::new(&p[layout.kv.clone()], columns, d);
-            multiply(dencoded, Into::Add, 1.0, dkv, weight, Threads::All);
+            multiply(sink.encoded, Into::Add, 1.0, dkv, weight, Threads::All);
         }
         norm::backward(
             &scratch.dy,

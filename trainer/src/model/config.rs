@@ -125,8 +125,8 @@ pub struct ModelConfig {
     /// Distance from which on all share a bucket (§2.1).
     #[serde(default = "relative_max_distance")]
     pub relative_max_distance: usize,
-    /// Whether what is inside of a sublayer is computed again in the backward pass: a quarter more time for
-    /// some 80 % less memory of activations.
+    /// Whether what is inside of a sublayer is computed again in the backward pass: more time, less memory, the
+    /// same bits.
     #[serde(default)]
     pub recompute: bool,
 }

@@ -1,7 +1,8 @@
 //! What is done to single values and rows, compiled for the vectors of each CPU.
 //!
 //! The compiler makes vectors of these loops: no call in them, slices of one length, sums in `LANES` partial sums that
-//! are added in one fixed order. Operations and their order are the same on every CPU, so are the bits.
+//! are added in one fixed order. Operations and their order are the same on every CPU, so are the bits. One file, though long:
+//! what is here is compiled for every CPU, and what must not call out of it.
 
 use super::dropout::Site;
 use fearless_simd::{Level, Simd, dispatch};
@@ -34,7 +35,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 5.000_000_1e-1;
+    let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     if x < LOWEST { 0.0 } else { p * power }
@@ -514,4 +515,62 @@ pub(crate) fn adam_step(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], 
             *w = *w * step.keep - step.rate * (*m / (v.sqrt() * step.root + step.epsilon));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_exact_to_two_units() {
+        let mut worst = 0.0f64;
+        for i in -870_000..880_000 {
+            let x = i as f32 * 1e-4;
+            let exact = f64::from(x).exp();
+            let unit = (exact.log2().floor() - 23.0).exp2();
+            worst = worst.max((f64::from(exp(x)) - exact).abs() / unit);
+        }
+        assert!(worst < 2.0, "{worst} units");
+        assert_eq!(
+            (exp(-100.0), exp(f32::NEG_INFINITY), exp(0.0)),
+            (0.0, 0.0, 1.0)
+        );
+    }
+
+    #[test]
+    fn gelu_and_its_slope() {
+        for i in -1000..1000 {
+            let x = i as f32 * 0.01;
+            let f = |x: f64| {
+                x * 0.5
+                    * (1.0
+                        + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
+            };
+            let slope = (f(f64::from(x) + 1e-5) - f(f64::from(x) - 1e-5)) / 2e-5;
+            let (value, ours) = gelu(x);
+            assert!(
+                (f64::from(value) - f(f64::from(x))).abs() < 2e-6,
+                "gelu({x})"
+            );
+            assert!((f64::from(ours) - slope).abs() < 2e-6, "slope at {x}");
+        }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits() {
+        let row: Vec<f32> = (0..77).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
+        let run = |level: Level| {
+            let mut row = row.clone();
+            let sum = dispatch!(level, simd => simd.vectorize(#[inline(always)] || {
+                let max = maximum(&row);
+                row.iter_mut().for_each(#[inline(always)] |x| *x = exp(*x - max));
+                sum1(&row, #[inline(always)] |x| x)
+            }));
+            (
+                sum.to_bits(),
+                row.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(run(Level::new()), run(Level::baseline()));
+    }
 }

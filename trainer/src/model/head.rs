@@ -7,8 +7,8 @@ use super::scores::resize;
 use rayon::prelude::*;
 use std::ops::AddAssign;
 
-/// Targets handled at a time: 32 MiB of logits at T5's vocabulary.
-const TARGETS: usize = 256;
+/// Targets handled at a time: 63 MiB of logits at T5's vocabulary. Each time all of the matrix and of its gradient is read.
+const TARGETS: usize = 512;
 
 /// What a pass over some targets said. Sums, so losses of several batches are added.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

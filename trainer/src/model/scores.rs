@@ -75,7 +75,7 @@ pub(crate) fn resize(buffer: &mut Vec<f32>, len: usize) {
     }
 }
 
-/// Columns of `matrix` `[rows, cols]`, one after the other.
+/// Positions of a head as `[d_kv, positions]`.
 fn transpose(
     data: Projected<'_>,
     range: Range<usize>,
@@ -83,12 +83,19 @@ fn transpose(
     d_kv: usize,
     out: &mut Vec<f32>,
 ) {
+    /// Positions at a time: what is written is a cache line.
+    const BLOCK: usize = 16;
     let rows = range.len();
     resize(out, rows * d_kv);
-    for (row, position) in range.enumerate() {
-        let start = position * data.stride + data.column + head * d_kv;
-        for (column, value) in data.data[start..start + d_kv].iter().enumerate() {
-            out[column * rows + row] = *value;
+    for first in (0..rows).step_by(BLOCK) {
+        let len = BLOCK.min(rows - first);
+        let start = (range.start + first) * data.stride + data.column + head * d_kv;
+        let data_block = &data.data[start..];
+        for (column, out) in out.chunks_exact_mut(rows).enumerate() {
+            let from = data_block[column..].iter().step_by(data.stride);
+            for (out, value) in out[first..first + len].iter_mut().zip(from) {
+                *out = *value;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A stack of layers: tokens in, normed positions out, and the way back.
 
-use super::attention::{self, Scratch};
+use super::attention::{self, Scratch, Sink};
 use super::config::ModelConfig;
 use super::dropout::{Dropout, Site};
 use super::embedding;
@@ -203,8 +203,7 @@ impl<'a> Pass<'a> {
         memory: &mut Memory,
         scratch: &mut Scratch,
         dx: &mut Vec<f32>,
-        gradients: &mut [f32],
-        dencoded: &mut [f32],
+        sink: &mut Sink<'_>,
     ) {
         let d = self.config.d_model;
         let length = self.visibility.queries;
@@ -220,7 +219,7 @@ impl<'a> Pass<'a> {
             &memory.inverse,
             &mut scratch.dy,
             norm::Gradient::Set,
-            &mut gradients[self.layout.norm.clone()],
+            &mut sink.variables[self.layout.norm.clone()],
         );
         std::mem::swap(dx, &mut scratch.dy);
         memory.dbias.clear();
@@ -239,14 +238,14 @@ impl<'a> Pass<'a> {
                     if keep == Keep::Streams {
                         part.inner(x, saved, scratch);
                     }
-                    part.backward(x, dx, saved, scratch, gradients, dbias, dencoded);
+                    part.backward(x, dx, saved, scratch, dbias, sink);
                 }
                 Part::Cross(layout) => {
                     let part = self.attention(layout, &[], self.cross, sublayer);
                     if keep == Keep::Streams {
                         part.inner(x, saved, scratch);
                     }
-                    part.backward(x, dx, saved, scratch, gradients, dbias, dencoded);
+                    part.backward(x, dx, saved, scratch, dbias, sink);
                 }
                 Part::FeedForward(layout) => {
                     let part = self.feed_forward(layout, sublayer);
@@ -254,16 +253,16 @@ impl<'a> Pass<'a> {
                     if keep == Keep::Streams {
                         part.inner(x, saved, scratch);
                     }
-                    part.backward(x, dx, saved, scratch, gradients);
+                    part.backward(x, dx, saved, scratch, sink.variables);
                 }
             }
         }
-        let table = &mut gradients[self.layout.relative_bias.clone()];
+        let table = &mut sink.variables[self.layout.relative_bias.clone()];
         self.distances.gather(&memory.dbias, table);
         if let Some(site) = self.site(parts.len(), 0) {
             site.apply(dx, length, d);
         }
-        embedding::backward(tokens, dx, d, &mut gradients[self.embedding.clone()]);
+        embedding::backward(tokens, dx, d, &mut sink.variables[self.embedding.clone()]);
     }
 }
 

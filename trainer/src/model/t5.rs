@@ -1,6 +1,6 @@
 //! The model: parameters, gradients, and the passes over a batch.
 
-use super::attention::Scratch;
+use super::attention::{Scratch, Sink};
 use super::config::{Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
 use super::dropout::Dropout;
 use super::embedding;
@@ -251,8 +251,10 @@ impl T5 {
             &mut workspace.decoder,
             scratch,
             &mut workspace.dhidden,
-            gradients,
-            &mut workspace.dencoded,
+            &mut Sink {
+                variables: gradients,
+                encoded: &mut workspace.dencoded,
+            },
         );
         if let Some(pass) = common.encoder() {
             pass.backward(
@@ -261,8 +263,10 @@ impl T5 {
                 &mut workspace.encoder,
                 scratch,
                 &mut workspace.dencoded,
-                gradients,
-                &mut [],
+                &mut Sink {
+                    variables: gradients,
+                    encoded: &mut [],
+                },
             );
         }
         Ok(loss)

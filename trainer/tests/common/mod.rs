@@ -8,10 +8,7 @@ use t5_trainer::{Batch, Sequences};
 
 /// A golden file of the reference; `None`, said on stdout, where it is missing.
 pub fn golden(name: &str) -> Option<PathBuf> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/spec/golden")
-        .join(name);
-    path.exists().then_some(path)
+    c4_tests::shared(&format!("../spec/golden/{name}"))
 }
 
 pub fn golden_json(name: &str) -> Option<Value> {
@@ -47,8 +44,9 @@ pub fn one_example_a_row(length: usize, tokens: Vec<u32>) -> Sequences {
 
 /// What the decoder reads.
 pub fn shifted(targets: &Sequences) -> Vec<u32> {
-    let starts =
-        |i: usize| i % targets.length == 0 || targets.segments[i] != targets.segments[i - 1];
+    let starts = |i: usize| {
+        i.is_multiple_of(targets.length) || targets.segments[i] != targets.segments[i - 1]
+    };
     (0..targets.tokens.len())
         .map(|i| if starts(i) { 0 } else { targets.tokens[i - 1] })
         .collect()
