@@ -1,4 +1,4 @@
-//! Servers of others, for tests: from PyPI, in a virtual environment below `target/`.
+//! Programs of others, for tests: from PyPI, in virtual environments below `target/`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,13 +20,7 @@ pub struct Script {
 impl Script {
     /// Starts a script; `None`, said on stdout, where there is no Python or no way to PyPI.
     pub fn start(script: &str, arguments: &[&Path]) -> Option<Script> {
-        let python = match environment() {
-            Ok(python) => python,
-            Err(why) => {
-                println!("skipped: no Python with {MOTO}: {why}");
-                return None;
-            }
-        };
+        let python = python("venv-moto", MOTO)?;
         let mut process = Command::new(python)
             .args(["-c", script])
             .args(arguments)
@@ -54,19 +48,30 @@ impl Drop for Script {
     }
 }
 
-fn environment() -> Result<PathBuf, String> {
+/// The Python of the virtual environment `venv`, which has `package` (`name==version`); `None`, said on stdout,
+/// where there is no Python or no way to PyPI.
+pub fn python(venv: &str, package: &str) -> Option<PathBuf> {
+    let python = environment(venv, package);
+    if let Err(why) = &python {
+        println!("skipped: no Python with {package}: {why}");
+    }
+    python.ok()
+}
+
+fn environment(venv: &str, package: &str) -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     fs::create_dir_all(&target).map_err(|e| e.to_string())?;
     // Other test processes may be at it.
-    let lock = File::create(target.join("venv-moto.lock")).map_err(|e| e.to_string())?;
+    let lock = target.join(format!("{venv}.lock"));
+    let lock = File::create(lock).map_err(|e| e.to_string())?;
     lock.lock().map_err(|e| e.to_string())?;
-    let venv = target.join("venv-moto");
-    let ready = venv.join(format!("ready-{MOTO}"));
+    let venv = target.join(venv);
+    let ready = venv.join(format!("ready-{package}"));
     if !ready.exists() {
         run(Command::new("python3")
             .args(["-m", "venv", "--clear"])
             .arg(&venv))?;
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", MOTO]))?;
+        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", package]))?;
         File::create(&ready).map_err(|e| e.to_string())?;
     }
     Ok(venv.join("bin/python"))

@@ -9,9 +9,9 @@ vocab=$(realpath "$2")
 shift 2
 here=$(realpath "$(dirname "$0")")
 venv=$(realpath "$here/../..")/target/venv-sentencepiece
-if [ ! -e "$venv/ready-0.2.1" ]; then
+if [ ! -e "$venv/ready-sentencepiece==0.2.1" ]; then
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet sentencepiece==0.2.1
-    touch "$venv/ready-0.2.1"
+    touch "$venv/ready-sentencepiece==0.2.1"
 fi
 "$venv/bin/python" "$here/tokenise.py" "$program" "$vocab" "$@"

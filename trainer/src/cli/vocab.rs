@@ -81,6 +81,17 @@ pub(crate) fn run(args: Vocab) -> anyhow::Result<()> {
 
 fn run_train(args: &Train) -> anyhow::Result<()> {
     let start = Instant::now();
+    // Not after an hour's work.
+    let folder = args
+        .output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        anyhow::bail!(
+            "{}: no such folder to write to; make it first",
+            folder.display()
+        );
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads);
     let pool = pool.build().context("cannot start threads")?;
     let bytes = args.megabytes.saturating_mul(1_000_000);

@@ -353,3 +353,83 @@ fn push_all(path: &[u32], unk: u32, after_unk: &mut bool, ids: &mut Vec<u32>) {
         *after_unk = id == unk;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Scores with many ties, and near ones.
+    fn segmenter() -> Segmenter {
+        let pieces = [
+            ("<unk>", 0.0),
+            ("▁", -2.0),
+            ("a", -3.0),
+            ("b", -3.25),
+            ("!", -4.1),
+            ("!!", -8.2),
+            ("!!!", -12.3),
+            ("ab", -6.25),
+            ("▁a", -5.000_001),
+            ("▁b", -5.3),
+            ("aa", -5.999_99),
+            ("ba", -6.2),
+        ];
+        let piece = |(id, (text, score)): (usize, (&str, f32))| Piece {
+            text: text.to_owned(),
+            score,
+            kind: if id == 0 {
+                PieceKind::Unknown
+            } else {
+                PieceKind::Normal
+            },
+        };
+        let pieces: Vec<Piece> = pieces.into_iter().enumerate().map(piece).collect();
+        Segmenter::new(&pieces, 0, |id| id > 0)
+    }
+
+    proptest! {
+        /// With sums from 0 to 2^20, where a unit in the last place is 0.06.
+        #[test]
+        fn remembering_words_changes_nothing(
+            words in prop::collection::vec("[ab!x]{1,9}", 1..60),
+            start in prop_oneof![Just(0.0f32), 0.0f32..1048576.0],
+        ) {
+            let segmenter = segmenter();
+            assert!(segmenter.by_words());
+            let text: String = words.iter().map(|word| format!("▁{word}")).collect();
+            let (mut whole, mut by_words) = (Vec::new(), Vec::new());
+            let mut encoder = Encoder {
+                sum: -start,
+                ..Encoder::default()
+            };
+            encoder.whole(&segmenter, text.as_bytes(), &mut whole);
+            let end = encoder.sum;
+            for _ in 0..2 {
+                // The second time all words are known.
+                by_words.clear();
+                encoder.start();
+                encoder.sum = -start;
+                for word in &words {
+                    encoder.word(&segmenter, word.as_bytes(), &mut by_words);
+                }
+                prop_assert_eq!(&by_words, &whole);
+                prop_assert_eq!(encoder.sum.to_bits(), end.to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn ties_are_decided_by_rounding_and_never_remembered() {
+        let segmenter = segmenter();
+        let limit =
+            |word: &str| segmenter.two_best(word.as_bytes(), &mut Vec::new(), &mut Vec::new());
+        // "!!" and "!" "!" have the same score.
+        assert!(limit("▁!!") < 16.0);
+        // 1e-5 apart.
+        assert!((1.0..1e3).contains(&limit("▁baaa")));
+        assert!(limit("▁b!") > 1e4);
+        // There is one way only.
+        assert_eq!(limit("▁x"), f32::INFINITY);
+    }
+}

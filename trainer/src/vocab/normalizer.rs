@@ -258,7 +258,7 @@ impl TrimSpaces for [u8] {
 fn decode(blob: &[u8]) -> Option<(Vec<u32>, Vec<u8>)> {
     let (size, blob) = blob.split_first_chunk::<4>()?;
     let size = u32::from_le_bytes(*size) as usize;
-    if size < 1024 || size % 1024 != 0 {
+    if size < 1024 || !size.is_multiple_of(1024) {
         return None;
     }
     let (array, replacements) = blob.split_at_checked(size)?;
@@ -303,4 +303,55 @@ impl<'a> Walk<'a> {
 #[inline]
 fn offset(unit: u32) -> usize {
     ((unit >> 10) << ((unit & 1 << 9) >> 6)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::train::normalizer_spec;
+    use proptest::prelude::*;
+
+    fn normalized(text: &str) -> String {
+        let mut out = Vec::new();
+        let normalizer = Normalizer::new(&normalizer_spec(), None).unwrap();
+        normalizer.normalize(text, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_nmt_nfkc_does() {
+        for (text, wanted) in [
+            ("", ""),
+            (" \t\n\u{3000}\u{a0}", ""),
+            ("a", "▁a"),
+            ("  a \n b ", "▁a▁b"),
+            ("ＡＢＣ ①", "▁ABC▁1"),
+            ("e\u{301}", "▁é"),
+            ("ﬁx", "▁fix"),
+            ("a\u{1}b\u{7f}", "▁ab"),
+            ("\u{1}", ""),
+            ("a\u{200b}b", "▁a▁b"),
+            ("x\0y", "▁x\0y"),
+            // U+2581 is white space, too.
+            ("▁a▁ ▁", "▁a"),
+            ("¨", "▁\u{308}"),
+            ("a ¨", "▁a▁\u{308}"),
+        ] {
+            assert_eq!(normalized(text), wanted, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_the_normalised_text(text in "([ \t\na-e!0]|[\u{300}-\u{308}¨´ﬁ㌀①Ａ]|[\u{0}-\u{2ff}]|\\PC){0,24}") {
+            prop_assume!(!text.contains(SPACE));
+            let normalizer = Normalizer::new(&normalizer_spec(), None).unwrap();
+            let mut words = String::new();
+            normalizer.for_each_word(&text, &mut Vec::new(), |word| {
+                words.push_str(SPACE);
+                words.push_str(std::str::from_utf8(word).unwrap());
+            });
+            prop_assert_eq!(words, normalized(&text));
+        }
+    }
 }

@@ -205,7 +205,9 @@ impl ModelProto {
             },
             denormalizes: false,
         };
+        let mut has_rules = false;
         fields(file, |number, value| {
+            has_rules |= number == 3;
             match number {
                 1 => model.pieces.push(parse_piece(value.bytes()?)?),
                 2 => model.trainer.parse(value.bytes()?)?,
@@ -220,6 +222,12 @@ impl ModelProto {
         })?;
         if model.pieces.is_empty() {
             return Err(not_a_model());
+        }
+        // They come after the pieces. Without them, a file that was cut between two pieces would pass for a small one.
+        if !has_rules {
+            return Err(
+                "ends before its normalisation rules; take another copy of the file".to_owned(),
+            );
         }
         Ok(model)
     }

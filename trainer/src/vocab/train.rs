@@ -105,7 +105,7 @@ impl Counter {
     }
 }
 
-fn normalizer_spec() -> NormalizerSpec {
+pub(crate) fn normalizer_spec() -> NormalizerSpec {
     NormalizerSpec {
         name: "nmt_nfkc".to_owned(),
         charsmap: CHARSMAP.to_vec(),

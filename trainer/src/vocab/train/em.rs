@@ -162,8 +162,8 @@ impl Model {
         expected.map(|expected| expected as f64 / UNIT).collect()
     }
 
-    /// Keeps those pieces without which the text would become least probable: at most `most`, and all that cannot be
-    /// put together of others (`PruneSentencePieces`). A piece's loss is estimated as if all its uses were replaced by
+    /// Keeps those pieces without which the text would become least probable: at most `most`, and all
+    /// single characters that are in use (`PruneSentencePieces`). A piece's loss is estimated as if all its uses were replaced by
     /// the next best way to cut its own text.
     pub fn prune(self, words: &Words, most: usize) -> Model {
         let alternatives: Vec<Alternative> = (0..self.pieces.len())
@@ -185,7 +185,10 @@ impl Model {
                 Alternative::Pieces(pieces) => {
                     let score = count.ln() - log_sum;
                     let log_sum_after = (sum + count * (pieces.len() as f64 - 1.0)).ln();
-                    let after = |id: &u32| (used[*id as usize] as f64 + count).ln() - log_sum_after;
+                    let after = |id: &u32| match *id {
+                        NONE => self.min_score - f64::from(UNK_PENALTY),
+                        id => (used[id as usize] as f64 + count).ln() - log_sum_after,
+                    };
                     let score_after: f64 = pieces.iter().map(after).sum();
                     candidates.push((count / total * (score - score_after), id));
                 }
@@ -209,8 +212,7 @@ impl Model {
     fn alternative(&self, id: usize, room: &mut Room) -> Alternative {
         let (piece, score) = &self.pieces[id];
         self.arcs(piece.as_bytes(), &mut room.arcs);
-        room.arcs
-            .retain(|arc| arc.id as usize != id && arc.id != NONE);
+        room.arcs.retain(|arc| arc.id as usize != id);
         let other = self.best(piece.len(), room);
         if other == f64::NEG_INFINITY {
             Alternative::None
@@ -273,11 +275,11 @@ impl Model {
 
 /// What a piece can be replaced by.
 enum Alternative {
-    /// Nothing: some character in it has no other piece.
+    /// Nothing: it is a single character.
     None,
     /// Pieces that are more probable together: it is in the way.
     Better,
-    /// Pieces that are less probable together.
+    /// Pieces that are less probable together; [`NONE`] for a character that has no other.
     Pieces(Box<[u32]>),
 }
 
