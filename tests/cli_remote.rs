@@ -178,6 +178,24 @@ fn what_cannot_be_fetched_is_named() {
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains(&missing) && said.contains("404"), "{said}");
 
+    // A page in place of the archive is none; when the archive is there, the same command reads it.
+    let (name, out) = ("late.warc.wet.gz", dir.path().join("late"));
+    server.put(&format!("/{name}"), b"<html>Access denied</html>".to_vec());
+    let late = server.url(name);
+    let build: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"build", &good, &late, &"-o", &out];
+    let done = c4(&build);
+    let said = stderr(&done);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&late) && said.contains("not a crawl archive"),
+        "{said}"
+    );
+    let page = conversion("https://late.example/", &good_text(9));
+    server.put(&format!("/{name}"), gzip(&page));
+    let done = c4(&build);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+
+    let out = dir.path().join("out");
     for arguments in [
         vec!["build", "ftp://host/x.warc.gz"],
         vec!["build", CRAWLS[0], "--store", "nowhere"],

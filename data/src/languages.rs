@@ -30,6 +30,16 @@ impl Recipe {
             return Err(fail(reason));
         };
         if let Some(code) = codes.iter().find(|code| !step.keep.contains(code)) {
+            let lower = code.to_ascii_lowercase();
+            if step.keep.contains(&lower) {
+                return Err(fail(format!("`{code}` is written `{lower}`")));
+            }
+            if code == crate::UNDETERMINED_LANGUAGE {
+                return Err(fail(format!(
+                    "`{code}` is no language; recipe {} without --language has it as a split",
+                    self.name
+                )));
+            }
             return Err(fail(format!(
                 "recipe {} does not keep `{code}`; it keeps {}",
                 self.name,

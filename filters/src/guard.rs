@@ -6,6 +6,9 @@
 use crate::{Reason, Scope, Stage, Tally};
 use c4_data::Recipe;
 
+/// Recipes keep a page in ten or more, so that none of so many is kept is no chance.
+const ENOUGH_TO_KEEP_ONE: u64 = 100;
+
 /// With fewer pages or lines a share says nothing.
 const ENOUGH: u64 = 1000;
 /// Pages of which a step should drop one. The length limit takes one page in a thousand.
@@ -101,6 +104,9 @@ pub fn warnings(tally: &Tally, recipe: &Recipe) -> Vec<String> {
     let shares = shares(tally);
     let unexpected = unexpected(tally, recipe, Stage::BadWords).into_iter();
     let mut warnings: Vec<String> = unexpected.map(|(_, says)| says).collect();
+    if tally.pages() >= ENOUGH_TO_KEEP_ONE && tally.pages_out.iter().sum::<u64>() == 0 {
+        warnings.push(format!("of {} pages none was kept", tally.pages()));
+    }
     for stage in Stage::ALL
         .into_iter()
         .filter(|s| *s != Stage::Read && *s != Stage::Newest)

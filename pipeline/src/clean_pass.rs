@@ -161,24 +161,22 @@ impl Job for CleanPass<'_> {
         let read = &self.parts[0].target.recipe.read;
         let opened = match &self.inputs[archive].location {
             Location::File(path) => OpenSource::open(path, read).map(|source| (source, None)),
-            Location::Remote(_) => match self.fetcher.take(archive) {
-                Ok(file) => {
-                    self.progress.expect(file.bytes());
-                    self.each_open(archive, |state| {
-                        state.entry.health.bytes = Some(file.bytes());
-                        Ok(())
-                    })?;
-                    OpenSource::open(file.path(), read).map(|source| (source, Some(file)))
+            Location::Remote(_) => {
+                let file = match self.fetcher.take(archive) {
+                    Ok(file) => file,
+                    Err(error) => return Ok(self.miss(archive, error.reason())),
+                };
+                self.progress.come(file.bytes());
+                self.each_open(archive, |state| {
+                    state.entry.health.bytes = Some(file.bytes());
+                    Ok(())
+                })?;
+                match OpenSource::open(file.path(), read) {
+                    Ok(source) => Ok((source, Some(file))),
+                    // What a server says in place of a file; another time it may have the file.
+                    Err(cause) => return Ok(self.miss(archive, cause)),
                 }
-                Err(error) => {
-                    let reason = error.reason();
-                    lock(&self.missing).push(Missing { archive, reason });
-                    for part in &self.parts {
-                        *lock(&part.open[archive]) = None;
-                    }
-                    return Ok(None);
-                }
-            },
+            }
         };
         match opened {
             Ok(source) => {
@@ -256,6 +254,15 @@ impl Job for CleanPass<'_> {
 }
 
 impl CleanPass<'_> {
+    /// Notes that an archive could not be fetched; nothing is kept of it.
+    fn miss<T>(&self, archive: usize, reason: String) -> Option<T> {
+        lock(&self.missing).push(Missing { archive, reason });
+        for part in &self.parts {
+            *lock(&part.open[archive]) = None;
+        }
+        None
+    }
+
     fn each_open(
         &self,
         archive: usize,

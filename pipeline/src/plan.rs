@@ -17,7 +17,7 @@ use crate::progress::{Progress, Unit};
 use crate::reading::{RawPage, Split};
 use crate::run::{BuildOptions, TargetOptions};
 use crate::source::{self, OpenSource};
-use crate::usage;
+use crate::{stop, usage};
 use c4_data::shard::{self, ShardMeta};
 use c4_data::{DedupStep, Document, Page, Provenance, Recipe};
 use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language, url};
@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 const REST: f64 = 1.25;
 /// Bytes of a loser, of which there are fewer than claims.
 const LOSER_BYTES: f64 = 28.0;
+/// Of a sample, not yet compressed.
+const WAITING_BYTES: usize = 1 << 20;
 /// Share of the claims that lose, about.
 const LOSERS: f64 = 0.3;
 /// Bytes of the default ledger and the statistics a page, compressed.
@@ -72,10 +74,13 @@ pub fn estimate(target: &TargetOptions, look: &Look) -> Result<Estimate, Error> 
     }
     let mut sample = Sample::new(recipe, &admission);
     let before = usage::cpu_seconds().unwrap_or_default();
-    for path in look.paths() {
-        sample.read(path, look.share());
+    for (path, bytes) in look.parts() {
+        if stop::asked() {
+            return Err(Error::Stopped);
+        }
+        sample.read(path, *bytes)?;
     }
-    sample.encode()?;
+    sample.encode(0)?;
     let cpu = usage::cpu_seconds().unwrap_or_default() - before;
     let scale = look.bytes / sample.archive_bytes.max(1) as f64;
     let claims = sample.pages * UrlClaim::MEMORY + sample.text_claims * TextClaim::MEMORY;
@@ -137,9 +142,9 @@ impl<'a> Sample<'a> {
     }
 
     /// Reads the first `bytes` of an archive. Damage is for the build to tell.
-    fn read(&mut self, path: &Path, bytes: u64) {
+    fn read(&mut self, path: &Path, bytes: u64) -> Result<(), Error> {
         let Ok(mut source) = OpenSource::open(path, &self.recipe.read) else {
-            return;
+            return Ok(());
         };
         let progress = Progress::silent(Unit::Bytes);
         while source.position() < bytes
@@ -148,10 +153,12 @@ impl<'a> Sample<'a> {
             for split in source::split(batch) {
                 if let Split::Page(page) = split {
                     self.page(page);
+                    self.encode(WAITING_BYTES)?;
                 }
             }
         }
         self.archive_bytes += source.position();
+        Ok(())
     }
 
     fn page(&mut self, page: RawPage) {
@@ -206,15 +213,22 @@ impl<'a> Sample<'a> {
         });
     }
 
-    /// Compresses what was read, as work files and as shards.
-    fn encode(&mut self) -> Result<(), Error> {
-        self.spool_bytes = Frame::new(&self.spool)?.bytes().len() as u64;
-        self.row_bytes = Frame::new(&self.rows)?.bytes().len() as u64;
+    /// Compresses what was read, as work files and as shards, if it is more than `waiting` bytes.
+    fn encode(&mut self, waiting: usize) -> Result<(), Error> {
+        for (bytes, sum) in [
+            (&mut self.spool, &mut self.spool_bytes),
+            (&mut self.rows, &mut self.row_bytes),
+        ] {
+            if bytes.len() > waiting {
+                *sum += Frame::new(bytes)?.bytes().len() as u64;
+                bytes.clear();
+            }
+        }
         let meta = ShardMeta {
             recipe: self.recipe.name.clone(),
             recipe_hash: String::new(),
         };
-        while let Some(batch) = shard::next_batch(&mut self.documents, false) {
+        while let Some(batch) = shard::next_batch(&mut self.documents, waiting > 0) {
             let encoded = shard::encode(c4_data::Format::Arrow, &meta, &batch)?;
             self.shard_bytes += encoded.bytes();
         }

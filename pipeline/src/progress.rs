@@ -25,6 +25,25 @@ pub struct Progress {
     unit: Unit,
     started: Instant,
     last_line: Option<Mutex<Instant>>,
+    sizes: Mutex<Sizes>,
+}
+
+/// Of files whose sizes are not known before they come.
+#[derive(Debug, Default)]
+struct Sizes {
+    /// How many there are.
+    files: u64,
+    /// How many have come.
+    come: u64,
+    /// Their bytes.
+    bytes: u64,
+}
+
+impl Sizes {
+    /// Those that have not come are taken for as large as those that have.
+    fn guess(&self) -> u64 {
+        (self.bytes / self.come.max(1)) * self.files.saturating_sub(self.come)
+    }
 }
 
 impl Progress {
@@ -52,7 +71,15 @@ impl Progress {
             unit,
             started: Instant::now(),
             last_line: (!terminal).then(|| Mutex::new(Instant::now())),
+            sizes: Mutex::default(),
         }
+    }
+
+    /// A bar for a pass over `total` and over `files` more of unknown sizes, of each of which [`Progress::come`] will tell.
+    pub fn with_unknown(name: &'static str, unit: Unit, total: u64, files: u64) -> Progress {
+        let progress = Progress::new(name, unit, total);
+        lock(&progress.sizes).files = files;
+        progress
     }
 
     /// One that nobody sees.
@@ -63,12 +90,18 @@ impl Progress {
             unit,
             started: Instant::now(),
             last_line: None,
+            sizes: Mutex::default(),
         }
     }
 
-    /// `n` more are to be done than was known.
-    pub fn expect(&self, n: u64) {
-        self.bar.inc_length(n);
+    /// A file of unknown size has come: it has `n`.
+    pub fn come(&self, n: u64) {
+        let mut sizes = lock(&self.sizes);
+        let before = sizes.guess();
+        sizes.come += 1;
+        sizes.bytes += n;
+        let total = self.bar.length().unwrap_or(0).saturating_sub(before);
+        self.bar.set_length(total + n + sizes.guess());
     }
 
     /// `n` more are done.
@@ -107,5 +140,24 @@ impl Progress {
     /// Takes the bar off the screen, so that what follows has the terminal for itself.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_have_not_come_count_as_the_mean_of_those_that_have() {
+        let progress = Progress::with_unknown("x", Unit::Bytes, 1000, 4);
+        let total = || progress.bar.length().unwrap_or(0);
+        assert_eq!(total(), 1000);
+        progress.come(100);
+        assert_eq!(total(), 1000 + 4 * 100);
+        progress.come(300);
+        assert_eq!(total(), 1000 + 100 + 300 + 2 * 200);
+        progress.come(200);
+        progress.come(200);
+        assert_eq!(total(), 1000 + 800);
     }
 }

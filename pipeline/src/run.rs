@@ -186,7 +186,11 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
             .iter()
             .filter_map(|archive| inputs[*archive].bytes)
             .sum();
-        let progress = Progress::new("reading", Unit::Bytes, bytes);
+        let unknown = todo
+            .iter()
+            .filter(|archive| inputs[**archive].bytes.is_none());
+        let unknown = unknown.count() as u64;
+        let progress = Progress::with_unknown("reading", Unit::Bytes, bytes, unknown);
         let remote =
             input::remote(inputs).filter(|(archive, _)| todo.binary_search(archive).is_ok());
         let downloads = builds

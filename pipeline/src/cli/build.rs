@@ -147,10 +147,10 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     let options = args.options()?;
     // One that goes on, or that is done, has no need to know.
     let begun = |target: &TargetOptions| output::is_begun(&target.output, options.overwrite);
+    stop::listen().context("cannot listen to signals")?;
     if with_plan && !options.targets.iter().any(begun) {
         super::plan::head(&options)?;
     }
-    stop::listen().context("cannot listen to signals")?;
     let outcomes = match build(&options) {
         Err(Error::Missing { list, all }) => {
             tell_missing(&list, all);
@@ -173,7 +173,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
                 manifest
             }
             Outcome::Built(built) => {
-                summarize(&options, target, built);
+                summarize(target, built);
                 &built.manifest
             }
         };
@@ -203,10 +203,10 @@ fn tell_missing(list: &[String], all: usize) {
 }
 
 /// What stderr says at the end of a build.
-fn summarize(options: &BuildOptions, target: &TargetOptions, built: &Built) {
+fn summarize(target: &TargetOptions, built: &Built) {
     let tally = &built.tally;
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
-    let bytes: u64 = options.inputs.iter().filter_map(|i| i.bytes).sum();
+    let bytes: u64 = built.manifest.inputs.iter().map(|input| input.bytes).sum();
     eprintln!(
         "{} pages in, {} kept ({}): {} train, {} validation, {} of text",
         thousands(pages),
@@ -266,7 +266,8 @@ pub(super) fn report_damage(inputs: &[InputEntry]) {
     }
     let places: u64 = bad.iter().map(|input| input.damaged_records.max(1)).sum();
     eprintln!(
-        "Could not be read: {places} places in {} of {} archives. All else was; exit status 1.",
+        "Could not be read: {places} {} in {} of {} archives. All else was; exit status 1.",
+        if places == 1 { "place" } else { "places" },
         bad.len(),
         inputs.len()
     );

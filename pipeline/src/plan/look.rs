@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::input::{Input, InputError, Location};
 use crate::remote::Network;
+use crate::stop;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -27,8 +28,8 @@ pub struct Look {
     pub remote: usize,
     /// Their bytes.
     pub remote_bytes: f64,
-    share: u64,
-    paths: Vec<PathBuf>,
+    /// Files, and how much to look at of each.
+    parts: Vec<(PathBuf, u64)>,
     /// Holds the beginnings of remote ones.
     folder: Option<TempDir>,
 }
@@ -52,30 +53,34 @@ impl Look {
             _ => *SAMPLE_BYTES.end(),
         };
         let count = inputs.len().clamp(1, SAMPLE_ARCHIVES);
+        let share = wanted.div_ceil(count as u64);
         let mut look = Look {
             archives: inputs.len(),
             bytes: 0.0,
             remote,
             remote_bytes: 0.0,
-            share: wanted.div_ceil(count as u64),
-            paths: Vec::new(),
+            parts: Vec::new(),
             folder: None,
         };
         let mut sizes = Vec::new();
-        for input in (0..count).filter_map(|i| inputs.get(i * inputs.len() / count)) {
+        for (input, times) in chosen(inputs, count) {
+            let part = share * times;
+            if stop::asked() {
+                return Err(Error::Stopped);
+            }
             match &input.location {
-                Location::File(path) => look.paths.push(path.clone()),
+                Location::File(path) => look.parts.push((path.clone(), part)),
                 Location::Remote(address) => {
-                    let (bytes, size) = network.first(address, look.share)?;
+                    let (bytes, size) = network.first(address, part)?;
                     let Some(size) = size else {
                         let name = address.to_string();
                         return Err(InputError::Sizeless { name }.into());
                     };
                     sizes.push(size);
-                    let number = look.paths.len();
+                    let number = look.parts.len();
                     let path = look.folder()?.join(number.to_string());
                     fs::write(&path, bytes).map_err(c4_data::Error::io(&path, "write"))?;
-                    look.paths.push(path);
+                    look.parts.push((path, part));
                 }
             }
         }
@@ -94,13 +99,61 @@ impl Look {
         Ok(self.folder.as_ref().map_or(Path::new(""), TempDir::path))
     }
 
-    /// The files to look at.
-    pub fn paths(&self) -> &[PathBuf] {
-        &self.paths
+    /// The files to look at, and how many bytes of each.
+    pub fn parts(&self) -> &[(PathBuf, u64)] {
+        &self.parts
     }
+}
 
-    /// How many bytes of each.
-    pub fn share(&self) -> u64 {
-        self.share
+/// `count` places, evenly spread over the bytes of all archives, as the archives that they are in; each with how often. One of
+/// unknown size counts as the mean of the others.
+fn chosen(inputs: &[Input], count: usize) -> Vec<(&Input, u64)> {
+    let known: Vec<u64> = inputs.iter().filter_map(|input| input.bytes).collect();
+    let mean = (known.iter().sum::<u64>() / known.len().max(1) as u64).max(1);
+    let size = |input: &Input| input.bytes.unwrap_or(mean).max(1);
+    let all: u64 = inputs.iter().map(size).sum();
+    let mut chosen: Vec<(&Input, u64)> = Vec::new();
+    let mut end = 0;
+    let mut place = 0;
+    for input in inputs {
+        end += size(input);
+        // The middle of each of `count` equal parts.
+        while place < count && all * (2 * place as u64 + 1) / (2 * count as u64) < end {
+            place += 1;
+            match chosen.last_mut() {
+                Some((last, times)) if std::ptr::eq(*last, input) => *times += 1,
+                _ => chosen.push((input, 1)),
+            }
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_spread_over_bytes() {
+        let input = |bytes| Input {
+            location: Location::File(PathBuf::new()),
+            label: "x".into(),
+            bytes,
+        };
+        let times = |sizes: &[Option<u64>], count| {
+            let inputs: Vec<Input> = sizes.iter().map(|bytes| input(*bytes)).collect();
+            let chosen = chosen(&inputs, count);
+            let sizes = chosen.iter().map(|(input, times)| (input.bytes, *times));
+            sizes.collect::<Vec<_>>()
+        };
+        let (small, large) = (Some(10), Some(1000));
+        assert_eq!(times(&[small, large, small], 4), [(large, 4)]);
+        assert_eq!(times(&[large, large], 4), [(large, 2), (large, 2)]);
+        assert_eq!(
+            times(&[None, None, None], 3),
+            [(None, 1), (None, 1), (None, 1)]
+        );
+        assert_eq!(times(&[small], 1), [(small, 1)]);
+        assert_eq!(times(&[], 1), []);
     }
 }
