@@ -596,6 +596,7 @@ impl Iterator for ShardReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn document(i: usize) -> Document {
         Document {
