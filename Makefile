@@ -1,14 +1,17 @@
 # The menu. `make demo` and `make test` need Rust (rustup.rs) and a C compiler, nothing else.
 CARGO ?= cargo
 C4 := target/release/c4
+T5 := target/release/t5
 OUT ?= out/demo
 # A page of the sample crawl, to explain.
 PAGE := https://millbrook-gazette.example/2024/03/meeting
 CHROMIUM ?= chromium
+# Rows that the sample's few pages fill, one batch a step.
+DEMO := --set model.vocab_size=512 --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_per_step=1 --set evaluate_every=10
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step tokenise
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +40,15 @@ demo: build ## build a corpus from the sample crawl, show the funnel, a page lin
 	@$(C4) report $(OUT)
 	@echo; echo "The corpus is in $(OUT). Exit status 1 of the build is right: two of the four archives are damaged on purpose."
 	@echo "What it kept and dropped, and why, is in $(OUT)/report.html: open it in a browser."
+	@[ "$(OUT)" != out/demo ] || rm -rf out/demo-t5
+	@mkdir -p $(OUT)-t5
+	@echo; echo "\$$ t5 vocab train $(OUT) --size 400 -o $(OUT)-t5/vocab.model"
+	@$(T5) vocab train $(OUT) --size 400 -o $(OUT)-t5/vocab.model
+	@echo; echo "\$$ t5 pretrain --size tiny --corpus $(OUT) --vocab $(OUT)-t5/vocab.model -o $(OUT)-t5/run --steps 30 $(DEMO)"
+	@$(T5) pretrain --size tiny --corpus $(OUT) --vocab $(OUT)-t5/vocab.model -o $(OUT)-t5/run --steps 30 $(DEMO)
+	@echo; echo "\$$ t5 generate $(OUT)-t5/run \"The river ___ the town.\""
+	@$(T5) generate $(OUT)-t5/run "The river ___ the town."
+	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. The run is in $(OUT)-t5/run."
 
 test: tools fmt lint unit docs ## all that CI runs
 
@@ -69,6 +81,12 @@ scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB 
 
 fuzz: build ## every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
 	tests/fuzz/run.sh
+
+step: examples ## CPU seconds of a training step beside Hugging Face's in PyTorch (makes a virtual environment below target/)
+	trainer/benches/step.sh small 4 3 3 0 f32
+
+tokenise: examples ## ids and speed beside the sentencepiece library: VOCAB=spiece.model INPUT=text
+	trainer/benches/tokenise.sh target/release/examples/tokenize $(VOCAB) $(INPUT)
 
 hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples

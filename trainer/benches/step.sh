@@ -11,7 +11,7 @@
 set -eu
 size=${1:-small} rows=${2:-4} steps=${3:-4} rounds=${4:-3} dropout=${5:-0} precisions=${6:-f32 bf16}
 cd "$(dirname "$0")/../.."
-cargo build --release --quiet -p t5-trainer --example step
+cargo build --release --locked --quiet --workspace --examples
 python=target/python/bin/python
 if ! "$python" -c 'import torch, transformers' 2>/dev/null; then
     python3 -m venv target/python
