@@ -193,7 +193,7 @@ fn schedules_rise_and_fall() {
         .validate()
         .is_err()
     );
-    let parsed: Schedule = serde_json::from_str(r#"{"kind": "inverse-square-root"}"#).unwrap();
+    let parsed: Schedule = serde_json::from_str(r#"{"kind": "inverse_square_root"}"#).unwrap();
     assert_eq!(parsed, Schedule::t5());
     assert!(
         serde_json::from_str::<Schedule>(r#"{"kind": "constant", "rate": 1, "warmup": 3}"#)
