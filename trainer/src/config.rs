@@ -150,7 +150,10 @@ impl RunConfig {
                 )));
             }
         }
-        if self.clip_norm.is_some_and(|norm| !(norm > 0.0)) {
+        if self
+            .clip_norm
+            .is_some_and(|norm| norm.is_nan() || norm <= 0.0)
+        {
             return Err(Error::Setting(
                 "clip_norm must be positive; leave it out for no clipping".into(),
             ));
