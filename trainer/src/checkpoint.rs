@@ -21,7 +21,10 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const NOTE: &str = "checkpoint.json";
 const STATE: &str = "state";
 const PREFIX: &str = "step-";
+/// Of a checkpoint that is being written.
 const PARTIAL: &str = ".partial";
+/// Of one that is being removed.
+const GONE: &str = ".gone";
 
 /// What `checkpoint.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -129,7 +132,7 @@ impl Checkpoint {
             synced.map_err(|e| Error::io(&path, e))?;
         }
         // One of the same step is of the same run, before it went on from an earlier one.
-        remove(&target)?;
+        discard(&target)?;
         c4_data::fs::rename(&partial, &target).map_err(|e| Error::io(&target, e))?;
         Ok(target)
     }
@@ -193,10 +196,32 @@ pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     let old = all.len().saturating_sub(keep);
     for (step, path) in &all[..old] {
         if best.is_none_or(|(_, best)| best != *step) {
-            remove(path)?;
+            discard(path)?;
+        }
+    }
+    // Of processes that were killed.
+    let entries = fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(PREFIX) && (name.ends_with(PARTIAL) || name.ends_with(GONE)) {
+            remove(&path)?;
         }
     }
     Ok(())
+}
+
+/// Removes a checkpoint, which is none from the first moment on.
+fn discard(checkpoint: &Path) -> Result<(), Error> {
+    let mut gone = checkpoint.as_os_str().to_owned();
+    gone.push(GONE);
+    let gone = PathBuf::from(gone);
+    remove(&gone)?;
+    match fs::rename(checkpoint, &gone) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io(checkpoint, e)),
+        Ok(()) => remove(&gone),
+    }
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {

@@ -220,7 +220,7 @@ fn checkpoints(run: &str) -> Vec<String> {
     let entries = fs::read_dir(Path::new(run).join("checkpoints")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names
-        .filter(|name| name.starts_with("step-") && !name.ends_with(".partial"))
+        .filter(|name| name.starts_with("step-") && !name.contains('.'))
         .collect()
 }
 
