@@ -3,7 +3,7 @@
 //! | name | what |
 //! |---|---|
 //! | `vocab.model` | the vocabulary, copied when the run began |
-//! | `checkpoints/step-…/` | see [`checkpoint`](crate::checkpoint) |
+//! | `checkpoints/step-…/` | see [`checkpoint`] |
 //! | `metrics.jsonl` | one line a step, one a look at the validation documents |
 //! | `lock` | held by whoever trains; dies with the process |
 
