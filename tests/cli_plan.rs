@@ -55,18 +55,14 @@ fn what_is_foretold_of_a_real_archive_comes_about() {
     };
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let arguments = [
-        "-r",
-        "en",
-        "-t",
-        "1",
-        "-o",
-        out.to_str().unwrap(),
-        archive.to_str().unwrap(),
-    ];
+    let arguments = ["-r", "en", "-t", "1", archive.to_str().unwrap()];
+    let output = ["-o", out.to_str().unwrap()];
+    let plan = said(&[&["plan", "--ledger", "all"], &arguments[..], &output].concat());
+    let whole_ledger = value(&plan, "ledger");
+    // Without --output, too.
     let plan = said(&[&["plan"], &arguments[..]].concat());
     assert!(!out.exists(), "a plan writes nothing");
-    said(&[&["build", "--no-plan"], &arguments[..]].concat());
+    said(&[&["build", "--no-plan"], &arguments[..], &output].concat());
 
     let tally: u64 = counters(&out)["number-of-total-pages"];
     let near = |name: &str, measured: f64, least: f64, most: f64| {
@@ -78,8 +74,19 @@ fn what_is_foretold_of_a_real_archive_comes_about() {
     };
     near("pages", tally as f64, 0.9, 1.1);
     near("CPU time", number(&out, "cpu_seconds"), 0.5, 2.0);
-    let bytes = tree(&out).values().map(Vec::len).sum::<usize>();
-    near("corpus", bytes as f64, 0.75, 1.33);
+    let bytes = || {
+        let files = tree(&out).into_iter();
+        let (ledger, rest): (Vec<_>, _) = files.partition(|(name, _)| name.starts_with("ledger"));
+        let sum = |files: Vec<(_, Vec<u8>)>| files.iter().map(|(_, b)| b.len()).sum::<usize>();
+        (sum(rest) as f64, sum(ledger) as f64)
+    };
+    let (rest, ledger) = bytes();
+    near("shards", rest, 0.75, 1.33);
+    near("ledger", ledger, 0.5, 2.0);
+    let all = ["build", "--no-plan", "--overwrite", "--ledger", "all"];
+    said(&[&all[..], &arguments, &output].concat());
+    let ratio = whole_ledger / bytes().1;
+    assert!((0.5..2.0).contains(&ratio), "the whole ledger: {ratio}");
 }
 
 /// Archives of 40 pages each.

@@ -36,6 +36,7 @@ pub mod ledger;
 mod lists;
 mod manifest;
 mod page;
+mod parquet_check;
 mod recipe;
 pub mod schema;
 mod setting;

@@ -154,10 +154,12 @@ impl DomainList {
                 domains.insert(domain, subdomains);
             }
         } else {
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            for line in lines {
+            let lines = (1..).zip(text.lines().map(str::trim));
+            for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
                 if line.contains(|c: char| c.is_whitespace() || "/,;\"".contains(c)) {
-                    return Err(format!("`{line}` is no domain; wants one a line, or JSON"));
+                    return Err(format!(
+                        "line {number}: `{line}` is no domain; wants one a line, or JSON"
+                    ));
                 }
                 domains.insert(line.to_owned(), None);
             }

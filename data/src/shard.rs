@@ -7,6 +7,7 @@ use crate::fs::HashingWriter;
 use crate::guard::guarded;
 use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
+use crate::parquet_check;
 use crate::recipe::is_language_code;
 use crate::{Document, Error, Page, Provenance, ShardEntry, ShardSet, Split, schema};
 use arrow::array::RecordBatch;
@@ -408,10 +409,7 @@ impl ShardReader {
             let schema = reader.schema();
             (Decoder::Arrow(Box::new(reader)), Some(schema))
         } else if name.ends_with(".parquet") {
-            let file = open()?;
-            let builder = guarded(path, || {
-                ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))
-            })?;
+            let builder = open_parquet(path)?;
             // The reader's own schema lacks the metadata.
             let schema = builder.schema().clone();
             let build = || {
@@ -476,10 +474,7 @@ impl ShardReader {
                 }
             }
             Decoder::Parquet(_) => {
-                let file = File::open(path).map_err(Error::io(path, "open"))?;
-                let builder = guarded(path, || {
-                    ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))
-                })?;
+                let builder = open_parquet(path)?;
                 let rows: i64 = builder.metadata().file_metadata().num_rows();
                 let skipped = row.min(u64::try_from(rows).unwrap_or(0));
                 left -= skipped;
@@ -536,6 +531,18 @@ impl ShardReader {
             Ok(Some(documents))
         })
     }
+}
+
+/// Opens a Parquet file whose structures have been looked at; its batches are still to be [`guarded`].
+fn open_parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
+    parquet_check::footer(path)?;
+    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    guarded(path, || {
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
+        parquet_check::pages(path, builder.metadata())?;
+        Ok(builder)
+    })
 }
 
 /// One line as a batch; the columns that the layout lacks are empty.

@@ -16,11 +16,8 @@ mod sweep;
 mod threads;
 mod verify;
 
-use anyhow::Context;
-use c4_data::Manifest;
 use clap::{Parser, Subcommand};
 use std::io::{self, stdout};
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Rebuild C4 from a raw crawl, and see why every line stayed or went.
@@ -36,7 +33,7 @@ enum Command {
     /// Build a corpus from crawl archives.
     Build(build::Build),
     /// Say what a build would take: pages, time, memory, disk.
-    Plan(build::Build),
+    Plan(plan::Plan),
     /// Write the build's report: one HTML file.
     Report(report::Report),
     /// Show what a build read, dropped and kept.
@@ -111,18 +108,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .find_map(|cause| cause.downcast_ref::<io::Error>());
     io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The manifest of a finished corpus.
-fn finished(dir: &Path) -> anyhow::Result<Manifest> {
-    let manifest = Manifest::read(dir)?;
-    manifest.with_context(|| {
-        format!(
-            "{}: holds no finished corpus (no {})",
-            dir.display(),
-            Manifest::FILE
-        )
-    })
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ pub fn resolve_in(
         match &location {
             listing if is_listing(listing) => listing::read(listing, places, &mut named)?,
             Location::Remote(address) => named.add_remote(address, places)?,
-            Location::File(path) => add_path(path, step, &mut named)?,
+            Location::File(path) => add_path(path, places, step, &mut named)?,
         }
     }
     let mut inputs = label(named)?;
@@ -189,20 +189,34 @@ pub fn remote(inputs: &[Input]) -> impl Iterator<Item = (usize, Address)> {
     })
 }
 
-fn add_path(path: &Path, step: &ReadStep, named: &mut Named) -> Result<(), InputError> {
+fn add_path(
+    path: &Path,
+    places: &Places<'_>,
+    step: &ReadStep,
+    named: &mut Named,
+) -> Result<(), InputError> {
     let metadata = fs::metadata(path).map_err(unreadable(path))?;
     if !metadata.is_dir() {
         check(path, step)?;
         return named.add(path);
     }
-    let before = named.files.len();
-    walk(path, named)?;
-    if named.files.len() == before {
+    let mut found = Named::default();
+    walk(path, &mut found)?;
+    if found.files.is_empty() {
         return Err(InputError::Empty {
             path: path.to_owned(),
         });
     }
-    Ok(())
+    let folder = std::path::absolute(path).map_err(unreadable(path))?;
+    let below = |file: PathBuf| {
+        let below = file.strip_prefix(&folder).unwrap_or(&file);
+        (below.to_string_lossy().into_owned(), file)
+    };
+    let mut files: Vec<(String, PathBuf)> = found.files.into_values().map(below).collect();
+    if let Some(sample) = &places.sample {
+        files = sample.take(files, |(below, _)| below);
+    }
+    files.iter().try_for_each(|(_, file)| named.add(file))
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {

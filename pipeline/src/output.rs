@@ -5,6 +5,10 @@
 //! so that a corpus that is to be replaced stays until its successor is there. Only files that a
 //! build is known to have written are ever removed.
 
+mod finished;
+
+pub use finished::{finished, read_stats};
+
 use crate::card;
 use crate::error::Error;
 use crate::report::page;
@@ -13,7 +17,6 @@ use crate::work::remove_partial;
 use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -262,23 +265,6 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
 pub fn is_begun(dir: &Path, overwrite: bool) -> bool {
     let done = dir.join(Manifest::FILE).exists();
     dir.join(WORK).join(MARKER).exists() || (done && !overwrite)
-}
-
-/// The content of `stats.json` of a finished corpus, as bytes and as JSON.
-///
-/// # Errors
-/// It cannot be read, or is not what the build wrote.
-pub fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Value), Error> {
-    let path = dir.join(STATS_FILE);
-    let bytes = fs::read(&path).map_err(DataError::io(&path, "read"))?;
-    let value = serde_json::from_slice(&bytes);
-    match value {
-        Ok(value) if c4_fs::sha256_hex(&bytes) == manifest.stats_sha256 => Ok((bytes, value)),
-        _ => Err(Error::Output {
-            path,
-            reason: "is not what the build wrote (its checksum differs); build it again".into(),
-        }),
-    }
 }
 
 /// Whether `name` is that of a temporary file of [`c4_fs::write_atomic`] for one of `files`.

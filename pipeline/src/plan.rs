@@ -19,7 +19,7 @@ use crate::run::{BuildOptions, TargetOptions};
 use crate::source::{self, OpenSource};
 use crate::{stop, usage};
 use c4_data::shard::{self, ShardMeta};
-use c4_data::{DedupStep, Document, Page, Provenance, Recipe};
+use c4_data::{DedupStep, Document, LedgerMode, Page, Provenance, Recipe};
 use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language, url};
 use rustix::fs::statvfs;
 use std::fs;
@@ -34,8 +34,13 @@ const LOSER_BYTES: f64 = 28.0;
 const WAITING_BYTES: usize = 1 << 20;
 /// Share of the claims that lose, about.
 const LOSERS: f64 = 0.3;
-/// Bytes of the default ledger and the statistics a page, compressed.
+/// Bytes of ledger and statistics a page that is in any of them, compressed.
 const LEDGER_PAGE_BYTES: f64 = 24.0;
+/// Bytes in the whole ledger a byte of text that is dropped: compressed, but much of it line by line, with its
+/// place and reason. Measured: 0.8.
+const LEDGER_TEXT: f64 = 0.8;
+/// Bytes in the ledger a page or line that it keeps of each reason, over all reasons. Measured: 4.5 kB.
+const LEDGER_SAMPLE_BYTES: f64 = 5000.0;
 
 /// What a build of one recipe will take, in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -58,15 +63,21 @@ pub struct Estimate {
     pub key_bytes: f64,
     /// Largest size of the work folder.
     pub work_bytes: f64,
-    /// Size of the corpus.
+    /// Size of the shards.
     pub corpus_bytes: f64,
+    /// Size of the ledger.
+    pub ledger_bytes: f64,
 }
 
 /// Estimates a build of one target from what was looked at. Costs about a hundredth of the build.
 ///
 /// # Errors
 /// Lists that cannot be used; a document that cannot be encoded.
-pub fn estimate(target: &TargetOptions, look: &Look) -> Result<Estimate, Error> {
+pub fn estimate(
+    target: &TargetOptions,
+    ledger: LedgerMode,
+    look: &Look,
+) -> Result<Estimate, Error> {
     let recipe = &target.recipe;
     let admission = admission::load(recipe, &target.lists)?;
     if let Some(step) = &recipe.language {
@@ -89,6 +100,13 @@ pub fn estimate(target: &TargetOptions, look: &Look) -> Result<Estimate, Error> 
     // Either the pages and their keys are in the work folder, or rows, and shards beside them.
     let first = sample.spool_bytes as f64 + stored as f64 + losers;
     let last = sample.row_bytes as f64 + sample.shard_bytes as f64 + losers;
+    let page_bytes = sample.pages as f64 * LEDGER_PAGE_BYTES * scale;
+    let dropped = (sample.page_bytes - sample.kept_bytes) as f64 * LEDGER_TEXT * scale;
+    let ledger_bytes = match ledger {
+        LedgerMode::None => 0.0,
+        LedgerMode::All => page_bytes + dropped,
+        LedgerMode::Sample(n) => page_bytes + dropped.min(n as f64 * LEDGER_SAMPLE_BYTES),
+    };
     Ok(Estimate {
         archives: look.archives,
         bytes: look.bytes,
@@ -99,7 +117,8 @@ pub fn estimate(target: &TargetOptions, look: &Look) -> Result<Estimate, Error> 
         cpu_seconds: cpu * REST * scale,
         key_bytes: claims as f64 * scale,
         work_bytes: first.max(last) * scale,
-        corpus_bytes: (sample.shard_bytes as f64 + sample.pages as f64 * LEDGER_PAGE_BYTES) * scale,
+        corpus_bytes: sample.shard_bytes as f64 * scale,
+        ledger_bytes,
     })
 }
 
@@ -119,6 +138,7 @@ struct Sample<'a> {
     documents: Vec<Document>,
     shard_bytes: u64,
     kept: u64,
+    kept_bytes: u64,
 }
 
 impl<'a> Sample<'a> {
@@ -138,6 +158,7 @@ impl<'a> Sample<'a> {
             documents: Vec::new(),
             shard_bytes: 0,
             kept: 0,
+            kept_bytes: 0,
         }
     }
 
@@ -195,6 +216,7 @@ impl<'a> Sample<'a> {
             return;
         }
         self.kept += 1;
+        self.kept_bytes += cleaned.text.len() as u64;
         frame::encode(&(about, &cleaned.text), &mut self.rows);
         self.documents.push(Document {
             page: Page {
@@ -280,7 +302,7 @@ pub fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec
     for (target, estimate) in options.targets.iter().zip(estimates) {
         let output = existing(&target.output);
         let work = options.work_dir.as_deref().map_or(output.clone(), existing);
-        wanted.push((output, estimate.corpus_bytes));
+        wanted.push((output, estimate.corpus_bytes + estimate.ledger_bytes));
         wanted.push((work, estimate.work_bytes));
     }
     let device = |path: &Path| {

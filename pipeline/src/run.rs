@@ -39,6 +39,9 @@ pub struct TargetOptions {
     pub output: PathBuf,
 }
 
+/// Text of a shard, in bytes, if nothing else is said.
+pub const SHARD_SIZE_BYTES: u64 = 256 << 20;
+
 /// What to build.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {

@@ -20,6 +20,7 @@ pub fn listen() -> io::Result<()> {
         .spawn(move || {
             for signal in &mut signals {
                 if asked() {
+                    eprintln!("Stopped. The same command goes on with what is done.");
                     // As a shell would say it.
                     std::process::exit(128 + signal);
                 }

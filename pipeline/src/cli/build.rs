@@ -8,7 +8,7 @@ use crate::Error;
 use crate::input;
 use crate::memory;
 use crate::output;
-use crate::run::{BuildOptions, Built, Outcome, TargetOptions, build};
+use crate::run::{BuildOptions, Built, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
 use crate::stop;
 use crate::table::{percent, printable, thousands};
 use anyhow::Context;
@@ -16,23 +16,16 @@ use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recip
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
 use indicatif::{BinaryBytes, DecimalBytes};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
-/// shards, `stats.json`, `manifest.json` and `run.json`.
-///
-/// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
-/// refused or stopped.
+/// Part of the options of `c4 build` and `c4 plan`: what to build, of what, and with what.
 #[derive(Debug, Args)]
-pub(super) struct Build {
+pub(super) struct What {
     /// Archives, folders of archives, listings (*.paths, *.paths.gz: one path or URL a line), each
     /// here or at an http, https or s3 URL; or names of crawls, as CC-MAIN-2019-18.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// Folder for the corpus; made if it is missing.
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
     /// A recipe's name (see `c4 recipes`) or TOML file. Given more than once, each corpus goes to a
     /// folder of its recipe's name below the output, and archives are read once.
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
@@ -47,12 +40,6 @@ pub(super) struct Build {
     /// [default: the listing's folder; of a remote one, its host].
     #[arg(long, value_name = "DIR|URL")]
     base: Option<PathBuf>,
-    /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
-    #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
-    format: FormatArg,
-    /// Text of a shard, in bytes (K, M, G: powers of 1024).
-    #[arg(long, default_value = "256M", value_parser = parse_size, value_name = "SIZE")]
-    shard_size: u64,
     #[command(flatten)]
     threads: ThreadsArg,
     /// Memory of the whole process, in bytes (K, M, G) [default: half of what is there].
@@ -61,6 +48,31 @@ pub(super) struct Build {
     /// Folder for intermediate files [default: below the output; gone at the end].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
+    /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
+    #[arg(long, default_value_t, value_name = "all|sample:N|none")]
+    ledger: LedgerMode,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
+/// shards, `stats.json`, `manifest.json` and `run.json`.
+///
+/// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
+/// refused or stopped.
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    #[command(flatten)]
+    what: What,
+    /// Folder for the corpus; made if it is missing.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
+    #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
+    format: FormatArg,
+    /// Text of a shard, in bytes (K, M, G: powers of 1024).
+    #[arg(long, default_value = "256M", value_parser = parse_size, value_name = "SIZE")]
+    shard_size: u64,
     /// Replace the corpus that the output folder holds; other files in it stay.
     #[arg(long)]
     overwrite: bool,
@@ -70,11 +82,6 @@ pub(super) struct Build {
     /// Go on without archives that cannot be fetched; they are listed, and exit status is 1.
     #[arg(long, help_heading = "Remote archives")]
     allow_missing: bool,
-    /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
-    #[arg(long, default_value_t, value_name = "all|sample:N|none")]
-    ledger: LedgerMode,
-    #[command(flatten)]
-    remote: RemoteArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -84,9 +91,9 @@ enum FormatArg {
     Jsonl,
 }
 
-impl Build {
-    /// What to build, checked as far as can be without reading.
-    pub(super) fn options(self) -> anyhow::Result<BuildOptions> {
+impl What {
+    /// A build into `output`, checked as far as can be without reading.
+    pub(super) fn options(self, output: &Path) -> anyhow::Result<BuildOptions> {
         let args = self;
         let memory_bytes = args.memory.unwrap_or_else(memory::default_budget);
         anyhow::ensure!(
@@ -105,8 +112,8 @@ impl Build {
         for (recipe, base) in recipes {
             let (recipe, lists) = args.lists.load(recipe, &base)?;
             let output = match args.recipe.len() {
-                1 => args.output.clone(),
-                _ => args.output.join(&recipe.name),
+                1 => output.to_owned(),
+                _ => output.join(&recipe.name),
             };
             anyhow::ensure!(
                 targets.iter().all(|other| other.output != output),
@@ -125,19 +132,31 @@ impl Build {
         Ok(BuildOptions {
             targets,
             inputs,
-            format: match args.format {
+            format: Format::Arrow,
+            shard_size_bytes: SHARD_SIZE_BYTES,
+            threads: args.threads.number(),
+            memory_bytes,
+            work_dir: args.work_dir,
+            overwrite: false,
+            ledger: args.ledger,
+            allow_missing: false,
+            remote,
+        })
+    }
+}
+
+impl Build {
+    fn options(self) -> anyhow::Result<BuildOptions> {
+        Ok(BuildOptions {
+            format: match self.format {
                 FormatArg::Arrow => Format::Arrow,
                 FormatArg::Parquet => Format::Parquet,
                 FormatArg::Jsonl => Format::Jsonl,
             },
-            shard_size_bytes: args.shard_size,
-            threads: args.threads.number(),
-            memory_bytes,
-            work_dir: args.work_dir,
-            overwrite: args.overwrite,
-            ledger: args.ledger,
-            allow_missing: args.allow_missing,
-            remote,
+            shard_size_bytes: self.shard_size,
+            overwrite: self.overwrite,
+            allow_missing: self.allow_missing,
+            ..self.what.options(&self.output)?
         })
     }
 }
@@ -158,7 +177,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         }
         outcomes => outcomes?,
     };
-    let mut whole = true;
+    let (mut whole, mut told) = (true, None);
     for (target, outcome) in options.targets.iter().zip(&outcomes) {
         let manifest = match outcome {
             Outcome::AlreadyDone(manifest) => {
@@ -177,10 +196,10 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
                 &built.manifest
             }
         };
-        whole &= manifest
-            .inputs
-            .iter()
-            .all(|input| input.state == InputState::Read);
+        // The recipes read alike, so what they could not read is the same.
+        if told.replace(manifest.inputs.clone()).as_ref() != Some(&manifest.inputs) {
+            whole &= report_damage(&manifest.inputs);
+        }
     }
     Ok(ExitCode::from(u8::from(!whole)))
 }
@@ -253,16 +272,16 @@ fn summarize(target: &TargetOptions, built: &Built) {
     for warning in &built.warnings {
         eprintln!("WARNING: {}", printable(warning));
     }
-    report_damage(&built.manifest.inputs);
 }
 
-pub(super) fn report_damage(inputs: &[InputEntry]) {
+/// Says what could not be read; gives whether all could.
+pub(super) fn report_damage(inputs: &[InputEntry]) -> bool {
     let bad: Vec<_> = inputs
         .iter()
         .filter(|i| i.state != InputState::Read)
         .collect();
     if bad.is_empty() {
-        return;
+        return true;
     }
     let places: u64 = bad.iter().map(|input| input.damaged_records.max(1)).sum();
     eprintln!(
@@ -285,4 +304,5 @@ pub(super) fn report_damage(inputs: &[InputEntry]) {
             eprintln!("  {}: and {unlisted} more places", input.archive);
         }
     }
+    false
 }

@@ -1,6 +1,5 @@
 //! `c4 card`: what the user types.
 
-use super::finished;
 use crate::card::{self, CardOptions, card};
 use crate::error::Error;
 use crate::output;
@@ -36,7 +35,7 @@ pub struct Card {
 /// # Errors
 /// No corpus, a file that cannot be read or written, or one that is not ours to replace.
 pub fn run(args: &Card) -> anyhow::Result<()> {
-    let manifest = finished(&args.dir)?;
+    let manifest = output::finished(&args.dir)?;
     let (_, stats) = output::read_stats(&args.dir, &manifest)?;
     let options = CardOptions {
         license: args.license.clone(),

@@ -1,6 +1,6 @@
 //! `c4 cat`.
 
-use super::finished;
+use crate::output;
 use c4_data::{Format, Manifest, ShardReader, Split};
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -58,7 +58,7 @@ fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Re
 }
 
 pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
-    let manifest = finished(&args.dir)?;
+    let manifest = output::finished(&args.dir)?;
     if args.full && manifest.format == Format::Jsonl {
         anyhow::bail!(
             "{}: its jsonl shards hold text, timestamp and url only; --full needs arrow or parquet",

@@ -1,6 +1,6 @@
 //! `c4 ledger`.
 
-use super::finished;
+use crate::output;
 use crate::table::printable;
 use anstream::stdout;
 use anstyle::{AnsiColor, Effects, Style};
@@ -119,7 +119,7 @@ fn holds(matched: &str) -> String {
 }
 
 pub(super) fn run(args: &Ledger) -> anyhow::Result<()> {
-    let manifest = finished(&args.dir)?;
+    let manifest = output::finished(&args.dir)?;
     let ledger = &manifest.ledger;
     if ledger.mode == LedgerMode::None {
         bail!(

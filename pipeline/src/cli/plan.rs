@@ -1,28 +1,39 @@
 //! `c4 plan`, and the head of `c4 build`.
 
-use super::build::Build;
+use super::build::What;
 use crate::memory::Memory;
 use crate::plan::{self, Disk, Estimate, Look};
 use crate::run::BuildOptions;
 use crate::table::{Table, thousands};
 use anyhow::bail;
-use indicatif::{BinaryBytes, DecimalBytes};
+use clap::Args;
+use indicatif::DecimalBytes;
 use std::io::{Write, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    what: What,
+    /// Folder that the corpus would go to: the free room of its disk counts.
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    output: PathBuf,
+}
 
 /// Reads a sample of the archives and says what a build with the same arguments would take: pages, CPU
 /// time, memory, disk. Writes nothing.
 ///
 /// Exit status: 0, it would fit; 2, the disk is too small, or the build would be refused.
-pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
-    let options = args.options()?;
+pub(super) fn run(args: Plan) -> anyhow::Result<ExitCode> {
+    let options = args.what.options(&args.output)?;
     let threads = options.threads();
     let memory = Memory::new(options.memory_bytes, threads);
     let look = Look::at(&options.inputs, &options.remote.network)?;
     let mut out = stdout().lock();
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(target, &look)?;
+        let estimate = plan::estimate(target, options.ledger, &look)?;
         let Estimate {
             archives,
             bytes,
@@ -31,7 +42,8 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         } = estimate;
         writeln!(
             out,
-            "{archives} archives, {}{}; recipe {}, from a sample of {} ({:.2} %)",
+            "{archives} {}, {}{}; recipe {}, from a sample of {} ({:.2} %)",
+            if archives == 1 { "archive" } else { "archives" },
             if look.remote > 0 { "about " } else { "" },
             DecimalBytes(bytes as u64),
             target.recipe.name,
@@ -59,14 +71,15 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
             (
                 "memory",
                 format!(
-                    "{}; keys take {}, compared in {parts} {}",
-                    BinaryBytes(options.memory_bytes),
+                    "up to {} (--memory); keys take {}, compared in {parts} {}",
+                    DecimalBytes(options.memory_bytes),
                     size(estimate.key_bytes),
                     if parts == 1 { "part" } else { "parts" }
                 ),
             ),
             ("work folder at its largest", size(estimate.work_bytes)),
-            ("corpus", size(estimate.corpus_bytes)),
+            ("shards", size(estimate.corpus_bytes)),
+            ("ledger", size(estimate.ledger_bytes)),
         ] {
             table.row([name, &value]);
         }
@@ -97,17 +110,17 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
     };
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(target, &look)?;
+        let estimate = plan::estimate(target, options.ledger, &look)?;
         eprintln!(
-            "{}: about {} pages, {} CPU time ({} on {threads} threads), {} of memory, {} of disk for work and {} for \
-             the corpus",
+            "{}: about {} pages, {} CPU time ({} on {threads} threads), up to {} of memory, {} of disk for work and {} \
+             for the corpus",
             target.recipe.name,
             about(estimate.pages),
             duration(estimate.cpu_seconds),
             duration(estimate.cpu_seconds / threads as f64),
-            BinaryBytes(options.memory_bytes),
+            DecimalBytes(options.memory_bytes),
             DecimalBytes(estimate.work_bytes as u64),
-            DecimalBytes(estimate.corpus_bytes as u64)
+            DecimalBytes((estimate.corpus_bytes + estimate.ledger_bytes) as u64)
         );
         estimates.push(estimate);
     }

@@ -19,12 +19,13 @@ pub(super) struct RemoteArgs {
     /// Which archives of a crawl.
     #[arg(long, value_enum, default_value_t = FromArg::Wet)]
     from: FromArg,
-    /// Take so many archives of each crawl or listing, chosen by the hashes of their paths: a sample
-    /// is part of every larger one [default: all].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    /// Take so many archives of each crawl, listing or folder, chosen by the hashes of their paths: a
+    /// sample is part of every larger one [default: all].
+    #[arg(long, help_heading = "Options", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
     /// Another number, another sample.
-    #[arg(long, default_value_t = 0, value_name = "N", requires = "sample")]
+    #[arg(long, help_heading = "Options")]
+    #[arg(default_value_t = 0, value_name = "N", requires = "sample")]
     sample_seed: u64,
     /// Archives on disk at a time, on their way or being read [default: threads + 2].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]

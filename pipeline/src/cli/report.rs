@@ -1,6 +1,5 @@
 //! `c4 report`.
 
-use super::finished;
 use crate::output;
 use crate::report::page;
 use crate::report::{ExampleLine, ExamplePage, Examples, Sources, render};
@@ -30,7 +29,7 @@ pub(super) struct Report {
 
 pub(super) fn run(args: &Report) -> anyhow::Result<()> {
     let dir = &args.dir;
-    let manifest = finished(dir)?;
+    let manifest = output::finished(dir)?;
     let examples = examples(dir, &manifest.ledger)?;
     let html = render(&Sources {
         manifest: &read_json(&dir.join(Manifest::FILE))?,

@@ -1,9 +1,10 @@
 //! `c4 stats`.
 
-use super::finished;
 use crate::output;
 use crate::table::{Table, funnel, thousands};
 use clap::Args;
+use serde_json::Value;
+use std::cmp::Reverse;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
@@ -16,8 +17,35 @@ pub(super) struct Stats {
     json: bool,
 }
 
+/// Languages that are listed at most.
+const LANGUAGES: usize = 10;
+
+/// Pages by detected language, before and after the language rule and what follows it; nothing if none was
+/// detected.
+fn languages(value: &Value) -> String {
+    let count = |sides: &Value, side: &str| sides[side].as_u64().unwrap_or(0);
+    let mut rows: Vec<_> = value.as_object().into_iter().flatten().collect();
+    rows.sort_by_key(|(_, sides)| Reverse((count(sides, "out"), count(sides, "in"))));
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::default();
+    table.row(["language", "pages detected", "pages kept"]);
+    let (listed, others) = rows.split_at(rows.len().min(LANGUAGES));
+    for (code, sides) in listed {
+        let n = |side| thousands(count(sides, side));
+        table.row([code, &n("in"), &n("out")]);
+    }
+    if !others.is_empty() {
+        let sum = |side| thousands(others.iter().map(|(_, sides)| count(sides, side)).sum());
+        let name = format!("{} more (c4 stats --json)", others.len());
+        table.row([&name, &sum("in"), &sum("out")]);
+    }
+    format!("{}\n", table.render())
+}
+
 pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
-    let manifest = finished(&args.dir)?;
+    let manifest = output::finished(&args.dir)?;
     let (bytes, value) = output::read_stats(&args.dir, &manifest)?;
     let mut out = stdout().lock();
     if args.json {
@@ -39,8 +67,9 @@ pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
     let heading = "counters, under the reference's names";
     write!(
         out,
-        "{}\n{heading}\n{}",
+        "{}\n{}{heading}\n{}",
         funnel(&value["tally"]),
+        languages(&value["languages"]),
         table.render()
     )?;
     Ok(())

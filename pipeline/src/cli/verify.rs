@@ -1,7 +1,8 @@
 //! `c4 verify`: what the user types, and what comes out.
 
+use super::parse_size;
 use super::threads::ThreadsArg;
-use super::{finished, parse_size};
+use crate::output;
 use crate::verify::report::{Check, Offence, Report, Status};
 use crate::verify::{VerifyOptions, verify};
 use clap::Args;
@@ -40,7 +41,7 @@ pub struct Verify {
 /// # Errors
 /// No corpus, or a file that cannot be read.
 pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
-    let manifest = finished(&args.dir)?;
+    let manifest = output::finished(&args.dir)?;
     let options = VerifyOptions {
         dir: args.dir,
         lists: args.lists,

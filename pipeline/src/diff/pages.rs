@@ -1,6 +1,7 @@
 //! The pages of a corpus and the fates of its ledger, as streams in the order of the MD5 of the
 //! normalised URL.
 
+use crate::output;
 use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, Table};
 use c4_data::{Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split};
 use c4_filters::url;
@@ -27,13 +28,7 @@ impl Corpus {
     /// # Errors
     /// There is no finished one.
     pub fn open(dir: &Path) -> Result<Corpus, Error> {
-        let manifest = Manifest::read(dir)?.ok_or_else(|| Error::Format {
-            path: dir.to_owned(),
-            reason: format!(
-                "holds no finished corpus (no {}); give the folder that a build has written",
-                Manifest::FILE
-            ),
-        })?;
+        let manifest = output::finished(dir)?;
         Ok(Corpus {
             dir: dir.to_owned(),
             manifest,

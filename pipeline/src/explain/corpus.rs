@@ -85,12 +85,7 @@ impl Corpus {
     /// # Errors
     /// There is none, or it is not finished.
     pub fn open(dir: &Path) -> Result<Corpus, Error> {
-        let Some(manifest) = Manifest::read(dir)? else {
-            return Err(Error::Output {
-                path: dir.to_owned(),
-                reason: format!("holds no finished corpus (no {})", Manifest::FILE),
-            });
-        };
+        let manifest = output::finished(dir)?;
         let run = std::fs::read(dir.join(output::RUN_FILE)).ok();
         let run: Option<Value> = run.and_then(|json| serde_json::from_slice(&json).ok());
         let paths = run.as_ref().and_then(|run| run["inputs"].as_array());

@@ -1,6 +1,6 @@
 //! How long each pass took.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds by pass.
 pub(super) struct Clock {
@@ -20,6 +20,12 @@ impl Clock {
 
     pub(super) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
+    }
+
+    /// What went by since the last lap was another target's.
+    pub(super) fn leave_out_the_wait(&mut self) {
+        let laps: f64 = self.laps.iter().map(|(_, seconds)| seconds).sum();
+        self.started += Duration::from_secs_f64((self.seconds() - laps).max(0.0));
     }
 
     pub(super) fn lap(&mut self, name: &'static str) {

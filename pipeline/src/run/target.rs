@@ -158,6 +158,7 @@ impl<'a> Build<'a> {
     }
 
     pub(super) fn run(mut self) -> Result<Built, Error> {
+        self.clock.leave_out_the_wait();
         let recipe = &self.target.recipe;
         let cleaned = self.cleaned()?;
         let work = self.output.work.clone();

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::memory;
 use crate::remote::RemoteOptions;
-use crate::run::{BuildOptions, Outcome, TargetOptions, build};
+use crate::run::{BuildOptions, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
 use c4_data::{Error as DataError, Format, LedgerMode, Lists, Recipe, ShardReader};
 use c4_filters::{Amount, url};
 use std::fs;
@@ -26,9 +26,6 @@ pub struct FullOptions<'a> {
     /// end; `None`: the system's folder for such files.
     pub work_dir: Option<&'a Path>,
 }
-
-/// Text of a shard in bytes; the corpora are only counted.
-const SHARD_BYTES: u64 = 256 << 20;
 
 /// Builds with each recipe, one after the other, and counts what is in the corpora. One reading
 /// more tells the pages of each domain. On disk is one corpus at a time. If the process is killed,
@@ -58,7 +55,7 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
             }],
             inputs: options.inputs.to_vec(),
             format: Format::Arrow,
-            shard_size_bytes: SHARD_BYTES,
+            shard_size_bytes: SHARD_SIZE_BYTES,
             threads: options.threads,
             memory_bytes: memory::default_budget(),
             work_dir: None,
