@@ -268,6 +268,10 @@ fn asked_to_stop_it_finishes_what_it_has_in_hand() {
         let partial = |path: &PathBuf| path.extension().is_some_and(|end| end == "partial");
         let left: Vec<PathBuf> = files.filter(partial).collect();
         assert!(left.is_empty(), "{left:?}");
+        let mut stats = Command::new(env!("CARGO_BIN_EXE_c4"));
+        let stats = stats.arg("stats").arg(&output).output().unwrap();
+        let said = String::from_utf8(stats.stderr).unwrap();
+        assert!(said.contains("of 12 archives are read"), "{said}");
         assert!(build.finish(&output).contains("resumed: "));
         assert_same(&output, &corpus(&whole), signal);
     }

@@ -134,6 +134,7 @@ impl DomainList {
     /// # Errors
     /// What is wrong with it.
     pub fn from_text(text: &str) -> Result<DomainList, String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut domains = BTreeMap::new();
         if text.trim_start().starts_with('{') {
             let object: serde_json::Map<String, Value> = serde_json::from_str(text)
@@ -156,12 +157,18 @@ impl DomainList {
         } else {
             let lines = (1..).zip(text.lines().map(str::trim));
             for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-                if line.contains(|c: char| c.is_whitespace() || "/,;\"".contains(c)) {
+                let line = line.to_lowercase();
+                let no_part = |part: &str| {
+                    part.is_empty()
+                        || part.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
+                };
+                // A part that is empty or has another character is in no host, so it would never match.
+                if line.split('.').any(no_part) {
                     return Err(format!(
                         "line {number}: `{line}` is no domain; wants one a line, or JSON"
                     ));
                 }
-                domains.insert(line.to_owned(), None);
+                domains.insert(line, None);
             }
         }
         if domains.is_empty() {
@@ -181,8 +188,9 @@ impl UrlList {
     /// # Errors
     /// A file that cannot be read or is not UTF-8; no line at all.
     pub fn read(files: Vec<PathBuf>) -> Result<UrlList, Error> {
-        let (lines, sha256) = digest(&files, |_| {})?;
-        if lines == 0 {
+        let mut some = false;
+        let (lines, sha256) = digest(&files, |line| some |= !line.trim().is_empty())?;
+        if !some {
             return Err(Error::Format {
                 path: files.into_iter().next().unwrap_or_default(),
                 reason: "holds no URL; wants one a line".into(),
@@ -195,8 +203,8 @@ impl UrlList {
         })
     }
 
-    /// Shows every line to `each`, in order. A line ends with `\n` or `\r\n`; nothing else is taken
-    /// off it, and an empty one is one, as in the reference.
+    /// Shows every line to `each`, in order. A line ends with `\n` or `\r\n`; nothing else (but a byte order mark) is
+    /// taken off it, and an empty one is one, as in the reference.
     ///
     /// # Errors
     /// A file that cannot be read, or has changed since [`read`](Self::read).
@@ -230,6 +238,9 @@ fn digest(files: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(u64, String)
                 if line.ends_with(b"\r") {
                     line.pop();
                 }
+            }
+            if number == 1 && line.starts_with("\u{feff}".as_bytes()) {
+                line.drain(..3);
             }
             let url = std::str::from_utf8(&line).map_err(|_| Error::Format {
                 path: path.clone(),
@@ -290,6 +301,8 @@ mod tests {
         assert_eq!(text.domains.len(), 2);
         let same = DomainList::from_text(r#"{"b.org": null, "c.net": true}"#).unwrap();
         assert_eq!(text, same, "the same list, whatever its form");
+        let marked = DomainList::from_text("\u{feff}C.net\nb.org").unwrap();
+        assert_eq!(text, marked);
         for (text, word) in [
             ("", "no domain"),
             ("{}", "no domain"),
@@ -298,6 +311,10 @@ mod tests {
             (r#"{"a.com": false}"#, "leave out"),
             ("a.com, b.com", "a.com, b.com"),
             ("http://a.com/", "no domain"),
+            ("*.a.com", "line 1"),
+            ("b.com\n.a.com", "line 2"),
+            ("a.com.", "no domain"),
+            ("a.com:443", "no domain"),
         ] {
             let error = DomainList::from_text(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
@@ -333,6 +350,7 @@ mod tests {
         assert!(error.contains("changed"), "{error}");
         for (bytes, word) in [
             (&b""[..], "no URL"),
+            (b"\n \n", "no URL"),
             (b"BZh91AY", "bzip2"),
             (b"http://a.com/\n\xff\n", "line 2"),
         ] {

@@ -263,6 +263,16 @@ pub(crate) fn is_language_code(code: &str) -> bool {
         && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
+/// Names of files in a corpus's folder, which are no names of recipes.
+const RESERVED: [&str; 6] = [
+    "ledger",
+    "manifest.json",
+    "stats.json",
+    "run.json",
+    "report.html",
+    "README.md",
+];
+
 impl Recipe {
     /// Reads a recipe by the name of a built-in one, or from a TOML file. Gives the folder from
     /// which its word lists are looked up, too.
@@ -317,6 +327,12 @@ impl Recipe {
             !self.name.is_empty() && self.name.chars().all(name_ok),
             "name",
             "must be letters, digits, `.`, `_`, `-`",
+        )?;
+        // It names a folder, beside the files of a corpus.
+        ensure(
+            !self.name.starts_with(['.', '_', '-']) && !RESERVED.contains(&&*self.name),
+            "name",
+            "must start with a letter or digit, and not be that of a corpus's own file",
         )?;
         ensure(
             self.read.max_record_bytes >= 1 << 16,

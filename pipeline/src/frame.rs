@@ -100,7 +100,11 @@ fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         let compressor = match slot {
             Some(compressor) => compressor,
-            None => slot.insert(Compressor::new(ZSTD_LEVEL)?),
+            None => {
+                let compressor = slot.insert(Compressor::new(ZSTD_LEVEL)?);
+                compressor.include_checksum(true)?;
+                compressor
+            }
         };
         compressor.compress(plain)
     })
@@ -156,16 +160,19 @@ impl<R: Read> Frames<R> {
             return Ok(None);
         }
         let mut frame = Frame(vec![0; HEAD]);
-        let path = &self.path;
-        let mut fill = |bytes: &mut [u8]| {
-            let read = self.source.read_exact(bytes);
-            read.map_err(Error::io(path, "read"))
-        };
-        fill(&mut frame.0)?;
+        self.fill(&mut frame.0)?;
         let length = frame.head(0) as usize;
+        if length as u64 > self.source.limit() {
+            return Err(damaged(&self.path));
+        }
         frame.0.resize(HEAD + length, 0);
-        fill(&mut frame.0[HEAD..])?;
+        self.fill(&mut frame.0[HEAD..])?;
         Ok(Some(frame))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        let read = self.source.read_exact(bytes);
+        read.map_err(Error::io(&self.path, "read"))
     }
 }
 

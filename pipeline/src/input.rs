@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 /// An archive to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,19 @@ pub struct Input {
 }
 
 impl Input {
+    /// Tells it from another one of its name and size: of a file the time of its last change, in nanoseconds since
+    /// 1970, else the URL. Empty if the system does not say.
+    pub fn stamp(&self) -> String {
+        match &self.location {
+            Location::Remote(address) => address.to_string(),
+            Location::File(path) => {
+                let changed = fs::metadata(path).and_then(|file| file.modified()).ok();
+                let since = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                since.map_or(String::new(), |time| time.as_nanos().to_string())
+            }
+        }
+    }
+
     /// Its file.
     ///
     /// # Errors
@@ -118,6 +132,12 @@ pub enum InputError {
     /// A listing that cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A listing of a size that no listing has.
+    #[error("{path}: unpacks to more than 256 MiB, so it is no listing of archives")]
+    TooLong {
+        /// The listing.
+        path: PathBuf,
+    },
     /// Nothing to read.
     #[error("{path}: no crawl archive in this folder or listing")]
     Empty {

@@ -12,6 +12,7 @@ pub use finished::{finished, read_stats};
 use crate::card;
 use crate::error::Error;
 use crate::report::page;
+use crate::segment::ArchiveEntry;
 use crate::stop;
 use crate::work::remove_partial;
 use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
@@ -30,12 +31,12 @@ pub const REPORT_FILE: &str = "report.html";
 /// The work folder in the output folder: a name that nobody else uses.
 const WORK: &str = "_c4_work";
 const MARKER: &str = "build.json";
+/// In it: what is between the passes, if no other folder is named.
+const SPOOLS: &str = "spools";
 /// Locked by the process that builds; the lock dies with it.
 const LOCK: &str = "lock";
 /// All that is ever in the work folder.
-const WORK_ENTRIES: [&str; 7] = [
-    LOCK, MARKER, REPLACING, "spools", "shards", "whole", "ledger",
-];
+const WORK_ENTRIES: [&str; 7] = [LOCK, MARKER, REPLACING, SPOOLS, "shards", "whole", "ledger"];
 /// Ends the names of files that say what is in a file of the corpus that is whole.
 const DONE: &str = ".done";
 /// There when the old corpus is gone and the new one takes its place.
@@ -43,24 +44,37 @@ const REPLACING: &str = "replacing";
 /// Files of the work folder that are written by way of temporary ones.
 const OWN_FILES: [&str; 2] = [MARKER, REPLACING];
 /// Version of the work folder's files; another one cannot go on with them.
-const WORK_VERSION: u32 = 1;
+const WORK_VERSION: u32 = 2;
 
 /// What the mark in a work folder says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
     program: String,
     work_version: u32,
+    /// Where the files between the passes are; `None`: below the mark.
+    work: Option<PathBuf>,
     #[serde(flatten)]
     identity: Identity,
 }
 
 impl Mark {
-    fn new(identity: &Identity) -> Mark {
+    fn new(identity: &Identity, work: Option<PathBuf>) -> Mark {
         Mark {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             work_version: WORK_VERSION,
+            work,
             identity: identity.clone(),
         }
+    }
+
+    /// Whether it is of this build, and of a program that can go on with it.
+    fn is_of(&self, identity: &Identity) -> bool {
+        *self == Mark::new(identity, self.work.clone())
+    }
+
+    /// Where the files between the passes are; `own` is the folder of the mark.
+    fn folder(&self, own: &Path) -> PathBuf {
+        self.work.clone().unwrap_or_else(|| own.join(SPOOLS))
     }
 
     fn read(work: &Path) -> Option<Mark> {
@@ -82,8 +96,29 @@ pub struct Identity {
     pub shard_size_bytes: u64,
     /// How much of the ledger is kept.
     pub ledger: LedgerMode,
-    /// Names and sizes of the archives.
-    pub inputs: Vec<(String, u64)>,
+    /// The archives.
+    pub inputs: Vec<InputIdentity>,
+}
+
+/// What tells an archive from another of its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputIdentity {
+    /// Its name in the corpus.
+    pub name: String,
+    /// Its size; 0: not known before it is fetched.
+    pub bytes: u64,
+    /// [`Input::stamp`](crate::input::Input::stamp); empty: not known.
+    pub stamp: String,
+}
+
+impl InputIdentity {
+    /// Whether these are two archives, or one that has changed, as far as they tell.
+    fn differs(&self, other: &InputIdentity) -> bool {
+        let (bytes, stamps) = ([self.bytes, other.bytes], [&self.stamp, &other.stamp]);
+        self.name != other.name
+            || (bytes[0] != bytes[1] && !bytes.contains(&0))
+            || (stamps[0] != stamps[1] && stamps.iter().all(|stamp| !stamp.is_empty()))
+    }
 }
 
 /// What stands in the output folder.
@@ -127,13 +162,17 @@ impl Identity {
             };
             return Some(format!("{what} `{}`", other.recipe));
         }
-        // Sizes of remote archives are known only of a finished build.
-        let differ = |((a, n), (b, m)): (&(String, u64), &(String, u64))| {
-            a != b || (n != m && *n > 0 && *m > 0)
-        };
         let mut pairs = self.inputs.iter().zip(&other.inputs);
-        if self.inputs.len() != other.inputs.len() || pairs.any(differ) {
-            return Some(format!("other inputs ({} archives)", other.inputs.len()));
+        let differs = pairs.find(|(ours, theirs)| ours.differs(theirs));
+        match differs {
+            Some((ours, theirs)) if ours.name == theirs.name => {
+                let name = &ours.name;
+                return Some(format!(
+                    "other inputs ({name} has changed, or is another one)"
+                ));
+            }
+            None if self.inputs.len() == other.inputs.len() => {}
+            _ => return Some(format!("other inputs ({} archives)", other.inputs.len())),
         }
         if (self.format, self.shard_size_bytes) != (other.format, other.shard_size_bytes) {
             return Some("another format or shard size".to_owned());
@@ -147,7 +186,11 @@ impl Identity {
 
 impl From<&Manifest> for Identity {
     fn from(manifest: &Manifest) -> Identity {
-        let input = |entry: &InputEntry| (entry.archive.clone(), entry.bytes);
+        let input = |entry: &InputEntry| InputIdentity {
+            name: entry.archive.clone(),
+            bytes: entry.bytes,
+            stamp: String::new(),
+        };
         Identity {
             recipe: manifest.recipe.name.clone(),
             recipe_hash: manifest.recipe_hash.clone(),
@@ -218,10 +261,20 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     if overwrite {
         return Ok(Found::Free(ours));
     }
-    let finished = manifest.as_ref().map(Identity::from);
+    let finished = manifest.as_ref().map(|manifest| {
+        let mut identity = Identity::from(manifest);
+        for (input, stamp) in identity.inputs.iter_mut().zip(stamps(dir)) {
+            input.stamp = stamp;
+        }
+        identity
+    });
     match (finished, marker) {
         // Stopped after the manifest was written, or never stopped.
-        (Some(finished), marker) if marker.as_ref().is_none_or(|marker| *marker == finished) => {
+        (Some(finished), marker)
+            if marker
+                .as_ref()
+                .is_none_or(|marker| marker.difference(&finished).is_none()) =>
+        {
             match identity.difference(&finished) {
                 None => {
                     let whole = |m: &Manifest| {
@@ -261,6 +314,14 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     }
 }
 
+/// What `run.json` says of a finished build's inputs; nothing if it is not there.
+fn stamps(dir: &Path) -> Vec<String> {
+    let json = fs::read(dir.join(RUN_FILE)).ok();
+    let run: Option<serde_json::Value> = json.and_then(|json| serde_json::from_slice(&json).ok());
+    let stamps = run.and_then(|mut run| serde_json::from_value(run["input_stamps"].take()).ok());
+    stamps.unwrap_or_default()
+}
+
 /// Whether a build has begun in a folder, or is done there and stays.
 pub fn is_begun(dir: &Path, overwrite: bool) -> bool {
     let done = dir.join(Manifest::FILE).exists();
@@ -298,48 +359,86 @@ fn is_whole(dir: &Path, file: &str, bytes: u64) -> bool {
     fs::metadata(dir.join(file)).is_ok_and(|metadata| metadata.len() == bytes)
 }
 
+/// Whether the open file is the one at `path`, and not one that was there.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let (open, there) = (file.metadata().map(inode), fs::metadata(path).map(inode));
+        matches!((open, there), (Ok(open), Ok(there)) if open == there)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
 impl Output {
     /// Makes the folders and leaves a mark, or takes up those of the same build. Nothing of an earlier
-    /// corpus changes yet; `old` are its shards.
+    /// corpus changes yet.
     ///
     /// # Errors
-    /// A folder cannot be written.
+    /// What [`inspect`] refuses; a folder that cannot be written; another build at work here.
     pub fn prepare(
         dir: &Path,
         work: Option<&Path>,
         identity: &Identity,
-        old: Vec<String>,
+        overwrite: bool,
     ) -> Result<Output, Error> {
         let own = dir.join(WORK);
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
             Some(work) => {
                 fs::create_dir_all(work).map_err(DataError::io(work, "create"))?;
-                let whose = std::path::absolute(dir).unwrap_or(dir.to_owned());
-                let key = format!("{} {}", whose.display(), identity.key());
-                work.join(format!("c4-{}", &c4_fs::sha256_hex(key.as_bytes())[..16]))
+                let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned());
+                let key = format!("{} {}", absolute(dir).display(), identity.key());
+                let name = format!("c4-{}", &c4_fs::sha256_hex(key.as_bytes())[..16]);
+                Some(absolute(&work.join(name)))
             }
-            None => own.join("spools"),
+            None => None,
         };
         fs::create_dir_all(&own).map_err(DataError::io(&own, "create"))?;
         let lock_path = own.join(LOCK);
         let lock = File::create(&lock_path).map_err(DataError::io(&lock_path, "create"))?;
-        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            return Err(Error::Output {
-                path: dir.to_owned(),
-                reason: "another build is writing here; wait for it, or choose another folder"
-                    .into(),
-            });
+        let busy = || Error::Output {
+            path: dir.to_owned(),
+            reason: "another build is writing here; wait for it, or choose another folder".into(),
+        };
+        let locked = lock.try_lock();
+        // One that has just ended takes its lock with it.
+        if matches!(locked, Err(TryLockError::WouldBlock)) || !is_at(&lock, &lock_path) {
+            return Err(busy());
         }
-        let mark = Mark::new(identity);
-        let goes_on = Mark::read(&own).is_some_and(|old| old == mark);
+        // Nobody else writes here from now on; before, somebody may have.
+        let Found::Free(old) = inspect(dir, identity, overwrite)? else {
+            return Err(busy());
+        };
+        let before = Mark::read(&own);
+        let goes_on = before.as_ref().is_some_and(|before| before.is_of(identity));
+        let work = match &before {
+            Some(before) if goes_on && before.folder(&own).is_dir() => {
+                if before.work != work {
+                    let folder = before.folder(&own);
+                    tracing::info!("goes on in {}, where it began", folder.display());
+                }
+                before.work.clone()
+            }
+            Some(before) => {
+                remove_folder(&before.folder(&own))?;
+                work
+            }
+            None => work,
+        };
+        let mark = Mark::new(identity, work);
         let output = Output {
             dir: dir.to_owned(),
             partial: own.join("shards"),
             whole: own.join("whole"),
             ledger: own.join("ledger"),
+            work: mark.folder(&own),
             own,
-            work,
             old,
             _lock: lock,
         };
@@ -348,6 +447,8 @@ impl Output {
                 remove_folder(folder)?;
             }
             remove(&output.own.join(REPLACING))?;
+        }
+        if before.as_ref() != Some(&mark) {
             let json = serde_json::to_vec_pretty(&mark).unwrap_or_default();
             c4_fs::write_atomic(&output.own.join(MARKER), &json)?;
         }
@@ -357,6 +458,24 @@ impl Output {
         }
         remove_partial(&output.work)?;
         Ok(output)
+    }
+
+    /// Takes away what passes after the first have left.
+    ///
+    /// # Errors
+    /// The work folder cannot be written.
+    pub fn keep_archives_only(&self) -> Result<(), Error> {
+        for name in names(&self.work)? {
+            let path = self.work.join(&name);
+            if path.is_file() && !ArchiveEntry::is_of_pass_1(&name) {
+                remove(&path)?;
+            }
+        }
+        for folder in [&self.whole, &self.ledger] {
+            remove_folder(folder)?;
+            fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+        }
+        Ok(())
     }
 
     /// What was said with [`set_done`](Output::set_done) when the file `name` was whole; `None` if it is
@@ -429,7 +548,23 @@ impl Output {
     fn put(&self, from: &Path, file: &str, bytes: u64) -> Result<(), Error> {
         let target = self.dir.join(file);
         stop::crash_point("replace");
-        let source = from.join(target.file_name().unwrap_or_default());
+        let name = target.file_name().unwrap_or_default();
+        let source = from.join(name);
+        if fs::metadata(&source).is_ok_and(|there| there.len() != bytes) {
+            // Whatever has done this: it is to be written again.
+            for entry in names(&self.whole)?
+                .iter()
+                .filter(|name| name.ends_with(DONE))
+            {
+                remove(&self.whole.join(entry))?;
+            }
+            return Err(Error::Output {
+                path: source,
+                reason: format!(
+                    "is not of the {bytes} bytes that it was written with; the same command writes it again"
+                ),
+            });
+        }
         match c4_fs::rename(&source, &target) {
             Err(e) if e.kind() == ErrorKind::NotFound && is_whole(&self.dir, file, bytes) => Ok(()),
             renamed => Ok(renamed.map_err(DataError::io(&target, "rename"))?),

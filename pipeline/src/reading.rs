@@ -96,6 +96,8 @@ pub struct Health {
     damaged: u64,
     /// Why it could not be read to its end, if so.
     pub failed: Option<String>,
+    /// It could not be fetched at all, and the build went on without it.
+    pub missing: bool,
     /// Its size, if that was not known before it was fetched.
     pub bytes: Option<u64>,
 }

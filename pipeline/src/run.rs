@@ -168,6 +168,9 @@ pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
 fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Result<(), Error> {
     let inputs = &options.inputs;
     for build in &*builds {
+        if !options.allow_missing {
+            build.forget_missing()?;
+        }
         build.tell_resumed()?;
         for archive in build.archives_done() {
             let entry = ArchiveEntry::read(&build.output.work, archive)?;
@@ -221,6 +224,7 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
             for build in &*builds {
                 let mut entry = ArchiveEntry::default();
                 entry.health.failed = Some(reason.clone());
+                entry.health.missing = true;
                 entry.write(&build.output.work, archive)?;
             }
         }

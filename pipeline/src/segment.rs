@@ -14,6 +14,7 @@ use std::fs;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Table of the claims to URLs.
 pub const URLS: usize = 0;
@@ -71,7 +72,29 @@ impl ArchiveEntry {
     pub fn read(work: &Path, archive: usize) -> Result<ArchiveEntry, Error> {
         let path = archive_path(work, archive);
         let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
-        postcard::from_bytes(&bytes).map_err(|_| damaged(&path))
+        let entry = bytes.split_last_chunk::<8>();
+        let entry = entry.filter(|(entry, sum)| xxh3_64(entry).to_le_bytes() == **sum);
+        let entry = entry.and_then(|(entry, _)| postcard::from_bytes(entry).ok());
+        entry.ok_or_else(|| damaged(&path))
+    }
+
+    /// Whether its segments are there.
+    pub fn is_whole(&self, work: &Path, archive: usize) -> bool {
+        let mut segments = 0..self.segments.len();
+        segments.all(|number| segment_path(work, archive, number).exists())
+    }
+
+    /// Removes it: the archive is not done.
+    ///
+    /// # Errors
+    /// The work folder cannot be written.
+    pub fn remove(work: &Path, archive: usize) -> Result<(), Error> {
+        remove(&archive_path(work, archive))
+    }
+
+    /// Whether a file of the work folder is one of pass 1.
+    pub fn is_of_pass_1(name: &str) -> bool {
+        name.starts_with("archive-") || name.starts_with("segment-")
     }
 
     /// Writes it: the archive is done.
@@ -80,7 +103,8 @@ impl ArchiveEntry {
     /// The work folder cannot be written.
     pub fn write(&self, work: &Path, archive: usize) -> Result<(), Error> {
         let path = archive_path(work, archive);
-        let bytes = postcard::to_stdvec(self).map_err(|_| damaged(&path))?;
+        let mut bytes = postcard::to_stdvec(self).map_err(|_| damaged(&path))?;
+        bytes.extend(xxh3_64(&bytes).to_le_bytes());
         crate::stop::crash_point("archive");
         c4_fs::write_atomic(&path, &bytes)
     }

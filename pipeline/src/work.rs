@@ -8,20 +8,26 @@
 //! table has numbered slots, each a range of bytes, so that what comes from everywhere and goes
 //! everywhere (the keys of an archive to their ranges, what a range has found to the archives, rows to
 //! their shards) is a slot in the files of one pass for each unit of the next one. Layout: body; slots
-//! of each table and their offsets; where all of that is. Numbers are little-endian. A reader needs
+//! of each table, their offsets and checksums; where all of that is. Numbers are little-endian. A reader needs
 //! three small reads and one large one for any slots, and keeps nothing in memory.
+//!
+//! What a disk has changed is an error: slots and the end of the file have checksums (XXH3), the frames of a body
+//! have zstd's.
 
 use c4_data::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Tables of a file.
 pub const TABLES: usize = 8;
-const MAGIC: &[u8; 8] = b"c4work\x00\x01";
-/// Offset and number of slots of each table, length of the body, magic.
-const TRAILER_BYTES: usize = TABLES * 16 + 16;
+const MAGIC: &[u8; 8] = b"c4work\x00\x02";
+/// Offset and number of slots of each table, length of the body, checksum of all that, magic.
+const TRAILER_BYTES: usize = TABLES * 16 + 24;
+/// Where a slot starts, and the checksum of what is in it; where the last one ends, and 0.
+const SLOT_BYTES: usize = 16;
 /// What a name ends with until the file is whole.
 const PARTIAL: &str = "partial";
 
@@ -73,13 +79,14 @@ impl WorkWriter {
         Ok(())
     }
 
-    /// Starts a table; 8 bytes of memory a slot.
+    /// Starts a table; 16 bytes of memory a slot.
     pub fn table(&mut self, table: usize, slots: usize) -> TableWriter<'_> {
         TableWriter {
             writer: self,
             table,
             slots,
-            starts: Vec::with_capacity(slots + 1),
+            index: Vec::with_capacity(slots + 1),
+            hasher: Xxh3::new(),
         }
     }
 
@@ -94,6 +101,7 @@ impl WorkWriter {
             trailer.extend(slots.to_le_bytes());
         }
         trailer.extend(self.body.to_le_bytes());
+        trailer.extend(xxh3_64(&trailer).to_le_bytes());
         trailer.extend(MAGIC);
         self.put(&trailer)?;
         let file = self.file.into_inner().map_err(|e| e.into_error());
@@ -109,7 +117,10 @@ pub struct TableWriter<'a> {
     writer: &'a mut WorkWriter,
     table: usize,
     slots: usize,
-    starts: Vec<u64>,
+    /// Start and checksum of the slots so far; that of the last one is still to come.
+    index: Vec<(u64, u64)>,
+    /// Of the last slot.
+    hasher: Xxh3,
 }
 
 impl TableWriter<'_> {
@@ -118,9 +129,21 @@ impl TableWriter<'_> {
     /// # Errors
     /// The file cannot be written.
     pub fn put(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Error> {
-        debug_assert!(slot < self.slots && self.starts.len() <= slot + 1);
-        self.starts.resize(slot + 1, self.writer.written);
+        debug_assert!(slot < self.slots && self.index.len() <= slot + 1);
+        self.begin(slot);
+        self.hasher.update(bytes);
         self.writer.put(bytes)
+    }
+
+    /// Goes on to a slot; those between stay empty.
+    fn begin(&mut self, slot: usize) {
+        while self.index.len() <= slot {
+            if let Some(last) = self.index.last_mut() {
+                last.1 = self.hasher.digest();
+                self.hasher.reset();
+            }
+            self.index.push((self.writer.written, 0));
+        }
     }
 
     /// Ends the table.
@@ -128,10 +151,11 @@ impl TableWriter<'_> {
     /// # Errors
     /// The file cannot be written.
     pub fn finish(mut self) -> Result<(), Error> {
-        self.starts.resize(self.slots + 1, self.writer.written);
+        self.begin(self.slots);
         self.writer.tables[self.table] = (self.writer.written, self.slots as u64);
-        let offsets: Vec<u8> = self.starts.iter().flat_map(|n| n.to_le_bytes()).collect();
-        self.writer.put(&offsets)
+        let numbers = self.index.iter().flat_map(|(start, sum)| [start, sum]);
+        let index: Vec<u8> = numbers.flat_map(|n| n.to_le_bytes()).collect();
+        self.writer.put(&index)
     }
 }
 
@@ -177,7 +201,8 @@ impl WorkReader {
             return Err(damaged(path));
         };
         let trailer = reader.bytes(at, TRAILER_BYTES)?;
-        if !trailer.ends_with(MAGIC) {
+        let (known, check) = trailer.split_at(TRAILER_BYTES - 16);
+        if !trailer.ends_with(MAGIC) || !check.starts_with(&xxh3_64(known).to_le_bytes()) {
             return Err(damaged(path));
         }
         let mut numbers = numbers(&trailer);
@@ -202,36 +227,39 @@ impl WorkReader {
         self.tables[table].1 as usize
     }
 
-    /// Where the bytes of some slots of a table are.
-    fn range(&self, table: usize, slots: &Range<usize>) -> Result<Range<u64>, Error> {
-        let (offsets, count) = self.tables[table];
-        if slots.end as u64 > count || slots.start >= slots.end {
-            return Ok(0..0);
-        }
-        let length = (slots.end - slots.start + 1) * 8;
-        let first = offsets + slots.start as u64 * 8;
-        let (start, end) = if length <= 4096 {
-            let read = self.bytes(first, length)?;
-            let mut starts = numbers(&read);
-            (starts.next(), starts.last())
-        } else {
-            let last = offsets + slots.end as u64 * 8;
-            let (first, last) = (self.bytes(first, 8)?, self.bytes(last, 8)?);
-            (numbers(&first).next(), numbers(&last).next())
-        };
-        match (start, end) {
-            (Some(start), Some(end)) if start <= end => Ok(start..end),
-            _ => Err(damaged(&self.path)),
-        }
-    }
-
     /// The bytes of some slots of a table, one after the other.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or is damaged.
     pub fn read(&self, table: usize, slots: Range<usize>) -> Result<Vec<u8>, Error> {
-        let range = self.range(table, &slots)?;
-        self.bytes(range.start, (range.end - range.start) as usize)
+        let (offset, count) = self.tables[table];
+        if slots.end as u64 > count || slots.start >= slots.end {
+            return Ok(Vec::new());
+        }
+        let length = (slots.end - slots.start + 1) * SLOT_BYTES;
+        let index = self.bytes(offset + (slots.start * SLOT_BYTES) as u64, length)?;
+        let index: Vec<u64> = numbers(&index).collect();
+        let [start, .., end, _] = index[..] else {
+            return Err(damaged(&self.path));
+        };
+        // They come before their offsets.
+        if start > end || end > offset {
+            return Err(damaged(&self.path));
+        }
+        let bytes = self.bytes(start, (end - start) as usize)?;
+        let mut rest = &bytes[..];
+        for slot in index.as_chunks::<2>().0.windows(2) {
+            let [[from, sum], [to, _]] = slot else {
+                continue;
+            };
+            let length = to.checked_sub(*from).and_then(|n| usize::try_from(n).ok());
+            let split = length.and_then(|length| rest.split_at_checked(length));
+            match split {
+                Some((slot, after)) if xxh3_64(slot) == *sum => rest = after,
+                _ => return Err(damaged(&self.path)),
+            }
+        }
+        Ok(bytes)
     }
 
     /// The file at the start of the body, which is [`body`](WorkReader::body) bytes long.
@@ -331,5 +359,32 @@ mod tests {
         fs::write(&path, [0; 300]).unwrap();
         let error = WorkReader::open(&path).err().unwrap().to_string();
         assert!(error.contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_changed_bit_anywhere_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut writer = WorkWriter::create(&path).unwrap();
+        let mut table = writer.table(3, 5);
+        for slot in [1, 2, 4] {
+            table.put(slot, b"some").unwrap();
+            table.put(slot, b"thing").unwrap();
+        }
+        table.finish().unwrap();
+        writer.finish().unwrap();
+        let whole = fs::read(&path).unwrap();
+        let read = || WorkReader::open(&path)?.read(3, 0..5);
+        assert_eq!(read().unwrap(), b"something".repeat(3));
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bytes).unwrap();
+            // The checksum of the end is of no slot.
+            assert!(
+                read().is_err() || (bit / 8).abs_diff(whole.len() - TRAILER_BYTES - 4) <= 4,
+                "bit {bit}"
+            );
+        }
     }
 }

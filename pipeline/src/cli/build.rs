@@ -71,7 +71,7 @@ pub(super) struct Build {
     #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
     format: FormatArg,
     /// Text of a shard, in bytes (K, M, G: powers of 1024).
-    #[arg(long, default_value = "256M", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "256M", value_parser = parse_shard_size, value_name = "SIZE")]
     shard_size: u64,
     /// Replace the corpus that the output folder holds; other files in it stay.
     #[arg(long)]
@@ -82,6 +82,14 @@ pub(super) struct Build {
     /// Go on without archives that cannot be fetched; they are listed, and exit status is 1.
     #[arg(long, help_heading = "Remote archives")]
     allow_missing: bool,
+}
+
+/// A shard has some documents at least.
+fn parse_shard_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        size if size < 1 << 10 => Err("must be at least 1K".into()),
+        size => Ok(size),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -184,7 +192,8 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
                 output::clear_work(&target.output)?;
                 let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
                 eprintln!(
-                    "{} holds this corpus already: {} documents in {} shards. Nothing to do.",
+                    "{} holds this corpus already: {} documents in {} shards. Nothing to do; --overwrite builds it \
+                     again.",
                     target.output.display(),
                     thousands(rows),
                     manifest.shards.len()

@@ -1,9 +1,11 @@
 //! `c4 plan`, and the head of `c4 build`.
 
 use super::build::What;
+use crate::Error;
 use crate::memory::Memory;
 use crate::plan::{self, Disk, Estimate, Look};
 use crate::run::BuildOptions;
+use crate::stop;
 use crate::table::{Table, thousands};
 use anyhow::bail;
 use clap::Args;
@@ -102,6 +104,7 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
     let threads = options.threads();
     let look = match Look::at(&options.inputs, &options.remote.network) {
         Ok(look) => look,
+        Err(_) if stop::asked() => return Err(Error::Stopped.into()),
         // The build has more patience, and a list of what is missing.
         Err(error) => {
             eprintln!("No estimate: {error}");

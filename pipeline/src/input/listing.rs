@@ -99,15 +99,25 @@ fn fetch(listing: &Location, places: &Places<'_>) -> Result<(Vec<u8>, Location),
     }
 }
 
-/// Unpacked, if it is packed, whatever its name says.
+/// A listing of Common Crawl has some 15 MB; more than this is none.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Unpacked, if it is packed, whatever its name says; without a byte order mark.
 fn text(listing: &Location, bytes: Vec<u8>) -> Result<String, InputError> {
     let path = PathBuf::from(listing.to_string());
     let mut text = String::new();
     let read = if bytes.starts_with(&[0x1f, 0x8b]) {
-        MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text)
+        let unpacked = MultiGzDecoder::new(&bytes[..]);
+        unpacked.take(MOST_BYTES + 1).read_to_string(&mut text)
     } else {
         (&bytes[..]).read_to_string(&mut text)
     };
     read.map_err(unreadable(&path))?;
-    Ok(text)
+    if text.len() as u64 > MOST_BYTES {
+        return Err(InputError::TooLong { path });
+    }
+    match text.strip_prefix('\u{feff}') {
+        Some(text) => Ok(text.to_owned()),
+        None => Ok(text),
+    }
 }

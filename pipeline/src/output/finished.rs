@@ -19,9 +19,8 @@ pub fn finished(dir: &Path) -> Result<Manifest, DataError> {
     let mut reason = format!("holds no finished corpus (no {})", Manifest::FILE);
     let work = dir.join(WORK);
     if let Some(mark) = Mark::read(&work) {
-        let archives = mark.identity.inputs.len();
+        let (archives, work) = (mark.identity.inputs.len(), mark.folder(&work));
         let read = (0..archives).filter(|archive| ArchiveEntry::is_there(&work, *archive));
-        // A work folder elsewhere is not known here.
         reason += &match read.count() {
             0 => format!(
                 ", but one of recipe {} that was begun",

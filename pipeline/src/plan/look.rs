@@ -12,6 +12,8 @@ use tempfile::TempDir;
 const SAMPLE_SHARE: u64 = 100;
 const SAMPLE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=32 << 20;
 const SAMPLE_ARCHIVES: usize = 8;
+/// Of remote archives no more than comes in this time, where a rate is set.
+const SAMPLE_SECONDS: u64 = 20;
 /// Below this a build is over before a sample tells anything.
 const SMALL: u64 = 32 << 20;
 /// The same of archives whose sizes are not known.
@@ -50,7 +52,12 @@ impl Look {
         let remote = inputs.iter().filter(|input| input.bytes.is_none()).count();
         let wanted = match remote {
             0 => (known / SAMPLE_SHARE).clamp(*SAMPLE_BYTES.start(), *SAMPLE_BYTES.end()),
-            _ => *SAMPLE_BYTES.end(),
+            _ => {
+                let rate = network
+                    .rate()
+                    .map(|rate| rate.saturating_mul(SAMPLE_SECONDS));
+                rate.unwrap_or(u64::MAX).min(*SAMPLE_BYTES.end())
+            }
         };
         let count = inputs.len().clamp(1, SAMPLE_ARCHIVES);
         let share = wanted.div_ceil(count as u64);
@@ -84,7 +91,7 @@ impl Look {
                 }
             }
         }
-        let mean = sizes.iter().sum::<u64>() as f64 / sizes.len().max(1) as f64;
+        let mean = sizes.iter().map(|size| *size as f64).sum::<f64>() / sizes.len().max(1) as f64;
         look.remote_bytes = mean * remote as f64;
         look.bytes = known as f64 + look.remote_bytes;
         Ok(look)

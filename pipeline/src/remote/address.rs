@@ -156,6 +156,14 @@ impl Address {
         }
     }
 
+    /// All of it, also what may be secret.
+    pub(super) fn in_full(&self) -> String {
+        match self {
+            Address::Http(url) => url.to_string(),
+            Address::S3 { .. } => self.to_string(),
+        }
+    }
+
     /// The last part of the path.
     pub fn name(&self) -> &str {
         self.path().rsplit('/').next().unwrap_or_default()

@@ -7,7 +7,7 @@ use super::network::Session;
 use super::transfer::{self, Sink, Version, unasked};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -40,21 +40,26 @@ struct Note {
     version: Version,
 }
 
-/// Places of all of these in a folder: their paths, and where two hosts have the same path, the
-/// host before it.
+/// Places of all of these in a folder: their paths; where two hosts have the same path, the host before it; and
+/// where that is not enough (`http` and `https`, two users), a hash of the address behind it.
 pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
-    let mut hosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let with_host = |address: &Address| format!("{}/{}", address.host(), relative(address));
+    let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut users: BTreeMap<String, BTreeSet<&Address>> = BTreeMap::new();
     for address in addresses {
-        let hosts = hosts.entry(relative(address)).or_default();
-        if !hosts.contains(&address.host()) {
-            hosts.push(address.host());
-        }
+        hosts
+            .entry(relative(address))
+            .or_default()
+            .insert(address.host());
+        users.entry(with_host(address)).or_default().insert(address);
     }
     let place = |address: &&Address| {
         let path = relative(address);
-        let path = match &hosts[&path][..] {
-            [_] => path,
-            _ => format!("{}/{path}", address.host()),
+        let several = users[&with_host(address)].len() > 1;
+        let path = match hosts[&path].len() {
+            1 if !several => path,
+            _ if !several => with_host(address),
+            _ => format!("{}@{}", with_host(address), short_hash(&address.in_full())),
         };
         let notes = folder.join(NOTES_FOLDER);
         Place {
@@ -76,11 +81,15 @@ fn relative(address: &Address) -> String {
     let mut path = safe.collect::<Vec<_>>().join("/");
     if let Some(query) = address.query() {
         // May be secret, or long.
-        let hash = Sha256::digest(query.as_bytes());
         path.push('@');
-        path.extend(hash[..8].iter().map(|byte| format!("{byte:02x}")));
+        path += &short_hash(query);
     }
     path
+}
+
+fn short_hash(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A file that is whole on disk.
@@ -112,7 +121,11 @@ pub(super) async fn fetch_to(
     // Of a process that was killed while it wrote, there may be anything.
     let known: Option<Note> = serde_json::from_str(&known).ok();
     let url = address.to_string();
-    if let Ok(metadata) = fs::metadata(&place.file) {
+    // What is there may be of another address that has the same path.
+    let others = known.as_ref().is_some_and(|known| known.url != url);
+    if let Ok(metadata) = fs::metadata(&place.file)
+        && !others
+    {
         let there = Version {
             size: Some(metadata.len()),
             ..Version::default()
@@ -227,6 +240,9 @@ mod tests {
             "https://a/y//%2e%2e%2ff.gz",
             "https://a/y/f.gz?signature=secret",
             "https://a/y/f.gz",
+            "http://a/z/f.gz",
+            "http://a//z/f.gz",
+            "https://a/z/f.gz",
         ]
         .map(|text| text.parse().unwrap())
         .to_vec();
@@ -244,6 +260,9 @@ mod tests {
                 "d/y/%2e%2e%2ff.gz",
                 "d/y/f.gz@420ea3e56f16c8bb",
                 "d/y/f.gz",
+                "d/a/z/f.gz@acbc0a9f37c3dbdc",
+                "d/a/z/f.gz@b4936b61ed7e55ca",
+                "d/a/z/f.gz@5944188ee3e81f10",
             ]
         );
         assert_eq!(places[4].part, Path::new("d/.c4_downloads/y/f.gz.part"));

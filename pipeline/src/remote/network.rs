@@ -6,9 +6,11 @@ use super::pace::{Gate, Pace};
 use super::s3::{self, S3, S3Options};
 use super::{Address, transfer};
 use crate::parallel::lock;
+use crate::stop;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use reqwest::Url;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +21,8 @@ use tokio::time::{sleep, timeout};
 const THREADS: usize = 2;
 /// Of the body of an answer that is no file; it may say why.
 const EXPLANATION_BYTES: usize = 4096;
+/// How often to look whether one is asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How to talk to servers.
 #[derive(Debug, Clone, Default)]
@@ -133,7 +137,24 @@ impl Network {
     ) -> Result<(Vec<u8>, Option<u64>), FetchError> {
         let started = self.started(address)?;
         let fetched = transfer::first(&started.session, address, most);
-        started.runtime.block_on(fetched)
+        started.runtime.block_on(async {
+            let mut fetched = pin!(fetched);
+            loop {
+                match timeout(LOOK_EVERY, &mut fetched).await {
+                    Ok(fetched) => return fetched,
+                    Err(_) if stop::asked() => {
+                        let cause = "stopped".to_owned();
+                        return Err(transfer::unasked(address, FetchFailure::Refused, cause));
+                    }
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+
+    /// Bytes a second that all downloads keep to.
+    pub fn rate(&self) -> Option<u64> {
+        self.0.options.rate
     }
 
     /// What has been done so far, also while it goes on.

@@ -4,6 +4,7 @@ use super::Address;
 use super::backoff::Tries;
 use super::error::{FetchError, FetchFailure, Trouble};
 use super::network::{Ask, Session};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// Of a file that is fetched into memory, at most.
+const MEMORY_BYTES: usize = 256 << 20;
 /// An attempt that brings this much beyond all before it is no failure in vain.
 const PROGRESS_BYTES: u64 = 64 << 10;
 
@@ -67,7 +70,7 @@ pub(super) trait Sink: Send {
     fn path(&self) -> &Path;
 }
 
-/// Memory as a [`Sink`].
+/// Memory as a [`Sink`], for listings.
 #[derive(Default)]
 pub(super) struct Memory(pub(super) Vec<u8>);
 
@@ -77,6 +80,9 @@ impl Sink for Memory {
     }
 
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.0.len() + bytes.len() > MEMORY_BYTES {
+            return Err(std::io::Error::other("larger than any listing"));
+        }
         self.0.extend_from_slice(bytes);
         Ok(())
     }
@@ -166,23 +172,13 @@ async fn attempt_first(
         }
     };
     let mut bytes = Vec::new();
+    let mut flow = Flow::new(session);
     while (bytes.len() as u64) < most {
-        let deadline = Instant::now() + session.policy.slow_window;
-        let chunk = match timeout_at(deadline, answer.chunk()).await {
-            Ok(chunk) => chunk.map_err(Trouble::of_client)?,
-            Err(_) => return Err(Trouble::passing("nothing came for too long")),
-        };
-        let Some(chunk) = chunk else {
+        let Some(chunk) = flow.next(&mut answer).await?.map_err(Trouble::of_client)? else {
             break;
         };
-        let counters = &session.counters;
-        counters
-            .bytes
-            .fetch_add(chunk.len() as u64, Ordering::Relaxed);
         bytes.extend_from_slice(&chunk);
-        if let Some(pace) = &session.pace {
-            sleep(pace.spend(chunk.len(), std::time::Instant::now())).await;
-        }
+        flow.pace(chunk.len()).await;
     }
     let (got, wanted) = (bytes.len() as u64, size.unwrap_or(0).min(most));
     if got < wanted {
@@ -324,44 +320,20 @@ impl Download<'_> {
         agreed: bool,
     ) -> Result<(), Trouble> {
         let path: PathBuf = sink.path().to_owned();
-        let policy = &self.session.policy;
-        let least = policy.slowest_bytes_per_second as f64 * policy.slow_window.as_secs_f64();
-        let mut window = (Instant::now() + policy.slow_window, 0.0);
+        let mut flow = Flow::new(self.session);
         loop {
-            let chunk = match timeout_at(window.0, answer.chunk()).await {
-                Ok(Ok(Some(chunk))) => chunk,
-                Ok(Ok(None)) => break,
+            let chunk = match flow.next(&mut answer).await? {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
                 // The head was wrong, but all is there.
-                Ok(Err(_)) if agreed && Some(sink.len()) == size => break,
-                Ok(Err(e)) => return Err(Trouble::of_client(e)),
-                Err(_) if window.1 < least => {
-                    let slow = policy.slowest_bytes_per_second;
-                    return Err(Trouble::passing(format!(
-                        "slower than {slow} bytes a second"
-                    )));
-                }
-                Err(_) => {
-                    window = (Instant::now() + policy.slow_window, 0.0);
-                    continue;
-                }
+                Err(_) if agreed && Some(sink.len()) == size => break,
+                Err(e) => return Err(Trouble::of_client(e)),
             };
-            let counters = &self.session.counters;
-            counters
-                .bytes
-                .fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            window.1 += chunk.len() as f64;
             sink.append(&chunk).map_err(|e| Trouble::disk(&path, &e))?;
             if size.is_some_and(|size| sink.len() > size) {
                 return Err(Trouble::passing("more bytes than the server said"));
             }
-            if let Some(pace) = &self.session.pace {
-                let wait = pace.spend(chunk.len(), std::time::Instant::now());
-                if !wait.is_zero() {
-                    sleep(wait).await;
-                    // Our own doing, so it does not make the server slow.
-                    window.0 += wait;
-                }
-            }
+            flow.pace(chunk.len()).await;
         }
         match size {
             _ if sink.len() == 0 => Err(Trouble::passing("an empty body")),
@@ -385,6 +357,61 @@ impl Download<'_> {
     fn count_restart(&self) {
         let counters = &self.session.counters;
         counters.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What of a body comes in which time.
+struct Flow<'a> {
+    session: &'a Session,
+    /// Until when, and what has come so far of what has to.
+    window: (Instant, f64),
+}
+
+impl Flow<'_> {
+    fn new(session: &Session) -> Flow<'_> {
+        Flow {
+            session,
+            window: (Instant::now() + session.policy.slow_window, 0.0),
+        }
+    }
+
+    /// What comes next, or the client's error; a server that is too slow is [`Trouble`].
+    async fn next(
+        &mut self,
+        answer: &mut reqwest::Response,
+    ) -> Result<reqwest::Result<Option<Bytes>>, Trouble> {
+        let policy = &self.session.policy;
+        let slow = policy.slowest_bytes_per_second;
+        loop {
+            match timeout_at(self.window.0, answer.chunk()).await {
+                Ok(chunk) => {
+                    let come = chunk.as_ref().ok().and_then(Option::as_ref);
+                    let bytes = come.map_or(0, |chunk| chunk.len());
+                    let counters = &self.session.counters;
+                    counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                    self.window.1 += bytes as f64;
+                    return Ok(chunk);
+                }
+                Err(_) if self.window.1 < slow as f64 * policy.slow_window.as_secs_f64() => {
+                    return Err(Trouble::passing(format!(
+                        "slower than {slow} bytes a second"
+                    )));
+                }
+                Err(_) => self.window = (Instant::now() + policy.slow_window, 0.0),
+            }
+        }
+    }
+
+    /// Keeps to the rate.
+    async fn pace(&mut self, bytes: usize) {
+        if let Some(pace) = &self.session.pace {
+            let wait = pace.spend(bytes, std::time::Instant::now());
+            if !wait.is_zero() {
+                sleep(wait).await;
+                // Our own doing, so it does not make the server slow.
+                self.window.0 += wait;
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::finish_pass::{self, FinishInput};
 use crate::group::Groups;
 use crate::ledger::{Candidates, Ledger};
 use crate::memory::Memory;
-use crate::output::{self, Found, Identity, Output};
+use crate::output::{self, Found, Identity, InputIdentity, Output};
 use crate::progress::{Progress, Unit};
 use crate::segment::{ArchiveEntry, Segments, TEXTS, URLS};
 use crate::sets::Sets;
@@ -69,7 +69,11 @@ impl<'a> Build<'a> {
             inputs: options
                 .inputs
                 .iter()
-                .map(|i| (i.label.to_string(), i.bytes.unwrap_or(0)))
+                .map(|input| InputIdentity {
+                    name: input.label.to_string(),
+                    bytes: input.bytes.unwrap_or(0),
+                    stamp: input.stamp(),
+                })
                 .collect(),
         };
         guard::check(recipe).map_err(|reason| c4_data::Error::Recipe {
@@ -86,13 +90,13 @@ impl<'a> Build<'a> {
                 })?)
             }
         };
-        let old = match output::inspect(&target.output, &identity, options.overwrite)? {
-            Found::Finished(manifest) => return Ok(Prepared::Done(manifest)),
-            Found::Free(old) => old,
-        };
+        let found = output::inspect(&target.output, &identity, options.overwrite)?;
+        if let Found::Finished(manifest) = found {
+            return Ok(Prepared::Done(manifest));
+        }
         let clock = Clock::start();
         let work = options.work_dir.as_deref();
-        let output = Output::prepare(&target.output, work, &identity, old)?;
+        let output = Output::prepare(&target.output, work, &identity, options.overwrite)?;
         Ok(Prepared::ToDo(Box::new(Build {
             options,
             target,
@@ -123,6 +127,31 @@ impl<'a> Build<'a> {
     pub(super) fn archives_done(&self) -> impl Iterator<Item = usize> {
         let there = |archive: &usize| ArchiveEntry::is_there(&self.output.work, *archive);
         (0..self.options.inputs.len()).filter(there)
+    }
+
+    /// Archives that an earlier try went on without are to be tried again, and all that it did without them is
+    /// to be done again.
+    pub(super) fn forget_missing(&self) -> Result<(), Error> {
+        let work = &self.output.work;
+        let (mut missing, mut gone) = (Vec::new(), Vec::new());
+        for archive in self.archives_done() {
+            let entry = ArchiveEntry::read(work, archive)?;
+            if entry.health.missing {
+                missing.push(archive);
+            } else if !entry.is_whole(work, archive) {
+                // Segments that are judged are taken away.
+                gone.push(archive);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.output.keep_archives_only()?;
+        // The missing ones last: without them nobody would look for the others.
+        let again = gone.into_iter().chain(missing);
+        Ok(again
+            .map(|archive| ArchiveEntry::remove(work, archive))
+            .collect::<Result<_, _>>()?)
     }
 
     /// Says what of an earlier try is used.

@@ -6,6 +6,7 @@ use super::cut::Cut;
 use super::target::{Build, Cleaned};
 use crate::error::Error;
 use crate::group::{Groups, Layout, ROWS, Summary};
+use crate::input::Input;
 use crate::output;
 use crate::parallel;
 use crate::progress::{Progress, Unit};
@@ -231,6 +232,7 @@ impl Build<'_> {
             "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
+            "input_stamps": options.inputs.iter().map(Input::stamp).collect::<Vec<_>>(),
             "wall_seconds": wall_seconds,
             "wall_seconds_by_pass": passes,
             "cpu_seconds": usage::cpu_seconds(),

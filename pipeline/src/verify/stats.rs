@@ -15,6 +15,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// The sum; `None` if a number is missing, or if they are so large that none has counted them.
+fn total(numbers: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
+    numbers
+        .into_iter()
+        .try_fold(0_u64, |sum, n| sum.checked_add(n?))
+}
+
 /// What lines are counted in.
 const UNITS: [&str; 3] = ["lines", "chars", "words"];
 
@@ -114,7 +121,7 @@ impl Stats {
             .iter()
             .try_fold(&self.value["tally"], |v, key| v.get(key));
         let numbers = found?.as_object()?.values().map(Value::as_u64);
-        numbers.sum()
+        total(numbers)
     }
 
     /// The conservation law: what came in is what came out and what went.
@@ -125,7 +132,7 @@ impl Stats {
             sums.equal(
                 &format!("{unit}: in, and out + dropped"),
                 self.tally(&[unit, "in"]),
-                parts.into_iter().sum(),
+                total(parts),
             );
         }
         for unit in UNITS {
@@ -138,7 +145,7 @@ impl Stats {
             sums.equal(
                 &format!("{unit}: in, and out + dropped + gone_with_page + trimmed"),
                 self.tally(&[unit, "in"]),
-                parts.into_iter().sum(),
+                total(parts),
             );
         }
         sums.equal(
@@ -215,10 +222,10 @@ impl Stats {
             }
             (Scope::Page, _) => self.tally(&[unit, "gone_with_page", reason.code()]),
         });
-        let taken: Option<u64> = taken.sum();
+        let taken = total(taken);
         match (stage, unit) {
             (Stage::Rules, "lines" | "chars" | "words") => {
-                Some(taken? + self.tally(&[unit, "trimmed"])?)
+                total([taken, self.tally(&[unit, "trimmed"])])
             }
             _ => taken,
         }

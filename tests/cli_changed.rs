@@ -1,0 +1,298 @@
+//! What may have changed between two tries of a build: inputs, disks, folders, what a server has. Nothing of it
+//! gets into a corpus unseen.
+
+#![allow(clippy::unwrap_used)]
+
+use c4_tests::server::{Fault, Plan, Server};
+use c4_tests::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn c4(arguments: &[&str], crash: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+    command.args(arguments).env("C4_CRASH", crash);
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// An archive of 40 pages, which differ with `seed` and not in length.
+fn archive(path: &Path, seed: usize) {
+    let record = |page: usize| {
+        let text = good_text(1000 + 100 * seed + page);
+        conversion(&format!("https://a{seed}.example/{:03}", page), &text)
+    };
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, (0..40).flat_map(record).collect::<Vec<u8>>()).unwrap();
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = tree(folder).into_keys().map(|f| folder.join(f)).collect();
+    files.sort();
+    files
+}
+
+/// Another archive of the same name and size is another input, whether the build is done or only begun.
+#[test]
+fn an_archive_that_has_changed_is_not_taken_for_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = |i| dir.path().join("in").join(format!("{i}.wet"));
+    (0..3).for_each(|i| archive(&input(i), i));
+    let out = dir.path().join("out");
+    let (source, target) = (dir.path().join("in"), out.to_str().unwrap());
+    let build = ["build", "-t", "1", "-o", target, source.to_str().unwrap()];
+    assert!(!c4(&build, "archive:2").status.success());
+    let before = fs::metadata(input(2)).unwrap().len();
+    archive(&input(2), 7);
+    assert_eq!(fs::metadata(input(2)).unwrap().len(), before);
+    let refused = c4(&build, "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said(&refused).contains("2.wet has changed"),
+        "{}",
+        said(&refused)
+    );
+    let again = c4(&[&build[..], &["--overwrite"]].concat(), "");
+    assert!(again.status.success(), "{}", said(&again));
+    let same = c4(&build, "");
+    assert!(
+        said(&same).contains("holds this corpus already"),
+        "{}",
+        said(&same)
+    );
+    archive(&input(1), 8);
+    let refused = c4(&build, "");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said(&refused).contains("1.wet has changed"),
+        "{}",
+        said(&refused)
+    );
+}
+
+/// A bit that a disk has lost between two tries is an error that names the file, or does no harm.
+#[test]
+fn damage_in_the_work_folder_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = |i| dir.path().join("in").join(format!("{i}.wet"));
+    (0..3).for_each(|i| archive(&input(i), i));
+    let source = dir.path().join("in");
+    let arguments = [
+        "build",
+        "--no-plan",
+        "-t",
+        "1",
+        "--recipe",
+        "en",
+        "--ledger",
+        "all",
+    ];
+    let build = |out: &Path, crash: &str| {
+        let places = ["-o", out.to_str().unwrap(), source.to_str().unwrap()];
+        c4(&[&arguments[..], &places].concat(), crash)
+    };
+    let whole = dir.path().join("whole");
+    assert!(build(&whole, "").status.success());
+    let corpus = |out: &Path| {
+        let mut files = tree(out);
+        files.retain(|name, _| !name.ends_with("run.json"));
+        files
+    };
+    let expected = corpus(&whole);
+    let (mut found, mut tries) = (0, 0);
+    for crash in ["spill:1", "replace:1"] {
+        let stopped = dir.path().join(format!("stopped-{tries}"));
+        assert!(!build(&stopped, crash).status.success());
+        let work = stopped.join("_c4_work");
+        for file in files(&work.join("spools")) {
+            for at in [0.1, 0.5, 0.9] {
+                let out = dir.path().join("out");
+                let copied = Command::new("cp")
+                    .arg("-a")
+                    .arg(&stopped)
+                    .arg(&out)
+                    .status();
+                assert!(copied.unwrap().success());
+                let file = out.join(file.strip_prefix(&stopped).unwrap());
+                let mut bytes = fs::read(&file).unwrap();
+                let at = (bytes.len() as f64 * at) as usize;
+                bytes[at] ^= 4;
+                fs::write(&file, &bytes).unwrap();
+                let ended = build(&out, "");
+                let name = file.file_name().unwrap().to_str().unwrap();
+                tries += 1;
+                if ended.status.success() {
+                    assert!(corpus(&out) == expected, "{name}, byte {at}, after {crash}");
+                } else {
+                    let said = said(&ended);
+                    assert_eq!(ended.status.code(), Some(2), "{said}");
+                    assert!(said.contains("damaged") && said.contains(name), "{said}");
+                    found += 1;
+                }
+                fs::remove_dir_all(&out).unwrap();
+            }
+        }
+        // A shard that is cut is not put into its place, and the next try writes it again.
+        let shards = files(&work.join("whole"));
+        let shard = shards
+            .iter()
+            .find(|shard| shard.extension().is_some_and(|e| e == "arrow"));
+        if let Some(shard) = shard {
+            fs::write(shard, b"").unwrap();
+            let ended = build(&stopped, "");
+            assert_eq!(ended.status.code(), Some(2));
+            assert!(said(&ended).contains("writes it again"), "{}", said(&ended));
+            let ended = build(&stopped, "");
+            assert!(ended.status.success(), "{}", said(&ended));
+            assert!(corpus(&stopped) == expected);
+        }
+    }
+    assert!(found * 2 > tries, "{found} of {tries}");
+}
+
+/// Its files are taken away, or gone on with, whatever the later command says.
+#[test]
+fn a_work_folder_elsewhere_is_not_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in/a.wet");
+    archive(&input, 1);
+    let (out, work) = (dir.path().join("out"), dir.path().join("work"));
+    let build = [
+        "build",
+        "-o",
+        out.to_str().unwrap(),
+        input.to_str().unwrap(),
+    ];
+    let elsewhere = ["--work-dir", work.to_str().unwrap()];
+    let stop = || {
+        assert!(
+            !c4(&[&build[..], &elsewhere].concat(), "spill:1")
+                .status
+                .success()
+        )
+    };
+    stop();
+    assert!(!files(&work).is_empty());
+    let goes_on = c4(&build, "");
+    assert!(goes_on.status.success(), "{}", said(&goes_on));
+    assert!(
+        said(&goes_on).contains("where it began"),
+        "{}",
+        said(&goes_on)
+    );
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+    fs::remove_dir_all(&out).unwrap();
+    stop();
+    let other = [&build[..], &["-r", "en", "--overwrite"], &elsewhere].concat();
+    assert!(c4(&other, "").status.success());
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
+}
+
+/// What a build went on without is asked for again by the command without `--allow-missing`.
+#[test]
+fn what_was_missing_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Plan::None);
+    let bytes = |seed| {
+        let path = dir.path().join("x.wet");
+        archive(&path, seed);
+        fs::read(path).unwrap()
+    };
+    server.put("/a.wet", bytes(1));
+    let urls = ["a.wet", "b.wet"].map(|path| server.url(path));
+    let out = dir.path().join("out");
+    let build = [
+        "build",
+        "--no-plan",
+        "-o",
+        out.to_str().unwrap(),
+        &urls[0],
+        &urls[1],
+    ];
+    let without = [&build[..], &["--allow-missing"]].concat();
+    for crash in ["spill:1", "replace:1"] {
+        let stopped = c4(&without, crash);
+        assert!(!stopped.status.success());
+        let refused = c4(&build, "");
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains("1 of 2 archives could not be fetched"));
+    }
+    assert!(!c4(&without, "shard:1").status.success());
+    server.put("/b.wet", bytes(2));
+    let whole = c4(&build, "");
+    assert!(whole.status.success(), "{}", said(&whole));
+    assert!(said(&whole).contains("80 pages in"), "{}", said(&whole));
+}
+
+/// Asked to stop while a server gives a few bytes a second for the estimate, it stops.
+#[test]
+fn a_slow_server_does_not_hold_up_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Plan::Always(Fault::Drip));
+    archive(&dir.path().join("x.wet"), 1);
+    let bytes = fs::read(dir.path().join("x.wet")).unwrap();
+    let paths: Vec<String> = (0..40).map(|i| format!("/{i}.wet")).collect();
+    paths
+        .iter()
+        .for_each(|path| server.put(path, bytes.repeat(50)));
+    let listing = dir.path().join("all.paths");
+    let urls: Vec<String> = paths.iter().map(|path| server.url(path)).collect();
+    fs::write(&listing, urls.join("\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+    command
+        .args(["build", "-o"])
+        .arg(dir.path().join("out"))
+        .arg(&listing);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = Instant::now();
+    let kill = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{}", said(&ended));
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+/// A name is that of a folder below the output.
+#[test]
+fn recipes_are_not_called_after_other_folders() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in/a.wet");
+    archive(&input, 1);
+    let shown = c4(&["recipes", "en"], "");
+    let toml = String::from_utf8(shown.stdout).unwrap();
+    for name in ["..", ".", "_c4_work", "ledger", "-x", ".hidden"] {
+        let recipe = dir.path().join("mine.toml");
+        fs::write(
+            &recipe,
+            toml.replace("name = \"en\"", &format!("name = \"{name}\"")),
+        )
+        .unwrap();
+        let out = dir.path().join("out");
+        let build = [
+            "build",
+            "-o",
+            out.to_str().unwrap(),
+            input.to_str().unwrap(),
+        ];
+        let recipes = ["-r", recipe.to_str().unwrap(), "-r", "en"];
+        let refused = c4(&[&build[..], &recipes].concat(), "");
+        assert_eq!(refused.status.code(), Some(2), "{name}");
+        assert!(
+            said(&refused).contains("name: must start"),
+            "{}",
+            said(&refused)
+        );
+        assert!(!out.exists());
+    }
+}
