@@ -2,6 +2,8 @@
 //! embedding and a head. `config.rs` says what a model is, `layout.rs` where its variables are, `init.rs` how they start.
 
 mod attention;
+#[cfg(feature = "candle")]
+mod candle;
 mod config;
 mod decoder;
 mod dropout;

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{batch, close, golden, golden_json, mesh_model, one_example_a_row, relative, small};
+use common::{
+    batch, close, golden, golden_json, kinds, mesh_model, one_example_a_row, relative, small,
+};
 use safetensors::SafeTensors;
 use t5_trainer::model::{
     Activation, Architecture, Denominator, DropoutShape, Head, Into, Layout, LossOn, Matrix,
@@ -12,27 +14,6 @@ use t5_trainer::model::{
 };
 use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
 use t5_trainer::{Batch, huggingface};
-
-const ARCHITECTURES: [Architecture; 4] = [
-    Architecture::EncoderDecoder,
-    Architecture::Shared,
-    Architecture::LanguageModel,
-    Architecture::PrefixLm,
-];
-
-/// All kinds of models, small.
-fn kinds() -> Vec<ModelConfig> {
-    let gated = ModelConfig {
-        activation: Activation::GatedGelu,
-        head: Head::Untied,
-        ..small(Architecture::EncoderDecoder)
-    };
-    ARCHITECTURES
-        .into_iter()
-        .map(small)
-        .chain([gated])
-        .collect()
-}
 
 /// The training loss of a batch, as the reference reports it.
 fn loss(model: &mut T5, batch: &Batch, z_loss: f32) -> f64 {

@@ -27,8 +27,14 @@ pub(crate) struct Site {
 }
 
 impl Dropout {
+    /// A place of a sublayer: 0, in its middle; 1, at its end. Behind the last sublayer come the embedding (0) and the
+    /// output (1) of the stack.
+    pub fn of(&self, stack: u64, sublayer: usize, place: u64) -> Site {
+        self.site((stack << 32) + ((sublayer as u64) << 2) + place)
+    }
+
     /// The place with this number.
-    pub fn site(&self, number: u64) -> Site {
+    fn site(&self, number: u64) -> Site {
         // SplitMix64 (Steele et al. 2014), which makes neighbouring seeds and numbers unlike each other.
         let mut z = self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

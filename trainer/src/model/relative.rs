@@ -49,6 +49,12 @@ impl Distances {
         }
     }
 
+    /// The bucket of a distance by its index: `distance + queries - 1`.
+    #[cfg(feature = "candle")]
+    pub fn bucket(&self, index: usize) -> usize {
+        self.buckets[index]
+    }
+
     /// Distances of a head.
     pub fn len(&self) -> usize {
         self.buckets.len()

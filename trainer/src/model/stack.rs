@@ -73,8 +73,7 @@ fn parts(layers: &[LayerLayout]) -> Vec<Part<'_>> {
 
 impl<'a> Pass<'a> {
     fn site(&self, sublayer: usize, place: u64) -> Option<Site> {
-        let dropout = self.dropout?;
-        Some(dropout.site((self.number << 32) + ((sublayer as u64) << 2) + place))
+        Some(self.dropout?.of(self.number, sublayer, place))
     }
 
     fn sites(&self, sublayer: usize) -> Option<(Site, Site)> {

@@ -1,6 +1,8 @@
 //! The model: parameters, gradients, and the passes over a batch.
 
 use super::attention::{Scratch, Sink};
+#[cfg(feature = "candle")]
+use super::candle::Twin;
 use super::config::{Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
 use super::dropout::Dropout;
 use super::embedding;
@@ -208,11 +210,7 @@ impl T5 {
             false => Keep::Everything,
             true => Keep::Streams,
         };
-        let dropout = (self.config.dropout > 0.0).then_some(Dropout {
-            rate: self.config.dropout,
-            shape: self.config.dropout_shape,
-            seed: dropout_seed,
-        });
+        let dropout = self.dropout(dropout_seed);
         let sight = self.forward(batch, keep, dropout)?;
         let targets = self.targets(batch);
         let size = self.layout.len();
@@ -270,6 +268,44 @@ impl T5 {
             );
         }
         Ok(loss)
+    }
+
+    /// As [`accumulate`](T5::accumulate), by candle's tensors and its automatic backward pass: the same up to rounding, dropout
+    /// included, at several times the time and memory. Copies all variables every time.
+    ///
+    /// # Errors
+    /// A batch that is not for this model; what candle refuses.
+    #[cfg(feature = "candle")]
+    pub fn accumulate_by_candle(
+        &mut self,
+        batch: &Batch,
+        weight: f32,
+        dropout_seed: u64,
+    ) -> Result<Loss, Error> {
+        self.check(batch)?;
+        let sight = self.sight(batch)?;
+        let targets = self.targets(batch);
+        let scale = head(&self.config, &self.layout, &self.parameters).scale;
+        self.gradients.resize(self.layout.len(), 0.0);
+        let dropout = self.dropout(dropout_seed);
+        let twin = Twin::new(&self.config, &self.layout, &self.parameters, dropout);
+        let run = || {
+            let twin = twin?;
+            let (decoder, distances) = &sight.decoder;
+            let hidden = twin.forward(batch, sight.encoder.as_ref(), (decoder, distances))?;
+            twin.loss(&hidden, &targets, (weight, scale), &mut self.gradients)
+        };
+        let mut loss = run().map_err(|e| Error::Setting(format!("candle: {e}")))?;
+        loss.positions = batch.targets.tokens.len();
+        Ok(loss)
+    }
+
+    fn dropout(&self, seed: u64) -> Option<Dropout> {
+        (self.config.dropout > 0.0).then_some(Dropout {
+            rate: self.config.dropout,
+            shape: self.config.dropout_shape,
+            seed,
+        })
     }
 
     fn forward(

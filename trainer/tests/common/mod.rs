@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
-use t5_trainer::model::{Architecture, LossOn, ModelConfig, T5};
+use t5_trainer::model::{Activation, Architecture, Head, LossOn, ModelConfig, T5};
 use t5_trainer::{Batch, Sequences};
 
 /// A golden file of the reference; `None`, said on stdout, where it is missing.
@@ -71,6 +71,27 @@ pub fn small(architecture: Architecture) -> ModelConfig {
         _ => LossOn::All,
     };
     ModelConfig { loss_on, ..config }
+}
+
+pub const ARCHITECTURES: [Architecture; 4] = [
+    Architecture::EncoderDecoder,
+    Architecture::Shared,
+    Architecture::LanguageModel,
+    Architecture::PrefixLm,
+];
+
+/// All kinds of models, small.
+pub fn kinds() -> Vec<ModelConfig> {
+    let gated = ModelConfig {
+        activation: Activation::GatedGelu,
+        head: Head::Untied,
+        ..small(Architecture::EncoderDecoder)
+    };
+    ARCHITECTURES
+        .into_iter()
+        .map(small)
+        .chain([gated])
+        .collect()
 }
 
 /// Packed rows of made-up examples that fit `config`.
