@@ -7,12 +7,15 @@ mod error;
 pub mod feed;
 pub mod generate;
 pub mod huggingface;
+mod metrics;
 pub mod model;
 pub mod objective;
 pub mod optimizer;
 pub mod plot;
+mod protobuf;
 pub mod run;
 mod schedule;
+mod tensorboard;
 pub mod train;
 pub mod vocab;
 

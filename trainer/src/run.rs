@@ -5,6 +5,7 @@
 //! | `vocab.model` | the vocabulary, copied when the run began |
 //! | `checkpoints/step-…/` | see [`checkpoint`] |
 //! | `metrics.jsonl` | one line a step, one a look at the validation documents |
+//! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
 //! | `lock` | held by whoever trains; dies with the process |
 
 use crate::checkpoint::{self, Checkpoint};
@@ -13,7 +14,7 @@ use crate::feed::{Cursor, Tokenizer};
 use crate::model::T5;
 use crate::objective::Ids;
 use crate::optimizer::Optimizer;
-use crate::{Error, Vocab};
+use crate::{Error, Vocab, tensorboard};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,6 +85,7 @@ impl Run {
         c4_data::fs::write_atomic(&copy, &bytes)?;
         let metrics = folder.join(METRICS);
         fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
+        tensorboard::remove(folder)?;
         let model = T5::new(config.model.clone(), config.seed)?;
         Ok(Run {
             folder: folder.to_owned(),

@@ -2,115 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::events::{files, measured, shown};
+use common::program::{Place, checkpoints, losses, refused, said, state};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
-
-/// A model that learns something in seconds.
-const SMALL: [&str; 12] = [
-    "model.vocab_size=512",
-    "model.d_model=32",
-    "model.d_ff=64",
-    "model.d_kv=16",
-    "model.heads=2",
-    "model.encoder_layers=1",
-    "model.decoder_layers=1",
-    "feed.objective.inputs_length=64",
-    "feed.rows=2",
-    "batches_per_step=2",
-    "evaluate_batches=2",
-    "evaluate_every=10",
-];
-
-fn t5(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
-    command.args(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn said(arguments: &[&str]) -> String {
-    let output = t5(arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        stderr(&output)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Refused in one line that holds all of these.
-fn refused(arguments: &[&str], words: &[&str]) {
-    let output = t5(arguments);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    let line = said.lines().last().unwrap_or_default();
-    assert!(line.starts_with("t5: "), "{said}");
-    for word in words {
-        assert!(line.contains(word), "{word} in {said}");
-    }
-}
-
-struct Place {
-    dir: tempfile::TempDir,
-    corpus: String,
-    vocab: String,
-}
-
-impl Place {
-    /// The corpus of the sample crawl, and a vocabulary of it.
-    fn new() -> Place {
-        let dir = tempfile::tempdir().unwrap();
-        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/samples");
-        let mut archives: Vec<PathBuf> = fs::read_dir(samples)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "gz"))
-            .collect();
-        archives.sort();
-        let archives: Vec<&Path> = archives.iter().map(PathBuf::as_path).collect();
-        let corpus = dir.path().join("corpus");
-        c4_tests::built(&c4_tests::options("en.noclean", &archives, &corpus)).unwrap();
-        let corpus = corpus.to_str().unwrap().to_owned();
-        let vocab = dir.path().join("vocab.model");
-        let vocab = vocab.to_str().unwrap().to_owned();
-        said(&["vocab", "train", &corpus, "--size", "300", "-o", &vocab]);
-        Place { dir, corpus, vocab }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn begin<'a>(&'a self, output: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-        let mut arguments = vec!["pretrain", "--size", "tiny", "--corpus", &self.corpus];
-        arguments.extend(["--vocab", &self.vocab, "-o", output, "-t", "2"]);
-        for setting in SMALL {
-            arguments.extend(["--set", setting]);
-        }
-        arguments.extend(rest);
-        arguments
-    }
-}
-
-/// All of a run's last checkpoint that is the same every time.
-fn state(run: &str, step: u64) -> [Vec<u8>; 2] {
-    let folder = Path::new(run).join(format!("checkpoints/step-{step:08}"));
-    ["model.safetensors", "optimizer.safetensors"].map(|file| fs::read(folder.join(file)).unwrap())
-}
-
-fn losses(run: &str) -> Vec<(u64, f64)> {
-    let text = fs::read_to_string(Path::new(run).join("metrics.jsonl")).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines
-        .filter_map(|line| Some((line["step"].as_u64()?, line["loss"].as_f64()?)))
-        .collect()
-}
 
 #[test]
 fn a_run_that_is_broken_ends_as_one_that_is_not() {
@@ -133,6 +32,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     ]);
     assert_eq!(state(&halves, 40), state(&whole, 40));
     assert_eq!(losses(&halves), found);
+    assert_eq!(shown(&halves), measured(&halves));
 
     // Killed again and again, with a checkpoint after every step.
     let killed = place.path("killed");
@@ -168,6 +68,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     assert!(kills > 1, "{kills}");
     assert_eq!(state(&killed, 40), state(&whole, 40));
     assert_eq!(losses(&killed), found);
+    assert_eq!(shown(&killed), measured(&killed));
     // Three are kept, and the best.
     let kept = checkpoints(&killed);
     assert!((3..=4).contains(&kept.len()), "{kept:?}");
@@ -216,14 +117,6 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     assert_eq!(again, text);
 }
 
-fn checkpoints(run: &str) -> Vec<String> {
-    let entries = fs::read_dir(Path::new(run).join("checkpoints")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    names
-        .filter(|name| name.starts_with("step-") && !name.contains('.'))
-        .collect()
-}
-
 #[test]
 fn what_cannot_be_is_said_in_one_line() {
     let place = Place::new();
@@ -269,4 +162,41 @@ fn what_cannot_be_is_said_in_one_line() {
     );
     fs::remove_file(&model).unwrap();
     refused(&["eval", &torn], &["model.safetensors"]);
+}
+
+#[test]
+fn tensorboard_shows_every_step_once() {
+    let place = Place::new();
+    let run = place.path("run");
+    let steps = ["--steps", "20", "--set", "checkpoint_every=10"];
+    said(&place.begin(&run, &steps));
+    let before = shown(&run);
+    assert_eq!(before, measured(&run));
+    assert!(before["train/loss"].iter().map(|p| p.0).eq(1..=20));
+    assert!(before["validation/loss"].iter().map(|p| p.0).eq([10, 20]));
+    // As if it had been killed before its last checkpoint; it goes on otherwise than before.
+    fs::remove_dir_all(Path::new(&run).join("checkpoints/step-00000020")).unwrap();
+    let resume = ["pretrain", "-o", &run, "--resume", "--steps", "15"];
+    let other = ["--set", "schedule={kind='constant', rate=0.002}"];
+    said(&[&resume[..], &other].concat());
+    let after = shown(&run);
+    assert_eq!(after, measured(&run));
+    assert_eq!(files(&run).len(), 2);
+    assert_eq!(
+        after["train/loss"][..11],
+        before["train/loss"][..11],
+        "until the rate shows"
+    );
+    assert!(after["train/loss"].iter().map(|p| p.0).eq(1..=15));
+    assert!(after["validation/loss"].iter().map(|p| p.0).eq([10]));
+    assert_ne!(
+        after["train/learning_rate"][14],
+        before["train/learning_rate"][14]
+    );
+
+    // A run that begins anew in the folder leaves nothing of the old one.
+    fs::remove_dir_all(Path::new(&run).join("checkpoints")).unwrap();
+    said(&place.begin(&run, &["--steps", "3"]));
+    assert_eq!(files(&run).len(), 1);
+    assert_eq!(shown(&run), measured(&run));
 }

@@ -191,7 +191,7 @@ impl Teller {
             report.loss,
             report.learning_rate,
             report.gradient_norm,
-            report.tokens as f64 / report.seconds.max(1e-9),
+            report.tokens_per_second(),
             HumanDuration(left)
         );
         self.bar.set_position(report.step);
