@@ -1,7 +1,7 @@
 //! Models as folders of Hugging Face's transformers: `config.json` and `model.safetensors`.
 
 use crate::Error;
-use crate::model::{Activation, Architecture, Head, ModelConfig, T5, Variable};
+use crate::model::{Activation, Architecture, EOS, Head, ModelConfig, T5, Variable};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use serde::Deserialize;
 use serde_json::json;
@@ -36,6 +36,9 @@ struct Config {
     feed_forward_proj: String,
     #[serde(default = "tied")]
     tie_word_embeddings: bool,
+    pad_token_id: Option<u32>,
+    eos_token_id: Option<u32>,
+    decoder_start_token_id: Option<u32>,
 }
 
 fn buckets() -> usize {
@@ -64,9 +67,25 @@ fn tied() -> bool {
 /// A file that cannot be read, another kind of model, or a variable that is missing or has another shape.
 pub fn load(folder: &Path) -> Result<T5, Error> {
     let path = folder.join(CONFIG);
-    let text = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    let text = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let problem = "missing; give a folder that `save_pretrained` wrote, with config.json and model.safetensors";
+            return Err(Error::format(&path, problem));
+        }
+        text => text.map_err(|error| Error::io(&path, error))?,
+    };
     let config: Config =
         serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
+    for (key, id, ours) in [
+        ("pad_token_id", config.pad_token_id, 0),
+        ("eos_token_id", config.eos_token_id, EOS),
+        ("decoder_start_token_id", config.decoder_start_token_id, 0),
+    ] {
+        if let Some(id) = id.filter(|id| *id != ours) {
+            let problem = format!("{key} is {id}; only a T5 where it is {ours} can be read");
+            return Err(Error::format(&path, problem));
+        }
+    }
     if config.model_type != "t5" {
         let problem = format!(
             "a model of type `{}`; take a T5 or T5 v1.1",
@@ -116,7 +135,10 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|error| Error::format(&path, error.to_string()))?;
-        for (name, tensor) in file.tensors() {
+        let mut tensors = file.tensors();
+        // Else another of them would be named each time.
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, tensor) in tensors {
             let Some(variable) = layout.variable(&name) else {
                 match &name[..] {
                     "lm_head.weight" => head = Some(values(&path, &name, &tensor)?),
@@ -158,9 +180,18 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
 }
 
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let index = folder.join(INDEX);
+    let (index, single) = (folder.join(INDEX), folder.join(WEIGHTS));
     if !index.exists() {
-        return Ok(vec![folder.join(WEIGHTS)]);
+        let pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+        let problem = match pickled.iter().find(|name| folder.join(name).exists()) {
+            _ if single.exists() => return Ok(vec![single]),
+            Some(name) => format!(
+                "missing; there is {name}, which runs code when it is read: in Python, \
+                 `T5ForConditionalGeneration.from_pretrained(FOLDER).save_pretrained(OTHER)` writes a folder with safetensors"
+            ),
+            None => "missing; give a folder that `save_pretrained` wrote".to_owned(),
+        };
+        return Err(Error::format(&single, problem));
     }
     #[derive(Deserialize)]
     struct Index {
@@ -233,9 +264,10 @@ impl View for Tensor<'_> {
 pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     let config = model.config();
     if !config.architecture.has_encoder() {
-        return Err(Error::Setting(
-            "transformers' T5 has an encoder; a language model cannot be exported to it".into(),
-        ));
+        return Err(Error::Setting(format!(
+            "Hugging Face has no class for a T5 of architecture {}; encoder_decoder and shared can be exported",
+            config.architecture.name()
+        )));
     }
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     let mut tensors = Vec::new();
@@ -268,8 +300,8 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
         "num_heads": config.heads,
         "relative_attention_num_buckets": config.relative_buckets,
         "relative_attention_max_distance": config.relative_max_distance,
-        "dropout_rate": config.dropout,
-        "layer_norm_epsilon": config.norm_epsilon,
+        "dropout_rate": shortest(config.dropout),
+        "layer_norm_epsilon": shortest(config.norm_epsilon),
         "feed_forward_proj": if gated { "gated-gelu" } else { "relu" },
         "dense_act_fn": if gated { "gelu_new" } else { "relu" },
         "is_gated_act": gated,
@@ -288,6 +320,11 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
     std::fs::write(&path, text).map_err(|error| Error::io(&path, error))
+}
+
+/// The number that a person would write for it: 0.1, not 0.10000000149011612.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// The encoder's name of a decoder's variable; none of attention to the encoder.

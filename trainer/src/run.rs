@@ -11,7 +11,7 @@
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::RunConfig;
 use crate::feed::{Cursor, Tokenizer};
-use crate::model::T5;
+use crate::model::{Layout, T5};
 use crate::objective::Ids;
 use crate::optimizer::Optimizer;
 use crate::{Error, Vocab, tensorboard};
@@ -70,6 +70,32 @@ impl Run {
     /// The folder holds a run or somebody trains in it; a vocabulary that cannot be read or has more ids than the model;
     /// settings that cannot be.
     pub fn begin(folder: &Path, config: RunConfig, vocab: &Path) -> Result<Run, Error> {
+        let model = |config: &RunConfig| T5::new(config.model.clone(), config.seed);
+        Run::begin_with(folder, config, vocab, model)
+    }
+
+    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet.
+    ///
+    /// # Errors
+    /// As [`begin`](Run::begin); a configuration of another model.
+    pub fn import(folder: &Path, config: RunConfig, vocab: &Path, model: T5) -> Result<Run, Error> {
+        if Layout::new(&config.model) != *model.layout() {
+            return Err(Error::Setting(
+                "these settings are of a model of another shape; leave out those of its sizes"
+                    .into(),
+            ));
+        }
+        Run::begin_with(folder, config, vocab, |config| {
+            T5::with_parameters(config.model.clone(), model.into_parameters())
+        })
+    }
+
+    fn begin_with(
+        folder: &Path,
+        config: RunConfig,
+        vocab: &Path,
+        model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
+    ) -> Result<Run, Error> {
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let lock = lock(folder)?;
         if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
@@ -86,7 +112,7 @@ impl Run {
         let metrics = folder.join(METRICS);
         fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
         tensorboard::remove(folder)?;
-        let model = T5::new(config.model.clone(), config.seed)?;
+        let model = model(&config)?;
         Ok(Run {
             folder: folder.to_owned(),
             optimizer: Optimizer::new(config.optimizer, model.layout()),

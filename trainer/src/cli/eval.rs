@@ -36,6 +36,10 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
         true => note.config.corpora.clone(),
         false => args.corpora.corpora,
     };
+    anyhow::ensure!(
+        !corpora.is_empty(),
+        "no corpus: the run was imported; name the folder of one by --corpus"
+    );
     for corpus in corpora {
         let corpora = [corpus];
         let feed = Feed::validation(&corpora, &note.config.feed, ids(&vocab), vocab.clone())?;

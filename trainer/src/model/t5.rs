@@ -92,6 +92,11 @@ impl T5 {
         &self.parameters
     }
 
+    /// All parameters, without the model.
+    pub fn into_parameters(self) -> Vec<f32> {
+        self.parameters
+    }
+
     /// All parameters, to be changed.
     pub fn parameters_mut(&mut self) -> &mut [f32] {
         &mut self.parameters
