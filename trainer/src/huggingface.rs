@@ -36,6 +36,7 @@ struct Config {
     feed_forward_proj: String,
     #[serde(default = "tied")]
     tie_word_embeddings: bool,
+    scale_decoder_outputs: Option<bool>,
     pad_token_id: Option<u32>,
     eos_token_id: Option<u32>,
     decoder_start_token_id: Option<u32>,
@@ -102,6 +103,9 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             return Err(Error::format(&path, problem));
         }
     };
+    let tied = config.tie_word_embeddings;
+    // transformers 5 writes `tied` for every model, and what it does in `scale_decoder_outputs`; before, one was the other.
+    let scaled = tied && config.scale_decoder_outputs.unwrap_or(true);
     let config = ModelConfig {
         vocab_size: config.vocab_size,
         d_model: config.d_model,
@@ -111,11 +115,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         encoder_layers: config.num_layers,
         decoder_layers: config.num_decoder_layers.unwrap_or(config.num_layers),
         activation,
-        head: if config.tie_word_embeddings {
-            Head::Tied
-        } else {
-            Head::Untied
-        },
+        head: if scaled { Head::Tied } else { Head::Untied },
         dropout: config.dropout_rate,
         norm_epsilon: config.layer_norm_epsilon,
         relative_buckets: config.relative_attention_num_buckets,
@@ -164,6 +164,10 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             missing.remove(&variable.name[..]);
         }
     }
+    // Tied, but not scaled: a matrix of its own gives the same logits.
+    if tied && missing.remove("lm_head.weight") {
+        parameters.copy_within(layout.embedding.clone(), layout.head.start);
+    }
     if let Some(name) = missing.first() {
         let problem = format!(
             "variable `{name}` is missing (with {} more)",
@@ -171,9 +175,9 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         );
         return Err(Error::format(&folder.join(WEIGHTS), problem));
     }
-    // transformers 5 may say `tied` of a model that is not, and then reads the tensors as they are.
     if head.is_some_and(|head| head != parameters[layout.head_range()]) {
-        let problem = "it says tie_word_embeddings, but lm_head.weight is not shared.weight; say false, or remove lm_head.weight";
+        let problem = "it says tie_word_embeddings, but lm_head.weight is not shared.weight; say false for a T5 v1.1, or remove \
+                       lm_head.weight";
         return Err(Error::format(&path, problem));
     }
     T5::with_parameters(config, parameters)
