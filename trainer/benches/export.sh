@@ -12,7 +12,7 @@ here=$(realpath "$(dirname "$0")")
 root=$(realpath "$here/../..")
 . "$here/common.sh"
 torch=$(torch_environment)
-four=$(environment venv-transformers-4 transformers==4.57.6 sentencepiece==0.2.1 protobuf==7.36.2)
+four=$(transformers_4_environment)
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
@@ -39,5 +39,5 @@ for name in t5 v1.1 shared; do
     echo "$name: t5 import reads what save_pretrained writes of it, every bit of it"
 done
 for python in "$torch" "$four"; do
-    quiet "$python" "$here/export_vocabulary.py" "$t5" "$out/t5-exported" "$out/texts.jsonl"
+    quiet "$python" "$here/vocabulary_hf.py" "$t5" "$out/t5-exported" "$out/texts.jsonl"
 done
