@@ -1,6 +1,7 @@
 //! How shards become a model: T5 pre-training on the corpora that `c4 build` writes.
 
 mod batch;
+pub mod by_domain;
 pub mod checkpoint;
 pub mod config;
 mod error;

@@ -87,6 +87,8 @@ pub fn measured(run: &str) -> Scalars {
         if section == "train" {
             let speed = number("tokens") / number("seconds").max(1e-9);
             add("train/tokens_per_second".to_owned(), speed);
+            let waited = number("waited") / number("seconds").max(1e-9);
+            add("train/waited_share".to_owned(), waited);
         }
     }
     scalars

@@ -85,7 +85,14 @@ impl Place {
     pub fn begin<'a>(&'a self, output: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["pretrain", "--size", "tiny", "--corpus", &self.corpus];
         arguments.extend(["--vocab", &self.vocab, "-o", output, "-t", "2"]);
-        for setting in SMALL {
+        // A language model has no encoder, its objective no inputs.
+        let has = |wanted: &str| rest.iter().any(|setting| setting.ends_with(wanted));
+        let no_encoder = has("=language_model") || has("=prefix_lm");
+        let useless = |setting: &str| {
+            has("objective=lm") && setting.contains("inputs_length")
+                || no_encoder && !has("=shared") && setting.contains("encoder_layers")
+        };
+        for setting in SMALL.into_iter().filter(|setting| !useless(setting)) {
             arguments.extend(["--set", setting]);
         }
         arguments.extend(rest);
