@@ -28,6 +28,7 @@ def measured(run):
         values = {f"{section}/{name.removeprefix('validation_')}": x for name, x in line.items() if name != "step"}
         if section == "train":
             values["train/tokens_per_second"] = line["tokens"] / max(line["seconds"], 1e-9)
+            values["train/waited_share"] = line["waited"] / max(line["seconds"], 1e-9)
         for name, value in values.items():
             scalars.setdefault(name, []).append((line["step"], f32(value)))
     return scalars

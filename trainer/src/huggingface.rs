@@ -1,6 +1,7 @@
 //! Models as folders of Hugging Face's transformers: `config.json` and `model.safetensors`.
 
 use crate::Error;
+use crate::checkpoint;
 use crate::model::{Activation, Architecture, EOS, Head, ModelConfig, T5, Variable};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use serde::Deserialize;
@@ -287,10 +288,10 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
             tensors.push((name, tensor()));
         }
     }
-    let path = folder.join(WEIGHTS);
+    let weights = folder.join(WEIGHTS);
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &path)
-        .map_err(|error| Error::format(&path, format!("cannot be written: {error}")))?;
+    safetensors::serialize_to_file(tensors, Some(metadata), &weights)
+        .map_err(|error| checkpoint::not_written(&weights, &error))?;
     let gated = config.activation == Activation::GatedGelu;
     let tied = config.head == Head::Tied;
     let json = json!({
@@ -323,7 +324,8 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     });
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
-    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))
+    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))?;
+    checkpoint::open_as(&weights, &path)
 }
 
 /// The number that a person would write for it: 0.1, not 0.10000000149011612.

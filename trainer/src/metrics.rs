@@ -31,8 +31,11 @@ impl Metrics {
 
     /// Notes a step, in TensorBoard's section `train`.
     pub fn step(&mut self, report: &StepReport) -> Result<(), Error> {
-        let speed = ("train/tokens_per_second", report.tokens_per_second());
-        self.write("train/", report.step, report, &[speed])
+        let more = [
+            ("train/tokens_per_second", report.tokens_per_second()),
+            ("train/waited_share", report.waited_share()),
+        ];
+        self.write("train/", report.step, report, &more)
     }
 
     /// Notes a look at the validation documents, in TensorBoard's section `validation`.

@@ -39,6 +39,11 @@ impl StepReport {
     pub fn tokens_per_second(&self) -> f64 {
         self.tokens as f64 / self.seconds.max(1e-9)
     }
+
+    /// Share of its time that it waited for the feed.
+    pub fn waited_share(&self) -> f64 {
+        self.waited / self.seconds.max(1e-9)
+    }
 }
 
 /// What a look at validation documents gave.
@@ -143,9 +148,11 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     }
     let norm = optimizer::global_norm(run.model.gradients());
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
-        let culprit = match run.not_finite(run.model.gradients()) {
-            Some(name) => format!("the gradient of {name} is not finite"),
-            None => "the gradients are too large".to_owned(),
+        let parameter = run.not_finite(run.model.parameters());
+        let culprit = match (parameter, run.not_finite(run.model.gradients())) {
+            (Some(name), _) => format!("parameter {name} is not finite"),
+            (None, Some(name)) => format!("the gradient of {name} is not finite"),
+            (None, None) => "the gradients are too large".to_owned(),
         };
         return Err(Error::Diverged(format!(
             "step {}: the loss is {}, {culprit}; {}",

@@ -6,6 +6,7 @@ mod common;
 
 use common::events::{files, measured, shown};
 use common::program::{Place, checkpoints, losses, refused, said, state};
+use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -152,8 +153,70 @@ fn what_cannot_be_is_said_in_one_line() {
     refused(&on, &["not finite", "checkpoint of step 2"]);
     assert_eq!(checkpoints(&torn), ["step-00000002"]);
 
-    // A checkpoint that was cut.
+    // A value that is none is told by its variable.
     let model = Path::new(&torn).join("checkpoints/step-00000002/model.safetensors");
+    let good = fs::read(&model).unwrap();
+    let mut bytes = good.clone();
+    let tensors = SafeTensors::deserialize(&good).unwrap();
+    let name = "decoder.block.0.layer.1.EncDecAttention.v.weight";
+    let values = tensors.tensor(name).unwrap().data();
+    let at = values.as_ptr() as usize - good.as_ptr() as usize;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&model, bytes).unwrap();
+    let on = ["pretrain", "-o", &torn, "--resume", "--steps", "3"];
+    refused(&on, &["step 3", &format!("parameter {name} is not finite")]);
+    fs::write(&model, good).unwrap();
+
+    // Another vocabulary, under the run's name; back in place, it goes on.
+    let vocab = Path::new(&torn).join("vocab.model");
+    let own = fs::read(&vocab).unwrap();
+    let other = place.path("other.model");
+    said(&[
+        "vocab",
+        "train",
+        &place.corpus,
+        "--size",
+        "310",
+        "-o",
+        &other,
+    ]);
+    fs::copy(&other, &vocab).unwrap();
+    refused(
+        &on,
+        &["vocab.model", "is not the vocabulary", "put that back"],
+    );
+    fs::write(&vocab, own).unwrap();
+
+    // A corpus without a page; one with a shard that is cut.
+    let archive = place.path("nothing.wet.gz");
+    let page = c4_tests::conversion("http://a.example/", "Nothing.\n");
+    fs::write(&archive, c4_tests::gzip(&page)).unwrap();
+    let empty = place.path("empty");
+    let options = c4_tests::options("en", &[Path::new(&archive)], Path::new(&empty));
+    c4_tests::built(&options).unwrap();
+    let begin = |corpus| {
+        let mut arguments = place.begin(&out, &[]);
+        let at = arguments.iter().position(|a| *a == "--corpus").unwrap();
+        arguments[at + 1] = corpus;
+        arguments
+    };
+    refused(
+        &begin(&empty),
+        &["empty", "the corpus is empty", "c4 stats"],
+    );
+    let manifest = c4_data::Manifest::read(Path::new(&place.corpus)).unwrap();
+    let shards = manifest.unwrap().shards.into_iter();
+    let shard = shards.filter(|s| s.split == c4_data::Split::Train).next();
+    let file = shard.unwrap().file;
+    let shard = Path::new(&place.corpus).join(&file);
+    let whole = fs::read(&shard).unwrap();
+    fs::write(&shard, &whole[..whole.len() - 9]).unwrap();
+    refused(&begin(&place.corpus), &[&file, "cut short", "c4 verify"]);
+    fs::write(&shard, whole).unwrap();
+    said(&on);
+
+    // A checkpoint that was cut.
+    let model = Path::new(&torn).join("checkpoints/step-00000003/model.safetensors");
     let bytes = fs::read(&model).unwrap();
     fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
     refused(
@@ -199,4 +262,99 @@ fn tensorboard_shows_every_step_once() {
     said(&place.begin(&run, &["--steps", "3"]));
     assert_eq!(files(&run).len(), 1);
     assert_eq!(shown(&run), measured(&run));
+}
+
+#[test]
+fn models_without_an_encoder_go_on_with_a_text() {
+    let place = Place::new();
+    let lm = [
+        "--set",
+        "model.architecture=language_model",
+        "--set",
+        "feed.objective.objective=lm",
+        "--set",
+        "feed.objective.targets_length=64",
+    ];
+    let prefix_lm = [
+        "--set",
+        "model.architecture=prefix_lm",
+        "--set",
+        "model.loss_on=after_inputs",
+        "--set",
+        "feed.objective.objective=prefix_lm",
+    ];
+    let shared = [
+        "--set",
+        "model.architecture=shared",
+        "--set",
+        "feed.objective.objective=prefix_lm",
+    ];
+    for (name, settings) in [("language_model", lm), ("prefix_lm", prefix_lm)] {
+        let run = place.path(name);
+        said(&place.begin(&run, &[&settings[..], &["--steps", "30"]].concat()));
+        let typed = "The  river, \u{263a}";
+        let ask = |more: &[&str]| {
+            let arguments = ["generate", &run, typed, "--max-tokens", "6"];
+            said(&[&arguments[..], more].concat())
+        };
+        let answer = ask(&[]);
+        assert!(answer.starts_with(typed), "{answer}");
+        assert_eq!(ask(&["-t", "1"]), answer);
+        assert!(ask(&["--beams", "3"]).starts_with(typed));
+        let draw = |seed| ask(&["--sample", "--seed", seed]);
+        assert!(draw("1").starts_with(typed));
+        assert_eq!(draw("1"), draw("1"));
+        assert_ne!(draw("1"), draw("2"));
+        // Of nothing, too.
+        said(&["generate", &run, "", "--max-tokens", "3"]);
+        // Hugging Face has no class for it.
+        let out = place.path("exported");
+        refused(
+            &["export", &run, "-o", &out],
+            &[name, "encoder_decoder", "shared"],
+        );
+    }
+    let run = place.path("shared");
+    said(&place.begin(&run, &[&shared[..], &["--steps", "30"]].concat()));
+    let answer = said(&["generate", &run, "The river", "--max-tokens", "6"]);
+    assert!(answer.starts_with("The river"), "{answer:?}");
+    said(&["export", &run, "-o", &place.path("shared-exported")]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_last_checkpoint() {
+    let place = Place::new();
+    let (whole, full) = (place.path("whole"), place.path("full"));
+    said(&place.begin(&whole, &["--steps", "6"]));
+    said(&place.begin(&full, &["--steps", "3"]));
+    let model = Path::new(&full).join("checkpoints/step-00000003/model.safetensors");
+    let size = fs::metadata(&model).unwrap().len();
+    let on = ["pretrain", "-o", &full, "--resume", "--steps", "6"];
+    // No file may grow beyond a part of the model's; shells count in blocks of 512 or 1024 bytes.
+    let limit = (size / 2048).to_string();
+    let script = "trap '' XFSZ; ulimit -f \"$0\" && exec \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, &limit, env!("CARGO_BIN_EXE_t5")]);
+    let output = shell.args(on).output().unwrap();
+    let said_of_it = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said_of_it}");
+    let line = said_of_it.lines().last().unwrap();
+    for word in [
+        "t5: ",
+        "step-00000006",
+        "model.safetensors",
+        "too large",
+        "make room",
+    ] {
+        assert!(line.contains(word), "{word} in {said_of_it}");
+    }
+    assert_eq!(checkpoints(&full), ["step-00000003"]);
+    said(&["eval", &full]);
+    // With room it goes on as if nothing had been.
+    said(&on);
+    assert_eq!(state(&full, 6), state(&whole, 6));
+    assert_eq!(losses(&full), losses(&whole));
+    let left = fs::read_dir(Path::new(&full).join("checkpoints")).unwrap();
+    assert_eq!(left.count(), 2, "no remains");
 }
