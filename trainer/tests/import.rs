@@ -92,6 +92,9 @@ fn a_model_comes_back_as_it_was() {
     }
 }
 
+/// Name, shape, bytes.
+type Tensor = (String, Vec<usize>, Vec<u8>);
+
 /// Writes tensors with each value made into bytes of another type, in so many files with an index.
 fn rewrite(from: &str, to: &str, dtype: Dtype, files: usize, value: impl Fn(f32) -> Vec<u8>) {
     fs::create_dir_all(to).unwrap();
@@ -100,7 +103,7 @@ fn rewrite(from: &str, to: &str, dtype: Dtype, files: usize, value: impl Fn(f32)
     }
     let bytes = read(from, "model.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let mut parts: Vec<Vec<(String, Vec<usize>, Vec<u8>)>> = vec![Vec::new(); files];
+    let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); files];
     let mut map = serde_json::Map::new();
     for (i, (name, tensor)) in tensors.tensors().into_iter().enumerate() {
         let quads = tensor.data().as_chunks().0.iter();
@@ -110,20 +113,15 @@ fn rewrite(from: &str, to: &str, dtype: Dtype, files: usize, value: impl Fn(f32)
         map.insert(name, format!("part-{}.safetensors", i % files).into());
     }
     for (i, part) in parts.iter().enumerate() {
-        let view = |(name, shape, data): &(String, Vec<usize>, Vec<u8>)| {
-            let data: &[u8] = data;
-            // A view borrows its bytes.
-            let data: &'static [u8] = Box::leak(data.to_vec().into_boxed_slice());
-            (
-                name.clone(),
-                TensorView::new(dtype, shape.clone(), data).unwrap(),
-            )
-        };
         let path = match files {
             1 => Path::new(to).join("model.safetensors"),
             _ => Path::new(to).join(format!("part-{i}.safetensors")),
         };
-        let tensors: HashMap<_, _> = part.iter().map(view).collect();
+        let views = part.iter().map(|(name, shape, data)| {
+            let view = TensorView::new(dtype, shape.clone(), data);
+            (name.clone(), view.unwrap())
+        });
+        let tensors: HashMap<_, _> = views.collect();
         safetensors::serialize_to_file(tensors, None, &path).unwrap();
     }
     if files > 1 {

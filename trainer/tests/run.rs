@@ -205,8 +205,8 @@ fn what_cannot_be_is_said_in_one_line() {
         &["empty", "the corpus is empty", "c4 stats"],
     );
     let manifest = c4_data::Manifest::read(Path::new(&place.corpus)).unwrap();
-    let shards = manifest.unwrap().shards.into_iter();
-    let shard = shards.filter(|s| s.split == c4_data::Split::Train).next();
+    let mut shards = manifest.unwrap().shards.into_iter();
+    let shard = shards.find(|s| s.split == c4_data::Split::Train);
     let file = shard.unwrap().file;
     let shard = Path::new(&place.corpus).join(&file);
     let whole = fs::read(&shard).unwrap();

@@ -99,7 +99,7 @@ fn framed(bytes: &[u8], length: usize) -> (&[u8], &[u8]) {
     let (data, rest) = bytes.split_at(length);
     let (sum, rest) = rest.split_at(4);
     let crc = crc32c(data);
-    let masked = (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8);
+    let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
     assert_eq!(sum, masked.to_le_bytes());
     (data, rest)
 }
