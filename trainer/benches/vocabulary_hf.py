@@ -39,7 +39,8 @@ def main(t5, folder, path):
             f"{len(lines) - len(different)} of {len(lines)} lines"
         )
         for i in different[:3]:
-            print(f"  {lines[i]!r}: ours {ours[i]}, theirs {theirs[i]}")
+            at = next(k for k in range(len(ours[i])) if ours[i][: k + 1] != theirs[i][: k + 1])
+            print(f"  {lines[i][:60]!r}: from id {at} on, ours {ours[i][at:at + 4]}, theirs {theirs[i][at:at + 4]}")
         # `tokenizers` adds scores word by word, so ties come out otherwise than in sentencepiece.
         assert 0 not in different and len(different) <= 0.01 * len(lines)
 
