@@ -17,7 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What all event files are called; the Unix time and the file's number in its folder follow.
+/// What all event files are called; the Unix time follows.
 const PREFIX: &str = "events.out.tfevents.";
 /// What ends the names of ours.
 const SUFFIX: &str = ".t5";
@@ -37,10 +37,12 @@ impl EventFile {
     /// # Errors
     /// It cannot be written.
     pub fn create(folder: &Path, step: u64) -> Result<EventFile, Error> {
-        let last = list(folder)?.iter().map(|path| place(path)).max();
-        let (time, number) = last.unwrap_or_default();
-        let (time, number) = (time.max(now() as u64), number + 1);
-        let path = folder.join(format!("{PREFIX}{time:010}.{number:06}{SUFFIX}"));
+        // Later than all of them, even if the clock was put back.
+        let last = list(folder)?.iter().filter_map(|path| seconds(path)).max();
+        let time = last
+            .map_or(0, |last| last.saturating_add(1))
+            .max(now() as u64);
+        let path = folder.join(format!("{PREFIX}{time:010}{SUFFIX}"));
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).open(&path);
         let file = file.map_err(|e| Error::io(&path, e))?;
@@ -107,13 +109,10 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
-/// Time and number in a file's name; 0 where it has none.
-fn place(path: &Path) -> (u64, u32) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut parts = name.strip_prefix(PREFIX).unwrap_or_default().split('.');
-    let time = parts.next().and_then(|part| part.parse().ok());
-    let number = parts.next().and_then(|part| part.parse().ok());
-    (time.unwrap_or_default(), number.unwrap_or_default())
+/// The time in a file's name.
+fn seconds(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?.strip_prefix(PREFIX)?;
+    name.split('.').next()?.parse().ok()
 }
 
 /// Seconds since 1970.
@@ -134,4 +133,24 @@ fn checksum(bytes: &[u8]) -> [u8; 4] {
     let crc = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32;
     let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
     masked.to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_of_their_making() {
+        let dir = tempfile::tempdir().unwrap();
+        // Of another program, by a clock that is ahead.
+        let other = dir.path().join("events.out.tfevents.5000000000.host");
+        fs::write(&other, "").unwrap();
+        let names: Vec<PathBuf> = (1..4)
+            .map(|step| EventFile::create(dir.path(), step).unwrap().path)
+            .collect();
+        assert!(names.is_sorted() && names[0] > other, "{names:?}");
+        assert_eq!(list(dir.path()).unwrap().len(), 4);
+        remove(dir.path()).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), [other]);
+    }
 }
