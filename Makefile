@@ -11,7 +11,7 @@ DEMO := --set model.vocab_size=512 --set feed.rows=4 --set feed.objective.inputs
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step tokenise
+.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step tokenise vocabulary export events
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,7 +71,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual export events tokenise vocabulary step scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -85,8 +85,17 @@ fuzz: build ## every fuzz target for ten minutes (needs a nightly compiler and c
 step: examples ## CPU seconds of a training step beside Hugging Face's in PyTorch (makes a virtual environment below target/)
 	trainer/benches/step.sh small 4 3 3 0 f32
 
-tokenise: examples ## ids and speed beside the sentencepiece library: VOCAB=spiece.model INPUT=text
-	trainer/benches/tokenise.sh target/release/examples/tokenize $(VOCAB) $(INPUT)
+tokenise: examples ## ids and speed beside the sentencepiece library: INPUT=text VOCAB=spiece.model (or one of the sample crawl)
+	T5=$(T5) C4=$(C4) trainer/benches/tokenise.sh target/release/examples/tokenize "$(VOCAB)" $(INPUT)
+
+vocabulary: examples ## the vocabulary's trainer beside sentencepiece's: TRAIN=wet HELD_OUT=text (or the sample crawl)
+	trainer/benches/vocabulary.sh $(T5) $(C4) target/release/examples/tokenize $(TRAIN) $(HELD_OUT)
+
+export: examples ## that Hugging Face opens what t5 exports, with the same logits and ids (makes virtual environments, several GB)
+	trainer/benches/export.sh $(T5) $(C4) target/release/examples/logits
+
+events: build ## that TensorBoard shows what a run has measured (makes a virtual environment below target/)
+	trainer/benches/event_files.sh $(T5) $(C4)
 
 hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples

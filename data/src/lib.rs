@@ -47,7 +47,7 @@ pub use error::Error;
 pub use ledger::{LedgerEntry, LedgerFile, LedgerMode};
 pub use lists::{DomainList, Lists, UrlList};
 pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
-pub use page::{Document, Page, Provenance, ShardSet, Split};
+pub use page::{Document, Page, Provenance, ShardSet, Split, domain};
 pub use recipe::{
     BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep,
     LengthStep, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined,

@@ -40,6 +40,29 @@ pub struct Document {
     pub language_score: f32,
 }
 
+/// The host of a URL, in lower case and without `www.`: what statistics call its domain. Empty where
+/// there is none.
+///
+/// ```
+/// use c4_data::domain;
+/// assert_eq!(domain("https://user@www.Example.COM:8080/a?b"), "example.com");
+/// assert_eq!(domain("http://[::1]:80/"), "[::1]");
+/// ```
+pub fn domain(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = match host.find(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let host = host.trim_end_matches('.').to_lowercase();
+    match host.strip_prefix("www.") {
+        Some(rest) if rest.contains('.') => rest.to_owned(),
+        _ => host,
+    }
+}
+
 /// The part of the corpus a document belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,5 +1,6 @@
 //! The URL as a key: normalisation, hash, split.
 
+pub use c4_data::domain;
 use c4_data::{Split, SplitStep};
 use md5::{Digest, Md5};
 use regex::Regex;
@@ -27,29 +28,6 @@ pub fn normalize(url: &str) -> String {
         Cow::Owned(url) => url.trim_end_matches('/'),
     };
     url.to_owned()
-}
-
-/// The host of a URL, in lower case and without `www.`: what statistics call its domain. Empty where
-/// there is none.
-///
-/// ```
-/// use c4_filters::url::domain;
-/// assert_eq!(domain("https://user@www.Example.COM:8080/a?b"), "example.com");
-/// assert_eq!(domain("http://[::1]:80/"), "[::1]");
-/// ```
-pub fn domain(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = match host.find(']') {
-        Some(end) => &host[..=end],
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let host = host.trim_end_matches('.').to_lowercase();
-    match host.strip_prefix("www.") {
-        Some(rest) if rest.contains('.') => rest.to_owned(),
-        _ => host,
-    }
 }
 
 /// The last label of a domain, `ip` for an address, the domain itself where it has no dot.

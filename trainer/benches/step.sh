@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # CPU seconds and memory of a training step beside Hugging Face's T5 (PyTorch), in one run, one after the other:
 #
 #   trainer/benches/step.sh [SIZE] [ROWS] [STEPS] [ROUNDS] [DROPOUT] [PRECISIONS]
@@ -7,16 +7,14 @@
 # least of all steps of a contender: other work on the machine only adds. PyTorch's threads sleep while they wait
 # (OMP_WAIT_POLICY), else their spinning would count as work.
 # PRECISIONS of PyTorch are f32 and bf16 (autocast); without vectors for it a CPU takes minutes for a step in bf16.
-# PyTorch and transformers go to target/python (several GB the first time).
-set -eu
+# PyTorch and transformers go to target/venv-torch (several GB the first time).
+set -euo pipefail
 size=${1:-small} rows=${2:-4} steps=${3:-4} rounds=${4:-3} dropout=${5:-0} precisions=${6:-f32 bf16}
 cd "$(dirname "$0")/../.."
 cargo build --release --locked --quiet --workspace --examples
-python=target/python/bin/python
-if ! "$python" -c 'import torch, transformers' 2>/dev/null; then
-    python3 -m venv target/python
-    "$python" -m pip install --quiet torch==2.15.0 transformers==5.23.0 numpy
-fi
+root=$PWD
+. trainer/benches/common.sh
+python=$(torch_environment)
 out=target/step
 mkdir -p "$out"
 rm -f "$out"/*.txt

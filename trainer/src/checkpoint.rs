@@ -126,6 +126,9 @@ impl Checkpoint {
             .map_err(|e| Error::format(&path, format!("cannot be written: {e}")))?;
         json.push(b'\n');
         fs::write(&path, json).map_err(|e| Error::io(&path, e))?;
+        for file in [MODEL, OPTIMIZER] {
+            open_as(&partial.join(file), &path)?;
+        }
         for file in [MODEL, OPTIMIZER, NOTE] {
             let path = partial.join(file);
             let synced = File::open(&path).and_then(|file| file.sync_all());
@@ -236,8 +239,21 @@ fn write_tensors<'a>(
     tensors: impl IntoIterator<Item = (String, Values<'a>)>,
 ) -> Result<(), Error> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), path)
-        .map_err(|e| Error::format(path, format!("cannot be written: {e}")))
+    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|e| not_written(path, &e))
+}
+
+/// Why a file of tensors is not there.
+pub(crate) fn not_written(path: &Path, cause: &safetensors::SafeTensorError) -> Error {
+    Error::format(
+        path,
+        format!("cannot be written ({cause}); make room, and give the same command again"),
+    )
+}
+
+/// Gives a file the permissions of another one beside it: the crate `safetensors` writes for the owner's eyes alone.
+pub(crate) fn open_as(path: &Path, other: &Path) -> Result<(), Error> {
+    let permissions = fs::metadata(other).map_err(|e| Error::io(other, e))?;
+    fs::set_permissions(path, permissions.permissions()).map_err(|e| Error::io(path, e))
 }
 
 fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {

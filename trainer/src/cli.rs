@@ -3,6 +3,7 @@
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod generate;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod plot;
 pub(crate) mod pretrain;

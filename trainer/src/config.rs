@@ -87,16 +87,7 @@ impl RunConfig {
         file: Option<&Path>,
         settings: &[String],
     ) -> Result<RunConfig, Error> {
-        let mut changes = Table::new();
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-            let table: Table = toml::from_str(&text)
-                .map_err(|e| Error::format(path, e.to_string().trim_end().to_owned()))?;
-            merge(&mut changes, table);
-        }
-        for setting in settings {
-            merge(&mut changes, parse_setting(setting)?);
-        }
+        let changes = changes(file, settings)?;
         let mut config = RunConfig::named(size)?;
         // The stacks decide over layers and over the form of examples, where those are not said.
         let wanted = changes
@@ -113,16 +104,31 @@ impl RunConfig {
         config.changed(changes)
     }
 
+    /// Of a model that is trained further: defaults as of [`named`](RunConfig::named) sizes, but for the learning rate, a
+    /// constant 0.001, which is the paper's for fine-tuning (section 3.1.3) and that of pre-training after a million steps; changed
+    /// as in [`resolve`](RunConfig::resolve).
+    ///
+    /// # Errors
+    /// An unknown key, a value that cannot be.
+    pub fn further(
+        model: ModelConfig,
+        file: Option<&Path>,
+        settings: &[String],
+    ) -> Result<RunConfig, Error> {
+        let config = RunConfig {
+            model,
+            schedule: Schedule::Constant { rate: 1e-3 },
+            ..RunConfig::named("small")?
+        };
+        config.changed(changes(file, settings)?)
+    }
+
     /// This configuration with `key=value` settings.
     ///
     /// # Errors
     /// An unknown key, a value that cannot be.
     pub fn with(&self, settings: &[String]) -> Result<RunConfig, Error> {
-        let mut changes = Table::new();
-        for setting in settings {
-            merge(&mut changes, parse_setting(setting)?);
-        }
-        self.changed(changes)
+        self.changed(changes(None, settings)?)
     }
 
     fn changed(&self, changes: Table) -> Result<RunConfig, Error> {
@@ -168,6 +174,21 @@ impl RunConfig {
         }
         Ok(())
     }
+}
+
+/// A file, and settings over it.
+fn changes(file: Option<&Path>, settings: &[String]) -> Result<Table, Error> {
+    let mut changes = Table::new();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let table: Table = toml::from_str(&text)
+            .map_err(|e| Error::format(path, e.to_string().trim_end().to_owned()))?;
+        merge(&mut changes, table);
+    }
+    for setting in settings {
+        merge(&mut changes, parse_setting(setting)?);
+    }
+    Ok(changes)
 }
 
 /// `a.b=1` as a table. What is no TOML value is taken for text.

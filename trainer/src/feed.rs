@@ -18,6 +18,7 @@ mod chain;
 mod config;
 mod corpus;
 mod cursor;
+mod documents;
 mod group;
 mod loader;
 mod mixture;
@@ -26,6 +27,7 @@ mod pack;
 pub use config::{FeedConfig, Layout, Packing, ShardOrder, Source};
 pub use corpus::{CorpusInfo, Validation};
 pub use cursor::{Cursor, Position};
+pub use documents::{DocumentExamples, Documents};
 pub use pack::Packer;
 
 use crate::objective::{Example, Ids};

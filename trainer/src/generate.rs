@@ -64,10 +64,11 @@ pub struct Generated {
     pub log_probability: f64,
 }
 
-/// What a model with an encoder says to each row of `inputs`, of `max_length` tokens at most. A row is one example; padding has segment 0.
+/// What a model says to each row of `inputs`, of `max_length` tokens at most. A row is one example; padding has segment 0. A model
+/// without an encoder goes on after its inputs, as [`T5::decoder`] says.
 ///
 /// # Errors
-/// Settings that cannot be, a language model, or inputs that are not for this model.
+/// Settings that cannot be, or inputs that are not for this model.
 pub fn generate(
     model: &mut T5,
     rows: usize,

@@ -1,7 +1,8 @@
 //! Models as folders of Hugging Face's transformers: `config.json` and `model.safetensors`.
 
 use crate::Error;
-use crate::model::{Activation, Architecture, Head, ModelConfig, T5, Variable};
+use crate::checkpoint;
+use crate::model::{Activation, Architecture, EOS, Head, ModelConfig, T5, Variable};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use serde::Deserialize;
 use serde_json::json;
@@ -36,6 +37,10 @@ struct Config {
     feed_forward_proj: String,
     #[serde(default = "tied")]
     tie_word_embeddings: bool,
+    scale_decoder_outputs: Option<bool>,
+    pad_token_id: Option<u32>,
+    eos_token_id: Option<u32>,
+    decoder_start_token_id: Option<u32>,
 }
 
 fn buckets() -> usize {
@@ -64,9 +69,25 @@ fn tied() -> bool {
 /// A file that cannot be read, another kind of model, or a variable that is missing or has another shape.
 pub fn load(folder: &Path) -> Result<T5, Error> {
     let path = folder.join(CONFIG);
-    let text = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
+    let text = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let problem = "missing; give a folder that `save_pretrained` wrote, with config.json and model.safetensors";
+            return Err(Error::format(&path, problem));
+        }
+        text => text.map_err(|error| Error::io(&path, error))?,
+    };
     let config: Config =
         serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
+    for (key, id, ours) in [
+        ("pad_token_id", config.pad_token_id, 0),
+        ("eos_token_id", config.eos_token_id, EOS),
+        ("decoder_start_token_id", config.decoder_start_token_id, 0),
+    ] {
+        if let Some(id) = id.filter(|id| *id != ours) {
+            let problem = format!("{key} is {id}; only a T5 where it is {ours} can be read");
+            return Err(Error::format(&path, problem));
+        }
+    }
     if config.model_type != "t5" {
         let problem = format!(
             "a model of type `{}`; take a T5 or T5 v1.1",
@@ -83,6 +104,9 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             return Err(Error::format(&path, problem));
         }
     };
+    let tied = config.tie_word_embeddings;
+    // transformers 5 writes `tied` for every model, and what it does in `scale_decoder_outputs`; before, one was the other.
+    let scaled = tied && config.scale_decoder_outputs.unwrap_or(true);
     let config = ModelConfig {
         vocab_size: config.vocab_size,
         d_model: config.d_model,
@@ -92,11 +116,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         encoder_layers: config.num_layers,
         decoder_layers: config.num_decoder_layers.unwrap_or(config.num_layers),
         activation,
-        head: if config.tie_word_embeddings {
-            Head::Tied
-        } else {
-            Head::Untied
-        },
+        head: if scaled { Head::Tied } else { Head::Untied },
         dropout: config.dropout_rate,
         norm_epsilon: config.layer_norm_epsilon,
         relative_buckets: config.relative_attention_num_buckets,
@@ -116,7 +136,10 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|error| Error::format(&path, error.to_string()))?;
-        for (name, tensor) in file.tensors() {
+        let mut tensors = file.tensors();
+        // Else another of them would be named each time.
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, tensor) in tensors {
             let Some(variable) = layout.variable(&name) else {
                 match &name[..] {
                     "lm_head.weight" => head = Some(values(&path, &name, &tensor)?),
@@ -142,6 +165,10 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             missing.remove(&variable.name[..]);
         }
     }
+    // Tied, but not scaled: a matrix of its own gives the same logits.
+    if tied && missing.remove("lm_head.weight") {
+        parameters.copy_within(layout.embedding.clone(), layout.head.start);
+    }
     if let Some(name) = missing.first() {
         let problem = format!(
             "variable `{name}` is missing (with {} more)",
@@ -149,18 +176,27 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         );
         return Err(Error::format(&folder.join(WEIGHTS), problem));
     }
-    // transformers 5 may say `tied` of a model that is not, and then reads the tensors as they are.
     if head.is_some_and(|head| head != parameters[layout.head_range()]) {
-        let problem = "it says tie_word_embeddings, but lm_head.weight is not shared.weight; say false, or remove lm_head.weight";
+        let problem = "it says tie_word_embeddings, but lm_head.weight is not shared.weight; say false for a T5 v1.1, or remove \
+                       lm_head.weight";
         return Err(Error::format(&path, problem));
     }
     T5::with_parameters(config, parameters)
 }
 
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let index = folder.join(INDEX);
+    let (index, single) = (folder.join(INDEX), folder.join(WEIGHTS));
     if !index.exists() {
-        return Ok(vec![folder.join(WEIGHTS)]);
+        let pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+        let problem = match pickled.iter().find(|name| folder.join(name).exists()) {
+            _ if single.exists() => return Ok(vec![single]),
+            Some(name) => format!(
+                "missing; there is {name}, which runs code when it is read: in Python, \
+                 `T5ForConditionalGeneration.from_pretrained(FOLDER).save_pretrained(OTHER)` writes a folder with safetensors"
+            ),
+            None => "missing; give a folder that `save_pretrained` wrote".to_owned(),
+        };
+        return Err(Error::format(&single, problem));
     }
     #[derive(Deserialize)]
     struct Index {
@@ -233,9 +269,10 @@ impl View for Tensor<'_> {
 pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     let config = model.config();
     if !config.architecture.has_encoder() {
-        return Err(Error::Setting(
-            "transformers' T5 has an encoder; a language model cannot be exported to it".into(),
-        ));
+        return Err(Error::Setting(format!(
+            "Hugging Face has no class for a T5 of architecture {}; encoder_decoder and shared can be exported",
+            config.architecture.name()
+        )));
     }
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     let mut tensors = Vec::new();
@@ -251,10 +288,10 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
             tensors.push((name, tensor()));
         }
     }
-    let path = folder.join(WEIGHTS);
+    let weights = folder.join(WEIGHTS);
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &path)
-        .map_err(|error| Error::format(&path, format!("cannot be written: {error}")))?;
+    safetensors::serialize_to_file(tensors, Some(metadata), &weights)
+        .map_err(|error| checkpoint::not_written(&weights, &error))?;
     let gated = config.activation == Activation::GatedGelu;
     let tied = config.head == Head::Tied;
     let json = json!({
@@ -268,8 +305,8 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
         "num_heads": config.heads,
         "relative_attention_num_buckets": config.relative_buckets,
         "relative_attention_max_distance": config.relative_max_distance,
-        "dropout_rate": config.dropout,
-        "layer_norm_epsilon": config.norm_epsilon,
+        "dropout_rate": shortest(config.dropout),
+        "layer_norm_epsilon": shortest(config.norm_epsilon),
         "feed_forward_proj": if gated { "gated-gelu" } else { "relu" },
         "dense_act_fn": if gated { "gelu_new" } else { "relu" },
         "is_gated_act": gated,
@@ -287,7 +324,13 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     });
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
-    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))
+    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))?;
+    checkpoint::open_as(&weights, &path)
+}
+
+/// The number that a person would write for it: 0.1, not 0.10000000149011612.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
 }
 
 /// The encoder's name of a decoder's variable; none of attention to the encoder.

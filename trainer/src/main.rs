@@ -28,6 +28,8 @@ enum Command {
     Plot(cli::plot::Plot),
     /// Write a model for Hugging Face's transformers.
     Export(cli::export::Export),
+    /// Take over a model of Hugging Face's transformers.
+    Import(cli::import::Import),
     /// Make a vocabulary, or look into one.
     Vocab(cli::vocab::Vocab),
     /// Show how a vocabulary cuts a text into pieces.
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => cli::inspect::run(args),
         Command::Plot(args) => cli::plot::run(&args),
         Command::Export(args) => cli::export::run(args),
+        Command::Import(args) => cli::import::run(args),
         Command::Vocab(args) => cli::vocab::run(args),
         Command::Tokenize(args) => cli::tokenize::run(&args),
     };

@@ -20,7 +20,14 @@ pub struct Metrics {
     pub rate: Series,
     /// Tokens a second.
     pub speed: Series,
+    /// Share of the time, in percent, that a step waited for data.
+    pub waited: Series,
+    /// The same of all steps together, but for the first, which always waits.
+    pub waited_share: f64,
 }
+
+/// From this share on, in percent, waiting for data is worth a look.
+pub const WAITED_TOO_MUCH: f64 = 1.0;
 
 impl Metrics {
     /// Reads them.
@@ -30,6 +37,7 @@ impl Metrics {
     pub fn read(path: &Path) -> Result<Metrics, Error> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let mut metrics = Metrics::default();
+        let (mut waited, mut all) = (0.0, 0.0);
         // The last line may be cut while a run is going on.
         for line in text
             .lines()
@@ -50,7 +58,18 @@ impl Metrics {
                 &mut metrics.speed,
                 speed.map(|(tokens, seconds)| tokens / seconds.max(1e-9)),
             );
+            if let Some((wait, seconds)) = number("waited").zip(number("seconds")) {
+                metrics
+                    .waited
+                    .push((step, 100.0 * wait / seconds.max(1e-9)));
+                // The first batch is always waited for.
+                if metrics.waited.len() > 1 {
+                    waited += wait;
+                    all += seconds;
+                }
+            }
         }
+        metrics.waited_share = 100.0 * waited / f64::max(all, 1e-9);
         if metrics.loss.is_empty() {
             return Err(Error::format(path, "holds no step yet; wait for one"));
         }
@@ -58,7 +77,9 @@ impl Metrics {
     }
 }
 
-const SIZE: (u32, u32) = (960, 860);
+const WIDTH: u32 = 960;
+/// Of the picture without and with a chart of what was waited for data.
+const HEIGHTS: (u32, u32) = (860, 1080);
 const TRAINING: RGBColor = RGBColor(31, 119, 180);
 const VALIDATION: RGBColor = RGBColor(214, 39, 40);
 /// Points of a line at most; more are drawn as means of neighbours.
@@ -77,10 +98,13 @@ pub fn svg(metrics: &Metrics) -> Result<String, Error> {
 type Failure<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
 
 fn draw<'a>(metrics: &Metrics, out: &'a mut String) -> Result<(), Failure<'a>> {
-    let area = SVGBackend::with_string(out, SIZE).into_drawing_area();
+    let waits = metrics.waited_share >= WAITED_TOO_MUCH;
+    let height = if waits { HEIGHTS.1 } else { HEIGHTS.0 };
+    let area = SVGBackend::with_string(out, (WIDTH, height)).into_drawing_area();
     area.fill(&WHITE)?;
     let (top, rest) = area.split_vertically(420);
-    let (middle, bottom) = rest.split_vertically(220);
+    let (middle, rest) = rest.split_vertically(220);
+    let (bottom, last) = rest.split_vertically(220);
     let loss = [
         ("training", TRAINING, thinned(&metrics.loss)),
         ("validation", VALIDATION, metrics.validation.clone()),
@@ -96,6 +120,13 @@ fn draw<'a>(metrics: &Metrics, out: &'a mut String) -> Result<(), Failure<'a>> {
         "tokens a second",
         &[("", TRAINING, thinned(&metrics.speed))],
     )?;
+    if waits {
+        let title = format!(
+            "waiting for data, % of the time ({:.1} % in all; more `feed.threads` may help)",
+            metrics.waited_share
+        );
+        chart(&last, &title, &[("", TRAINING, thinned(&metrics.waited))])?;
+    }
     area.present()
 }
 
@@ -198,6 +229,25 @@ mod tests {
         ] {
             assert!(picture.contains(word), "{word}");
         }
+        assert!(!picture.contains("waiting for data"));
+    }
+
+    #[test]
+    fn waiting_for_data_shows_where_there_is_much_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let drawn = |waited: f64| {
+            let line = |step: u32| {
+                // The first step waits most, and does not count.
+                let waited = if step == 1 { 0.5 } else { waited };
+                format!("{{\"step\":{step},\"loss\":1.0,\"seconds\":0.5,\"waited\":{waited}}}\n")
+            };
+            let text: String = (1..=50).map(line).collect();
+            std::fs::write(&path, text).unwrap();
+            svg(&Metrics::read(&path).unwrap()).unwrap()
+        };
+        assert!(!drawn(0.004).contains("waiting for data"));
+        assert!(drawn(0.01).contains("waiting for data, % of the time (2.0 % in all"));
     }
 
     #[test]

@@ -5,15 +5,16 @@
 //! | `vocab.model` | the vocabulary, copied when the run began |
 //! | `checkpoints/step-…/` | see [`checkpoint`] |
 //! | `metrics.jsonl` | one line a step, one a look at the validation documents |
+//! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
 //! | `lock` | held by whoever trains; dies with the process |
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::RunConfig;
 use crate::feed::{Cursor, Tokenizer};
-use crate::model::T5;
+use crate::model::{Layout, T5};
 use crate::objective::Ids;
 use crate::optimizer::Optimizer;
-use crate::{Error, Vocab};
+use crate::{Error, Vocab, tensorboard};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,6 +70,32 @@ impl Run {
     /// The folder holds a run or somebody trains in it; a vocabulary that cannot be read or has more ids than the model;
     /// settings that cannot be.
     pub fn begin(folder: &Path, config: RunConfig, vocab: &Path) -> Result<Run, Error> {
+        let model = |config: &RunConfig| T5::new(config.model.clone(), config.seed);
+        Run::begin_with(folder, config, vocab, model)
+    }
+
+    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet.
+    ///
+    /// # Errors
+    /// As [`begin`](Run::begin); a configuration of another model.
+    pub fn import(folder: &Path, config: RunConfig, vocab: &Path, model: T5) -> Result<Run, Error> {
+        if Layout::new(&config.model) != *model.layout() {
+            return Err(Error::Setting(
+                "these settings are of a model of another shape; leave out those of its sizes"
+                    .into(),
+            ));
+        }
+        Run::begin_with(folder, config, vocab, |config| {
+            T5::with_parameters(config.model.clone(), model.into_parameters())
+        })
+    }
+
+    fn begin_with(
+        folder: &Path,
+        config: RunConfig,
+        vocab: &Path,
+        model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
+    ) -> Result<Run, Error> {
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let lock = lock(folder)?;
         if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
@@ -84,7 +111,8 @@ impl Run {
         c4_data::fs::write_atomic(&copy, &bytes)?;
         let metrics = folder.join(METRICS);
         fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
-        let model = T5::new(config.model.clone(), config.seed)?;
+        tensorboard::remove(folder)?;
+        let model = model(&config)?;
         Ok(Run {
             folder: folder.to_owned(),
             optimizer: Optimizer::new(config.optimizer, model.layout()),

@@ -2,12 +2,11 @@
 
 use crate::feed::FeedConfig;
 use crate::feed::{EpochStart, Feed, Source};
+use crate::metrics::Metrics;
 use crate::model::{Loss, T5};
-use crate::run::{METRICS, Run, ids};
+use crate::run::{Run, ids};
 use crate::{Batch, Error, Vocab, optimizer};
 use serde::Serialize;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -33,6 +32,18 @@ pub struct StepReport {
     pub seconds: f64,
     /// Of them, waiting for the feed.
     pub waited: f64,
+}
+
+impl StepReport {
+    /// Tokens a second, by the clock.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.seconds.max(1e-9)
+    }
+
+    /// Share of its time that it waited for the feed.
+    pub fn waited_share(&self) -> f64 {
+        self.waited / self.seconds.max(1e-9)
+    }
 }
 
 /// What a look at validation documents gave.
@@ -75,18 +86,12 @@ pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), 
     let cursor = run.cursor.take();
     let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor.clone())?;
     run.cursor = cursor;
-    let path = run.folder.join(METRICS);
-    let metrics = OpenOptions::new().append(true).create(true).open(&path);
-    let mut metrics = metrics.map_err(|e| Error::io(&path, e))?;
-    let mut note = |line: Result<String, serde_json::Error>| {
-        let line = line.map_err(|e| Error::format(&path, e.to_string()))?;
-        writeln!(metrics, "{line}").map_err(|e| Error::io(&path, e))
-    };
+    let mut metrics = Metrics::open(&run.folder, run.step + 1)?;
     let mut saved = None;
     let mut going = true;
     while run.step < config.steps && going {
         let report = step(run, &mut feed)?;
-        note(serde_json::to_string(&report))?;
+        metrics.step(&report)?;
         going &= told(&Event::Step(report));
         for epoch in feed.epoch_starts() {
             going &= told(&Event::Epoch(epoch));
@@ -103,7 +108,7 @@ pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), 
             )?;
             let evaluation = Evaluation::of(run.step, &loss);
             validation = Some(evaluation.validation_loss);
-            note(serde_json::to_string(&evaluation))?;
+            metrics.evaluation(&evaluation)?;
             going &= told(&Event::Evaluation(evaluation));
         }
         if run.step.is_multiple_of(config.checkpoint_every) || run.step == config.steps || !going {
@@ -143,9 +148,11 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     }
     let norm = optimizer::global_norm(run.model.gradients());
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
-        let culprit = match run.not_finite(run.model.gradients()) {
-            Some(name) => format!("the gradient of {name} is not finite"),
-            None => "the gradients are too large".to_owned(),
+        let parameter = run.not_finite(run.model.parameters());
+        let culprit = match (parameter, run.not_finite(run.model.gradients())) {
+            (Some(name), _) => format!("parameter {name} is not finite"),
+            (None, Some(name)) => format!("the gradient of {name} is not finite"),
+            (None, None) => "the gradients are too large".to_owned(),
         };
         return Err(Error::Diverged(format!(
             "step {}: the loss is {}, {culprit}; {}",

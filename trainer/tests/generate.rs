@@ -287,3 +287,61 @@ fn draws_follow_their_settings() {
         );
     }
 }
+
+#[test]
+fn language_models_go_on_as_in_a_whole_pass() {
+    for (architecture, length) in [
+        (Architecture::LanguageModel, 5),
+        (Architecture::LanguageModel, 0),
+        (Architecture::PrefixLm, 5),
+        (Architecture::PrefixLm, 1),
+    ] {
+        let mut model = T5::new(small(architecture), 5).unwrap();
+        let vocab = model.config().vocab_size;
+        // Prompts that end with EOS where the model knows inputs by it, and what follows.
+        let row = |row: u32| -> Vec<u32> {
+            let mut tokens: Vec<u32> = (0..11).map(|i| 2 + (i * 7 + row * 5) % 40).collect();
+            if architecture == Architecture::PrefixLm {
+                tokens[length - 1] = EOS;
+            }
+            tokens
+        };
+        let rows = [row(0), row(1)];
+        let targets = one_example_a_row(11, rows.concat());
+        let batch = Batch {
+            rows: 2,
+            inputs: Sequences::default(),
+            decoder_inputs: shifted(&targets),
+            targets,
+        };
+        let expected = model.logits(&batch).unwrap();
+        let prompt: Vec<u32> = rows
+            .iter()
+            .flat_map(|row| &row[..length])
+            .copied()
+            .collect();
+        let prompt = one_example_a_row(length, prompt);
+        let beams = 2;
+        let mut decoder = model.decoder(2, &prompt, beams, 11 - length).unwrap();
+        for position in length..11 {
+            let last = |sequence: usize| match position == length {
+                true => 0,
+                false => rows[sequence / beams][position - 1],
+            };
+            let last: Vec<u32> = (0..2 * beams).map(last).collect();
+            let logits = decoder.step(&last);
+            for (sequence, logits) in logits.chunks_exact(vocab).enumerate() {
+                let start = (sequence / beams * 11 + position) * vocab;
+                let expected = &expected[start..start + vocab];
+                close("logits", logits, expected, 1e-4);
+            }
+        }
+        // One that is padded has no place to go on from.
+        if length > 1 {
+            let mut padded = prompt.clone();
+            padded.segments[length - 1] = 0;
+            let refused = generate(&mut model, 2, &padded, Decoding::Greedy, 3);
+            assert!(refused.unwrap_err().to_string().contains("one length"));
+        }
+    }
+}

@@ -9,7 +9,7 @@ use common::{
 };
 use safetensors::SafeTensors;
 use t5_trainer::model::{
-    Activation, Architecture, Denominator, DropoutShape, Head, Into, Layout, LossOn, Matrix,
+    Activation, Architecture, Denominator, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix,
     ModelConfig, T5, Threads, bucket, multiply,
 };
 use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
@@ -370,6 +370,8 @@ fn packing_changes_nothing() {
     let mut model = T5::new(config.clone(), 1).unwrap();
     let packed = batch(&config, 1, 40, 24, 3);
     let together = model.logits(&packed).unwrap();
+    let losses = model.evaluate_each(&packed).unwrap();
+    assert_eq!(losses.len(), 2);
     let mut start = 0;
     for segment in [1, 2] {
         let own = |sequences: &t5_trainer::Sequences| {
@@ -395,6 +397,13 @@ fn packing_changes_nothing() {
             1e-4,
         );
         start += logits.len();
+        let (loss, own) = (
+            losses[segment as usize - 1],
+            model.evaluate(&alone).unwrap(),
+        );
+        let counts = |loss: &Loss| (loss.targets, loss.correct, loss.positions);
+        assert_eq!(counts(&loss), counts(&own));
+        assert!((loss.cross_entropy - own.cross_entropy).abs() < 1e-4 * own.cross_entropy);
     }
 }
 

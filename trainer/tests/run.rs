@@ -2,115 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::events::{files, measured, shown};
+use common::program::{Place, checkpoints, losses, refused, said, state};
+use safetensors::SafeTensors;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
-
-/// A model that learns something in seconds.
-const SMALL: [&str; 12] = [
-    "model.vocab_size=512",
-    "model.d_model=32",
-    "model.d_ff=64",
-    "model.d_kv=16",
-    "model.heads=2",
-    "model.encoder_layers=1",
-    "model.decoder_layers=1",
-    "feed.objective.inputs_length=64",
-    "feed.rows=2",
-    "batches_per_step=2",
-    "evaluate_batches=2",
-    "evaluate_every=10",
-];
-
-fn t5(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
-    command.args(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn said(arguments: &[&str]) -> String {
-    let output = t5(arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        stderr(&output)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Refused in one line that holds all of these.
-fn refused(arguments: &[&str], words: &[&str]) {
-    let output = t5(arguments);
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-    let line = said.lines().last().unwrap_or_default();
-    assert!(line.starts_with("t5: "), "{said}");
-    for word in words {
-        assert!(line.contains(word), "{word} in {said}");
-    }
-}
-
-struct Place {
-    dir: tempfile::TempDir,
-    corpus: String,
-    vocab: String,
-}
-
-impl Place {
-    /// The corpus of the sample crawl, and a vocabulary of it.
-    fn new() -> Place {
-        let dir = tempfile::tempdir().unwrap();
-        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/samples");
-        let mut archives: Vec<PathBuf> = fs::read_dir(samples)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "gz"))
-            .collect();
-        archives.sort();
-        let archives: Vec<&Path> = archives.iter().map(PathBuf::as_path).collect();
-        let corpus = dir.path().join("corpus");
-        c4_tests::built(&c4_tests::options("en.noclean", &archives, &corpus)).unwrap();
-        let corpus = corpus.to_str().unwrap().to_owned();
-        let vocab = dir.path().join("vocab.model");
-        let vocab = vocab.to_str().unwrap().to_owned();
-        said(&["vocab", "train", &corpus, "--size", "300", "-o", &vocab]);
-        Place { dir, corpus, vocab }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn begin<'a>(&'a self, output: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-        let mut arguments = vec!["pretrain", "--size", "tiny", "--corpus", &self.corpus];
-        arguments.extend(["--vocab", &self.vocab, "-o", output, "-t", "2"]);
-        for setting in SMALL {
-            arguments.extend(["--set", setting]);
-        }
-        arguments.extend(rest);
-        arguments
-    }
-}
-
-/// All of a run's last checkpoint that is the same every time.
-fn state(run: &str, step: u64) -> [Vec<u8>; 2] {
-    let folder = Path::new(run).join(format!("checkpoints/step-{step:08}"));
-    ["model.safetensors", "optimizer.safetensors"].map(|file| fs::read(folder.join(file)).unwrap())
-}
-
-fn losses(run: &str) -> Vec<(u64, f64)> {
-    let text = fs::read_to_string(Path::new(run).join("metrics.jsonl")).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines
-        .filter_map(|line| Some((line["step"].as_u64()?, line["loss"].as_f64()?)))
-        .collect()
-}
 
 #[test]
 fn a_run_that_is_broken_ends_as_one_that_is_not() {
@@ -133,6 +33,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     ]);
     assert_eq!(state(&halves, 40), state(&whole, 40));
     assert_eq!(losses(&halves), found);
+    assert_eq!(shown(&halves), measured(&halves));
 
     // Killed again and again, with a checkpoint after every step.
     let killed = place.path("killed");
@@ -168,6 +69,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     assert!(kills > 1, "{kills}");
     assert_eq!(state(&killed, 40), state(&whole, 40));
     assert_eq!(losses(&killed), found);
+    assert_eq!(shown(&killed), measured(&killed));
     // Three are kept, and the best.
     let kept = checkpoints(&killed);
     assert!((3..=4).contains(&kept.len()), "{kept:?}");
@@ -216,14 +118,6 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     assert_eq!(again, text);
 }
 
-fn checkpoints(run: &str) -> Vec<String> {
-    let entries = fs::read_dir(Path::new(run).join("checkpoints")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    names
-        .filter(|name| name.starts_with("step-") && !name.contains('.'))
-        .collect()
-}
-
 #[test]
 fn what_cannot_be_is_said_in_one_line() {
     let place = Place::new();
@@ -259,8 +153,70 @@ fn what_cannot_be_is_said_in_one_line() {
     refused(&on, &["not finite", "checkpoint of step 2"]);
     assert_eq!(checkpoints(&torn), ["step-00000002"]);
 
-    // A checkpoint that was cut.
+    // A value that is none is told by its variable.
     let model = Path::new(&torn).join("checkpoints/step-00000002/model.safetensors");
+    let good = fs::read(&model).unwrap();
+    let mut bytes = good.clone();
+    let tensors = SafeTensors::deserialize(&good).unwrap();
+    let name = "decoder.block.0.layer.1.EncDecAttention.v.weight";
+    let values = tensors.tensor(name).unwrap().data();
+    let at = values.as_ptr() as usize - good.as_ptr() as usize;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&model, bytes).unwrap();
+    let on = ["pretrain", "-o", &torn, "--resume", "--steps", "3"];
+    refused(&on, &["step 3", &format!("parameter {name} is not finite")]);
+    fs::write(&model, good).unwrap();
+
+    // Another vocabulary, under the run's name; back in place, it goes on.
+    let vocab = Path::new(&torn).join("vocab.model");
+    let own = fs::read(&vocab).unwrap();
+    let other = place.path("other.model");
+    said(&[
+        "vocab",
+        "train",
+        &place.corpus,
+        "--size",
+        "310",
+        "-o",
+        &other,
+    ]);
+    fs::copy(&other, &vocab).unwrap();
+    refused(
+        &on,
+        &["vocab.model", "is not the vocabulary", "put that back"],
+    );
+    fs::write(&vocab, own).unwrap();
+
+    // A corpus without a page; one with a shard that is cut.
+    let archive = place.path("nothing.wet.gz");
+    let page = c4_tests::conversion("http://a.example/", "Nothing.\n");
+    fs::write(&archive, c4_tests::gzip(&page)).unwrap();
+    let empty = place.path("empty");
+    let options = c4_tests::options("en", &[Path::new(&archive)], Path::new(&empty));
+    c4_tests::built(&options).unwrap();
+    let begin = |corpus| {
+        let mut arguments = place.begin(&out, &[]);
+        let at = arguments.iter().position(|a| *a == "--corpus").unwrap();
+        arguments[at + 1] = corpus;
+        arguments
+    };
+    refused(
+        &begin(&empty),
+        &["empty", "the corpus is empty", "c4 stats"],
+    );
+    let manifest = c4_data::Manifest::read(Path::new(&place.corpus)).unwrap();
+    let mut shards = manifest.unwrap().shards.into_iter();
+    let shard = shards.find(|s| s.split == c4_data::Split::Train);
+    let file = shard.unwrap().file;
+    let shard = Path::new(&place.corpus).join(&file);
+    let whole = fs::read(&shard).unwrap();
+    fs::write(&shard, &whole[..whole.len() - 9]).unwrap();
+    refused(&begin(&place.corpus), &[&file, "cut short", "c4 verify"]);
+    fs::write(&shard, whole).unwrap();
+    said(&on);
+
+    // A checkpoint that was cut.
+    let model = Path::new(&torn).join("checkpoints/step-00000003/model.safetensors");
     let bytes = fs::read(&model).unwrap();
     fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
     refused(
@@ -269,4 +225,136 @@ fn what_cannot_be_is_said_in_one_line() {
     );
     fs::remove_file(&model).unwrap();
     refused(&["eval", &torn], &["model.safetensors"]);
+}
+
+#[test]
+fn tensorboard_shows_every_step_once() {
+    let place = Place::new();
+    let run = place.path("run");
+    let steps = ["--steps", "20", "--set", "checkpoint_every=10"];
+    said(&place.begin(&run, &steps));
+    let before = shown(&run);
+    assert_eq!(before, measured(&run));
+    assert!(before["train/loss"].iter().map(|p| p.0).eq(1..=20));
+    assert!(before["validation/loss"].iter().map(|p| p.0).eq([10, 20]));
+    // As if it had been killed before its last checkpoint; it goes on otherwise than before.
+    fs::remove_dir_all(Path::new(&run).join("checkpoints/step-00000020")).unwrap();
+    let resume = ["pretrain", "-o", &run, "--resume", "--steps", "15"];
+    let other = ["--set", "schedule={kind='constant', rate=0.002}"];
+    said(&[&resume[..], &other].concat());
+    let after = shown(&run);
+    assert_eq!(after, measured(&run));
+    assert_eq!(files(&run).len(), 2);
+    assert_eq!(
+        after["train/loss"][..11],
+        before["train/loss"][..11],
+        "until the rate shows"
+    );
+    assert!(after["train/loss"].iter().map(|p| p.0).eq(1..=15));
+    assert!(after["validation/loss"].iter().map(|p| p.0).eq([10]));
+    assert_ne!(
+        after["train/learning_rate"][14],
+        before["train/learning_rate"][14]
+    );
+
+    // A run that begins anew in the folder leaves nothing of the old one.
+    fs::remove_dir_all(Path::new(&run).join("checkpoints")).unwrap();
+    said(&place.begin(&run, &["--steps", "3"]));
+    assert_eq!(files(&run).len(), 1);
+    assert_eq!(shown(&run), measured(&run));
+}
+
+#[test]
+fn models_without_an_encoder_go_on_with_a_text() {
+    let place = Place::new();
+    let lm = [
+        "--set",
+        "model.architecture=language_model",
+        "--set",
+        "feed.objective.objective=lm",
+        "--set",
+        "feed.objective.targets_length=64",
+    ];
+    let prefix_lm = [
+        "--set",
+        "model.architecture=prefix_lm",
+        "--set",
+        "model.loss_on=after_inputs",
+        "--set",
+        "feed.objective.objective=prefix_lm",
+    ];
+    let shared = [
+        "--set",
+        "model.architecture=shared",
+        "--set",
+        "feed.objective.objective=prefix_lm",
+    ];
+    for (name, settings) in [("language_model", lm), ("prefix_lm", prefix_lm)] {
+        let run = place.path(name);
+        said(&place.begin(&run, &[&settings[..], &["--steps", "30"]].concat()));
+        let typed = "The  river, \u{263a}";
+        let ask = |more: &[&str]| {
+            let arguments = ["generate", &run, typed, "--max-tokens", "6"];
+            said(&[&arguments[..], more].concat())
+        };
+        let answer = ask(&[]);
+        assert!(answer.starts_with(typed), "{answer}");
+        assert_eq!(ask(&["-t", "1"]), answer);
+        assert!(ask(&["--beams", "3"]).starts_with(typed));
+        let draw = |seed| ask(&["--sample", "--seed", seed]);
+        assert!(draw("1").starts_with(typed));
+        assert_eq!(draw("1"), draw("1"));
+        assert_ne!(draw("1"), draw("2"));
+        // Of nothing, too.
+        said(&["generate", &run, "", "--max-tokens", "3"]);
+        // Hugging Face has no class for it.
+        let out = place.path("exported");
+        refused(
+            &["export", &run, "-o", &out],
+            &[name, "encoder_decoder", "shared"],
+        );
+    }
+    let run = place.path("shared");
+    said(&place.begin(&run, &[&shared[..], &["--steps", "30"]].concat()));
+    let answer = said(&["generate", &run, "The river", "--max-tokens", "6"]);
+    assert!(answer.starts_with("The river"), "{answer:?}");
+    said(&["export", &run, "-o", &place.path("shared-exported")]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_last_checkpoint() {
+    let place = Place::new();
+    let (whole, full) = (place.path("whole"), place.path("full"));
+    said(&place.begin(&whole, &["--steps", "6"]));
+    said(&place.begin(&full, &["--steps", "3"]));
+    let model = Path::new(&full).join("checkpoints/step-00000003/model.safetensors");
+    let size = fs::metadata(&model).unwrap().len();
+    let on = ["pretrain", "-o", &full, "--resume", "--steps", "6"];
+    // No file may grow beyond a part of the model's; shells count in blocks of 512 or 1024 bytes.
+    let limit = (size / 2048).to_string();
+    let script = "trap '' XFSZ; ulimit -f \"$0\" && exec \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, &limit, env!("CARGO_BIN_EXE_t5")]);
+    let output = shell.args(on).output().unwrap();
+    let said_of_it = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said_of_it}");
+    let line = said_of_it.lines().last().unwrap();
+    for word in [
+        "t5: ",
+        "step-00000006",
+        "model.safetensors",
+        "too large",
+        "make room",
+    ] {
+        assert!(line.contains(word), "{word} in {said_of_it}");
+    }
+    assert_eq!(checkpoints(&full), ["step-00000003"]);
+    said(&["eval", &full]);
+    // With room it goes on as if nothing had been.
+    said(&on);
+    assert_eq!(state(&full, 6), state(&whole, 6));
+    assert_eq!(losses(&full), losses(&whole));
+    let left = fs::read_dir(Path::new(&full).join("checkpoints")).unwrap();
+    assert_eq!(left.count(), 2, "no remains");
 }

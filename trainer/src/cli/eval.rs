@@ -1,15 +1,21 @@
 //! `t5 eval`.
 
 use super::Named;
+use super::pretrain::thousands;
 use super::settings::{CorpusArgs, ThreadsArg};
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
+use t5_trainer::by_domain::{self, Part};
 use t5_trainer::feed::{Feed, Validation};
 use t5_trainer::run::ids;
 use t5_trainer::train::{Evaluation, evaluate};
 
 /// Loss, perplexity and accuracy over validation documents, of each corpus.
+///
+/// With --by domain each example is of one document: documents are not joined before they are cut into segments. So the loss of
+/// all domains together is not quite that without --by.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// A run, or one of its checkpoints.
@@ -20,11 +26,23 @@ pub(crate) struct Eval {
     /// Batches of each corpus at most [default: all].
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     batches: u64,
+    /// Measure the documents of each part by themselves.
+    #[arg(long, value_name = "PART")]
+    by: Option<By>,
+    /// Show the parts with the most tokens only; 0: all.
+    #[arg(long, value_name = "N", default_value_t = 20, requires = "by")]
+    top: usize,
     /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     threads: ThreadsArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum By {
+    /// The host of a page's URL, without `www.`.
+    Domain,
 }
 
 pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
@@ -36,9 +54,14 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
         true => note.config.corpora.clone(),
         false => args.corpora.corpora,
     };
+    anyhow::ensure!(
+        !corpora.is_empty(),
+        "no corpus: the run was imported; name the folder of one by --corpus"
+    );
     for corpus in corpora {
         let corpora = [corpus];
-        let feed = Feed::validation(&corpora, &note.config.feed, ids(&vocab), vocab.clone())?;
+        let config = &note.config.feed;
+        let feed = Feed::validation(&corpora, config, ids(&vocab), vocab.clone())?;
         let told: Vec<String> = feed
             .corpora()
             .iter()
@@ -54,19 +77,39 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
             .collect();
         drop(feed);
         told.iter().for_each(|line| eprintln!("{line}"));
-        let loss = evaluate(
-            &mut model,
-            &vocab,
-            &corpora,
-            &note.config.feed,
-            args.batches,
-        )?;
-        let found = Evaluation::of(note.step, &loss);
+        let (all, parts) = match args.by {
+            None => {
+                let loss = evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
+                let all = Part {
+                    loss,
+                    ..Part::default()
+                };
+                (all, None)
+            }
+            Some(By::Domain) => {
+                let found =
+                    by_domain::evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
+                let mut all = Part::default();
+                found.values().for_each(|part| all.add(part));
+                let mut parts: Vec<(String, Part)> = found.into_iter().collect();
+                // Stable: among equals in the order of names.
+                parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.tokens));
+                (all, Some(parts))
+            }
+        };
+        let found = Evaluation::of(note.step, &all.loss);
         if args.json {
             let mut line = serde_json::to_value(found)?;
             line["corpus"] = corpora[0].path.to_string_lossy().into();
+            if let Some(parts) = parts {
+                let shown = parts.iter().take(shown(args.top));
+                line["domains"] = shown.map(|(name, part)| part_as_json(name, part)).collect();
+            }
             println!("{line}");
         } else {
+            if let Some(parts) = parts {
+                table(&parts, shown(args.top), &all);
+            }
             println!(
                 "step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets",
                 found.step,
@@ -78,4 +121,57 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// How many parts `--top` asks for.
+fn shown(top: usize) -> usize {
+    match top {
+        0 => usize::MAX,
+        top => top,
+    }
+}
+
+fn part_as_json(name: &str, part: &Part) -> Value {
+    json!({
+        "domain": name,
+        "documents": part.documents,
+        "tokens": part.tokens,
+        "targets": part.loss.targets,
+        "loss": part.loss.mean(),
+        "perplexity": part.loss.mean().exp(),
+        "accuracy": accuracy(part),
+    })
+}
+
+fn accuracy(part: &Part) -> f64 {
+    part.loss.correct as f64 / part.loss.targets.max(1) as f64
+}
+
+/// The largest parts, the others together, all together.
+fn table(parts: &[(String, Part)], top: usize, all: &Part) {
+    let (largest, others) = parts.split_at(top.min(parts.len()));
+    let mut rows = largest.to_vec();
+    if !others.is_empty() {
+        let mut rest = Part::default();
+        others.iter().for_each(|(_, part)| rest.add(part));
+        rows.push((format!("({} others)", others.len()), rest));
+    }
+    rows.push(("all".to_owned(), *all));
+    let names = rows.iter().map(|(name, _)| name.chars().count());
+    let width = names.max().unwrap_or_default().max("domain".len());
+    println!(
+        "{:width$}  {:>10}  {:>12}  {:>12}  {:>8}  {:>10}  {:>8}",
+        "domain", "documents", "tokens", "targets", "loss", "perplexity", "accuracy"
+    );
+    for (name, part) in &rows {
+        println!(
+            "{name:width$}  {:>10}  {:>12}  {:>12}  {:>8.4}  {:>10.2}  {:>6.2} %",
+            thousands(part.documents),
+            thousands(part.tokens),
+            thousands(part.loss.targets as u64),
+            part.loss.mean(),
+            part.loss.mean().exp(),
+            100.0 * accuracy(part)
+        );
+    }
 }

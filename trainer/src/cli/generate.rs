@@ -8,11 +8,13 @@ use std::io::{BufRead, stdin};
 use std::path::{Path, PathBuf};
 use t5_trainer::generate::{Decoding, generate};
 use t5_trainer::model::T5;
+use t5_trainer::objective::ObjectiveKind;
 use t5_trainer::{Sequences, Vocab, huggingface};
 
-/// Lets a model say what belongs into a text's blanks.
+/// Lets a model say what belongs into a text's blanks, or how a text goes on.
 ///
-/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores).
+/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores). A model that was trained by the
+/// objective lm or prefix_lm goes on with the text.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model`).
@@ -50,7 +52,10 @@ pub(crate) struct Generate {
 
 pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
     args.threads.start()?;
-    let (mut model, vocab) = open(&args.run)?;
+    let (mut model, vocab, objective) = open(&args.run)?;
+    // A language model's examples are text alone; others have EOS between inputs and targets.
+    let ends = objective != Some(ObjectiveKind::Lm);
+    let goes_on = matches!(objective, Some(ObjectiveKind::Lm | ObjectiveKind::PrefixLm));
     let decoding = match (args.beams, args.sample) {
         (Some(beams), _) => Decoding::Beam {
             beams,
@@ -68,11 +73,13 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
         let text = numbered(text);
         let mut tokens = Vec::new();
         vocab.encode_with_sentinels(&text, &mut tokens);
-        tokens.push(vocab.eos());
+        if ends {
+            tokens.push(vocab.eos());
+        }
         let length = tokens.len();
         let inputs = Sequences {
             length,
-            tokens,
+            tokens: tokens.clone(),
             segments: vec![1; length],
             positions: (0..length as u32).collect(),
         };
@@ -81,7 +88,10 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
             .first()
             .map(|found| &found.tokens[..])
             .unwrap_or_default();
-        println!("{}", filled(&text, said, &vocab));
+        match goes_on {
+            true => println!("{}", continued(&text, &tokens, said, &vocab)),
+            false => println!("{}", filled(&text, said, &vocab)),
+        }
         Ok(())
     };
     if let Some(text) = &args.text {
@@ -93,13 +103,31 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(folder: &Path) -> anyhow::Result<(T5, Vocab)> {
+/// A model, its vocabulary, and what it was trained by, if that is known.
+fn open(folder: &Path) -> anyhow::Result<(T5, Vocab, Option<ObjectiveKind>)> {
     if folder.join("config.json").is_file() {
         let vocab = Vocab::open(&folder.join("spiece.model"))?;
-        return Ok((huggingface::load(folder)?, vocab));
+        return Ok((huggingface::load(folder)?, vocab, None));
     }
     let named = Named::open(folder)?;
-    Ok((named.note.model(&named.path)?, named.vocab))
+    let objective = named.note.config.feed.objective.objective;
+    let model = named.note.model(&named.path)?;
+    Ok((model, named.vocab, Some(objective)))
+}
+
+/// The text, and how it goes on.
+fn continued(text: &str, tokens: &[u32], said: &[u32], vocab: &Vocab) -> String {
+    let plain = |tokens: &[u32]| -> Vec<u32> {
+        let plain = tokens.iter().filter(|token| **token != vocab.eos());
+        plain.copied().collect()
+    };
+    let (before, said) = (plain(tokens), plain(said));
+    let all = vocab.decode(&[&before[..], &said].concat());
+    match all.strip_prefix(&vocab.decode(&before)) {
+        // As it was typed, whatever the vocabulary made of it.
+        Some(rest) => format!("{text}{rest}"),
+        None => all,
+    }
 }
 
 /// `___` as sentinels, in order.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use t5_trainer::config::RunConfig;
 use t5_trainer::model::ModelConfig;
+use t5_trainer::plot::WAITED_TOO_MUCH;
 use t5_trainer::run::Run;
 use t5_trainer::train::{Event, StepReport, train};
 
@@ -138,6 +139,9 @@ struct Teller {
     first: u64,
     last_line: Option<Instant>,
     steps: u64,
+    /// Seconds of all steps but the first, which always waits for data; and those of them that were waited.
+    seconds: f64,
+    waited: f64,
 }
 
 /// Between two lines where there is no terminal.
@@ -158,6 +162,8 @@ impl Teller {
             first: run.step,
             last_line: None,
             steps: run.config.steps,
+            seconds: 0.0,
+            waited: 0.0,
         }
     }
 
@@ -186,12 +192,21 @@ impl Teller {
         let done = report.step - self.first;
         let each = self.started.elapsed().div_f64(done.max(1) as f64);
         let left = each.mul_f64((self.steps - report.step) as f64);
+        if done > 1 {
+            self.seconds += report.seconds;
+            self.waited += report.waited;
+        }
+        let waited = 100.0 * self.waited / self.seconds.max(1e-9);
+        let waited = match waited >= WAITED_TOO_MUCH {
+            true => format!(", {waited:.0} % of it waiting for data"),
+            false => String::new(),
+        };
         let text = format!(
-            "loss {:.4} nats, lr {:.2e}, gradient {:.3}, {:.0} tokens/s, {} left",
+            "loss {:.4} nats, lr {:.2e}, gradient {:.3}, {:.0} tokens/s{waited}, {} left",
             report.loss,
             report.learning_rate,
             report.gradient_norm,
-            report.tokens as f64 / report.seconds.max(1e-9),
+            report.tokens_per_second(),
             HumanDuration(left)
         );
         self.bar.set_position(report.step);

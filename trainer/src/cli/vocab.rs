@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use indicatif::DecimalBytes;
 use std::io::{BufWriter, Write, stdout};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -102,19 +103,19 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
         let language = source.language.as_ref();
         let language = language.map_or(String::new(), |language| format!(" ({language})"));
         eprintln!(
-            "{}{language}: {} documents, {:.1} of {:.1} MB",
+            "{}{language}: {} documents, {} of {}",
             source.dir.display(),
             drawn.documents,
-            megabytes(drawn.bytes),
-            megabytes(drawn.of_bytes)
+            DecimalBytes(drawn.bytes),
+            DecimalBytes(drawn.of_bytes)
         );
     }
     let sampled = drawn.iter().map(|drawn| drawn.bytes).sum::<u64>();
     if args.corpora.len() > 1 && (sampled as f64) < 0.9 * bytes as f64 {
         eprintln!(
-            "{:.1} MB in place of {}: more would change the mixture, since a corpus has no more",
-            megabytes(sampled),
-            args.megabytes
+            "{} in place of {}: more would change the mixture, since a corpus has no more",
+            DecimalBytes(sampled),
+            DecimalBytes(bytes)
         );
     }
     let options = TrainOptions {
@@ -143,10 +144,6 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
         start.elapsed().as_secs_f64()
     );
     Ok(())
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 fn run_show(args: &Show) -> anyhow::Result<()> {

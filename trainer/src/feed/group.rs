@@ -5,7 +5,7 @@ use super::corpus::{Corpus, damaged};
 use super::cursor::Position;
 use crate::Error;
 use crate::objective::{Place, Purpose, Random};
-use c4_data::ShardReader;
+use c4_data::{Page, ShardReader};
 use std::sync::Arc;
 
 /// Texts that go through the chain together.
@@ -16,6 +16,8 @@ pub(super) struct RawGroup {
     /// Where the next one begins.
     pub end: Position,
     pub texts: Vec<String>,
+    /// Their pages' URLs.
+    pub urls: Vec<String>,
 }
 
 /// What a reader must know of the feed.
@@ -102,19 +104,27 @@ impl GroupReader {
                 return Ok(None);
             }
             let start = self.at;
-            let mut texts = Vec::new();
+            let (mut texts, mut urls) = (Vec::new(), Vec::new());
             while texts.len() < self.reading.documents_per_group {
                 match self.document()? {
                     // A blank text is not one of the 128, as in the reference, where it has no tokens.
-                    Some(text) if text.trim().is_empty() => {}
-                    Some(text) => texts.push(text),
+                    Some(page) if page.text.trim().is_empty() => {}
+                    Some(page) => {
+                        texts.push(page.text);
+                        urls.push(page.url);
+                    }
                     None => break,
                 }
             }
             if !texts.is_empty() {
                 self.at.group += 1;
                 let end = self.at;
-                return Ok(Some(RawGroup { start, end, texts }));
+                return Ok(Some(RawGroup {
+                    start,
+                    end,
+                    texts,
+                    urls,
+                }));
             }
             if self.at.group == 0 {
                 let name = &self.corpus.info.name;
@@ -130,8 +140,8 @@ impl GroupReader {
         }
     }
 
-    /// The next text of this epoch.
-    fn document(&mut self) -> Result<Option<String>, Error> {
+    /// The next page of this epoch.
+    fn document(&mut self) -> Result<Option<Page>, Error> {
         while let Some(piece) = usize::try_from(self.at.shard)
             .ok()
             .and_then(|shard| at(&self.order, shard))
@@ -173,7 +183,7 @@ impl GroupReader {
                 return Err(Error::format(path, problem));
             };
             self.at.document += 1;
-            return Ok(Some(document.page.text));
+            return Ok(Some(document.page));
         }
         Ok(None)
     }

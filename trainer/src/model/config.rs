@@ -18,6 +18,16 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// The name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Architecture::EncoderDecoder => "encoder_decoder",
+            Architecture::Shared => "shared",
+            Architecture::LanguageModel => "language_model",
+            Architecture::PrefixLm => "prefix_lm",
+        }
+    }
+
     /// Whether there is an encoder.
     pub fn has_encoder(self) -> bool {
         matches!(self, Architecture::EncoderDecoder | Architecture::Shared)

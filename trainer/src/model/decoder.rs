@@ -1,6 +1,7 @@
-//! The decoder, one position a step, keys and values of earlier positions kept.
+//! The decoder, one position a step, keys and values of earlier positions kept. Of a model without an encoder, the first step
+//! takes all of the prompt.
 
-use super::config::Activation;
+use super::config::{Activation, Architecture};
 use super::elementwise;
 use super::embedding;
 use super::layout::AttentionLayout;
@@ -18,9 +19,14 @@ pub struct Decoder<'m> {
     /// Sequences.
     count: usize,
     beams: usize,
-    /// Tokens so far.
+    /// Positions so far.
     length: usize,
     max_length: usize,
+    /// What is read with the first token, `[count, prompt_length]`; nothing where there is an encoder.
+    prompt: Vec<u32>,
+    prompt_length: usize,
+    /// Whether positions of the prompt see later ones of it, and distances have signs.
+    bidirectional: bool,
     /// By layer: keys and values of own positions, `[count, max_length, 2, width]`.
     own: Vec<Vec<f32>>,
     /// By layer: keys and values of the encoder's output, `[rows, inputs, 2, width]`.
@@ -32,10 +38,12 @@ pub struct Decoder<'m> {
 }
 
 impl T5 {
-    /// A decoder of `inputs`, one example a row, with `beams` sequences for each.
+    /// A decoder of `inputs`, one example a row, with `beams` sequences for each, of `max_length` tokens at most. Of a model without
+    /// an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of one
+    /// length, which may be 0.
     ///
     /// # Errors
-    /// A language model, or inputs that are not for this model.
+    /// Inputs that are not for this model; padding in them where there is no encoder.
     pub fn decoder(
         &mut self,
         rows: usize,
@@ -43,7 +51,27 @@ impl T5 {
         beams: usize,
         max_length: usize,
     ) -> Result<Decoder<'_>, Error> {
-        let encoded = self.encode(rows, inputs)?.to_vec();
+        let architecture = self.config().architecture;
+        let (mut prompt, mut prompt_length) = (Vec::new(), 0);
+        let encoded = match architecture.has_encoder() {
+            true => self.encode(rows, inputs)?.to_vec(),
+            false => {
+                let len = rows * inputs.length;
+                if inputs.tokens.len() != len || inputs.segments != vec![1; len] {
+                    return Err(Error::Setting(
+                        "texts for a language model to go on with must be of one length; give them one by one".into(),
+                    ));
+                }
+                embedding::check(&inputs.tokens, self.config().vocab_size)?;
+                prompt_length = inputs.length;
+                for row in 0..rows {
+                    let row = &inputs.tokens[row * inputs.length..(row + 1) * inputs.length];
+                    (0..beams).for_each(|_| prompt.extend_from_slice(row));
+                }
+                Vec::new()
+            }
+        };
+        let max_length = prompt_length + max_length;
         let config = self.config();
         let (d, width) = (config.d_model, config.heads_width());
         let layers = &self.layout().decoder.layers;
@@ -69,7 +97,8 @@ impl T5 {
             .iter()
             .map(|_| vec![0.0; rows * beams * max_length * 2 * width])
             .collect();
-        let spans = inputs.segments.chunks_exact(inputs.length).map(|segments| {
+        let spans = inputs.segments.chunks_exact(inputs.length.max(1));
+        let spans = spans.map(|segments| {
             let start = segments.iter().take_while(|&&segment| segment == 0).count();
             let len = segments[start..]
                 .iter()
@@ -85,6 +114,9 @@ impl T5 {
             beams,
             length: 0,
             max_length,
+            prompt,
+            prompt_length,
+            bidirectional: architecture == Architecture::PrefixLm,
             own,
             encoded,
             logits: Vec::new(),
@@ -93,25 +125,38 @@ impl T5 {
 }
 
 impl Decoder<'_> {
-    /// Takes each sequence's last token (0 at the start), gives the logits of its next one, `[count, vocab]`. Panics when
-    /// sequences are at their greatest length.
+    /// Takes each sequence's last token (0 at the start, before the prompt), gives the logits of its next one, `[count, vocab]`.
+    /// Panics when sequences are at their greatest length.
     pub fn step(&mut self, last: &[u32]) -> &[f32] {
         assert!(self.length < self.max_length, "a decoder can go no further");
         assert_eq!(last.len(), self.count, "a token for each sequence");
         let (config, p) = (self.model.config(), self.model.parameters());
         let layout = self.model.layout();
+        // New positions of each sequence: one, or with the first token all of the prompt.
+        let now = self.length;
+        let new = match now {
+            0 => 1 + self.prompt_length,
+            _ => 1,
+        };
+        let mut tokens = Vec::with_capacity(self.count * new);
+        for (sequence, last) in last.iter().enumerate() {
+            tokens.push(*last);
+            let prompt = &self.prompt[sequence * self.prompt_length..][..new - 1];
+            tokens.extend_from_slice(prompt);
+        }
         let (d, d_ff, width, n) = (
             config.d_model,
             config.d_ff,
             config.heads_width(),
-            self.count,
+            tokens.len(),
         );
         let stack = &layout.decoder;
         let mut x = vec![0.0; n * d];
-        embedding::forward(last, &p[layout.embedding.clone()], d, &mut x);
+        embedding::forward(&tokens, &p[layout.embedding.clone()], d, &mut x);
         let (mut y, mut inverse) = (vec![0.0; n * d], vec![0.0; n]);
         let mut norm = |x: &[f32], weight: &Range<usize>, y: &mut [f32]| {
-            norm::forward(x, &p[weight.clone()], config.norm_epsilon, y, &mut inverse);
+            let inverse = &mut inverse[..x.len() / d];
+            norm::forward(x, &p[weight.clone()], config.norm_epsilon, y, inverse);
         };
         // `a w^T`, where `w` is `[columns, depth]`.
         let product =
@@ -127,14 +172,15 @@ impl Decoder<'_> {
                     Threads::All,
                 );
             };
-        // The bias of each earlier position, `[heads, length + 1]`.
+        // The bias by distance, from the last new position to key 0 up to the first new one to the last key, `[heads, …]`.
         let table = &p[stack.relative_bias.clone()];
-        let now = self.length;
         let buckets = (config.relative_buckets, config.relative_max_distance);
+        let end = now + new;
         let bias = |head: usize| -> Vec<f32> {
-            let bucket = |key: usize| bucket(key as i64 - now as i64, false, buckets.0, buckets.1);
-            (0..=now)
-                .map(|key| table[bucket(key) * config.heads + head])
+            let distances = 1 - end as i64..new as i64;
+            let bucket = |distance| bucket(distance, self.bidirectional, buckets.0, buckets.1);
+            distances
+                .map(|distance| table[bucket(distance) * config.heads + head])
                 .collect()
         };
         let biases: Vec<Vec<f32>> = (0..config.heads).map(bias).collect();
@@ -145,12 +191,27 @@ impl Decoder<'_> {
             norm(&x, &layer.attention.norm, &mut y);
             product(&mut qkv, Into::Set, &y, layer.attention.qkv.clone(), d);
             let row = 2 * width;
-            for (sequence, qkv) in qkv.chunks_exact(3 * width).enumerate() {
-                let start = (sequence * self.max_length + now) * row;
-                own[start..start + row].copy_from_slice(&qkv[width..]);
-                let kv = &own[sequence * self.max_length * row..][..(now + 1) * row];
-                let context = &mut context[sequence * width..][..width];
-                attend(&qkv[..width], kv, config.d_kv, &biases, context);
+            for (sequence, qkv) in qkv.chunks_exact(new * 3 * width).enumerate() {
+                let own = &mut own[sequence * self.max_length * row..][..end * row];
+                let positions = qkv.chunks_exact(3 * width);
+                for (qkv, own) in positions
+                    .clone()
+                    .zip(own[now * row..].chunks_exact_mut(row))
+                {
+                    own.copy_from_slice(&qkv[width..]);
+                }
+                let context = context[sequence * new * width..].chunks_exact_mut(width);
+                for ((i, qkv), context) in positions.enumerate().zip(context) {
+                    let seen = match self.bidirectional && now == 0 {
+                        true => end,
+                        false => now + i + 1,
+                    };
+                    // Key 0 is `now + i` before the query.
+                    let first = new - 1 - i;
+                    let bias = |head: usize| &biases[head][first..first + seen];
+                    let kv = &own[..seen * row];
+                    attend(&qkv[..width], kv, config.d_kv, bias, context);
+                }
             }
             product(
                 &mut x,
@@ -173,7 +234,7 @@ impl Decoder<'_> {
                         q,
                         kv,
                         config.d_kv,
-                        &[],
+                        |_| &[],
                         &mut context[sequence * width..][..width],
                     );
                 }
@@ -202,9 +263,13 @@ impl Decoder<'_> {
                 d_ff,
             );
         }
-        norm(&x, &stack.norm, &mut y);
-        head(config, layout, p).logits(&y, &mut self.logits);
-        self.length += 1;
+        // Only the last position of each sequence says something new.
+        let last = x.chunks_exact(new * d).flat_map(|x| &x[(new - 1) * d..]);
+        let last: Vec<f32> = last.copied().collect();
+        let y = &mut y[..last.len()];
+        norm(&last, &stack.norm, y);
+        head(config, layout, p).logits(y, &mut self.logits);
+        self.length = end;
         &self.logits
     }
 
@@ -225,7 +290,13 @@ impl Decoder<'_> {
 }
 
 /// One query, all heads, to keys and values `[keys, 2, width]`.
-fn attend(q: &[f32], kv: &[f32], d_kv: usize, biases: &[Vec<f32>], out: &mut [f32]) {
+fn attend<'b>(
+    q: &[f32],
+    kv: &[f32],
+    d_kv: usize,
+    bias: impl Fn(usize) -> &'b [f32],
+    out: &mut [f32],
+) {
     let width = q.len();
     let heads = q
         .chunks_exact(d_kv)
@@ -240,8 +311,7 @@ fn attend(q: &[f32], kv: &[f32], d_kv: usize, biases: &[Vec<f32>], out: &mut [f3
         if scores.is_empty() {
             continue;
         }
-        let bias: &[f32] = biases.get(head).map_or(&[], |bias| bias);
-        elementwise::softmax_row(&mut scores, bias);
+        elementwise::softmax_row(&mut scores, bias(head));
         for (score, kv) in scores.iter().zip(kv.chunks_exact(2 * width)) {
             elementwise::add_scaled(out, &kv[width + head * d_kv..][..d_kv], *score);
         }

@@ -32,6 +32,16 @@ impl Loss {
     }
 }
 
+impl Loss {
+    /// Adds a target.
+    pub(crate) fn add(&mut self, row: &RowLoss) {
+        self.cross_entropy += f64::from(row.cross_entropy);
+        self.log_z_squares += f64::from(row.log_z) * f64::from(row.log_z);
+        self.targets += 1;
+        self.correct += usize::from(row.correct);
+    }
+}
+
 impl AddAssign for Loss {
     fn add_assign(&mut self, other: Loss) {
         self.cross_entropy += other.cross_entropy;
@@ -90,6 +100,35 @@ impl Head<'_> {
         );
     }
 
+    /// Logits of the targets `(row of hidden, token)` into the scratch, with the hidden values that they are from.
+    fn logits_of(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut Scratch) {
+        scratch.hidden.clear();
+        for &(row, _) in targets {
+            let hidden = &hidden[row * self.d..(row + 1) * self.d];
+            scratch.hidden.extend_from_slice(hidden);
+        }
+        self.logits(&scratch.hidden, &mut scratch.logits);
+    }
+
+    /// The loss of each of the targets `(row of hidden, token)`.
+    pub fn losses(
+        &self,
+        hidden: &[f32],
+        targets: &[(usize, u32)],
+        scratch: &mut Scratch,
+    ) -> Vec<RowLoss> {
+        let mut losses = Vec::with_capacity(targets.len());
+        for targets in targets.chunks(TARGETS) {
+            self.logits_of(hidden, targets, scratch);
+            let rows = scratch.logits.par_chunks_exact(self.weight.len() / self.d);
+            let row = |(row, &(_, token)): (&[f32], &(usize, u32))| {
+                elementwise::cross_entropy_row(row, token as usize)
+            };
+            losses.par_extend(rows.zip(targets).map(row));
+        }
+        losses
+    }
+
     /// Loss of the targets `(row of hidden, token)`, and gradients where they are wanted.
     pub fn loss(
         &self,
@@ -99,19 +138,10 @@ impl Head<'_> {
         scratch: &mut Scratch,
     ) -> Loss {
         let (d, vocab) = (self.d, self.weight.len() / self.d);
-        let mut loss = Loss {
-            targets: targets.len(),
-            ..Loss::default()
-        };
+        let mut loss = Loss::default();
         for targets in targets.chunks(TARGETS) {
             let n = targets.len();
-            scratch.hidden.clear();
-            for &(row, _) in targets {
-                scratch
-                    .hidden
-                    .extend_from_slice(&hidden[row * d..(row + 1) * d]);
-            }
-            self.logits(&scratch.hidden, &mut scratch.logits);
+            self.logits_of(hidden, targets, scratch);
             let rows = scratch.logits.par_chunks_exact_mut(vocab).zip(targets);
             let rows: Vec<RowLoss> = match &backward {
                 None => rows
@@ -128,11 +158,7 @@ impl Head<'_> {
                     })
                     .collect(),
             };
-            for row in rows {
-                loss.cross_entropy += f64::from(row.cross_entropy);
-                loss.log_z_squares += f64::from(row.log_z) * f64::from(row.log_z);
-                loss.correct += usize::from(row.correct);
-            }
+            rows.iter().for_each(|row| loss.add(row));
             let Some(to) = &mut backward else { continue };
             let dlogits = Matrix::new(&scratch.logits, n, vocab);
             let hidden = Matrix::new(&scratch.hidden, n, d);

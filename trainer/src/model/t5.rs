@@ -94,6 +94,11 @@ impl T5 {
         &self.parameters
     }
 
+    /// All parameters, without the model.
+    pub fn into_parameters(self) -> Vec<f32> {
+        self.parameters
+    }
+
     /// All parameters, to be changed.
     pub fn parameters_mut(&mut self) -> &mut [f32] {
         &mut self.parameters
@@ -150,6 +155,40 @@ impl T5 {
         );
         loss.positions = batch.targets.tokens.len();
         Ok(loss)
+    }
+
+    /// The loss of each example of a batch, row after row, without dropout. Their sum is what [`evaluate`](T5::evaluate) gives, to
+    /// rounding, but that padding is no position of theirs.
+    ///
+    /// # Errors
+    /// A batch that is not for this model.
+    pub fn evaluate_each(&mut self, batch: &Batch) -> Result<Vec<Loss>, Error> {
+        self.forward(batch, Keep::Output, None)?;
+        let mut losses: Vec<Loss> = Vec::new();
+        let mut numbers = Vec::new();
+        let mut last = None;
+        for (position, &segment) in batch.targets.segments.iter().enumerate() {
+            let example = (position / batch.targets.length, segment);
+            if segment > 0 && last != Some(example) {
+                losses.push(Loss::default());
+                last = Some(example);
+            }
+            numbers.push(losses.len().saturating_sub(1));
+            if segment > 0
+                && let Some(loss) = losses.last_mut()
+            {
+                loss.positions += 1;
+            }
+        }
+        let targets = self.targets(batch);
+        let head = head(&self.config, &self.layout, &self.parameters);
+        let workspace = &mut self.workspace;
+        let hidden = &workspace.decoder.output;
+        let rows = head.losses(hidden, &targets, &mut workspace.head);
+        for ((position, _), row) in targets.into_iter().zip(&rows) {
+            losses[numbers[position]].add(row);
+        }
+        Ok(losses)
     }
 
     /// The logits of all target positions, `[rows, targets.length, vocab]`, without dropout.

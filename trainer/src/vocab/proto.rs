@@ -1,7 +1,9 @@
 //! SentencePiece's model file: a protobuf message `ModelProto` (sentencepiece_model.proto), of which we read and
 //! write what a unigram model is made of.
 //!
-//! By hand: two nested messages, a dozen fields. `prost` would bring a derive macro and four crates.
+//! By hand: two nested messages, a dozen fields ([`crate::protobuf`] says why).
+
+use crate::protobuf::{put_bytes, put_float, put_number};
 
 /// What a piece is for. Numbers are those of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -335,28 +337,4 @@ impl NormalizerSpec {
         put_number(&mut message, 5, self.escape_whitespaces.into());
         message
     }
-}
-
-fn put_varint(message: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        message.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    message.push(value as u8);
-}
-
-fn put_number(message: &mut Vec<u8>, number: u64, value: u64) {
-    put_varint(message, number << 3);
-    put_varint(message, value);
-}
-
-fn put_float(message: &mut Vec<u8>, number: u64, value: f32) {
-    put_varint(message, number << 3 | 5);
-    message.extend_from_slice(&value.to_le_bytes());
-}
-
-fn put_bytes(message: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    put_varint(message, number << 3 | 2);
-    put_varint(message, bytes.len() as u64);
-    message.extend_from_slice(bytes);
 }

@@ -1,6 +1,9 @@
 //! Reference models and cases, read in place.
 #![allow(dead_code)]
 
+pub mod events;
+pub mod program;
+
 use serde_json::Value;
 use std::path::PathBuf;
 use t5_trainer::model::{Activation, Architecture, Head, LossOn, ModelConfig, T5};

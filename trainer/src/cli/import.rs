@@ -1,0 +1,60 @@
+//! `t5 import`.
+
+use super::pretrain::thousands;
+use super::settings::CorpusArgs;
+use anyhow::Context;
+use clap::Args;
+use std::path::PathBuf;
+use t5_trainer::config::RunConfig;
+use t5_trainer::huggingface;
+use t5_trainer::run::Run;
+
+/// Makes a run of a folder that Hugging Face's `save_pretrained` wrote (T5 or T5 v1.1, `config.json`, `model.safetensors` in
+/// f32, bf16 or f16, `spiece.model`), to be measured, asked, or trained further.
+///
+/// The run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of 0.001.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The folder.
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Folder of the run; made if it is missing.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// The vocabulary, a SentencePiece model [default: spiece.model in the folder].
+    #[arg(long, value_name = "FILE")]
+    vocab: Option<PathBuf>,
+    #[command(flatten)]
+    corpora: CorpusArgs,
+    /// Settings of the run as TOML; `t5 inspect --size SIZE` prints all of them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, as feed.rows=4; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+pub(crate) fn run(args: Import) -> anyhow::Result<()> {
+    let model = huggingface::load(&args.folder)?;
+    let own = args.folder.join("spiece.model");
+    let vocab = args.vocab.or(own.is_file().then_some(own));
+    let vocab = vocab.with_context(|| {
+        format!(
+            "{}: has no spiece.model; name the SentencePiece model that it was trained with by --vocab",
+            args.folder.display()
+        )
+    })?;
+    let model_config = model.config().clone();
+    let mut config = RunConfig::further(model_config, args.config.as_deref(), &args.settings)?;
+    if !args.corpora.corpora.is_empty() {
+        config.corpora = args.corpora.corpora;
+    }
+    let run = Run::import(&args.output, config, &vocab, model)?;
+    run.save(None)?;
+    let output = args.output.display();
+    eprintln!(
+        "{output}: a run at step 0 with {} parameters; to train further: t5 pretrain -o {output} --resume --corpus DIR --steps N",
+        thousands(run.model.layout().len() as u64)
+    );
+    Ok(())
+}

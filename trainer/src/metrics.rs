@@ -1,0 +1,67 @@
+//! What a run measures, as it goes: `metrics.jsonl`, and the same for TensorBoard.
+
+use crate::Error;
+use crate::run::METRICS;
+use crate::tensorboard::EventFile;
+use crate::train::{Evaluation, StepReport};
+use serde::Serialize;
+use serde_json::Value;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Writes both, each line and event at once.
+pub(crate) struct Metrics {
+    path: PathBuf,
+    lines: File,
+    events: EventFile,
+}
+
+impl Metrics {
+    /// Goes on with `metrics.jsonl` in a run's folder, and begins an event file; the next step is `step`.
+    pub fn open(folder: &Path, step: u64) -> Result<Metrics, Error> {
+        let path = folder.join(METRICS);
+        let lines = OpenOptions::new().append(true).create(true).open(&path);
+        Ok(Metrics {
+            lines: lines.map_err(|e| Error::io(&path, e))?,
+            events: EventFile::create(folder, step)?,
+            path,
+        })
+    }
+
+    /// Notes a step, in TensorBoard's section `train`.
+    pub fn step(&mut self, report: &StepReport) -> Result<(), Error> {
+        let more = [
+            ("train/tokens_per_second", report.tokens_per_second()),
+            ("train/waited_share", report.waited_share()),
+        ];
+        self.write("train/", report.step, report, &more)
+    }
+
+    /// Notes a look at the validation documents, in TensorBoard's section `validation`.
+    pub fn evaluation(&mut self, found: &Evaluation) -> Result<(), Error> {
+        self.write("validation/", found.step, found, &[])
+    }
+
+    fn write(
+        &mut self,
+        section: &str,
+        step: u64,
+        measured: &impl Serialize,
+        more: &[(&str, f64)],
+    ) -> Result<(), Error> {
+        let measured = serde_json::to_value(measured);
+        let measured = measured.map_err(|e| Error::format(&self.path, e.to_string()))?;
+        writeln!(self.lines, "{measured}").map_err(|e| Error::io(&self.path, e))?;
+        let fields = measured.as_object().into_iter().flatten();
+        let scalar = |(name, value): (&String, &Value)| {
+            let name = name.strip_prefix("validation_").unwrap_or(name);
+            let value = value.as_f64().filter(|_| name != "step")?;
+            Some((format!("{section}{name}"), value))
+        };
+        let scalars: Vec<(String, f64)> = fields.filter_map(scalar).collect();
+        let scalars = scalars.iter().map(|(name, value)| (&name[..], *value));
+        self.events
+            .scalars(step, scalars.chain(more.iter().copied()))
+    }
+}
