@@ -148,10 +148,8 @@ impl<'a> Build<'a> {
         }
         self.output.keep_archives_only()?;
         // The missing ones last: without them nobody would look for the others.
-        let again = gone.into_iter().chain(missing);
-        Ok(again
-            .map(|archive| ArchiveEntry::remove(work, archive))
-            .collect::<Result<_, _>>()?)
+        let mut again = gone.into_iter().chain(missing);
+        Ok(again.try_for_each(|archive| ArchiveEntry::remove(work, archive))?)
     }
 
     /// Says what of an earlier try is used.
