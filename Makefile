@@ -1,4 +1,4 @@
-# The menu. `make demo` and `make test` need Rust (rustup.rs) and a C compiler, nothing else.
+# The menu. `make demo` needs Rust (rustup.rs) and a C compiler, `make test` a C++ compiler besides, nothing else.
 CARGO ?= cargo
 C4 := target/release/c4
 T5 := target/release/t5
@@ -14,7 +14,7 @@ INPUT ?= data/samples/sample-00001.warc.wet.gz
 .PHONY: cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with the command on https://rustup.rs"; exit 1; }

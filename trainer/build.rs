@@ -3,8 +3,10 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // `cfg(devices)`: there is a device of one kind or the other.
+    println!("cargo:rustc-check-cfg=cfg(devices)");
     #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
-    println!("cargo:rerun-if-changed=kernels");
+    println!("cargo:rustc-cfg=devices\ncargo:rerun-if-changed=kernels");
     #[cfg(feature = "cuda")]
     cuda::compile();
     #[cfg(feature = "cuda-emulated")]
@@ -27,16 +29,19 @@ mod cuda {
     use std::process::{Command, exit};
     use std::{env, fs};
 
-    /// Versions of CUDA whose PTX a driver of the 580 series takes (CUDA 13.0), which is what cudarc is told, too.
+    /// The latest version whose PTX a driver of the 580 series takes; cudarc is told the same.
     const LATEST: &str = "13.0";
 
     pub fn compile() {
-        for variable in ["CUDA_HOME", "CUDA_COMPUTE_CAP", "PATH"] {
+        for variable in ["CUDA_HOME", "CUDA_COMPUTE_CAP"] {
             println!("cargo:rerun-if-env-changed={variable}");
         }
         let nvcc = match env::var_os("CUDA_HOME") {
             Some(home) => PathBuf::from(home).join("bin/nvcc"),
-            None => PathBuf::from("nvcc"),
+            None => {
+                println!("cargo:rerun-if-env-changed=PATH");
+                PathBuf::from("nvcc")
+            }
         };
         let capability = env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "90".to_owned());
         if !capability.chars().all(|c| c.is_ascii_digit()) || capability.len() < 2 {
@@ -54,7 +59,7 @@ mod cuda {
             .arg("kernels/all.cu");
         match command.output() {
             Err(e) => fail(&format!(
-                "{}: {e}. The feature `cuda` needs nvcc of CUDA {LATEST}: type `make cuda`, which gets it, or set CUDA_HOME to the folder \
+                "{}: {e}. The feature `cuda` needs nvcc of CUDA {LATEST} or earlier: type `make cuda`, which gets it, or set CUDA_HOME to the folder \
                  that has bin/nvcc",
                 nvcc.display()
             )),

@@ -14,31 +14,31 @@
 //! targets, and the counters of dropout are the CPU's, so both draw the same elements and a checkpoint is of neither.
 //! All sums have a fixed order.
 
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod attention;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod buffer;
 #[cfg(feature = "candle")]
 mod candle;
 #[cfg(feature = "cuda")]
 mod cuda;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod driver;
 #[cfg(feature = "cuda-emulated")]
 mod emulated;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod feed_forward;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod head;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod kernels;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod optimizer;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod product;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod stack;
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 mod t5;
 
 use crate::model::{Loss, T5};

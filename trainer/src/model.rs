@@ -33,7 +33,7 @@ pub use relative::bucket;
 pub use t5::T5;
 
 // What a pass on a device takes from here.
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 pub(crate) use self::{
     dropout::{Dropout, Site},
     layout::{AttentionLayout, FeedForwardLayout, StackLayout},

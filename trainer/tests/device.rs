@@ -2,7 +2,7 @@
 //!
 //! The device is emulated (feature `cuda-emulated`, `make cuda-test`), or with `T5_TEST_DEVICE=cuda` a GPU (feature `cuda`,
 //! `make cuda-gpu-test`).
-#![cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#![cfg(devices)]
 #![allow(clippy::unwrap_used)]
 
 mod common;

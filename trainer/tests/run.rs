@@ -119,7 +119,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
 }
 
 /// A run on a device: emulated, or with `T5_TEST_DEVICE=cuda` on a GPU (see `tests/device.rs`).
-#[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+#[cfg(devices)]
 #[test]
 fn a_run_on_a_device_ends_as_on_the_cpu() {
     let device = match std::env::var("T5_TEST_DEVICE") {

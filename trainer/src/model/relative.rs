@@ -61,7 +61,7 @@ impl Distances {
     }
 
     /// The bucket of each distance.
-    #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+    #[cfg(devices)]
     pub fn buckets(&self) -> &[usize] {
         &self.buckets
     }

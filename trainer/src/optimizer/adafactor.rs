@@ -105,20 +105,20 @@ impl Adafactor {
     }
 
     /// Its settings.
-    #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+    #[cfg(devices)]
     pub(crate) fn config(&self) -> AdafactorConfig {
         self.config
     }
 
     /// Of a variable, `(matrices, rows, columns)` where its moments are factored, and where they are in the state.
-    #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+    #[cfg(devices)]
     pub(crate) fn slot(&self, number: usize) -> (Option<(usize, usize, usize)>, Range<usize>) {
         let slot = &self.slots[number];
         (slot.factored, slot.range.clone())
     }
 
     /// The same, its state elsewhere.
-    #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+    #[cfg(devices)]
     pub(crate) fn without_state(&self) -> Adafactor {
         Adafactor {
             config: self.config,

@@ -83,13 +83,13 @@ impl AdamW {
     }
 
     /// Its settings.
-    #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+    #[cfg(devices)]
     pub(crate) fn config(&self) -> AdamWConfig {
         self.config
     }
 
     /// The same, its state elsewhere.
-    #[cfg(any(feature = "cuda", feature = "cuda-emulated"))]
+    #[cfg(devices)]
     pub(crate) fn without_state(&self) -> AdamW {
         AdamW {
             config: self.config,
