@@ -162,8 +162,13 @@ impl DomainList {
                     part.is_empty()
                         || part.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
                 };
-                // A part that is empty or has another character is in no host, so it would never match.
-                if line.split('.').any(no_part) {
+                // A part that is empty or has another character is in no host, so it would never match; some end with a dot.
+                if line
+                    .strip_suffix('.')
+                    .unwrap_or(&line)
+                    .split('.')
+                    .any(no_part)
+                {
                     return Err(format!(
                         "line {number}: `{line}` is no domain; wants one a line, or JSON"
                     ));
@@ -313,7 +318,6 @@ mod tests {
             ("http://a.com/", "no domain"),
             ("*.a.com", "line 1"),
             ("b.com\n.a.com", "line 2"),
-            ("a.com.", "no domain"),
             ("a.com:443", "no domain"),
         ] {
             let error = DomainList::from_text(text).unwrap_err();
