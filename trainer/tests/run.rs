@@ -5,7 +5,7 @@
 mod common;
 
 use common::events::{files, measured, shown};
-use common::program::{Place, checkpoints, losses, refused, said, state};
+use common::program::{Place, checkpoints, losses, refused, said, state, stderr, t5};
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
@@ -203,14 +203,6 @@ fn a_device_that_is_not_there_is_said_in_one_line() {
     }
     let wrong = t5(&arguments("gpu"));
     assert!(stderr(&wrong).contains("cuda:N"), "{}", stderr(&wrong));
-}
-
-fn checkpoints(run: &str) -> Vec<String> {
-    let entries = fs::read_dir(Path::new(run).join("checkpoints")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-    names
-        .filter(|name| name.starts_with("step-") && !name.contains('.'))
-        .collect()
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl T5 {
                 loss.positions += 1;
             }
         }
-        let targets = self.targets(batch);
+        let targets = targets(&self.config, batch);
         let head = head(&self.config, &self.layout, &self.parameters);
         let workspace = &mut self.workspace;
         let hidden = &workspace.decoder.output;
@@ -322,9 +322,9 @@ impl T5 {
         weight: f32,
         dropout_seed: u64,
     ) -> Result<Loss, Error> {
-        self.check(batch)?;
-        let sight = self.sight(batch)?;
-        let targets = self.targets(batch);
+        check(&self.config, batch)?;
+        let sight = sight(&self.config, batch)?;
+        let targets = targets(&self.config, batch);
         let scale = head(&self.config, &self.layout, &self.parameters).scale;
         self.gradients.resize(self.layout.len(), 0.0);
         let dropout = self.dropout(dropout_seed);

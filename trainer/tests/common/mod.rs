@@ -268,27 +268,6 @@ fn hugging_face_name(name: &str, encoder: bool) -> String {
     }
 }
 
-const ARCHITECTURES: [Architecture; 4] = [
-    Architecture::EncoderDecoder,
-    Architecture::Shared,
-    Architecture::LanguageModel,
-    Architecture::PrefixLm,
-];
-
-/// All kinds of models, small.
-pub fn kinds() -> Vec<ModelConfig> {
-    let gated = ModelConfig {
-        activation: Activation::GatedGelu,
-        head: Head::Untied,
-        ..small(Architecture::EncoderDecoder)
-    };
-    ARCHITECTURES
-        .into_iter()
-        .map(small)
-        .chain([gated])
-        .collect()
-}
-
 /// The inputs of a case made with transformers.
 pub fn hugging_face_batch(case: &SafeTensors<'_>) -> Batch {
     let ids = |name: &str| -> Vec<i64> {
