@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
+.PHONY:  candlecuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -71,7 +71,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual export events tokenise vocabulary step scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -90,6 +90,10 @@ cuda: tools ## target/cuda/t5, which trains on an NVIDIA GPU; needs none to be b
 	CUDA_HOME=$(CUDA_HOME) $(CARGO) build --release --locked --workspace --bins --examples --features t5-trainer/cuda
 	cp target/release/t5 target/release/examples/device_step target/cuda/
 	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU wants a driver of the 580 series and libcublas.so.13."
+
+# Other features of its dependencies: a target folder of its own.
+candle: ## gradients against those of candle's automatic backward pass
+	CARGO_TARGET_DIR=target/candle $(CARGO) test --release --locked --workspace --features t5-trainer/candle --test candle
 
 cuda-tools: tools
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
