@@ -1,4 +1,4 @@
-# The menu. `make demo` and `make test` need Rust (rustup.rs) and a C compiler, nothing else.
+# The menu. `make demo` needs Rust (rustup.rs) and a C compiler, `make test` a C++ compiler besides, nothing else.
 CARGO ?= cargo
 C4 := target/release/c4
 T5 := target/release/t5
@@ -7,14 +7,14 @@ OUT ?= out/demo
 PAGE := https://millbrook-gazette.example/2024/03/meeting
 CHROMIUM ?= chromium
 # Rows that the sample's few pages fill, one batch a step.
-DEMO := --set model.vocab_size=512 --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_per_step=1 --set evaluate_every=10
+DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_per_step=1 --set evaluate_every=10
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step tokenise vocabulary export events
+.PHONY:  candlecuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
 tools:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with the command on https://rustup.rs"; exit 1; }
@@ -50,7 +50,7 @@ demo: build ## build a corpus from the sample crawl, show the funnel, a page lin
 	@$(T5) generate $(OUT)-t5/run "The river ___ the town."
 	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. The run is in $(OUT)-t5/run."
 
-test: tools fmt lint unit docs ## all that CI runs
+test: tools fmt lint unit cuda-test docs ## all that CI runs
 
 fmt:
 	$(CARGO) fmt --all --check
@@ -71,7 +71,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual export events tokenise vocabulary step scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -81,6 +81,41 @@ scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB 
 
 fuzz: build ## every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
 	tests/fuzz/run.sh
+
+# The features change t5-trainer alone, so nothing else is compiled again, and both programs are kept.
+CUDA_HOME ?= $(CURDIR)/target/cuda/home
+
+cuda: tools ## target/cuda/t5, which trains on an NVIDIA GPU; needs none to be built (gets nvcc below target/)
+	@[ -x "$(CUDA_HOME)/bin/nvcc" ] || trainer/cuda.sh target/cuda
+	CUDA_HOME=$(CUDA_HOME) $(CARGO) build --release --locked --workspace --bins --examples --features t5-trainer/cuda
+	cp target/release/t5 target/release/examples/device_step target/cuda/
+	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU wants a driver of the 580 series and libcublas.so.13."
+
+# Other features of its dependencies: a target folder of its own.
+candle: ## gradients against those of candle's automatic backward pass
+	CARGO_TARGET_DIR=target/candle $(CARGO) test --release --locked --workspace --features t5-trainer/candle --test candle
+
+cuda-tools: tools
+	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
+
+cuda-test: cuda-tools ## the GPU's kernels and what launches them, on the CPU
+	$(CARGO) clippy --release --locked --workspace --all-targets --features t5-trainer/cuda-emulated -- -D warnings
+	$(CARGO) test --release --locked --workspace --features t5-trainer/cuda-emulated --test device
+	$(CARGO) test --release --locked --workspace --features t5-trainer/cuda-emulated --test run device
+
+# One library in place of both, since they work together. It is found before the system's.
+cuda-driver-test: cuda cuda-tools ## the same by all of the GPU's host code, on a driver and a cuBLAS that emulate a GPU
+	@mkdir -p target/cuda/fake
+	c++ -std=c++17 -O2 -Wno-unknown-pragmas -shared -fPIC -o target/cuda/fake/libcuda.so trainer/kernels/fake_driver.cpp
+	@ln -sf libcuda.so target/cuda/fake/libcublas.so
+	T5_FAKE_DRIVER=1 LD_LIBRARY_PATH=$(CURDIR)/target/cuda/fake $(MAKE) cuda-gpu-test
+
+cuda-gpu-test: ## the same on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
+	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --workspace --features t5-trainer/cuda --test device
+	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --workspace --features t5-trainer/cuda --test run device
+
+cuda-step: cuda ## tokens a second of a training step on a GPU beside PyTorch's (makes a virtual environment below target/)
+	trainer/benches/cuda_step.sh base 32
 
 step: examples ## CPU seconds of a training step beside Hugging Face's in PyTorch (makes a virtual environment below target/)
 	trainer/benches/step.sh small 4 3 3 0 f32

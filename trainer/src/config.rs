@@ -78,7 +78,8 @@ impl RunConfig {
     }
 
     /// A size's defaults, changed by a file and by `key=value` settings (keys as in the file, tables with dots), in this
-    /// order.
+    /// order. Of a vocabulary with `ids`, the embedding has as many rows, rounded up to a multiple of 128 (T5: 32,128 of
+    /// 32,100), unless `model.vocab_size` is said.
     ///
     /// # Errors
     /// An unknown size or key, a value that cannot be.
@@ -86,9 +87,13 @@ impl RunConfig {
         size: &str,
         file: Option<&Path>,
         settings: &[String],
+        ids: Option<u32>,
     ) -> Result<RunConfig, Error> {
         let changes = changes(file, settings)?;
         let mut config = RunConfig::named(size)?;
+        if let Some(ids) = ids {
+            config.model.vocab_size = (ids as usize).next_multiple_of(128);
+        }
         // The stacks decide over layers and over the form of examples, where those are not said.
         let wanted = changes
             .get("model")
@@ -241,7 +246,7 @@ mod tests {
 
     fn resolved(settings: &[&str]) -> Result<RunConfig, Error> {
         let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
-        RunConfig::resolve("tiny", None, &settings)
+        RunConfig::resolve("tiny", None, &settings, None)
     }
 
     #[test]
@@ -255,6 +260,17 @@ mod tests {
         assert_eq!(config, same);
         let config = resolved(&["schedule.kind=constant", "schedule.rate=0.001"]).unwrap();
         assert_eq!(config.schedule, Schedule::Constant { rate: 0.001 });
+        let rows = |ids, settings: &[String]| {
+            let config = RunConfig::resolve("tiny", None, settings, ids).unwrap();
+            config.model.vocab_size
+        };
+        assert_eq!(rows(None, &[]), 32_128);
+        assert_eq!(rows(Some(32_100), &[]), 32_128);
+        assert_eq!(rows(Some(8100), &[]), 8192);
+        assert_eq!(
+            rows(Some(8100), &["model.vocab_size=9000".to_owned()]),
+            9000
+        );
         let config = resolved(&["model.architecture=language_model"]).unwrap();
         assert_eq!(
             (config.model.encoder_layers, config.feed.layout),
@@ -290,6 +306,6 @@ mod tests {
                 "{setting}: {error}"
             );
         }
-        assert!(RunConfig::resolve("huge", None, &[]).is_err());
+        assert!(RunConfig::resolve("huge", None, &[], None).is_err());
     }
 }

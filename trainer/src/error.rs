@@ -25,6 +25,9 @@ pub enum Error {
     /// Training has gone astray. The message says where, and from which checkpoint to go on.
     #[error("{0}")]
     Diverged(String),
+    /// A device (GPU) is not there or has failed. The message says which, why, and what to do.
+    #[error("{0}")]
+    Device(String),
     /// A corpus could not be read.
     #[error(transparent)]
     Data(#[from] c4_data::Error),

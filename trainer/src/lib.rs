@@ -4,6 +4,7 @@ mod batch;
 pub mod by_domain;
 pub mod checkpoint;
 pub mod config;
+pub mod device;
 mod error;
 pub mod feed;
 pub mod generate;

@@ -31,3 +31,14 @@ pub use layout::{Init, Layout, Variable};
 pub use matrix::{Into, Matrix, Threads, multiply};
 pub use relative::bucket;
 pub use t5::T5;
+
+// What a pass on a device takes from here.
+#[cfg(devices)]
+pub(crate) use self::{
+    dropout::{Dropout, Site},
+    layout::{AttentionLayout, FeedForwardLayout, StackLayout},
+    relative::Distances,
+    stack::{Keep, Part, parts, site},
+    t5::{check, head_scale, sight, targets},
+    visibility::Visibility,
+};

@@ -10,6 +10,7 @@
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::RunConfig;
+use crate::device::{self, Accelerator, Place, Precision};
 use crate::feed::{Cursor, Tokenizer};
 use crate::model::{Layout, T5};
 use crate::objective::Ids;
@@ -39,6 +40,8 @@ pub struct Run {
     pub model: T5,
     /// The optimiser.
     pub optimizer: Optimizer,
+    /// Where both are trained, unless that is the CPU; what is here of them is then that of the last checkpoint.
+    pub accelerator: Option<Box<dyn Accelerator>>,
     /// Steps that are done.
     pub step: u64,
     /// Where the data is.
@@ -118,6 +121,7 @@ impl Run {
             optimizer: Optimizer::new(config.optimizer, model.layout()),
             vocab: Arc::new(opened),
             model,
+            accelerator: None,
             config,
             step: 0,
             cursor: None,
@@ -153,6 +157,7 @@ impl Run {
             optimizer: note.optimizer(&path, model.layout())?,
             vocab: Arc::new(Vocab::open(&vocab)?),
             model,
+            accelerator: None,
             config: note.config,
             step: note.step,
             cursor: note.cursor,
@@ -163,11 +168,23 @@ impl Run {
         Ok(run)
     }
 
+    /// Takes model and optimiser to a device, to be trained there from here on.
+    ///
+    /// # Errors
+    /// See [`device::open`].
+    pub fn place(&mut self, place: Place, precision: Precision) -> Result<(), Error> {
+        self.accelerator = device::open(place, precision, &self.model, Some(&self.optimizer))?;
+        Ok(())
+    }
+
     /// Writes a checkpoint of where the run is, and removes those that are too many.
     ///
     /// # Errors
     /// It cannot be written, or a parameter is not finite.
-    pub fn save(&self, validation_loss: Option<f64>) -> Result<PathBuf, Error> {
+    pub fn save(&mut self, validation_loss: Option<f64>) -> Result<PathBuf, Error> {
+        if let Some(accelerator) = &self.accelerator {
+            accelerator.download(&mut self.model, Some(&mut self.optimizer))?;
+        }
         if let Some(name) = self.not_finite(self.model.parameters()) {
             return Err(Error::Diverged(format!(
                 "after step {}: parameter {name} is not finite, so no checkpoint was written; {}",

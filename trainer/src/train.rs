@@ -3,7 +3,7 @@
 use crate::feed::FeedConfig;
 use crate::feed::{EpochStart, Feed, Source};
 use crate::metrics::Metrics;
-use crate::model::{Loss, T5};
+use crate::model::Loss;
 use crate::run::{Run, ids};
 use crate::{Batch, Error, Vocab, optimizer};
 use serde::Serialize;
@@ -99,13 +99,11 @@ pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), 
         let mut validation = None;
         if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) {
             let limit = config.evaluate_batches;
-            let loss = evaluate(
-                &mut run.model,
-                &run.vocab,
-                &config.corpora,
-                &config.feed,
-                limit,
-            )?;
+            let loss_of = |batch: &Batch| match &mut run.accelerator {
+                Some(accelerator) => accelerator.evaluate(batch),
+                None => run.model.evaluate(batch),
+            };
+            let loss = evaluate(loss_of, &run.vocab, &config.corpora, &config.feed, limit)?;
             let evaluation = Evaluation::of(run.step, &loss);
             validation = Some(evaluation.validation_loss);
             metrics.evaluation(&evaluation)?;
@@ -138,18 +136,34 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     for batch in &batches {
         denominator += run.model.denominator(batch)?;
     }
-    run.model.zero_gradients();
+    let weight = (1.0 / denominator) as f32;
     let mut loss = Loss::default();
-    for (number, batch) in (0..).zip(&batches) {
-        let seed = dropout_seed(config.seed, run.step, number);
-        loss += run
-            .model
-            .accumulate(batch, (1.0 / denominator) as f32, seed)?;
-    }
-    let norm = optimizer::global_norm(run.model.gradients());
+    let norm = if let Some(accelerator) = &mut run.accelerator {
+        accelerator.zero_gradients()?;
+        for (number, batch) in (0..).zip(&batches) {
+            let seed = dropout_seed(config.seed, run.step, number);
+            loss += accelerator.accumulate(batch, weight, seed)?;
+        }
+        accelerator.gradient_norm()?
+    } else {
+        run.model.zero_gradients();
+        for (number, batch) in (0..).zip(&batches) {
+            let seed = dropout_seed(config.seed, run.step, number);
+            loss += run.model.accumulate(batch, weight, seed)?;
+        }
+        optimizer::global_norm(run.model.gradients())
+    };
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
+        let elsewhere = match &run.accelerator {
+            Some(accelerator) => accelerator.gradients()?,
+            None => Vec::new(),
+        };
+        let gradients = match &run.accelerator {
+            Some(_) => &elsewhere,
+            None => run.model.gradients(),
+        };
         let parameter = run.not_finite(run.model.parameters());
-        let culprit = match (parameter, run.not_finite(run.model.gradients())) {
+        let culprit = match (parameter, run.not_finite(gradients)) {
             (Some(name), _) => format!("parameter {name} is not finite"),
             (None, Some(name)) => format!("the gradient of {name} is not finite"),
             (None, None) => "the gradients are too large".to_owned(),
@@ -162,12 +176,19 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
         )));
     }
     let rate = run.config.schedule.rate(run.step);
-    let (layout, parameters, gradients) = run.model.buffers();
-    if let Some(limit) = run.config.clip_norm {
-        optimizer::clip_global_norm(gradients, norm, limit);
+    if let Some(accelerator) = &mut run.accelerator {
+        if let Some(limit) = run.config.clip_norm {
+            accelerator.clip_gradients(norm, limit)?;
+        }
+        accelerator.update(rate, run.step)?;
+    } else {
+        let (layout, parameters, gradients) = run.model.buffers();
+        if let Some(limit) = run.config.clip_norm {
+            optimizer::clip_global_norm(gradients, norm, limit);
+        }
+        run.optimizer
+            .update(layout, parameters, gradients, rate, run.step);
     }
-    run.optimizer
-        .update(layout, parameters, gradients, rate, run.step);
     run.step += 1;
     Ok(StepReport {
         step: run.step,
@@ -197,12 +218,12 @@ fn tokens(batch: &Batch) -> u64 {
         .sum()
 }
 
-/// The loss over validation documents; `limit`: batches at most, 0: all.
+/// The loss over validation documents, by `loss_of` (a model's `evaluate`); `limit`: batches at most, 0: all.
 ///
 /// # Errors
 /// The corpora cannot be read.
 pub fn evaluate(
-    model: &mut T5,
+    mut loss_of: impl FnMut(&Batch) -> Result<Loss, Error>,
     vocab: &Arc<Vocab>,
     corpora: &[Source],
     config: &FeedConfig,
@@ -214,7 +235,7 @@ pub fn evaluate(
     while (limit == 0 || batches < limit)
         && let Some((batch, _)) = feed.next()?
     {
-        loss += model.evaluate(&batch)?;
+        loss += loss_of(&batch)?;
         batches += 1;
     }
     Ok(loss)

@@ -135,7 +135,8 @@ fn the_domains_together_are_the_whole() {
         ..note.config.feed
     };
     for limit in [0, 3] {
-        let whole = train::evaluate(&mut model, &vocab, &corpora, &config, limit).unwrap();
+        let whole =
+            train::evaluate(|b| model.evaluate(b), &vocab, &corpora, &config, limit).unwrap();
         let parts = by_domain::evaluate(&mut model, &vocab, &corpora, &config, limit).unwrap();
         let sum = |of: fn(&by_domain::Part) -> f64| parts.values().map(of).sum::<f64>();
         assert_eq!(sum(|part| part.loss.targets as f64), whole.targets as f64);

@@ -5,7 +5,8 @@
 mod common;
 
 use common::{
-    batch, close, golden, golden_json, kinds, mesh_model, one_example_a_row, relative, small,
+    batch, close, golden, golden_json, hugging_face_batch, kinds, mesh_model, one_example_a_row,
+    relative, small,
 };
 use safetensors::SafeTensors;
 use t5_trainer::model::{
@@ -646,36 +647,6 @@ fn hugging_face_models_agree() {
         println!(
             "{name}: logits {worst:e}, gradients {worst_gradient:e} (relative), step {worst_step:e} away"
         );
-    }
-}
-
-/// The inputs of a case made with transformers.
-fn hugging_face_batch(case: &SafeTensors<'_>) -> Batch {
-    let ids = |name: &str| -> Vec<i64> {
-        let tensor = case.tensor(name).unwrap();
-        tensor
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|bytes| i64::from_le_bytes(*bytes))
-            .collect()
-    };
-    let tokens = |name: &str| {
-        ids(name)
-            .into_iter()
-            .map(|id| id.max(0) as u32)
-            .collect::<Vec<u32>>()
-    };
-    let mut inputs = one_example_a_row(96, tokens("input_ids"));
-    inputs.segments = tokens("attention_mask");
-    // A label of -100 does not count, and transformers has no mask in the decoder.
-    let targets = one_example_a_row(72, tokens("labels"));
-    Batch {
-        rows: 3,
-        inputs,
-        targets,
-        decoder_inputs: tokens("decoder_input_ids"),
     }
 }
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::events::{files, measured, shown};
-use common::program::{Place, checkpoints, losses, refused, said, state};
+use common::program::{Place, checkpoints, losses, refused, said, state, stderr, t5};
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
@@ -116,6 +116,93 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
         "9",
     ]);
     assert_eq!(again, text);
+}
+
+/// A run on a device: emulated, or with `T5_TEST_DEVICE=cuda` on a GPU (see `tests/device.rs`).
+#[cfg(devices)]
+#[test]
+fn a_run_on_a_device_ends_as_on_the_cpu() {
+    let device = match std::env::var("T5_TEST_DEVICE") {
+        Ok(name) => name,
+        Err(_) if cfg!(feature = "cuda-emulated") => "emulated".to_owned(),
+        Err(_) => {
+            println!("skipped: without T5_TEST_DEVICE=cuda no GPU is used");
+            return;
+        }
+    };
+    let place = Place::new();
+    let steps = ["--steps", "12", "--set", "checkpoint_every=6"];
+    let cpu = place.path("cpu");
+    said(&place.begin(&cpu, &steps));
+    let on = ["--device", &device, "--precision", "f32"];
+    let there = place.path("there");
+    said(&place.begin(&there, &[&steps[..], &on].concat()));
+    // The same loss, but for sums in another order.
+    let (ours, theirs) = (losses(&there), losses(&cpu));
+    assert_eq!(ours.len(), 12);
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!((ours.1 - theirs.1).abs() < 1e-3, "{ours:?}, {theirs:?}");
+    }
+    // Broken and gone on with, on the device.
+    let halves = place.path("halves");
+    said(&place.begin(&halves, &[&["--steps", "6"][..], &on].concat()));
+    let resume = ["pretrain", "-o", &halves, "--resume", "--steps", "12"];
+    said(&[&resume[..], &on].concat());
+    assert_eq!(state(&halves, 12), state(&there, 12));
+    // What was trained there is looked at here, and what was trained here goes on there, in bf16.
+    let loss = |arguments: &[&str]| {
+        let eval: serde_json::Value = serde_json::from_str(&said(arguments)).unwrap();
+        eval["validation_loss"].as_f64().unwrap()
+    };
+    let eval = ["eval", &there, "--json"];
+    let (here, there) = (loss(&eval), loss(&[&eval[..], &on].concat()));
+    assert!((here - there).abs() < 1e-4, "{here}, {there}");
+    let mut resume = vec!["pretrain", "-o", &cpu, "--resume", "--steps", "14"];
+    resume.extend(["--device", &device]);
+    said(&resume);
+    assert_eq!(losses(&cpu).len(), 14);
+}
+
+/// Without the feature, or with it on a machine without a driver; or with a driver of which `kernels/fake_driver.cpp` says what it shows.
+#[test]
+fn a_device_that_is_not_there_is_said_in_one_line() {
+    let place = Place::new();
+    let out = place.path("run");
+    let arguments = |device| place.begin(&out, &["--device", device]);
+    if std::env::var_os("T5_FAKE_DRIVER").is_some() {
+        for (devices, memory, device, words) in [
+            ("0", "9", "cuda", ["no GPU", "--device cpu"]),
+            ("1", "9", "cuda:1", ["one GPU", "cuda:0"]),
+            ("4", "9", "cuda:7", ["4 GPUs", "cuda:0 to cuda:3"]),
+            ("1", "1", "cuda", ["out of memory", "feed.rows"]),
+        ] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
+            command.args(arguments(device));
+            command.env("FAKE_CUDA_DEVICES", devices);
+            command.env("FAKE_CUDA_MEMORY", memory);
+            let output = command.output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            let line = said.lines().last().unwrap_or_default();
+            for word in words {
+                assert!(line.starts_with("t5: ") && line.contains(word), "{said}");
+            }
+        }
+    } else {
+        let driver = Path::new("/dev/nvidiactl").exists();
+        match cfg!(feature = "cuda") {
+            false => refused(
+                &arguments("cuda:77"),
+                &["cuda:77", "make cuda", "--device cpu"],
+            ),
+            true if driver => refused(&arguments("cuda:77"), &["--device cuda"]),
+            true => refused(&arguments("cuda:77"), &["no NVIDIA driver", "--device cpu"]),
+        }
+        // Nothing was begun.
+        assert!(!Path::new(&out).exists());
+    }
+    let wrong = t5(&arguments("gpu"));
+    assert!(stderr(&wrong).contains("cuda:N"), "{}", stderr(&wrong));
 }
 
 #[test]

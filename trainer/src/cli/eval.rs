@@ -2,7 +2,7 @@
 
 use super::Named;
 use super::pretrain::thousands;
-use super::settings::{CorpusArgs, ThreadsArg};
+use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use t5_trainer::by_domain::{self, Part};
 use t5_trainer::feed::{Feed, Validation};
 use t5_trainer::run::ids;
 use t5_trainer::train::{Evaluation, evaluate};
+use t5_trainer::{Batch, device};
 
 /// Loss, perplexity and accuracy over validation documents, of each corpus.
 ///
@@ -36,6 +37,8 @@ pub(crate) struct Eval {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     threads: ThreadsArg,
 }
 
@@ -47,8 +50,10 @@ enum By {
 
 pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     args.threads.start()?;
+    let (place, precision) = args.device.find()?;
     let Named { path, note, vocab } = Named::open(&args.run)?;
     let mut model = note.model(&path)?;
+    let mut accelerator = device::open(place, precision, &model, None)?;
     let vocab = Arc::new(vocab);
     let corpora = match args.corpora.corpora.is_empty() {
         true => note.config.corpora.clone(),
@@ -79,7 +84,11 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
         told.iter().for_each(|line| eprintln!("{line}"));
         let (all, parts) = match args.by {
             None => {
-                let loss = evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
+                let loss_of = |batch: &Batch| match &mut accelerator {
+                    Some(accelerator) => accelerator.evaluate(batch),
+                    None => model.evaluate(batch),
+                };
+                let loss = evaluate(loss_of, &vocab, &corpora, config, args.batches)?;
                 let all = Part {
                     loss,
                     ..Part::default()
@@ -87,6 +96,10 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
                 (all, None)
             }
             Some(By::Domain) => {
+                anyhow::ensure!(
+                    accelerator.is_none(),
+                    "--by domain is measured on the CPU; leave out --device"
+                );
                 let found =
                     by_domain::evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
                 let mut all = Part::default();

@@ -49,7 +49,7 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     if !args.corpora.corpora.is_empty() {
         config.corpora = args.corpora.corpora;
     }
-    let run = Run::import(&args.output, config, &vocab, model)?;
+    let mut run = Run::import(&args.output, config, &vocab, model)?;
     run.save(None)?;
     let output = args.output.display();
     eprintln!(

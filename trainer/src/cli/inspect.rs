@@ -44,7 +44,8 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
         None => {
             let size = args.size.unwrap_or_default();
             let vocab = args.vocab.as_deref().map(Vocab::open).transpose()?;
-            (RunConfig::resolve(&size, None, &args.settings)?, vocab)
+            let ids = vocab.as_ref().map(Vocab::size);
+            (RunConfig::resolve(&size, None, &args.settings, ids)?, vocab)
         }
     };
     if !args.corpora.corpora.is_empty() {

@@ -1,6 +1,6 @@
 //! `t5 pretrain`.
 
-use super::settings::{CorpusArgs, ThreadsArg};
+use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use t5_trainer::Vocab;
 use t5_trainer::config::RunConfig;
 use t5_trainer::model::ModelConfig;
 use t5_trainer::plot::WAITED_TOO_MUCH;
@@ -51,11 +52,14 @@ pub(crate) struct Pretrain {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     threads: ThreadsArg,
 }
 
 pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
     args.threads.start()?;
+    let (place, precision) = args.device.find()?;
     let mut settings = args.settings;
     settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     let mut run = if args.resume {
@@ -66,7 +70,9 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
         eprintln!("{}: goes on after step {}", args.output.display(), run.step);
         run
     } else {
-        let mut config = RunConfig::resolve(&args.size, args.config.as_deref(), &settings)?;
+        let vocab = args.vocab.unwrap_or_default();
+        let ids = Some(Vocab::open(&vocab)?.size());
+        let mut config = RunConfig::resolve(&args.size, args.config.as_deref(), &settings, ids)?;
         if !args.corpora.corpora.is_empty() {
             config.corpora = args.corpora.corpora;
         }
@@ -74,8 +80,9 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
             !config.corpora.is_empty(),
             "no corpus: name the folder of one by --corpus, or in the configuration by [[corpora]]"
         );
-        Run::begin(&args.output, config, &args.vocab.unwrap_or_default())?
+        Run::begin(&args.output, config, &vocab)?
     };
+    run.place(place, precision)?;
     head(&run);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -117,6 +124,9 @@ fn head(run: &Run) {
         lengths.map_or("?".to_owned(), |l| format!("{} + {}", l.inputs, l.targets)),
         thousands(config.steps)
     );
+    if let Some(accelerator) = &run.accelerator {
+        eprintln!("On {}", accelerator.name());
+    }
 }
 
 /// `1234567` as `1,234,567`.

@@ -19,8 +19,9 @@ pub(crate) struct Dropout {
 /// A place of the model where elements are dropped.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site {
-    key: [u32; 2],
-    threshold: u32,
+    pub key: [u32; 2],
+    /// Of draws below it elements are dropped.
+    pub threshold: u32,
     /// What elements that stay are multiplied with.
     pub scale: f32,
     pub shape: DropoutShape,

@@ -60,6 +60,12 @@ impl Distances {
         self.buckets.len()
     }
 
+    /// The bucket of each distance.
+    #[cfg(devices)]
+    pub fn buckets(&self) -> &[usize] {
+        &self.buckets
+    }
+
     /// The table by distance, `[heads, len]`.
     pub fn spread(&self, table: &[f32], bias: &mut Vec<f32>) {
         bias.clear();

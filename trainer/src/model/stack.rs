@@ -56,13 +56,14 @@ pub(crate) struct Pass<'a> {
 }
 
 /// Of a layer's parts; its place among the stack's sublayers.
-enum Part<'l> {
+pub(crate) enum Part<'l> {
     Own(&'l AttentionLayout),
     Cross(&'l AttentionLayout),
     FeedForward(&'l super::layout::FeedForwardLayout),
 }
 
-fn parts(layers: &[LayerLayout]) -> Vec<Part<'_>> {
+/// A stack's sublayers, in order.
+pub(crate) fn parts(layers: &[LayerLayout]) -> Vec<Part<'_>> {
     let parts = layers.iter().flat_map(|layer| {
         let cross = layer.cross.as_ref().map(Part::Cross);
         let first = std::iter::once(Part::Own(&layer.attention)).chain(cross);
@@ -71,9 +72,20 @@ fn parts(layers: &[LayerLayout]) -> Vec<Part<'_>> {
     parts.collect()
 }
 
+/// Dropout at a place of a sublayer of stack `number`; at those of no sublayer, the embedding and the output, with the number
+/// after the last.
+pub(crate) fn site(
+    dropout: Option<Dropout>,
+    number: u64,
+    sublayer: usize,
+    place: u64,
+) -> Option<Site> {
+    Some(dropout?.of(number, sublayer, place))
+}
+
 impl<'a> Pass<'a> {
     fn site(&self, sublayer: usize, place: u64) -> Option<Site> {
-        Some(self.dropout?.of(self.number, sublayer, place))
+        site(self.dropout, self.number, sublayer, place)
     }
 
     fn sites(&self, sublayer: usize) -> Option<(Site, Site)> {

@@ -40,9 +40,10 @@ struct Workspace {
 }
 
 /// Who sees whom in a batch, and at which distances.
-struct Sight {
-    encoder: Option<(Visibility, Distances, Visibility)>,
-    decoder: (Visibility, Distances),
+pub(crate) struct Sight {
+    /// The encoder's own positions, their distances, and the decoder's to them.
+    pub encoder: Option<(Visibility, Distances, Visibility)>,
+    pub decoder: (Visibility, Distances),
 }
 
 impl T5 {
@@ -130,10 +131,10 @@ impl T5 {
     /// # Errors
     /// A batch that is not for this model.
     pub fn denominator(&self, batch: &Batch) -> Result<f64, Error> {
-        self.check(batch)?;
+        check(&self.config, batch)?;
         let count = match self.config.denominator {
             Denominator::Positions => batch.targets.tokens.len(),
-            Denominator::Targets => self.targets(batch).len(),
+            Denominator::Targets => targets(&self.config, batch).len(),
         };
         Ok(count.max(1) as f64)
     }
@@ -144,7 +145,7 @@ impl T5 {
     /// A batch that is not for this model.
     pub fn evaluate(&mut self, batch: &Batch) -> Result<Loss, Error> {
         self.forward(batch, Keep::Output, None)?;
-        let targets = self.targets(batch);
+        let targets = targets(&self.config, batch);
         let head = head(&self.config, &self.layout, &self.parameters);
         let workspace = &mut self.workspace;
         let mut loss = head.loss(
@@ -180,7 +181,7 @@ impl T5 {
                 loss.positions += 1;
             }
         }
-        let targets = self.targets(batch);
+        let targets = targets(&self.config, batch);
         let head = head(&self.config, &self.layout, &self.parameters);
         let workspace = &mut self.workspace;
         let hidden = &workspace.decoder.output;
@@ -251,7 +252,7 @@ impl T5 {
         };
         let dropout = self.dropout(dropout_seed);
         let sight = self.forward(batch, keep, dropout)?;
-        let targets = self.targets(batch);
+        let targets = targets(&self.config, batch);
         let size = self.layout.len();
         self.gradients.resize(size, 0.0);
         let workspace = &mut self.workspace;
@@ -321,9 +322,9 @@ impl T5 {
         weight: f32,
         dropout_seed: u64,
     ) -> Result<Loss, Error> {
-        self.check(batch)?;
-        let sight = self.sight(batch)?;
-        let targets = self.targets(batch);
+        check(&self.config, batch)?;
+        let sight = sight(&self.config, batch)?;
+        let targets = targets(&self.config, batch);
         let scale = head(&self.config, &self.layout, &self.parameters).scale;
         self.gradients.resize(self.layout.len(), 0.0);
         let dropout = self.dropout(dropout_seed);
@@ -353,8 +354,8 @@ impl T5 {
         keep: Keep,
         dropout: Option<Dropout>,
     ) -> Result<Sight, Error> {
-        self.check(batch)?;
-        let sight = self.sight(batch)?;
+        check(&self.config, batch)?;
+        let sight = sight(&self.config, batch)?;
         let common = common(
             &self.config,
             &self.layout,
@@ -376,65 +377,67 @@ impl T5 {
         pass.forward(&batch.decoder_inputs, keep, decoder, scratch);
         Ok(sight)
     }
+}
 
-    fn sight(&self, batch: &Batch) -> Result<Sight, Error> {
-        let (rows, inputs, targets) = (batch.rows, &batch.inputs, &batch.targets);
-        let architecture = self.config.architecture;
-        let encoder = match architecture.has_encoder() {
-            false => None,
-            true => Some((
-                Visibility::encoder(rows, inputs)?,
-                distances(&self.config, inputs.length, true),
-                Visibility::cross(rows, targets, inputs)?,
-            )),
-        };
-        let bidirectional = architecture == Architecture::PrefixLm;
-        Ok(Sight {
-            encoder,
-            decoder: (
-                Visibility::decoder(rows, targets, architecture)?,
-                distances(&self.config, targets.length, bidirectional),
-            ),
-        })
-    }
+/// Who sees whom in a batch, and at which distances.
+pub(crate) fn sight(config: &ModelConfig, batch: &Batch) -> Result<Sight, Error> {
+    let (rows, inputs, targets) = (batch.rows, &batch.inputs, &batch.targets);
+    let architecture = config.architecture;
+    let encoder = match architecture.has_encoder() {
+        false => None,
+        true => Some((
+            Visibility::encoder(rows, inputs)?,
+            distances(config, inputs.length, true),
+            Visibility::cross(rows, targets, inputs)?,
+        )),
+    };
+    let bidirectional = architecture == Architecture::PrefixLm;
+    Ok(Sight {
+        encoder,
+        decoder: (
+            Visibility::decoder(rows, targets, architecture)?,
+            distances(config, targets.length, bidirectional),
+        ),
+    })
+}
 
-    /// Positions that count, with their tokens.
-    fn targets(&self, batch: &Batch) -> Vec<(usize, u32)> {
-        let mut targets = Vec::new();
-        let length = batch.targets.length.max(1);
-        for (row, tokens) in batch.targets.tokens.chunks(length).enumerate() {
-            // Inputs are where an even number of EOS came before.
-            let mut in_targets = self.config.loss_on == LossOn::All;
-            for (position, &token) in tokens.iter().enumerate() {
-                if token != 0 && in_targets {
-                    targets.push((row * length + position, token));
-                }
-                if self.config.loss_on == LossOn::AfterInputs && token == EOS {
-                    in_targets = !in_targets;
-                }
+/// Positions that count, with their tokens.
+pub(crate) fn targets(config: &ModelConfig, batch: &Batch) -> Vec<(usize, u32)> {
+    let mut targets = Vec::new();
+    let length = batch.targets.length.max(1);
+    for (row, tokens) in batch.targets.tokens.chunks(length).enumerate() {
+        // Inputs are where an even number of EOS came before.
+        let mut in_targets = config.loss_on == LossOn::All;
+        for (position, &token) in tokens.iter().enumerate() {
+            if token != 0 && in_targets {
+                targets.push((row * length + position, token));
+            }
+            if config.loss_on == LossOn::AfterInputs && token == EOS {
+                in_targets = !in_targets;
             }
         }
-        targets
     }
+    targets
+}
 
-    fn check(&self, batch: &Batch) -> Result<(), Error> {
-        let vocab_size = self.config.vocab_size;
-        check_sequences("targets", batch.rows, &batch.targets, vocab_size)?;
-        if batch.decoder_inputs.len() != batch.targets.tokens.len() {
-            return Err(Error::Setting(
-                "a batch's decoder inputs and targets differ in length".into(),
-            ));
-        }
-        embedding::check(&batch.decoder_inputs, vocab_size)?;
-        if self.config.architecture.has_encoder() {
-            check_sequences("inputs", batch.rows, &batch.inputs, vocab_size)?;
-        } else if !batch.inputs.tokens.is_empty() {
-            return Err(Error::Setting(
-                "a batch with inputs is for a model with an encoder; pack inputs and targets into one sequence".into(),
-            ));
-        }
-        Ok(())
+/// Refuses a batch that is not for a model.
+pub(crate) fn check(config: &ModelConfig, batch: &Batch) -> Result<(), Error> {
+    let vocab_size = config.vocab_size;
+    check_sequences("targets", batch.rows, &batch.targets, vocab_size)?;
+    if batch.decoder_inputs.len() != batch.targets.tokens.len() {
+        return Err(Error::Setting(
+            "a batch's decoder inputs and targets differ in length".into(),
+        ));
     }
+    embedding::check(&batch.decoder_inputs, vocab_size)?;
+    if config.architecture.has_encoder() {
+        check_sequences("inputs", batch.rows, &batch.inputs, vocab_size)?;
+    } else if !batch.inputs.tokens.is_empty() {
+        return Err(Error::Setting(
+            "a batch with inputs is for a model with an encoder; pack inputs and targets into one sequence".into(),
+        ));
+    }
+    Ok(())
 }
 
 fn check_sequences(
@@ -468,10 +471,15 @@ pub(crate) fn head<'a>(
     head::Head {
         weight: &parameters[layout.head.clone()],
         d: config.d_model,
-        scale: match config.head {
-            Head::Tied => (config.d_model as f32).powf(-0.5),
-            Head::Untied => 1.0,
-        },
+        scale: head_scale(config),
+    }
+}
+
+/// What hidden values are multiplied with before the head's matrix.
+pub(crate) fn head_scale(config: &ModelConfig) -> f32 {
+    match config.head {
+        Head::Tied => (config.d_model as f32).powf(-0.5),
+        Head::Untied => 1.0,
     }
 }
 

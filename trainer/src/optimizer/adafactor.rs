@@ -35,6 +35,13 @@ impl Default for AdafactorConfig {
     }
 }
 
+impl AdafactorConfig {
+    /// What step `step` (from 0) keeps of the moments.
+    pub(crate) fn decay(&self, step: u64) -> f32 {
+        (1.0 - (step as f64 + 1.0).powf(-self.decay_exponent)) as f32
+    }
+}
+
 /// What is remembered of a variable.
 #[derive(Debug, Clone, PartialEq)]
 struct Slot {
@@ -97,6 +104,29 @@ impl Adafactor {
         }
     }
 
+    /// Its settings.
+    #[cfg(devices)]
+    pub(crate) fn config(&self) -> AdafactorConfig {
+        self.config
+    }
+
+    /// Of a variable, `(matrices, rows, columns)` where its moments are factored, and where they are in the state.
+    #[cfg(devices)]
+    pub(crate) fn slot(&self, number: usize) -> (Option<(usize, usize, usize)>, Range<usize>) {
+        let slot = &self.slots[number];
+        (slot.factored, slot.range.clone())
+    }
+
+    /// The same, its state elsewhere.
+    #[cfg(devices)]
+    pub(crate) fn without_state(&self) -> Adafactor {
+        Adafactor {
+            config: self.config,
+            slots: self.slots.clone(),
+            state: Vec::new(),
+        }
+    }
+
     /// All moments, variable after variable: rows, then columns.
     pub fn state(&self) -> &[f32] {
         &self.state
@@ -134,7 +164,7 @@ impl Adafactor {
     ) {
         let slot = &self.slots[number];
         let state = &mut self.state[slot.range.clone()];
-        let decay = (1.0 - (step as f64 + 1.0).powf(-self.config.decay_exponent)) as f32;
+        let decay = self.config.decay(step);
         let scale = match self.config.min_parameter_scale {
             Some(least) => (square_sum(w) / w.len() as f64).sqrt().max(least),
             None => 1.0,

@@ -34,6 +34,37 @@ impl Default for AdamWConfig {
     }
 }
 
+/// Numbers of a step of a variable, as `elementwise::AdamStep`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbers {
+    pub beta1: f32,
+    pub beta2: f32,
+    pub keep: f32,
+    pub rate: f64,
+    pub root: f32,
+    pub epsilon: f32,
+}
+
+impl AdamWConfig {
+    /// Of step `step` (from 0), in units of `scale`.
+    pub(crate) fn numbers(&self, rate: f64, scale: f64, step: u64, matrix: bool) -> Numbers {
+        let correct = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
+        let decay = if matrix {
+            rate * self.weight_decay
+        } else {
+            0.0
+        };
+        Numbers {
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            keep: (1.0 - decay) as f32,
+            rate: rate * scale / correct(self.beta1),
+            root: correct(self.beta2).sqrt().recip() as f32,
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
 /// The optimiser and its moments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamW {
@@ -48,6 +79,21 @@ impl AdamW {
         AdamW {
             config,
             state: vec![0.0; 2 * layout.len()],
+        }
+    }
+
+    /// Its settings.
+    #[cfg(devices)]
+    pub(crate) fn config(&self) -> AdamWConfig {
+        self.config
+    }
+
+    /// The same, its state elsewhere.
+    #[cfg(devices)]
+    pub(crate) fn without_state(&self) -> AdamW {
+        AdamW {
+            config: self.config,
+            state: Vec::new(),
         }
     }
 
@@ -67,7 +113,6 @@ impl AdamW {
     ) {
         let config = self.config;
         let (first, second) = self.state.split_at_mut(parameters.len());
-        let correct = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
         for variable in layout.variables() {
             let range = variable.range.clone();
             let w = &mut parameters[range.clone()];
@@ -75,18 +120,14 @@ impl AdamW {
                 Some(least) => (square_sum(w) / w.len() as f64).sqrt().max(least),
                 None => 1.0,
             };
-            let decay = if variable.shape.len() > 1 {
-                rate * config.weight_decay
-            } else {
-                0.0
-            };
+            let numbers = config.numbers(rate, scale, step, variable.shape.len() > 1);
             let step = elementwise::AdamStep {
-                beta1: config.beta1 as f32,
-                beta2: config.beta2 as f32,
-                keep: (1.0 - decay) as f32,
-                rate: (rate * scale / correct(config.beta1)) as f32,
-                root: correct(config.beta2).sqrt().recip() as f32,
-                epsilon: config.epsilon as f32,
+                beta1: numbers.beta1,
+                beta2: numbers.beta2,
+                keep: numbers.keep,
+                rate: numbers.rate as f32,
+                root: numbers.root,
+                epsilon: numbers.epsilon,
             };
             let moments = first[range.clone()]
                 .par_chunks_mut(BLOCK)
