@@ -42,6 +42,15 @@ use c4_data::DedupStep;
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
+/// The keys that a page of `text` has under `step`, by place of line or first sentence; none without dedup.
+pub fn keys(step: Option<&DedupStep>, text: &str) -> Vec<u128> {
+    match step {
+        None => Vec::new(),
+        Some(DedupStep::Lines { .. }) => line_keys(text),
+        Some(DedupStep::Spans { span_sentences, .. }) => span_keys(text, *span_sentences),
+    }
+}
+
 /// The keys of a page's lines (cut at `\n`), in order; none of an empty page.
 pub fn line_keys(text: &str) -> Vec<u128> {
     if text.is_empty() {

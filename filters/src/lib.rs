@@ -17,12 +17,14 @@ mod cleaner;
 pub mod counters;
 pub mod dedup;
 mod domains;
+mod finisher;
 pub mod guard;
 pub mod langdetect;
 pub mod language;
 mod lower;
 mod md5;
 pub mod newest;
+mod page_rules;
 pub mod punkt;
 pub mod pystr;
 mod reason;
@@ -37,7 +39,9 @@ pub use admission::Admission;
 pub use amount::Amount;
 pub use cleaner::{Cleaned, CleanedPage, Cleaner, LineOutcome, SeenLine};
 pub use domains::{DomainTable, Domains, Reached};
+pub use finisher::{Finisher, Gone, Judged};
 pub use lower::{Lowered, lower, lower_into};
+pub use page_rules::{JudgedPage, PageRules};
 pub use reason::{
     LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
 };

@@ -22,9 +22,9 @@ use crate::segment::{self, ArchiveEntry, SegmentWriter};
 use crate::source::{self, Batch, OpenSource};
 use crate::spool::{SpooledLine, SpooledPage};
 use crate::stop;
-use c4_data::{DedupStep, Recipe};
+use c4_data::Recipe;
 use c4_filters::{
-    Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Reason, SeenLine, Side, Stage,
+    Admission, ArchiveKind, Cleaned, Cleaner, JudgedPage, PageRules, Reason, SeenLine, Stage,
     Statistics, Tally, Verdict, dedup, guard, url,
 };
 use std::collections::BTreeSet;
@@ -359,11 +359,9 @@ impl<'a> Part<'a> {
         let mut dropped_lines = Vec::new();
         let mut kept_lines = Vec::new();
         let mut matched = None;
-        let line_words = &mut found.statistics.line_words;
         let drawn = &mut found.drawn;
         let mut offer = |reason, priority| candidates.offer(reason, priority, drawn);
         let seen = |line: SeenLine<'_, '_>| {
-            line_words.add(Side::In, line.amount.words);
             let Some(outcome) = line.outcome else { return };
             match outcome.verdict {
                 Verdict::Keep if candidates.are_wanted() => kept_lines.push(line.number),
@@ -388,15 +386,16 @@ impl<'a> Part<'a> {
                 }
             }
         };
-        let url = url::normalize(&page.url);
-        let normalized = url::md5(&url);
-        let cleaned = match admission.refuse(&page.text, &url, normalized) {
-            Some(reason) => Cleaned::Drop {
-                reason,
-                lines: LineCounts::untouched(self.cleaner.measure(&page.text, seen)),
-            },
-            None => self.cleaner.clean_seen(&page.text, seen),
+        let rules = PageRules {
+            admission,
+            cleaner: &self.cleaner,
         };
+        let seen_as = (&*page.url, &*page.text, &*page.timestamp);
+        let JudgedPage {
+            normalized,
+            cleaned,
+            ..
+        } = rules.judge(seen_as, &mut found.statistics, seen);
         let text_bytes = page.text.len() as u64;
         let place = Place {
             page: found.count,
@@ -412,13 +411,7 @@ impl<'a> Part<'a> {
                 (Some(reason), lines, text)
             }
             Cleaned::Keep(cleaned) => {
-                let keys = match &recipe.dedup {
-                    None => Vec::new(),
-                    Some(DedupStep::Lines { .. }) => dedup::line_keys(&cleaned.text),
-                    Some(DedupStep::Spans { span_sentences, .. }) => {
-                        dedup::span_keys(&cleaned.text, *span_sentences)
-                    }
-                };
+                let keys = dedup::keys(recipe.dedup.as_ref(), &cleaned.text);
                 let claim =
                     |(position, key)| TextClaim::new(key, owner, Place { position, ..place });
                 found.texts.extend((0..).zip(keys).map(claim));
@@ -427,12 +420,6 @@ impl<'a> Part<'a> {
                 (None, cleaned.lines, cleaned.text)
             }
         };
-        let statistics = &mut found.statistics;
-        statistics.tally.text_bytes_in += text_bytes;
-        statistics.tally.lines += lines.total;
-        statistics.page_chars.add(Side::In, lines.total.chars);
-        statistics.page_lines.add(Side::In, lines.total.lines);
-        statistics.year(Side::In, &page.timestamp);
         found.watch.lines += lines.total;
         match dropped {
             Some(reason) => found.watch.drop_page(reason, &lines),

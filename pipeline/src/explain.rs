@@ -212,13 +212,17 @@ impl<'a> Explainer<'a> {
 
     /// Explains a text that comes from no archive.
     pub fn explain_text(&self, text: &str) -> Explanation {
-        let page = RawPage {
+        self.explain_page(&RawPage {
             text: text.to_owned(),
             ..RawPage::default()
-        };
+        })
+    }
+
+    /// Explains a page of which nothing is known but itself.
+    pub fn explain_page(&self, page: &RawPage) -> Explanation {
         let mut way = Way::default();
-        self.page(&page, None, &mut way);
-        way.end(page.url)
+        self.page(page, None, &mut way);
+        way.end(page.url.clone())
     }
 
     fn record(&self, found: &Found, known: &Known) -> Explanation {

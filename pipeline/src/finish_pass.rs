@@ -22,10 +22,9 @@ use crate::spool::{Matched, SpooledLine, SpooledPage, SpooledRow};
 use crate::stop;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
 use c4_data::{DedupStep, Recipe};
-use c4_filters::dedup::{self, LeftLine, Lost};
-use c4_filters::language::{self, Decision, Detection};
-use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
-use c4_filters::{Amount, LineCounts, Lowered, Reason, Side, Verdict, punkt, url};
+use c4_filters::dedup::{self, Lost};
+use c4_filters::rules::bad_words::BadWords;
+use c4_filters::{Finisher, Gone, Judged, LineCounts, Reason, punkt};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
@@ -251,20 +250,6 @@ impl<'a> PageAt<'a> {
     }
 }
 
-/// A page that has not gone yet.
-struct Judged {
-    text: String,
-    language: String,
-    probability: f64,
-}
-
-/// A page that has.
-struct Gone {
-    reason: Reason,
-    left: Judged,
-    matched: Option<Matched>,
-}
-
 impl FinishPass<'_> {
     /// Writes a group; its segments are done then.
     fn write(&self, group: Group) -> Result<(), Error> {
@@ -284,15 +269,6 @@ impl FinishPass<'_> {
         let newer = newer.ok().map(|i| lost.urls[i].winner);
         let mut lines = page.lines;
         let text = std::mem::take(&mut page.text);
-        let gone = |reason, text| Gone {
-            reason,
-            left: Judged {
-                text,
-                language: String::new(),
-                probability: 0.0,
-            },
-            matched: None,
-        };
         let mut dropped_lines = std::mem::take(&mut page.dropped_lines);
         let judged = if let Some(newer) = newer {
             self.note_duplicate(&at, Reason::OlderCopy, 0, newer, found);
@@ -301,29 +277,38 @@ impl FinishPass<'_> {
             // Whether the text of a page that failed a rule is here may be chance.
             let noted = at.dropped;
             let noted = noted.is_none_or(|reason| self.input.candidates.hold(reason, at.priority));
-            Err(gone(
-                Reason::OlderCopy,
-                if noted { text } else { String::new() },
-            ))
+            let text = if noted { text } else { String::new() };
+            Err((Gone::new(Reason::OlderCopy, text), None))
         } else if let Some(reason) = at.dropped {
-            Err(Gone {
-                matched: page.matched.take(),
-                ..gone(reason, text)
-            })
+            Err((Gone::new(reason, text), page.matched.take()))
         } else {
             self.input.progress.add(1);
             self.note_repeated(&at, &text, &page.url, found);
-            self.without_duplicates(
-                &at,
-                (text, &page.kept_lines),
-                &lost.texts,
-                (&mut lines, &mut dropped_lines),
-                found,
-            )
-            .map_err(|(reason, text)| gone(reason, text))
-            .and_then(|text| self.judge_language(&at, text, found))
+            let losers = of_page(&lost.texts, at.page);
+            let statistics = &mut found.summary.statistics;
+            let gone = |place: usize, line: &str, reason| {
+                dropped_lines.push(SpooledLine {
+                    // Without line rules all lines are there.
+                    number: *page.kept_lines.get(place).unwrap_or(&(place as u32)),
+                    reason,
+                    text: line.to_owned(),
+                    matched: None,
+                });
+            };
+            let copies: Vec<Lost> = losers.iter().map(|loser| lost_copy(&at, loser)).collect();
+            let tally = &mut statistics.tally;
+            let finisher = self.finisher();
+            let judged = finisher
+                .without_duplicates(text, &copies, &mut lines, tally, gone)
+                .and_then(|text| finisher.judge_language(at.place.key, text, statistics));
+            self.note_duplicates(&at, losers, &copies, found);
+            judged.map_err(|gone| {
+                let place = gone.place.clone();
+                let matched = place.map(|place| ledger::matched(&gone.left.text, place));
+                (gone, matched)
+            })
         };
-        let fate = judged.as_ref().err().map(|gone| gone.reason);
+        let fate = judged.as_ref().err().map(|(gone, _)| gone.reason);
         found.domains.page(&page.url, fate);
         self.note_lines(&at, &page.url, fate, dropped_lines, found);
         if fate != Some(Reason::OlderCopy) {
@@ -343,20 +328,9 @@ impl FinishPass<'_> {
         lines: &LineCounts,
         found: &mut Group,
     ) {
-        let split = url::split(at.place.key, &self.input.recipe.split);
         let statistics = &mut found.summary.statistics;
-        statistics.tally.keep_page(split, lines);
-        statistics.tally.text_bytes_out += judged.text.len() as u64;
-        statistics.page_chars.add(Side::Out, lines.left().chars);
-        statistics.page_lines.add(Side::Out, lines.left().lines);
-        for line in judged.text.split('\n') {
-            let words = Amount::of_line(line).words;
-            statistics.line_words.add(Side::Out, words);
-        }
-        statistics.year(Side::Out, &at.timestamp);
-        if self.input.recipe.language.is_some() {
-            statistics.language(Side::Out, &judged.language, Some(judged.probability));
-        }
+        let known = (at.place.key, &*at.timestamp);
+        let split = self.finisher().keep(known, &judged, lines, statistics);
         if self.sentences.offer(0, at.priority) {
             let sentences = |line| punkt::english().sentences(line).count() as u64;
             let sentences = judged.text.split('\n').map(sentences).sum();
@@ -388,7 +362,7 @@ impl FinishPass<'_> {
         &self,
         at: &PageAt<'_>,
         page: &SpooledPage,
-        gone: Gone,
+        (gone, matched): (Gone, Option<Matched>),
         lines: &LineCounts,
         found: &mut Group,
     ) {
@@ -404,7 +378,7 @@ impl FinishPass<'_> {
             .ledger
             .page(found, at.place, (reason, at.priority), || {
                 let text = self.input.candidates.text(&gone.left.text);
-                let (matched, match_start) = ledger::split_match(gone.matched.as_ref(), text);
+                let (matched, match_start) = ledger::split_match(matched.as_ref(), text);
                 let whole = match at.dropped {
                     Some(_) => page.text_bytes,
                     None => gone.left.text.len() as u64,
@@ -517,148 +491,41 @@ impl FinishPass<'_> {
         }
     }
 
-    /// The page with its language, or why it goes.
-    fn judge_language(
+    /// Notes the copies that go.
+    fn note_duplicates(
         &self,
         at: &PageAt<'_>,
-        text: String,
+        losers: &[Loser],
+        copies: &[Lost],
         found: &mut Group,
-    ) -> Result<Judged, Gone> {
-        let mut left = Judged {
-            text,
-            language: String::new(),
-            probability: 0.0,
-        };
-        let Some(step) = &self.input.recipe.language else {
-            return Ok(left);
-        };
-        let statistics = &mut found.summary.statistics;
-        let decision = language::decide(step, &left.text);
-        statistics.tally.decide_language(&decision);
-        let Decision {
-            detection, verdict, ..
-        } = decision;
-        if let Detection::Best {
-            language,
-            probability,
-        } = detection
-        {
-            statistics.language(Side::In, &language, Some(probability));
-            left.language = language;
-            left.probability = probability;
-        } else {
-            statistics.language(Side::In, "none", None);
+    ) {
+        for (loser, lost) in losers.iter().zip(copies) {
+            let reason = match (&self.input.recipe.dedup, lost.same_page) {
+                (Some(DedupStep::Spans { .. }), _) => Reason::SpanDuplicate,
+                (_, Some(_)) => Reason::LocalDuplicate,
+                (_, None) => Reason::GlobalDuplicate,
+            };
+            self.note_duplicate(at, reason, loser.position, loser.winner, found);
         }
-        if let Verdict::DropPage(reason) = verdict {
-            return Err(Gone {
-                reason,
-                left,
-                matched: None,
-            });
-        }
-        let Some(rule) = self.input.bad_words else {
-            return Ok(left);
-        };
-        let lower = c4_filters::lower(&left.text);
-        let verdict = rule.check(&left.language, &lower, at.place.key);
-        let tally = &mut statistics.tally;
-        if verdict != BadWordsVerdict::NoList {
-            let base = base_language(&left.language).to_owned();
-            let [dropped, passed, soft] = tally.bad_words_by_language.entry(base).or_default();
-            match verdict {
-                BadWordsVerdict::Dropped => *dropped += 1,
-                BadWordsVerdict::SoftPassed => {
-                    *soft += 1;
-                    tally.bad_words_soft_passed += 1;
-                }
-                _ => *passed += 1,
-            }
-        }
-        let Verdict::DropPage(reason) = verdict.verdict() else {
-            return Ok(left);
-        };
-        let mut matched = None;
-        if let Some(word) = rule.find(&left.language, &lower) {
-            let listed = lower[word.clone()].to_owned();
-            *statistics.bad_words.entry(listed).or_default() += 1;
-            let place = Lowered::new(&left.text).original(word);
-            matched = Some(ledger::matched(&left.text, place));
-        }
-        Err(Gone {
-            reason,
-            left,
-            matched,
-        })
     }
 
-    /// The page's text without the lines or sentences of which another copy stays, or why the page
-    /// goes and its text before. Lines that go are counted and listed; `numbers` are the places of the
-    /// lines that are left.
-    fn without_duplicates(
-        &self,
-        at: &PageAt<'_>,
-        (text, numbers): (String, &[u32]),
-        lost_texts: &[Loser],
-        (lines, dropped): (&mut LineCounts, &mut Vec<SpooledLine>),
-        found: &mut Group,
-    ) -> Result<String, (Reason, String)> {
-        let Some(step) = &self.input.recipe.dedup else {
-            return Ok(text);
-        };
-        let start = lost_texts.partition_point(|loser| loser.page < at.page);
-        let losers = &lost_texts[start..];
-        let losers = &losers[..losers.partition_point(|loser| loser.page == at.page)];
-        let (DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) = step;
-        let mut shorter = None;
-        if !losers.is_empty() {
-            let lost: Vec<Lost> = losers.iter().map(|loser| lost(at, loser)).collect();
-            let left = dedup::left(step, &text, &lost);
-            let rest = left.text(&text);
-            for (i, (line, what)) in text.split('\n').zip(&left.lines).enumerate() {
-                if let LeftLine::Gone(reason) = *what {
-                    if reason != Reason::SpanDuplicate {
-                        lines.drop_line(reason, Amount::of_line(line));
-                    }
-                    dropped.push(SpooledLine {
-                        // Without line rules all lines are there.
-                        number: numbers.get(i).copied().unwrap_or(i as u32),
-                        reason,
-                        text: line.to_owned(),
-                        matched: None,
-                    });
-                }
-            }
-            if let DedupStep::Spans { .. } = step {
-                let tally = &mut found.summary.statistics.tally;
-                tally.spans_duplicate += losers.len() as u64;
-                tally.sentences_removed += left.sentences_removed;
-                let gone = Amount::of_text(&text) - Amount::of_text(&rest);
-                lines.drop_line(Reason::SpanDuplicate, gone);
-            }
-            for (loser, lost) in losers.iter().zip(lost) {
-                let reason = match (step, lost.same_page) {
-                    (DedupStep::Spans { .. }, _) => Reason::SpanDuplicate,
-                    (_, Some(_)) => Reason::LocalDuplicate,
-                    (_, None) => Reason::GlobalDuplicate,
-                };
-                self.note_duplicate(at, reason, loser.position, loser.winner, found);
-            }
-            shorter = Some(rest);
+    fn finisher(&self) -> Finisher<'_> {
+        Finisher {
+            recipe: self.input.recipe,
+            bad_words: self.input.bad_words,
         }
-        found.summary.statistics.tally.lines_passed_dedup += lines.left().lines;
-        let left = shorter.as_deref().unwrap_or(&text);
-        if left.is_empty() {
-            return Err((Reason::EmptiedByDedup, text));
-        }
-        if dedup::too_few_sentences(left, *min_sentences) {
-            return Err((Reason::TooFewSentencesAfterDedup, text));
-        }
-        Ok(shorter.unwrap_or(text))
     }
 }
 
+/// Those of one page.
+fn of_page(losers: &[Loser], page: u32) -> &[Loser] {
+    let start = losers.partition_point(|loser| loser.page < page);
+    let losers = &losers[start..];
+    &losers[..losers.partition_point(|loser| loser.page == page)]
+}
+
 /// A copy that goes, as seen from its page.
-fn lost(at: &PageAt<'_>, loser: &Loser) -> Lost {
+fn lost_copy(at: &PageAt<'_>, loser: &Loser) -> Lost {
     let winner = loser.winner;
     let same_page = (winner.segment, winner.page) == (at.segment, at.page);
     Lost {

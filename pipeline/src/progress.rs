@@ -4,10 +4,40 @@ use crate::parallel::lock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Without a terminal, a line at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether somebody else shows the progress, and of what.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+static CURRENT: Mutex<Option<(&str, ProgressBar)>> = Mutex::new(None);
+
+/// Shows the progress of this process in place of the bar, as long as it lives.
+pub struct Watch(());
+
+/// Nothing is printed from now on; whoever has this asks.
+pub fn watch() -> Watch {
+    WATCHED.store(true, Ordering::Relaxed);
+    Watch(())
+}
+
+impl Watch {
+    /// The pass that began last: its name, what is done, and of how much.
+    pub fn now(&self) -> Option<(&'static str, u64, u64)> {
+        let current = lock(&CURRENT);
+        let (name, bar) = current.as_ref()?;
+        Some((name, bar.position(), bar.length().unwrap_or(0)))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        WATCHED.store(false, Ordering::Relaxed);
+        *lock(&CURRENT) = None;
+    }
+}
 
 /// What the numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +79,8 @@ impl Sizes {
 impl Progress {
     /// A bar for a pass over `total`.
     pub fn new(name: &'static str, unit: Unit, total: u64) -> Progress {
-        let terminal = stderr().is_terminal();
+        let watched = WATCHED.load(Ordering::Relaxed);
+        let terminal = !watched && stderr().is_terminal();
         let target = if terminal {
             ProgressDrawTarget::stderr()
         } else {
@@ -65,12 +96,15 @@ impl Progress {
         let style = ProgressStyle::with_template(template).unwrap_or(ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("=> "));
         bar.set_prefix(name);
+        if watched {
+            *lock(&CURRENT) = Some((name, bar.clone()));
+        }
         Progress {
             bar,
             name,
             unit,
             started: Instant::now(),
-            last_line: (!terminal).then(|| Mutex::new(Instant::now())),
+            last_line: (!terminal && !watched).then(|| Mutex::new(Instant::now())),
             sizes: Mutex::default(),
         }
     }

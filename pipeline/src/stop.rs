@@ -36,6 +36,11 @@ pub fn ask() {
     ASKED.store(true, Ordering::Relaxed);
 }
 
+/// Forgets that it was asked, for a process that builds again.
+pub fn forget() {
+    ASKED.store(false, Ordering::Relaxed);
+}
+
 /// Whether it should.
 pub fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)

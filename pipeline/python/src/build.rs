@@ -1,0 +1,126 @@
+//! The whole build on this machine.
+
+use crate::error::{invalid, system};
+use crate::read::Paths;
+use crate::recipe::load;
+use crate::shards::format_of;
+use crate::stats::of_json;
+use c4_pipeline::Error;
+use c4_pipeline::input::{self, Places};
+use c4_pipeline::remote::crawl::{self, CrawlFiles};
+use c4_pipeline::remote::{Network, NetworkOptions, RemoteOptions, S3Options};
+use c4_pipeline::run::{self, BuildOptions, Outcome, TargetOptions};
+use c4_pipeline::{memory, progress, stop};
+use pyo3::prelude::*;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often Python is asked whether to stop, and told how far the build is.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Builds a corpus, or goes on with one. See the stub.
+#[pyfunction]
+#[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=run::SHARD_SIZE_BYTES, threads=0, memory=None, ledger="1000", overwrite=false, work_dir=None, progress=None))]
+// Python's keywords are one argument each.
+#[allow(clippy::too_many_arguments)]
+pub fn build<'py>(
+    py: Python<'py>,
+    inputs: Paths,
+    output: PathBuf,
+    recipe: &str,
+    format: &str,
+    shard_size: u64,
+    threads: usize,
+    memory: Option<u64>,
+    ledger: &str,
+    overwrite: bool,
+    work_dir: Option<PathBuf>,
+    progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let loaded = load(recipe)?;
+    let memory_bytes = memory.unwrap_or_else(memory::default_budget);
+    if memory_bytes < memory::LEAST {
+        let least = memory::LEAST;
+        return Err(invalid(format!(
+            "memory={memory_bytes}: a build needs at least {least} bytes"
+        )));
+    }
+    let network = Network::new(NetworkOptions {
+        s3: S3Options::from_env(),
+        ..NetworkOptions::default()
+    });
+    let places = Places {
+        base: None,
+        store: crawl::STORE.parse().map_err(|e| invalid(format!("{e}")))?,
+        crawl_files: CrawlFiles::default(),
+        sample: None,
+        network: Some(&network),
+    };
+    let list = inputs.list();
+    let resolved = py.detach(|| input::resolve_in(&list, &places, &loaded.recipe.read));
+    let options = BuildOptions {
+        targets: vec![TargetOptions {
+            recipe: loaded.recipe.clone(),
+            lists: loaded.lists.clone(),
+            output: output.clone(),
+        }],
+        inputs: resolved.map_err(|e| invalid(e.to_string()))?,
+        format: format_of(format)?,
+        shard_size_bytes: shard_size,
+        threads,
+        memory_bytes,
+        work_dir,
+        overwrite,
+        ledger: ledger
+            .parse()
+            .map_err(|e| invalid(format!("ledger={ledger:?}: {e}")))?,
+        remote: RemoteOptions {
+            network: network.clone(),
+            ..RemoteOptions::default()
+        },
+        allow_missing: false,
+    };
+    let watch = progress::watch();
+    let built = std::thread::scope(|scope| -> PyResult<_> {
+        let build = scope.spawn(|| run::build(&options));
+        let mut raised = None;
+        while !build.is_finished() {
+            py.detach(|| std::thread::sleep(EVERY));
+            let told = py
+                .check_signals()
+                .and_then(|()| match (progress, watch.now()) {
+                    (Some(call), Some((pass, done, total))) => {
+                        call.call1((pass, done, total)).map(drop)
+                    }
+                    _ => Ok(()),
+                });
+            if let (Err(e), None) = (told, &raised) {
+                // Ctrl-C, or the callback: what is in hand is finished, so that the same call goes on.
+                stop::ask();
+                raised = Some(e);
+            }
+        }
+        let built = py.detach(|| build.join());
+        stop::forget();
+        match (raised, built) {
+            (Some(e), _) => Err(e),
+            (None, Ok(built)) => Ok(built),
+            (None, Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    })?;
+    drop(watch);
+    let outcome = built.map_err(|e| match e {
+        Error::Missing { list, .. } => system(format!("could not be fetched: {}", list.join("; "))),
+        Error::Data(e) => crate::error::of_data(e),
+        e => invalid(e.to_string()),
+    })?;
+    let (manifest, warnings) = match outcome.into_iter().next() {
+        Some(Outcome::AlreadyDone(manifest)) => (*manifest, Vec::new()),
+        Some(Outcome::Built(built)) => (built.manifest, built.warnings),
+        None => return Err(invalid("nothing was built")),
+    };
+    let mut value = serde_json::to_value(manifest).map_err(|e| invalid(e.to_string()))?;
+    value["warnings"] = json!(warnings);
+    of_json(py, &value)
+}

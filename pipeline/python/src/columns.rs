@@ -1,0 +1,226 @@
+//! Columns of record batches that come from Python, and of those that go there.
+//!
+//! What comes is checked before it is used: another program's string may be no UTF-8.
+
+use crate::error::invalid;
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use arrow::ffi_stream::RecordBatchStreamReader;
+use arrow_pyarrow::FromPyArrow;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas, whose
+/// pieces are joined.
+pub fn batch(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
+    if any.hasattr("__arrow_c_array__")? {
+        return RecordBatch::from_pyarrow_bound(any);
+    }
+    if any.hasattr("__arrow_c_stream__")? {
+        let reader = RecordBatchStreamReader::from_pyarrow_bound(any)?;
+        let schema = arrow::array::RecordBatchReader::schema(&reader);
+        let batches: Result<Vec<RecordBatch>, _> = reader.collect();
+        let batch = batches.and_then(|batches| concat_batches(&schema, &batches));
+        return batch.map_err(|e| invalid(format!("batch: {e}")));
+    }
+    let name = any.get_type().name()?;
+    Err(PyTypeError::new_err(format!(
+        "batch: a {name} is no record batch; give a pyarrow.RecordBatch, or a table or frame of a library that \
+         speaks Arrow (polars, pandas)"
+    )))
+}
+
+/// Column `name` as `wanted`, whatever kind of it (large strings, views, dictionaries) it is.
+fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
+    let Some(array) = batch.column_by_name(name) else {
+        let schema = batch.schema();
+        let has: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        return Err(invalid(format!(
+            "column `{name}` is missing; the batch has: {}",
+            has.join(", ")
+        )));
+    };
+    convert(array, name, wanted)
+}
+
+/// The same of an array.
+pub fn convert(array: &ArrayRef, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
+    let wrong = || {
+        let is = array.data_type();
+        invalid(format!("column `{name}` is {is}; wanted: {wanted}"))
+    };
+    let like = match wanted {
+        DataType::Utf8 => is_text(array.data_type()),
+        DataType::Binary => is_bytes(array.data_type()),
+        DataType::Int64 => array.data_type().is_integer(),
+        DataType::Float64 => array.data_type().is_numeric(),
+        _ => true,
+    };
+    // A column of nulls alone has no type of its own.
+    if !like && *array.data_type() != DataType::Null {
+        return Err(wrong());
+    }
+    let data = array.to_data();
+    data.validate_full()
+        .map_err(|e| invalid(format!("column `{name}`: {e}")))?;
+    cast(array, wanted).map_err(|_| wrong())
+}
+
+fn is_text(kind: &DataType) -> bool {
+    match kind {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+fn is_bytes(kind: &DataType) -> bool {
+    matches!(
+        kind,
+        DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView
+            | DataType::FixedSizeBinary(_)
+    )
+}
+
+fn is_whole(array: &dyn Array, name: &str) -> PyResult<()> {
+    match (0..array.len()).find(|row| array.is_null(*row)) {
+        Some(row) => Err(invalid(format!("column `{name}` is null in row {row}"))),
+        None => Ok(()),
+    }
+}
+
+fn down<A: Array + Clone + 'static>(array: &ArrayRef, name: &str) -> PyResult<A> {
+    let array = array.as_any().downcast_ref::<A>().cloned();
+    array.ok_or_else(|| invalid(format!("column `{name}` has another type")))
+}
+
+/// Column `name` of strings, which may be null.
+pub fn texts_or_null(batch: &RecordBatch, name: &str) -> PyResult<StringArray> {
+    down(&column(batch, name, &DataType::Utf8)?, name)
+}
+
+/// Column `name` of strings.
+pub fn texts(batch: &RecordBatch, name: &str) -> PyResult<StringArray> {
+    let array = texts_or_null(batch, name)?;
+    is_whole(&array, name)?;
+    Ok(array)
+}
+
+/// Column `name` of bytes.
+pub fn bytes(batch: &RecordBatch, name: &str) -> PyResult<BinaryArray> {
+    let array: BinaryArray = down(&column(batch, name, &DataType::Binary)?, name)?;
+    is_whole(&array, name)?;
+    Ok(array)
+}
+
+/// Column `name` of whole numbers.
+pub fn integers(batch: &RecordBatch, name: &str) -> PyResult<Int64Array> {
+    let array: Int64Array = down(&column(batch, name, &DataType::Int64)?, name)?;
+    is_whole(&array, name)?;
+    Ok(array)
+}
+
+/// Column `name` of numbers.
+pub fn floats(batch: &RecordBatch, name: &str) -> PyResult<arrow::array::Float64Array> {
+    let array = down(&column(batch, name, &DataType::Float64)?, name)?;
+    is_whole(&array, name)?;
+    Ok(array)
+}
+
+/// The hash in row `row` of column `name`: 16 bytes, the most significant first.
+pub fn hash(array: &BinaryArray, name: &str, row: usize) -> PyResult<u128> {
+    let bytes = array.value(row).try_into().map_err(|_| {
+        let len = array.value(row).len();
+        invalid(format!(
+            "column `{name}`, row {row}: {len} bytes; a hash has 16"
+        ))
+    })?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+/// What a page loses, by row: places, and where on the same page the copy is that stays.
+pub struct Drops {
+    lists: ListArray,
+    positions: Int64Array,
+    same_pages: Int64Array,
+}
+
+impl Drops {
+    /// The type they come in.
+    fn data_type() -> DataType {
+        let fields = Fields::from(vec![
+            Field::new("position", DataType::Int64, true),
+            Field::new("same_page", DataType::Int64, true),
+        ]);
+        DataType::List(Arc::new(Field::new_list_field(
+            DataType::Struct(fields),
+            true,
+        )))
+    }
+
+    /// `drops` of `rows` rows: lists of `{position, same_page}`.
+    pub fn new(drops: &ArrayRef, rows: usize) -> PyResult<Drops> {
+        if drops.len() != rows {
+            let has = drops.len();
+            return Err(invalid(format!(
+                "drops: {has} lists for {rows} pages; one a page is wanted"
+            )));
+        }
+        let lists: ListArray = down(&convert(drops, "drops", &Self::data_type())?, "drops")?;
+        let items: StructArray = down(lists.values(), "drops")?;
+        let field = |name: &str| -> PyResult<Int64Array> {
+            match items.column_by_name(name) {
+                Some(array) => down(array, name),
+                None => Err(invalid(format!("drops: no field `{name}`"))),
+            }
+        };
+        Ok(Drops {
+            positions: field("position")?,
+            same_pages: field("same_page")?,
+            lists,
+        })
+    }
+
+    /// Those of a row.
+    pub fn of(&self, row: usize) -> impl Iterator<Item = (Option<i64>, Option<i64>)> {
+        let there = !self.lists.is_null(row);
+        let offsets = self.lists.value_offsets();
+        let range = if there {
+            offsets[row] as usize..offsets[row + 1] as usize
+        } else {
+            0..0
+        };
+        let value = |array: &Int64Array, i| (!array.is_null(i)).then(|| array.value(i));
+        range.map(move |i| (value(&self.positions, i), value(&self.same_pages, i)))
+    }
+}
+
+/// `batch` with `columns` in place of those of the same names, or after all others.
+pub fn with(
+    batch: &RecordBatch,
+    without: &[&str],
+    columns: Vec<(&str, ArrayRef)>,
+) -> PyResult<RecordBatch> {
+    let schema = batch.schema();
+    let mut fields: Vec<FieldRef> = Vec::new();
+    let mut arrays: Vec<ArrayRef> = Vec::new();
+    for (field, array) in schema.fields().iter().zip(batch.columns()) {
+        let name = field.name().as_str();
+        if !without.contains(&name) && columns.iter().all(|(new, _)| *new != name) {
+            fields.push(field.clone());
+            arrays.push(array.clone());
+        }
+    }
+    for (name, array) in columns {
+        fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
+        arrays.push(array);
+    }
+    let schema = Arc::new(Schema::new(fields));
+    RecordBatch::try_new(schema, arrays).map_err(|e| invalid(e.to_string()))
+}

@@ -1,0 +1,290 @@
+//! Rules, keys and last steps over batches of pages.
+
+use crate::columns::{Drops, batch, bytes, hash, texts, texts_or_null, with};
+use crate::error::invalid;
+use crate::recipe::{Loaded, load};
+use crate::stats::Stats;
+use crate::threads;
+use arrow::array::{
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, ListBuilder, StringBuilder,
+    make_array,
+};
+use arrow::compute::concat;
+use arrow_pyarrow::{FromPyArrow, ToPyArrow};
+use c4_filters::dedup::{self, Lost};
+use c4_filters::{Cleaned, Gone, LineCounts, Reason, Statistics, url};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// A batch and its statistics, as Python has them.
+type Counted<'py> = PyResult<(Bound<'py, PyAny>, Stats)>;
+
+/// Pieces of columns, joined; statistics, added up.
+fn join(pieces: Vec<(Vec<ArrayRef>, Statistics)>) -> PyResult<(Vec<ArrayRef>, Stats)> {
+    let mut sum = Stats::default();
+    let mut columns: Vec<Vec<ArrayRef>> = Vec::new();
+    for (arrays, statistics) in pieces {
+        sum.0 += statistics;
+        columns.resize(arrays.len(), Vec::new());
+        for (column, array) in columns.iter_mut().zip(arrays) {
+            column.push(array);
+        }
+    }
+    let joined = columns.iter().map(|pieces| {
+        let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+        concat(&pieces).map_err(|e| invalid(e.to_string()))
+    });
+    Ok((joined.collect::<PyResult<_>>()?, sum))
+}
+
+fn encode(counts: &LineCounts) -> PyResult<Vec<u8>> {
+    postcard::to_stdvec(counts).map_err(|e| invalid(e.to_string()))
+}
+
+/// Asks a recipe's rules about pages, each alone.
+#[pyfunction]
+#[pyo3(signature = (batch, recipe, *, threads=1))]
+#[pyo3(name = "clean")]
+pub fn clean<'py>(
+    py: Python<'py>,
+    batch: &Bound<'py, PyAny>,
+    recipe: &str,
+    threads: usize,
+) -> Counted<'py> {
+    let loaded = load(recipe)?;
+    let batch = self::batch(batch)?;
+    let (urls, texts, times) = (
+        texts(&batch, "url")?,
+        texts(&batch, "text")?,
+        texts(&batch, "timestamp")?,
+    );
+    let pieces = threads::each(py, threads, batch.num_rows(), |rows| {
+        let mut statistics = Statistics::default();
+        let mut text = StringBuilder::new();
+        let mut reason = StringBuilder::new();
+        let mut keys = [BinaryBuilder::new(), BinaryBuilder::new()];
+        let mut counts = BinaryBuilder::new();
+        let mut competes = BooleanBuilder::new();
+        for row in rows {
+            let page = (urls.value(row), texts.value(row), times.value(row));
+            let judged = loaded.rules().judge(page, &mut statistics, |_| {});
+            let (kept, reason_of, lines) = match judged.cleaned {
+                Cleaned::Keep(page) => (Some(page.text), None, page.lines),
+                Cleaned::Drop { reason, lines } => (None, Some(reason), lines),
+            };
+            text.append_option(kept);
+            reason.append_option(reason_of.map(Reason::code));
+            competes.append_value(reason_of.is_none_or(Reason::competes));
+            let owner = url::md5(urls.value(row));
+            for (column, key) in keys.iter_mut().zip([judged.normalized, owner]) {
+                column.append_value(key.to_be_bytes());
+            }
+            counts.append_value(encode(&lines)?);
+        }
+        let [mut url_key, mut owner] = keys;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(text.finish()),
+            Arc::new(reason.finish()),
+            Arc::new(competes.finish()),
+            Arc::new(url_key.finish()),
+            Arc::new(owner.finish()),
+            Arc::new(counts.finish()),
+        ];
+        Ok((columns, statistics))
+    })?;
+    let (columns, stats) = join(pieces)?;
+    let names = ["text", "reason", "competes", "url_key", "owner", "counts"];
+    let columns = names.into_iter().zip(columns).collect();
+    Ok((with(&batch, &[], columns)?.to_pyarrow(py)?, stats))
+}
+
+/// The keys by which copies of lines or spans are found.
+#[pyfunction]
+#[pyo3(signature = (batch, recipe, *, threads=1))]
+pub fn keys<'py>(
+    py: Python<'py>,
+    batch: &Bound<'py, PyAny>,
+    recipe: &str,
+    threads: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    let loaded = load(recipe)?;
+    let batch = self::batch(batch)?;
+    let texts = texts_or_null(&batch, "text")?;
+    let pieces = threads::each(py, threads, batch.num_rows(), |rows| {
+        let mut lists = ListBuilder::new(BinaryBuilder::new());
+        for row in rows {
+            if !texts.is_null(row) {
+                for key in dedup::keys(loaded.recipe.dedup.as_ref(), texts.value(row)) {
+                    lists.values().append_value(key.to_be_bytes());
+                }
+            }
+            lists.append(true);
+        }
+        let column: ArrayRef = Arc::new(lists.finish());
+        Ok((vec![column], Statistics::default()))
+    })?;
+    let (columns, _) = join(pieces)?;
+    columns[0].to_data().to_pyarrow(py)
+}
+
+/// Takes copies off pages, and asks about sentences, language and bad words.
+#[pyfunction]
+#[pyo3(signature = (batch, drops, recipe, *, threads=1))]
+pub fn finish<'py>(
+    py: Python<'py>,
+    batch: &Bound<'py, PyAny>,
+    drops: Option<&Bound<'py, PyAny>>,
+    recipe: &str,
+    threads: usize,
+) -> Counted<'py> {
+    let loaded = load(recipe)?;
+    let batch = self::batch(batch)?;
+    let drops = match drops {
+        None => None,
+        Some(any) => {
+            // A column of a table is in chunks.
+            let whole = match any.hasattr("combine_chunks")? {
+                true => any.call_method0("combine_chunks")?,
+                false => any.clone(),
+            };
+            let array = make_array(arrow::array::ArrayData::from_pyarrow_bound(&whole)?);
+            Some(Drops::new(&array, batch.num_rows())?)
+        }
+    };
+    let texts = texts_or_null(&batch, "text")?;
+    let reasons = texts_or_null(&batch, "reason")?;
+    let times = self::texts(&batch, "timestamp")?;
+    let (url_keys, counts) = (bytes(&batch, "url_key")?, bytes(&batch, "counts")?);
+    let pieces = threads::each(py, threads, batch.num_rows(), |rows| {
+        let mut out = Finished::default();
+        for row in rows {
+            let at = |what: &str| invalid(format!("row {row}: {what}"));
+            let lines: LineCounts = postcard::from_bytes(counts.value(row))
+                .map_err(|_| at("column `counts` is not what c4.clean gave"))?;
+            let text = (!texts.is_null(row)).then(|| texts.value(row));
+            let page = KnownPage {
+                key: hash(&url_keys, "url_key", row)?,
+                timestamp: times.value(row),
+                lines,
+            };
+            let gone = match (reasons.is_null(row), text) {
+                (false, _) => {
+                    let code = reasons.value(row);
+                    let reason = Reason::from_code(code)
+                        .filter(|reason| reason.scope() == c4_filters::Scope::Page)
+                        .ok_or_else(|| {
+                            at(&format!("column `reason`: no page goes for {code:?}"))
+                        })?;
+                    Err(reason)
+                }
+                (true, Some(text)) => {
+                    let lost = drops.as_ref().map_or(Ok(Vec::new()), |drops| {
+                        lost(drops, row, text.len()).map_err(|what| at(&what))
+                    })?;
+                    Ok((text.to_owned(), lost))
+                }
+                (true, None) => return Err(at("column `text` is null, and so is `reason`")),
+            };
+            out.page(&loaded, page, gone);
+        }
+        Ok(out.columns())
+    })?;
+    let (columns, stats) = join(pieces)?;
+    let names = ["text", "reason", "language", "language_score", "split"];
+    let columns = names.into_iter().zip(columns).collect();
+    let batch = with(
+        &batch,
+        &["competes", "counts", "drops", "keys", "owner"],
+        columns,
+    )?;
+    Ok((batch.to_pyarrow(py)?, stats))
+}
+
+/// The copies that a page of `len` bytes loses.
+fn lost(drops: &Drops, row: usize, len: usize) -> Result<Vec<Lost>, String> {
+    let place = |at: i64| {
+        let known = u32::try_from(at).ok().filter(|at| *at as usize <= len);
+        known.ok_or_else(|| format!("drops: {at} is no place on this page"))
+    };
+    let lost = |(position, same_page): (Option<i64>, Option<i64>)| {
+        let position = position.ok_or("drops: a position is null")?;
+        Ok(Lost {
+            position: place(position)?,
+            same_page: same_page.map(place).transpose()?,
+        })
+    };
+    drops.of(row).map(lost).collect()
+}
+
+/// What is known of a page beside its text.
+struct KnownPage<'a> {
+    key: u128,
+    timestamp: &'a str,
+    lines: LineCounts,
+}
+
+/// Columns in the making.
+#[derive(Default)]
+struct Finished {
+    text: StringBuilder,
+    reason: StringBuilder,
+    language: StringBuilder,
+    score: Float32Builder,
+    split: StringBuilder,
+    statistics: Statistics,
+}
+
+impl Finished {
+    /// A page that went before, or its text with the copies it loses.
+    fn page(
+        &mut self,
+        loaded: &Loaded,
+        page: KnownPage<'_>,
+        before: Result<(String, Vec<Lost>), Reason>,
+    ) {
+        let finisher = loaded.finisher();
+        let statistics = &mut self.statistics;
+        let mut lines = page.lines;
+        let judged = match before {
+            Err(reason) => {
+                if reason == Reason::OlderCopy {
+                    lines = LineCounts::untouched(lines.total);
+                }
+                Err(Gone::new(reason, String::new()))
+            }
+            Ok((text, lost)) => finisher
+                .without_duplicates(text, &lost, &mut lines, &mut statistics.tally, |_, _, _| {})
+                .and_then(|text| finisher.judge_language(page.key, text, statistics)),
+        };
+        match judged {
+            Ok(judged) => {
+                let known = (page.key, page.timestamp);
+                let split = finisher.keep(known, &judged, &lines, statistics);
+                self.text.append_value(&judged.text);
+                self.reason.append_null();
+                self.language.append_value(&judged.language);
+                self.score.append_value(judged.probability as f32);
+                self.split.append_value(split.name());
+            }
+            Err(gone) => {
+                statistics.tally.drop_page(gone.reason, &lines);
+                self.text.append_null();
+                self.reason.append_value(gone.reason.code());
+                self.language.append_value(&gone.left.language);
+                self.score.append_value(gone.left.probability as f32);
+                self.split.append_null();
+            }
+        }
+    }
+
+    fn columns(mut self) -> (Vec<ArrayRef>, Statistics) {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.text.finish()),
+            Arc::new(self.reason.finish()),
+            Arc::new(self.language.finish()),
+            Arc::new(self.score.finish()),
+            Arc::new(self.split.finish()),
+        ];
+        (columns, self.statistics)
+    }
+}

@@ -1,0 +1,293 @@
+//! Archives as batches of pages.
+
+use crate::error::{invalid, system};
+use crate::recipe::{Loaded, load};
+use crate::stats::{Stats, of_json};
+use crate::threads;
+use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
+use arrow_pyarrow::ToPyArrow;
+use c4_filters::Statistics;
+use c4_pipeline::input::{self, Input};
+use c4_pipeline::progress::{Progress, Unit};
+use c4_pipeline::reading::{Health, RawPage, Split};
+use c4_pipeline::source::{Batch, OpenSource, split};
+use pyo3::prelude::*;
+use rayon::prelude::*;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Files, folders and listings of this machine as archives, in the order in which a build has them.
+pub fn resolve(paths: &[PathBuf], loaded: &Loaded) -> PyResult<Vec<Input>> {
+    let inputs = input::resolve(paths, None, &loaded.recipe.read);
+    inputs.map_err(|e| match e {
+        e @ input::InputError::Unreadable { .. } => system(e.to_string()),
+        e => invalid(e.to_string()),
+    })
+}
+
+/// One path or several.
+#[derive(FromPyObject)]
+pub enum Paths {
+    /// One.
+    One(PathBuf),
+    /// Several.
+    Many(Vec<PathBuf>),
+}
+
+impl Paths {
+    /// As a list.
+    pub fn list(self) -> Vec<PathBuf> {
+        match self {
+            Paths::One(path) => vec![path],
+            Paths::Many(paths) => paths,
+        }
+    }
+}
+
+/// The archives that paths name, with their labels (the column `archive`) and sizes in bytes.
+#[pyfunction]
+#[pyo3(signature = (paths, recipe="c4"))]
+pub fn inputs<'py>(py: Python<'py>, paths: Paths, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
+    let loaded = load(recipe)?;
+    let inputs = py.detach(|| resolve(&paths.list(), &loaded))?;
+    let entry = |input: &Input| json!({ "path": input.location.to_string(), "archive": &*input.label, "bytes": input.bytes });
+    of_json(py, &inputs.iter().map(entry).collect())
+}
+
+/// Pages of archives, batch by batch: an iterator of `pyarrow.RecordBatch`.
+#[pyclass(module = "c4", name = "Reader")]
+pub struct Reader {
+    loaded: Arc<Loaded>,
+    threads: usize,
+    inputs: Vec<Input>,
+    next: usize,
+    open: Option<Open>,
+    statistics: Statistics,
+    entries: Vec<serde_json::Value>,
+}
+
+/// The archive that is being read.
+struct Open {
+    source: Option<OpenSource>,
+    progress: Progress,
+    health: Health,
+    /// Batches read of it.
+    batches: u64,
+}
+
+/// Reads pages. See the stub for what it takes.
+#[pyfunction]
+#[pyo3(signature = (paths, recipe="c4", *, labels=None, threads=1))]
+pub fn read(
+    py: Python<'_>,
+    paths: Paths,
+    recipe: &str,
+    labels: Option<Vec<String>>,
+    threads: usize,
+) -> PyResult<Reader> {
+    let loaded = load(recipe)?;
+    let mut inputs = py.detach(|| resolve(&paths.list(), &loaded))?;
+    if let Some(labels) = labels {
+        if labels.len() != inputs.len() {
+            let (has, wanted) = (labels.len(), inputs.len());
+            return Err(invalid(format!("labels: {has} for {wanted} archives")));
+        }
+        for (input, label) in inputs.iter_mut().zip(labels) {
+            input.label = label.into();
+        }
+    }
+    Ok(Reader {
+        loaded,
+        threads,
+        inputs,
+        next: 0,
+        open: None,
+        statistics: Statistics::default(),
+        entries: Vec::new(),
+    })
+}
+
+#[pymethods]
+impl Reader {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let batch = py.detach(|| self.batch())?;
+        batch.map(|batch| batch.to_pyarrow(py)).transpose()
+    }
+
+    /// What was counted so far: records, and why some became no page.
+    #[getter]
+    fn stats(&self) -> Stats {
+        Stats(self.statistics.clone())
+    }
+
+    /// The archives that were read to their end, as a manifest lists them: `archive`, `bytes`, `state` (`read`,
+    /// `damaged`, `failed`), `damage`.
+    #[getter]
+    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        of_json(py, &self.entries.iter().cloned().collect())
+    }
+}
+
+impl Reader {
+    /// The next batch that holds pages; `None` at the end of the last archive.
+    fn batch(&mut self) -> PyResult<Option<RecordBatch>> {
+        loop {
+            let Some(input) = self.inputs.get(self.next) else {
+                return Ok(None);
+            };
+            let open = match &mut self.open {
+                Some(open) => open,
+                none => none.insert(Open::new(input, &self.loaded, &mut self.statistics)),
+            };
+            let (first, batches) = open.batches(self.threads);
+            if batches.is_empty() {
+                let entry = serde_json::to_value(open.health.entry(input));
+                self.entries
+                    .push(entry.map_err(|e| invalid(e.to_string()))?);
+                self.open = None;
+                self.next += 1;
+                continue;
+            }
+            let splits: Vec<Vec<Split>> = match batches.len() {
+                1 => batches.into_iter().map(split).collect(),
+                _ => threads::on(self.threads, || {
+                    batches.into_par_iter().map(split).collect()
+                })?,
+            };
+            let pages = self.pages(first, splits)?;
+            if pages.num_rows() > 0 {
+                return Ok(Some(pages));
+            }
+        }
+    }
+
+    /// Counts what was read, and makes columns of pages. `first` is the number of the first batch.
+    fn pages(&mut self, first: u64, splits: Vec<Vec<Split>>) -> PyResult<RecordBatch> {
+        let Some(Open {
+            source: Some(source),
+            health,
+            ..
+        }) = &mut self.open
+        else {
+            return Err(invalid("no archive is open"));
+        };
+        let (kind, label) = (source.kind(), &self.inputs[self.next].label);
+        let tally = &mut self.statistics.tally;
+        let names = [
+            "url",
+            "text",
+            "timestamp",
+            "content_type",
+            "content_length",
+            "archive",
+        ];
+        let mut texts: [StringBuilder; 6] = Default::default();
+        let mut numbers: [Int64Builder; 2] = Default::default();
+        let mut damaged = Vec::new();
+        for (batch, splits) in (first..).zip(splits) {
+            for (place, split) in (0..).zip(splits) {
+                // A record's rank in its archive, as a build has it.
+                let order = batch << 32 | place;
+                match split {
+                    Split::Page(page) => {
+                        tally.read_pages(kind, 1);
+                        let RawPage {
+                            url,
+                            text,
+                            timestamp,
+                            content_type,
+                            content_length,
+                            record_offset,
+                        } = page;
+                        let values = [
+                            &*url,
+                            &text,
+                            &timestamp,
+                            &content_type,
+                            &content_length,
+                            label,
+                        ];
+                        for (column, value) in texts.iter_mut().zip(values) {
+                            column.append_value(value);
+                        }
+                        for (column, value) in numbers.iter_mut().zip([record_offset, order]) {
+                            column.append_value(value as i64);
+                        }
+                    }
+                    Split::Dropped(dropped) => tally.drop_record(kind, dropped.reason),
+                    Split::Damage(damage) => {
+                        tally.drop_record(kind, damage.reason);
+                        damaged.push((order, damage));
+                    }
+                }
+            }
+        }
+        health.note(damaged);
+        let strings = texts
+            .iter_mut()
+            .map(|column| Arc::new(column.finish()) as ArrayRef);
+        let strings = names.into_iter().zip(strings);
+        let integers = numbers
+            .iter_mut()
+            .map(|column| Arc::new(column.finish()) as ArrayRef);
+        let integers = ["record_offset", "order"].into_iter().zip(integers);
+        RecordBatch::try_from_iter(strings.chain(integers)).map_err(|e| invalid(e.to_string()))
+    }
+}
+
+impl Open {
+    /// Opens an archive; what cannot be read is noted.
+    fn new(input: &Input, loaded: &Loaded, statistics: &mut Statistics) -> Open {
+        let mut health = Health::default();
+        let source = input
+            .file()
+            .map_err(|e| e.to_string())
+            .and_then(|path| OpenSource::open(path, &loaded.recipe.read));
+        let source = match source {
+            Ok(source) => {
+                statistics.tally.archives[source.kind() as usize] += 1;
+                Some(source)
+            }
+            Err(cause) => {
+                health.failed = Some(cause);
+                None
+            }
+        };
+        Open {
+            source,
+            progress: Progress::silent(Unit::Bytes),
+            health,
+            batches: 0,
+        }
+    }
+
+    /// The next batches, one a thread; none at the archive's end. And the number of the first.
+    fn batches(&mut self, threads: usize) -> (u64, Vec<Batch>) {
+        let threads = match threads {
+            0 => rayon::current_num_threads(),
+            n => n,
+        };
+        let first = self.batches;
+        let mut batches = Vec::new();
+        while batches.len() < threads {
+            let Some(source) = &mut self.source else {
+                break;
+            };
+            match source.next_batch(&self.progress) {
+                Ok(Some(batch)) => batches.push(batch),
+                Ok(None) => break,
+                Err(cause) => {
+                    self.health.failed = Some(cause);
+                    break;
+                }
+            }
+        }
+        self.batches += batches.len() as u64;
+        (first, batches)
+    }
+}

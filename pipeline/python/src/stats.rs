@@ -1,0 +1,98 @@
+//! What was counted: sums, which are added in any order.
+
+use crate::error::invalid;
+use crate::recipe;
+use c4_filters::{Statistics, counters};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde_json::Value;
+
+/// What became of records, pages, lines, characters and words.
+///
+/// The statistics of a part of a build: of a reader, of a call of `clean` or `finish`. Add them up with `+`; the sum
+/// over all parts is that of the whole build, whatever their order, and `check()` holds for it.
+#[pyclass(module = "c4", name = "Stats", from_py_object)]
+#[derive(Clone, Default)]
+pub struct Stats(pub Statistics);
+
+#[pymethods]
+impl Stats {
+    #[new]
+    fn new() -> Stats {
+        Stats::default()
+    }
+
+    /// What `to_bytes` gave.
+    #[staticmethod]
+    fn from_bytes(data: &[u8]) -> PyResult<Stats> {
+        let read: Result<Statistics, _> = postcard::from_bytes(data);
+        let Ok(statistics) = read else {
+            return Err(invalid("data: these bytes are no Stats of this version"));
+        };
+        let mut sum = Stats::default();
+        // Bins are not stored.
+        sum.0 += statistics;
+        Ok(sum)
+    }
+
+    /// As bytes, to be sent to another process of the same version.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = postcard::to_stdvec(&self.0).map_err(|e| invalid(e.to_string()))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// The reference's counters (TensorFlow Datasets) by name, as `stats.json` has them.
+    fn counters<'py>(&self, py: Python<'py>, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
+        let recipe = recipe::load(recipe)?;
+        let counters = counters::counters(&self.0.tally, &recipe.recipe);
+        counters.into_pyobject(py).map(Bound::into_any)
+    }
+
+    /// Records, pages, lines, characters and words: in, out, dropped by reason.
+    fn tally<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        of_json(py, &self.0.tally.to_json())
+    }
+
+    /// Raises `ValueError` if something came in that neither came out nor was dropped. Only a whole adds up: pages
+    /// that were read, cleaned and finished.
+    fn check(&self) -> PyResult<()> {
+        self.0.tally.check().map_err(invalid)
+    }
+
+    fn __add__(&self, other: &Stats) -> Stats {
+        let mut sum = self.clone();
+        sum.0 += other.0.clone();
+        sum
+    }
+
+    fn __iadd__(&mut self, other: &Stats) {
+        self.0 += other.0.clone();
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        let from = slf.get_type().getattr("from_bytes")?;
+        Ok((from, (slf.borrow().to_bytes(slf.py())?,)))
+    }
+
+    fn __repr__(&self) -> String {
+        let tally = &self.0.tally;
+        let out: u64 = tally.pages_out.iter().sum();
+        let dropped: u64 = tally.pages_dropped.iter().sum();
+        let pages = tally.pages();
+        format!("<c4.Stats: {pages} pages read, {out} kept, {dropped} dropped>")
+    }
+}
+
+/// JSON as Python's dicts and lists.
+pub fn of_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    py.import("json")?
+        .call_method1("loads", (value.to_string(),))
+}
+
+/// Python's dicts and lists as JSON.
+pub fn to_json(any: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = any.py().import("json")?.call_method1("dumps", (any,))?;
+    text.extract()
+}

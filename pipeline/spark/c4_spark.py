@@ -1,0 +1,338 @@
+"""C4 on Apache Spark: the corpus of `c4 build`, made by a cluster.
+
+    spark-submit pipeline/spark/c4_spark.py --recipe en --output s3a://bucket/en s3a://bucket/archives/ ...
+
+Inputs are archives or folders of them, on disks that all workers see, on `s3a://` or `hdfs://`. The module `c4` (the wheel
+of pipeline/python) must be installed on every worker. The output has shards, `stats.json` and `manifest.json`: the rows,
+shards and counters of `c4 build` on the same inputs, to the byte of every shard, whatever the number of workers, and
+however often a task was tried. Below `WORK/` (default: OUTPUT.work) are the intermediate files; they go at the end.
+
+    read     a task an archive: pages, rules, keys                         -> WORK/pages
+    newest   of all pages of one URL the one that stays                    shuffle of (hash, timestamp, place)
+    copies   of all equal lines or spans the one that stays                shuffle of (hash, owner, position)
+    finish   pages without what they lost, judged by language and words    shuffle of pages by place -> WORK/rows
+    shards   a task a shard: rows by the hash of their URL                 shuffle of rows -> OUTPUT
+
+Both elections combine before they shuffle: whatever a task has of one key leaves it as one row.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from urllib.parse import urlparse
+
+import c4
+import pyarrow as pa
+import pyarrow.fs
+from pyspark import StorageLevel, TaskContext
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+PAGE = "url string, timestamp string, content_type string, content_length string, archive string, record_offset bigint"
+# `place` is the archive's, `order` the record's in it; together a page's name. The last row of an archive has `stats` and
+# `input`, and nothing else.
+PAGES = f"""place int, `order` bigint, {PAGE}, text string, reason string, competes boolean, url_key binary,
+    owner binary, counts binary, keys array<binary>, stats binary, input string"""
+ROWS = f"{PAGE}, text string, language string, language_score float, split string, url_key binary, stats binary"
+DROPS = pa.list_(pa.struct([("position", pa.int64()), ("same_page", pa.int64())]))
+
+
+def filesystem(uri: str) -> tuple[pa.fs.FileSystem, str]:
+    """The file system of a path or URI, and the path on it."""
+    if not urlparse(uri).scheme:
+        return pa.fs.LocalFileSystem(), os.path.abspath(uri)
+    return pa.fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
+
+
+def is_local(uri: str) -> bool:
+    return urlparse(uri).scheme in ("", "file")
+
+
+def list_archives(uris: list[str], recipe: str) -> list[tuple[int, str, str]]:
+    """(place, path, label) of all archives, in the order in which `c4 build` has them."""
+    if all(is_local(uri) for uri in uris):
+        paths = [filesystem(uri)[1] for uri in uris]
+        found = [(entry["path"], entry["archive"]) for entry in c4.inputs(paths, recipe)]
+    else:
+        paths = set()
+        for uri in uris:
+            files, path = filesystem(uri)
+            scheme = uri.split("://", 1)[0]
+            info = files.get_file_info(path)
+            if info.type == pa.fs.FileType.NotFound:
+                raise SystemExit(f"c4_spark: {uri}: no such file or folder")
+            if info.type == pa.fs.FileType.Directory:
+                inside = files.get_file_info(pa.fs.FileSelector(path, recursive=True))
+                inside = [f.path for f in inside if f.type == pa.fs.FileType.File and is_archive(f.base_name)]
+            else:
+                inside = [path]
+            paths.update(f"{scheme}://{name}" for name in inside)
+        # By name, then by folder.
+        paths = sorted(paths, key=lambda path: (path.rsplit("/", 1)[-1], path))
+        names = [path.rsplit("/", 1)[-1] for path in paths]
+        found = [(path, name if names.count(name) == 1 else path) for path, name in zip(paths, names)]
+    if not found:
+        raise SystemExit("c4_spark: no archive in " + ", ".join(uris))
+    return [(place, path, label) for place, (path, label) in enumerate(found)]
+
+
+def is_archive(name: str) -> bool:
+    for ending in (".gz", ".zst"):
+        name = name.removesuffix(ending)
+    return name.endswith((".warc", ".wet"))
+
+
+@contextmanager
+def on_this_machine(path: str):
+    """An archive as a file; what is elsewhere is fetched, and goes afterwards."""
+    if is_local(path):
+        yield filesystem(path)[1]
+        return
+    files, name = filesystem(path)
+    with tempfile.TemporaryDirectory() as folder:
+        target = os.path.join(folder, "archive")
+        pa.fs.copy_files(name, target, source_filesystem=files, destination_filesystem=pa.fs.LocalFileSystem())
+        yield target
+
+
+def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The columns of `schema`; what is missing is null."""
+    columns = []
+    for field in schema:
+        there = field.name in batch.schema.names
+        columns.append(batch.column(field.name).cast(field.type) if there else pa.nulls(batch.num_rows, field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def one_row(schema: pa.Schema, **values) -> pa.RecordBatch:
+    return conform(pa.RecordBatch.from_pylist([values]), schema)
+
+
+def arrow_schema(ddl: str) -> pa.Schema:
+    from pyspark.sql.pandas.types import to_arrow_schema
+    from pyspark.sql.types import StructType
+
+    return to_arrow_schema(StructType.fromDDL(ddl))
+
+
+def read(recipe: str):
+    """Archives to pages, what the rules made of them, and their keys."""
+    schema = arrow_schema(PAGES)
+
+    def work(batches):
+        for batch in batches:
+            for entry in batch.to_pylist():
+                with on_this_machine(entry["path"]) as path:
+                    yield from archive(entry["place"], path, entry["label"])
+
+    def archive(place, path, label):
+        stats = c4.Stats()
+        reader = c4.read(path, recipe, labels=[label])
+        for pages in reader:
+            cleaned, counted = c4.clean(pages, recipe)
+            stats += counted
+            places = pa.array([place] * cleaned.num_rows, pa.int32())
+            cleaned = cleaned.append_column("place", places)
+            yield conform(cleaned.append_column("keys", c4.keys(cleaned, recipe)), schema)
+        (entry,) = reader.inputs
+        stats += reader.stats
+        yield one_row(schema, place=place, stats=stats.to_bytes(), input=json.dumps(entry))
+
+    return work
+
+
+def finish(recipe: str):
+    """Pages and what they lost to rows."""
+    schema = arrow_schema(ROWS)
+
+    def work(batches):
+        stats = c4.Stats()
+        for batch in batches:
+            finished, counted = c4.finish(batch, batch.column("drops"), recipe)
+            stats += counted
+            yield conform(finished.filter(finished.column("reason").is_null()), schema)
+        yield one_row(schema, stats=stats.to_bytes())
+
+    return work
+
+
+def write(recipe: str, output: str, format: str, sets: list[tuple[str, int, int]]):
+    """Rows, in order, to the shard of the task; `sets` has the split, index and count of each."""
+
+    def work(batches):
+        split, index, count = sets[TaskContext.get().partitionId()]
+        with tempfile.TemporaryDirectory() as folder:
+            writer = c4.ShardWriter(folder, recipe, split, index, count, format=format)
+            for batch in batches:
+                writer.write(batch)
+            entry = writer.finish()
+            publish(os.path.join(folder, entry["file"]), output, entry["file"])
+        yield pa.RecordBatch.from_pylist([{"entry": json.dumps(entry)}])
+
+    return work
+
+
+def publish(path: str, output: str, name: str) -> None:
+    """Copies a file to the output, where it is whole or not there."""
+    files, folder = filesystem(output)
+    task = TaskContext.get()
+    attempt = task.taskAttemptId() if task else 0
+    partial = f"{folder}/_partial.{attempt}.{name}"
+    pa.fs.copy_files(path, partial, source_filesystem=pa.fs.LocalFileSystem(), destination_filesystem=files)
+    files.move(partial, f"{folder}/{name}")
+
+
+def losers(claims: DataFrame, rank, best) -> DataFrame:
+    """Of all claims to one `key` those that `best` of `rank` does not choose, with the `winner`."""
+    # Combined before the shuffle: a row a key and task. Keys with one claim, nearly all, end here.
+    chosen = claims.groupBy("key").agg(best(rank).alias("winner"), F.count("*").alias("copies"))
+    chosen = chosen.where("copies > 1").drop("copies")
+    return claims.join(chosen, "key").where(rank != F.col("winner"))
+
+
+def older_copies(pages: DataFrame) -> DataFrame:
+    """(place, order) of pages of which a newer one with the same URL stays."""
+    claims = pages.where("competes").select("place", "order", F.col("url_key").alias("key"), "timestamp")
+    # The newest; of several the first archive's, and the first in it.
+    rank = F.struct("timestamp", (-F.col("place")).alias("place"), (-F.col("order")).alias("order"))
+    return losers(claims, rank, F.max).select("place", "order")
+
+
+def dropped_copies(pages: DataFrame, older: DataFrame) -> DataFrame:
+    """(place, order, drops) of pages that lose lines or spans."""
+    kept = pages.where("reason is null and stats is null").join(older, ["place", "order"], "left_anti")
+    claims = kept.select("place", "order", "owner", F.posexplode("keys").alias("position", "key"))
+    lost = losers(claims, F.struct("owner", "position"), F.min)
+    same_page = F.when(F.col("winner.owner") == F.col("owner"), F.col("winner.position").cast("bigint"))
+    drop = F.struct(F.col("position").cast("bigint").alias("position"), same_page.alias("same_page"))
+    return lost.groupBy("place", "order").agg(F.collect_list(drop).alias("drops"))
+
+
+def shard_of(count: int):
+    """The place of `url_key` among `count` equal parts of the key space."""
+    first = "cast(conv(hex(substring(url_key, 1, 8)), 16, 10) as decimal(20, 0))"
+    return F.expr(f"int(({first} * {count}bd) div {1 << 64}bd)")
+
+
+def sum_of(rows: DataFrame) -> c4.Stats:
+    """All statistics, added up on the workers."""
+    parts = rows.where("stats is not null").select("stats").rdd
+
+    def add(rows):
+        total = c4.Stats()
+        for row in rows:
+            total += c4.Stats.from_bytes(bytes(row.stats))
+        yield total.to_bytes()
+
+    def both(a, b):
+        return (c4.Stats.from_bytes(a) + c4.Stats.from_bytes(b)).to_bytes()
+
+    return c4.Stats.from_bytes(parts.mapPartitions(add).treeReduce(both))
+
+
+def build(spark: SparkSession, args: argparse.Namespace) -> None:
+    recipe = args.recipe
+    if os.path.isfile(recipe):
+        # Workers get its text, not its path.
+        with open(recipe, encoding="utf-8") as file:
+            recipe = file.read()
+    work = args.work or args.output.rstrip("/") + ".work"
+    files, folder = filesystem(args.output)
+    if files.get_file_info(f"{folder}/manifest.json").type != pa.fs.FileType.NotFound:
+        raise SystemExit(f"c4_spark: {args.output} holds a corpus; give another --output")
+    files.create_dir(folder, recursive=True)
+    archives = list_archives(args.inputs, recipe)
+
+    tell(f"reading {len(archives)} archives")
+    # A task an archive.
+    tasks = spark.sparkContext.parallelize(archives, len(archives))
+    tasks = spark.createDataFrame(tasks, "place int, path string, label string")
+    tasks.mapInArrow(read(recipe), PAGES).write.mode("overwrite").parquet(f"{work}/pages")
+    pages = spark.read.parquet(f"{work}/pages")
+
+    tell("newest pages and copies of lines")
+    older_copies(pages).write.mode("overwrite").parquet(f"{work}/older")
+    older = spark.read.parquet(f"{work}/older")
+    drops = dropped_copies(pages, older)
+
+    tell("finishing pages")
+    reason = F.when(F.col("older"), "older_copy").otherwise(F.col("reason"))
+    judged = (
+        pages.where("stats is null")
+        .drop("keys", "owner", "competes", "stats", "input")
+        .join(older.withColumn("older", F.lit(True)), ["place", "order"], "left")
+        .withColumn("reason", reason)
+        .join(drops, ["place", "order"], "left")
+    )
+    judged.mapInArrow(finish(recipe), ROWS).write.mode("overwrite").parquet(f"{work}/rows")
+    rows = spark.read.parquet(f"{work}/rows")
+
+    stats = sum_of(pages) + sum_of(rows)
+    stats.check()
+    rows = rows.where("stats is null")
+    sizes = {row.split: row.bytes or 0 for row in rows.groupBy("split").agg(F.sum(F.octet_length("text")).alias("bytes")).collect()}
+    sets = []
+    for split in ("train", "validation"):
+        count = max(1, -(-sizes.get(split, 0) // args.shard_size))
+        sets += [(split, index, count) for index in range(count)]
+    first = {split: i for i, (split, index, _) in reversed(list(enumerate(sets))) if index == 0}
+    count = {split: n for split, _, n in sets}
+
+    tell(f"writing {len(sets)} shards")
+    target = F.when(F.col("split") == "train", shard_of(count["train"]) + first["train"]).otherwise(
+        shard_of(count["validation"]) + first["validation"]
+    )
+    ordered = rows.withColumn("target", target).repartitionById(len(sets), "target").sortWithinPartitions("url_key")
+    written = ordered.mapInArrow(write(recipe, args.output, args.format, sets), "entry string").collect()
+
+    inputs = pages.where("stats is not null").orderBy("place").select("input").collect()
+    manifest, statistics = c4.manifest(
+        recipe,
+        [json.loads(row.entry) for row in written],
+        [json.loads(row.input) for row in inputs],
+        stats,
+        format=args.format,
+        shard_size=args.shard_size,
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        # The manifest last: with it the corpus is done.
+        for name, data in (("stats.json", statistics), ("manifest.json", manifest)):
+            path = os.path.join(temporary, name)
+            with open(path, "wb") as file:
+                file.write(data)
+            publish(path, args.output, name)
+    if not args.keep_work:
+        work_files, work_folder = filesystem(work)
+        work_files.delete_dir(work_folder)
+    pages_in, pages_out = (stats.tally()["pages"][side] for side in ("in", "out"))
+    tell(f"{pages_in} pages in, {pages_out} kept: corpus in {args.output}")
+
+
+def tell(what: str) -> None:
+    print(f"c4_spark: {what}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="c4_spark.py", description="C4 on Apache Spark: the corpus of `c4 build`.")
+    parser.add_argument("inputs", nargs="+", help="archives, or folders of them: paths, s3a://, hdfs://")
+    parser.add_argument("--output", required=True, help="folder of the corpus")
+    parser.add_argument("--recipe", default="c4", help="a built-in recipe, or a TOML file (default: c4)")
+    parser.add_argument("--format", default="arrow", choices=["arrow", "parquet", "jsonl"])
+    parser.add_argument("--shard-size", type=int, default=256 << 20, help="bytes of text of a shard (default: 256 MiB)")
+    parser.add_argument("--work", help="folder of intermediate files, seen by all workers (default: OUTPUT.work)")
+    parser.add_argument("--keep-work", action="store_true", help="leave the intermediate files")
+    args = parser.parse_args()
+    spark = SparkSession.builder.appName("c4").getOrCreate()
+    try:
+        build(spark, args)
+    except ValueError as error:
+        raise SystemExit(f"c4_spark: {error}") from error
+    finally:
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()
