@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
+.PHONY: wheel wheel-test spark candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -21,7 +21,7 @@ tools:
 	@command -v cc >/dev/null || { echo "A C compiler is missing: sudo apt-get install gcc (or your system's)"; exit 1; }
 
 build: tools ## compile the programs
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked --bins
 
 # Two of the four archives are damaged on purpose, hence exit status 1: done, but not all could be read.
 demo: build ## build a corpus from the sample crawl, show the funnel, a page line by line, and the report
@@ -50,28 +50,49 @@ demo: build ## build a corpus from the sample crawl, show the funnel, a page lin
 	@$(T5) generate $(OUT)-t5/run "The river ___ the town."
 	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. The run is in $(OUT)-t5/run."
 
-test: tools fmt lint unit cuda-test docs ## all that CI runs
+test: tools fmt lint unit cuda-test wheel-test docs ## all that CI runs
 
 fmt:
 	$(CARGO) fmt --all --check
 
 lint:
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 
 unit:
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked
 	target/release/make-samples --check
 
+WHEEL_VENV := target/venv-wheel
+
+# Python's own tools, below target/; nothing else needs them.
+$(WHEEL_VENV)/ready: pipeline/python/requirements.txt
+	@command -v python3 >/dev/null || { echo "Python 3.10 or later is missing: sudo apt-get install python3-venv (or your system's)"; exit 1; }
+	python3 -m venv $(WHEEL_VENV) || { echo "Python's venv is missing: sudo apt-get install python3-venv (or your system's)"; exit 1; }
+	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check -r pipeline/python/requirements.txt
+	touch $@
+
+wheel: tools $(WHEEL_VENV)/ready ## the Python wheel, target/wheels/c4-*.whl
+	rm -rf target/wheels
+	$(WHEEL_VENV)/bin/maturin build --release --locked --quiet -m pipeline/python/Cargo.toml -o target/wheels
+
+wheel-test: wheel ## the wheel's tests
+	$(CARGO) clippy --release --locked -p c4-python -- -D warnings
+	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels/c4-*.whl
+	$(WHEEL_VENV)/bin/python -m pytest -q -p no:cacheprovider pipeline/python/tests
+
+spark: build wheel ## C4 on Apache Spark: the corpus of a build, a killed worker, skew, CPU seconds (Java 17; INPUT=archives; half a GB)
+	pipeline/spark/prove.sh $(C4) $(INPUT)
+
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 
 bench: build ## criterion for parts, whole processes on INPUT=archive
-	$(CARGO) build --release --locked --workspace --examples
-	INPUT=$(INPUT) $(CARGO) bench --locked --workspace --bench parts
+	$(CARGO) build --release --locked --examples
+	INPUT=$(INPUT) $(CARGO) bench --locked --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle spark scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -87,21 +108,21 @@ CUDA_HOME ?= $(CURDIR)/target/cuda/home
 
 cuda: tools ## target/cuda/t5, which trains on an NVIDIA GPU; needs none to be built (gets nvcc below target/)
 	@[ -x "$(CUDA_HOME)/bin/nvcc" ] || trainer/cuda.sh target/cuda
-	CUDA_HOME=$(CUDA_HOME) $(CARGO) build --release --locked --workspace --bins --examples --features t5-trainer/cuda
+	CUDA_HOME=$(CUDA_HOME) $(CARGO) build --release --locked --bins --examples --features t5-trainer/cuda
 	cp target/release/t5 target/release/examples/device_step target/cuda/
 	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU wants a driver of the 580 series and libcublas.so.13."
 
 # Other features of its dependencies: a target folder of its own.
 candle: ## gradients against those of candle's automatic backward pass
-	CARGO_TARGET_DIR=target/candle $(CARGO) test --release --locked --workspace --features t5-trainer/candle --test candle
+	CARGO_TARGET_DIR=target/candle $(CARGO) test --release --locked --features t5-trainer/candle --test candle
 
 cuda-tools: tools
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
 
 cuda-test: cuda-tools ## the GPU's kernels and what launches them, on the CPU
-	$(CARGO) clippy --release --locked --workspace --all-targets --features t5-trainer/cuda-emulated -- -D warnings
-	$(CARGO) test --release --locked --workspace --features t5-trainer/cuda-emulated --test device
-	$(CARGO) test --release --locked --workspace --features t5-trainer/cuda-emulated --test run device
+	$(CARGO) clippy --release --locked --all-targets --features t5-trainer/cuda-emulated -- -D warnings
+	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test device
+	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test run device
 
 # One library in place of both, since they work together. It is found before the system's.
 cuda-driver-test: cuda cuda-tools ## the same by all of the GPU's host code, on a driver and a cuBLAS that emulate a GPU
@@ -111,8 +132,8 @@ cuda-driver-test: cuda cuda-tools ## the same by all of the GPU's host code, on 
 	T5_FAKE_DRIVER=1 LD_LIBRARY_PATH=$(CURDIR)/target/cuda/fake $(MAKE) cuda-gpu-test
 
 cuda-gpu-test: ## the same on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
-	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --workspace --features t5-trainer/cuda --test device
-	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --workspace --features t5-trainer/cuda --test run device
+	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test device
+	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test run device
 
 cuda-step: cuda ## tokens a second of a training step on a GPU beside PyTorch's (makes a virtual environment below target/)
 	trainer/benches/cuda_step.sh base 32
@@ -140,7 +161,7 @@ detector: ## that CLD3 answers as PyPI gcld3 does, bit by bit (needs protoc and 
 	pipeline/benches/cld3.sh target/release/examples/cld3 $(INPUT)
 
 examples: build
-	$(CARGO) build --release --locked --workspace --examples
+	$(CARGO) build --release --locked --examples
 
 domains: examples ## domains of URLs by `tldextract` on INPUT=wet (makes a virtual environment below target/)
 	pipeline/benches/domains.sh $(INPUT)
@@ -159,7 +180,7 @@ picture: build ## the picture of the report in README.md (needs Chromium)
 	rm -rf $(OUT)/browser
 
 samples: ## write the sample archives from their sources
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked --bins
 	target/release/make-samples
 
 clean: ## remove what was built

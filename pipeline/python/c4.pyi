@@ -157,7 +157,7 @@ def build(
     shard_size: int = 268435456,
     threads: int = 0,
     memory: int | None = None,
-    ledger: str = "1000",
+    ledger: str = "sample:1000",
     overwrite: bool = False,
     work_dir: Path | None = None,
     progress: Callable[[str, int, int], object] | None = None,
@@ -165,7 +165,7 @@ def build(
     """Builds a corpus on this machine, as `c4 build` does, and goes on with one that was stopped.
 
     `inputs`: files, folders, listings, URLs, names of crawls. `memory`: bytes of the whole process. `ledger`: `all`,
-    `none`, or rows a reason. `progress` is called with (pass, done, total) some ten times a second. Ctrl-C, or an
+    `none`, or `sample:N`, rows a reason. `progress` is called with (pass, done, total) some ten times a second. Ctrl-C, or an
     exception in it, stops between two units of work; the same call goes on. One build at a time in a process.
 
     Gives the manifest, with `warnings`.

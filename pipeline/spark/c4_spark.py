@@ -21,13 +21,14 @@ import json
 import os
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from urllib.parse import urlparse
 
 import c4
 import pyarrow as pa
 import pyarrow.fs
-from pyspark import StorageLevel, TaskContext
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -185,6 +186,17 @@ def publish(path: str, output: str, name: str) -> None:
     files.move(partial, f"{folder}/{name}")
 
 
+def metered(work, seconds):
+    """`work`, with the CPU seconds of its Python processes added to `seconds` (of tasks that were tried again, too)."""
+
+    def run(batches):
+        started = time.process_time()
+        yield from work(batches)
+        seconds.add(time.process_time() - started)
+
+    return run
+
+
 def losers(claims: DataFrame, rank, best) -> DataFrame:
     """Of all claims to one `key` those that `best` of `rank` does not choose, with the `winner`."""
     # Combined before the shuffle: a row a key and task. Keys with one claim, nearly all, end here.
@@ -245,12 +257,13 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
         raise SystemExit(f"c4_spark: {args.output} holds a corpus; give another --output")
     files.create_dir(folder, recursive=True)
     archives = list_archives(args.inputs, recipe)
+    seconds = {stage: spark.sparkContext.accumulator(0.0) for stage in ("read", "finish", "shards")}
 
     tell(f"reading {len(archives)} archives")
     # A task an archive.
     tasks = spark.sparkContext.parallelize(archives, len(archives))
     tasks = spark.createDataFrame(tasks, "place int, path string, label string")
-    tasks.mapInArrow(read(recipe), PAGES).write.mode("overwrite").parquet(f"{work}/pages")
+    tasks.mapInArrow(metered(read(recipe), seconds["read"]), PAGES).write.mode("overwrite").parquet(f"{work}/pages")
     pages = spark.read.parquet(f"{work}/pages")
 
     tell("newest pages and copies of lines")
@@ -267,7 +280,7 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
         .withColumn("reason", reason)
         .join(drops, ["place", "order"], "left")
     )
-    judged.mapInArrow(finish(recipe), ROWS).write.mode("overwrite").parquet(f"{work}/rows")
+    judged.mapInArrow(metered(finish(recipe), seconds["finish"]), ROWS).write.mode("overwrite").parquet(f"{work}/rows")
     rows = spark.read.parquet(f"{work}/rows")
 
     stats = sum_of(pages) + sum_of(rows)
@@ -286,7 +299,8 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
         shard_of(count["validation"]) + first["validation"]
     )
     ordered = rows.withColumn("target", target).repartitionById(len(sets), "target").sortWithinPartitions("url_key")
-    written = ordered.mapInArrow(write(recipe, args.output, args.format, sets), "entry string").collect()
+    work_shards = metered(write(recipe, args.output, args.format, sets), seconds["shards"])
+    written = ordered.mapInArrow(work_shards, "entry string").collect()
 
     inputs = pages.where("stats is not null").orderBy("place").select("input").collect()
     manifest, statistics = c4.manifest(
@@ -308,6 +322,7 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
         work_files, work_folder = filesystem(work)
         work_files.delete_dir(work_folder)
     pages_in, pages_out = (stats.tally()["pages"][side] for side in ("in", "out"))
+    tell("CPU seconds in Python: " + ", ".join(f"{stage} {spent.value:.1f}" for stage, spent in seconds.items()))
     tell(f"{pages_in} pages in, {pages_out} kept: corpus in {args.output}")
 
 

@@ -18,6 +18,7 @@ fn crates_depend_downwards_only() {
         ("c4-data", vec![]),
         ("c4-filters", vec!["c4-data"]),
         ("c4-pipeline", vec!["c4-data", "c4-filters"]),
+        ("c4-python", vec!["c4-data", "c4-filters", "c4-pipeline"]),
         ("t5-trainer", vec!["c4-data"]),
         (
             "c4-tests",

@@ -11,7 +11,7 @@
 set -euo pipefail
 size=${1:-small} rows=${2:-4} steps=${3:-4} rounds=${4:-3} dropout=${5:-0} precisions=${6:-f32 bf16}
 cd "$(dirname "$0")/../.."
-cargo build --release --locked --quiet --workspace --examples
+cargo build --release --locked --quiet --examples
 root=$PWD
 . trainer/benches/common.sh
 python=$(torch_environment)

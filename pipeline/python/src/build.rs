@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// Builds a corpus, or goes on with one. See the stub.
 #[pyfunction]
-#[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=run::SHARD_SIZE_BYTES, threads=0, memory=None, ledger="1000", overwrite=false, work_dir=None, progress=None))]
+#[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=run::SHARD_SIZE_BYTES, threads=0, memory=None, ledger="sample:1000", overwrite=false, work_dir=None, progress=None))]
 // Python's keywords are one argument each.
 #[allow(clippy::too_many_arguments)]
 pub fn build<'py>(

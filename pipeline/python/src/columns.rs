@@ -17,14 +17,19 @@ use std::sync::Arc;
 /// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas, whose
 /// pieces are joined.
 pub fn batch(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
-    if any.hasattr("__arrow_c_array__")? {
-        return RecordBatch::from_pyarrow_bound(any);
-    }
     if any.hasattr("__arrow_c_stream__")? {
+        let wrong = |e: arrow::error::ArrowError| invalid(format!("batch: {e}"));
         let reader = RecordBatchStreamReader::from_pyarrow_bound(any)?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
         let batches: Result<Vec<RecordBatch>, _> = reader.collect();
-        let batch = batches.and_then(|batches| concat_batches(&schema, &batches));
+        return match &*batches.map_err(wrong)? {
+            [one] => Ok(one.clone()),
+            several => concat_batches(&schema, several).map_err(wrong),
+        };
+    }
+    // Other libraries' single batches.
+    if any.hasattr("__arrow_c_array__")? {
+        let batch = RecordBatch::from_pyarrow_bound(any);
         return batch.map_err(|e| invalid(format!("batch: {e}")));
     }
     let name = any.get_type().name()?;

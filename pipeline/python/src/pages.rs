@@ -147,7 +147,10 @@ pub fn finish<'py>(
                 true => any.call_method0("combine_chunks")?,
                 false => any.clone(),
             };
-            let array = make_array(arrow::array::ArrayData::from_pyarrow_bound(&whole)?);
+            let array = make_array(
+                arrow::array::ArrayData::from_pyarrow_bound(&whole)
+                    .map_err(|e| invalid(format!("drops: {e}")))?,
+            );
             Some(Drops::new(&array, batch.num_rows())?)
         }
     };

@@ -1,5 +1,6 @@
-//! How long each pass took.
+//! How long each pass took, and how much work it was.
 
+use crate::usage;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds by pass.
@@ -7,6 +8,9 @@ pub(super) struct Clock {
     started: Instant,
     pub(super) started_unix: u64,
     pub(super) laps: Vec<(&'static str, f64)>,
+    /// CPU seconds of all threads; empty where the system does not say.
+    pub(super) cpu_laps: Vec<(&'static str, f64)>,
+    cpu: Option<f64>,
 }
 
 impl Clock {
@@ -15,6 +19,8 @@ impl Clock {
             started: Instant::now(),
             started_unix: unix_seconds(),
             laps: Vec::new(),
+            cpu_laps: Vec::new(),
+            cpu: usage::cpu_seconds(),
         }
     }
 
@@ -26,11 +32,19 @@ impl Clock {
     pub(super) fn leave_out_the_wait(&mut self) {
         let laps: f64 = self.laps.iter().map(|(_, seconds)| seconds).sum();
         self.started += Duration::from_secs_f64((self.seconds() - laps).max(0.0));
+        self.cpu = usage::cpu_seconds();
     }
 
     pub(super) fn lap(&mut self, name: &'static str) {
         let before: f64 = self.laps.iter().map(|(_, seconds)| seconds).sum();
         self.laps.push((name, self.seconds() - before));
+        let cpu = usage::cpu_seconds();
+        if let (Some(before), Some(now)) = (self.cpu, cpu) {
+            // To the hundredth, which is what the system counts.
+            let spent = ((now - before) * 100.0).round() / 100.0;
+            self.cpu_laps.push((name, spent));
+        }
+        self.cpu = cpu;
     }
 }
 

@@ -223,10 +223,10 @@ impl Build<'_> {
         wall_seconds: f64,
     ) -> Result<(), Error> {
         let options = self.options;
-        let passes = self.clock.laps.iter();
-        let passes: serde_json::Map<_, _> = passes
-            .map(|(name, seconds)| ((*name).to_owned(), json!(seconds)))
-            .collect();
+        let by_pass = |laps: &[(&str, f64)]| -> Value {
+            let pass = |(name, seconds): &(&str, f64)| ((*name).to_owned(), json!(seconds));
+            Value::Object(laps.iter().map(pass).collect())
+        };
         let run = json!({
             "output": self.target.output.to_string_lossy(),
             "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
@@ -234,7 +234,8 @@ impl Build<'_> {
             "finished_unix_seconds": unix_seconds(),
             "input_stamps": options.inputs.iter().map(Input::stamp).collect::<Vec<_>>(),
             "wall_seconds": wall_seconds,
-            "wall_seconds_by_pass": passes,
+            "wall_seconds_by_pass": by_pass(&self.clock.laps),
+            "cpu_seconds_by_pass": by_pass(&self.clock.cpu_laps),
             "cpu_seconds": usage::cpu_seconds(),
             "peak_memory_bytes": usage::peak_memory_bytes(),
             "memory_budget_bytes": options.memory_bytes,

@@ -1,0 +1,354 @@
+"""The module `c4`: parts put together by hand give the corpus of a build, and bad input is named."""
+
+import ast
+import hashlib
+import inspect
+import json
+import pickle
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import c4
+
+HERE = Path(__file__).resolve().parent
+SAMPLES = sorted((HERE / "../../../data/samples").resolve().glob("*.gz"))
+
+
+def drops_of(cleaned: list[pa.RecordBatch]) -> tuple[set, dict]:
+    """Pages whose URL another page has, and what pages lose: what a cluster computes with its shuffles."""
+    newest, older = {}, set()
+    rows = [
+        (place, row)
+        for batch in cleaned
+        for row in batch.to_pylist()
+        for place in [(row["archive"], row["order"])]
+    ]
+    for place, row in rows:
+        if row["competes"]:
+            key = row["url_key"]
+            # Archives are in the order of their names here; the larger timestamp, then the earlier place.
+            best = newest.get(key)
+            if best is None or row["timestamp"] > best[1]:
+                newest[key] = (place, row["timestamp"])
+    for place, row in rows:
+        if row["competes"] and newest[row["url_key"]][0] != place:
+            older.add(place)
+    claims = {}
+    for place, row in rows:
+        if row["reason"] is None and place not in older:
+            for position, key in enumerate(row["keys"]):
+                claims.setdefault(key, []).append((row["owner"], position, place))
+    drops = {}
+    for copies in claims.values():
+        winner = min(copies)
+        for owner, position, place in copies:
+            if (owner, position, place) != winner:
+                same_page = winner[1] if place == winner[2] else None
+                drops.setdefault(place, []).append({"position": position, "same_page": same_page})
+    return older, drops
+
+
+def by_hand(folder: Path, recipe: str, threads: int = 1, rows: int | None = None) -> dict:
+    """A corpus from the parts of the module; `rows` cuts batches."""
+    stats = c4.Stats()
+    reader = c4.read(SAMPLES, recipe, threads=threads)
+    cleaned = []
+    for pages in reader:
+        for start in range(0, pages.num_rows, rows or pages.num_rows):
+            part = pages.slice(start, rows or pages.num_rows)
+            batch, counted = c4.clean(part, recipe, threads=threads)
+            stats += counted
+            cleaned.append(batch.append_column("keys", c4.keys(batch, recipe, threads=threads)))
+    stats += reader.stats
+    older, drops = drops_of(cleaned)
+    kept = []
+    for batch in cleaned:
+        places = list(zip(batch.column("archive").to_pylist(), batch.column("order").to_pylist()))
+        reasons = batch.column("reason").to_pylist()
+        reasons = ["older_copy" if place in older else reason for place, reason in zip(places, reasons)]
+        at = batch.schema.get_field_index("reason")
+        batch = batch.set_column(at, "reason", pa.array(reasons, pa.string()))
+        lost = pa.array([drops.get(place) for place in places], pa.list_(pa.struct([("position", pa.int64()), ("same_page", pa.int64())])))
+        finished, counted = c4.finish(batch, lost, recipe, threads=threads)
+        stats += counted
+        kept.append(finished.filter(finished.column("reason").is_null()))
+    stats.check()
+    table = pa.Table.from_batches(kept).sort_by("url_key")
+    folder.mkdir()
+    shards = []
+    for split in ("train", "validation"):
+        writer = c4.ShardWriter(folder, recipe, split, 0, 1)
+        writer.write(table.filter(pa.compute.equal(table["split"], split)))
+        shards.append(writer.finish())
+    manifest, statistics = c4.manifest(recipe, shards, reader.inputs, stats)
+    (folder / "stats.json").write_bytes(statistics)
+    (folder / "manifest.json").write_bytes(manifest)
+    return json.loads(manifest)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Corpora by recipe, as a build makes them."""
+    made = {}
+
+    def build(recipe: str) -> tuple[Path, dict]:
+        if recipe not in made:
+            folder = tmp_path_factory.mktemp("built") / recipe
+            made[recipe] = folder, c4.build(SAMPLES, folder, recipe, ledger="none")
+        return made[recipe]
+
+    return build
+
+
+@pytest.mark.parametrize("recipe", ["c4", "en", "en.noblocklist", "en.noclean"])
+def test_parts_give_the_corpus_of_a_build(recipe, built, tmp_path):
+    folder, manifest = built(recipe)
+    ours = by_hand(tmp_path / "hand", recipe)
+    for key in ("recipe", "recipe_hash", "inputs", "shards", "versions"):
+        assert ours[key] == manifest[key], key
+    assert sum(shard["rows"] for shard in ours["shards"]) > 30
+    for shard in ours["shards"]:
+        data = (tmp_path / "hand" / shard["file"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == shard["sha256"]
+        assert data == (folder / shard["file"]).read_bytes()
+    one, other = (json.loads((f / "stats.json").read_text()) for f in (folder, tmp_path / "hand"))
+    for key in ("counters", "tally", "stages", "years", "languages", "bad_words"):
+        assert one[key] == other[key], key
+    assert one["counters"]["train/examples"] > 0
+
+
+@pytest.mark.parametrize(("threads", "rows"), [(2, None), (1, 1), (0, 3)])
+def test_neither_threads_nor_batches_show(threads, rows, built, tmp_path):
+    ours = by_hand(tmp_path / "hand", "c4", threads, rows)
+    assert ours["shards"] == built("c4")[1]["shards"]
+
+
+def page(text="It is a page. It has three sentences. This is the third one.", **more):
+    row = {"url": "https://a.example/", "timestamp": "2019-04-18T10:12:43Z", "text": text, **more}
+    return pa.RecordBatch.from_pylist([row])
+
+
+def test_tables_and_all_kinds_of_strings_are_taken():
+    wanted = c4.clean(page(), "en")[0].to_pylist()
+    for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())):
+        batch = page()
+        columns = [column.cast(kind) for column in batch.columns]
+        table = pa.Table.from_arrays(columns, batch.schema.names)
+        got = c4.clean(table, "en")[0]
+        assert got.column("text").to_pylist() == [row["text"] for row in wanted], kind
+        assert got.column("url_key").to_pylist() == [row["url_key"] for row in wanted], kind
+    empty = c4.clean(page().slice(0, 0), "en")[0]
+    assert empty.num_rows == 0 and "reason" in empty.schema.names
+    assert len(c4.keys(empty, "en")) == 0 and c4.finish(empty, None, "en")[0].num_rows == 0
+
+
+def test_reasons_and_columns_that_pass_through():
+    batch, stats = c4.clean(page("Lorem ipsum is here, a page of it.", extra=[7]), "en")
+    assert batch.column("reason").to_pylist() == ["lorem_ipsum"]
+    assert batch.column("text").to_pylist() == [None]
+    assert batch.column("extra").to_pylist() == [[7]]
+    finished, more = c4.finish(batch, None, "en")
+    assert finished.column("reason").to_pylist() == ["lorem_ipsum"]
+    dropped = (stats + more).tally()["pages"]["dropped"]
+    assert dropped["lorem_ipsum"] == 1
+
+
+INVALID = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
+
+
+@pytest.mark.parametrize(
+    ("column", "array", "words"),
+    [
+        ("text", pa.array([5]), ["`text`", "Int64"]),
+        ("text", pa.array([None], pa.string()), ["`text`", "null", "row 0"]),
+        ("text", INVALID, ["`text`", "UTF8", "index 0"]),
+        ("url", pa.array([b"http://a.example/"]), ["`url`", "Binary"]),
+        ("timestamp", None, ["`timestamp`", "missing", "url"]),
+    ],
+)
+def test_wrong_columns_are_named(column, array, words):
+    columns = {field.name: values for field, values in zip(page().schema, page().columns) if field.name != column}
+    if array is not None:
+        columns[column] = array
+    batch = pa.RecordBatch.from_pydict(columns)
+    with pytest.raises(ValueError) as error:
+        c4.clean(batch, "en")
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_what_finish_refuses():
+    cleaned = c4.clean(page(), "en")[0]
+    kind = pa.list_(pa.struct([("position", pa.int64()), ("same_page", pa.int64())]))
+
+    def refused(words, batch=cleaned, drops=None):
+        with pytest.raises(ValueError) as error:
+            c4.finish(batch, drops, "en")
+        assert all(word in str(error.value) for word in words), error.value
+
+    refused(["drops", "2 lists", "1 page"], drops=pa.array([None, None], kind))
+    refused(["drops"], drops=pa.array([3]))
+    for place in (-1, 1 << 40):
+        refused(["drops", str(place)], drops=pa.array([[{"position": place, "same_page": None}]], kind))
+    refused(["drops", "null"], drops=pa.array([[{"position": None, "same_page": None}]], kind))
+
+    def with_column(name, array):
+        at = cleaned.schema.get_field_index(name)
+        return cleaned.set_column(at, name, array)
+
+    refused(["counts", "row 0"], with_column("counts", pa.array([b"\xff" * 7])))
+    refused(["url_key", "5 bytes"], with_column("url_key", pa.array([b"short"])))
+    refused(["reason", "nonsense"], with_column("reason", pa.array(["nonsense"])))
+    refused(["text", "null"], with_column("text", pa.array([None], pa.string())))
+
+
+def test_recipes_that_cannot_be():
+    with pytest.raises(ValueError, match="no-such.*en.noblocklist"):
+        c4.clean(page(), "no-such")
+    with pytest.raises(ValueError, match="unknown field `speling`"):
+        c4.clean(page(), 'name = "x"\nspeling = 1\n')
+    with pytest.raises(ValueError, match="domains"):
+        c4.clean(page(), "realnewslike")
+    assert list(c4.recipes())[:2] == ["c4", "en"]
+
+
+def test_objects_that_are_no_batches():
+    for thing in (None, 3, "text", [1], object()):
+        with pytest.raises(TypeError, match="batch"):
+            c4.clean(thing, "en")
+        with pytest.raises(TypeError, match="batch"):
+            c4.keys(thing, "en")
+
+
+def test_reading_what_cannot_be_read(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        c4.read(tmp_path / "nowhere")
+    (tmp_path / "a.warc.gz").write_bytes(b"no archive at all")
+    with pytest.raises(ValueError, match="a.warc.gz"):
+        list(c4.read(tmp_path / "a.warc.gz"))
+    with pytest.raises(ValueError, match="labels"):
+        c4.read(SAMPLES, labels=["one"])
+    reader = c4.read(SAMPLES, "en")
+    pages = sum(batch.num_rows for batch in reader)
+    states = [entry["state"] for entry in reader.inputs]
+    assert states == ["read", "read", "damaged", "damaged"]
+    assert reader.stats.tally()["pages"]["in"] == pages == 102
+    assert [entry["archive"] for entry in c4.inputs(SAMPLES)] == [path.name for path in SAMPLES]
+
+
+def test_statistics_are_sums_and_travel():
+    parts = []
+    for batch in c4.read(SAMPLES, "en"):
+        parts.append(c4.clean(batch, "en")[1])
+    there = [pickle.loads(pickle.dumps(part)) for part in parts]
+    one, other = c4.Stats(), c4.Stats()
+    for part in parts:
+        one += part
+    for part in reversed(there):
+        other = part + other
+    assert one.tally() == other.tally() and one.to_bytes() == other.to_bytes()
+    with pytest.raises(ValueError, match="Stats"):
+        c4.Stats.from_bytes(b"\x01\x02")
+    # Pages that were cleaned and not finished have no fate.
+    with pytest.raises(ValueError, match="lines"):
+        one.check()
+
+
+def test_shards_want_their_order(tmp_path):
+    writer = c4.ShardWriter(tmp_path, "en", "train", 0, 1)
+    finished = c4.finish(c4.clean(page(), "en")[0], None, "en")[0]
+    with pytest.raises(ValueError, match="content_type"):
+        writer.write(finished)
+    columns = {"content_type": "text/plain", "content_length": "5", "archive": "a", "record_offset": 0}
+    row = {**finished.to_pylist()[0], **columns}
+    low, high = ({**row, "url_key": byte * 16} for byte in (b"\x01", b"\x02"))
+    writer.write(pa.RecordBatch.from_pylist([high]))
+    with pytest.raises(ValueError, match="url_key"):
+        writer.write(pa.RecordBatch.from_pylist([low]))
+    assert list(tmp_path.glob("train*")) == []
+    assert writer.finish()["rows"] == 1
+    with pytest.raises(ValueError, match="finished"):
+        writer.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["train-00000-of-00001.arrow"]
+    for wrong in ({"split": "test"}, {"format": "csv"}, {"index": 1}):
+        arguments = {"split": "train", "index": 0, "count": 1, **wrong}
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            c4.ShardWriter(tmp_path, "en", **arguments)
+
+
+def test_a_build_tells_how_far_it_is_and_can_be_stopped(tmp_path, built):
+    told = []
+    # Enough archives for the build to be asked some times.
+    inputs = []
+    for i in range(40):
+        copy = tmp_path / f"{i:02}.warc.wet.gz"
+        copy.write_bytes(SAMPLES[1].read_bytes())
+        inputs.append(copy)
+    out = tmp_path / "out"
+
+    class Enough(Exception):
+        pass
+
+    def stop(*progress):
+        told.append(progress)
+        raise Enough
+
+    with pytest.raises(Enough):
+        c4.build(inputs, out, "en", progress=stop, threads=1)
+        # A machine may be faster than it is asked.
+        raise Enough
+    manifest = c4.build(inputs, out, "en", progress=lambda *p: told.append(p), threads=1)
+    assert sum(shard["rows"] for shard in manifest["shards"]) > 10
+    for name, done, total in told:
+        assert name in {"reading", "judging", "writing"} and 0 <= done <= total
+    # It is done already.
+    assert c4.build(inputs, out, "en")["shards"] == manifest["shards"]
+    with pytest.raises(ValueError, match="memory"):
+        c4.build(inputs, out, "en", memory=5)
+    with pytest.raises(ValueError, match="ledger"):
+        c4.build(inputs, out, "en", ledger="lots")
+
+
+def test_the_interpreter_is_free_while_rust_works():
+    pages = [batch for batch in c4.read(SAMPLES, "c4")] * 40
+    table = pa.Table.from_batches(pages)
+    counted, done = 0, threading.Event()
+
+    def work():
+        c4.clean(table, "c4")
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not done.is_set():
+        counted += 1
+    thread.join()
+    # Under the lock this loop would turn a few times: once before, once after.
+    assert counted > 1000
+
+
+def test_explain_says_why():
+    told = c4.explain("Hello there, you are welcome.\nNo mark here", "en")
+    assert told["reason"] == "too_few_sentences"
+    assert [line["reason"] for line in told["lines"]] == [None, "no_end_mark"]
+
+
+def test_the_stub_is_the_module():
+    stub = ast.parse((HERE / "../c4.pyi").read_text())
+
+    def arguments(function):
+        names = [a.arg for a in function.args.posonlyargs + function.args.args + function.args.kwonlyargs]
+        return [name for name in names if name != "self"]
+
+    public = {name for name in dir(c4) if not name.startswith("_")} - {"c4"}
+    described = {node.name for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    assert described == public
+    for node in stub.body:
+        if isinstance(node, ast.FunctionDef):
+            assert arguments(node) == list(inspect.signature(getattr(c4, node.name)).parameters), node.name
+            assert ast.get_docstring(node) and getattr(c4, node.name).__doc__
+        if isinstance(node, ast.ClassDef):
+            for method in (m for m in node.body if isinstance(m, ast.FunctionDef)):
+                assert hasattr(getattr(c4, node.name), method.name), method.name
