@@ -35,14 +35,15 @@ def spark(output: Path, recipe: str, inputs: list[str], events: Path, *settings:
     for setting in [*defaults, *logged, *settings]:
         command += ["--conf", setting]
     command += [str(JOB), "--recipe", recipe, "--output", str(output), *inputs]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if during:
         threading.Thread(target=during, args=(process,), daemon=True).start()
-    _, said = process.communicate()
+    # spark-submit sends what a Python program says to its own stdout.
+    said, _ = process.communicate()
     if process.returncode:
         print(said[-4000:])
         raise SystemExit(f"the job failed: {process.returncode}")
-    return "\n".join(line for line in said.splitlines() if line.startswith("c4_spark:"))
+    return "\n".join(line for line in said.splitlines() if "c4_spark: " in line)
 
 
 def build(c4: str, output: Path, recipe: str, inputs: list[str]) -> None:

@@ -6,8 +6,8 @@ venv=$root/target/venv-spark
 if [ ! -e "$venv/ready" ]; then
     command -v java >/dev/null || { echo "Java 17 is missing: sudo apt-get install openjdk-17-jre-headless"; exit 1; }
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$root/pipeline/spark/requirements.txt"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$root/pipeline/spark/requirements.txt"
     touch "$venv/ready"
 fi
-"$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$root"/target/wheels/c4-*.whl
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$root"/target/wheels/c4-*.whl
 exec "$venv/bin/python" "$root/pipeline/spark/prove.py" "$@"
