@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
+.PHONY: candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers wheel-peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -75,6 +75,9 @@ proofs: peers hub detector domains multilingual export events tokenise vocabular
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
+
+wheel-peers: ## the Python wheel beside those peers, page by page, on INPUT=archives (the same)
+	python3 pipeline/python/benches/peers.py $(INPUT)
 
 scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
 	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M
