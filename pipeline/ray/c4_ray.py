@@ -10,7 +10,7 @@ one on this machine. A task an archive reads and cleans it, batch by batch; the 
 This is cleaning alone, each page by itself: the length and line rules, citations, sentences. Which of several copies of a page
 or line stays, the language and the bad words need all pages at once: `c4 build`, or pipeline/spark/c4_spark.py.
 
-Counters go to standard output as JSON. Exit status 1: done, but not all archives could be read.
+Counters are printed, and are in `_counters.json` beside the pages. Exit status 1: done, but not all archives could be read.
 """
 
 import argparse
@@ -109,7 +109,12 @@ def main() -> int:
         raise SystemExit(f"c4_ray: {error}") from error
     finally:
         ray.shutdown()
-    print(json.dumps(counters, indent=2))
+    # Ray itself prints to standard output at times. Readers of Parquet pass over names that begin so.
+    text = json.dumps(counters, indent=2)
+    os.makedirs(args.output, exist_ok=True)  # without a page there is none
+    with open(os.path.join(args.output, "_counters.json"), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+    print(text)
     for entry in damaged:
         print(f"c4_ray: {entry['archive']}: {entry['state']}: {entry.get('damage')}", file=sys.stderr)
     return 1 if damaged else 0

@@ -23,10 +23,10 @@ REAL = HERE.parents[2] / "shared" / "data" / "wet"
 COLUMNS = ["url", "text", "timestamp", "content_type", "content_length", "archive", "record_offset", "order"]
 
 
-def program(*arguments):
+def program(*arguments, script=HERE / "c4_ray.py"):
     # No telemetry. A fresh Ray on this machine, whatever cluster the caller is on.
     env = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_ADDRESS": "local"}
-    command = [sys.executable, str(HERE / "c4_ray.py"), *map(str, arguments)]
+    command = [sys.executable, str(script), *map(str, arguments)]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
@@ -53,13 +53,15 @@ def direct(folder, recipe, every_page):
     return sorted(rows, key=lambda row: (row["archive"], row["order"])), +counters, damaged
 
 
-def compare(inputs, output, recipe, *options):
-    done = program(*options, "--recipe", recipe, "--output", output, inputs)
+def compare(inputs, output, recipe, *options, **script):
+    done = program(*options, "--recipe", recipe, "--output", output, inputs, **script)
     rows, counters, damaged = direct(inputs, str(recipe), "--all" in options)
     assert damaged, "one of these archives is damaged"
     assert done.returncode == 1, done.stderr
     assert all(f"c4_ray: {archive}: damaged" in done.stderr for archive in damaged)
-    assert json.loads(done.stdout) == counters
+    printed = (output / "_counters.json").read_text()
+    assert done.stdout.endswith(printed)
+    assert json.loads(printed) == counters
     found = rows_of(output)
     assert len(found) == len(rows) > 0
     assert found == rows
@@ -87,6 +89,46 @@ def test_samples_by_a_recipe_of_ones_own(tmp_path):
     # The folder has pages now.
     done = program("--output", tmp_path / "out", SAMPLES)
     assert done.returncode == 1 and "is not empty" in done.stderr
+
+
+DYING = """
+import os, sys
+sys.path.insert(0, {folder!r})
+import c4_ray
+from ray import cloudpickle
+
+cloudpickle.register_pickle_by_value(c4_ray)
+clean = c4_ray.clean
+
+def dying(*args, **kwargs):
+    yield from clean(*args, **kwargs)
+    try:
+        os.close(os.open({mark!r}, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os._exit(1)
+
+c4_ray.clean = dying
+sys.exit(c4_ray.main())
+"""
+
+
+def test_a_worker_that_dies_changes_nothing(tmp_path):
+    """Its archive is read again; it had been counted."""
+    mark, script = tmp_path / "died", tmp_path / "dying.py"
+    script.write_text(DYING.format(folder=str(HERE), mark=str(mark)))
+    compare(SAMPLES, tmp_path / "out", "en", script=script)
+    assert mark.exists()
+
+
+def test_an_archive_without_pages(tmp_path):
+    archive = tmp_path / "none.warc.wet"
+    archive.write_bytes(b"WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n")
+    done = program("--output", tmp_path / "out", archive)
+    assert done.returncode == 0, done.stderr
+    _, counters, _ = direct(archive, "c4", False)
+    assert json.loads((tmp_path / "out" / "_counters.json").read_text()) == counters
+    assert counters["archives"] == 1 and not counters["pages"]
 
 
 def test_bad_arguments_are_named(tmp_path):
