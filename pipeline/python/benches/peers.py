@@ -271,6 +271,13 @@ def differences(mine, theirs):
     return counts, different
 
 
+def where(mine, theirs):
+    if mine is None or theirs is None:
+        return f"dropped by {'us' if mine is None else 'them'}: {mine or theirs!r:.100}"
+    at = len(os.path.commonprefix([mine, theirs]))
+    return f"at character {at}: {mine[at : at + 50]!r}, theirs {theirs[at : at + 50]!r}"
+
+
 def differing_counters(mine, theirs):
     """Counters of the length rule and `clean_page` that are not the same: name -> (ours, theirs)."""
     names = {name for name in mine | theirs if name.startswith(("too-long-filter/", "clean-page/"))}
@@ -359,10 +366,10 @@ def main():
         for counter, (a, b) in other.items():
             print(f"  counter {counter}: {a}, theirs {b}")
         for place in different[:SHOWN]:
-            print(f"  page {place}: {mine[place]!r:.120} but {outcomes[name]['texts'][place]!r:.120}")
+            print(f"  page {place}, {where(mine[place], outcomes[name]['texts'][place])}")
         failed |= bool(other or different)
     print()
-    print("| way | wall s | faster than one thread | CPU of one thread |")
+    print("| way | wall s | faster than one thread | CPU s over its |")
     print("|---|--:|--:|--:|")
     one = walls["one"]
     labels = {
