@@ -21,6 +21,7 @@ what two independent processes reach at that moment, which is the most that the 
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -175,15 +176,15 @@ def read(folder, inputs, limit):
     return {"pages": count, "bytes": size}
 
 
-def half(folder, which):
-    """Half of the batches whenever a line comes in."""
+def half(folder, which, passes):
+    """Half of the batches, so many times, whenever a line comes in."""
     import c4
 
     inputs = batches(folder)[which::2]
     c4.clean(inputs[0].slice(0, 1), "en")
     print("ready", flush=True)
     for _ in sys.stdin:
-        for batch in inputs:
+        for batch in inputs * passes:
             c4.clean(batch, "en")
         print("done", flush=True)
 
@@ -193,14 +194,20 @@ def scale(folder, rounds):
     import c4
 
     inputs = batches(folder)
-    c4.clean(inputs[0].slice(0, 1), "en")
-    halves = [child(sys.executable, os.environ, "half", folder, which, stdin=subprocess.PIPE) for which in range(2)]
-    for process in halves:
-        process.stdout.readline()
+    passes = 1
 
     def clean(part, threads=1):
-        for batch in part:
+        for batch in part * passes:
             c4.clean(batch, "en", threads=threads)
+
+    clean(inputs)
+    before = peers.cpu()
+    clean(inputs)
+    # At least a second, so that what is measured is no start of threads.
+    passes = math.ceil(1 / max(peers.cpu() - before, 1e-3))
+    halves = [child(sys.executable, os.environ, "half", folder, which, passes, stdin=subprocess.PIPE) for which in range(2)]
+    for process in halves:
+        process.stdout.readline()
 
     def two_of_python():
         both = [threading.Thread(target=clean, args=(inputs[i::2],)) for i in range(2)]
@@ -293,7 +300,7 @@ def main():
             "read": lambda: read(folder, rest[1:], int(rest[0])),
             "run": lambda: run(rest[0], folder),
             "scale": lambda: scale(folder, int(rest[0])),
-            "half": lambda: half(folder, int(rest[0])),
+            "half": lambda: half(folder, int(rest[0]), int(rest[1])),
         }[what]()
         print(json.dumps(result))
         return
@@ -330,10 +337,8 @@ def main():
                 print(f"round {turn + 1}: {name}", file=sys.stderr)
                 seconds[name].append(answer(child(pythons[PROGRAMS[name][0]], env, "run", folder, name))["cpu"])
         outcomes = {name: json.loads((folder / f"{name}.json").read_text()) for name in programs}
-        # More rounds than above: they are short, and wall time is what other work disturbs.
-        rounds = 3 * args.rounds
         print("threads", file=sys.stderr)
-        walls = answer(child(pythons["wheel"], env, "scale", folder, rounds))
+        walls = answer(child(pythons["wheel"], env, "scale", folder, args.rounds))
 
     mine = outcomes["c4.clean"]["texts"]
     reference = seconds["c4.clean"]
