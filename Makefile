@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: wheel wheel-test spark candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
+.PHONY: wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -83,6 +83,11 @@ wheel-test: wheel ## the wheel's tests
 spark: build wheel ## C4 on Apache Spark: the corpus of a build, a killed worker, skew, CPU seconds (Java 17; INPUT=archives; half a GB)
 	pipeline/spark/prove.sh $(C4) $(INPUT)
 
+ray: wheel ## C4's rules on Ray Data (makes a virtual environment below target/)
+	[ -e target/venv-ray ] || { python3 -m venv target/venv-ray && target/venv-ray/bin/pip install --quiet 'ray[data]==2.60.0' pytest==9.2.0; }
+	target/venv-ray/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels/c4-*.whl
+	target/venv-ray/bin/python -m pytest -q -p no:cacheprovider pipeline/ray
+
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 
@@ -92,10 +97,13 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle spark scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle spark ray scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
+
+wheel-peers: ## the Python wheel beside those peers, page by page, on INPUT=archives (the same)
+	python3 pipeline/python/benches/peers.py $(INPUT)
 
 scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
 	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M

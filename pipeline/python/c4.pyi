@@ -93,7 +93,11 @@ def explain(page: str, recipe: str = "c4", *, url: str = "", timestamp: str = ""
     """
 
 class Stats:
-    """What became of records, pages, lines, characters and words. Sums: add the parts up with `+`, in any order."""
+    """What became of records, pages, lines, characters and words. Sums: add the parts up with `+`, in any order.
+
+    A reader's hold the records, those of `clean` what came in, those of `finish` what became of it: pages kept and
+    dropped, lines dropped. Who cleans and does not finish counts the column `reason`.
+    """
 
     def __init__(self) -> None: ...
     def __add__(self, other: Stats) -> Stats: ...
@@ -104,7 +108,7 @@ class Stats:
     def to_bytes(self) -> bytes:
         """For another process with this version of the module."""
     def counters(self, recipe: str) -> dict[str, int]:
-        """The counters of TensorFlow Datasets' c4, by name."""
+        """The counters of TensorFlow Datasets' c4, by name, of a whole: `ValueError` where `check` raises."""
     def tally(self) -> dict[str, Any]:
         """`records`, `pages`, `lines`, `chars`, `words`, each with `in`, `out` and `dropped` by reason."""
     def check(self) -> None:

@@ -41,9 +41,11 @@ impl Stats {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    /// The reference's counters (TensorFlow Datasets) by name, as `stats.json` has them.
+    /// The reference's counters (TensorFlow Datasets) by name, as `stats.json` has them, of a whole (see `check`).
     fn counters<'py>(&self, py: Python<'py>, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
         let recipe = recipe::load(recipe)?;
+        // Of a part some would be below zero.
+        self.check()?;
         let counters = counters::counters(&self.0.tally, &recipe.recipe);
         counters.into_pyobject(py).map(Bound::into_any)
     }
