@@ -196,7 +196,7 @@ impl RunConfig {
                 .and_then(|line| line.strip_prefix("in `"));
             match key.and_then(|key| key.strip_suffix('`')) {
                 Some(key) if find(&changes.table, key).is_some() => {
-                    changes.refuse(key, e.message())
+                    changes.refuse(key, plain(e.message()))
                 }
                 Some(key) => wrong(&format!("{key}: {}", e.message())),
                 None => wrong(e.message()),
@@ -293,6 +293,17 @@ impl<'a> Changes<'a> {
             *file = Some(path.to_path_buf());
         }
         error
+    }
+}
+
+/// What a value must be, in place of the name of its type in Rust.
+fn plain(message: &str) -> &str {
+    match message.rsplit_once("expected ").map(|(_, kind)| kind) {
+        Some("u64" | "usize" | "u32") => "must be a whole number, not below 0",
+        Some("f64" | "f32") => "must be a number",
+        Some("a boolean") => "must be true or false",
+        Some("a string" | "path string") => "must be a text",
+        _ => message,
     }
 }
 
@@ -425,7 +436,9 @@ mod tests {
             ("steps=0", "steps"),
             ("stepps=1", "stepps"),
             ("feed.row=1", "row"),
-            ("steps=many", "configuration"),
+            ("steps=many", "steps = \"many\": must be a whole number"),
+            ("model.recompute=1", "must be true or false"),
+            ("clip_norm=much", "clip_norm = \"much\": must be a number"),
             ("nothing", "KEY=VALUE"),
             ("model.architecture=rnn", "architecture"),
             ("feed.layout=decoder_only", "feed.layout"),

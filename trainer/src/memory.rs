@@ -76,21 +76,18 @@ pub fn check_training(config: &RunConfig, accelerator: bool) -> Result<Option<St
     let values = copies.saturating_add(state);
     let bytes = values.saturating_add(batch).saturating_mul(VALUE);
     let what = format!(
-        "training {model} parameters ({}, with gradients and the optimiser's state) on batches of {} rows ({})",
+        "training {model} parameters on batches of {} rows (feed.rows)",
+        config.feed.rows
+    );
+    let parts = format!(
+        "{} for parameters, gradients and the optimiser's state, {} for a batch",
         gigabytes(values.saturating_mul(VALUE)),
-        config.feed.rows,
         gigabytes(batch.saturating_mul(VALUE)),
     );
-    refuse_too_much(
-        &format!("{what} (feed.rows and model.recompute change the latter)"),
-        bytes,
-    )?;
+    refuse_too_much(&what, bytes).map_err(|error| Error::Setting(format!("{error}: {parts}")))?;
     Ok(available().filter(|free| bytes > *free).map(|free| {
-        format!(
-            "{what} needs {} of memory, and {} are free",
-            gigabytes(bytes),
-            gigabytes(free)
-        )
+        let (bytes, free) = (gigabytes(bytes), gigabytes(free));
+        format!("{what} needs {bytes} of memory, and {free} are free: {parts}")
     }))
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
         run.config.corpora = absolute(run.config.corpora);
         let folder = args.output.display();
         tell(format_args!("{folder}: goes on after step {}", run.step));
-        warn(&run.config, place)?;
+        head(&run.config, place)?;
         run
     } else {
         let vocab = args.vocab.unwrap_or_default();
@@ -95,11 +95,13 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
             "no corpus: name the folder of one by --corpus, or in the configuration by [[corpora]]"
         );
         config.corpora = absolute(config.corpora);
-        warn(&config, place)?;
+        head(&config, place)?;
         Run::begin(&args.output, config, &vocab)?
     };
     run.place(place, precision)?;
-    head(&run);
+    if let Some(accelerator) = &run.accelerator {
+        tell(format_args!("On {}", accelerator.name()));
+    }
     let mut teller = Teller::new(&run)?;
     let stop = listen(&teller.bar)?;
     let trained = train(&mut run, |event| {
@@ -125,15 +127,6 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
 
 fn absolute(corpora: Vec<Source>) -> Vec<Source> {
     corpora.into_iter().map(Source::absolute).collect()
-}
-
-/// Tells of too little memory before it is taken.
-fn warn(config: &RunConfig, place: Place) -> anyhow::Result<()> {
-    let accelerator = !matches!(place, Place::Cpu | Place::Candle);
-    if let Some(warning) = memory::check_training(config, accelerator)? {
-        tell(warning);
-    }
-    Ok(())
 }
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are noted, 0 before; a second one ends the process at once,
@@ -169,24 +162,21 @@ fn line(bar: &ProgressBar, text: &str) {
     }
 }
 
-/// What is about to happen.
-fn head(run: &Run) {
-    let config = &run.config;
-    let lengths = config
-        .feed
-        .objective
-        .resolve()
-        .map(|objective| objective.lengths());
-    let rows = config.feed.rows * config.batches_per_step;
+/// What is about to happen: before memory is taken and a large model is drawn. An error where that cannot be.
+fn head(config: &RunConfig, place: Place) -> anyhow::Result<()> {
+    let accelerator = !matches!(place, Place::Cpu | Place::Candle);
+    let warning = memory::check_training(config, accelerator)?;
+    let lengths = config.feed.objective.resolve()?.lengths();
     tell(format_args!(
-        "{} parameters; {rows} rows of {} tokens a step; {} steps",
-        thousands(run.model.layout().len() as u64),
-        lengths.map_or("?".to_owned(), |l| format!("{} + {}", l.inputs, l.targets)),
+        "{} parameters; {} rows of {} + {} tokens a step; {} steps",
+        thousands(config.model.parameters().unwrap_or_default()),
+        config.feed.rows * config.batches_per_step,
+        lengths.inputs,
+        lengths.targets,
         thousands(config.steps)
     ));
-    if let Some(accelerator) = &run.accelerator {
-        tell(format_args!("On {}", accelerator.name()));
-    }
+    warning.iter().for_each(tell);
+    Ok(())
 }
 
 /// `1234567` as `1,234,567`.
