@@ -1,6 +1,7 @@
 //! What a run is told, as TOML: model, data, optimiser, and how often to look and to save.
 //!
 //! What is not said has a default; what is resolved is kept with each checkpoint. Keys that are unknown are refused.
+//! (Above 500 lines with its tests: what cannot be is listed there.)
 
 use crate::feed::{FeedConfig, Layout, Source};
 use crate::model::{Architecture, LossOn, ModelConfig};
