@@ -107,6 +107,10 @@ fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Erro
     if run.lacks_evaluation()? {
         going &= look(run, &mut metrics, &mut told)?;
     }
+    if run.saved.is_some() {
+        // A process may have ended between the two.
+        run.prune()?;
+    }
     while run.step < config.steps && going {
         let report = step(run, &mut feed)?;
         metrics.step(&report)?;

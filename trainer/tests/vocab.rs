@@ -493,7 +493,15 @@ fn commands() {
     let file = file.to_str().unwrap();
     let weighted = [format!("{houses}=3"), format!("{ships}=1")];
     let trained = |threads: &str| {
-        let size = ["--size", "120", "-o", file, "--threads", threads];
+        let size = [
+            "--size",
+            "120",
+            "-o",
+            file,
+            "--threads",
+            threads,
+            "--overwrite",
+        ];
         let arguments = [&["vocab", "train", &weighted[0], &weighted[1]], &size[..]].concat();
         let output = t5(&arguments);
         assert!(output.status.success(), "{output:?}");
