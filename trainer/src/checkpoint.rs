@@ -1,20 +1,22 @@
 //! A run on disk, so that it can go on to the bit: parameters, the optimiser's state, where the data is.
 //!
 //! A checkpoint is a folder `step-00001000` with `model.safetensors` (variables by their names),
-//! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`. It is written under another name, synced and renamed,
+//! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`, which has the checksums of the other two. It is written under another name, synced and renamed,
 //! so a folder of that name is whole. Random numbers need no state: all are drawn by seed and step.
 
-use crate::Error;
 use crate::config::RunConfig;
 use crate::feed::Cursor;
 use crate::model::{Layout, T5};
 use crate::optimizer::Optimizer;
+use crate::{Error, Vocab, limits, memory};
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::Xxh3;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -25,6 +27,20 @@ const PREFIX: &str = "step-";
 const PARTIAL: &str = ".partial";
 /// Of one that is being removed.
 const GONE: &str = ".gone";
+/// Of one that could not be read.
+const DAMAGED: &str = ".damaged";
+
+/// XXH3 (128 bits) of a file's bytes, as hexadecimal digits: against damage, not against people.
+fn checksum(path: &Path, mut bytes: impl Read) -> Result<String, Error> {
+    let mut hash = Xxh3::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match bytes.read(&mut buffer).map_err(|e| Error::io(path, e))? {
+            0 => return Ok(format!("{:032x}", hash.digest128())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
 
 /// What `checkpoint.json` holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +56,9 @@ pub struct Checkpoint {
     pub validation_loss: Option<f64>,
     /// SHA-256 of the vocabulary's file.
     pub vocab_sha256: String,
+    /// XXH3 (128 bits) of the other files, by name; of a checkpoint that is older than this, none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub xxh3: BTreeMap<String, String>,
     /// The run's configuration.
     pub config: RunConfig,
 }
@@ -96,12 +115,12 @@ pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
 }
 
 impl Checkpoint {
-    /// Writes a checkpoint into `folder` and gives its own folder.
+    /// Writes a checkpoint into `folder` and gives its own folder. Notes the checksums of its files.
     ///
     /// # Errors
-    /// Something cannot be written; what is there of it has a name that is no checkpoint's.
+    /// Something cannot be written; nothing is left of it then.
     pub fn write(
-        &self,
+        &mut self,
         folder: &Path,
         model: &T5,
         optimizer: &Optimizer,
@@ -109,7 +128,27 @@ impl Checkpoint {
         let target = folder.join(name(self.step));
         let partial = folder.join(format!("{}{PARTIAL}", name(self.step)));
         remove(&partial)?;
-        fs::create_dir_all(&partial).map_err(|e| Error::io(&partial, e))?;
+        let written = self.write_partial(&partial, model, optimizer);
+        let renamed = written.and_then(|()| {
+            // One of the same step is of the same run, before it went on from an earlier one.
+            discard(&target)?;
+            c4_data::fs::rename(&partial, &target).map_err(|e| Error::io(&target, e))
+        });
+        if let Err(error) = renamed {
+            // The error tells; on a full disk its room is wanted.
+            let _ = remove(&partial);
+            return Err(error);
+        }
+        Ok(target)
+    }
+
+    fn write_partial(
+        &mut self,
+        partial: &Path,
+        model: &T5,
+        optimizer: &Optimizer,
+    ) -> Result<(), Error> {
+        fs::create_dir_all(partial).map_err(|e| Error::io(partial, e))?;
         let variables = model.layout().variables().iter().map(|variable| {
             let values = &model.parameters()[variable.range.clone()];
             (
@@ -117,15 +156,20 @@ impl Checkpoint {
                 Values(values, variable.shape.clone()),
             )
         });
-        write_tensors(&partial.join(MODEL), variables)?;
+        let begun = partial
+            .parent()
+            .is_some_and(|all| list(all).is_ok_and(|all| !all.is_empty()));
+        write_tensors(&partial.join(MODEL), variables, begun)?;
         let state = optimizer.state();
         let state = [(STATE.to_owned(), Values(state, vec![state.len()]))];
-        write_tensors(&partial.join(OPTIMIZER), state)?;
+        write_tensors(&partial.join(OPTIMIZER), state, begun)?;
+        for file in [MODEL, OPTIMIZER] {
+            let path = partial.join(file);
+            let opened = File::open(&path).map_err(|e| Error::io(&path, e))?;
+            self.xxh3.insert(file.to_owned(), checksum(&path, opened)?);
+        }
         let path = partial.join(NOTE);
-        let mut json = serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::format(&path, format!("cannot be written: {e}")))?;
-        json.push(b'\n');
-        fs::write(&path, json).map_err(|e| Error::io(&path, e))?;
+        fs::write(&path, self.json(&path)?).map_err(|e| Error::io(&path, e))?;
         for file in [MODEL, OPTIMIZER] {
             open_as(&partial.join(file), &path)?;
         }
@@ -134,31 +178,99 @@ impl Checkpoint {
             let synced = File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(|e| Error::io(&path, e))?;
         }
-        // One of the same step is of the same run, before it went on from an earlier one.
-        discard(&target)?;
-        c4_data::fs::rename(&partial, &target).map_err(|e| Error::io(&target, e))?;
-        Ok(target)
+        Ok(())
+    }
+
+    fn json(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::format(path, format!("cannot be written: {e}")))?;
+        json.push(b'\n');
+        Ok(json)
     }
 
     /// Reads what a checkpoint says of itself.
     ///
     /// # Errors
-    /// It is none, or of another version.
+    /// It is none, of another version, or says what cannot be.
     pub fn read(checkpoint: &Path) -> Result<Checkpoint, Error> {
         let path = checkpoint.join(NOTE);
         let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e.to_string()))
+        let note: Checkpoint =
+            serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e.to_string()))?;
+        note.validate()
+            .map_err(|error| Error::format(&path, error.to_string()))?;
+        Ok(note)
+    }
+
+    /// The file may come from anywhere.
+    fn validate(&self) -> Result<(), Error> {
+        let most = 0..=limits::COUNT;
+        limits::whole("step", self.step, most.clone())?;
+        if let Some(cursor) = &self.cursor {
+            limits::whole("cursor.examples", cursor.examples, 0..=1 << 60)?;
+            for at in &cursor.corpora {
+                for (key, value) in [
+                    ("epoch", at.epoch),
+                    ("shard", at.shard),
+                    ("document", at.document),
+                    ("group", at.group),
+                    ("example", at.example),
+                ] {
+                    limits::whole(key, value, most.clone())
+                        .map_err(|error| error.under("cursor.corpora"))?;
+                }
+            }
+        }
+        self.config
+            .validate()
+            .map_err(|error| error.under("config"))
+    }
+
+    /// Notes the validation loss of a checkpoint that is written.
+    ///
+    /// # Errors
+    /// Its note cannot be read or written.
+    pub fn note_loss(checkpoint: &Path, validation_loss: f64) -> Result<(), Error> {
+        let mut note = Checkpoint::read(checkpoint)?;
+        note.validation_loss = Some(validation_loss);
+        let path = checkpoint.join(NOTE);
+        Ok(c4_data::fs::write_atomic(&path, &note.json(&path)?)?)
+    }
+
+    /// Opens the vocabulary that it was trained with.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or another vocabulary.
+    pub fn vocab(&self, file: &Path) -> Result<Vocab, Error> {
+        let sum = c4_data::fs::sha256_file(file)?;
+        if sum != self.vocab_sha256 {
+            let problem = "is not the vocabulary that the run began with; put that back";
+            return Err(Error::format(file, problem));
+        }
+        Vocab::open(file)
+    }
+
+    /// Reads one of its files, compared with the checksum.
+    fn file(&self, checkpoint: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), Error> {
+        let path = checkpoint.join(name);
+        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        match self.xxh3.get(name) {
+            Some(sum) if *sum != checksum(&path, &bytes[..])? => {
+                let problem = "its checksum is not that of checkpoint.json; it was cut or changed, take an earlier checkpoint";
+                Err(Error::format(&path, problem))
+            }
+            _ => Ok((path, bytes)),
+        }
     }
 
     /// Reads its model.
     ///
     /// # Errors
-    /// A file that is missing, cut, or of another model.
+    /// A file that is missing, cut, changed, or of another model.
     pub fn model(&self, checkpoint: &Path) -> Result<T5, Error> {
-        let path = checkpoint.join(MODEL);
         let layout = Layout::new(&self.config.model);
-        let mut parameters = vec![0.0; layout.len()];
-        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
+        let mut parameters = memory::parameters(&layout)?;
+        let (path, bytes) = self.file(checkpoint, MODEL)?;
         let file = tensors(&path, &bytes)?;
         for variable in layout.variables() {
             let values = &mut parameters[variable.range.clone()];
@@ -170,12 +282,11 @@ impl Checkpoint {
     /// Reads the state of its optimiser into `optimizer`.
     ///
     /// # Errors
-    /// A file that is missing, cut, or of another optimiser.
+    /// A file that is missing, cut, changed, or of another optimiser.
     pub fn optimizer(&self, checkpoint: &Path, layout: &Layout) -> Result<Optimizer, Error> {
-        let path = checkpoint.join(OPTIMIZER);
+        let (path, bytes) = self.file(checkpoint, OPTIMIZER)?;
         let mut optimizer = Optimizer::new(self.config.optimizer, layout);
         let mut state = vec![0.0; optimizer.state().len()];
-        let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
         read_values(&path, &tensors(&path, &bytes)?, STATE, &mut state)?;
         optimizer.set_state(state)?;
         Ok(optimizer)
@@ -185,12 +296,14 @@ impl Checkpoint {
 /// Removes all checkpoints but the last `keep`, the best of those with a validation loss, and the remains of broken ones.
 ///
 /// # Errors
-/// A folder cannot be removed, or a note cannot be read.
+/// A folder cannot be removed.
 pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     let all = list(folder)?;
     let mut best: Option<(f64, u64)> = None;
     for (step, path) in &all {
-        if let Some(loss) = Checkpoint::read(path)?.validation_loss
+        // One that is damaged is not the best.
+        if let Ok(note) = Checkpoint::read(path)
+            && let Some(loss) = note.validation_loss
             && best.is_none_or(|(least, _)| loss < least)
         {
             best = Some((loss, *step));
@@ -212,6 +325,19 @@ pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Sets a damaged checkpoint aside under a name that is no checkpoint's, and gives that.
+///
+/// # Errors
+/// It cannot be renamed.
+pub fn set_aside(checkpoint: &Path) -> Result<PathBuf, Error> {
+    let mut aside = checkpoint.as_os_str().to_owned();
+    aside.push(DAMAGED);
+    let aside = PathBuf::from(aside);
+    remove(&aside)?;
+    fs::rename(checkpoint, &aside).map_err(|e| Error::io(checkpoint, e))?;
+    Ok(aside)
 }
 
 /// Removes a checkpoint, which is none from the first moment on.
@@ -237,17 +363,24 @@ fn remove(folder: &Path) -> Result<(), Error> {
 fn write_tensors<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, Values<'a>)>,
+    begun: bool,
 ) -> Result<(), Error> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|e| not_written(path, &e))
+    let advice = match begun {
+        true => "make room, and go on by --resume",
+        false => "make room, and give the same command again",
+    };
+    safetensors::serialize_to_file(tensors, Some(metadata), path)
+        .map_err(|e| not_written(path, &e, advice))
 }
 
 /// Why a file of tensors is not there.
-pub(crate) fn not_written(path: &Path, cause: &safetensors::SafeTensorError) -> Error {
-    Error::format(
-        path,
-        format!("cannot be written ({cause}); make room, and give the same command again"),
-    )
+pub(crate) fn not_written(
+    path: &Path,
+    cause: &safetensors::SafeTensorError,
+    advice: &str,
+) -> Error {
+    Error::format(path, format!("cannot be written ({cause}); {advice}"))
 }
 
 /// Gives a file the permissions of another one beside it: the crate `safetensors` writes for the owner's eyes alone.

@@ -5,6 +5,7 @@ pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod output;
 pub(crate) mod plot;
 pub(crate) mod pretrain;
 mod settings;
@@ -41,7 +42,7 @@ impl Named {
             )
         })?;
         let owner = owner.unwrap_or_default();
-        let vocab = Vocab::open(&owner.join(run::VOCAB))?;
+        let vocab = note.vocab(&owner.join(run::VOCAB))?;
         Ok(Named { path, note, vocab })
     }
 }

@@ -43,8 +43,10 @@ impl Decoding {
         let problem = match *self {
             Decoding::Beam { beams: 0, .. } => "beams is 0; give 1 at least",
             Decoding::Beam { alpha, .. } if !alpha.is_finite() => "alpha must be finite",
-            Decoding::Sample { temperature, .. } if temperature.is_nan() || temperature <= 0.0 => {
-                "temperature must be above 0; take greedy decoding for the likeliest token"
+            Decoding::Sample { temperature, .. }
+                if !temperature.is_finite() || temperature <= 0.0 =>
+            {
+                "temperature must be finite and above 0; take greedy decoding for the likeliest token"
             }
             Decoding::Sample { top_p, .. } if top_p.is_nan() || top_p <= 0.0 || top_p > 1.0 => {
                 "top_p must be above 0 and at most 1"

@@ -1,8 +1,8 @@
 //! Models as folders of Hugging Face's transformers: `config.json` and `model.safetensors`.
 
-use crate::Error;
 use crate::checkpoint;
 use crate::model::{Activation, Architecture, EOS, Head, ModelConfig, T5, Variable};
+use crate::{Error, memory};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 use serde::Deserialize;
 use serde_json::json;
@@ -123,9 +123,11 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         relative_max_distance: config.relative_attention_max_distance,
         ..ModelConfig::named("small")?
     };
-    config.validate()?;
+    config
+        .validate()
+        .map_err(|error| Error::format(&path, error.to_string()))?;
     let layout = crate::model::Layout::new(&config);
-    let mut parameters = vec![0.0; layout.len()];
+    let mut parameters = memory::parameters(&layout)?;
     let mut missing: BTreeSet<&str> = layout
         .variables()
         .iter()
@@ -161,7 +163,12 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
                     format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
                 return Err(Error::format(&path, problem));
             }
-            parameters[variable.range.clone()].copy_from_slice(&values(&path, &name, &tensor)?);
+            let values = values(&path, &name, &tensor)?;
+            if values.iter().any(|value| !value.is_finite()) {
+                let problem = format!("variable `{name}` holds values that are not finite");
+                return Err(Error::format(&path, problem));
+            }
+            parameters[variable.range.clone()].copy_from_slice(&values);
             missing.remove(&variable.name[..]);
         }
     }
@@ -290,8 +297,13 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     }
     let weights = folder.join(WEIGHTS);
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &weights)
-        .map_err(|error| checkpoint::not_written(&weights, &error))?;
+    safetensors::serialize_to_file(tensors, Some(metadata), &weights).map_err(|error| {
+        checkpoint::not_written(
+            &weights,
+            &error,
+            "make room, and give the same command again",
+        )
+    })?;
     let gated = config.activation == Activation::GatedGelu;
     let tied = config.head == Head::Tied;
     let json = json!({

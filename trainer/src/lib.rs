@@ -9,6 +9,8 @@ mod error;
 pub mod feed;
 pub mod generate;
 pub mod huggingface;
+mod limits;
+pub mod memory;
 mod metrics;
 pub mod model;
 pub mod objective;

@@ -38,7 +38,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Pretrain(args) => cli::pretrain::run(args),
+        Command::Pretrain(args) => return ended(cli::pretrain::run(args)),
         Command::Eval(args) => cli::eval::run(args),
         Command::Generate(args) => cli::generate::run(args),
         Command::Inspect(args) => cli::inspect::run(args),
@@ -48,12 +48,16 @@ fn main() -> ExitCode {
         Command::Vocab(args) => cli::vocab::run(args),
         Command::Tokenize(args) => cli::tokenize::run(&args),
     };
+    ended(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever reads our output has had enough (`t5 vocab show … | head`).
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("t5: {e:#}");
+            cli::output::tell(format_args!("t5: {e:#}"));
             ExitCode::from(2)
         }
     }

@@ -52,7 +52,6 @@ impl Metrics {
     ) -> Result<(), Error> {
         let measured = serde_json::to_value(measured);
         let measured = measured.map_err(|e| Error::format(&self.path, e.to_string()))?;
-        writeln!(self.lines, "{measured}").map_err(|e| Error::io(&self.path, e))?;
         let fields = measured.as_object().into_iter().flatten();
         let scalar = |(name, value): (&String, &Value)| {
             let name = name.strip_prefix("validation_").unwrap_or(name);
@@ -61,7 +60,9 @@ impl Metrics {
         };
         let scalars: Vec<(String, f64)> = fields.filter_map(scalar).collect();
         let scalars = scalars.iter().map(|(name, value)| (&name[..], *value));
+        // Events first: a line says that its events are there, too (see `Run::lacks_evaluation`).
         self.events
-            .scalars(step, scalars.chain(more.iter().copied()))
+            .scalars(step, scalars.chain(more.iter().copied()))?;
+        writeln!(self.lines, "{measured}").map_err(|e| Error::io(&self.path, e))
     }
 }

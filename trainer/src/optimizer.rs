@@ -8,9 +8,9 @@ mod adamw;
 pub use adafactor::{Adafactor, AdafactorConfig};
 pub use adamw::{AdamW, AdamWConfig};
 
-use crate::Error;
 use crate::model::Layout;
 use crate::model::elementwise;
+use crate::{Error, limits};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,44 @@ pub enum OptimizerConfig {
     /// What many train it with.
     #[serde(rename = "adamw")]
     AdamW(AdamWConfig),
+}
+
+impl OptimizerConfig {
+    /// Refuses numbers that cannot be.
+    ///
+    /// # Errors
+    /// Says which setting, and what it must be.
+    pub fn validate(&self) -> Result<(), Error> {
+        let positive = |key, value: f64| limits::real(key, value, |x| x > 0.0, "above 0");
+        let least = match *self {
+            OptimizerConfig::Adafactor(config) => {
+                limits::whole(
+                    "min_factored_size",
+                    config.min_factored_size,
+                    1..=limits::COUNT,
+                )?;
+                positive("decay_exponent", config.decay_exponent)?;
+                positive("clip_threshold", config.clip_threshold)?;
+                positive("epsilon", config.epsilon.into())?;
+                config.min_parameter_scale
+            }
+            OptimizerConfig::AdamW(config) => {
+                for (key, beta) in [("beta1", config.beta1), ("beta2", config.beta2)] {
+                    let inside = |beta| (0.0..1.0).contains(&beta);
+                    limits::real(key, beta, inside, "from 0 to below 1")?;
+                }
+                // On f32: what is 0 there divides by 0 where a gradient is 0.
+                positive("epsilon", f64::from(config.epsilon as f32))?;
+                let decay = config.weight_decay;
+                limits::real("weight_decay", decay, |x| x >= 0.0, "not negative")?;
+                config.min_parameter_scale
+            }
+        };
+        match least {
+            Some(least) => limits::real("min_parameter_scale", least, |x| x >= 0.0, "not negative"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An optimiser with its state.
@@ -61,6 +99,15 @@ impl Optimizer {
             Optimizer::AdamW(optimizer) => {
                 optimizer.update(layout, parameters, gradients, rate, step)
             }
+        }
+    }
+
+    /// Values of an optimiser's state, without making one.
+    pub fn state_len(config: OptimizerConfig, layout: &Layout) -> usize {
+        let shapes = layout.variables().iter().map(|v| &v.shape[..]);
+        match config {
+            OptimizerConfig::Adafactor(config) => adafactor::slots(config, shapes).1,
+            OptimizerConfig::AdamW(_) => 2 * layout.len(),
         }
     }
 

@@ -38,11 +38,19 @@ impl Metrics {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         let mut metrics = Metrics::default();
         let (mut waited, mut all) = (0.0, 0.0);
-        // The last line may be cut while a run is going on.
-        for line in text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        {
+        for (number, text_of_line) in text.lines().enumerate() {
+            let line: Value = match serde_json::from_str(text_of_line) {
+                Ok(line) => line,
+                // The last line may be cut while a run is going on.
+                Err(_) if number + 1 == text.lines().count() => continue,
+                Err(e) => {
+                    let problem = format!(
+                        "line {} is damaged ({e}); remove it to draw the others",
+                        number + 1
+                    );
+                    return Err(Error::format(path, problem));
+                }
+            };
             let number = |name: &str| line[name].as_f64();
             let Some(step) = number("step") else {
                 continue;

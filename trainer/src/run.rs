@@ -16,6 +16,8 @@ use crate::model::{Layout, T5};
 use crate::objective::Ids;
 use crate::optimizer::Optimizer;
 use crate::{Error, Vocab, tensorboard};
+use c4_data::Manifest;
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +48,10 @@ pub struct Run {
     pub step: u64,
     /// Where the data is.
     pub cursor: Option<Cursor>,
+    /// Why newer checkpoints were not gone on with, and what became of them.
+    pub passed_over: Vec<String>,
+    /// The last checkpoint that was written or read.
+    pub saved: Option<u64>,
     vocab_sha256: String,
     _lock: File,
 }
@@ -99,6 +105,7 @@ impl Run {
         vocab: &Path,
         model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
     ) -> Result<Run, Error> {
+        refuse_mixing(folder, Holds::Run)?;
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let lock = lock(folder)?;
         if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
@@ -110,12 +117,12 @@ impl Run {
         let opened = Vocab::open(vocab)?;
         check(&opened, &config, vocab)?;
         let bytes = fs::read(vocab).map_err(|e| Error::io(vocab, e))?;
+        let model = model(&config)?;
         let copy = folder.join(VOCAB);
         c4_data::fs::write_atomic(&copy, &bytes)?;
         let metrics = folder.join(METRICS);
         fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
         tensorboard::remove(folder)?;
-        let model = model(&config)?;
         Ok(Run {
             folder: folder.to_owned(),
             optimizer: Optimizer::new(config.optimizer, model.layout()),
@@ -125,47 +132,94 @@ impl Run {
             config,
             step: 0,
             cursor: None,
+            passed_over: Vec::new(),
+            saved: None,
             vocab_sha256: c4_data::fs::sha256_hex(&bytes),
             _lock: lock,
         })
     }
 
-    /// Goes on with the last checkpoint of a run, its configuration changed by `key=value` settings.
+    /// Goes on with the last good checkpoint of a run, its configuration changed by `key=value` settings. Newer ones that are
+    /// damaged are set aside, see [`passed_over`](Run::passed_over).
     ///
     /// # Errors
-    /// No run there, or somebody trains in it; a damaged checkpoint or vocabulary; settings that do not go with it.
+    /// No run there, or somebody trains in it; no good checkpoint; a damaged vocabulary; settings that do not go with it.
     pub fn resume(folder: &Path, settings: &[String]) -> Result<Run, Error> {
-        let checkpoints = folder.join(CHECKPOINTS);
-        let Some((_, path)) = checkpoint::list(&checkpoints)?.pop() else {
+        let checkpoints = checkpoint::list(&folder.join(CHECKPOINTS))?;
+        if checkpoints.is_empty() {
             return Err(Error::format(
                 folder,
                 "holds no checkpoint to go on with; begin without --resume",
             ));
-        };
-        let lock = lock(folder)?;
-        let mut note = Checkpoint::read(&path)?;
-        note.config = note.config.with(settings)?;
-        let vocab = folder.join(VOCAB);
-        let bytes = fs::read(&vocab).map_err(|e| Error::io(&vocab, e))?;
-        if c4_data::fs::sha256_hex(&bytes) != note.vocab_sha256 {
-            let problem = "is not the vocabulary that the run began with; put that back";
-            return Err(Error::format(&vocab, problem));
         }
-        let model = note.model(&path)?;
-        let run = Run {
+        let lock = lock(folder)?;
+        let mut damaged = Vec::new();
+        let mut newest = checkpoints.into_iter().rev();
+        let (note, model, optimizer) = loop {
+            let Some((_, path)) = newest.next() else {
+                let told: Vec<String> = damaged.into_iter().map(|(_, told)| told).collect();
+                let problem = format!("holds no good checkpoint: {}", told.join("; "));
+                return Err(Error::format(folder, problem));
+            };
+            match read(&path) {
+                Ok(read) => break read,
+                Err(error) => damaged.push((path, error.to_string())),
+            }
+        };
+        // All that the user says is looked at before a damaged checkpoint is set aside.
+        let config = note.config.with(settings)?;
+        if Layout::new(&config.model) != *model.layout() {
+            return Err(Error::Setting(
+                "these settings are of a model of another shape than the run's; leave out those of its sizes".into(),
+            ));
+        }
+        let model = T5::with_parameters(config.model.clone(), model.into_parameters())?;
+        let optimizer = match config.optimizer == note.config.optimizer {
+            true => optimizer,
+            false => {
+                let state = optimizer.state().to_vec();
+                let mut changed = Optimizer::new(config.optimizer, model.layout());
+                changed.set_state(state)?;
+                changed
+            }
+        };
+        let mut run = Run {
             folder: folder.to_owned(),
-            optimizer: note.optimizer(&path, model.layout())?,
-            vocab: Arc::new(Vocab::open(&vocab)?),
+            optimizer,
+            vocab: Arc::new(note.vocab(&folder.join(VOCAB))?),
             model,
             accelerator: None,
-            config: note.config,
+            config,
             step: note.step,
             cursor: note.cursor,
+            passed_over: Vec::new(),
+            saved: Some(note.step),
             vocab_sha256: note.vocab_sha256,
             _lock: lock,
         };
+        for (path, told) in damaged {
+            let aside = checkpoint::set_aside(&path)?;
+            let aside = aside.display();
+            run.passed_over
+                .push(format!("{told}; it is passed over, and now {aside}"));
+        }
         run.cut_metrics()?;
         Ok(run)
+    }
+
+    /// Refuses a vocabulary that is not the run's.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another one.
+    pub fn check_vocab(&self, file: &Path) -> Result<(), Error> {
+        if c4_data::fs::sha256_file(file)? == self.vocab_sha256 {
+            return Ok(());
+        }
+        let problem = format!(
+            "is not the vocabulary that the run in {} began with; leave out --vocab, or begin another run",
+            self.folder.display()
+        );
+        Err(Error::format(file, problem))
     }
 
     /// Takes model and optimiser to a device, to be trained there from here on.
@@ -177,11 +231,11 @@ impl Run {
         Ok(())
     }
 
-    /// Writes a checkpoint of where the run is, and removes those that are too many.
+    /// Writes a checkpoint of where the run is.
     ///
     /// # Errors
     /// It cannot be written, or a parameter is not finite.
-    pub fn save(&mut self, validation_loss: Option<f64>) -> Result<PathBuf, Error> {
+    pub fn save(&mut self) -> Result<PathBuf, Error> {
         if let Some(accelerator) = &self.accelerator {
             accelerator.download(&mut self.model, Some(&mut self.optimizer))?;
         }
@@ -193,17 +247,62 @@ impl Run {
             )));
         }
         let folder = self.folder.join(CHECKPOINTS);
-        let note = Checkpoint {
+        let mut note = Checkpoint {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             step: self.step,
             cursor: self.cursor.clone(),
-            validation_loss,
+            validation_loss: None,
             vocab_sha256: self.vocab_sha256.clone(),
+            xxh3: BTreeMap::new(),
             config: self.config.clone(),
         };
         let path = note.write(&folder, &self.model, &self.optimizer)?;
-        checkpoint::prune(&folder, self.config.checkpoints_kept)?;
+        self.saved = Some(self.step);
         Ok(path)
+    }
+
+    /// Notes the validation loss of this step with its checkpoint, if it has one.
+    ///
+    /// # Errors
+    /// The checkpoint cannot be read or written.
+    pub fn note_loss(&self, validation_loss: f64) -> Result<(), Error> {
+        if self.saved != Some(self.step) {
+            return Ok(());
+        }
+        let all = checkpoint::list(&self.folder.join(CHECKPOINTS))?;
+        match all.iter().find(|(step, _)| *step == self.step) {
+            Some((_, path)) => Checkpoint::note_loss(path, validation_loss),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the checkpoints that are too many.
+    ///
+    /// # Errors
+    /// See [`checkpoint::prune`].
+    pub fn prune(&self) -> Result<(), Error> {
+        checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
+    }
+
+    /// Whether a look at the validation documents is due at this step and was not taken yet, as when a process ended between a
+    /// checkpoint and its look.
+    ///
+    /// # Errors
+    /// The metrics cannot be read.
+    pub fn lacks_evaluation(&self) -> Result<bool, Error> {
+        let every = self.config.evaluate_every;
+        if self.step == 0 || every == 0 || !self.step.is_multiple_of(every) {
+            return Ok(false);
+        }
+        let path = self.folder.join(METRICS);
+        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let found = text.lines().rev().any(|line| {
+            let line: Result<serde_json::Value, _> = serde_json::from_str(line);
+            line.is_ok_and(|line| {
+                line["step"] == self.step && line.get("validation_loss").is_some()
+            })
+        });
+        Ok(!found)
     }
 
     /// The first variable of `values` (in the model's layout) with one that is not finite.
@@ -243,6 +342,42 @@ impl Run {
             .collect();
         Ok(c4_data::fs::write_atomic(&path, lines.as_bytes())?)
     }
+}
+
+/// A whole checkpoint.
+fn read(path: &Path) -> Result<(Checkpoint, T5, Optimizer), Error> {
+    let note = Checkpoint::read(path)?;
+    let model = note.model(path)?;
+    let optimizer = note.optimizer(path, model.layout())?;
+    Ok((note, model, optimizer))
+}
+
+/// What a folder is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A run.
+    Run,
+    /// A model for Hugging Face's transformers.
+    Model,
+}
+
+/// Refuses a folder that holds something else, with which the new files would be mixed: a corpus, a run, a model.
+///
+/// # Errors
+/// Names what is there.
+pub fn refuse_mixing(folder: &Path, new: Holds) -> Result<(), Error> {
+    let there = |name: &str| folder.join(name).exists();
+    let what = match new {
+        _ if there(Manifest::FILE) => "a corpus",
+        Holds::Run if there("config.json") || there("model.safetensors") => "a model",
+        Holds::Model if there(CHECKPOINTS) || there(VOCAB) => "a run",
+        Holds::Model if there("checkpoint.json") => "a checkpoint",
+        // Who reads the folder would take the files of the index.
+        Holds::Model if there("model.safetensors.index.json") => "a model in several files",
+        _ => return Ok(()),
+    };
+    let problem = format!("holds {what}; name another folder");
+    Err(Error::format(folder, problem))
 }
 
 fn lock(folder: &Path) -> Result<File, Error> {

@@ -1,6 +1,6 @@
 //! The learning rate of a step.
 
-use crate::Error;
+use crate::{Error, limits};
 use serde::{Deserialize, Serialize};
 
 /// A learning rate by step. Steps count from 0; what needs the length of the run has it as `total_steps`.
@@ -94,68 +94,66 @@ impl Schedule {
     /// # Errors
     /// Says which setting, and what to do.
     pub fn validate(&self) -> Result<(), Error> {
-        let (rates, fractions, total, warmup) = match *self {
+        let rate = |key, rate: f64| limits::real(key, rate, |rate| rate >= 0.0, "not negative");
+        let part = |key, part: f64| {
+            limits::real(key, part, |part| (0.0..=1.0).contains(&part), "from 0 to 1")
+        };
+        let steps = |key, steps: u64| limits::whole(key, steps, 0..=limits::COUNT);
+        let (total, warmup) = match *self {
             Schedule::InverseSquareRoot {
                 warmup_steps,
                 scale,
                 linear_decay_fraction,
                 total_steps,
             } => {
-                let total = if linear_decay_fraction > 0.0 {
-                    total_steps
-                } else {
-                    u64::MAX
-                };
-                if warmup_steps == 0 {
-                    return Err(Error::Setting(
-                        "warmup_steps of an inverse square root is 0; give 1 at least".into(),
-                    ));
+                rate("scale", scale)?;
+                part("linear_decay_fraction", linear_decay_fraction)?;
+                limits::whole("warmup_steps", warmup_steps, 1..=limits::COUNT)?;
+                steps("total_steps", total_steps)?;
+                match linear_decay_fraction > 0.0 {
+                    true => (total_steps, 0),
+                    false => (1, 0),
                 }
-                ([scale, 0.0], [linear_decay_fraction, 0.0], total, 0)
             }
-            Schedule::Constant { rate } => ([rate, 0.0], [0.0; 2], u64::MAX, 0),
+            Schedule::Constant { rate: value } => {
+                rate("rate", value)?;
+                (1, 0)
+            }
             Schedule::Linear {
-                rate,
+                rate: value,
                 warmup_steps,
                 total_steps,
-            } => ([rate, 0.0], [0.0; 2], total_steps, warmup_steps),
+            } => {
+                rate("rate", value)?;
+                (total_steps, warmup_steps)
+            }
             Schedule::Cosine {
-                rate,
+                rate: value,
                 warmup_steps,
                 total_steps,
                 final_rate,
-            } => ([rate, final_rate], [0.0; 2], total_steps, warmup_steps),
+            } => {
+                rate("rate", value)?;
+                rate("final_rate", final_rate)?;
+                (total_steps, warmup_steps)
+            }
             Schedule::SlantedTriangular {
-                rate,
+                rate: value,
                 total_steps,
                 cut_fraction,
                 ratio,
             } => {
-                if cut_fraction <= 0.0 || cut_fraction >= 1.0 || ratio < 1.0 {
-                    return Err(Error::Setting(
-                        "give a slanted triangle a cut_fraction between 0 and 1 and a ratio of 1 at least".into(),
-                    ));
-                }
-                ([rate, 0.0], [cut_fraction, 0.0], total_steps, 0)
+                rate("rate", value)?;
+                let inside = |part| part > 0.0 && part < 1.0;
+                limits::real("cut_fraction", cut_fraction, inside, "between 0 and 1")?;
+                limits::real("ratio", ratio, |ratio| ratio >= 1.0, "1 at least")?;
+                (total_steps, 0)
             }
         };
-        if rates.iter().any(|rate| !rate.is_finite() || *rate < 0.0) {
-            return Err(Error::Setting(
-                "a learning rate must be finite and not negative".into(),
-            ));
-        }
-        if fractions
-            .iter()
-            .any(|fraction| !(0.0..=1.0).contains(fraction))
-        {
-            return Err(Error::Setting(
-                "a fraction of the run must be from 0 to 1".into(),
-            ));
-        }
+        steps("total_steps", total)?;
         if warmup >= total {
-            return Err(Error::Setting(format!(
-                "total_steps is {total} and warmup_steps {warmup}; give a run that is longer than its warm-up"
-            )));
+            let problem = format!("must be more than warmup_steps, which is {warmup}");
+            return Err(limits::refuse("total_steps", total, problem));
         }
         Ok(())
     }

@@ -75,20 +75,42 @@ pub enum Event {
 }
 
 /// Trains until the configuration's last step, or until `told` (called with every event) says to stop by `false`;
-/// a checkpoint is written then, too.
+/// a checkpoint is written then, too, and where something else than the model fails.
 ///
 /// # Errors
 /// The corpora cannot be read, the loss is no longer finite, or a file cannot be written.
-pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
+pub fn train(run: &mut Run, told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
+    let error = match steps(run, told) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    // Of a model that has diverged, or on a device that has failed, there is nothing to save.
+    let model_is_good = !matches!(error, Error::Diverged(_) | Error::Device(_));
+    let begun = run.saved.unwrap_or(0);
+    if !model_is_good || run.step == begun || run.save().is_err() {
+        return Err(error);
+    }
+    Err(Error::Stopped {
+        cause: Box::new(error),
+        step: run.step,
+    })
+}
+
+fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
     let config = run.config.clone();
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
-    let cursor = run.cursor.take();
-    let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor.clone())?;
-    run.cursor = cursor;
+    let cursor = run.cursor.clone();
+    let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor)?;
     let mut metrics = Metrics::open(&run.folder, run.step + 1)?;
-    let mut saved = None;
     let mut going = true;
+    if run.lacks_evaluation()? {
+        going &= look(run, &mut metrics, &mut told)?;
+    }
+    if run.saved.is_some() {
+        // A process may have ended between the two.
+        run.prune()?;
+    }
     while run.step < config.steps && going {
         let report = step(run, &mut feed)?;
         metrics.step(&report)?;
@@ -96,27 +118,46 @@ pub fn train(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), 
         for epoch in feed.epoch_starts() {
             going &= told(&Event::Epoch(epoch));
         }
-        let mut validation = None;
-        if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) {
-            let limit = config.evaluate_batches;
-            let loss_of = |batch: &Batch| match &mut run.accelerator {
-                Some(accelerator) => accelerator.evaluate(batch),
-                None => run.model.evaluate(batch),
-            };
-            let loss = evaluate(loss_of, &run.vocab, &config.corpora, &config.feed, limit)?;
-            let evaluation = Evaluation::of(run.step, &loss);
-            validation = Some(evaluation.validation_loss);
-            metrics.evaluation(&evaluation)?;
-            going &= told(&Event::Evaluation(evaluation));
+        let last = run.step == config.steps;
+        if run.step.is_multiple_of(config.checkpoint_every) || last || !going {
+            going &= save(run, &mut told)?;
         }
-        if run.step.is_multiple_of(config.checkpoint_every) || run.step == config.steps || !going {
-            run.save(validation)?;
-            saved = Some(run.step);
-            going &= told(&Event::Checkpoint(run.step));
+        // Who is stopped does not wait for it: the run takes the look when it goes on.
+        if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) && going {
+            going &= look(run, &mut metrics, &mut told)?;
+            if !going && run.saved != Some(run.step) {
+                save(run, &mut told)?;
+            }
+        }
+        if run.saved == Some(run.step) {
+            run.prune()?;
         }
     }
-    debug_assert!(saved.is_none_or(|step| step == run.step));
     Ok(())
+}
+
+fn save(run: &mut Run, told: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
+    run.save()?;
+    Ok(told(&Event::Checkpoint(run.step)))
+}
+
+/// A look at the validation documents. Metrics last: what they have is not looked at again.
+fn look(
+    run: &mut Run,
+    metrics: &mut Metrics,
+    told: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
+    let config = &run.config;
+    let loss_of = |batch: &Batch| match &mut run.accelerator {
+        Some(accelerator) => accelerator.evaluate(batch),
+        None => run.model.evaluate(batch),
+    };
+    let limit = config.evaluate_batches;
+    let loss = evaluate(loss_of, &run.vocab, &config.corpora, &config.feed, limit)?;
+    let evaluation = Evaluation::of(run.step, &loss);
+    run.note_loss(evaluation.validation_loss)?;
+    metrics.evaluation(&evaluation)?;
+    Ok(told(&Event::Evaluation(evaluation)))
 }
 
 /// One step: gradients of some batches, one update.
@@ -124,13 +165,15 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     let (started, waited) = (Instant::now(), feed.waited());
     let config = &run.config;
     let mut batches = Vec::new();
+    // Taken over when the step is done: a checkpoint after one that failed goes on at its first batch.
+    let mut next = None;
     for _ in 0..config.batches_per_step {
         // A training feed has no end.
         let Some((batch, cursor)) = feed.next()? else {
             return Err(Error::Setting("the corpora hold no examples".into()));
         };
         batches.push(batch);
-        run.cursor = Some(cursor);
+        next = Some(cursor);
     }
     let mut denominator = 0.0;
     for batch in &batches {
@@ -190,6 +233,7 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
             .update(layout, parameters, gradients, rate, run.step);
     }
     run.step += 1;
+    run.cursor = next;
     Ok(StepReport {
         step: run.step,
         loss: loss.mean(),

@@ -838,20 +838,20 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
     assert_eq!(smallest.corpora()[0].documents, 1);
     take(&mut smallest, 3);
     for (config, word) in [
-        (FeedConfig { rows: 0, ..spans() }, "rows is 0"),
+        (FeedConfig { rows: 0, ..spans() }, "rows = 0"),
         (
             FeedConfig {
                 threads: 0,
                 ..spans()
             },
-            "threads is 0",
+            "threads = 0",
         ),
         (
             FeedConfig {
                 documents_per_group: 0,
                 ..spans()
             },
-            "documents_per_group is 0",
+            "documents_per_group = 0",
         ),
         (
             FeedConfig {

@@ -251,8 +251,19 @@ fn what_cannot_be_is_said_in_one_line() {
     bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&model, bytes).unwrap();
     let on = ["pretrain", "-o", &torn, "--resume", "--steps", "3"];
+    refused(
+        &on,
+        &["no good checkpoint", "model.safetensors", "checksum"],
+    );
+    // As a checkpoint that is older than checksums.
+    let note = model.with_file_name("checkpoint.json");
+    let summed = fs::read(&note).unwrap();
+    let mut old: serde_json::Value = serde_json::from_slice(&summed).unwrap();
+    old.as_object_mut().unwrap().remove("xxh3").unwrap();
+    fs::write(&note, old.to_string()).unwrap();
     refused(&on, &["step 3", &format!("parameter {name} is not finite")]);
     fs::write(&model, good).unwrap();
+    fs::write(&note, summed).unwrap();
 
     // Another vocabulary, under the run's name; back in place, it goes on.
     let vocab = Path::new(&torn).join("vocab.model");
@@ -307,7 +318,7 @@ fn what_cannot_be_is_said_in_one_line() {
     let bytes = fs::read(&model).unwrap();
     fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
     refused(
-        &["pretrain", "-o", &torn, "--resume"],
+        &["eval", &torn],
         &["model.safetensors", "earlier checkpoint"],
     );
     fs::remove_file(&model).unwrap();
@@ -433,10 +444,13 @@ fn a_full_disk_leaves_the_last_checkpoint() {
         "model.safetensors",
         "too large",
         "make room",
+        "--resume",
     ] {
         assert!(line.contains(word), "{word} in {said_of_it}");
     }
     assert_eq!(checkpoints(&full), ["step-00000003"]);
+    let left = fs::read_dir(Path::new(&full).join("checkpoints")).unwrap();
+    assert_eq!(left.count(), 1, "no remains");
     said(&["eval", &full]);
     // With room it goes on as if nothing had been.
     said(&on);

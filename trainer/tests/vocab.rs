@@ -491,9 +491,19 @@ fn commands() {
     let (houses, ships) = (houses.to_str().unwrap(), ships.to_str().unwrap());
     let file = dir.path().join("ours.model");
     let file = file.to_str().unwrap();
+    let other = dir.path().join("other.model");
+    let other = other.to_str().unwrap();
     let weighted = [format!("{houses}=3"), format!("{ships}=1")];
     let trained = |threads: &str| {
-        let size = ["--size", "120", "-o", file, "--threads", threads];
+        let size = [
+            "--size",
+            "120",
+            "-o",
+            file,
+            "--threads",
+            threads,
+            "--overwrite",
+        ];
         let arguments = [&["vocab", "train", &weighted[0], &weighted[1]], &size[..]].concat();
         let output = t5(&arguments);
         assert!(output.status.success(), "{output:?}");
@@ -543,15 +553,15 @@ fn commands() {
             "`x` is no id",
         ),
         (
-            &["vocab", "train", "nowhere", "-o", file],
+            &["vocab", "train", "nowhere", "-o", other],
             "holds no finished corpus",
         ),
         (
-            &["vocab", "train", &format!("{houses}=-1"), "-o", file],
+            &["vocab", "train", &format!("{houses}=-1"), "-o", other],
             "is no weight",
         ),
         (
-            &["vocab", "train", &format!("{houses}:de"), "-o", file],
+            &["vocab", "train", &format!("{houses}:de"), "-o", other],
             "not by language",
         ),
         (

@@ -1,6 +1,7 @@
 //! `t5 eval`.
 
 use super::Named;
+use super::output::{count, print, tell};
 use super::pretrain::thousands;
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
 use clap::{Args, ValueEnum};
@@ -11,7 +12,7 @@ use t5_trainer::by_domain::{self, Part};
 use t5_trainer::feed::{Feed, Validation};
 use t5_trainer::run::ids;
 use t5_trainer::train::{Evaluation, evaluate};
-use t5_trainer::{Batch, device};
+use t5_trainer::{Batch, device, memory};
 
 /// Loss, perplexity and accuracy over validation documents, of each corpus.
 ///
@@ -52,6 +53,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     args.threads.start()?;
     let (place, precision) = args.device.find()?;
     let Named { path, note, vocab } = Named::open(&args.run)?;
+    memory::check_evaluation(&note.config)?;
     let mut model = note.model(&path)?;
     let mut accelerator = device::open(place, precision, &model, None)?;
     let vocab = Arc::new(vocab);
@@ -72,16 +74,17 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
             .iter()
             .map(|info| match info.validation {
                 Validation::Own { documents } => {
-                    format!("{}: {documents} validation documents", info.name)
+                    format!("{}: {}", info.name, count(documents, "validation document"))
                 }
                 Validation::HeldOut { documents } => format!(
-                    "{}: no validation shards; {documents} documents held out of training",
-                    info.name
+                    "{}: no validation shards; {} held out of training",
+                    info.name,
+                    count(documents, "document")
                 ),
             })
             .collect();
         drop(feed);
-        told.iter().for_each(|line| eprintln!("{line}"));
+        told.iter().for_each(tell);
         let (all, parts) = match args.by {
             None => {
                 let loss_of = |batch: &Batch| match &mut accelerator {
@@ -118,19 +121,19 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
                 let shown = parts.iter().take(shown(args.top));
                 line["domains"] = shown.map(|(name, part)| part_as_json(name, part)).collect();
             }
-            println!("{line}");
+            print(format_args!("{line}"))?;
         } else {
             if let Some(parts) = parts {
-                table(&parts, shown(args.top), &all);
+                table(&parts, shown(args.top), &all)?;
             }
-            println!(
+            print(format_args!(
                 "step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets",
                 found.step,
                 found.validation_loss,
                 found.perplexity,
                 100.0 * found.validation_accuracy,
                 found.targets
-            );
+            ))?;
         }
     }
     Ok(())
@@ -161,7 +164,7 @@ fn accuracy(part: &Part) -> f64 {
 }
 
 /// The largest parts, the others together, all together.
-fn table(parts: &[(String, Part)], top: usize, all: &Part) {
+fn table(parts: &[(String, Part)], top: usize, all: &Part) -> std::io::Result<()> {
     let (largest, others) = parts.split_at(top.min(parts.len()));
     let mut rows = largest.to_vec();
     if !others.is_empty() {
@@ -172,12 +175,12 @@ fn table(parts: &[(String, Part)], top: usize, all: &Part) {
     rows.push(("all".to_owned(), *all));
     let names = rows.iter().map(|(name, _)| name.chars().count());
     let width = names.max().unwrap_or_default().max("domain".len());
-    println!(
+    print(format_args!(
         "{:width$}  {:>10}  {:>12}  {:>12}  {:>8}  {:>10}  {:>8}",
         "domain", "documents", "tokens", "targets", "loss", "perplexity", "accuracy"
-    );
+    ))?;
     for (name, part) in &rows {
-        println!(
+        print(format_args!(
             "{name:width$}  {:>10}  {:>12}  {:>12}  {:>8.4}  {:>10.2}  {:>6.2} %",
             thousands(part.documents),
             thousands(part.tokens),
@@ -185,6 +188,7 @@ fn table(parts: &[(String, Part)], top: usize, all: &Part) {
             part.loss.mean(),
             part.loss.mean().exp(),
             100.0 * accuracy(part)
-        );
+        ))?;
     }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `t5 export`.
 
 use super::Named;
+use super::output::tell;
 use clap::Args;
 use std::path::PathBuf;
 use t5_trainer::{huggingface, run};
@@ -22,6 +23,7 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
         note,
         vocab: _,
     } = Named::open(&args.run)?;
+    run::refuse_mixing(&args.output, run::Holds::Model)?;
     huggingface::save(&note.model(&path)?, &args.output)?;
     let owner = path
         .ancestors()
@@ -30,9 +32,9 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
         let vocab = std::fs::read(owner.join(run::VOCAB))?;
         c4_data::fs::write_atomic(&args.output.join("spiece.model"), &vocab)?;
     }
-    eprintln!(
+    tell(format_args!(
         "{}: config.json, model.safetensors, spiece.model",
         args.output.display()
-    );
+    ));
     Ok(())
 }

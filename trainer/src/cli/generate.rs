@@ -1,6 +1,7 @@
 //! `t5 generate`.
 
 use super::Named;
+use super::output::print;
 use super::settings::ThreadsArg;
 use anyhow::Context;
 use clap::Args;
@@ -24,27 +25,29 @@ pub(crate) struct Generate {
     text: Option<String>,
     /// Tokens to say at most.
     #[arg(long, default_value_t = 64, value_name = "N")]
-    max_tokens: usize,
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=16384))]
+    max_tokens: u16,
     /// Search with so many beams, in place of taking the likeliest token each time.
     #[arg(long, value_name = "N", conflicts_with = "sample")]
-    beams: Option<usize>,
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
+    beams: Option<u16>,
     /// How much long answers are favoured in a search with beams.
-    #[arg(long, default_value_t = 0.6, value_name = "ALPHA")]
+    #[arg(long, default_value_t = 0.6, value_name = "ALPHA", requires = "beams")]
     alpha: f64,
     /// Draw tokens by their probabilities.
     #[arg(long)]
     sample: bool,
     /// Of draws: another number, another text.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, requires = "sample")]
     seed: u64,
     /// Of draws: below 1 closer to the likeliest.
-    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    #[arg(long, default_value_t = 1.0, value_name = "T", requires = "sample")]
     temperature: f32,
     /// Of draws: among so many of the likeliest tokens only; 0: all.
-    #[arg(long, default_value_t = 0, value_name = "K")]
+    #[arg(long, default_value_t = 0, value_name = "K", requires = "sample")]
     top_k: usize,
     /// Of draws: among the likeliest that together have this probability only.
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = 1.0, value_name = "P", requires = "sample")]
     top_p: f32,
     #[command(flatten)]
     threads: ThreadsArg,
@@ -58,7 +61,7 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
     let goes_on = matches!(objective, Some(ObjectiveKind::Lm | ObjectiveKind::PrefixLm));
     let decoding = match (args.beams, args.sample) {
         (Some(beams), _) => Decoding::Beam {
-            beams,
+            beams: beams.into(),
             alpha: args.alpha,
         },
         (None, true) => Decoding::Sample {
@@ -70,7 +73,7 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
         (None, false) => Decoding::Greedy,
     };
     let mut answer = |text: &str| -> anyhow::Result<()> {
-        let text = numbered(text);
+        let text = numbered(text, vocab.sentinels())?;
         let mut tokens = Vec::new();
         vocab.encode_with_sentinels(&text, &mut tokens);
         if ends {
@@ -83,14 +86,14 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
             segments: vec![1; length],
             positions: (0..length as u32).collect(),
         };
-        let found = generate(&mut model, 1, &inputs, decoding, args.max_tokens)?;
+        let found = generate(&mut model, 1, &inputs, decoding, args.max_tokens.into())?;
         let said = found
             .first()
             .map(|found| &found.tokens[..])
             .unwrap_or_default();
         match goes_on {
-            true => println!("{}", continued(&text, &tokens, said, &vocab)),
-            false => println!("{}", filled(&text, said, &vocab)),
+            true => print(format_args!("{}", continued(&text, &tokens, said, &vocab)))?,
+            false => print(format_args!("{}", filled(&text, said, &vocab)))?,
         }
         Ok(())
     };
@@ -130,14 +133,19 @@ fn continued(text: &str, tokens: &[u32], said: &[u32], vocab: &Vocab) -> String 
     }
 }
 
-/// `___` as sentinels, in order.
-fn numbered(text: &str) -> String {
+/// `___` as sentinels, in order; an error where they are more than `sentinels`.
+fn numbered(text: &str, sentinels: u32) -> anyhow::Result<String> {
+    let blanks = text.matches("___").count();
+    anyhow::ensure!(
+        blanks <= sentinels as usize,
+        "the text has {blanks} blanks, and the vocabulary sentinels for {sentinels}; give it in parts"
+    );
     let mut parts = text.split("___");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for (k, part) in parts.enumerate() {
         out += &format!("<extra_id_{k}>{part}");
     }
-    out
+    Ok(out)
 }
 
 /// The text with what was said for each of its blanks in brackets; or, of a text without blanks, what was said.
@@ -176,9 +184,11 @@ mod tests {
     #[test]
     fn blanks_are_numbered() {
         assert_eq!(
-            super::numbered("a ___ b ___."),
+            super::numbered("a ___ b ___.", 2).unwrap(),
             "a <extra_id_0> b <extra_id_1>."
         );
-        assert_eq!(super::numbered("a <extra_id_3>"), "a <extra_id_3>");
+        let known = "a <extra_id_3>";
+        assert_eq!(super::numbered(known, 2).unwrap(), known);
+        assert!(super::numbered("a ___ b ___.", 1).is_err());
     }
 }

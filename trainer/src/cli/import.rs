@@ -1,13 +1,15 @@
 //! `t5 import`.
 
+use super::output::tell;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
 use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
 use t5_trainer::config::RunConfig;
+use t5_trainer::feed::Source;
 use t5_trainer::huggingface;
-use t5_trainer::run::Run;
+use t5_trainer::run::{self, Holds, Run};
 
 /// Makes a run of a folder that Hugging Face's `save_pretrained` wrote (T5 or T5 v1.1, `config.json`, `model.safetensors` in
 /// f32, bf16 or f16, `spiece.model`), to be measured, asked, or trained further.
@@ -35,6 +37,8 @@ pub(crate) struct Import {
 }
 
 pub(crate) fn run(args: Import) -> anyhow::Result<()> {
+    // Not after a large model was read.
+    run::refuse_mixing(&args.output, Holds::Run)?;
     let model = huggingface::load(&args.folder)?;
     let own = args.folder.join("spiece.model");
     let vocab = args.vocab.or(own.is_file().then_some(own));
@@ -49,12 +53,13 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     if !args.corpora.corpora.is_empty() {
         config.corpora = args.corpora.corpora;
     }
+    config.corpora = config.corpora.into_iter().map(Source::absolute).collect();
     let mut run = Run::import(&args.output, config, &vocab, model)?;
-    run.save(None)?;
+    run.save()?;
     let output = args.output.display();
-    eprintln!(
+    tell(format_args!(
         "{output}: a run at step 0 with {} parameters; to train further: t5 pretrain -o {output} --resume --corpus DIR --steps N",
         thousands(run.model.layout().len() as u64)
-    );
+    ));
     Ok(())
 }

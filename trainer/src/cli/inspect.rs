@@ -1,6 +1,7 @@
 //! `t5 inspect`.
 
 use super::Named;
+use super::output::print;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
 use clap::Args;
@@ -13,6 +14,8 @@ use t5_trainer::model::{Layout, ModelConfig};
 use t5_trainer::run::ids;
 
 /// Shows what a run is: its settings, its parameters by part, and what the model sees of a corpus.
+///
+/// All of it is TOML, what is no setting as comments, so that it can be written to a file for `t5 pretrain --config`.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     /// A run, or one of its checkpoints.
@@ -51,9 +54,14 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
     if !args.corpora.corpora.is_empty() {
         config.corpora = args.corpora.corpora;
     }
-    print!("{}", toml::to_string(&config)?);
-    println!();
-    parameters(&Layout::new(&config.model));
+    // Unless it was said, that of the vocabulary: whatever that will be.
+    let says_rows = args.run.is_some()
+        || args
+            .settings
+            .iter()
+            .any(|s| s.trim_start().starts_with("model.vocab_size"));
+    print(format_args!("{}", config.to_toml(says_rows)?))?;
+    parameters(&config.model)?;
     if let Some(vocab) = vocab
         && !config.corpora.is_empty()
         && args.examples > 0
@@ -67,17 +75,15 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
             args.examples,
         )?;
         for shown in found {
-            println!("\n{}:", shown.corpus);
+            print(format_args!("#\n# {}:", shown.corpus))?;
             for (what, tokens) in [
                 ("text", &shown.segment),
                 ("inputs", &shown.example.inputs),
                 ("targets", &shown.example.targets),
             ] {
-                println!(
-                    "  {what} ({} tokens): {}",
-                    tokens.len(),
-                    vocab.decode(tokens)
-                );
+                // One line, whatever is in it.
+                let text = vocab.decode(tokens).replace(char::is_control, " ");
+                print(format_args!("#   {what} ({} tokens): {text}", tokens.len()))?;
             }
         }
     }
@@ -85,7 +91,8 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
 }
 
 /// Parameters by part: of a layer's variables, all layers together.
-fn parameters(layout: &Layout) {
+fn parameters(model: &ModelConfig) -> std::io::Result<()> {
+    let layout = Layout::new(model);
     let mut parts: Vec<(String, usize)> = Vec::new();
     for variable in layout.variables() {
         let words = variable.name.split('.');
@@ -99,7 +106,8 @@ fn parameters(layout: &Layout) {
     let all = layout.len();
     for (name, size) in parts {
         let share = 100.0 * size as f64 / all as f64;
-        println!("{:>14}  {share:5.1} %  {name}", thousands(size as u64));
+        let size = thousands(size as u64);
+        print(format_args!("# {size:>14}  {share:5.1} %  {name}"))?;
     }
-    println!("{:>14}  parameters", thousands(all as u64));
+    print(format_args!("# {:>14}  parameters", thousands(all as u64)))
 }

@@ -1,8 +1,10 @@
 //! `t5 plot`.
 
+use super::output::tell;
 use anyhow::Context;
 use clap::Args;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use t5_trainer::plot::{Metrics, svg};
 use t5_trainer::run::METRICS;
 
@@ -24,8 +26,28 @@ pub(crate) fn run(args: &Plot) -> anyhow::Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| args.run.join("plot.svg"));
+    refuse_other(&output)?;
     let picture = svg(&metrics).with_context(|| path.display().to_string())?;
     c4_data::fs::write_atomic(&output, picture.as_bytes())?;
-    eprintln!("{}", output.display());
+    tell(output.display());
+    Ok(())
+}
+
+/// Refuses to write over a file that is no picture of this kind.
+fn refuse_other(path: &Path) -> anyhow::Result<()> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut start = [0; 5];
+    let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let is_empty = file
+        .read(&mut start)
+        .with_context(|| path.display().to_string())?
+        == 0;
+    anyhow::ensure!(
+        is_empty || [b"<svg ", b"<?xml"].contains(&&start),
+        "{}: is a file, but no SVG; name another one for the picture",
+        path.display()
+    );
     Ok(())
 }

@@ -1,25 +1,32 @@
 //! `t5 pretrain`.
 
+use super::output::tell;
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-use t5_trainer::Vocab;
 use t5_trainer::config::RunConfig;
+use t5_trainer::device::Place;
+use t5_trainer::feed::Source;
 use t5_trainer::model::ModelConfig;
 use t5_trainer::plot::WAITED_TOO_MUCH;
 use t5_trainer::run::Run;
 use t5_trainer::train::{Event, StepReport, train};
+use t5_trainer::{Vocab, memory};
 
 /// Pre-trains T5 on corpora that `c4 build` has written.
 ///
 /// Ctrl-C ends a run after the step in hand, with a checkpoint; `--resume` goes on to the bit.
-/// Exit status: 0, done or stopped; 2, refused, or the loss is no longer a number.
+/// Exit status: 0, done; 130 or 143, stopped by Ctrl-C or SIGTERM (128 + signal), after a checkpoint; 2, refused, or the loss is no
+/// longer a number.
 #[derive(Debug, Args)]
 pub(crate) struct Pretrain {
     #[command(flatten)]
@@ -48,7 +55,7 @@ pub(crate) struct Pretrain {
     /// One setting, as feed.rows=4; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Go on with the run in the folder.
+    /// Go on with the run in the folder; --corpus DIR says where its corpus was moved to.
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
@@ -57,17 +64,24 @@ pub(crate) struct Pretrain {
     threads: ThreadsArg,
 }
 
-pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
+pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
     args.threads.start()?;
     let (place, precision) = args.device.find()?;
     let mut settings = args.settings;
     settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     let mut run = if args.resume {
         let mut run = Run::resume(&args.output, &settings)?;
+        if let Some(vocab) = &args.vocab {
+            run.check_vocab(vocab)?;
+        }
+        run.passed_over.iter().for_each(tell);
         if !args.corpora.corpora.is_empty() {
             run.config.corpora = args.corpora.corpora;
         }
-        eprintln!("{}: goes on after step {}", args.output.display(), run.step);
+        run.config.corpora = absolute(run.config.corpora);
+        let folder = args.output.display();
+        tell(format_args!("{folder}: goes on after step {}", run.step));
+        head(&run.config, place)?;
         run
     } else {
         let vocab = args.vocab.unwrap_or_default();
@@ -80,53 +94,89 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<()> {
             !config.corpora.is_empty(),
             "no corpus: name the folder of one by --corpus, or in the configuration by [[corpora]]"
         );
+        config.corpora = absolute(config.corpora);
+        head(&config, place)?;
         Run::begin(&args.output, config, &vocab)?
     };
     run.place(place, precision)?;
-    head(&run);
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second one ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
+    if let Some(accelerator) = &run.accelerator {
+        tell(format_args!("On {}", accelerator.name()));
     }
-    let mut teller = Teller::new(&run);
+    let mut teller = Teller::new(&run)?;
+    let stop = listen(&teller.bar)?;
     let trained = train(&mut run, |event| {
         teller.tell(event);
-        !stop.load(Ordering::Relaxed)
+        stop.load(Ordering::Relaxed) == 0
     });
     teller.bar.finish_and_clear();
     trained?;
     if run.step < run.config.steps {
-        eprintln!("Stopped after step {}; --resume goes on.", run.step);
-    } else {
-        eprintln!(
-            "Done after step {}. The run is in {}.",
-            run.step,
-            args.output.display()
-        );
+        let step = run.step;
+        tell(format_args!("Stopped after step {step}; --resume goes on."));
+        let signal = stop.load(Ordering::Relaxed);
+        // As a shell would say it.
+        return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
     }
-    Ok(())
+    tell(format_args!(
+        "Done after step {}. The run is in {}.",
+        run.step,
+        args.output.display()
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
-/// What is about to happen.
-fn head(run: &Run) {
-    let config = &run.config;
-    let lengths = config
-        .feed
-        .objective
-        .resolve()
-        .map(|objective| objective.lengths());
-    let rows = config.feed.rows * config.batches_per_step;
-    eprintln!(
-        "{} parameters; {rows} rows of {} tokens a step; {} steps",
-        thousands(run.model.layout().len() as u64),
-        lengths.map_or("?".to_owned(), |l| format!("{} + {}", l.inputs, l.targets)),
-        thousands(config.steps)
-    );
-    if let Some(accelerator) = &run.accelerator {
-        eprintln!("On {}", accelerator.name());
+fn absolute(corpora: Vec<Source>) -> Vec<Source> {
+    corpora.into_iter().map(Source::absolute).collect()
+}
+
+/// From now on Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are noted, 0 before; a second one ends the process at once,
+/// which loses the steps since the last checkpoint.
+fn listen(bar: &ProgressBar) -> anyhow::Result<Arc<AtomicI32>> {
+    const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in SIGNALS {
+        // Not by the thread below: that may be waiting for a terminal that takes no more.
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
+        signal_hook::flag::register(signal, asked.clone())?;
     }
+    let mut signals = Signals::new(SIGNALS)?;
+    let stop = Arc::new(AtomicI32::new(0));
+    let (noted, bar) = (stop.clone(), bar.clone());
+    let listen = move || {
+        for signal in &mut signals {
+            noted.store(signal, Ordering::Relaxed);
+            line(&bar, "Stopping after this step; once more to stop at once.");
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(listen)?;
+    Ok(stop)
+}
+
+/// A line above the bar, where there is one.
+fn line(bar: &ProgressBar, text: &str) {
+    match bar.is_hidden() {
+        true => tell(text),
+        false => bar.println(text),
+    }
+}
+
+/// What is about to happen: before memory is taken and a large model is drawn. An error where that cannot be.
+fn head(config: &RunConfig, place: Place) -> anyhow::Result<()> {
+    let accelerator = !matches!(place, Place::Cpu | Place::Candle);
+    let warning = memory::check_training(config, accelerator)?;
+    let lengths = config.feed.objective.resolve()?.lengths();
+    tell(format_args!(
+        "{} parameters; {} rows of {} + {} tokens a step; {} steps",
+        thousands(config.model.parameters().unwrap_or_default()),
+        config.feed.rows * config.batches_per_step,
+        lengths.inputs,
+        lengths.targets,
+        thousands(config.steps)
+    ));
+    warning.iter().for_each(tell);
+    Ok(())
 }
 
 /// `1234567` as `1,234,567`.
@@ -152,13 +202,15 @@ struct Teller {
     /// Seconds of all steps but the first, which always waits for data; and those of them that were waited.
     seconds: f64,
     waited: f64,
+    /// Until the first event.
+    waiting: Option<Sender<()>>,
 }
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Teller {
-    fn new(run: &Run) -> Teller {
+    fn new(run: &Run) -> anyhow::Result<Teller> {
         let bar = if stderr().is_terminal() {
             let bar = ProgressBar::new(run.config.steps).with_position(run.step);
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
@@ -166,7 +218,9 @@ impl Teller {
         } else {
             ProgressBar::hidden()
         };
-        Teller {
+        let waiting = Some(tell_of_first_step(run, &bar)?);
+        Ok(Teller {
+            waiting,
             bar,
             started: Instant::now(),
             first: run.step,
@@ -174,10 +228,11 @@ impl Teller {
             steps: run.config.steps,
             seconds: 0.0,
             waited: 0.0,
-        }
+        })
     }
 
     fn tell(&mut self, event: &Event) {
+        self.waiting = None;
         match event {
             Event::Step(report) => self.step(report),
             Event::Evaluation(e) => self.line(&format!(
@@ -226,16 +281,38 @@ impl Teller {
             .is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if self.bar.is_hidden() && (due || report.step == self.steps) {
             self.last_line = Some(Instant::now());
-            eprintln!("step {}/{}: {text}", report.step, self.steps);
+            tell(format_args!("step {}/{}: {text}", report.step, self.steps));
         }
     }
 
     fn line(&self, text: &str) {
-        match self.bar.is_hidden() {
-            true => eprintln!("{text}"),
-            false => self.bar.println(text),
-        }
+        line(&self.bar, text);
     }
+}
+
+/// After a while says what the first step is about, unless what is returned is dropped before: it may take minutes.
+fn tell_of_first_step(run: &Run, bar: &ProgressBar) -> anyhow::Result<Sender<()>> {
+    let config = &run.config;
+    let lengths = config.feed.objective.resolve()?.lengths();
+    let rows = (config.feed.rows * config.batches_per_step) as u64;
+    let tokens = rows * (lengths.inputs + lengths.targets) as u64;
+    let text = format!(
+        "step {}/{}: still computing; a step is {rows} rows, up to {} tokens (fewer by batches_per_step or feed.rows)",
+        run.step + 1,
+        config.steps,
+        thousands(tokens)
+    );
+    let (sender, receiver) = channel();
+    let bar = bar.clone();
+    let wait = move || {
+        if receiver.recv_timeout(LINE_EVERY) == Err(RecvTimeoutError::Timeout) {
+            line(&bar, &text);
+        }
+    };
+    std::thread::Builder::new()
+        .name("first step".to_owned())
+        .spawn(wait)?;
+    Ok(sender)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `t5 vocab`.
 
+use super::output::{count, tell};
+use super::settings::ThreadsArg;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
@@ -52,9 +54,11 @@ struct Train {
     /// the file has; choose this for programs that use the sentencepiece library alone.
     #[arg(long)]
     with_sentinels: bool,
-    /// Threads; 0 takes all cores.
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    /// Write over a file that is there.
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    threads: ThreadsArg,
 }
 
 /// Shows counts, lengths and scores; or single pieces.
@@ -93,45 +97,50 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
             folder.display()
         );
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads);
-    let pool = pool.build().context("cannot start threads")?;
+    anyhow::ensure!(
+        args.overwrite || !args.output.is_file(),
+        "{}: is there already; name another file, or write over it by --overwrite",
+        args.output.display()
+    );
+    args.threads.start()?;
     let bytes = args.megabytes.saturating_mul(1_000_000);
     let counter = Counter::new()?;
-    let (counts, drawn) =
-        pool.install(|| sample::count(&counter, &args.corpora, bytes, args.seed))?;
+    let (counts, drawn) = sample::count(&counter, &args.corpora, bytes, args.seed)?;
     for (source, drawn) in args.corpora.iter().zip(&drawn) {
         let language = source.language.as_ref();
         let language = language.map_or(String::new(), |language| format!(" ({language})"));
-        eprintln!(
-            "{}{language}: {} documents, {} of {}",
+        tell(format_args!(
+            "{}{language}: {}, {} of {}",
             source.dir.display(),
-            drawn.documents,
+            count(drawn.documents, "document"),
             DecimalBytes(drawn.bytes),
             DecimalBytes(drawn.of_bytes)
-        );
+        ));
     }
     let sampled = drawn.iter().map(|drawn| drawn.bytes).sum::<u64>();
     if args.corpora.len() > 1 && (sampled as f64) < 0.9 * bytes as f64 {
-        eprintln!(
+        tell(format_args!(
             "{} in place of {}: more would change the mixture, since a corpus has no more",
             DecimalBytes(sampled),
             DecimalBytes(bytes)
-        );
+        ));
     }
     let options = TrainOptions {
         size: args.size,
         coverage: args.coverage,
         with_sentinels: args.with_sentinels,
     };
-    let tell = |progress| match progress {
+    let told = |progress| match progress {
         Progress::Counted { words, characters } => {
-            eprintln!("{words} different words, {characters} characters");
+            tell(format_args!(
+                "{words} different words, {characters} characters"
+            ));
         }
-        Progress::Left(pieces) => eprintln!("{pieces} pieces"),
+        Progress::Left(pieces) => tell(format_args!("{pieces} pieces")),
     };
-    let file = pool.install(|| train(counts, &options, tell))?;
+    let file = train(counts, &options, told)?;
     write(&args.output, &file)?;
-    eprintln!(
+    tell(format_args!(
         "{}: {} pieces, and {} sentinels {} it ({:.0} s)",
         args.output.display(),
         args.size,
@@ -142,7 +151,7 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
             "that a reader appends to"
         },
         start.elapsed().as_secs_f64()
-    );
+    ));
     Ok(())
 }
 

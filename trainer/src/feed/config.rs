@@ -1,7 +1,7 @@
 //! What a feed is told: corpora, objective, shape of a batch.
 
-use crate::Error;
 use crate::objective::{Lengths, ObjectiveConfig};
+use crate::{Error, limits};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -18,6 +18,18 @@ pub struct Source {
     /// Of a corpus with shards by language, only this one; left out, all, each by its bytes of text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+}
+
+impl Source {
+    /// The same with an absolute path, so that a run finds its corpora from any folder.
+    pub fn absolute(self) -> Source {
+        let found = std::fs::canonicalize(&self.path).or_else(|_| std::path::absolute(&self.path));
+        match found {
+            Ok(path) => Source { path, ..self },
+            // The corpus is opened next, and tells.
+            Err(_) => self,
+        }
+    }
 }
 
 /// Which side of a [`Batch`](crate::Batch) an example's inputs go to.
@@ -100,18 +112,14 @@ impl Default for FeedConfig {
 
 impl FeedConfig {
     /// Refuses numbers that cannot be.
-    pub(super) fn validate(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
         for (key, value, most) in [
             ("rows", self.rows, 1 << 20),
             ("documents_per_group", self.documents_per_group, 1 << 16),
             ("max_document_tokens", self.max_document_tokens, 1 << 24),
             ("threads", self.threads, 1 << 10),
         ] {
-            if value == 0 || value > most {
-                return Err(Error::Setting(format!(
-                    "{key} is {value}, and must be 1 to {most}"
-                )));
-            }
+            limits::whole(key, value, 1..=most)?;
         }
         Ok(())
     }

@@ -2,9 +2,12 @@
 
 use super::Source;
 use crate::Error;
-use c4_data::{Manifest, ShardEntry, Split};
+use c4_data::{Manifest, ShardEntry, ShardReader, Split};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// What a feed reads, of one source or of one language of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,10 +63,47 @@ pub(super) struct Piece {
     pub sha256: String,
 }
 
+/// A shard as it was: path, checksum, size, time of change.
+type AsItWas = (PathBuf, String, u64, Option<SystemTime>);
+
+/// Shards that were compared with their checksums. Each is compared once a process (about a second a gigabyte), though every look
+/// at the validation documents opens them again.
+static COMPARED: Mutex<BTreeSet<AsItWas>> = Mutex::new(BTreeSet::new());
+
 impl Piece {
     /// Documents to read.
     pub fn len(&self) -> u64 {
         self.rows.end - self.rows.start
+    }
+
+    /// Opens the shard at one of its rows, compared with the manifest's checksum.
+    ///
+    /// # Errors
+    /// A shard that cannot be read, or is not what the build wrote.
+    pub fn open_at(&self, row: u64) -> Result<ShardReader, Error> {
+        let path = &self.path;
+        let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        let as_it_is = (
+            path.clone(),
+            self.sha256.clone(),
+            is.len(),
+            is.modified().ok(),
+        );
+        let compared = || COMPARED.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not under the lock: other corpora are compared at the same time.
+        let known = compared().contains(&as_it_is);
+        if !known {
+            let sum = c4_data::fs::sha256_file(path).map_err(|cause| damaged(path, cause))?;
+            if sum != self.sha256 {
+                let problem = format!(
+                    "the shard is damaged (its checksum is not that of {}); `c4 verify` says more",
+                    Manifest::FILE
+                );
+                return Err(Error::format(path, problem));
+            }
+            compared().insert(as_it_is);
+        }
+        ShardReader::open_at(path, row).map_err(|cause| damaged(path, cause))
     }
 }
 
@@ -125,7 +165,8 @@ fn of_source(source: &Source, split: Split) -> Result<Vec<Corpus>, Error> {
     let Some(manifest) = Manifest::read(dir)? else {
         return Err(Error::format(
             dir,
-            "no finished corpus is here (no manifest.json): give the folder that `c4 build` wrote, or run that to its end",
+            "no finished corpus is here (no manifest.json): give the folder that `c4 build` wrote, or run that to its end; \
+             where a run's corpus was moved to, --corpus DIR says",
         ));
     };
     let mut languages: Vec<Option<&str>> = Vec::new();

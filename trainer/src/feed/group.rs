@@ -170,7 +170,7 @@ impl GroupReader {
                 Some(shard) => shard,
                 none => {
                     let row = piece.rows.start + self.at.document;
-                    none.insert(ShardReader::open_at(path, row).map_err(fail)?)
+                    none.insert(piece.open_at(row)?)
                 }
             };
             let Some(document) = shard.next().transpose().map_err(fail)? else {

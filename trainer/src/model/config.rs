@@ -1,6 +1,6 @@
 //! What a model is: sizes, variant, and the settings of its loss.
 
-use crate::Error;
+use crate::{Error, limits};
 use serde::{Deserialize, Serialize};
 
 /// Which stacks there are, and what they see (Raffel et al. 2020, §3.2).
@@ -258,21 +258,20 @@ impl ModelConfig {
     /// # Errors
     /// Says which setting, and what to do.
     pub fn validate(&self) -> Result<(), Error> {
-        let positive = [
-            ("vocab_size", self.vocab_size),
-            ("d_model", self.d_model),
-            ("d_ff", self.d_ff),
-            ("d_kv", self.d_kv),
-            ("heads", self.heads),
-            ("decoder_layers", self.decoder_layers),
-        ];
-        for (name, value) in positive {
-            if value == 0 {
-                return Err(Error::Setting(format!(
-                    "{name} is 0; give a positive number"
-                )));
-            }
+        // Far above any model there is; and products of two of them stay in range.
+        for (key, value, most) in [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("d_model", self.d_model, 1 << 16),
+            ("d_ff", self.d_ff, 1 << 20),
+            ("d_kv", self.d_kv, 1 << 16),
+            ("heads", self.heads, 1 << 12),
+            ("decoder_layers", self.decoder_layers, 1 << 10),
+            ("relative_max_distance", self.relative_max_distance, 1 << 24),
+            ("relative_buckets", self.relative_buckets, 1 << 16),
+        ] {
+            limits::whole(key, value, 1..=most)?;
         }
+        limits::whole("encoder_layers", self.encoder_layers, 0..=1 << 10)?;
         let encoder_layers = match self.architecture {
             Architecture::EncoderDecoder if self.encoder_layers > 0 => self.encoder_layers,
             Architecture::EncoderDecoder => 1,
@@ -280,43 +279,86 @@ impl ModelConfig {
             Architecture::LanguageModel | Architecture::PrefixLm => 0,
         };
         if self.encoder_layers != encoder_layers {
-            return Err(Error::Setting(format!(
-                "encoder_layers is {}, which does not go with this architecture; give {encoder_layers}",
-                self.encoder_layers
-            )));
+            let problem = format!("does not go with this architecture; give {encoder_layers}");
+            return Err(limits::refuse(
+                "encoder_layers",
+                self.encoder_layers,
+                problem,
+            ));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(Error::Setting(format!(
-                "dropout is {}; give a rate from 0 to below 1",
-                self.dropout
-            )));
-        }
+        let rate = |rate| (0.0..1.0).contains(&rate);
+        limits::real("dropout", self.dropout, rate, "from 0 to below 1")?;
+        let not_negative = |value| value >= 0.0;
+        limits::real("z_loss", self.z_loss, not_negative, "not negative")?;
+        limits::real(
+            "norm_epsilon",
+            self.norm_epsilon,
+            not_negative,
+            "not negative",
+        )?;
         if self.relative_buckets < 4 || !self.relative_buckets.is_multiple_of(4) {
-            return Err(Error::Setting(format!(
-                "relative_buckets is {}; give a multiple of 4",
-                self.relative_buckets
-            )));
+            let problem = "must be a multiple of 4";
+            return Err(limits::refuse(
+                "relative_buckets",
+                self.relative_buckets,
+                problem,
+            ));
         }
         if self.relative_max_distance <= self.relative_buckets / 2 {
-            return Err(Error::Setting(format!(
-                "relative_max_distance is {}; give more than half of relative_buckets",
-                self.relative_max_distance
-            )));
+            return Err(limits::refuse(
+                "relative_max_distance",
+                self.relative_max_distance,
+                "must be more than half of relative_buckets",
+            ));
         }
         if self.loss_on == LossOn::AfterInputs && self.architecture.has_encoder() {
             return Err(Error::Setting(
                 "loss_on = \"after_inputs\" is for language models; an encoder-decoder's targets hold no inputs".into(),
             ));
         }
-        let finite = [self.z_loss, self.norm_epsilon];
-        if finite
-            .iter()
-            .any(|value| !value.is_finite() || *value < 0.0)
-        {
-            return Err(Error::Setting(
-                "z_loss and norm_epsilon must be finite and not negative".into(),
-            ));
+        // Beyond this no buffer's size in bytes is a number, whatever the machine's memory.
+        const MOST: u64 = 1 << 48;
+        match self.parameters() {
+            Some(parameters) if parameters <= MOST => Ok(()),
+            parameters => Err(Error::Setting(format!(
+                "this model would have {} parameters, and none has more than {MOST}; lower its sizes (d_model, d_ff, d_kv, heads, layers)",
+                parameters.map_or("more than 10^19".to_owned(), |n| n.to_string())
+            ))),
         }
-        Ok(())
+    }
+
+    /// How many parameters the model has; `None` where that is more than a number holds. Cheap, in contrast to a
+    /// [`Layout`](super::Layout).
+    pub fn parameters(&self) -> Option<u64> {
+        let number = |n: usize| u64::try_from(n).ok();
+        let product = |a: usize, b: usize| number(a)?.checked_mul(number(b)?);
+        let d = number(self.d_model)?;
+        // A norm and four matrices; a norm and two or three.
+        let matrix = d.checked_mul(product(self.heads, self.d_kv)?)?;
+        let attention = matrix.checked_mul(4)?.checked_add(d)?;
+        let matrices = number(self.feed_forward_inputs())? + 1;
+        let feed_forward = product(self.d_model, self.d_ff)?
+            .checked_mul(matrices)?
+            .checked_add(d)?;
+        let stack = |layers: usize, attentions: u64| {
+            let layer = attention
+                .checked_mul(attentions)?
+                .checked_add(feed_forward)?;
+            let layers = layer.checked_mul(number(layers)?)?;
+            layers
+                .checked_add(product(self.relative_buckets, self.heads)?)?
+                .checked_add(d)
+        };
+        let cross = u64::from(self.architecture.has_encoder());
+        let mut all = stack(self.decoder_layers, 1 + cross)?;
+        if self.architecture == Architecture::EncoderDecoder {
+            all = all.checked_add(stack(self.encoder_layers, 1)?)?;
+        }
+        let tables = match self.head {
+            Head::Tied => 1,
+            Head::Untied => 2,
+        };
+        let table = product(self.vocab_size, self.d_model)?;
+        all.checked_add(table.checked_mul(tables)?)
     }
 }

@@ -9,7 +9,7 @@ use super::matrix::{Into, Matrix, Threads, multiply};
 use super::norm;
 use super::relative::bucket;
 use super::t5::{T5, head};
-use crate::{Error, Sequences};
+use crate::{Error, Sequences, memory};
 use std::ops::Range;
 
 /// Sequences that grow by a token a step: `beams` for each row of the input.
@@ -71,10 +71,23 @@ impl T5 {
                 Vec::new()
             }
         };
-        let max_length = prompt_length + max_length;
+        let max_length = prompt_length.saturating_add(max_length);
         let config = self.config();
         let (d, width) = (config.d_model, config.heads_width());
         let layers = &self.layout().decoder.layers;
+        let kept = [
+            rows,
+            beams,
+            max_length,
+            2 * width,
+            layers.len(),
+            size_of::<f32>(),
+        ];
+        let bytes = kept
+            .into_iter()
+            .fold(1_u64, |bytes, factor| bytes.saturating_mul(factor as u64));
+        let what = format!("an answer of {max_length} tokens with {beams} beams");
+        memory::refuse_too_much(&what, bytes)?;
         let project = |layout: &AttentionLayout| {
             let n = encoded.len() / d;
             let mut kv = vec![0.0; n * 2 * width];

@@ -11,9 +11,8 @@ use rayon::prelude::*;
 /// Elements drawn from one stream.
 const BLOCK: usize = 1 << 16;
 
-/// First values of all variables, `[layout.len()]`.
-pub fn parameters(layout: &Layout, seed: u64) -> Vec<f32> {
-    let mut values = vec![0.0; layout.len()];
+/// First values of all variables into `values` `[layout.len()]`.
+pub fn fill_parameters(layout: &Layout, seed: u64, values: &mut [f32]) {
     for variable in layout.variables() {
         let key = key(seed, &variable.name);
         let blocks = values[variable.range.clone()].par_chunks_mut(BLOCK);
@@ -23,7 +22,6 @@ pub fn parameters(layout: &Layout, seed: u64) -> Vec<f32> {
             fill(block, variable.init, &mut rng);
         });
     }
-    values
 }
 
 /// A stream's key: the seed, and the name by FNV-1a, twice with other starts.

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::relative::Distances;
 use super::stack::{Keep, Memory, Pass};
 use super::visibility::Visibility;
-use crate::{Batch, Error, Sequences};
+use crate::{Batch, Error, Sequences, memory};
 
 /// A T5: all its parameters in one flat buffer of `f32`, gradients in another, and memory that its passes use again.
 ///
@@ -53,7 +53,9 @@ impl T5 {
     /// Settings that cannot be.
     pub fn new(config: ModelConfig, seed: u64) -> Result<T5, Error> {
         config.validate()?;
-        let parameters = init::parameters(&Layout::new(&config), seed);
+        let layout = Layout::new(&config);
+        let mut parameters = memory::parameters(&layout)?;
+        init::fill_parameters(&layout, seed, &mut parameters);
         T5::with_parameters(config, parameters)
     }
 

@@ -105,6 +105,46 @@ const LEAST_LENGTH: usize = 4;
 const MOST_LENGTH: usize = 1 << 16;
 
 impl ObjectiveConfig {
+    /// What was left out, with the values that it has: `key = value` each.
+    ///
+    /// # Errors
+    /// As [`resolve`](ObjectiveConfig::resolve).
+    pub fn defaults(&self) -> Result<Vec<String>, Error> {
+        let Objective {
+            kind,
+            density,
+            mean_span_length,
+            spans,
+            lengths,
+        } = self.resolve()?;
+        let is_spans = kind == ObjectiveKind::SpanCorruption;
+        let has_mean = is_spans && spans != Spans::Regular;
+        let all = [
+            (
+                kind.has_density() && self.density.is_none(),
+                format!("density = {density:?}"),
+            ),
+            (
+                has_mean && self.mean_span_length.is_none(),
+                format!("mean_span_length = {mean_span_length:?}"),
+            ),
+            (
+                is_spans && self.spans.is_none(),
+                "spans = \"random\"".to_owned(),
+            ),
+            (
+                kind != ObjectiveKind::Lm && self.inputs_length.is_none(),
+                format!("inputs_length = {}", lengths.inputs),
+            ),
+            (
+                self.targets_length.is_none(),
+                format!("targets_length = {}", lengths.targets),
+            ),
+        ];
+        let left_out = all.into_iter().filter(|(left_out, _)| *left_out);
+        Ok(left_out.map(|(_, line)| line).collect())
+    }
+
     /// Fills in what was left out.
     ///
     /// # Errors

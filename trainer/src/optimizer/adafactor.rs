@@ -44,7 +44,7 @@ impl AdafactorConfig {
 
 /// What is remembered of a variable.
 #[derive(Debug, Clone, PartialEq)]
-struct Slot {
+pub(super) struct Slot {
     /// `(matrices, rows, columns)` with a moment for each row and each column; `None`: one for each value.
     factored: Option<(usize, usize, usize)>,
     range: Range<usize>,
@@ -60,6 +60,30 @@ pub struct Adafactor {
 
 /// Rows of a task.
 const ROWS: usize = 64;
+
+/// Where the moments of variables of these shapes are, and how many there are.
+pub(super) fn slots<'s>(
+    config: AdafactorConfig,
+    shapes: impl Iterator<Item = &'s [usize]>,
+) -> (Vec<Slot>, usize) {
+    let mut end = 0;
+    let slots = shapes.map(|shape| {
+        let factored = match *shape {
+            [ref outer @ .., rows, columns] if rows.min(columns) >= config.min_factored_size => {
+                Some((outer.iter().product(), rows, columns))
+            }
+            _ => None,
+        };
+        let len = match factored {
+            Some((matrices, rows, columns)) => matrices * (rows + columns),
+            None => shape.iter().product(),
+        };
+        let range = end..end + len;
+        end = range.end;
+        Slot { factored, range }
+    });
+    (slots.collect(), end)
+}
 
 impl Adafactor {
     /// An optimiser that has seen nothing yet.
@@ -78,25 +102,7 @@ impl Adafactor {
         config: AdafactorConfig,
         shapes: impl Iterator<Item = &'s [usize]>,
     ) -> Adafactor {
-        let mut end = 0;
-        let slots = shapes.map(|shape| {
-            let factored = match *shape {
-                [ref outer @ .., rows, columns]
-                    if rows.min(columns) >= config.min_factored_size =>
-                {
-                    Some((outer.iter().product(), rows, columns))
-                }
-                _ => None,
-            };
-            let len = match factored {
-                Some((matrices, rows, columns)) => matrices * (rows + columns),
-                None => shape.iter().product(),
-            };
-            let range = end..end + len;
-            end = range.end;
-            Slot { factored, range }
-        });
-        let slots = slots.collect();
+        let (slots, end) = slots(config, shapes);
         Adafactor {
             config,
             slots,

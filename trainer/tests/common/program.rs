@@ -51,6 +51,18 @@ pub fn refused(arguments: &[&str], words: &[&str]) {
     }
 }
 
+/// The sample crawl.
+pub fn archives() -> Vec<PathBuf> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/samples");
+    let mut archives: Vec<PathBuf> = fs::read_dir(samples)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "gz"))
+        .collect();
+    archives.sort();
+    archives
+}
+
 pub struct Place {
     pub dir: tempfile::TempDir,
     pub corpus: String,
@@ -61,13 +73,7 @@ impl Place {
     /// The corpus of the sample crawl, and a vocabulary of it.
     pub fn new() -> Place {
         let dir = tempfile::tempdir().unwrap();
-        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/samples");
-        let mut archives: Vec<PathBuf> = fs::read_dir(samples)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "gz"))
-            .collect();
-        archives.sort();
+        let archives = archives();
         let archives: Vec<&Path> = archives.iter().map(PathBuf::as_path).collect();
         let corpus = dir.path().join("corpus");
         c4_tests::built(&c4_tests::options("en.noclean", &archives, &corpus)).unwrap();
