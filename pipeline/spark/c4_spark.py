@@ -27,6 +27,7 @@ from urllib.parse import urlparse
 
 import c4
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.fs
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
@@ -161,19 +162,25 @@ def finish(recipe: str):
 
 
 def write(recipe: str, output: str, format: str, sets: list[tuple[str, int, int]]):
-    """Rows, in order, to the shard of the task; `sets` has the split, index and count of each."""
+    """Rows, in order, to the shard of the task; `sets` has the split, index and count of each. And the same for one shard, here."""
 
-    def work(batches):
-        split, index, count = sets[TaskContext.get().partitionId()]
+    def shard(target: int, batches) -> str:
+        split, index, count = sets[target]
         with tempfile.TemporaryDirectory() as folder:
             writer = c4.ShardWriter(folder, recipe, split, index, count, format=format)
             for batch in batches:
+                if pa.compute.any(pa.compute.not_equal(batch.column("target"), target)).as_py():
+                    raise RuntimeError(f"rows of another shard in partition {target}: Spark has cut partitions anew")
                 writer.write(batch)
             entry = writer.finish()
             publish(os.path.join(folder, entry["file"]), output, entry["file"])
-        yield pa.RecordBatch.from_pylist([{"entry": json.dumps(entry)}])
+        return json.dumps(entry)
 
-    return work
+    def work(batches):
+        target = TaskContext.get().partitionId()
+        yield pa.RecordBatch.from_pylist([{"target": target, "entry": shard(target, batches)}])
+
+    return work, shard
 
 
 def publish(path: str, output: str, name: str) -> None:
@@ -299,13 +306,18 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
         shard_of(count["validation"]) + first["validation"]
     )
     ordered = rows.withColumn("target", target).repartitionById(len(sets), "target").sortWithinPartitions("url_key")
-    work_shards = metered(write(recipe, args.output, args.format, sets), seconds["shards"])
-    written = ordered.mapInArrow(work_shards, "entry string").collect()
+    work_shards, shard = write(recipe, args.output, args.format, sets)
+    written = ordered.mapInArrow(metered(work_shards, seconds["shards"]), "target bigint, entry string").collect()
+    shards = {row.target: row.entry for row in written}
+    for target in range(len(sets)):
+        # Of partitions without rows Spark may make no task.
+        if target not in shards:
+            shards[target] = shard(target, [])
 
     inputs = pages.where("stats is not null").orderBy("place").select("input").collect()
     manifest, statistics = c4.manifest(
         recipe,
-        [json.loads(row.entry) for row in written],
+        [json.loads(entry) for entry in shards.values()],
         [json.loads(row.input) for row in inputs],
         stats,
         format=args.format,
