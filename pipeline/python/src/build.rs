@@ -5,6 +5,7 @@ use crate::read::Paths;
 use crate::recipe::load;
 use crate::shards::format_of;
 use crate::stats::of_json;
+use crate::threads;
 use c4_pipeline::Error;
 use c4_pipeline::input::{self, Places};
 use c4_pipeline::remote::crawl::{self, CrawlFiles};
@@ -38,6 +39,7 @@ pub fn build<'py>(
     work_dir: Option<PathBuf>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    threads::check(threads)?;
     let loaded = load(recipe)?;
     let memory_bytes = memory.unwrap_or_else(memory::default_budget);
     if memory_bytes < memory::LEAST {

@@ -86,6 +86,7 @@ pub fn read(
     labels: Option<Vec<String>>,
     threads: usize,
 ) -> PyResult<Reader> {
+    threads::check(threads)?;
     let loaded = load(recipe)?;
     let mut inputs = py.detach(|| resolve(&paths.list(), &loaded))?;
     if let Some(labels) = labels {

@@ -5,8 +5,18 @@ use pyo3::prelude::*;
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// More are a mistake.
+const MOST: usize = 512;
 /// Rows of a piece of work: enough to be worth a thread, few enough for all threads to have some.
 const ROWS: usize = 64;
+
+/// Refuses a number of threads that nobody wants.
+pub fn check(threads: usize) -> PyResult<()> {
+    match threads {
+        0..=MOST => Ok(()),
+        n => Err(invalid(format!("threads={n}: at most {MOST}; 0: one a core"))),
+    }
+}
 
 /// `work` on all of `rows`, in pieces; the results are in order. One thread: this one; 0: one a core. Releases the GIL.
 pub fn each<T: Send>(
@@ -15,6 +25,7 @@ pub fn each<T: Send>(
     rows: usize,
     work: impl Fn(Range<usize>) -> PyResult<T> + Sync,
 ) -> PyResult<Vec<T>> {
+    check(threads)?;
     if threads == 1 {
         return py.detach(|| Ok(vec![work(0..rows)?]));
     }

@@ -222,6 +222,16 @@ def test_objects_that_are_no_batches():
             c4.keys(thing, "en")
 
 
+def test_absurd_numbers_of_threads(tmp_path):
+    for call in (
+        lambda: c4.clean(page(), "en", threads=10**9),
+        lambda: c4.read(SAMPLES, threads=10**9),
+        lambda: c4.build(SAMPLES, tmp_path / "out", threads=10**9),
+    ):
+        with pytest.raises(ValueError, match="threads=1000000000"):
+            call()
+
+
 def test_reading_what_cannot_be_read(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         c4.read(tmp_path / "nowhere")
