@@ -5,7 +5,8 @@
 Inputs are archives or folders of them, on disks that all workers see, on `s3a://` or `hdfs://`. The module `c4` (the wheel
 of pipeline/python) must be installed on every worker. The output has shards, `stats.json` and `manifest.json`: the rows,
 shards and counters of `c4 build` on the same inputs, to the byte of every shard, whatever the number of workers, and
-however often a task was tried. Below `WORK/` (default: OUTPUT.work) are the intermediate files; they go at the end.
+however often a task was tried. Archives and corpus are read and written by pyarrow (for hdfs:// it wants libhdfs and CLASSPATH; for stores other
+than Amazon's AWS_ENDPOINT_URL, on workers by spark.executorEnv), what is between by Spark (for s3a:// it wants the package hadoop-aws). Below `WORK/` (default: OUTPUT.work) are the intermediate files; they go at the end.
 
     read     a task an archive: pages, rules, keys                         -> WORK/pages
     newest   of all pages of one URL the one that stays                    shuffle of (hash, timestamp, place)
@@ -43,9 +44,14 @@ DROPS = pa.list_(pa.struct([("position", pa.int64()), ("same_page", pa.int64())]
 
 
 def filesystem(uri: str) -> tuple[pa.fs.FileSystem, str]:
-    """The file system of a path or URI, and the path on it."""
-    if not urlparse(uri).scheme:
+    """The file system of a path or URI, and the path on it. AWS_ENDPOINT_URL is for stores other than Amazon's."""
+    parts = urlparse(uri)
+    if not parts.scheme:
         return pa.fs.LocalFileSystem(), os.path.abspath(uri)
+    endpoint = urlparse(os.environ.get("AWS_ENDPOINT_URL", ""))
+    if parts.scheme in ("s3", "s3a") and endpoint.netloc:
+        store = pa.fs.S3FileSystem(endpoint_override=endpoint.netloc, scheme=endpoint.scheme)
+        return store, f"{parts.netloc}{parts.path}".rstrip("/")
     return pa.fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
 
 

@@ -368,6 +368,20 @@ mod tests {
         RunConfig::resolve("tiny", None, &settings, None)
     }
 
+    /// A run that goes on has the bits of one that does not, so has its rate.
+    #[test]
+    fn numbers_come_back_from_a_checkpoint_to_the_bit() {
+        let mut config = RunConfig::named("tiny").unwrap();
+        let mut rate: f64 = 0.01;
+        for _ in 0..1000 {
+            rate *= 1.003_700_123;
+            config.schedule = Schedule::Constant { rate };
+            let text = serde_json::to_string(&config).unwrap();
+            let back: RunConfig = serde_json::from_str(&text).unwrap();
+            assert_eq!(back.schedule, config.schedule);
+        }
+    }
+
     #[test]
     fn settings_change_what_they_name() {
         let config = resolved(&["steps=7", "feed.rows = 3", "model.dropout=0.0"]).unwrap();

@@ -14,7 +14,9 @@ const ROWS: usize = 64;
 pub fn check(threads: usize) -> PyResult<()> {
     match threads {
         0..=MOST => Ok(()),
-        n => Err(invalid(format!("threads={n}: at most {MOST}; 0: one a core"))),
+        n => Err(invalid(format!(
+            "threads={n}: at most {MOST}; 0: one a core"
+        ))),
     }
 }
 
