@@ -5,8 +5,10 @@
 Inputs are archives or folders of them, on disks that all workers see, on `s3a://` or `hdfs://`. The module `c4` (the wheel
 of pipeline/python) must be installed on every worker. The output has shards, `stats.json` and `manifest.json`: the rows,
 shards and counters of `c4 build` on the same inputs, to the byte of every shard, whatever the number of workers, and
-however often a task was tried. Archives and corpus are read and written by pyarrow (for hdfs:// it wants libhdfs and CLASSPATH; for stores other
-than Amazon's AWS_ENDPOINT_URL, on workers by spark.executorEnv), what is between by Spark (for s3a:// it wants the package hadoop-aws). Below `WORK/` (default: OUTPUT.work) are the intermediate files; they go at the end.
+however often a task was tried. Intermediate files are in a folder of WORK (default: OUTPUT.work) that goes at the end.
+
+Archives and corpus are read and written by pyarrow: for hdfs:// it wants libhdfs and CLASSPATH; for stores other than Amazon's
+AWS_ENDPOINT_URL (on workers, by spark.executorEnv). What is between is Spark's: for s3a:// it wants the package hadoop-aws.
 
     read     a task an archive: pages, rules, keys                         -> WORK/pages
     newest   of all pages of one URL the one that stays                    shuffle of (hash, timestamp, place)
@@ -18,6 +20,7 @@ Both elections combine before they shuffle: whatever a task has of one key leave
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -264,7 +267,10 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
         # Workers get its text, not its path.
         with open(recipe, encoding="utf-8") as file:
             recipe = file.read()
-    work = args.work or args.output.rstrip("/") + ".work"
+    work = args.output.rstrip("/") + ".work"
+    if args.work:
+        # A folder of this corpus in it, since it goes at the end.
+        work = f"{args.work.rstrip('/')}/c4-{hashlib.sha256(args.output.encode()).hexdigest()[:16]}"
     files, folder = filesystem(args.output)
     if files.get_file_info(f"{folder}/manifest.json").type != pa.fs.FileType.NotFound:
         raise SystemExit(f"c4_spark: {args.output} holds a corpus; give another --output")
