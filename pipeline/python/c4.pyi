@@ -26,6 +26,9 @@ Paths = Path | Sequence[Path]
 def recipes() -> dict[str, dict[str, Any]]:
     """The built-in recipes by name: their steps and thresholds."""
 
+def recipe(recipe: str = "c4") -> dict[str, Any]:
+    """One recipe: its steps and thresholds. Reads none of its lists."""
+
 def inputs(paths: Paths, recipe: str = "c4") -> list[dict[str, Any]]:
     """The archives that files, folders (at any depth) and listings (`*.paths`) name, in the order of a build.
 

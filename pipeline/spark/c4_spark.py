@@ -170,13 +170,14 @@ def finish(recipe: str):
     return work
 
 
-def write(recipe: str, output: str, format: str, sets: list[tuple[str, int, int]]):
-    """Rows, in order, to the shard of the task; `sets` has the split, index and count of each. And the same for one shard, here."""
+def write(recipe: str, output: str, format: str, sets: list[tuple[tuple, int, int]]):
+    """Rows, in order, to the shard of the task; `sets` has the name (split, or language and split), index
+    and count of each. And the same for one shard, here."""
 
     def shard(target: int, batches) -> str:
-        split, index, count = sets[target]
+        (*language, split), index, count = sets[target]
         with tempfile.TemporaryDirectory() as folder:
-            writer = c4.ShardWriter(folder, recipe, split, index, count, format=format)
+            writer = c4.ShardWriter(folder, recipe, split, index, count, language=language[0] if language else None, format=format)
             for batch in batches:
                 if pa.compute.any(pa.compute.not_equal(batch.column("target"), target)).as_py():
                     raise RuntimeError(f"rows of another shard in partition {target}: Spark has cut partitions anew")
@@ -239,10 +240,10 @@ def dropped_copies(pages: DataFrame, older: DataFrame) -> DataFrame:
     return lost.groupBy("place", "order").agg(F.collect_list(drop).alias("drops"))
 
 
-def shard_of(count: int):
-    """The place of `url_key` among `count` equal parts of the key space."""
+def shard_of(count: str):
+    """The place of `url_key` among as many equal parts of the key space as column `count` says."""
     first = "cast(conv(hex(substring(url_key, 1, 8)), 16, 10) as decimal(20, 0))"
-    return F.expr(f"int(({first} * {count}bd) div {1 << 64}bd)")
+    return F.expr(f"int(({first} * cast({count} as decimal(10, 0))) div {1 << 64}bd)")
 
 
 def sum_of(rows: DataFrame) -> c4.Stats:
@@ -305,19 +306,26 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
     stats = sum_of(pages) + sum_of(rows)
     stats.check()
     rows = rows.where("stats is null")
-    sizes = {row.split: row.bytes or 0 for row in rows.groupBy("split").agg(F.sum(F.octet_length("text")).alias("bytes")).collect()}
-    sets = []
-    for split in ("train", "validation"):
-        count = max(1, -(-sizes.get(split, 0) // args.shard_size))
-        sets += [(split, index, count) for index in range(count)]
-    first = {split: i for i, (split, index, _) in reversed(list(enumerate(sets))) if index == 0}
-    count = {split: n for split, _, n in sets}
+    # A set of shards is a split, or a split of one language.
+    by = ["language", "split"] if c4.recipe(recipe)["split"]["by_language"] else ["split"]
+    sums = rows.groupBy(*by).agg(F.sum(F.octet_length("text")).alias("bytes")).collect()
+    sizes = {tuple(row[name] for name in by): row.bytes for row in sums}
+    heads = sorted({name[:-1] for name in sizes} | ({()} if by == ["split"] else set()))
+    shards_of, sets = [], []
+    for name in (head + (split,) for head in heads for split in ("train", "validation")):
+        count = max(1, -(-sizes.get(name, 0) // args.shard_size))
+        shards_of.append((*name, len(sets), count))
+        sets += [(name, index, count) for index in range(count)]
 
     tell(f"writing {len(sets)} shards")
-    target = F.when(F.col("split") == "train", shard_of(count["train"]) + first["train"]).otherwise(
-        shard_of(count["validation"]) + first["validation"]
+    fields = ", ".join(f"{name} string" for name in by)
+    places = F.broadcast(spark.createDataFrame(shards_of, f"{fields}, first int, count int"))
+    ordered = (
+        rows.join(places, by)
+        .withColumn("target", F.col("first") + shard_of("count"))
+        .repartitionById(len(sets), "target")
+        .sortWithinPartitions("url_key")
     )
-    ordered = rows.withColumn("target", target).repartitionById(len(sets), "target").sortWithinPartitions("url_key")
     work_shards, shard = write(recipe, args.output, args.format, sets)
     written = ordered.mapInArrow(metered(work_shards, seconds["shards"]), "target bigint, entry string").collect()
     shards = {row.target: row.entry for row in written}

@@ -45,11 +45,20 @@ mod module {
     fn recipes(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         let mut all = serde_json::Map::new();
         for (name, _) in BUILTIN_RECIPES {
-            let (recipe, _) = recipe::parse(name)?;
+            let (recipe, _) = crate::recipe::parse(name)?;
             let value = serde_json::to_value(&recipe).map_err(|e| invalid(e.to_string()))?;
             all.insert((*name).to_owned(), value);
         }
         of_json(py, &Value::Object(all))
+    }
+
+    /// One recipe as a dict of its steps; reads none of its lists.
+    #[pyfunction]
+    #[pyo3(signature = (recipe="c4"))]
+    fn recipe<'py>(py: Python<'py>, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (recipe, _) = crate::recipe::parse(recipe)?;
+        let value = serde_json::to_value(&recipe).map_err(|e| invalid(e.to_string()))?;
+        of_json(py, &value)
     }
 
     /// The way of a page through a recipe, and why each of its lines stays or goes. Copies on other pages are not known
@@ -63,7 +72,7 @@ mod module {
         url: &str,
         timestamp: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let loaded = recipe::load(recipe)?;
+        let loaded = crate::recipe::load(recipe)?;
         let page = RawPage {
             url: url.to_owned(),
             text: page.to_owned(),
