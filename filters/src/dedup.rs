@@ -69,6 +69,19 @@ pub fn line_keys(text: &str) -> Vec<u128> {
     md5::digests(&lines)
 }
 
+/// How many keys a page of `text` has under `step`: one more than the largest place.
+pub fn places(step: Option<&DedupStep>, text: &str) -> usize {
+    match step {
+        None => 0,
+        Some(_) if text.is_empty() => 0,
+        Some(DedupStep::Lines { .. }) => text.split('\n').count(),
+        Some(DedupStep::Spans { span_sentences, .. }) => {
+            let sentences: usize = sentence_ranges(text).iter().map(Vec::len).sum();
+            (sentences + 1).saturating_sub(*span_sentences)
+        }
+    }
+}
+
 /// Byte ranges in `text` of its sentences, line by line: one list a line (cut at `\n`).
 pub fn sentence_ranges(text: &str) -> Vec<Vec<Range<usize>>> {
     let mut start = 0;
@@ -249,6 +262,30 @@ mod tests {
         let keys = line_keys("A line here.\n a LINE here. \nAnother line.");
         assert_eq!(keys[0], keys[1]);
         assert_ne!(keys[0], keys[2]);
+    }
+
+    #[test]
+    fn every_key_has_its_place() {
+        let lines = DedupStep::Lines { min_sentences: 3 };
+        let spans = DedupStep::Spans {
+            span_sentences: 3,
+            min_sentences: 3,
+        };
+        for text in [
+            "",
+            "\n",
+            "One is. Two are.",
+            "One is. Two are.\nThree am.",
+            "A.\n\nB. C. D. E.",
+        ] {
+            for step in [None, Some(&lines), Some(&spans)] {
+                assert_eq!(
+                    places(step, text),
+                    keys(step, text).len(),
+                    "{text:?}, {step:?}"
+                );
+            }
+        }
     }
 
     #[test]

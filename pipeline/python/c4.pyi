@@ -4,10 +4,12 @@ A recipe is the name of a built-in one (`c4`, `en`, `en.noblocklist`, `en.noclea
 `multilingual`), the path of a TOML file, or TOML itself. It is loaded once a process.
 
 A batch is a `pyarrow.RecordBatch`, or whatever speaks Arrow: a `pyarrow.Table`, a frame of polars or pandas. Arrays
-cross without copies. Columns that a function does not know pass through.
+cross without copies. Columns that a function does not know pass through, as does the schema's metadata; those that it
+gives take the place of columns of the same names. No two columns may have one name.
 
 `threads`: 1 works on the calling thread, 0 on all cores. All functions release the GIL while they work, so Python's own
-threads run in parallel, too. Results do not depend on threads or on how rows are cut into batches.
+threads run in parallel, too. Results do not depend on threads or on how rows are cut into batches. A `Reader` or `ShardWriter`
+belongs to one thread at a time.
 
 Errors: `ValueError` names the column, key or argument that is wrong; `OSError` what the system refused.
 """
@@ -30,7 +32,8 @@ def recipe(recipe: str = "c4") -> dict[str, Any]:
     """One recipe: its steps and thresholds. Reads none of its lists."""
 
 def inputs(paths: Paths, recipe: str = "c4") -> list[dict[str, Any]]:
-    """The archives that files, folders (at any depth) and listings (`*.paths`) name, in the order of a build.
+    """The archives that files, folders (at any depth) and listings (`*.paths`) name, in the order of a build: by label,
+    each once, however often it is named.
 
     Each: `path`; `archive`, its label in the column of that name (the file name, and as much of the folder as tells
     it from others); `bytes`, its size, or None.
@@ -42,7 +45,7 @@ def read(paths: Paths, recipe: str = "c4", *, labels: Sequence[str] | None = Non
     Columns: `url`, `text`, `timestamp`, `content_type`, `content_length`, `archive`: string; `record_offset`: int64,
     bytes from the start of the archive; `order`: int64, the record's rank in its archive.
 
-    `labels` replace the labels of the archives. What cannot be read (a damaged member, a cut archive, a file that is
+    `labels` replace the labels of the archives, in the order of `inputs`; no two are the same. What cannot be read (a damaged member, a cut archive, a file that is
     none) raises nothing and loses nothing else: it is counted in `stats` and listed in `inputs` of the reader.
     """
 
@@ -67,7 +70,7 @@ def clean(batch: Any, recipe: str, *, threads: int = 1) -> tuple[pyarrow.RecordB
     - `competes`: bool: whether it takes part in the choice of one page a URL (not if it goes by a rule before that)
     - `url_key`: binary, 16 bytes: MD5 of the normalised URL; pages that share it are copies
     - `owner`: binary, 16 bytes: MD5 of the URL; of equal lines the one with the smallest owner stays
-    - `counts`: binary: what became of its lines, for `finish`
+    - `counts`: binary: what became of its lines, for `finish`, with a hash of the text: until then neither may change
     """
 
 def keys(batch: Any, recipe: str, *, threads: int = 1) -> pyarrow.ListArray:
@@ -83,7 +86,7 @@ def finish(batch: Any, drops: Any | None, recipe: str, *, threads: int = 1) -> t
     `batch` is one of `clean`, in which `reason` may have become `older_copy` where another page that `competes`
     for its `url_key` stays (the one with the largest timestamp, then the first archive by name, then the smallest `order`). `drops` has a
     list a page, or null: structs of `position`, the place of a key that lost, and `same_page`, the place of the copy
-    that stays if it is on the same page, else null.
+    that stays if it is on the same page (it comes before), else null. Whole numbers; no position twice.
 
     Gives all columns but `competes`, `counts`, `owner`, `keys` and `drops`, and `text` (null if the page goes), `reason` (null if
     it stays), `language`, `language_score`, `split` (`train`, `validation`, or null).
@@ -96,7 +99,7 @@ def explain(page: str, recipe: str = "c4", *, url: str = "", timestamp: str = ""
     """
 
 class Stats:
-    """What became of records, pages, lines, characters and words. Sums: add the parts up with `+`, in any order.
+    """What became of records, pages, lines, characters and words. Sums: add the parts up with `+` or `sum`, in any order.
 
     A reader's hold the records, those of `clean` what came in, those of `finish` what became of it: pages kept and
     dropped, lines dropped. Who cleans and does not finish counts the column `reason`.
@@ -105,6 +108,7 @@ class Stats:
     def __init__(self) -> None: ...
     def __add__(self, other: Stats) -> Stats: ...
     def __iadd__(self, other: Stats) -> Stats: ...
+    def __radd__(self, other: int) -> Stats: ...
     @staticmethod
     def from_bytes(data: bytes) -> Stats:
         """What `to_bytes` gave."""
@@ -120,6 +124,10 @@ class Stats:
 
 class ShardWriter:
     """One shard of a corpus: the same bytes as `c4 build` writes for the same rows.
+
+    Shard `index` of `count` holds the pages of `split` whose `url_key` is in the part `index` of as many equal parts of all
+    keys: floor(url_key / 2^128 * count). `language` is wanted by recipes whose shards are of one language each
+    (`multilingual`), and by no other.
 
     The file has its name (`train-00000-of-00003.arrow`) when `finish` returns, and is not there before.
     """
@@ -137,7 +145,10 @@ class ShardWriter:
     ) -> None: ...
     def write(self, batch: Any) -> None:
         """Appends rows, ascending by `url_key`: `url_key`, `url`, `text`, `timestamp`, `content_type`,
-        `content_length`, `language`, `language_score`, `archive`, `record_offset`."""
+        `content_length`, `language`, `language_score`, `archive`, `record_offset`; `reason`, if there, is null.
+
+        `ValueError`: a row is refused; nothing of this batch was taken, and the writer can go on. `OSError`: the file could
+        not be written; the writer is of no more use."""
     def finish(self) -> dict[str, Any]:
         """Ends the file; gives its entry in the manifest (`file`, `rows`, `bytes`, `sha256`, ...)."""
 
@@ -151,8 +162,10 @@ def manifest(
     shard_size: int = 268435456,
 ) -> tuple[bytes, bytes]:
     """`manifest.json` and `stats.json` of a corpus: of the entries of its shards, those of its archives
-    (`Reader.inputs`), and the sum of all statistics, which must add up. With both files beside the shards the folder is
-    a corpus for `c4` and `t5`; the manifest is to be written last.
+    (`Reader.inputs`), and the sum of all statistics, which must add up. `shard_size`: what was aimed at, in bytes of text,
+    at least 1,024. Of `stats.json` three tables are empty, which want all pages at once: `domains`, `duplicates` (repeated
+    texts), and in `histograms` `page_sentences`. With both files beside the shards the folder is a corpus for `c4` and
+    `t5`; the manifest is to be written last.
     """
 
 def build(

@@ -41,6 +41,8 @@ pub struct TargetOptions {
 
 /// Text of a shard, in bytes, if nothing else is said.
 pub const SHARD_SIZE_BYTES: u64 = 256 << 20;
+/// A shard has some documents at least.
+pub const LEAST_SHARD_BYTES: u64 = 1 << 10;
 
 /// What to build.
 #[derive(Debug, Clone)]

@@ -56,6 +56,11 @@ impl Sets {
         Sets { languages }
     }
 
+    /// Their languages, sorted; `None` alone if sets are of all languages.
+    pub fn languages(&self) -> &[Option<String>] {
+        &self.languages
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.languages.len() * Split::ALL.len()

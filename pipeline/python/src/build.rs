@@ -1,9 +1,9 @@
 //! The whole build on this machine.
 
-use crate::error::{invalid, system};
+use crate::error::{invalid, system, whole};
 use crate::read::Paths;
 use crate::recipe::load;
-use crate::shards::format_of;
+use crate::shards::{format_of, shard_size_of};
 use crate::stats::of_json;
 use crate::threads;
 use c4_pipeline::Error;
@@ -20,6 +20,21 @@ use std::time::Duration;
 /// How often Python is asked whether to stop, and told how far the build is.
 const EVERY: Duration = Duration::from_millis(100);
 
+fn memory_of(memory: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
+    if memory.is_none() {
+        return Ok(None);
+    }
+    match whole("memory", memory)? {
+        n if n < memory::LEAST => {
+            let least = memory::LEAST;
+            Err(invalid(format!(
+                "memory={n}: a build needs at least {least} bytes"
+            )))
+        }
+        n => Ok(Some(n)),
+    }
+}
+
 /// Builds a corpus, or goes on with one. See the stub.
 #[pyfunction]
 #[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=run::SHARD_SIZE_BYTES, threads=0, memory=None, ledger="sample:1000", overwrite=false, work_dir=None, progress=None))]
@@ -31,23 +46,22 @@ pub fn build<'py>(
     output: PathBuf,
     recipe: &str,
     format: &str,
-    shard_size: u64,
-    threads: usize,
-    memory: Option<u64>,
+    #[pyo3(from_py_with = shard_size_of)] shard_size: u64,
+    #[pyo3(from_py_with = threads::of)] threads: usize,
+    #[pyo3(from_py_with = memory_of)] memory: Option<u64>,
     ledger: &str,
     overwrite: bool,
     work_dir: Option<PathBuf>,
     progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    threads::check(threads)?;
+    if output.as_os_str().is_empty() {
+        return Err(invalid("output is empty"));
+    }
+    if inputs.0.is_empty() {
+        return Err(invalid("inputs: no archive is named"));
+    }
     let loaded = load(recipe)?;
     let memory_bytes = memory.unwrap_or_else(memory::default_budget);
-    if memory_bytes < memory::LEAST {
-        let least = memory::LEAST;
-        return Err(invalid(format!(
-            "memory={memory_bytes}: a build needs at least {least} bytes"
-        )));
-    }
     let network = Network::new(NetworkOptions {
         s3: S3Options::from_env(),
         ..NetworkOptions::default()
@@ -59,8 +73,7 @@ pub fn build<'py>(
         sample: None,
         network: Some(&network),
     };
-    let list = inputs.list();
-    let resolved = py.detach(|| input::resolve_in(&list, &places, &loaded.recipe.read));
+    let resolved = py.detach(|| input::resolve_in(&inputs.0, &places, &loaded.recipe.read));
     let options = BuildOptions {
         targets: vec![TargetOptions {
             recipe: loaded.recipe.clone(),

@@ -6,6 +6,7 @@ use crate::error::invalid;
 use arrow::array::{
     Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
+use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use arrow::ffi_stream::RecordBatchStreamReader;
@@ -17,6 +18,20 @@ use std::sync::Arc;
 /// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas, whose
 /// pieces are joined.
 pub fn batch(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
+    let batch = import(any)?;
+    let schema = batch.schema();
+    let mut names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|two| two[0] == two[1]) {
+        Some(two) => Err(invalid(format!(
+            "batch: two columns are named `{}`",
+            two[0]
+        ))),
+        None => Ok(batch),
+    }
+}
+
+fn import(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
     if any.hasattr("__arrow_c_stream__")? {
         let wrong = |e: arrow::error::ArrowError| invalid(format!("batch: {e}"));
         let reader = RecordBatchStreamReader::from_pyarrow_bound(any)?;
@@ -157,18 +172,6 @@ pub struct Drops {
 }
 
 impl Drops {
-    /// The type they come in.
-    fn data_type() -> DataType {
-        let fields = Fields::from(vec![
-            Field::new("position", DataType::Int64, true),
-            Field::new("same_page", DataType::Int64, true),
-        ]);
-        DataType::List(Arc::new(Field::new_list_field(
-            DataType::Struct(fields),
-            true,
-        )))
-    }
-
     /// `drops` of `rows` rows: lists of `{position, same_page}`.
     pub fn new(drops: &ArrayRef, rows: usize) -> PyResult<Drops> {
         if drops.len() != rows {
@@ -177,13 +180,39 @@ impl Drops {
                 "drops: {has} lists for {rows} pages; one a page is wanted"
             )));
         }
-        let lists: ListArray = down(&convert(drops, "drops", &Self::data_type())?, "drops")?;
-        let items: StructArray = down(lists.values(), "drops")?;
-        let field = |name: &str| -> PyResult<Int64Array> {
-            match items.column_by_name(name) {
-                Some(array) => down(array, name),
-                None => Err(invalid(format!("drops: no field `{name}`"))),
+        let wrong = || {
+            let is = drops.data_type();
+            invalid(format!(
+                "drops is {is}; wanted: lists of structs of position and same_page, whole numbers"
+            ))
+        };
+        let empty = || {
+            Fields::from(vec![
+                Field::new("position", DataType::Int64, true),
+                Field::new("same_page", DataType::Int64, true),
+            ])
+        };
+        let items = match drops.data_type() {
+            DataType::Null => DataType::Struct(empty()),
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                match item.data_type() {
+                    DataType::Null => DataType::Struct(empty()),
+                    kind => kind.clone(),
+                }
             }
+            _ => return Err(wrong()),
+        };
+        let like = DataType::List(Arc::new(Field::new_list_field(items, true)));
+        let lists: ListArray = down(&convert(drops, "drops", &like)?, "drops")?;
+        let items = lists.values().as_any().downcast_ref::<StructArray>();
+        let items = items.ok_or_else(wrong)?;
+        let field = |name: &str| -> PyResult<Int64Array> {
+            let array = items.column_by_name(name).ok_or_else(wrong)?;
+            let field = format!("drops.{name}");
+            let numbers: Int64Array = down(&convert(array, &field, &DataType::Int64)?, &field)?;
+            // A struct that is null has no numbers.
+            let nulls = NullBuffer::union(numbers.nulls(), items.nulls());
+            Ok(Int64Array::new(numbers.values().clone(), nulls))
         };
         Ok(Drops {
             positions: field("position")?,
@@ -193,7 +222,7 @@ impl Drops {
     }
 
     /// Those of a row.
-    pub fn of(&self, row: usize) -> impl Iterator<Item = (Option<i64>, Option<i64>)> {
+    pub fn of(&self, row: usize) -> impl ExactSizeIterator<Item = (Option<i64>, Option<i64>)> {
         let there = !self.lists.is_null(row);
         let offsets = self.lists.value_offsets();
         let range = if there {
@@ -226,6 +255,7 @@ pub fn with(
         fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
         arrays.push(array);
     }
-    let schema = Arc::new(Schema::new(fields));
+    let metadata = schema.metadata().clone();
+    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     RecordBatch::try_new(schema, arrays).map_err(|e| invalid(e.to_string()))
 }

@@ -3,7 +3,7 @@
 use crate::columns::{Drops, batch, bytes, hash, texts, texts_or_null, with};
 use crate::error::invalid;
 use crate::recipe::{Loaded, load};
-use crate::stats::Stats;
+use crate::stats::{Stats, seal, unseal};
 use crate::threads;
 use arrow::array::{
     Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, ListBuilder, StringBuilder,
@@ -11,10 +11,12 @@ use arrow::array::{
 };
 use arrow::compute::concat;
 use arrow_pyarrow::{FromPyArrow, ToPyArrow};
+use c4_data::DedupStep;
 use c4_filters::dedup::{self, Lost};
 use c4_filters::{Cleaned, Gone, LineCounts, Reason, Statistics, url};
 use pyo3::prelude::*;
 use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A batch and its statistics, as Python has them.
 type Counted<'py> = PyResult<(Bound<'py, PyAny>, Stats)>;
@@ -37,19 +39,30 @@ fn join(pieces: Vec<(Vec<ArrayRef>, Statistics)>) -> PyResult<(Vec<ArrayRef>, St
     Ok((joined.collect::<PyResult<_>>()?, sum))
 }
 
-fn encode(counts: &LineCounts) -> PyResult<Vec<u8>> {
-    postcard::to_stdvec(counts).map_err(|e| invalid(e.to_string()))
+/// The column `counts`: a page's line counts, sealed together with the text they are of. Arithmetic trusts them.
+fn encode(counts: &LineCounts, text: Option<&str>) -> PyResult<Vec<u8>> {
+    let mut bytes = postcard::to_stdvec(counts).map_err(|e| invalid(e.to_string()))?;
+    // The text of a page that goes is not looked at again.
+    bytes.extend(xxh3_64(text.unwrap_or_default().as_bytes()).to_le_bytes());
+    seal(&mut bytes);
+    Ok(bytes)
+}
+
+/// The inverse; `None` if `bytes` are not what `encode` gave of this text.
+fn decode(bytes: &[u8], text: Option<&str>) -> Option<LineCounts> {
+    let (counts, hash) = unseal(bytes)?.split_last_chunk()?;
+    let same = text.is_none_or(|text| xxh3_64(text.as_bytes()) == u64::from_le_bytes(*hash));
+    same.then(|| postcard::from_bytes(counts).ok())?
 }
 
 /// Asks a recipe's rules about pages, each alone.
 #[pyfunction]
 #[pyo3(signature = (batch, recipe, *, threads=1))]
-#[pyo3(name = "clean")]
 pub fn clean<'py>(
     py: Python<'py>,
     batch: &Bound<'py, PyAny>,
     recipe: &str,
-    threads: usize,
+    #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> Counted<'py> {
     let loaded = load(recipe)?;
     let batch = self::batch(batch)?;
@@ -72,6 +85,7 @@ pub fn clean<'py>(
                 Cleaned::Keep(page) => (Some(page.text), None, page.lines),
                 Cleaned::Drop { reason, lines } => (None, Some(reason), lines),
             };
+            counts.append_value(encode(&lines, kept.as_deref())?);
             text.append_option(kept);
             reason.append_option(reason_of.map(Reason::code));
             competes.append_value(reason_of.is_none_or(Reason::competes));
@@ -79,7 +93,6 @@ pub fn clean<'py>(
             for (column, key) in keys.iter_mut().zip([judged.normalized, owner]) {
                 column.append_value(key.to_be_bytes());
             }
-            counts.append_value(encode(&lines)?);
         }
         let [mut url_key, mut owner] = keys;
         let columns: Vec<ArrayRef> = vec![
@@ -105,7 +118,7 @@ pub fn keys<'py>(
     py: Python<'py>,
     batch: &Bound<'py, PyAny>,
     recipe: &str,
-    threads: usize,
+    #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
     let loaded = load(recipe)?;
     let batch = self::batch(batch)?;
@@ -135,7 +148,7 @@ pub fn finish<'py>(
     batch: &Bound<'py, PyAny>,
     drops: Option<&Bound<'py, PyAny>>,
     recipe: &str,
-    threads: usize,
+    #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> Counted<'py> {
     let loaded = load(recipe)?;
     let batch = self::batch(batch)?;
@@ -162,9 +175,10 @@ pub fn finish<'py>(
         let mut out = Finished::default();
         for row in rows {
             let at = |what: &str| invalid(format!("row {row}: {what}"));
-            let lines: LineCounts = postcard::from_bytes(counts.value(row))
-                .map_err(|_| at("column `counts` is not what c4.clean gave"))?;
-            let text = (!texts.is_null(row)).then(|| texts.value(row));
+            let text = (!texts.is_null(row) && reasons.is_null(row)).then(|| texts.value(row));
+            let lines = decode(counts.value(row), text).ok_or_else(|| {
+                at("column `counts` is not what c4.clean gave for this text; between clean and finish neither may change")
+            })?;
             let page = KnownPage {
                 key: hash(&url_keys, "url_key", row)?,
                 timestamp: times.value(row),
@@ -182,7 +196,8 @@ pub fn finish<'py>(
                 }
                 (true, Some(text)) => {
                     let lost = drops.as_ref().map_or(Ok(Vec::new()), |drops| {
-                        lost(drops, row, text.len()).map_err(|what| at(&what))
+                        let step = loaded.recipe.dedup.as_ref();
+                        lost(drops.of(row), step, text).map_err(|what| at(&what))
                     })?;
                     Ok((text.to_owned(), lost))
                 }
@@ -203,20 +218,47 @@ pub fn finish<'py>(
     Ok((batch.to_pyarrow(py)?, stats))
 }
 
-/// The copies that a page of `len` bytes loses.
-fn lost(drops: &Drops, row: usize, len: usize) -> Result<Vec<Lost>, String> {
-    let place = |at: i64| {
-        let known = u32::try_from(at).ok().filter(|at| *at as usize <= len);
-        known.ok_or_else(|| format!("drops: {at} is no place on this page"))
+/// The copies that a page of `text` loses, if there can be such.
+fn lost(
+    drops: impl ExactSizeIterator<Item = (Option<i64>, Option<i64>)>,
+    step: Option<&DedupStep>,
+    text: &str,
+) -> Result<Vec<Lost>, String> {
+    let mut lost: Vec<Lost> = Vec::with_capacity(drops.len());
+    if drops.len() == 0 {
+        return Ok(lost);
+    }
+    let places = dedup::places(step, text);
+    let place = |at: i64, places: usize| {
+        u32::try_from(at)
+            .ok()
+            .filter(|at| (*at as usize) < places)
+            .ok_or(at)
     };
-    let lost = |(position, same_page): (Option<i64>, Option<i64>)| {
+    for (position, same_page) in drops {
         let position = position.ok_or("drops: a position is null")?;
-        Ok(Lost {
-            position: place(position)?,
-            same_page: same_page.map(place).transpose()?,
-        })
-    };
-    drops.of(row).map(lost).collect()
+        let position = place(position, places)
+            .map_err(|at| format!("drops: position {at}: this page has {places} keys"))?;
+        // Of equal keys of one page the first stays.
+        let before = |at| {
+            place(at, position as usize).map_err(|at| {
+                format!("drops: same_page {at} does not come before position {position}")
+            })
+        };
+        let same_page = same_page.map(before).transpose()?;
+        lost.push(Lost {
+            position,
+            same_page,
+        });
+    }
+    lost.sort_unstable_by_key(|lost| lost.position);
+    match lost
+        .windows(2)
+        .find(|two| two[0].position == two[1].position)
+    {
+        Some(two) => Err(format!("drops: position {} comes twice", two[0].position)),
+        None => Ok(lost),
+    }
 }
 
 /// What is known of a page beside its text.

@@ -11,9 +11,11 @@ use c4_pipeline::input::{self, Input};
 use c4_pipeline::progress::{Progress, Unit};
 use c4_pipeline::reading::{Health, RawPage, Split};
 use c4_pipeline::source::{Batch, OpenSource, split};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rayon::prelude::*;
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,21 +29,36 @@ pub fn resolve(paths: &[PathBuf], loaded: &Loaded) -> PyResult<Vec<Input>> {
 }
 
 /// One path or several.
-#[derive(FromPyObject)]
-pub enum Paths {
-    /// One.
-    One(PathBuf),
-    /// Several.
-    Many(Vec<PathBuf>),
-}
+pub struct Paths(pub Vec<PathBuf>);
 
-impl Paths {
-    /// As a list.
-    pub fn list(self) -> Vec<PathBuf> {
-        match self {
-            Paths::One(path) => vec![path],
-            Paths::Many(paths) => paths,
+impl<'py> FromPyObject<'_, 'py> for Paths {
+    type Error = PyErr;
+
+    fn extract(any: Borrowed<'_, 'py, PyAny>) -> PyResult<Paths> {
+        if let Ok(one) = any.extract::<PathBuf>() {
+            return match one.as_os_str().is_empty() {
+                true => Err(invalid("a path is empty")),
+                false => Ok(Paths(vec![one])),
+            };
         }
+        let wrong = |what: &Bound<'_, PyAny>| {
+            let kind = what.get_type();
+            PyTypeError::new_err(format!(
+                "wanted: a path (str, os.PathLike) or a list of them; this is {kind}"
+            ))
+        };
+        let Ok(several) = any.try_iter() else {
+            return Err(wrong(&any));
+        };
+        let mut paths = Vec::new();
+        for item in several {
+            let Paths(path) = match item? {
+                one if one.extract::<PathBuf>().is_ok() => one.extract()?,
+                other => return Err(wrong(&other)),
+            };
+            paths.extend(path);
+        }
+        Ok(Paths(paths))
     }
 }
 
@@ -50,7 +67,7 @@ impl Paths {
 #[pyo3(signature = (paths, recipe="c4"))]
 pub fn inputs<'py>(py: Python<'py>, paths: Paths, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
     let loaded = load(recipe)?;
-    let inputs = py.detach(|| resolve(&paths.list(), &loaded))?;
+    let inputs = py.detach(|| resolve(&paths.0, &loaded))?;
     let entry = |input: &Input| json!({ "path": input.location.to_string(), "archive": &*input.label, "bytes": input.bytes });
     of_json(py, &inputs.iter().map(entry).collect())
 }
@@ -84,15 +101,23 @@ pub fn read(
     paths: Paths,
     recipe: &str,
     labels: Option<Vec<String>>,
-    threads: usize,
+    #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> PyResult<Reader> {
-    threads::check(threads)?;
     let loaded = load(recipe)?;
-    let mut inputs = py.detach(|| resolve(&paths.list(), &loaded))?;
+    let mut inputs = py.detach(|| resolve(&paths.0, &loaded))?;
     if let Some(labels) = labels {
         if labels.len() != inputs.len() {
             let (has, wanted) = (labels.len(), inputs.len());
             return Err(invalid(format!("labels: {has} for {wanted} archives")));
+        }
+        let mut known = HashSet::new();
+        if let Some(label) = labels
+            .iter()
+            .find(|label| label.is_empty() || !known.insert(*label))
+        {
+            return Err(invalid(format!(
+                "labels: {label:?}: every archive needs its own"
+            )));
         }
         for (input, label) in inputs.iter_mut().zip(labels) {
             input.label = label.into();

@@ -1,16 +1,20 @@
 //! Shards and manifest of a corpus that others have computed.
 
-use crate::columns::{batch, bytes, floats, hash, integers, texts};
-use crate::error::{invalid, of_data};
+use crate::columns::{batch, bytes, floats, hash, integers, texts, texts_or_null};
+use crate::error::{invalid, of_data, whole};
 use crate::recipe::{Loaded, load};
 use crate::stats::{Stats, of_json, to_json};
+use arrow::array::{Array, RecordBatch};
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::next_batch;
 use c4_data::{
-    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, ShardEntry,
-    ShardMeta, ShardSet, Split, Versions,
+    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe,
+    ShardEntry, ShardMeta, ShardSet, Split, SplitStep, Versions,
 };
-use c4_filters::{DomainTable, counters, guard};
+use c4_filters::{DomainTable, counters, guard, url};
+use c4_pipeline::rows::part;
+use c4_pipeline::run::LEAST_SHARD_BYTES;
+use c4_pipeline::sets::Sets;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
@@ -28,17 +32,67 @@ fn split_of(name: &str) -> PyResult<Split> {
     split.ok_or_else(|| invalid(format!("split={name:?}: wanted: train, validation")))
 }
 
+/// Python's argument `shard_size`.
+pub fn shard_size_of(size: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match whole("shard_size", size)? {
+        n if n < LEAST_SHARD_BYTES => Err(invalid(format!(
+            "shard_size={n}: at least {LEAST_SHARD_BYTES} bytes"
+        ))),
+        n => Ok(n),
+    }
+}
+
 /// Writes one shard: rows in the order of `url_key`, the same bytes as `c4 build` for the same rows. The file has its name
 /// when `finish` returns; before, there is none.
 #[pyclass(module = "c4", name = "ShardWriter")]
 pub struct ShardWriter {
     // Parquet's writer is no one's to share.
-    writer: Mutex<Option<c4_data::ShardWriter>>,
-    scratch: PathBuf,
-    format: Format,
+    writer: Mutex<State>,
+    loaded: Arc<Loaded>,
     meta: ShardMeta,
+    format: Format,
+    scratch: PathBuf,
+    place: Place,
     waiting: Vec<Document>,
     last: u128,
+}
+
+enum State {
+    Open(Box<c4_data::ShardWriter>),
+    /// The file could not be written.
+    GivenUp,
+    Finished,
+}
+
+/// Which rows are this shard's.
+struct Place {
+    language: Option<String>,
+    split: Split,
+    index: usize,
+    count: usize,
+}
+
+impl Place {
+    /// Refuses a page that belongs elsewhere.
+    fn check(&self, key: u128, language: &str, step: &SplitStep) -> Result<(), String> {
+        let split = url::split(key, step);
+        if split != self.split {
+            let (is, wanted) = (split.name(), self.split.name());
+            return Err(format!("is of split {is}, and this shard of {wanted}"));
+        }
+        if let Some(wanted) = &self.language
+            && wanted != language
+        {
+            return Err(format!("is in {language:?}, and this shard of {wanted:?}"));
+        }
+        match part(key, self.count) {
+            index if index == self.index => Ok(()),
+            index => Err(format!(
+                "belongs to shard {index} of {}, and this is shard {}: that is floor(url_key / 2^128 * count)",
+                self.count, self.index
+            )),
+        }
+    }
 }
 
 #[pymethods]
@@ -49,45 +103,124 @@ impl ShardWriter {
         folder: PathBuf,
         recipe: &str,
         split: &str,
-        index: usize,
-        count: usize,
-        language: Option<&str>,
+        index: &Bound<'_, PyAny>,
+        count: &Bound<'_, PyAny>,
+        language: Option<String>,
         format: &str,
     ) -> PyResult<ShardWriter> {
         let loaded = load(recipe)?;
         let format = format_of(format)?;
+        let (index, count) = (whole("index", index)?, whole("count", count)?);
         if index >= count {
             return Err(invalid(format!("index={index}: of {count} shards")));
         }
-        let set = ShardSet {
+        check_language(&loaded.recipe, language.as_deref())?;
+        let place = Place {
             language,
             split: split_of(split)?,
+            index: index as usize,
+            count: count as usize,
+        };
+        let set = ShardSet {
+            language: place.language.as_deref(),
+            split: place.split,
         };
         let meta = ShardMeta {
             recipe: loaded.recipe.name.clone(),
             recipe_hash: loaded.hash.clone(),
         };
-        let target = folder.join(format.file_name(set, index, count));
+        let target = folder.join(format.file_name(set, place.index, place.count));
         // Two attempts at one shard (a task that was started twice) do not share a file.
         let scratch = folder.join(format!(".partial-{}-{:x}", std::process::id(), unique()));
         std::fs::create_dir_all(&scratch)
             .map_err(|e| of_data(c4_data::Error::io(&scratch, "create")(e)))?;
         let writer = c4_data::ShardWriter::create(&target, &scratch, format, set, &meta);
         Ok(ShardWriter {
-            writer: Mutex::new(Some(writer.map_err(of_data)?)),
-            scratch,
-            format,
+            writer: Mutex::new(State::Open(Box::new(writer.map_err(of_data)?))),
+            loaded,
             meta,
+            format,
+            scratch,
+            place,
             waiting: Vec::new(),
             last: 0,
         })
     }
 
-    /// Appends rows: `url_key`, `url`, `text`, `timestamp`, `content_type`, `content_length`, `language`,
-    /// `language_score`, `archive`, `record_offset`.
+    /// Appends rows: all of the batch, or none of it if a row is refused.
     fn write(&mut self, py: Python<'_>, batch: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.open()?;
         let batch = self::batch(batch)?;
-        let keys = bytes(&batch, "url_key")?;
+        let (mut documents, last) = self.documents(&batch)?;
+        self.waiting.append(&mut documents);
+        self.last = last;
+        py.detach(|| self.flush(true))
+    }
+
+    /// Ends the shard; its entry in the manifest.
+    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.open()?;
+        py.detach(|| self.flush(false))?;
+        let State::Open(writer) = self.turn(State::GivenUp) else {
+            return Err(invalid("this shard is finished"));
+        };
+        let entry = py.detach(|| writer.finish()).map_err(of_data)?;
+        self.turn(State::Finished);
+        // Nothing is in it any more.
+        let _ = std::fs::remove_dir(&self.scratch);
+        let entry = serde_json::to_value(entry).map_err(|e| invalid(e.to_string()))?;
+        of_json(py, &entry)
+    }
+}
+
+/// A recipe by language has one of its languages a shard, all others none.
+fn check_language(recipe: &Recipe, language: Option<&str>) -> PyResult<()> {
+    let sets = Sets::of(recipe);
+    let known = sets.languages();
+    if known.iter().any(|known| known.as_deref() == language) {
+        return Ok(());
+    }
+    let known: Vec<&str> = known.iter().filter_map(Option::as_deref).collect();
+    let wanted = match &*known {
+        [] => "none: its shards hold all languages".to_owned(),
+        known => format!("one of: {}", known.join(", ")),
+    };
+    let (name, language) = (&recipe.name, language.unwrap_or("None"));
+    Err(invalid(format!(
+        "language={language}: recipe {name} wants {wanted}"
+    )))
+}
+
+/// A number that no other writer of this process has.
+fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl ShardWriter {
+    fn state(&mut self) -> &mut State {
+        let writer = self.writer.get_mut();
+        writer.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&mut self, state: State) -> State {
+        std::mem::replace(self.state(), state)
+    }
+
+    fn open(&mut self) -> PyResult<&mut c4_data::ShardWriter> {
+        match self.state() {
+            State::Open(writer) => Ok(writer),
+            State::Finished => Err(invalid("this shard is finished")),
+            State::GivenUp => Err(invalid(
+                "this shard was given up after an error; make another ShardWriter",
+            )),
+        }
+    }
+
+    /// The rows of a batch, and the key of the last.
+    fn documents(&self, batch: &RecordBatch) -> PyResult<(Vec<Document>, u128)> {
+        let keys = bytes(batch, "url_key")?;
         let names = [
             "url",
             "text",
@@ -97,7 +230,7 @@ impl ShardWriter {
             "language",
             "archive",
         ];
-        let columns = names.map(|name| texts(&batch, name));
+        let columns = names.map(|name| texts(batch, name));
         let [
             url,
             text,
@@ -111,22 +244,44 @@ impl ShardWriter {
         let (content_type, content_length) = (content_type?, content_length?);
         let (language, archive) = (language?, archive?);
         let (score, offset) = (
-            floats(&batch, "language_score")?,
-            integers(&batch, "record_offset")?,
+            floats(batch, "language_score")?,
+            integers(batch, "record_offset")?,
         );
+        let reasons = match batch.column_by_name("reason") {
+            Some(_) => Some(texts_or_null(batch, "reason")?),
+            None => None,
+        };
+        let mut documents = Vec::with_capacity(batch.num_rows());
+        let mut last = self.last;
         let mut name: Arc<str> = Arc::from("");
         for row in 0..batch.num_rows() {
+            let wrong = |what: String| invalid(format!("row {row}: {what}"));
             let key = hash(&keys, "url_key", row)?;
-            if key < self.last {
-                return Err(invalid(format!(
-                    "row {row}: rows of a shard have to be in the order of `url_key`"
-                )));
+            if key < last {
+                let what = "rows of a shard have to be in the order of `url_key`";
+                return Err(wrong(what.to_owned()));
             }
-            self.last = key;
+            last = key;
+            let place = self
+                .place
+                .check(key, language.value(row), &self.loaded.recipe.split);
+            place.map_err(|what| wrong(format!("this page {what}")))?;
+            if let Some(reasons) = reasons.as_ref().filter(|reasons| !reasons.is_null(row)) {
+                let reason = reasons.value(row);
+                return Err(wrong(format!("this page goes, for `reason` {reason:?}")));
+            }
+            let score = score.value(row);
+            if !score.is_finite() {
+                return Err(wrong(format!("`language_score` is {score}")));
+            }
+            let record_offset = offset.value(row);
+            let Ok(record_offset) = u64::try_from(record_offset) else {
+                return Err(wrong(format!("`record_offset` is {record_offset}")));
+            };
             if &*name != archive.value(row) {
                 name = Arc::from(archive.value(row));
             }
-            self.waiting.push(Document {
+            documents.push(Document {
                 page: Page {
                     url: url.value(row).to_owned(),
                     text: text.value(row).to_owned(),
@@ -135,66 +290,43 @@ impl ShardWriter {
                     content_length: content_length.value(row).to_owned(),
                     provenance: Provenance {
                         archive: name.clone(),
-                        record_offset: offset.value(row) as u64,
+                        record_offset,
                     },
                 },
                 language: language.value(row).to_owned(),
-                language_score: score.value(row) as f32,
+                language_score: score as f32,
             });
         }
-        py.detach(|| self.flush(true))
+        Ok((documents, last))
     }
 
-    /// Ends the shard; its entry in the manifest.
-    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        py.detach(|| self.flush(false))?;
-        let writer = self.take().ok_or_else(finished)?;
-        let entry = py.detach(|| writer.finish()).map_err(of_data)?;
-        // Nothing is in it any more.
-        let _ = std::fs::remove_dir(&self.scratch);
-        let entry = serde_json::to_value(entry).map_err(|e| invalid(e.to_string()))?;
-        of_json(py, &entry)
-    }
-}
-
-/// A number that no other writer of this process has.
-fn unique() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn finished() -> PyErr {
-    invalid("this shard is finished")
-}
-
-impl ShardWriter {
-    fn take(&mut self) -> Option<c4_data::ShardWriter> {
-        let writer = self.writer.get_mut();
-        writer.unwrap_or_else(PoisonError::into_inner).take()
-    }
-
+    /// Writes what waits; after an error the shard is given up.
     fn flush(&mut self, more_may_come: bool) -> PyResult<()> {
-        let writer = self
-            .writer
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        let writer = writer.as_mut().ok_or_else(finished)?;
-        while let Some(documents) = next_batch(&mut self.waiting, more_may_come) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        while let Some(documents) = next_batch(&mut waiting, more_may_come) {
             let batch = c4_data::shard::encode(self.format, &self.meta, &documents);
-            batch
-                .and_then(|batch| writer.append(batch))
-                .map_err(of_data)?;
+            let appended = batch.map_err(of_data);
+            let appended = appended.and_then(|batch| self.open()?.append(batch).map_err(of_data));
+            if let Err(e) = appended {
+                self.give_up();
+                return Err(e);
+            }
         }
+        self.waiting = waiting;
         Ok(())
+    }
+
+    fn give_up(&mut self) {
+        drop(self.turn(State::GivenUp));
+        // What cannot be removed harms nobody.
+        let _ = std::fs::remove_dir_all(&self.scratch);
     }
 }
 
 impl Drop for ShardWriter {
     fn drop(&mut self) {
-        if self.take().is_some() {
-            // An attempt that was given up; what cannot be removed harms nobody.
-            let _ = std::fs::remove_dir_all(&self.scratch);
+        if let State::Open(_) = self.state() {
+            self.give_up();
         }
     }
 }
@@ -209,7 +341,7 @@ pub fn manifest<'py>(
     inputs: &Bound<'py, PyAny>,
     stats: &Stats,
     format: &str,
-    shard_size: u64,
+    #[pyo3(from_py_with = shard_size_of)] shard_size: u64,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
     let loaded: Arc<Loaded> = load(recipe)?;
     let recipe = &loaded.recipe;

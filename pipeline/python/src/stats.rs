@@ -6,6 +6,7 @@ use c4_filters::{Statistics, counters};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What became of records, pages, lines, characters and words.
 ///
@@ -25,8 +26,8 @@ impl Stats {
     /// What `to_bytes` gave.
     #[staticmethod]
     fn from_bytes(data: &[u8]) -> PyResult<Stats> {
-        let read: Result<Statistics, _> = postcard::from_bytes(data);
-        let Ok(statistics) = read else {
+        let read = unseal(data).and_then(|data| postcard::from_bytes::<Statistics>(data).ok());
+        let Some(statistics) = read else {
             return Err(invalid("data: these bytes are no Stats of this version"));
         };
         let mut sum = Stats::default();
@@ -37,7 +38,8 @@ impl Stats {
 
     /// As bytes, to be sent to another process of the same version.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = postcard::to_stdvec(&self.0).map_err(|e| invalid(e.to_string()))?;
+        let mut bytes = postcard::to_stdvec(&self.0).map_err(|e| invalid(e.to_string()))?;
+        seal(&mut bytes);
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -67,6 +69,14 @@ impl Stats {
         sum
     }
 
+    /// For `sum`, which begins with 0.
+    fn __radd__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        match other.extract::<u8>() {
+            Ok(0) => slf.clone().into_any(),
+            _ => slf.py().NotImplemented().into_bound(slf.py()),
+        }
+    }
+
     fn __iadd__(&mut self, other: &Stats) {
         self.0 += other.0.clone();
     }
@@ -85,6 +95,17 @@ impl Stats {
         let pages = tally.pages();
         format!("<c4.Stats: {pages} pages read, {out} kept, {dropped} dropped>")
     }
+}
+
+/// Ends `bytes` with their hash: numbers that were altered on their way would not add up, and break arithmetic.
+pub fn seal(bytes: &mut Vec<u8>) {
+    bytes.extend(xxh3_64(bytes).to_le_bytes());
+}
+
+/// What was sealed.
+pub fn unseal(sealed: &[u8]) -> Option<&[u8]> {
+    let (bytes, hash) = sealed.split_last_chunk()?;
+    (xxh3_64(bytes) == u64::from_le_bytes(*hash)).then_some(bytes)
 }
 
 /// JSON as Python's dicts and lists.

@@ -1,19 +1,23 @@
 //! Rows over cores.
 
-use crate::error::invalid;
+use crate::error::{invalid, system, whole};
 use pyo3::prelude::*;
+use rayon::ThreadPool;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// More are a mistake.
-const MOST: usize = 512;
+const MOST: u64 = 512;
 /// Rows of a piece of work: enough to be worth a thread, few enough for all threads to have some.
 const ROWS: usize = 64;
 
-/// Refuses a number of threads that nobody wants.
-pub fn check(threads: usize) -> PyResult<()> {
-    match threads {
-        0..=MOST => Ok(()),
+/// Python's argument `threads`: 1 is this thread, 0 one a core.
+pub fn of(threads: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match whole("threads", threads)? {
+        n if n <= MOST => Ok(n as usize),
         n => Err(invalid(format!(
             "threads={n}: at most {MOST}; 0: one a core"
         ))),
@@ -27,7 +31,6 @@ pub fn each<T: Send>(
     rows: usize,
     work: impl Fn(Range<usize>) -> PyResult<T> + Sync,
 ) -> PyResult<Vec<T>> {
-    check(threads)?;
     if threads == 1 {
         return py.detach(|| Ok(vec![work(0..rows)?]));
     }
@@ -40,12 +43,21 @@ pub fn each<T: Send>(
     })
 }
 
-/// Runs `work` on a pool of `threads`, or on one of all cores.
+/// Runs `work` on a pool of `threads`, 0: one a core.
 pub fn on<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> PyResult<T> {
-    if threads == 0 {
-        return Ok(work());
-    }
+    Ok(pool(threads)?.install(work))
+}
+
+/// The pool of that many threads, which is kept: a call is mostly a few milliseconds. A fork has none of its parent's
+/// threads, so pools are a process's own.
+fn pool(threads: usize) -> PyResult<Arc<ThreadPool>> {
+    static POOLS: Mutex<BTreeMap<(u32, usize), Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let entry = match pools.entry((std::process::id(), threads)) {
+        Entry::Occupied(there) => return Ok(there.get().clone()),
+        Entry::Vacant(entry) => entry,
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|e| invalid(format!("threads={threads}: {e}")))?;
-    Ok(pool.install(work))
+    let pool = pool.map_err(|e| system(format!("threads={threads}: {e}")))?;
+    Ok(entry.insert(Arc::new(pool)).clone())
 }

@@ -4,8 +4,11 @@ import ast
 import hashlib
 import inspect
 import json
+import multiprocessing
 import pickle
+import shutil
 import threading
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -190,18 +193,43 @@ def test_what_finish_refuses():
 
     refused(["drops", "2 lists", "1 page"], drops=pa.array([None, None], kind))
     refused(["drops"], drops=pa.array([3]))
-    for place in (-1, 1 << 40):
-        refused(["drops", str(place)], drops=pa.array([[{"position": place, "same_page": None}]], kind))
+    for place in (-1, 1, 1 << 40):
+        refused(["drops", f"position {place}", "1 keys"], drops=pa.array([[{"position": place, "same_page": None}]], kind))
     refused(["drops", "null"], drops=pa.array([[{"position": None, "same_page": None}]], kind))
+    refused(["drops", "null"], drops=pa.array([[None]], kind))
+    refused(["drops", "same_page 0"], drops=pa.array([[{"position": 0, "same_page": 0}]], kind))
+    refused(["drops", "position 0", "twice"], drops=pa.array([[{"position": 0, "same_page": None}] * 2], kind))
+    refused(["drops", "Float64"], drops=pa.array([[{"position": 0.5, "same_page": None}]]))
+    refused(["drops", "same_page"], drops=pa.array([[{"position": 0}]]))
+    # The order of the fields says nothing.
+    backwards = pa.array([[{"same_page": None, "position": 0}]])
+    assert c4.finish(cleaned, backwards, "en")[0].column("reason").to_pylist() == ["emptied_by_dedup"]
 
     def with_column(name, array):
         at = cleaned.schema.get_field_index(name)
         return cleaned.set_column(at, name, array)
 
     refused(["counts", "row 0"], with_column("counts", pa.array([b"\xff" * 7])))
+    # Counts and text belong together.
+    refused(["counts", "row 0"], with_column("text", pa.array(["Another page. It was not cleaned. It has three."])))
+    refused(["counts", "row 0"], with_column("counts", c4.clean(page("Two here.\n" * 3), "en")[0].column("counts")))
+    counts = bytearray(cleaned.column("counts")[0].as_py())
+    counts[0] ^= 1
+    refused(["counts", "row 0"], with_column("counts", pa.array([bytes(counts)])))
+    reason = c4.clean(page("Lorem ipsum is here."), "en")[0]
+    refused(["counts", "row 0"], reason.set_column(reason.schema.get_field_index("counts"), "counts", pa.array([bytes(counts)])))
     refused(["url_key", "5 bytes"], with_column("url_key", pa.array([b"short"])))
     refused(["reason", "nonsense"], with_column("reason", pa.array(["nonsense"])))
     refused(["text", "null"], with_column("text", pa.array([None], pa.string())))
+
+
+def test_names_and_metadata_of_columns():
+    batch = page()
+    twice = pa.RecordBatch.from_arrays([*batch.columns, batch.column(0)], [*batch.schema.names, batch.schema.names[0]])
+    with pytest.raises(ValueError, match="two columns.*`url`"):
+        c4.clean(twice, "en")
+    told = c4.clean(batch.replace_schema_metadata({"from": "a crawl"}), "en")[0]
+    assert told.schema.metadata == {b"from": b"a crawl"}
 
 
 def test_recipes_that_cannot_be():
@@ -230,6 +258,26 @@ def test_absurd_numbers_of_threads(tmp_path):
     ):
         with pytest.raises(ValueError, match="threads=1000000000"):
             call()
+    with pytest.raises(ValueError, match="threads=-1"):
+        c4.clean(page(), "en", threads=-1)
+    with pytest.raises(TypeError, match="threads"):
+        c4.clean(page(), "en", threads="2")
+
+
+def test_threads_after_a_fork():
+    pages = pa.Table.from_batches(list(c4.read(SAMPLES, "en")))
+    wanted = c4.clean(pages, "en", threads=2)[0].num_rows
+    # Of the parent's threads the child has none.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            for threads in (2, 0):
+                work = pool.apply_async(count_cleaned, (pages, threads))
+                assert work.get(timeout=120) == wanted
+
+
+def count_cleaned(pages, threads):
+    return c4.clean(pages, "en", threads=threads)[0].num_rows
 
 
 def test_reading_what_cannot_be_read(tmp_path):
@@ -238,8 +286,15 @@ def test_reading_what_cannot_be_read(tmp_path):
     (tmp_path / "a.warc.gz").write_bytes(b"no archive at all")
     with pytest.raises(ValueError, match="a.warc.gz"):
         list(c4.read(tmp_path / "a.warc.gz"))
-    with pytest.raises(ValueError, match="labels"):
-        c4.read(SAMPLES, labels=["one"])
+    for labels in (["one"], ["a", "b", "c", "a"], ["a", "b", "", "d"]):
+        with pytest.raises(ValueError, match="labels"):
+            c4.read(SAMPLES, labels=labels)
+    for nothing in (5, b"bytes", [5], None):
+        with pytest.raises(TypeError, match="wanted: a path"):
+            c4.read(nothing)
+    with pytest.raises(ValueError, match="empty"):
+        c4.read("")
+    assert c4.inputs([SAMPLES[0], str(SAMPLES[0])]) == c4.inputs(SAMPLES[0])
     reader = c4.read(SAMPLES, "en")
     pages = sum(batch.num_rows for batch in reader)
     states = [entry["state"] for entry in reader.inputs]
@@ -259,8 +314,13 @@ def test_statistics_are_sums_and_travel():
     for part in reversed(there):
         other = part + other
     assert one.tally() == other.tally() and one.to_bytes() == other.to_bytes()
-    with pytest.raises(ValueError, match="Stats"):
-        c4.Stats.from_bytes(b"\x01\x02")
+    assert sum(parts).tally() == one.tally()
+    with pytest.raises(TypeError):
+        5 + one
+    data = bytearray(one.to_bytes())
+    for wrong in (b"", b"\x01\x02", bytes(data[:-1]), bytes([data[0] ^ 1, *data[1:]])):
+        with pytest.raises(ValueError, match="Stats"):
+            c4.Stats.from_bytes(wrong)
     # Pages that were cleaned and not finished have no fate.
     for whole in (one.check, lambda: one.counters("en")):
         with pytest.raises(ValueError, match="lines"):
@@ -275,18 +335,54 @@ def test_shards_want_their_order(tmp_path):
     columns = {"content_type": "text/plain", "content_length": "5", "archive": "a", "record_offset": 0}
     row = {**finished.to_pylist()[0], **columns}
     low, high = ({**row, "url_key": byte * 16} for byte in (b"\x01", b"\x02"))
+    higher = {**row, "url_key": b"\x03" * 16}
     writer.write(pa.RecordBatch.from_pylist([high]))
-    with pytest.raises(ValueError, match="url_key"):
-        writer.write(pa.RecordBatch.from_pylist([low]))
+    # Nothing of a batch with a wrong row is taken.
+    for wrong, words in (
+        (low, "row 1.*url_key"),
+        ({**higher, "language_score": float("nan")}, "row 1.*language_score.*NaN"),
+        ({**higher, "record_offset": -1}, "row 1.*record_offset.*-1"),
+        ({**higher, "reason": "older_copy"}, "row 1.*reason.*older_copy"),
+        ({**higher, "url_key": b"\0" * 14 + b"\x03\xe8"}, "row 1.*order"),
+        ({**higher, "url_key": (1000 << 118).to_bytes(16, "big")}, "row 1.*validation.*train"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            writer.write(pa.RecordBatch.from_pylist([higher, wrong]))
+    writer.write(pa.RecordBatch.from_pylist([higher]))
     assert list(tmp_path.glob("train*")) == []
-    assert writer.finish()["rows"] == 1
+    assert writer.finish()["rows"] == 2
     with pytest.raises(ValueError, match="finished"):
         writer.finish()
     assert [path.name for path in tmp_path.iterdir()] == ["train-00000-of-00001.arrow"]
-    for wrong in ({"split": "test"}, {"format": "csv"}, {"index": 1}):
+    for wrong in ({"split": "test"}, {"format": "csv"}, {"index": 1}, {"index": -1}, {"language": "en"}):
         arguments = {"split": "train", "index": 0, "count": 1, **wrong}
         with pytest.raises(ValueError, match=next(iter(wrong))):
             c4.ShardWriter(tmp_path, "en", **arguments)
+    for language in (None, "xx", "../../en"):
+        with pytest.raises(ValueError, match="language"):
+            c4.ShardWriter(tmp_path, "multilingual", "train", 0, 1, language=language)
+    c4.ShardWriter(tmp_path, "multilingual", "train", 0, 1, language="de")
+    # The second half of all keys is the second shard's.
+    writer = c4.ShardWriter(tmp_path, "en", "train", 1, 2)
+    with pytest.raises(ValueError, match="shard 0 of 2"):
+        writer.write(pa.RecordBatch.from_pylist([low]))
+    writer.write(pa.RecordBatch.from_pylist([{**row, "url_key": b"\x80" + b"\1" * 15}]))
+
+
+def test_a_shard_that_cannot_be_written_is_given_up(tmp_path):
+    finished = c4.finish(c4.clean(page(), "en")[0], None, "en")[0].to_pylist()[0]
+    columns = {"content_type": "text/plain", "content_length": "5", "archive": "a", "record_offset": 0}
+    row = {**finished, **columns, "url_key": b"\1" * 16}
+    writer = c4.ShardWriter(tmp_path, "en", "train", 0, 1)
+    for scratch in tmp_path.iterdir():
+        shutil.rmtree(scratch)
+    writer.write(pa.RecordBatch.from_pylist([row]))
+    with pytest.raises(OSError, match="train-00000"):
+        writer.finish()
+    with pytest.raises(ValueError, match="given up"):
+        writer.write(pa.RecordBatch.from_pylist([row]))
+    with pytest.raises(ValueError, match="given up"):
+        writer.finish()
 
 
 def test_a_build_tells_how_far_it_is_and_can_be_stopped(tmp_path, built):
@@ -316,10 +412,12 @@ def test_a_build_tells_how_far_it_is_and_can_be_stopped(tmp_path, built):
         assert name in {"reading", "judging", "writing"} and 0 <= done <= total
     # It is done already.
     assert c4.build(inputs, out, "en")["shards"] == manifest["shards"]
-    with pytest.raises(ValueError, match="memory"):
-        c4.build(inputs, out, "en", memory=5)
-    with pytest.raises(ValueError, match="ledger"):
-        c4.build(inputs, out, "en", ledger="lots")
+    for wrong in ({"memory": 5}, {"memory": -5}, {"shard_size": 10}, {"output": ""}, {"inputs": []}, {"ledger": "lots"}):
+        arguments = {"inputs": inputs, "output": out, "recipe": "en", **wrong}
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            c4.build(**arguments)
+    with pytest.raises(ValueError, match="shard_size"):
+        c4.manifest("en", [], [], c4.Stats(), shard_size=0)
 
 
 def test_the_interpreter_is_free_while_rust_works():

@@ -8,7 +8,9 @@ use crate::Error;
 use crate::input;
 use crate::memory;
 use crate::output;
-use crate::run::{BuildOptions, Built, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
+use crate::run::{
+    BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build,
+};
 use crate::stop;
 use crate::table::{percent, printable, thousands};
 use anyhow::Context;
@@ -84,10 +86,9 @@ pub(super) struct Build {
     allow_missing: bool,
 }
 
-/// A shard has some documents at least.
 fn parse_shard_size(text: &str) -> Result<u64, String> {
     match parse_size(text)? {
-        size if size < 1 << 10 => Err("must be at least 1K".into()),
+        size if size < LEAST_SHARD_BYTES => Err("must be at least 1K".into()),
         size => Ok(size),
     }
 }
