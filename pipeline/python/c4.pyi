@@ -8,7 +8,7 @@ cross without copies. Columns that a function does not know pass through, as doe
 gives take the place of columns of the same names. No two columns may have one name.
 
 `threads`: 1 works on the calling thread, 0 on all cores. All functions release the GIL while they work, so Python's own
-threads run in parallel, too. Results do not depend on threads or on how rows are cut into batches. A `Reader` or `ShardWriter`
+threads run in parallel, too, and with a batch each scale better. Results do not depend on threads or on how rows are cut into batches. A `Reader` or `ShardWriter`
 belongs to one thread at a time.
 
 Errors: `ValueError` names the column, key or argument that is wrong; `OSError` what the system refused.

@@ -372,6 +372,8 @@ def main() -> None:
     parser.add_argument("--work", help="folder of intermediate files, seen by all workers (default: OUTPUT.work)")
     parser.add_argument("--keep-work", action="store_true", help="leave the intermediate files")
     args = parser.parse_args()
+    if args.shard_size < 1024:
+        parser.error("--shard-size: at least 1024")
     spark = SparkSession.builder.appName("c4").getOrCreate()
     try:
         build(spark, args)

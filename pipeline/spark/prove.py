@@ -1,6 +1,6 @@
 """Proofs of c4_spark.py on a cluster of two workers on this machine: prove.py C4 ARCHIVES...
 
-1. For `en` and `c4`: every shard is that of `c4 build` to the byte, and so are counters and tally.
+1. For `en`, `c4` and `multilingual`: every shard is that of `c4 build` to the byte, and so are counters and tally.
 2. With a worker's Python and an executor killed in the middle: the same.
 3. One line on 200,000 pages, one URL 50,000 times: the same, and no task takes more than its share.
 4. CPU seconds beside `c4 build --threads 2`, stage by stage.
@@ -157,7 +157,8 @@ def main() -> None:
     fine = True
     with tempfile.TemporaryDirectory(prefix="c4-spark-") as temporary:
         place = Path(temporary)
-        for recipe in ("en", "c4"):
+        # The last has two shards a language.
+        for recipe in ("en", "c4", "multilingual"):
             build(c4, place / f"one-{recipe}", recipe, inputs)
             said = spark(place / recipe, recipe, inputs, place / f"events-{recipe}")
             fine &= compare(place / recipe, place / f"one-{recipe}", recipe)

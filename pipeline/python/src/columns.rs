@@ -4,7 +4,7 @@
 
 use crate::error::invalid;
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StructArray, make_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{cast, concat_batches};
@@ -54,17 +54,21 @@ fn import(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
     )))
 }
 
-/// Column `name` as `wanted`, whatever kind of it (large strings, views, dictionaries) it is.
-fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
-    let Some(array) = batch.column_by_name(name) else {
+/// Column `name`.
+fn there<'a>(batch: &'a RecordBatch, name: &str) -> PyResult<&'a ArrayRef> {
+    batch.column_by_name(name).ok_or_else(|| {
         let schema = batch.schema();
         let has: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        return Err(invalid(format!(
+        invalid(format!(
             "column `{name}` is missing; the batch has: {}",
             has.join(", ")
-        )));
-    };
-    convert(array, name, wanted)
+        ))
+    })
+}
+
+/// Column `name` as `wanted`, whatever kind of it (large, views, dictionaries) it is.
+fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
+    convert(there(batch, name)?, name, wanted)
 }
 
 /// The same of an array.
@@ -120,16 +124,60 @@ fn down<A: Array + Clone + 'static>(array: &ArrayRef, name: &str) -> PyResult<A>
     array.ok_or_else(|| invalid(format!("column `{name}` has another type")))
 }
 
+/// A column of strings. That they are UTF-8 is asked row by row, by whoever works on the row: all of it at once would be a
+/// good part of the work, on one thread, and of a slice arrow asks about the whole array.
+pub struct Texts<'a> {
+    name: &'a str,
+    bytes: BinaryArray,
+}
+
+impl Texts<'_> {
+    /// Of row `row`; `None` if it is null.
+    pub fn or_null(&self, row: usize) -> PyResult<Option<&str>> {
+        match self.bytes.is_null(row) {
+            true => Ok(None),
+            false => self.value(row).map(Some),
+        }
+    }
+
+    /// Of row `row`, empty if it is null.
+    pub fn value(&self, row: usize) -> PyResult<&str> {
+        std::str::from_utf8(self.bytes.value(row)).map_err(|e| {
+            let name = self.name;
+            invalid(format!("column `{name}`, row {row}: no UTF-8: {e}"))
+        })
+    }
+}
+
 /// Column `name` of strings, which may be null.
-pub fn texts_or_null(batch: &RecordBatch, name: &str) -> PyResult<StringArray> {
-    down(&column(batch, name, &DataType::Utf8)?, name)
+pub fn texts_or_null<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Texts<'a>> {
+    let array = there(batch, name)?;
+    // As bytes, for arrow asks about strings as a whole (see `Texts`).
+    let array = match array.data_type() {
+        DataType::Utf8 => relabel(array, name, DataType::Binary)?,
+        DataType::LargeUtf8 => relabel(array, name, DataType::LargeBinary)?,
+        _ => relabel(
+            &convert(array, name, &DataType::Utf8)?,
+            name,
+            DataType::Binary,
+        )?,
+    };
+    let bytes = down(&convert(&array, name, &DataType::Binary)?, name)?;
+    Ok(Texts { name, bytes })
 }
 
 /// Column `name` of strings.
-pub fn texts(batch: &RecordBatch, name: &str) -> PyResult<StringArray> {
-    let array = texts_or_null(batch, name)?;
-    is_whole(&array, name)?;
-    Ok(array)
+pub fn texts<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Texts<'a>> {
+    let texts = texts_or_null(batch, name)?;
+    is_whole(&texts.bytes, name)?;
+    Ok(texts)
+}
+
+/// The same buffers as another type, checked as that.
+fn relabel(array: &ArrayRef, name: &str, kind: DataType) -> PyResult<ArrayRef> {
+    let data = array.to_data().into_builder().data_type(kind).build();
+    data.map(make_array)
+        .map_err(|e| invalid(format!("column `{name}`: {e}")))
 }
 
 /// Column `name` of bytes.

@@ -15,25 +15,27 @@ use c4_data::DedupStep;
 use c4_filters::dedup::{self, Lost};
 use c4_filters::{Cleaned, Gone, LineCounts, Reason, Statistics, url};
 use pyo3::prelude::*;
+use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A batch and its statistics, as Python has them.
 type Counted<'py> = PyResult<(Bound<'py, PyAny>, Stats)>;
 
-/// Pieces of columns, joined; statistics, added up.
-fn join(pieces: Vec<(Vec<ArrayRef>, Statistics)>) -> PyResult<(Vec<ArrayRef>, Stats)> {
+/// Columns of some rows, and their statistics.
+type Piece = (Vec<ArrayRef>, Statistics);
+
+/// Pieces, joined; statistics, added up.
+fn join(pieces: Vec<Piece>) -> PyResult<(Vec<ArrayRef>, Stats)> {
+    let (columns, statistics): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
     let mut sum = Stats::default();
-    let mut columns: Vec<Vec<ArrayRef>> = Vec::new();
-    for (arrays, statistics) in pieces {
-        sum.0 += statistics;
-        columns.resize(arrays.len(), Vec::new());
-        for (column, array) in columns.iter_mut().zip(arrays) {
-            column.push(array);
-        }
+    statistics.into_iter().for_each(|part| sum.0 += part);
+    if let [_] = &*columns {
+        return Ok((columns.concat(), sum));
     }
-    let joined = columns.iter().map(|pieces| {
-        let pieces: Vec<&dyn Array> = pieces.iter().map(AsRef::as_ref).collect();
+    let joined = (0..columns[0].len()).into_par_iter().map(|i| {
+        let pieces: Vec<&dyn Array> = columns.iter().map(|columns| &*columns[i]).collect();
         concat(&pieces).map_err(|e| invalid(e.to_string()))
     });
     Ok((joined.collect::<PyResult<_>>()?, sum))
@@ -71,7 +73,7 @@ pub fn clean<'py>(
         texts(&batch, "text")?,
         texts(&batch, "timestamp")?,
     );
-    let pieces = threads::each(py, threads, batch.num_rows(), |rows| {
+    let work = |rows: Range<usize>| {
         let mut statistics = Statistics::default();
         let mut text = StringBuilder::new();
         let mut reason = StringBuilder::new();
@@ -79,7 +81,7 @@ pub fn clean<'py>(
         let mut counts = BinaryBuilder::new();
         let mut competes = BooleanBuilder::new();
         for row in rows {
-            let page = (urls.value(row), texts.value(row), times.value(row));
+            let page = (urls.value(row)?, texts.value(row)?, times.value(row)?);
             let judged = loaded.rules().judge(page, &mut statistics, |_| {});
             let (kept, reason_of, lines) = match judged.cleaned {
                 Cleaned::Keep(page) => (Some(page.text), None, page.lines),
@@ -89,7 +91,7 @@ pub fn clean<'py>(
             text.append_option(kept);
             reason.append_option(reason_of.map(Reason::code));
             competes.append_value(reason_of.is_none_or(Reason::competes));
-            let owner = url::md5(urls.value(row));
+            let owner = url::md5(page.0);
             for (column, key) in keys.iter_mut().zip([judged.normalized, owner]) {
                 column.append_value(key.to_be_bytes());
             }
@@ -104,8 +106,8 @@ pub fn clean<'py>(
             Arc::new(counts.finish()),
         ];
         Ok((columns, statistics))
-    })?;
-    let (columns, stats) = join(pieces)?;
+    };
+    let (columns, stats) = threads::each(py, threads, batch.num_rows(), work, join)?;
     let names = ["text", "reason", "competes", "url_key", "owner", "counts"];
     let columns = names.into_iter().zip(columns).collect();
     Ok((with(&batch, &[], columns)?.to_pyarrow(py)?, stats))
@@ -123,11 +125,11 @@ pub fn keys<'py>(
     let loaded = load(recipe)?;
     let batch = self::batch(batch)?;
     let texts = texts_or_null(&batch, "text")?;
-    let pieces = threads::each(py, threads, batch.num_rows(), |rows| {
+    let work = |rows: Range<usize>| {
         let mut lists = ListBuilder::new(BinaryBuilder::new());
         for row in rows {
-            if !texts.is_null(row) {
-                for key in dedup::keys(loaded.recipe.dedup.as_ref(), texts.value(row)) {
+            if let Some(text) = texts.or_null(row)? {
+                for key in dedup::keys(loaded.recipe.dedup.as_ref(), text) {
                     lists.values().append_value(key.to_be_bytes());
                 }
             }
@@ -135,8 +137,8 @@ pub fn keys<'py>(
         }
         let column: ArrayRef = Arc::new(lists.finish());
         Ok((vec![column], Statistics::default()))
-    })?;
-    let (columns, _) = join(pieces)?;
+    };
+    let (columns, _) = threads::each(py, threads, batch.num_rows(), work, join)?;
     columns[0].to_data().to_pyarrow(py)
 }
 
@@ -171,22 +173,25 @@ pub fn finish<'py>(
     let reasons = texts_or_null(&batch, "reason")?;
     let times = self::texts(&batch, "timestamp")?;
     let (url_keys, counts) = (bytes(&batch, "url_key")?, bytes(&batch, "counts")?);
-    let pieces = threads::each(py, threads, batch.num_rows(), |rows| {
+    let work = |rows: Range<usize>| {
         let mut out = Finished::default();
         for row in rows {
             let at = |what: &str| invalid(format!("row {row}: {what}"));
-            let text = (!texts.is_null(row) && reasons.is_null(row)).then(|| texts.value(row));
+            let reason = reasons.or_null(row)?;
+            let text = match reason {
+                Some(_) => None,
+                None => texts.or_null(row)?,
+            };
             let lines = decode(counts.value(row), text).ok_or_else(|| {
                 at("column `counts` is not what c4.clean gave for this text; between clean and finish neither may change")
             })?;
             let page = KnownPage {
                 key: hash(&url_keys, "url_key", row)?,
-                timestamp: times.value(row),
+                timestamp: times.value(row)?,
                 lines,
             };
-            let gone = match (reasons.is_null(row), text) {
-                (false, _) => {
-                    let code = reasons.value(row);
+            let gone = match (reason, text) {
+                (Some(code), _) => {
                     let reason = Reason::from_code(code)
                         .filter(|reason| reason.scope() == c4_filters::Scope::Page)
                         .ok_or_else(|| {
@@ -194,20 +199,20 @@ pub fn finish<'py>(
                         })?;
                     Err(reason)
                 }
-                (true, Some(text)) => {
+                (None, Some(text)) => {
                     let lost = drops.as_ref().map_or(Ok(Vec::new()), |drops| {
                         let step = loaded.recipe.dedup.as_ref();
                         lost(drops.of(row), step, text).map_err(|what| at(&what))
                     })?;
                     Ok((text.to_owned(), lost))
                 }
-                (true, None) => return Err(at("column `text` is null, and so is `reason`")),
+                (None, None) => return Err(at("column `text` is null, and so is `reason`")),
             };
             out.page(&loaded, page, gone);
         }
         Ok(out.columns())
-    })?;
-    let (columns, stats) = join(pieces)?;
+    };
+    let (columns, stats) = threads::each(py, threads, batch.num_rows(), work, join)?;
     let names = ["text", "reason", "language", "language_score", "split"];
     let columns = names.into_iter().zip(columns).collect();
     let batch = with(

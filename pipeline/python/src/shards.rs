@@ -4,7 +4,7 @@ use crate::columns::{batch, bytes, floats, hash, integers, texts, texts_or_null}
 use crate::error::{invalid, of_data, whole};
 use crate::recipe::{Loaded, load};
 use crate::stats::{Stats, of_json, to_json};
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::next_batch;
 use c4_data::{
@@ -264,10 +264,11 @@ impl ShardWriter {
             last = key;
             let place = self
                 .place
-                .check(key, language.value(row), &self.loaded.recipe.split);
+                .check(key, language.value(row)?, &self.loaded.recipe.split);
             place.map_err(|what| wrong(format!("this page {what}")))?;
-            if let Some(reasons) = reasons.as_ref().filter(|reasons| !reasons.is_null(row)) {
-                let reason = reasons.value(row);
+            if let Some(reasons) = &reasons
+                && let Some(reason) = reasons.or_null(row)?
+            {
                 return Err(wrong(format!("this page goes, for `reason` {reason:?}")));
             }
             let score = score.value(row);
@@ -278,22 +279,22 @@ impl ShardWriter {
             let Ok(record_offset) = u64::try_from(record_offset) else {
                 return Err(wrong(format!("`record_offset` is {record_offset}")));
             };
-            if &*name != archive.value(row) {
-                name = Arc::from(archive.value(row));
+            if &*name != archive.value(row)? {
+                name = Arc::from(archive.value(row)?);
             }
             documents.push(Document {
                 page: Page {
-                    url: url.value(row).to_owned(),
-                    text: text.value(row).to_owned(),
-                    timestamp: timestamp.value(row).to_owned(),
-                    content_type: content_type.value(row).to_owned(),
-                    content_length: content_length.value(row).to_owned(),
+                    url: url.value(row)?.to_owned(),
+                    text: text.value(row)?.to_owned(),
+                    timestamp: timestamp.value(row)?.to_owned(),
+                    content_type: content_type.value(row)?.to_owned(),
+                    content_length: content_length.value(row)?.to_owned(),
                     provenance: Provenance {
                         archive: name.clone(),
                         record_offset,
                     },
                 },
-                language: language.value(row).to_owned(),
+                language: language.value(row)?.to_owned(),
                 language_score: score as f32,
             });
         }

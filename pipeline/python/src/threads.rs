@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// More are a mistake.
 const MOST: u64 = 512;
 /// Rows of a piece of work: enough to be worth a thread, few enough for all threads to have some.
-const ROWS: usize = 64;
+const ROWS: usize = 16;
 
 /// Python's argument `threads`: 1 is this thread, 0 one a core.
 pub fn of(threads: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -24,21 +24,24 @@ pub fn of(threads: &Bound<'_, PyAny>) -> PyResult<usize> {
     }
 }
 
-/// `work` on all of `rows`, in pieces; the results are in order. One thread: this one; 0: one a core. Releases the GIL.
-pub fn each<T: Send>(
+/// `work` on all of `rows`, in pieces, whose results `join` gets in order. One thread: this one, in one piece; 0: one a core.
+/// Releases the GIL.
+pub fn each<T: Send, J: Send>(
     py: Python<'_>,
     threads: usize,
     rows: usize,
     work: impl Fn(Range<usize>) -> PyResult<T> + Sync,
-) -> PyResult<Vec<T>> {
+    join: impl FnOnce(Vec<T>) -> PyResult<J> + Send,
+) -> PyResult<J> {
     if threads == 1 {
-        return py.detach(|| Ok(vec![work(0..rows)?]));
+        return py.detach(|| join(vec![work(0..rows)?]));
     }
     let pieces = rows.div_ceil(ROWS).max(1);
+    let piece = |i: usize| work(i * ROWS..((i + 1) * ROWS).min(rows));
     py.detach(|| {
         on(threads, || {
-            let piece = |i: usize| work(i * ROWS..((i + 1) * ROWS).min(rows));
-            (0..pieces).into_par_iter().map(piece).collect()
+            let pieces: PyResult<Vec<T>> = (0..pieces).into_par_iter().map(piece).collect();
+            join(pieces?)
         })?
     })
 }

@@ -167,7 +167,7 @@ INVALID = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2
     [
         ("text", pa.array([5]), ["`text`", "Int64"]),
         ("text", pa.array([None], pa.string()), ["`text`", "null", "row 0"]),
-        ("text", INVALID, ["`text`", "UTF8", "index 0"]),
+        ("text", INVALID, ["`text`", "row 0", "UTF-8", "index 0"]),
         ("url", pa.array([b"http://a.example/"]), ["`url`", "Binary"]),
         ("timestamp", None, ["`timestamp`", "missing", "url"]),
     ],
