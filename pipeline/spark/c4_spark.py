@@ -307,7 +307,7 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
     stats.check()
     rows = rows.where("stats is null")
     # A set of shards is a split, or a split of one language.
-    by = ["language", "split"] if c4.recipe(recipe)["split"]["by_language"] else ["split"]
+    by = ["language", "split"] if c4.recipe(recipe)["split"].get("by_language") else ["split"]
     sums = rows.groupBy(*by).agg(F.sum(F.octet_length("text")).alias("bytes")).collect()
     sizes = {tuple(row[name] for name in by): row.bytes for row in sums}
     heads = sorted({name[:-1] for name in sizes} | ({()} if by == ["split"] else set()))

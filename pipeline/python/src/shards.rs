@@ -164,7 +164,10 @@ impl ShardWriter {
         let State::Open(writer) = self.turn(State::GivenUp) else {
             return Err(invalid("this shard is finished"));
         };
-        let entry = py.detach(|| writer.finish()).map_err(of_data)?;
+        let entry = py.detach(|| writer.finish()).map_err(|e| {
+            self.give_up();
+            of_data(e)
+        })?;
         self.turn(State::Finished);
         // Nothing is in it any more.
         let _ = std::fs::remove_dir(&self.scratch);

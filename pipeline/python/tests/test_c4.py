@@ -383,6 +383,12 @@ def test_a_shard_that_cannot_be_written_is_given_up(tmp_path):
         writer.write(pa.RecordBatch.from_pylist([row]))
     with pytest.raises(ValueError, match="given up"):
         writer.finish()
+    # Nothing stays of a file that could not get its name.
+    (tmp_path / "validation-00000-of-00001.arrow").mkdir()
+    writer = c4.ShardWriter(tmp_path, "en", "validation", 0, 1)
+    with pytest.raises(OSError, match="validation-00000"):
+        writer.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["validation-00000-of-00001.arrow"]
 
 
 def test_a_build_tells_how_far_it_is_and_can_be_stopped(tmp_path, built):
