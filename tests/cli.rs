@@ -852,6 +852,20 @@ fn hostile_corpora_and_archives_do_no_harm() {
     fs::write(&stats, "{}").unwrap();
     refused(&c4(&[&"report", &output]), &["stats.json", "checksum"]);
     assert_eq!(c4(&[&"verify", &output]).status.code(), Some(1));
+    // Counts that are sealed, and too large to be added up.
+    let counts = format!(
+        r#"{{"tally": {{"pages": {{"in": {0}, "out": {0}}}}}}}"#,
+        u64::MAX
+    );
+    let sealed = c4_data::fs::sha256_hex(counts.as_bytes());
+    let known: serde_json::Value = serde_json::from_str(&sound).unwrap();
+    let changed = sound.replace(known["stats_sha256"].as_str().unwrap(), &sealed);
+    fs::write(&stats, counts).unwrap();
+    fs::write(&manifest, changed).unwrap();
+    for command in ["report", "card", "stats"] {
+        refused(&c4(&[&command, &output]), &["stats.json", "2^53"]);
+    }
+    fs::write(&manifest, &sound).unwrap();
 
     // A report goes to no file of others, and through no link.
     let other = dir.path().join("other");

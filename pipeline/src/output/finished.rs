@@ -55,12 +55,27 @@ pub fn finished(dir: &Path) -> Result<Manifest, DataError> {
 pub fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Value), Error> {
     let path = dir.join(STATS_FILE);
     let bytes = fs::read(&path).map_err(DataError::io(&path, "read"))?;
-    let value = serde_json::from_slice(&bytes);
+    let reason = match serde_json::from_slice(&bytes) {
+        Ok(value) if c4_fs::sha256_hex(&bytes) == manifest.stats_sha256 => {
+            if can_be_added(&value) {
+                return Ok((bytes, value));
+            }
+            "holds a number that no build counts to (above 2^53)"
+        }
+        _ => "is not what the build wrote (its checksum differs); build it again",
+    };
+    Err(Error::Output {
+        path,
+        reason: reason.into(),
+    })
+}
+
+/// Whether all counts are below 2^53, so that sums of them are exact and have no end.
+fn can_be_added(value: &Value) -> bool {
     match value {
-        Ok(value) if c4_fs::sha256_hex(&bytes) == manifest.stats_sha256 => Ok((bytes, value)),
-        _ => Err(Error::Output {
-            path,
-            reason: "is not what the build wrote (its checksum differs); build it again".into(),
-        }),
+        Value::Number(n) => n.as_u64().is_none_or(|n| n <= 1 << 53),
+        Value::Array(items) => items.iter().all(can_be_added),
+        Value::Object(fields) => fields.values().all(can_be_added),
+        _ => true,
     }
 }
