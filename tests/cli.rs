@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::Manifest;
+use c4_tests::program::{Arguments, refused, run, stderr};
 use c4_tests::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,16 +14,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-fn c4(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-    arguments.iter().for_each(|argument| {
-        command.arg(argument);
-    });
-    command.output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+fn c4(arguments: Arguments<'_>) -> Output {
+    run(env!("CARGO_BIN_EXE_c4"), arguments)
 }
 
 fn samples() -> PathBuf {
@@ -38,16 +31,6 @@ fn wet(path: &Path, n: usize) {
         ))
     };
     fs::write(path, (0..n).flat_map(record).collect::<Vec<u8>>()).unwrap();
-}
-
-/// Refused: exit status 2 and one line that says all of `words`.
-fn refused(output: &Output, words: &[&str]) {
-    let message = stderr(output);
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert_eq!(message.trim_end().lines().count(), 1, "{message}");
-    for word in words {
-        assert!(message.contains(word), "no {word} in: {message}");
-    }
 }
 
 #[test]

@@ -4,37 +4,25 @@
 
 use c4_data::{Manifest, WetReading};
 use c4_filters::url;
+use c4_tests::program::{Arguments, printed, run};
 use c4_tests::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn c4(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-    arguments.iter().for_each(|argument| {
-        command.arg(argument);
-    });
-    command.output().unwrap()
+fn c4(arguments: Arguments<'_>) -> Output {
+    run(env!("CARGO_BIN_EXE_c4"), arguments)
 }
 
 /// What a command that succeeds prints.
-fn said(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
-    let output = c4(arguments);
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{message}");
-    String::from_utf8(output.stdout).unwrap()
+fn said(arguments: Arguments<'_>) -> String {
+    printed(&c4(arguments))
 }
 
 /// Refused: exit status 2 and one line that says all of `words`.
-fn refused(arguments: &[&dyn AsRef<std::ffi::OsStr>], words: &[&str]) {
-    let output = c4(arguments);
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{message}");
-    assert_eq!(message.trim_end().lines().count(), 1, "{message}");
-    for word in words {
-        assert!(message.contains(word), "no {word} in: {message}");
-    }
+fn refused(arguments: Arguments<'_>, words: &[&str]) {
+    program::refused(&c4(arguments), words);
 }
 
 /// Real archives, and the URLs of their pages up to the length limit, as they are in the records.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use c4_tests::program::{Arguments, run, stderr};
 use c4_tests::python::Script;
 use c4_tests::server::{Fault, Plan, Server};
 use c4_tests::*;
@@ -10,16 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn c4(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-    arguments.iter().for_each(|argument| {
-        command.arg(argument);
-    });
-    command.output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+fn c4(arguments: Arguments<'_>) -> Output {
+    run(env!("CARGO_BIN_EXE_c4"), arguments)
 }
 
 const CRAWLS: [&str; 2] = ["CC-MAIN-2018-34", "CC-MAIN-2018-39"];

@@ -2,17 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use c4_tests::program::{Arguments, run};
 use c4_tests::*;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn c4(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-    arguments.iter().for_each(|argument| {
-        command.arg(argument);
-    });
-    command.output().unwrap()
+fn c4(arguments: Arguments<'_>) -> Output {
+    run(env!("CARGO_BIN_EXE_c4"), arguments)
 }
 
 fn text(bytes: &[u8]) -> String {

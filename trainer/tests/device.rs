@@ -7,16 +7,14 @@
 
 mod common;
 
-use common::{batch, close, golden, hugging_face_batch, kinds, mesh_model, relative, small};
-use safetensors::SafeTensors;
+use common::references::{RATE, close_logits, hugging_face};
+use common::{batch, close, kinds, mesh_model, relative, small};
+use t5_trainer::Batch;
 use t5_trainer::device::{Accelerator, Emulation, Place, Precision, open};
-use t5_trainer::model::{
-    Architecture, Denominator, DropoutShape, LossOn, ModelConfig, T5, Variable,
-};
+use t5_trainer::model::{Architecture, DropoutShape, LossOn, ModelConfig, T5, Variable};
 use t5_trainer::optimizer::{
     AdafactorConfig, AdamWConfig, Optimizer, OptimizerConfig, clip_global_norm, global_norm,
 };
-use t5_trainer::{Batch, huggingface};
 
 /// Where tests run; `None`, said on stdout, where nothing can.
 fn place() -> Option<Place> {
@@ -72,13 +70,7 @@ fn mesh_models_give_the_same_logits_and_losses() {
         let logits = device.logits(&batch).unwrap();
         let expected = common::floats(&golden["logits"]);
         let vocab = model.config().vocab_size;
-        let mut worst = 0.0f32;
-        for (position, segment) in batch.targets.segments.iter().enumerate() {
-            if *segment > 0 {
-                let range = position * vocab..(position + 1) * vocab;
-                worst = worst.max(close(name, &logits[range.clone()], &expected[range], 1e-4));
-            }
-        }
+        let worst = close_logits(name, &batch, vocab, &logits, &expected);
         let denominator = model.denominator(&batch).unwrap();
         for (key, z_loss) in [("loss_eval_no_z", 0.0), ("loss_train_with_z", 1e-4)] {
             let expected = golden[key].as_f64().unwrap();
@@ -97,80 +89,28 @@ fn mesh_models_give_the_same_logits_and_losses() {
 #[test]
 fn hugging_face_models_agree() {
     let Some(place) = place() else { return };
-    for name in ["t5_v10", "t5_v11"] {
-        let Some(folder) = golden(&format!("hf_t5/{name}")) else {
-            return;
-        };
-        let loaded = huggingface::load(&folder).unwrap();
-        let config = ModelConfig {
-            dropout: 0.0,
-            z_loss: 0.0,
-            denominator: Denominator::Targets,
-            ..loaded.config().clone()
-        };
-        let mut model = T5::with_parameters(config, loaded.parameters().to_vec()).unwrap();
-        let bytes = std::fs::read(folder.join("case.safetensors")).unwrap();
-        let case = SafeTensors::deserialize(&bytes).unwrap();
-        let floats = |name: &str| -> Vec<f32> {
-            let tensor = case.tensor(name).unwrap();
-            let (quads, _) = tensor.data().as_chunks();
-            quads
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect()
-        };
-        let batch = hugging_face_batch(&case);
-        // Hugging Face factors every matrix, whatever its size.
-        let settings = AdafactorConfig {
-            min_factored_size: 0,
-            ..Default::default()
-        };
-        let mut optimizer = Optimizer::new(OptimizerConfig::Adafactor(settings), model.layout());
-        let mut device = open(place, Precision::F32, &model, Some(&optimizer))
+    for mut reference in hugging_face().into_iter().flatten() {
+        let mut optimizer = reference.optimizer();
+        let (model, batch) = (&mut reference.model, &reference.batch);
+        let mut device = open(place, Precision::F32, model, Some(&optimizer))
             .unwrap()
             .unwrap();
-        let logits = device.logits(&batch).unwrap();
-        let expected = floats("logits");
-        let mut worst_logit = 0.0f32;
-        for (position, &segment) in batch.targets.segments.iter().enumerate() {
-            if segment > 0 {
-                let range = position * 128..(position + 1) * 128;
-                let (ours, expected) = (&logits[range.clone()], &expected[range]);
-                worst_logit = worst_logit.max(close("logits", ours, expected, 1e-4));
-            }
-        }
-        let denominator = model.denominator(&batch).unwrap();
+        let logits = device.logits(batch).unwrap();
+        let denominator = model.denominator(batch).unwrap();
         let loss = device
-            .accumulate(&batch, (1.0 / denominator) as f32, 0)
+            .accumulate(batch, (1.0 / denominator) as f32, 0)
             .unwrap();
-        let expected = floats("loss")[0];
-        assert!(
-            (loss.mean() as f32 - expected).abs() < 1e-5,
-            "{name}: {}, not {expected}",
-            loss.mean()
-        );
         let gradients = device.gradients().unwrap();
-        let mut worst_gradient = 0.0f32;
-        for variable in model.layout().variables() {
-            let ours = &gradients[variable.range.clone()];
-            let away = relative(ours, &floats(&format!("grad.{}", variable.name)));
-            assert!(
-                away < 1e-5,
-                "{name}: gradient of {} is {away:e} away",
-                variable.name
-            );
-            worst_gradient = worst_gradient.max(away);
-        }
-        device.update(1e-2, 0).unwrap();
-        device.download(&mut model, Some(&mut optimizer)).unwrap();
-        let mut worst_step = 0.0f32;
-        for variable in model.layout().variables() {
-            let expected = floats(&format!("step.{}", variable.name));
-            let ours = &model.parameters()[variable.range.clone()];
-            worst_step = worst_step.max(close(&variable.name, ours, &expected, 1e-6));
-        }
+        device.update(RATE, 0).unwrap();
+        device.download(model, Some(&mut optimizer)).unwrap();
+
+        reference.check_loss(loss.mean());
         println!(
-            "{name}: logits {worst_logit:e}, gradients {worst_gradient:e} (relative), step {worst_step:e} away"
+            "{}: logits {:e}, gradients {:e} (relative), step {:e} away",
+            reference.name,
+            reference.check_logits(&logits),
+            reference.check_gradients(&gradients),
+            reference.check_step(reference.model.parameters())
         );
     }
 }

@@ -4,14 +4,11 @@
 
 mod common;
 
-use common::{
-    batch, close, golden, golden_json, hugging_face_batch, kinds, mesh_model, one_example_a_row,
-    relative, small,
-};
-use safetensors::SafeTensors;
+use common::references::{RATE, close_logits, hugging_face};
+use common::{batch, close, golden_json, kinds, mesh_model, one_example_a_row, relative, small};
 use t5_trainer::model::{
-    Activation, Architecture, Denominator, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix,
-    ModelConfig, T5, Threads, bucket, multiply,
+    Activation, Architecture, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix, ModelConfig,
+    T5, Threads, bucket, multiply,
 };
 use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
 use t5_trainer::{Batch, huggingface};
@@ -32,13 +29,7 @@ fn mesh_models_give_the_same_logits_and_losses() {
         let logits = model.logits(&batch).unwrap();
         let expected = common::floats(&golden["logits"]);
         let vocab = model.config().vocab_size;
-        let mut worst = 0.0f32;
-        for (position, segment) in batch.targets.segments.iter().enumerate() {
-            if *segment > 0 {
-                let range = position * vocab..(position + 1) * vocab;
-                worst = worst.max(close(name, &logits[range.clone()], &expected[range], 1e-4));
-            }
-        }
+        let worst = close_logits(name, &batch, vocab, &logits, &expected);
         for (key, z_loss) in [("loss_eval_no_z", 0.0), ("loss_train_with_z", 1e-4)] {
             let expected = golden[key].as_f64().unwrap();
             let ours = loss(&mut model, &batch, z_loss);
@@ -557,95 +548,32 @@ fn one_batch_can_be_learned_by_heart() {
 /// Logits, loss, gradients and a step of Adafactor of Hugging Face's models.
 #[test]
 fn hugging_face_models_agree() {
-    for name in ["t5_v10", "t5_v11"] {
-        let Some(folder) = golden(&format!("hf_t5/{name}")) else {
-            return;
-        };
-        let loaded = huggingface::load(&folder).unwrap();
-        let config = ModelConfig {
-            dropout: 0.0,
-            z_loss: 0.0,
-            denominator: Denominator::Targets,
-            ..loaded.config().clone()
-        };
-        let mut model = T5::with_parameters(config, loaded.parameters().to_vec()).unwrap();
-        let bytes = std::fs::read(folder.join("case.safetensors")).unwrap();
-        let case = SafeTensors::deserialize(&bytes).unwrap();
-        let floats = |name: &str| -> Vec<f32> {
-            let tensor = case.tensor(name).unwrap();
-            tensor
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect()
-        };
-        let batch = hugging_face_batch(&case);
+    for mut reference in hugging_face().into_iter().flatten() {
+        let mut optimizer = reference.optimizer();
+        let (model, batch) = (&mut reference.model, &reference.batch);
         let encoded = model.encode(batch.rows, &batch.inputs).unwrap().to_vec();
-        let expected = floats("encoder_out");
-        let real = batch
-            .inputs
-            .segments
-            .iter()
-            .enumerate()
-            .filter(|of| *of.1 > 0)
-            .map(|of| of.0);
-        for position in real {
+        let logits = model.logits(batch).unwrap();
+        let denominator = model.denominator(batch).unwrap();
+        let loss = model
+            .accumulate(batch, (1.0 / denominator) as f32, 0)
+            .unwrap();
+        let gradients = model.gradients().to_vec();
+        let (layout, parameters, buffer) = model.buffers();
+        optimizer.update(layout, parameters, buffer, RATE, 0);
+
+        let expected = reference.values("encoder_out");
+        let real = reference.batch.inputs.segments.iter().enumerate();
+        for (position, _) in real.filter(|(_, segment)| **segment > 0) {
             let range = position * 32..(position + 1) * 32;
             close("encoder", &encoded[range.clone()], &expected[range], 1e-4);
         }
-        let logits = model.logits(&batch).unwrap();
-        let expected = floats("logits");
-        let mut worst = 0.0f32;
-        for (position, &segment) in batch.targets.segments.iter().enumerate() {
-            if segment > 0 {
-                let range = position * 128..(position + 1) * 128;
-                worst = worst.max(close(
-                    "logits",
-                    &logits[range.clone()],
-                    &expected[range],
-                    1e-4,
-                ));
-            }
-        }
-        let denominator = model.denominator(&batch).unwrap();
-        let loss = model
-            .accumulate(&batch, (1.0 / denominator) as f32, 0)
-            .unwrap();
-        let expected = floats("loss")[0];
-        assert!(
-            (loss.mean() as f32 - expected).abs() < 1e-5,
-            "{name}: {}, not {expected}",
-            loss.mean()
-        );
-        let mut worst_gradient = 0.0f32;
-        for variable in model.layout().variables() {
-            let ours = &model.gradients()[variable.range.clone()];
-            let away = relative(ours, &floats(&format!("grad.{}", variable.name)));
-            assert!(
-                away < 1e-5,
-                "{name}: gradient of {} is {away:e} away",
-                variable.name
-            );
-            worst_gradient = worst_gradient.max(away);
-        }
-        // Hugging Face factors every matrix, whatever its size.
-        let settings = t5_trainer::optimizer::AdafactorConfig {
-            min_factored_size: 0,
-            ..Default::default()
-        };
-        let mut optimizer = Optimizer::new(OptimizerConfig::Adafactor(settings), model.layout());
-        let (layout, parameters, gradients) = model.buffers();
-        optimizer.update(layout, parameters, gradients, 1e-2, 0);
-        let mut worst_step = 0.0f32;
-        for variable in model.layout().variables() {
-            let expected = floats(&format!("step.{}", variable.name));
-            let ours = &model.parameters()[variable.range.clone()];
-            worst_step = worst_step.max(close(&variable.name, ours, &expected, 1e-6));
-        }
+        reference.check_loss(loss.mean());
         println!(
-            "{name}: logits {worst:e}, gradients {worst_gradient:e} (relative), step {worst_step:e} away"
+            "{}: logits {:e}, gradients {:e} (relative), step {:e} away",
+            reference.name,
+            reference.check_logits(&logits),
+            reference.check_gradients(&gradients),
+            reference.check_step(reference.model.parameters())
         );
     }
 }

@@ -3,8 +3,8 @@
 
 pub mod events;
 pub mod program;
+pub mod references;
 
-use safetensors::SafeTensors;
 use serde_json::Value;
 use std::path::PathBuf;
 use t5_trainer::model::{Activation, Architecture, Head, LossOn, ModelConfig, T5};
@@ -265,35 +265,5 @@ fn hugging_face_name(name: &str, encoder: bool) -> String {
             )
         }
         _ => panic!("{name}"),
-    }
-}
-
-/// The inputs of a case made with transformers.
-pub fn hugging_face_batch(case: &SafeTensors<'_>) -> Batch {
-    let ids = |name: &str| -> Vec<i64> {
-        let tensor = case.tensor(name).unwrap();
-        tensor
-            .data()
-            .as_chunks()
-            .0
-            .iter()
-            .map(|bytes| i64::from_le_bytes(*bytes))
-            .collect()
-    };
-    let tokens = |name: &str| {
-        ids(name)
-            .into_iter()
-            .map(|id| id.max(0) as u32)
-            .collect::<Vec<u32>>()
-    };
-    let mut inputs = one_example_a_row(96, tokens("input_ids"));
-    inputs.segments = tokens("attention_mask");
-    // A label of -100 does not count, and transformers has no mask in the decoder.
-    let targets = one_example_a_row(72, tokens("labels"));
-    Batch {
-        rows: 3,
-        inputs,
-        targets,
-        decoder_inputs: tokens("decoder_input_ids"),
     }
 }
