@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::Manifest;
+use c4_data::{InputState, Manifest};
 use c4_tests::program::{Arguments, refused, run, stderr};
 use c4_tests::*;
 use std::collections::BTreeMap;
@@ -327,16 +327,29 @@ fn folders_are_searched_for_archives_and_the_rest_is_named() {
         .arg(folder.join("pipe.warc.gz"))
         .status();
     assert!(fifo.unwrap().success());
+    fs::write(folder.join("half.warc.gz.part"), "<html>").unwrap();
     let result = c4(&[&"build", &"-o", &output, &folder]);
-    assert!(result.status.success(), "{}", stderr(&result));
-    for name in ["page.warc.gz", "dangling.warc.gz"] {
+    let message = stderr(&result);
+    // What has the name of an archive and is none was lost.
+    assert_eq!(result.status.code(), Some(1), "{message}");
+    let failed = Manifest::read(&output).unwrap().unwrap();
+    let failed = failed.inputs.iter().map(|i| (&*i.archive, i.state));
+    assert!(failed.eq([
+        ("a.wet.gz", InputState::Read),
+        ("page.warc.gz", InputState::Failed)
+    ]));
+    assert!(message.contains("page.warc.gz"), "{message}");
+    for name in ["half.warc.gz.part", "dangling.warc.gz"] {
         let named = |line: &str| line.contains(name) && line.contains("left out");
-        assert!(
-            stderr(&result).lines().any(named),
-            "{name}: {}",
-            stderr(&result)
-        );
+        assert!(message.lines().any(named), "{name}: {message}");
     }
+    let pipe = folder.join("pipe.warc.gz");
+    refused(
+        &c4(&[&"build", &"-o", &dir.path().join("no"), &pipe]),
+        &["pipe.warc.gz", "neither a file nor a folder"],
+    );
+    let elsewhere = c4(&[&"build", &"-o", &"s3://bucket/c4", &folder]);
+    refused(&elsewhere, &["s3://bucket/c4", "is a URL"]);
     assert_eq!(documents(&output).len(), 5);
 }
 
@@ -888,7 +901,8 @@ fn hostile_corpora_and_archives_do_no_harm() {
     let en = String::from_utf8(c4(&[&"recipes", &"en"]).stdout).unwrap();
     fs::write(
         &recipe,
-        en.replace("min_sentences = 3 ", "min_sentences = 0 "),
+        en.replace("min_sentences = 3 ", "min_sentences = 0 ")
+            .replace("name = \"en\"", "name = \"mine\""),
     )
     .unwrap();
     let built = c4(&[

@@ -143,7 +143,10 @@ impl Manifest {
     }
 
     /// What no build writes: a manifest may come from anywhere.
-    fn validate(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// What it is, for people.
+    pub fn validate(&self) -> Result<(), String> {
         /// Bytes and rows beyond this are no corpus, and their sums stay in range.
         const MOST: u64 = 1 << 53;
         self.recipe

@@ -296,7 +296,33 @@ impl Recipe {
         }
         let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok((Self::parse(name_or_file, &text)?, base))
+        Ok((Self::parse_own(name_or_file, &text)?, base))
+    }
+
+    /// As [`parse`](Self::parse), of a recipe that is none of this program's: it has no name of theirs, by which everybody
+    /// would take its corpus for theirs.
+    pub fn parse_own(source: &str, toml: &str) -> Result<Recipe, Error> {
+        let recipe = Self::parse(source, toml)?;
+        let known = BUILTIN_RECIPES
+            .iter()
+            .find(|(name, _)| *name == recipe.name);
+        let Some((name, text)) = known else {
+            return Ok(recipe);
+        };
+        // What is warned of decides over nothing.
+        let theirs = Recipe {
+            expect: recipe.expect.clone(),
+            ..Self::parse(name, text)?
+        };
+        match theirs == recipe {
+            true => Ok(recipe),
+            false => Err(Error::Recipe {
+                name: source.to_owned(),
+                reason: format!(
+                    "name: `{name}` is a recipe of this program, and this one differs from it; give it a name of its own"
+                ),
+            }),
+        }
     }
 
     /// Parses and validates TOML; `source` names it in errors.

@@ -3,7 +3,7 @@
 //! A rule that takes far more or far less than is usual, or a step that takes nothing, is mostly a
 //! mistake in a recipe or an input of another kind; both have gone unnoticed in others' corpora.
 
-use crate::{Reason, Scope, Stage, Tally};
+use crate::{Reason, Scope, Stage, Tally, language};
 use c4_data::Recipe;
 
 /// Recipes keep a page in ten or more, so that none of so many is kept is no chance.
@@ -19,12 +19,25 @@ const fn enough_for_one(stage: Stage) -> u64 {
     }
 }
 
-/// Whether the reasons that the recipe has expectations of exist. One of a step that it does not take
-/// is none: who deletes a step need not look for it.
+/// Whether the languages exist that the recipe keeps, and the reasons that it has expectations of. A reason of a step that
+/// it does not take is none: who deletes a step need not look for it.
 ///
 /// # Errors
 /// What is wrong, for people.
 pub fn check(recipe: &Recipe) -> Result<(), String> {
+    if let Some(step) = &recipe.language {
+        let known = language::known(step.detector);
+        if let Some(code) = step
+            .keep
+            .iter()
+            .find(|code| !known.contains(&code.as_str()))
+        {
+            let known = known.join(", ");
+            return Err(format!(
+                "language.keep: the detector knows no {code}; it knows {known}"
+            ));
+        }
+    }
     let known = |code: &str| expectable().any(|reason| reason.code() == code);
     match recipe.expect.keys().find(|code| !known(code)) {
         None => Ok(()),

@@ -52,14 +52,21 @@ pub fn detect(detector: DetectorKind, text: &str) -> Detection {
     }
 }
 
-/// All that a page which stays may be in, sorted: languages to keep (those of the detector, if all are)
-/// and, if undetermined pages stay, [`UNDETERMINED_LANGUAGE`].
-pub fn languages(step: &LanguageStep) -> Vec<String> {
-    let known: Vec<&str> = match step.detector {
-        _ if !step.keep.is_empty() => step.keep.iter().map(String::as_str).collect(),
+/// The languages that a detector knows.
+pub fn known(detector: DetectorKind) -> Vec<&'static str> {
+    match detector {
         DetectorKind::Langdetect => langdetect::languages().to_vec(),
         DetectorKind::Whatlang => Lang::all().iter().map(|lang| iso_639_1(*lang)).collect(),
         DetectorKind::Cld3 => cld3::LANGUAGES.to_vec(),
+    }
+}
+
+/// All that a page which stays may be in, sorted: languages to keep (those of the detector, if all are)
+/// and, if undetermined pages stay, [`UNDETERMINED_LANGUAGE`].
+pub fn languages(step: &LanguageStep) -> Vec<String> {
+    let known: Vec<&str> = match &*step.keep {
+        [] => known(step.detector),
+        keep => keep.iter().map(String::as_str).collect(),
     };
     let undetermined = step.undetermined == Undetermined::Keep;
     let undetermined = undetermined.then_some(UNDETERMINED_LANGUAGE);

@@ -94,7 +94,7 @@ const PROBABILITY: [u64; 16] = [
 ];
 
 /// The statistics of a build or a part of it, but for [`Domains`](crate::Domains).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Where everything has gone.
     pub tally: Tally,

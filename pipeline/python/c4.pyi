@@ -1,7 +1,8 @@
 """Rebuild C4 from Python: the same core as the program `c4`, on Arrow record batches.
 
 A recipe is the name of a built-in one (`c4`, `en`, `en.noblocklist`, `en.noclean`, `realnewslike`, `webtextlike`,
-`multilingual`), the path of a TOML file, or TOML itself. It is loaded once a process.
+`multilingual`), the path of a TOML file, or TOML itself (whose word lists are built-in ones, or have absolute paths). It is
+loaded once a process; a file again when its text has changed, though not when only its word lists have.
 
 A batch is a `pyarrow.RecordBatch`, or whatever speaks Arrow: a `pyarrow.Table`, a frame of polars or pandas. Arrays
 cross without copies. Columns that a function does not know pass through, as does the schema's metadata; those that it
@@ -22,8 +23,8 @@ import pyarrow
 
 __version__: str
 
-Path = str | PathLike[str]
-Paths = Path | Sequence[Path]
+_Path = str | PathLike[str]
+_Paths = _Path | Sequence[_Path]
 
 def recipes() -> dict[str, dict[str, Any]]:
     """The built-in recipes by name: their steps and thresholds."""
@@ -31,7 +32,7 @@ def recipes() -> dict[str, dict[str, Any]]:
 def recipe(recipe: str = "c4") -> dict[str, Any]:
     """One recipe: its steps and thresholds. Reads none of its lists."""
 
-def inputs(paths: Paths, recipe: str = "c4") -> list[dict[str, Any]]:
+def inputs(paths: _Paths, recipe: str = "c4") -> list[dict[str, Any]]:
     """The archives that files, folders (at any depth) and listings (`*.paths`) name, in the order of a build: by label,
     each once, however often it is named.
 
@@ -39,7 +40,7 @@ def inputs(paths: Paths, recipe: str = "c4") -> list[dict[str, Any]]:
     it from others); `bytes`, its size, or None.
     """
 
-def read(paths: Paths, recipe: str = "c4", *, labels: Sequence[str] | None = None, threads: int = 1) -> Reader:
+def read(paths: _Paths, recipe: str = "c4", *, labels: Sequence[str] | None = None, threads: int = 1) -> Reader:
     """The pages of crawl archives (WET, WARC; plain, gzip, zstd), a batch of some 1 MB of archive at a time.
 
     Columns: `url`, `text`, `timestamp`, `content_type`, `content_length`, `archive`: string; `record_offset`: int64,
@@ -77,7 +78,8 @@ def keys(batch: Any, recipe: str, *, threads: int = 1) -> pyarrow.ListArray:
     """The dedup keys of cleaned pages (column `text`, null: none): a list of 16-byte keys a page.
 
     By place: of lines (the released code), or of spans by their first sentence (the paper). Of equal keys the one with
-    the smallest (`owner`, place) stays.
+    the smallest (`owner`, place) stays. Pages that go do not count: those with a `reason` have no keys, so mark pages of which
+    a newer copy stays (`older_copy`, see `finish`) before, or leave their keys out.
     """
 
 def finish(batch: Any, drops: Any | None, recipe: str, *, threads: int = 1) -> tuple[pyarrow.RecordBatch, Stats]:
@@ -86,7 +88,8 @@ def finish(batch: Any, drops: Any | None, recipe: str, *, threads: int = 1) -> t
     `batch` is one of `clean`, in which `reason` may have become `older_copy` where another page that `competes`
     for its `url_key` stays (the one with the largest timestamp, then the first archive by name, then the smallest `order`). `drops` has a
     list a page, or null: structs of `position`, the place of a key that lost, and `same_page`, the place of the copy
-    that stays if it is on the same page (it comes before), else null. Whole numbers; no position twice.
+    that stays if it is on the same page (it comes before), else null. Whole numbers; no position twice. An array, a
+    column of polars or pandas, or a Python list of lists of dicts.
 
     Gives all columns but `competes`, `counts`, `owner`, `keys` and `drops`, and `text` (null if the page goes), `reason` (null if
     it stays), `language`, `language_score`, `split` (`train`, `validation`, or null).
@@ -99,7 +102,7 @@ def explain(page: str, recipe: str = "c4", *, url: str = "", timestamp: str = ""
     """
 
 class Stats:
-    """What became of records, pages, lines, characters and words. Sums: add the parts up with `+` or `sum`, in any order.
+    """What became of records, pages, lines, characters and words. Sums: add the parts up with `+` or `sum`, in any order. They can be pickled.
 
     A reader's hold the records, those of `clean` what came in, those of `finish` what became of it: pages kept and
     dropped, lines dropped. Who cleans and does not finish counts the column `reason`.
@@ -109,6 +112,7 @@ class Stats:
     def __add__(self, other: Stats) -> Stats: ...
     def __iadd__(self, other: Stats) -> Stats: ...
     def __radd__(self, other: int) -> Stats: ...
+    def __eq__(self, other: object) -> bool: ...
     @staticmethod
     def from_bytes(data: bytes) -> Stats:
         """What `to_bytes` gave."""
@@ -134,7 +138,7 @@ class ShardWriter:
 
     def __init__(
         self,
-        folder: Path,
+        folder: _Path,
         recipe: str,
         split: str,
         index: int,
@@ -169,8 +173,8 @@ def manifest(
     """
 
 def build(
-    inputs: Paths,
-    output: Path,
+    inputs: _Paths,
+    output: _Path,
     recipe: str = "c4",
     *,
     format: str = "arrow",
@@ -179,14 +183,15 @@ def build(
     memory: int | None = None,
     ledger: str = "sample:1000",
     overwrite: bool = False,
-    work_dir: Path | None = None,
+    work_dir: _Path | None = None,
     progress: Callable[[str, int, int], object] | None = None,
 ) -> dict[str, Any]:
     """Builds a corpus on this machine, as `c4 build` does, and goes on with one that was stopped.
 
     `inputs`: files, folders, listings, URLs, names of crawls. `memory`: bytes of the whole process. `ledger`: `all`,
     `none`, or `sample:N`, rows a reason. `progress` is called with (pass, done, total) some ten times a second. Ctrl-C, or an
-    exception in it, stops between two units of work; the same call goes on. One build at a time in a process.
+    exception in it, stops between two units of work; the same call goes on. One build at a time in a process. What is not
+    here (samples of crawls, lists of domains, several recipes at once) `c4 build` has.
 
     Gives the manifest, with `warnings`.
     """

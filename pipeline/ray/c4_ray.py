@@ -85,6 +85,19 @@ def pages(archives: list[dict[str, str]], recipe: str, every_page: bool, totals)
     )
 
 
+def for_workers(recipe: str) -> str:
+    """A recipe as workers can load it: the text of a file, or its path if it has word lists beside it."""
+    if recipe in c4.recipes() or not os.path.isfile(recipe):
+        return recipe
+    with open(recipe, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        c4.inputs([], text)
+        return text
+    except ValueError:
+        return os.path.abspath(recipe)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="c4_ray.py", description="C4's rules on Ray Data: archives in, cleaned pages out.")
     parser.add_argument("inputs", nargs="+", help="archives, folders of them, listings")
@@ -92,11 +105,7 @@ def main() -> int:
     parser.add_argument("--recipe", default="c4", help="a built-in recipe, or a TOML file (default: c4)")
     parser.add_argument("--all", action="store_true", help="dropped pages, too: no text, but the reason")
     args = parser.parse_args()
-    recipe = args.recipe
-    if os.path.isfile(recipe):
-        # Workers get its text, not its path.
-        with open(recipe, encoding="utf-8") as file:
-            recipe = file.read()
+    recipe = for_workers(args.recipe)
     if os.path.isdir(args.output) and os.listdir(args.output):
         raise SystemExit(f"c4_ray: {args.output} is not empty; give another --output")
     try:

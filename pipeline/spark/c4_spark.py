@@ -5,7 +5,8 @@
 Inputs are archives or folders of them, on disks that all workers see, on `s3a://` or `hdfs://`. The module `c4` (the wheel
 of pipeline/python) must be installed on every worker. The output has shards, `stats.json` and `manifest.json`: the rows,
 shards and counters of `c4 build` on the same inputs, to the byte of every shard, whatever the number of workers, and
-however often a task was tried. Intermediate files are in a folder of WORK (default: OUTPUT.work) that goes at the end.
+however often a task was tried. Exit status 1: done, but some archives could not be read (they are told, and in the manifest).
+Intermediate files are in a folder of WORK (default: OUTPUT.work) that goes at the end.
 
 Archives and corpus are read and written by pyarrow: for hdfs:// it wants libhdfs and CLASSPATH; for stores other than Amazon's
 AWS_ENDPOINT_URL (on workers, by spark.executorEnv). What is between is Spark's: for s3a:// it wants the package hadoop-aws.
@@ -23,6 +24,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -43,13 +45,17 @@ PAGE = "url string, timestamp string, content_type string, content_length string
 PAGES = f"""place int, `order` bigint, {PAGE}, text string, reason string, competes boolean, url_key binary,
     owner binary, counts binary, keys array<binary>, stats binary, input string"""
 ROWS = f"{PAGE}, text string, language string, language_score float, split string, url_key binary, stats binary"
+# What a run leaves in its output that was stopped.
+OWN = re.compile(r"(_partial\.\d+\.)?(([a-z-]+\.)?(train|validation)-\d+-of-\d+\.[a-z.]+|stats\.json|manifest\.json)")
+# Archives whose damage is told; the manifest has all.
+MOST_SAID = 20
 DROPS = pa.list_(pa.struct([("position", pa.int64()), ("same_page", pa.int64())]))
 
 
 def filesystem(uri: str) -> tuple[pa.fs.FileSystem, str]:
     """The file system of a path or URI, and the path on it. AWS_ENDPOINT_URL is for stores other than Amazon's."""
     parts = urlparse(uri)
-    if not parts.scheme:
+    if "://" not in uri:
         return pa.fs.LocalFileSystem(), os.path.abspath(uri)
     endpoint = urlparse(os.environ.get("AWS_ENDPOINT_URL", ""))
     if parts.scheme in ("s3", "s3a") and endpoint.netloc:
@@ -59,7 +65,7 @@ def filesystem(uri: str) -> tuple[pa.fs.FileSystem, str]:
 
 
 def is_local(uri: str) -> bool:
-    return urlparse(uri).scheme in ("", "file")
+    return "://" not in uri or uri.startswith("file://")
 
 
 def list_archives(uris: list[str], recipe: str) -> list[tuple[int, str, str]]:
@@ -83,11 +89,27 @@ def list_archives(uris: list[str], recipe: str) -> list[tuple[int, str, str]]:
             paths.update(f"{scheme}://{name}" for name in inside)
         # By name, then by folder.
         paths = sorted(paths, key=lambda path: (path.rsplit("/", 1)[-1], path))
-        names = [path.rsplit("/", 1)[-1] for path in paths]
-        found = [(path, name if names.count(name) == 1 else path) for path, name in zip(paths, names)]
+        found = list(zip(paths, labels(paths)))
     if not found:
         raise SystemExit("c4_spark: no archive in " + ", ".join(uris))
     return [(place, path, label) for place, (path, label) in enumerate(found)]
+
+
+def labels(paths: list[str]) -> list[str]:
+    """Names of files, with as many folders as all of one name need to differ: those of `c4 build`."""
+    same: dict[str, list[list[str]]] = {}
+    for path in paths:
+        parts = path.split("/")
+        same.setdefault(parts[-1], []).append(parts)
+
+    def label(path: str) -> str:
+        parts, length = path.split("/"), 1
+        others = same[parts[-1]]
+        while len({tuple(other[-length:]) for other in others}) < len(others):
+            length += 1
+        return "/".join(parts[-length:])
+
+    return [label(path) for path in paths]
 
 
 def is_archive(name: str) -> bool:
@@ -262,21 +284,86 @@ def sum_of(rows: DataFrame) -> c4.Stats:
     return c4.Stats.from_bytes(parts.mapPartitions(add).treeReduce(both))
 
 
-def build(spark: SparkSession, args: argparse.Namespace) -> None:
-    recipe = args.recipe
-    if os.path.isfile(recipe):
-        # Workers get its text, not its path.
-        with open(recipe, encoding="utf-8") as file:
-            recipe = file.read()
-    work = args.output.rstrip("/") + ".work"
-    if args.work:
-        # A folder of this corpus in it, since it goes at the end.
-        work = f"{args.work.rstrip('/')}/c4-{hashlib.sha256(args.output.encode()).hexdigest()[:16]}"
-    files, folder = filesystem(args.output)
-    if files.get_file_info(f"{folder}/manifest.json").type != pa.fs.FileType.NotFound:
-        raise SystemExit(f"c4_spark: {args.output} holds a corpus; give another --output")
-    files.create_dir(folder, recursive=True)
+def for_workers(recipe: str) -> str:
+    """A recipe as workers can load it: the text of a file, or its path if it has word lists beside it."""
+    if recipe in c4.recipes() or not os.path.isfile(recipe):
+        return recipe
+    with open(recipe, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        c4.inputs([], text)
+        return text
+    except ValueError:
+        return os.path.abspath(recipe)
+
+
+def size(text: str) -> int:
+    """Bytes; K, M, G are powers of 1024."""
+    unit = {"K": 10, "M": 20, "G": 30}.get(text[-1:].upper(), 0)
+    bytes = int(text[:-1] if unit else text) << unit
+    if not 1 << 10 <= bytes <= 1 << 62:
+        raise argparse.ArgumentTypeError("must be at least 1K and at most 2^62")
+    return bytes
+
+
+def write_shards(spark: SparkSession, rows: DataFrame, recipe: str, output: str, args: argparse.Namespace, seconds) -> list[dict]:
+    """Rows to shards; their entries in the manifest."""
+    # A set of shards is a split, or a split of one language.
+    by = ["language", "split"] if c4.recipe(recipe)["split"].get("by_language") else ["split"]
+    sums = rows.groupBy(*by).agg(F.sum(F.octet_length("text")).alias("bytes")).collect()
+    sizes = {tuple(row[name] for name in by): row.bytes for row in sums}
+    heads = sorted({name[:-1] for name in sizes} | ({()} if by == ["split"] else set()))
+    shards_of, sets = [], []
+    for name in (head + (split,) for head in heads for split in ("train", "validation")):
+        count = max(1, -(-sizes.get(name, 0) // args.shard_size))
+        shards_of.append((*name, len(sets), count))
+        sets += [(name, index, count) for index in range(count)]
+    tell(f"writing {len(sets)} shards")
+    if not sets:
+        return []
+    fields = ", ".join(f"{name} string" for name in by)
+    places = F.broadcast(spark.createDataFrame(shards_of, f"{fields}, first int, count int"))
+    ordered = (
+        rows.join(places, by)
+        .withColumn("target", F.col("first") + shard_of("count"))
+        .repartitionById(len(sets), "target")
+        .sortWithinPartitions("url_key")
+    )
+    work, shard = write(recipe, output, args.format, sets)
+    written = ordered.mapInArrow(metered(work, seconds), "target bigint, entry string").collect()
+    entries = {row.target: row.entry for row in written}
+    # Of partitions without rows Spark may make no task.
+    return [json.loads(entries[target] if target in entries else shard(target, [])) for target in range(len(sets))]
+
+
+def absolute(uri: str) -> str:
+    return uri.rstrip("/") if "://" in uri else os.path.abspath(uri)
+
+
+def remove_stopped(files: pa.fs.FileSystem, folder: str, name: str) -> None:
+    """Takes what a stopped run has written out of the output; refuses one that holds anything else."""
+    inside = files.get_file_info(pa.fs.FileSelector(folder))
+    if any(file.base_name == "manifest.json" for file in inside):
+        raise ValueError(f"{name} holds a corpus; give another --output")
+    if others := [file.base_name for file in inside if not OWN.fullmatch(file.base_name)]:
+        raise ValueError(f"{name} holds {others[0]}, which is of no corpus; give another --output")
+    for file in inside:
+        files.delete_file(file.path)
+
+
+def build(spark: SparkSession, args: argparse.Namespace) -> int:
+    recipe = for_workers(args.recipe)
+    # Workers may run in other folders.
+    output = absolute(args.output)
+    # A folder of this corpus alone, since it goes at the end.
+    work = f"{absolute(args.work or output + '.work')}/c4-{hashlib.sha256(output.encode()).hexdigest()[:16]}"
+    for uri in (output, work):
+        if set(uri) & set("*?[]{}\\"):
+            raise ValueError(f"{uri}: Spark takes *, ?, [, ], {{, }} for patterns; give another folder")
     archives = list_archives(args.inputs, recipe)
+    files, folder = filesystem(output)
+    files.create_dir(folder, recursive=True)
+    remove_stopped(files, folder, args.output)
     seconds = {stage: spark.sparkContext.accumulator(0.0) for stage in ("read", "finish", "shards")}
 
     tell(f"reading {len(archives)} archives")
@@ -306,39 +393,13 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
     stats = sum_of(pages) + sum_of(rows)
     stats.check()
     rows = rows.where("stats is null")
-    # A set of shards is a split, or a split of one language.
-    by = ["language", "split"] if c4.recipe(recipe)["split"].get("by_language") else ["split"]
-    sums = rows.groupBy(*by).agg(F.sum(F.octet_length("text")).alias("bytes")).collect()
-    sizes = {tuple(row[name] for name in by): row.bytes for row in sums}
-    heads = sorted({name[:-1] for name in sizes} | ({()} if by == ["split"] else set()))
-    shards_of, sets = [], []
-    for name in (head + (split,) for head in heads for split in ("train", "validation")):
-        count = max(1, -(-sizes.get(name, 0) // args.shard_size))
-        shards_of.append((*name, len(sets), count))
-        sets += [(name, index, count) for index in range(count)]
-
-    tell(f"writing {len(sets)} shards")
-    fields = ", ".join(f"{name} string" for name in by)
-    places = F.broadcast(spark.createDataFrame(shards_of, f"{fields}, first int, count int"))
-    ordered = (
-        rows.join(places, by)
-        .withColumn("target", F.col("first") + shard_of("count"))
-        .repartitionById(len(sets), "target")
-        .sortWithinPartitions("url_key")
-    )
-    work_shards, shard = write(recipe, args.output, args.format, sets)
-    written = ordered.mapInArrow(metered(work_shards, seconds["shards"]), "target bigint, entry string").collect()
-    shards = {row.target: row.entry for row in written}
-    for target in range(len(sets)):
-        # Of partitions without rows Spark may make no task.
-        if target not in shards:
-            shards[target] = shard(target, [])
-
+    shards = write_shards(spark, rows, recipe, output, args, seconds["shards"])
     inputs = pages.where("stats is not null").orderBy("place").select("input").collect()
+    inputs = [json.loads(row.input) for row in inputs]
     manifest, statistics = c4.manifest(
         recipe,
-        [json.loads(entry) for entry in shards.values()],
-        [json.loads(row.input) for row in inputs],
+        shards,
+        inputs,
         stats,
         format=args.format,
         shard_size=args.shard_size,
@@ -349,13 +410,23 @@ def build(spark: SparkSession, args: argparse.Namespace) -> None:
             path = os.path.join(temporary, name)
             with open(path, "wb") as file:
                 file.write(data)
-            publish(path, args.output, name)
+            publish(path, output, name)
     if not args.keep_work:
         work_files, work_folder = filesystem(work)
         work_files.delete_dir(work_folder)
+        above = work_folder.rsplit("/", 1)[0]
+        if not args.work and not work_files.get_file_info(pa.fs.FileSelector(above)):
+            work_files.delete_dir(above)
     pages_in, pages_out = (stats.tally()["pages"][side] for side in ("in", "out"))
     tell("CPU seconds in Python: " + ", ".join(f"{stage} {spent.value:.1f}" for stage, spent in seconds.items()))
     tell(f"{pages_in} pages in, {pages_out} kept: corpus in {args.output}")
+    broken = [entry for entry in inputs if entry["state"] != "read"]
+    for entry in broken[:MOST_SAID]:
+        places = "; ".join(f"offset {damage['offset']}: {damage['cause']}" for damage in entry.get("damage", []))
+        tell(f"{entry['archive']}: {entry['state']}: {places}")
+    if broken[MOST_SAID:]:
+        tell(f"and {len(broken) - MOST_SAID} more archives; all are in {args.output}/manifest.json")
+    return 1 if broken else 0
 
 
 def tell(what: str) -> None:
@@ -366,21 +437,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="c4_spark.py", description="C4 on Apache Spark: the corpus of `c4 build`.")
     parser.add_argument("inputs", nargs="+", help="archives, or folders of them: paths, s3a://, hdfs://")
     parser.add_argument("--output", required=True, help="folder of the corpus")
-    parser.add_argument("--recipe", default="c4", help="a built-in recipe, or a TOML file (default: c4)")
+    parser.add_argument("--recipe", default="c4", help="a built-in recipe, or a TOML file; one with word lists beside it on a disk that all workers see (default: c4)")
     parser.add_argument("--format", default="arrow", choices=["arrow", "parquet", "jsonl"])
-    parser.add_argument("--shard-size", type=int, default=256 << 20, help="bytes of text of a shard (default: 256 MiB)")
+    parser.add_argument("--shard-size", type=size, default=256 << 20, help="bytes of text of a shard (K, M, G; default: 256M)")
     parser.add_argument("--work", help="folder of intermediate files, seen by all workers (default: OUTPUT.work)")
     parser.add_argument("--keep-work", action="store_true", help="leave the intermediate files")
     args = parser.parse_args()
-    if args.shard_size < 1024:
-        parser.error("--shard-size: at least 1024")
     spark = SparkSession.builder.appName("c4").getOrCreate()
     try:
-        build(spark, args)
-    except ValueError as error:
+        status = build(spark, args)
+    except (ValueError, OSError) as error:
         raise SystemExit(f"c4_spark: {error}") from error
     finally:
         spark.stop()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,25 @@ pub struct Places<'a> {
     pub sample: Option<Sample>,
     /// The way to what is not on this machine; `None`: such things are refused.
     pub network: Option<&'a Network>,
+    /// Whether a named file may hold no record: reading it fails then, as it does of a listed one.
+    pub any_file: bool,
+}
+
+impl Places<'_> {
+    /// This machine alone.
+    ///
+    /// # Errors
+    /// None, as long as the built-in address is one.
+    pub fn here() -> Result<Self, AddressError> {
+        Ok(Places {
+            base: None,
+            store: crawl::STORE.parse()?,
+            crawl_files: CrawlFiles::default(),
+            sample: None,
+            network: None,
+            any_file: false,
+        })
+    }
 }
 
 /// Why an input cannot be used. All are found before work starts.
@@ -157,10 +176,7 @@ pub fn resolve(
 ) -> Result<Vec<Input>, InputError> {
     let places = Places {
         base: base.map(Location::parse).transpose()?,
-        store: crawl::STORE.parse()?,
-        crawl_files: CrawlFiles::default(),
-        sample: None,
-        network: None,
+        ..Places::here()?
     };
     resolve_in(arguments, &places, step)
 }
@@ -217,7 +233,14 @@ fn add_path(
 ) -> Result<(), InputError> {
     let metadata = fs::metadata(path).map_err(unreadable(path))?;
     if !metadata.is_dir() {
-        check(path, step)?;
+        // Of a pipe the first bytes are gone once they were looked at, and it may never have any.
+        if !metadata.is_file() {
+            let cause = std::io::Error::other("is neither a file nor a folder");
+            return Err(unreadable(path)(cause));
+        }
+        if !places.any_file {
+            check(path, step)?;
+        }
         return named.add(path);
     }
     let mut found = Named::default();
@@ -323,7 +346,9 @@ fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
             }
         } else if !metadata.is_file() || is_listing(&Location::File(path.clone())) {
             continue;
-        } else if archive::holds_records(&path).map_err(unreadable(&path))? {
+        } else if is_called_archive(&path)
+            || archive::holds_records(&path).map_err(unreadable(&path))?
+        {
             named.add(&path)?;
         } else if [".warc", ".wet"]
             .iter()
@@ -333,6 +358,16 @@ fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
         }
     }
     Ok(())
+}
+
+/// An empty file with the name of an archive is one that got lost, and reading says so.
+fn is_called_archive(path: &Path) -> bool {
+    let name = name(path).to_string_lossy().to_ascii_lowercase();
+    let plain = [".gz", ".zst"]
+        .iter()
+        .find_map(|end| name.strip_suffix(end));
+    let plain = plain.unwrap_or(&name);
+    plain.ends_with(".warc") || plain.ends_with(".wet")
 }
 
 fn name(path: &Path) -> &std::ffi::OsStr {
@@ -445,6 +480,9 @@ mod tests {
             labels(&[&path], None),
             Err(InputError::NotAnArchive { .. })
         ));
+        // In a folder its name says that it should be one; reading fails then.
+        assert_eq!(labels(&[dir.path()], None).unwrap(), ["a.warc.gz"]);
+        fs::rename(&path, dir.path().join("a.warc.gz.part")).unwrap();
         assert!(matches!(
             labels(&[dir.path()], None),
             Err(InputError::Empty { .. })
@@ -469,6 +507,7 @@ mod tests {
             crawl_files: CrawlFiles::Wet,
             sample: None,
             network: Some(&network),
+            any_file: false,
         };
         let arguments = [
             "https://h/x/b.warc".into(),

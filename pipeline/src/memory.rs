@@ -48,7 +48,7 @@ impl Memory {
     fn piece(self) -> u64 {
         let fixed = BASE + self.threads * READING_PER_THREAD;
         let free = self.bytes.saturating_sub(fixed).max(self.bytes / 4);
-        free * 2 / 3 / self.threads
+        free.saturating_mul(2) / 3 / self.threads
     }
 
     /// Pass 1: keys of a segment, in bytes of memory. As many segments as threads are open.

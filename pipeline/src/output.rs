@@ -11,6 +11,7 @@ pub use finished::{finished, read_stats};
 
 use crate::card;
 use crate::error::Error;
+use crate::remote::is_url;
 use crate::report::page;
 use crate::segment::ArchiveEntry;
 use crate::stop;
@@ -213,6 +214,10 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
             reason,
         })
     };
+    if dir.to_str().is_some_and(is_url) {
+        let reason = "is a URL, and corpora are written to folders of this machine; copy it there when it is done";
+        return refuse(reason.into());
+    }
     match fs::metadata(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::Free(Vec::new())),
         Err(e) => return Err(DataError::io(dir, "open")(e).into()),

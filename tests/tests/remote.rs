@@ -502,6 +502,7 @@ fn places<'a>(store: &str, sample: Option<usize>, network: &'a Network) -> Place
         crawl_files: CrawlFiles::Wet,
         sample: sample.map(|files| Sample { files, seed: 0 }),
         network: Some(network),
+        any_file: false,
     }
 }
 

@@ -259,6 +259,7 @@ fn crawls_resolve_in_a_bucket() {
         crawl_files: CrawlFiles::Warc,
         sample: Some(Sample { files: 3, seed: 1 }),
         network: Some(&network),
+        any_file: false,
     };
     let (recipe, _) = c4_data::Recipe::load("en").unwrap();
     let inputs = input::resolve_in(&["CC-MAIN-2019-18".into()], &places, &recipe.read).unwrap();

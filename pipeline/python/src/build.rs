@@ -1,6 +1,6 @@
 //! The whole build on this machine.
 
-use crate::error::{invalid, system, whole};
+use crate::error::{invalid, of_data, of_input, system, whole};
 use crate::read::Paths;
 use crate::recipe::load;
 use crate::shards::{format_of, shard_size_of};
@@ -8,17 +8,21 @@ use crate::stats::of_json;
 use crate::threads;
 use c4_pipeline::Error;
 use c4_pipeline::input::{self, Places};
-use c4_pipeline::remote::crawl::{self, CrawlFiles};
 use c4_pipeline::remote::{Network, NetworkOptions, RemoteOptions, S3Options};
 use c4_pipeline::run::{self, BuildOptions, Outcome, TargetOptions};
 use c4_pipeline::{memory, progress, stop};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::{Mutex, TryLockError};
 use std::time::Duration;
 
 /// How often Python is asked whether to stop, and told how far the build is.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// Bytes.
+const MOST_MEMORY: u64 = 1 << 50;
 
 fn memory_of(memory: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
     if memory.is_none() {
@@ -31,13 +35,14 @@ fn memory_of(memory: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
                 "memory={n}: a build needs at least {least} bytes"
             )))
         }
+        n if n > MOST_MEMORY => Err(invalid(format!("memory={n}: no machine has so much"))),
         n => Ok(Some(n)),
     }
 }
 
 /// Builds a corpus, or goes on with one. See the stub.
 #[pyfunction]
-#[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=run::SHARD_SIZE_BYTES, threads=0, memory=None, ledger="sample:1000", overwrite=false, work_dir=None, progress=None))]
+#[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=268_435_456, threads=0, memory=None, ledger="sample:1000", overwrite=false, work_dir=None, progress=None))]
 // Python's keywords are one argument each.
 #[allow(clippy::too_many_arguments)]
 pub fn build<'py>(
@@ -62,16 +67,25 @@ pub fn build<'py>(
     }
     let loaded = load(recipe)?;
     let memory_bytes = memory.unwrap_or_else(memory::default_budget);
+    // Whoever stops one would stop all.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = match ONE.try_lock() {
+        Ok(one) => one,
+        Err(TryLockError::Poisoned(one)) => one.into_inner(),
+        Err(TryLockError::WouldBlock) => {
+            return Err(PyRuntimeError::new_err(
+                "another build runs in this process",
+            ));
+        }
+    };
     let network = Network::new(NetworkOptions {
         s3: S3Options::from_env(),
         ..NetworkOptions::default()
     });
+    let here = Places::here().map_err(|e| invalid(e.to_string()))?;
     let places = Places {
-        base: None,
-        store: crawl::STORE.parse().map_err(|e| invalid(format!("{e}")))?,
-        crawl_files: CrawlFiles::default(),
-        sample: None,
         network: Some(&network),
+        ..here
     };
     let resolved = py.detach(|| input::resolve_in(&inputs.0, &places, &loaded.recipe.read));
     let options = BuildOptions {
@@ -80,7 +94,7 @@ pub fn build<'py>(
             lists: loaded.lists.clone(),
             output: output.clone(),
         }],
-        inputs: resolved.map_err(|e| invalid(e.to_string()))?,
+        inputs: resolved.map_err(of_input)?,
         format: format_of(format)?,
         shard_size_bytes: shard_size,
         threads,
@@ -127,7 +141,7 @@ pub fn build<'py>(
     drop(watch);
     let outcome = built.map_err(|e| match e {
         Error::Missing { list, .. } => system(format!("could not be fetched: {}", list.join("; "))),
-        Error::Data(e) => crate::error::of_data(e),
+        Error::Data(e) => of_data(e),
         e => invalid(e.to_string()),
     })?;
     let (manifest, warnings) = match outcome.into_iter().next() {

@@ -4,11 +4,13 @@
 
 use crate::error::invalid;
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StructArray, make_array,
+    Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, RecordBatch, StructArray,
+    make_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use arrow::error::ArrowError;
 use arrow::ffi_stream::RecordBatchStreamReader;
 use arrow_pyarrow::FromPyArrow;
 use pyo3::exceptions::PyTypeError;
@@ -33,7 +35,7 @@ pub fn batch(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
 
 fn import(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
     if any.hasattr("__arrow_c_stream__")? {
-        let wrong = |e: arrow::error::ArrowError| invalid(format!("batch: {e}"));
+        let wrong = |e: ArrowError| invalid(format!("batch: {e}"));
         let reader = RecordBatchStreamReader::from_pyarrow_bound(any)?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
         let batches: Result<Vec<RecordBatch>, _> = reader.collect();
@@ -91,7 +93,63 @@ pub fn convert(array: &ArrayRef, name: &str, wanted: &DataType) -> PyResult<Arra
     let data = array.to_data();
     data.validate_full()
         .map_err(|e| invalid(format!("column `{name}`: {e}")))?;
-    cast(array, wanted).map_err(|_| wrong())
+    // A number that has no place in the type is an error, and no null.
+    let options = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    cast_with_options(&small(array, name)?, wanted, &options).map_err(|e| match e {
+        ArrowError::CastError(e) => invalid(format!("column `{name}`: {e}")),
+        _ => wrong(),
+    })
+}
+
+/// Refuses what a column of strings or bytes cannot hold: views, dictionaries and large columns can have more than 2 GiB. Of a
+/// slice of a large column that starts behind so much, a copy. The array has been validated.
+fn small(array: &ArrayRef, name: &str) -> PyResult<ArrayRef> {
+    let lengths = |views: &[u128]| views.iter().map(|view| u64::from(*view as u32)).sum();
+    let any: &dyn Array = array;
+    let bytes: u64 = match array.data_type() {
+        DataType::Utf8View => lengths(any.as_string_view().views()),
+        DataType::BinaryView => lengths(any.as_binary_view().views()),
+        DataType::LargeBinary => span(any.as_binary::<i64>().value_offsets()),
+        DataType::Dictionary(_, values) if is_text(values) => {
+            let dictionary = any.as_any_dictionary();
+            let values = dictionary.values();
+            let values =
+                cast(&small(values, name)?, &DataType::Utf8).map_err(|e| invalid(e.to_string()))?;
+            let offsets = values.as_string::<i32>().value_offsets();
+            let length = |key: usize| (offsets[key + 1] - offsets[key]) as u64;
+            let keys = dictionary.normalized_keys();
+            let there = keys.iter().filter(|key| **key + 1 < offsets.len());
+            there.map(|key| length(*key)).sum()
+        }
+        _ => return Ok(array.clone()),
+    };
+    if bytes > i32::MAX as u64 {
+        return Err(invalid(format!(
+            "column `{name}` holds {bytes} bytes; a batch takes less than 2 GiB of a column: cut it"
+        )));
+    }
+    let far = |offsets: &[i64]| {
+        offsets
+            .last()
+            .is_some_and(|last| *last > i64::from(i32::MAX))
+    };
+    Ok(match array.data_type() {
+        DataType::LargeBinary if far(any.as_binary::<i64>().value_offsets()) => {
+            Arc::new(any.as_binary::<i64>().iter().collect::<BinaryArray>())
+        }
+        _ => array.clone(),
+    })
+}
+
+/// Bytes from the first offset to the last.
+fn span(offsets: &[i64]) -> u64 {
+    match offsets {
+        [first, .., last] => (last - first) as u64,
+        _ => 0,
+    }
 }
 
 fn is_text(kind: &DataType) -> bool {
@@ -164,6 +222,14 @@ pub fn texts_or_null<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Texts<'
     };
     let bytes = down(&convert(&array, name, &DataType::Binary)?, name)?;
     Ok(Texts { name, bytes })
+}
+
+/// The same, if there is such a column.
+pub fn texts_if_there<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Option<Texts<'a>>> {
+    match batch.column_by_name(name) {
+        Some(_) => texts_or_null(batch, name).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Column `name` of strings.

@@ -1,6 +1,6 @@
 //! Rules, keys and last steps over batches of pages.
 
-use crate::columns::{Drops, batch, bytes, hash, texts, texts_or_null, with};
+use crate::columns::{Drops, batch, bytes, hash, texts, texts_if_there, texts_or_null, with};
 use crate::error::invalid;
 use crate::recipe::{Loaded, load};
 use crate::stats::{Stats, seal, unseal};
@@ -13,12 +13,13 @@ use arrow::compute::concat;
 use arrow_pyarrow::{FromPyArrow, ToPyArrow};
 use c4_data::DedupStep;
 use c4_filters::dedup::{self, Lost};
-use c4_filters::{Cleaned, Gone, LineCounts, Reason, Statistics, url};
+use c4_filters::{Cleaned, Gone, LineCounts, Reason, Scope, Statistics, url};
 use pyo3::prelude::*;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A batch and its statistics, as Python has them.
 type Counted<'py> = PyResult<(Bound<'py, PyAny>, Stats)>;
@@ -41,20 +42,48 @@ fn join(pieces: Vec<Piece>) -> PyResult<(Vec<ArrayRef>, Stats)> {
     Ok((joined.collect::<PyResult<_>>()?, sum))
 }
 
-/// The column `counts`: a page's line counts, sealed together with the text they are of. Arithmetic trusts them.
-fn encode(counts: &LineCounts, text: Option<&str>) -> PyResult<Vec<u8>> {
-    let mut bytes = postcard::to_stdvec(counts).map_err(|e| invalid(e.to_string()))?;
-    // The text of a page that goes is not looked at again.
-    bytes.extend(xxh3_64(text.unwrap_or_default().as_bytes()).to_le_bytes());
-    seal(&mut bytes);
-    Ok(bytes)
+/// The column `counts`: what `clean` found, sealed together with the page it is of and the recipe. Arithmetic trusts it.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    lines: LineCounts,
+    /// Why the page goes, as its place among all reasons.
+    reason: Option<usize>,
+    /// Hash of its text; of one that goes nobody looks at it again.
+    text: u64,
 }
 
-/// The inverse; `None` if `bytes` are not what `encode` gave of this text.
-fn decode(bytes: &[u8], text: Option<&str>) -> Option<LineCounts> {
-    let (counts, hash) = unseal(bytes)?.split_last_chunk()?;
-    let same = text.is_none_or(|text| xxh3_64(text.as_bytes()) == u64::from_le_bytes(*hash));
-    same.then(|| postcard::from_bytes(counts).ok())?
+impl Found {
+    fn new(lines: LineCounts, reason: Option<Reason>, text: Option<&str>) -> Found {
+        Found {
+            lines,
+            reason: reason.and_then(|reason| Reason::ALL.iter().position(|r| *r == reason)),
+            text: text.map_or(0, |text| xxh3_64(text.as_bytes())),
+        }
+    }
+
+    fn encode(&self, key: u128, recipe: u64) -> PyResult<Vec<u8>> {
+        let mut bytes = postcard::to_stdvec(self).map_err(|e| invalid(e.to_string()))?;
+        seal(&mut bytes, xxh3_64_with_seed(&key.to_be_bytes(), recipe));
+        Ok(bytes)
+    }
+
+    /// The inverse; `None` if `bytes` are of another page or recipe, or were altered.
+    fn decode(bytes: &[u8], key: u128, recipe: u64) -> Option<Found> {
+        let bytes = unseal(bytes, xxh3_64_with_seed(&key.to_be_bytes(), recipe))?;
+        postcard::from_bytes(bytes).ok()
+    }
+
+    /// Whether a page may go on with this reason and text: those of `clean`, or as an older copy.
+    fn allows(&self, reason: Option<Reason>, text: Option<&str>) -> bool {
+        let before = self.reason.and_then(|at| Reason::ALL.get(at).copied());
+        match reason {
+            None => {
+                before.is_none() && text.is_some_and(|text| self.text == xxh3_64(text.as_bytes()))
+            }
+            Some(Reason::OlderCopy) => before.is_none_or(Reason::competes),
+            Some(_) => reason == before,
+        }
+    }
 }
 
 /// Asks a recipe's rules about pages, each alone.
@@ -87,7 +116,8 @@ pub fn clean<'py>(
                 Cleaned::Keep(page) => (Some(page.text), None, page.lines),
                 Cleaned::Drop { reason, lines } => (None, Some(reason), lines),
             };
-            counts.append_value(encode(&lines, kept.as_deref())?);
+            let found = Found::new(lines, reason_of, kept.as_deref());
+            counts.append_value(found.encode(judged.normalized, loaded.seed)?);
             text.append_option(kept);
             reason.append_option(reason_of.map(Reason::code));
             competes.append_value(reason_of.is_none_or(Reason::competes));
@@ -113,6 +143,9 @@ pub fn clean<'py>(
     Ok((with(&batch, &[], columns)?.to_pyarrow(py)?, stats))
 }
 
+/// 2 GiB of them.
+const MOST_KEYS: usize = (i32::MAX / 16) as usize;
+
 /// The keys by which copies of lines or spans are found.
 #[pyfunction]
 #[pyo3(signature = (batch, recipe, *, threads=1))]
@@ -125,11 +158,23 @@ pub fn keys<'py>(
     let loaded = load(recipe)?;
     let batch = self::batch(batch)?;
     let texts = texts_or_null(&batch, "text")?;
+    let reasons = texts_if_there(&batch, "reason")?;
     let work = |rows: Range<usize>| {
+        let mut count = 0;
         let mut lists = ListBuilder::new(BinaryBuilder::new());
         for row in rows {
-            if let Some(text) = texts.or_null(row)? {
+            let stays = match &reasons {
+                Some(reasons) => reasons.or_null(row)?.is_none(),
+                None => true,
+            };
+            if let (Some(text), true) = (texts.or_null(row)?, stays) {
                 for key in dedup::keys(loaded.recipe.dedup.as_ref(), text) {
+                    count += 1;
+                    if count > MOST_KEYS {
+                        let what =
+                            format!("rows to {row} have more than {MOST_KEYS} keys: cut the batch");
+                        return Err(invalid(what));
+                    }
                     lists.values().append_value(key.to_be_bytes());
                 }
             }
@@ -157,10 +202,16 @@ pub fn finish<'py>(
     let drops = match drops {
         None => None,
         Some(any) => {
-            // A column of a table is in chunks.
-            let whole = match any.hasattr("combine_chunks")? {
-                true => any.call_method0("combine_chunks")?,
-                false => any.clone(),
+            // A column of a table is in chunks; a series of polars and a list are no arrays yet.
+            let pyarrow = py.import("pyarrow")?;
+            let whole = if any.hasattr("__arrow_c_stream__")? {
+                let chunks = pyarrow.call_method1("chunked_array", (any,))?;
+                chunks.call_method0("combine_chunks")?
+            } else if any.hasattr("__arrow_c_array__")? {
+                any.clone()
+            } else {
+                let array = pyarrow.call_method1("array", (any,));
+                array.map_err(|e| invalid(format!("drops: {e}")))?
             };
             let array = make_array(
                 arrow::array::ArrayData::from_pyarrow_bound(&whole)
@@ -177,36 +228,44 @@ pub fn finish<'py>(
         let mut out = Finished::default();
         for row in rows {
             let at = |what: &str| invalid(format!("row {row}: {what}"));
-            let reason = reasons.or_null(row)?;
+            let key = hash(&url_keys, "url_key", row)?;
+            let found = Found::decode(counts.value(row), key, loaded.seed).ok_or_else(|| {
+                at("column `counts` is not what c4.clean gave for this url_key by this recipe")
+            })?;
+            let reason = match reasons.or_null(row)? {
+                Some(code) => Some(
+                    Reason::from_code(code)
+                        .filter(|reason| reason.scope() == Scope::Page)
+                        .ok_or_else(|| {
+                            at(&format!("column `reason`: no page goes for {code:?}"))
+                        })?,
+                ),
+                None => None,
+            };
             let text = match reason {
                 Some(_) => None,
                 None => texts.or_null(row)?,
             };
-            let lines = decode(counts.value(row), text).ok_or_else(|| {
-                at("column `counts` is not what c4.clean gave for this text; between clean and finish neither may change")
-            })?;
             let page = KnownPage {
-                key: hash(&url_keys, "url_key", row)?,
+                key,
                 timestamp: times.value(row)?,
-                lines,
+                lines: found.lines,
             };
+            if !found.allows(reason, text) {
+                return Err(at(
+                    "`text` or `reason` is not what c4.clean gave; of a page that stays `reason` may become `older_copy`, no more",
+                ));
+            }
             let gone = match (reason, text) {
-                (Some(code), _) => {
-                    let reason = Reason::from_code(code)
-                        .filter(|reason| reason.scope() == c4_filters::Scope::Page)
-                        .ok_or_else(|| {
-                            at(&format!("column `reason`: no page goes for {code:?}"))
-                        })?;
-                    Err(reason)
-                }
-                (None, Some(text)) => {
+                (Some(reason), _) => Err(reason),
+                (None, text) => {
+                    let text = text.unwrap_or_default();
                     let lost = drops.as_ref().map_or(Ok(Vec::new()), |drops| {
                         let step = loaded.recipe.dedup.as_ref();
                         lost(drops.of(row), step, text).map_err(|what| at(&what))
                     })?;
                     Ok((text.to_owned(), lost))
                 }
-                (None, None) => return Err(at("column `text` is null, and so is `reason`")),
             };
             out.page(&loaded, page, gone);
         }

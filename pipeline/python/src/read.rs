@@ -1,13 +1,13 @@
 //! Archives as batches of pages.
 
-use crate::error::{invalid, system};
+use crate::error::{invalid, of_input};
 use crate::recipe::{Loaded, load};
 use crate::stats::{Stats, of_json};
 use crate::threads;
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
 use arrow_pyarrow::ToPyArrow;
 use c4_filters::Statistics;
-use c4_pipeline::input::{self, Input};
+use c4_pipeline::input::{self, Input, Places};
 use c4_pipeline::progress::{Progress, Unit};
 use c4_pipeline::reading::{Health, RawPage, Split};
 use c4_pipeline::source::{Batch, OpenSource, split};
@@ -15,18 +15,26 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rayon::prelude::*;
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Files, folders and listings of this machine as archives, in the order in which a build has them.
-pub fn resolve(paths: &[PathBuf], loaded: &Loaded) -> PyResult<Vec<Input>> {
-    let inputs = input::resolve(paths, None, &loaded.recipe.read);
-    inputs.map_err(|e| match e {
-        e @ input::InputError::Unreadable { .. } => system(e.to_string()),
-        e => invalid(e.to_string()),
-    })
+fn resolve(paths: &[PathBuf], loaded: &Loaded) -> PyResult<Vec<Input>> {
+    let here = Places::here().map_err(|e| invalid(e.to_string()))?;
+    let places = Places {
+        any_file: true,
+        ..here
+    };
+    let inputs = input::resolve_in(paths, &places, &loaded.recipe.read);
+    inputs.map_err(of_input)
 }
+
+/// Of a batch, if a piece of an archive alone has not more.
+const MOST_TEXT: usize = 1 << 29;
+/// Bytes of a label, which is in every row.
+const LONGEST_LABEL: usize = 1 << 12;
 
 /// One path or several.
 pub struct Paths(pub Vec<PathBuf>);
@@ -80,6 +88,8 @@ pub struct Reader {
     inputs: Vec<Input>,
     next: usize,
     open: Option<Open>,
+    /// Batches that are read and not given yet.
+    ready: VecDeque<RecordBatch>,
     statistics: Statistics,
     entries: Vec<serde_json::Value>,
 }
@@ -113,10 +123,10 @@ pub fn read(
         let mut known = HashSet::new();
         if let Some(label) = labels
             .iter()
-            .find(|label| label.is_empty() || !known.insert(*label))
+            .find(|label| label.is_empty() || label.len() > LONGEST_LABEL || !known.insert(*label))
         {
             return Err(invalid(format!(
-                "labels: {label:?}: every archive needs its own"
+                "labels: {label:.80?}: every archive needs its own, of at most {LONGEST_LABEL} bytes"
             )));
         }
         for (input, label) in inputs.iter_mut().zip(labels) {
@@ -129,6 +139,7 @@ pub fn read(
         inputs,
         next: 0,
         open: None,
+        ready: VecDeque::new(),
         statistics: Statistics::default(),
         entries: Vec::new(),
     })
@@ -163,6 +174,9 @@ impl Reader {
     /// The next batch that holds pages; `None` at the end of the last archive.
     fn batch(&mut self) -> PyResult<Option<RecordBatch>> {
         loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Ok(Some(ready));
+            }
             let Some(input) = self.inputs.get(self.next) else {
                 return Ok(None);
             };
@@ -185,9 +199,25 @@ impl Reader {
                     batches.into_par_iter().map(split).collect()
                 })?,
             };
-            let pages = self.pages(first, splits)?;
-            if pages.num_rows() > 0 {
-                return Ok(Some(pages));
+            // A column holds 2 GiB of text, of which many threads read more.
+            let mut first = first;
+            let mut splits = splits.into_iter().peekable();
+            while splits.peek().is_some() {
+                let mut bytes = 0;
+                let part: Vec<Vec<Split>> = iter::from_fn(|| {
+                    splits.next_if(|next| {
+                        let fits = bytes == 0 || bytes + text_bytes(next) <= MOST_TEXT;
+                        bytes += text_bytes(next);
+                        fits
+                    })
+                })
+                .collect();
+                let batches = part.len() as u64;
+                let pages = self.pages(first, part)?;
+                first += batches;
+                if pages.num_rows() > 0 {
+                    self.ready.push_back(pages);
+                }
             }
         }
     }
@@ -264,6 +294,14 @@ impl Reader {
         let integers = ["record_offset", "order"].into_iter().zip(integers);
         RecordBatch::try_from_iter(strings.chain(integers)).map_err(|e| invalid(e.to_string()))
     }
+}
+
+fn text_bytes(splits: &[Split]) -> usize {
+    let of = |split: &Split| match split {
+        Split::Page(page) => page.url.len() + page.text.len(),
+        _ => 0,
+    };
+    splits.iter().map(of).sum()
 }
 
 impl Open {

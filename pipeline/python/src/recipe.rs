@@ -1,19 +1,22 @@
 //! Recipes, loaded once a process: by name, from a file, or from TOML.
 
 use crate::error::{invalid, of_data};
-use c4_data::{Lists, Recipe};
+use c4_data::{BUILTIN_RECIPES, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Admission, Cleaner, Finisher, PageRules, guard, language};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A recipe with all that it compiles to.
 pub struct Loaded {
     pub recipe: Recipe,
     pub lists: Lists,
     pub hash: String,
+    /// The same as a number.
+    pub seed: u64,
     admission: Admission,
     cleaner: Cleaner,
     bad_words: Option<BadWords>,
@@ -21,22 +24,32 @@ pub struct Loaded {
 
 static LOADED: LazyLock<Mutex<HashMap<String, Arc<Loaded>>>> = LazyLock::new(Mutex::default);
 
-/// Loads a recipe, or gives what was loaded before by the same words (a file is not read again).
+/// Loads a recipe, or gives what was loaded before by the same words; of a file, while it is the same (its word lists are
+/// not looked at again).
 pub fn load(recipe: &str) -> PyResult<Arc<Loaded>> {
     let lock = || LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(loaded) = lock().get(recipe) {
+    let mut key = recipe.to_owned();
+    let file = !BUILTIN_RECIPES.iter().any(|(name, _)| *name == recipe) && !recipe.contains('\n');
+    // What cannot be read is a matter of whoever loads it.
+    if let Ok(text) = std::fs::read_to_string(recipe)
+        && file
+    {
+        key += "\n";
+        key += &text;
+    }
+    if let Some(loaded) = lock().get(&key) {
         return Ok(loaded.clone());
     }
     let loaded = Arc::new(Loaded::new(recipe)?);
-    lock().insert(recipe.to_owned(), loaded.clone());
+    lock().insert(key, loaded.clone());
     Ok(loaded)
 }
 
 /// The recipe alone, and the folder of its lists.
 pub fn parse(recipe: &str) -> PyResult<(Recipe, PathBuf)> {
-    // No file name has a line end.
+    // No file name has a line end. Words have no folder in which their lists could be.
     match recipe.contains('\n') {
-        true => Recipe::parse("recipe", recipe).map(|recipe| (recipe, PathBuf::new())),
+        true => Recipe::parse_own("TOML", recipe).map(|recipe| (recipe, "/dev/null".into())),
         false => Recipe::load(recipe),
     }
     .map_err(of_data)
@@ -54,8 +67,10 @@ impl Loaded {
         if let Some(step) = &recipe.language {
             language::warm_up(step.detector);
         }
+        let hash = recipe.hash(&lists);
         Ok(Loaded {
-            hash: recipe.hash(&lists),
+            seed: xxh3_64(hash.as_bytes()),
+            hash,
             admission: admission.map_err(|e| invalid(e.to_string()))?,
             cleaner: Cleaner::new(&recipe),
             bad_words: bad_words.map_err(|e| refuse(e.to_string()))?,

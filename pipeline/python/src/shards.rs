@@ -1,6 +1,6 @@
 //! Shards and manifest of a corpus that others have computed.
 
-use crate::columns::{batch, bytes, floats, hash, integers, texts, texts_or_null};
+use crate::columns::{batch, bytes, floats, hash, integers, texts, texts_if_there};
 use crate::error::{invalid, of_data, whole};
 use crate::recipe::{Loaded, load};
 use crate::stats::{Stats, of_json, to_json};
@@ -18,6 +18,7 @@ use c4_pipeline::sets::Sets;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,6 +49,8 @@ pub fn shard_size_of(size: &Bound<'_, PyAny>) -> PyResult<u64> {
 pub struct ShardWriter {
     // Parquet's writer is no one's to share.
     writer: Mutex<State>,
+    /// The process that made it: a fork's copy leaves its files alone.
+    process: u32,
     loaded: Arc<Loaded>,
     meta: ShardMeta,
     format: Format,
@@ -132,11 +135,19 @@ impl ShardWriter {
         let target = folder.join(format.file_name(set, place.index, place.count));
         // Two attempts at one shard (a task that was started twice) do not share a file.
         let scratch = folder.join(format!(".partial-{}-{:x}", std::process::id(), unique()));
+        if folder.as_os_str().is_empty() {
+            return Err(invalid("folder is empty"));
+        }
         std::fs::create_dir_all(&scratch)
             .map_err(|e| of_data(c4_data::Error::io(&scratch, "create")(e)))?;
         let writer = c4_data::ShardWriter::create(&target, &scratch, format, set, &meta);
+        let writer = writer.inspect_err(|_| {
+            // What cannot be removed harms nobody.
+            let _ = std::fs::remove_dir_all(&scratch);
+        });
         Ok(ShardWriter {
             writer: Mutex::new(State::Open(Box::new(writer.map_err(of_data)?))),
+            process: std::process::id(),
             loaded,
             meta,
             format,
@@ -250,10 +261,7 @@ impl ShardWriter {
             floats(batch, "language_score")?,
             integers(batch, "record_offset")?,
         );
-        let reasons = match batch.column_by_name("reason") {
-            Some(_) => Some(texts_or_null(batch, "reason")?),
-            None => None,
-        };
+        let reasons = texts_if_there(batch, "reason")?;
         let mut documents = Vec::with_capacity(batch.num_rows());
         let mut last = self.last;
         let mut name: Arc<str> = Arc::from("");
@@ -275,8 +283,10 @@ impl ShardWriter {
                 return Err(wrong(format!("this page goes, for `reason` {reason:?}")));
             }
             let score = score.value(row);
-            if !score.is_finite() {
-                return Err(wrong(format!("`language_score` is {score}")));
+            if !(0.0..=2.0).contains(&score) {
+                return Err(wrong(format!(
+                    "`language_score` is {score}, and no probability"
+                )));
             }
             let record_offset = offset.value(row);
             let Ok(record_offset) = u64::try_from(record_offset) else {
@@ -329,10 +339,49 @@ impl ShardWriter {
 
 impl Drop for ShardWriter {
     fn drop(&mut self) {
-        if let State::Open(_) = self.state() {
+        if std::process::id() != self.process {
+            // Not even closed: what is buffered would be written twice.
+            std::mem::forget(self.turn(State::GivenUp));
+        } else if let State::Open(_) = self.state() {
             self.give_up();
         }
     }
+}
+
+/// Refuses shards that are not all of all their sets, each once.
+fn complete(shards: &[ShardEntry], sets: &Sets, format: Format) -> Result<(), String> {
+    let mut rest = shards;
+    let mut found = HashSet::new();
+    while let Some(first) = rest.first() {
+        let set = first.set();
+        let count = rest.iter().take_while(|shard| shard.set() == set).count();
+        for (index, shard) in rest[..count].iter().enumerate() {
+            let name = format.file_name(set, index, count);
+            if shard.file != name {
+                return Err(format!("{} where {name} should be", shard.file));
+            }
+        }
+        if !sets
+            .languages()
+            .iter()
+            .any(|l| l.as_deref() == set.language)
+        {
+            return Err(format!("the recipe has none as {}", first.file));
+        }
+        found.insert((set.language, set.split.name()));
+        rest = &rest[count..];
+    }
+    let languages: HashSet<Option<&str>> = found.iter().map(|(language, _)| *language).collect();
+    let all = sets.languages().contains(&None).then_some(None);
+    for language in languages.into_iter().chain(all) {
+        for split in Split::ALL {
+            if !found.contains(&(language, split.name())) {
+                let set = ShardSet { language, split };
+                return Err(format!("{} are missing", format.file_pattern(set)));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `manifest.json` and `stats.json` of a corpus whose shards are written.
@@ -366,11 +415,29 @@ pub fn manifest<'py>(
     });
     let inputs: Vec<InputEntry> =
         serde_json::from_str(&to_json(inputs)?).map_err(wrong("inputs"))?;
-    let rows: u64 = shards.iter().map(|shard| shard.rows).sum();
-    let kept: u64 = tally.pages_out.iter().sum();
-    if rows != kept {
+    let format = format_of(format)?;
+    complete(&shards, &Sets::of(recipe), format)
+        .map_err(|what| invalid(format!("shards: {what}")))?;
+    for split in Split::ALL {
+        let shards = shards.iter().filter(|shard| shard.split == split);
+        let rows = shards.fold(0u64, |sum, shard| sum.saturating_add(shard.rows));
+        let kept = tally.pages_out[split as usize];
+        if rows != kept {
+            let split = split.name();
+            return Err(invalid(format!(
+                "shards: {rows} rows of split {split}, but {kept} pages were kept"
+            )));
+        }
+    }
+    let mut labels = HashSet::new();
+    if let Some(twice) = inputs.iter().find(|input| !labels.insert(&input.archive)) {
+        return Err(invalid(format!("inputs: {} comes twice", twice.archive)));
+    }
+    let opened: u64 = tally.archives.iter().sum();
+    if (inputs.len() as u64) < opened {
+        let has = inputs.len();
         return Err(invalid(format!(
-            "shards: {rows} rows, but {kept} pages were kept"
+            "inputs: {has} archives, but {opened} were read"
         )));
     }
     let mut value = json!({
@@ -392,7 +459,7 @@ pub fn manifest<'py>(
         },
         recipe_hash: loaded.hash.clone(),
         recipe: recipe.clone(),
-        format: format_of(format)?,
+        format,
         shard_size_bytes: shard_size,
         inputs,
         shards,
@@ -403,6 +470,7 @@ pub fn manifest<'py>(
         },
         stats_sha256: c4_data::fs::sha256_hex(&stats_json),
     };
+    manifest.validate().map_err(invalid)?;
     let manifest = pretty(&manifest)?;
     Ok((PyBytes::new(py, &manifest), PyBytes::new(py, &stats_json)))
 }

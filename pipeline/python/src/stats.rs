@@ -3,10 +3,11 @@
 use crate::error::invalid;
 use crate::recipe;
 use c4_filters::{Statistics, counters};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{IntoPyDict, PyBytes};
 use serde_json::Value;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// What became of records, pages, lines, characters and words.
 ///
@@ -26,7 +27,7 @@ impl Stats {
     /// What `to_bytes` gave.
     #[staticmethod]
     fn from_bytes(data: &[u8]) -> PyResult<Stats> {
-        let read = unseal(data).and_then(|data| postcard::from_bytes::<Statistics>(data).ok());
+        let read = unseal(data, 0).and_then(|data| postcard::from_bytes::<Statistics>(data).ok());
         let Some(statistics) = read else {
             return Err(invalid("data: these bytes are no Stats of this version"));
         };
@@ -39,7 +40,7 @@ impl Stats {
     /// As bytes, to be sent to another process of the same version.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let mut bytes = postcard::to_stdvec(&self.0).map_err(|e| invalid(e.to_string()))?;
-        seal(&mut bytes);
+        seal(&mut bytes, 0);
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -63,22 +64,35 @@ impl Stats {
         self.0.tally.check().map_err(invalid)
     }
 
-    fn __add__(&self, other: &Stats) -> Stats {
+    fn __eq__(&self, other: &Stats) -> bool {
+        self.0 == other.0
+    }
+
+    fn __add__(&self, other: &Stats) -> PyResult<Stats> {
         let mut sum = self.clone();
-        sum.0 += other.0.clone();
-        sum
+        sum.__iadd__(other)?;
+        Ok(sum)
     }
 
     /// For `sum`, which begins with 0.
-    fn __radd__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
-        match other.extract::<u8>() {
-            Ok(0) => slf.clone().into_any(),
-            _ => slf.py().NotImplemented().into_bound(slf.py()),
+    fn __radd__(&self, other: u8) -> PyResult<Stats> {
+        match other {
+            0 => Ok(self.clone()),
+            _ => Err(PyTypeError::new_err("a number cannot be added to c4.Stats")),
         }
     }
 
-    fn __iadd__(&mut self, other: &Stats) {
+    fn __iadd__(&mut self, other: &Stats) -> PyResult<()> {
+        // Counts of what was read once do not come near; sums of sums of sums would.
+        for part in [&*self, other] {
+            let tally = &part.0.tally;
+            let counts = [tally.records, tally.lines.chars, tally.text_bytes_out];
+            if counts.iter().any(|count| *count > 1 << 61) {
+                return Err(invalid("these Stats count more than can be added"));
+            }
+        }
         self.0 += other.0.clone();
+        Ok(())
     }
 
     fn __reduce__<'py>(
@@ -97,15 +111,16 @@ impl Stats {
     }
 }
 
-/// Ends `bytes` with their hash: numbers that were altered on their way would not add up, and break arithmetic.
-pub fn seal(bytes: &mut Vec<u8>) {
-    bytes.extend(xxh3_64(bytes).to_le_bytes());
+/// Ends `bytes` with their hash: numbers that were altered on their way would not add up, and break arithmetic. `seed` stands for
+/// what else they belong to.
+pub fn seal(bytes: &mut Vec<u8>, seed: u64) {
+    bytes.extend(xxh3_64_with_seed(bytes, seed).to_le_bytes());
 }
 
 /// What was sealed.
-pub fn unseal(sealed: &[u8]) -> Option<&[u8]> {
+pub fn unseal(sealed: &[u8], seed: u64) -> Option<&[u8]> {
     let (bytes, hash) = sealed.split_last_chunk()?;
-    (xxh3_64(bytes) == u64::from_le_bytes(*hash)).then_some(bytes)
+    (xxh3_64_with_seed(bytes, seed) == u64::from_le_bytes(*hash)).then_some(bytes)
 }
 
 /// JSON as Python's dicts and lists.
@@ -116,6 +131,11 @@ pub fn of_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny
 
 /// Python's dicts and lists as JSON.
 pub fn to_json(any: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = any.py().import("json")?.call_method1("dumps", (any,))?;
+    let py = any.py();
+    // Whatever else is a mapping is a dict then.
+    let default = [("default", py.get_type::<pyo3::types::PyDict>())].into_py_dict(py)?;
+    let text = py
+        .import("json")?
+        .call_method("dumps", (any,), Some(&default))?;
     text.extract()
 }

@@ -1,22 +1,29 @@
 """The module `c4`: parts put together by hand give the corpus of a build, and bad input is named."""
 
 import ast
+import gzip
 import hashlib
 import inspect
 import json
+import mmap
 import multiprocessing
+import os
 import pickle
 import shutil
 import threading
 import warnings
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
 import c4
 
 HERE = Path(__file__).resolve().parent
+RECIPE = HERE / "../../../data/recipes/en.toml"
 SAMPLES = sorted((HERE / "../../../data/samples").resolve().glob("*.gz"))
 
 
@@ -210,9 +217,13 @@ def test_what_finish_refuses():
         return cleaned.set_column(at, name, array)
 
     refused(["counts", "row 0"], with_column("counts", pa.array([b"\xff" * 7])))
-    # Counts and text belong together.
-    refused(["counts", "row 0"], with_column("text", pa.array(["Another page. It was not cleaned. It has three."])))
-    refused(["counts", "row 0"], with_column("counts", c4.clean(page("Two here.\n" * 3), "en")[0].column("counts")))
+    # Counts, text, reason and URL belong together.
+    refused(["text", "row 0"], with_column("text", pa.array(["Another page. It was not cleaned. It has three."])))
+    refused(["text", "row 0"], with_column("counts", c4.clean(page(page().column("text")[0].as_py() + " More."), "en")[0].column("counts")))
+    refused(["reason", "row 0", "older_copy"], with_column("reason", pa.array(["curly_bracket"])))
+    refused(["counts", "row 0", "url_key"], with_column("url_key", pa.array([b"\1" * 16])))
+    huge = pa.list_(pa.struct([("position", pa.uint64()), ("same_page", pa.uint64())]))
+    refused(["drops.same_page", str(2**63 + 5)], drops=pa.array([[{"position": 0, "same_page": 2**63 + 5}]], huge))
     counts = bytearray(cleaned.column("counts")[0].as_py())
     counts[0] ^= 1
     refused(["counts", "row 0"], with_column("counts", pa.array([bytes(counts)])))
@@ -220,7 +231,30 @@ def test_what_finish_refuses():
     refused(["counts", "row 0"], reason.set_column(reason.schema.get_field_index("counts"), "counts", pa.array([bytes(counts)])))
     refused(["url_key", "5 bytes"], with_column("url_key", pa.array([b"short"])))
     refused(["reason", "nonsense"], with_column("reason", pa.array(["nonsense"])))
-    refused(["text", "null"], with_column("text", pa.array([None], pa.string())))
+    refused(["row 0", "text"], with_column("text", pa.array([None], pa.string())))
+
+
+def test_columns_of_more_than_2_gib():
+    # All rows are one string.
+    data = b"word " * 200_000 + b"\n"
+    views = np.zeros((2600, 4), np.int32)
+    views[:, 0] = len(data)
+    views[:, 1] = np.frombuffer(data[:4], np.int32)[0]
+    text = pa.Array.from_buffers(pa.string_view(), 2600, [None, pa.py_buffer(views.tobytes()), pa.py_buffer(data)])
+    words = pa.array([data.decode()])
+    dictionary = pa.DictionaryArray.from_arrays(pa.array(np.zeros(2600, np.int32)), words)
+    for column in (text, dictionary):
+        with pytest.raises(ValueError, match="`text` holds 26000[0-9]+ bytes"):
+            c4.keys(pa.record_batch({"text": column}), "c4")
+    # A slice from the far end of a large column: memory that nobody has touched.
+    far = 2_300_000_000
+    memory = mmap.mmap(-1, far + 30)
+    memory[far:] = b"It is. It was. It will be now."
+    offsets = np.array([0, far, far + 30], np.int64)
+    text = pa.Array.from_buffers(pa.large_string(), 2, [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(memory)])
+    assert len(c4.keys(pa.record_batch({"text": text[1:]}), "en")[0]) == 1
+    with pytest.raises(ValueError, match="`text` holds 2300000030 bytes"):
+        c4.keys(pa.record_batch({"text": text}), "en")
 
 
 def test_names_and_metadata_of_columns():
@@ -240,6 +274,60 @@ def test_recipes_that_cannot_be():
     with pytest.raises(ValueError, match="domains"):
         c4.clean(page(), "realnewslike")
     assert list(c4.recipes())[:2] == ["c4", "en"]
+    text = RECIPE.read_text()
+    with pytest.raises(ValueError, match="name: `en`.*a name of its own"):
+        c4.clean(page(), text.replace("min_sentences = 3", "min_sentences = 4"))
+    with pytest.raises(ValueError, match="language.keep.*xx"):
+        c4.clean(page(), text.replace('name = "en"', 'name = "mine"').replace('keep = ["en"]', 'keep = ["xx"]'))
+
+
+def test_a_recipe_file_that_changes_is_loaded_again(tmp_path):
+    path = tmp_path / "mine.toml"
+    text = RECIPE.read_text().replace('name = "en"', 'name = "mine"')
+    for sentences, reason in ((3, None), (4, "too_few_sentences"), (3, None)):
+        path.write_text(text.replace("min_sentences = 3", f"min_sentences = {sentences}"))
+        cleaned = c4.clean(page(), str(path))[0]
+        assert cleaned.column("reason").to_pylist() == [reason]
+    # What one recipe has cleaned no other finishes.
+    with pytest.raises(ValueError, match="row 0.*counts.*recipe"):
+        c4.finish(cleaned, None, "en")
+    # TOML has no folder in which word lists could be.
+    listed = text.replace("ldnoobw-25e679f-en", "words.txt")
+    assert listed != text
+    with pytest.raises(ValueError, match="words.txt"):
+        c4.clean(page(), listed)
+
+
+def test_pages_that_go_have_no_keys_and_drops_may_be_of_any_kind():
+    cleaned = c4.clean(page(), "en")[0]
+    assert [len(keys) for keys in c4.keys(cleaned, "en").to_pylist()] == [1]
+    at = cleaned.schema.get_field_index("reason")
+    older = cleaned.set_column(at, "reason", pa.array(["older_copy"]))
+    assert c4.keys(older, "en").to_pylist() == [[]]
+    assert c4.finish(older, None, "en")[0].column("reason").to_pylist() == ["older_copy"]
+    lost = [[{"position": 0, "same_page": None}]]
+    for drops in (lost, pl.Series(lost), pl.DataFrame({"drops": lost})["drops"], pa.chunked_array([pa.array(lost)])):
+        assert c4.finish(cleaned, drops, "en")[0].column("reason").to_pylist() == ["emptied_by_dedup"]
+    with pytest.raises(ValueError, match="drops"):
+        c4.finish(cleaned, object(), "en")
+
+
+def test_the_corpus_by_hand_of_the_readme(built, tmp_path):
+    text = (HERE / "../README.md").read_text()
+    (code,) = (part.split("```")[0] for part in text.split("```python\n") if "is_first_distinct" in part.split("```")[0])
+    # Pages of which one is there twice, newer in the second archive.
+    copies = [tmp_path / "a.warc.wet.gz", tmp_path / "b.warc.wet.gz"]
+    copies[0].write_bytes(SAMPLES[1].read_bytes())
+    newer = gzip.decompress(SAMPLES[1].read_bytes()).replace(b"WARC-Date: 20", b"WARC-Date: 21")
+    copies[1].write_bytes(gzip.compress(newer))
+    archives = [*SAMPLES, *copies]
+    result = {"c4": c4, "archives": archives}
+    exec(code, result)
+    c4.build(archives, tmp_path / "out", "en", format="parquet", ledger="none")
+    wanted = pl.concat([pl.read_parquet(path) for path in sorted((tmp_path / "out").glob("*.parquet"))])
+    assert wanted.height > 50
+    assert (result["pages"]["reason"] == "older_copy").sum() > 5
+    assert sorted(result["kept"].select("url", "text", "timestamp").rows()) == sorted(wanted.select("url", "text", "timestamp").rows())
 
 
 def test_objects_that_are_no_batches():
@@ -283,9 +371,14 @@ def count_cleaned(pages, threads):
 def test_reading_what_cannot_be_read(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         c4.read(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        c4.build(tmp_path / "nowhere", tmp_path / "out")
+    # One that is none loses nothing else.
     (tmp_path / "a.warc.gz").write_bytes(b"no archive at all")
-    with pytest.raises(ValueError, match="a.warc.gz"):
-        list(c4.read(tmp_path / "a.warc.gz"))
+    (tmp_path / "empty.warc.gz").write_bytes(b"")
+    reader = c4.read([tmp_path, SAMPLES[1]], "en")
+    assert sum(batch.num_rows for batch in reader) > 10
+    assert [entry["state"] for entry in reader.inputs] == ["failed", "failed", "read"]
     for labels in (["one"], ["a", "b", "c", "a"], ["a", "b", "", "d"]):
         with pytest.raises(ValueError, match="labels"):
             c4.read(SAMPLES, labels=labels)
@@ -294,6 +387,9 @@ def test_reading_what_cannot_be_read(tmp_path):
             c4.read(nothing)
     with pytest.raises(ValueError, match="empty"):
         c4.read("")
+    os.mkfifo(tmp_path / "pipe.warc")
+    with pytest.raises(OSError, match="pipe.warc.*neither a file"):
+        c4.inputs(tmp_path / "pipe.warc")
     assert c4.inputs([SAMPLES[0], str(SAMPLES[0])]) == c4.inputs(SAMPLES[0])
     reader = c4.read(SAMPLES, "en")
     pages = sum(batch.num_rows for batch in reader)
@@ -314,7 +410,14 @@ def test_statistics_are_sums_and_travel():
     for part in reversed(there):
         other = part + other
     assert one.tally() == other.tally() and one.to_bytes() == other.to_bytes()
-    assert sum(parts).tally() == one.tally()
+    assert sum(parts) == one == other != c4.Stats()
+    before = parts[0].to_bytes()
+    total = sum(parts[:1])
+    total += one
+    assert parts[0].to_bytes() == before
+    with pytest.raises(ValueError, match="more than can be added"):
+        for _ in range(70):
+            total += total
     with pytest.raises(TypeError):
         5 + one
     data = bytearray(one.to_bytes())
@@ -391,6 +494,68 @@ def test_a_shard_that_cannot_be_written_is_given_up(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["validation-00000-of-00001.arrow"]
 
 
+def test_a_fork_leaves_the_files_of_a_shard_alone(tmp_path):
+    writer = c4.ShardWriter(tmp_path, "en", "train", 0, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        del writer
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert writer.finish()["rows"] == 0
+
+
+def test_manifests_of_no_corpus(built, tmp_path):
+    _, manifest = built("en")
+    stats = c4.Stats()
+    reader = c4.read(SAMPLES, "en")
+    for pages in reader:
+        cleaned, counted = c4.clean(pages, "en")
+        stats += counted + c4.finish(cleaned, None, "en")[1]
+    stats += reader.stats
+    kept = stats.tally()["pages"]["out"]
+    train, validation = manifest["shards"]
+    train = {**train, "rows": kept - validation["rows"]}
+    c4.manifest("en", [validation, train], reader.inputs, stats)
+    c4.manifest("en", [MappingProxyType(validation), train], reader.inputs, stats)
+    for shards, words in (
+        ([train], "validation.*missing"),
+        ([train, train, validation], "train-00000-of-00001.arrow where"),
+        ([{**train, "file": "../train"}, validation], "where"),
+        ([{**train, "file": "train-00000-of-00003.arrow"}, validation], "where"),
+        ([{**train, "rows": 2**63}, {**validation, "rows": 2**63 + 5}], "rows"),
+        ([{**train, "sha256": "zz"}, validation], "SHA-256"),
+        ([{**train, "language": "en"}, {**validation, "language": "en"}], "where"),
+        ([train, {**validation, "split": "train"}], "where"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            c4.manifest("en", shards, reader.inputs, stats)
+    for inputs in (reader.inputs * 2, reader.inputs[:1], []):
+        with pytest.raises(ValueError, match="inputs"):
+            c4.manifest("en", [train, validation], inputs, stats)
+    for arguments in ({"recipe": "multilingual"}, {"format": "parquet"}):
+        with pytest.raises(ValueError, match="shards"):
+            c4.manifest(**{"recipe": "en", "shards": [train, validation], "inputs": reader.inputs, "stats": stats, **arguments})
+
+
+def test_one_build_at_a_time(tmp_path):
+    said = []
+
+    def build_another(*_):
+        if not said:
+            with pytest.raises(RuntimeError, match="another build"):
+                c4.build(SAMPLES, tmp_path / "other", "en")
+            said.append(True)
+
+    inputs = []
+    for i in range(40):
+        inputs.append(tmp_path / f"{i:02}.warc.wet.gz")
+        inputs[-1].write_bytes(SAMPLES[1].read_bytes())
+    while not said:
+        c4.build(inputs, tmp_path / "out", "en", overwrite=True, threads=1, progress=build_another)
+
+
 def test_a_build_tells_how_far_it_is_and_can_be_stopped(tmp_path, built):
     told = []
     # Enough archives for the build to be asked some times.
@@ -422,6 +587,10 @@ def test_a_build_tells_how_far_it_is_and_can_be_stopped(tmp_path, built):
         arguments = {"inputs": inputs, "output": out, "recipe": "en", **wrong}
         with pytest.raises(ValueError, match=next(iter(wrong))):
             c4.build(**arguments)
+    with pytest.raises(ValueError, match="is a URL"):
+        c4.build(inputs, "s3://bucket/out", "en")
+    with pytest.raises(ValueError, match="overwrite=True"):
+        c4.build(inputs[:1], out, "en")
     with pytest.raises(ValueError, match="shard_size"):
         c4.manifest("en", [], [], c4.Stats(), shard_size=0)
 

@@ -2,7 +2,7 @@
 
 use super::lists::ListArgs;
 use super::parse_size;
-use super::remote_args::RemoteArgs;
+use super::remote_args::{REMOTE, RemoteArgs};
 use super::threads::ThreadsArg;
 use crate::Error;
 use crate::input;
@@ -64,11 +64,11 @@ pub(super) struct What {
 /// refused or stopped.
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    #[command(flatten)]
-    what: What,
     /// Folder for the corpus; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    #[command(flatten)]
+    what: What,
     /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
     #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
     format: FormatArg,
@@ -82,7 +82,7 @@ pub(super) struct Build {
     #[arg(long)]
     no_plan: bool,
     /// Go on without archives that cannot be fetched; they are listed, and exit status is 1.
-    #[arg(long, help_heading = "Remote archives")]
+    #[arg(long, help_heading = REMOTE)]
     allow_missing: bool,
 }
 

@@ -9,41 +9,43 @@ use crate::remote::{
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
+/// The heading of these options in the help.
+pub(super) const REMOTE: &str = "Remote archives";
+
 /// Part of `c4 build`'s options.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Remote archives")]
 pub(super) struct RemoteArgs {
-    /// Where the crawls are that INPUT names: an http, https or s3 URL.
-    #[arg(long, default_value = crawl::STORE, value_name = "URL")]
+    /// Where the crawls are that INPUT names: an http, https or s3 URL. S3 goes by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    /// AWS_REGION, AWS_ENDPOINT_URL; without keys it is asked unsigned.
+    #[arg(help_heading = REMOTE, long, default_value = crawl::STORE, value_name = "URL")]
     store: Address,
     /// Which archives of a crawl.
-    #[arg(long, value_enum, default_value_t = FromArg::Wet)]
+    #[arg(help_heading = REMOTE, long, value_enum, default_value_t = FromArg::Wet)]
     from: FromArg,
     /// Take so many archives of each crawl, listing or folder, chosen by the hashes of their paths: a
     /// sample is part of every larger one [default: all].
-    #[arg(long, help_heading = "Options", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
     /// Another number, another sample.
-    #[arg(long, help_heading = "Options")]
-    #[arg(default_value_t = 0, value_name = "N", requires = "sample")]
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "sample")]
     sample_seed: u64,
     /// Archives on disk at a time, on their way or being read [default: threads + 2].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(help_heading = REMOTE, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     read_ahead: Option<u16>,
     /// Downloads at a time.
-    #[arg(long, default_value_t = 4, value_name = "N")]
+    #[arg(help_heading = REMOTE, long, default_value_t = 4, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     connections: u16,
     /// Attempts in a row that bring nothing new, until a download is given up.
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(help_heading = REMOTE, long, default_value_t = 8, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     retries: u16,
     /// Bytes a second of all downloads together (K, M, G: powers of 1024) [default: no limit].
-    #[arg(long, value_parser = parse_size, value_name = "SIZE")]
+    #[arg(help_heading = REMOTE, long, value_parser = parse_size, value_name = "SIZE")]
     rate: Option<u64>,
     /// Keep downloads in this folder, in their paths; a later build takes from there what has not
     /// changed [default: each goes when it is read].
-    #[arg(long, value_name = "DIR")]
+    #[arg(help_heading = REMOTE, long, value_name = "DIR")]
     keep_downloads: Option<PathBuf>,
 }
 
@@ -80,6 +82,7 @@ impl RemoteArgs {
         network: &'a Network,
     ) -> Result<Places<'a>, AddressError> {
         Ok(Places {
+            any_file: false,
             base: base.map(Location::parse).transpose()?,
             store: self.store.clone(),
             crawl_files: match self.from {

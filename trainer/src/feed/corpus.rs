@@ -230,9 +230,15 @@ fn of_language(
         _ => 0,
     };
     if held_out >= train_rows {
+        let language = train.first().and_then(|shard| shard.language.as_deref());
+        let of = language.map_or(String::new(), |code| {
+            format!(" in {code} (--corpus DIR:LANGUAGE takes only languages that are named)")
+        });
         return Err(Error::format(
             dir,
-            "the corpus is too small: it has one document and no validation, and one document must be held out",
+            format!(
+                "the corpus is too small{of}: it has one document and no validation, and one document must be held out"
+            ),
         ));
     }
     let (shards, range) = match split {
