@@ -4,8 +4,8 @@
 
 use crate::error::invalid;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, RecordBatch, StructArray,
-    make_array,
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, RecordBatch,
+    StructArray, make_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
@@ -286,8 +286,25 @@ pub struct Drops {
 }
 
 impl Drops {
+    /// Whatever pyarrow makes an array of.
+    pub fn import(any: &Bound<'_, PyAny>, rows: usize) -> PyResult<Drops> {
+        let pyarrow = any.py().import("pyarrow")?;
+        let wrong = |e: PyErr| invalid(format!("drops: {e}"));
+        // A column of a table is in chunks; a series of polars and a list are no arrays yet.
+        let array = if any.hasattr("__arrow_c_stream__")? {
+            let chunks = pyarrow.call_method1("chunked_array", (any,));
+            chunks.map_err(wrong)?.call_method0("combine_chunks")?
+        } else if any.hasattr("__arrow_c_array__")? {
+            any.clone()
+        } else {
+            pyarrow.call_method1("array", (any,)).map_err(wrong)?
+        };
+        let data = ArrayData::from_pyarrow_bound(&array).map_err(wrong)?;
+        Drops::new(&make_array(data), rows)
+    }
+
     /// `drops` of `rows` rows: lists of `{position, same_page}`.
-    pub fn new(drops: &ArrayRef, rows: usize) -> PyResult<Drops> {
+    fn new(drops: &ArrayRef, rows: usize) -> PyResult<Drops> {
         if drops.len() != rows {
             let has = drops.len();
             return Err(invalid(format!(

@@ -7,10 +7,9 @@ use crate::stats::{Stats, seal, unseal};
 use crate::threads;
 use arrow::array::{
     Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, ListBuilder, StringBuilder,
-    make_array,
 };
 use arrow::compute::concat;
-use arrow_pyarrow::{FromPyArrow, ToPyArrow};
+use arrow_pyarrow::ToPyArrow;
 use c4_data::DedupStep;
 use c4_filters::dedup::{self, Lost};
 use c4_filters::{Cleaned, Gone, LineCounts, Reason, Scope, Statistics, url};
@@ -199,27 +198,8 @@ pub fn finish<'py>(
 ) -> Counted<'py> {
     let loaded = load(recipe)?;
     let batch = self::batch(batch)?;
-    let drops = match drops {
-        None => None,
-        Some(any) => {
-            // A column of a table is in chunks; a series of polars and a list are no arrays yet.
-            let pyarrow = py.import("pyarrow")?;
-            let whole = if any.hasattr("__arrow_c_stream__")? {
-                let chunks = pyarrow.call_method1("chunked_array", (any,))?;
-                chunks.call_method0("combine_chunks")?
-            } else if any.hasattr("__arrow_c_array__")? {
-                any.clone()
-            } else {
-                let array = pyarrow.call_method1("array", (any,));
-                array.map_err(|e| invalid(format!("drops: {e}")))?
-            };
-            let array = make_array(
-                arrow::array::ArrayData::from_pyarrow_bound(&whole)
-                    .map_err(|e| invalid(format!("drops: {e}")))?,
-            );
-            Some(Drops::new(&array, batch.num_rows())?)
-        }
-    };
+    let drops = drops.map(|drops| Drops::import(drops, batch.num_rows()));
+    let drops = drops.transpose()?;
     let texts = texts_or_null(&batch, "text")?;
     let reasons = texts_or_null(&batch, "reason")?;
     let times = self::texts(&batch, "timestamp")?;
