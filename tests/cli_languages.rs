@@ -1,4 +1,6 @@
 //! Languages as splits: recipe `multilingual` writes shards for each language.
+//!
+//! Above 500 lines: sentences of many languages are part of it.
 
 #![allow(clippy::unwrap_used)]
 

@@ -124,7 +124,7 @@ fn killed_at_a_hundred_moments_it_gives_the_same_bytes() {
     let whole = dir.path().join("whole");
     let started = Instant::now();
     build.finish(&whole);
-    let took = started.elapsed();
+    let mut took = started.elapsed();
     let expected = corpus(&whole);
     assert!(expected.len() > 20);
 
@@ -133,10 +133,14 @@ fn killed_at_a_hundred_moments_it_gives_the_same_bytes() {
     while kills < 100 {
         let output = dir.path().join(format!("killed-{outputs}"));
         outputs += 1;
-        for _ in 0..5 {
+        for attempt in 0..5 {
             let moment = took.mul_f64(random.share() * 0.8);
             let started = Instant::now();
             if !build.kill_when(&output, |_| started.elapsed() >= moment) {
+                // The machine is less busy than it was.
+                if attempt == 0 {
+                    took = took.min(started.elapsed());
+                }
                 break;
             }
             kills += 1;

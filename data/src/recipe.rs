@@ -1,4 +1,6 @@
 //! The recipe: which steps a build takes, with which constants. TOML, validated, hashed.
+//!
+//! Above 500 lines with its tests: every key stands beside what it may be.
 
 use crate::{Error, Lists, fs};
 use serde::{Deserialize, Serialize};

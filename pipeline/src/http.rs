@@ -4,6 +4,8 @@
 //! undoes the transfer and content codings. Both follow RFC 9112 and RFC 9110 and read leniently
 //! what servers and crawlers write in practice: bare LF line ends, folded fields, wrong lengths,
 //! and codings that are announced but were already removed by the crawler.
+//!
+//! Above 500 lines with its tests.
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};

@@ -16,6 +16,8 @@
 //! **Cost.** Every file is read once for its checksum; every shard once more for its rows, and once
 //! a pass for what stands twice ([`keys`] says how many: one for most corpora). Memory is the limit
 //! for keys, a few megabytes a thread, and for spans 32 bytes a copy that went, within the same limit.
+//!
+//! Above 500 lines: the list of all checks.
 
 pub mod corpus;
 pub mod files;

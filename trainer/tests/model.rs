@@ -1,4 +1,6 @@
 //! The model against reference implementations (Mesh TensorFlow, Hugging Face) and against itself.
+//!
+//! Above 500 lines: one test a promise.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,6 @@
 //! The model: parameters, gradients, and the passes over a batch.
+//!
+//! Above 500 lines: forward and backward pass, side by side.
 
 use super::attention::{Scratch, Sink};
 #[cfg(feature = "candle")]
