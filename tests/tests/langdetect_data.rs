@@ -13,14 +13,14 @@ fn data_file() -> PathBuf {
 
 /// The folder of the 55 JSON files, which the crate `langdetect` ships unchanged.
 fn package_profiles() -> PathBuf {
-    // Only this platform's packages are sure to have been fetched.
+    // This platform's packages alone; what other programs of the workspace want may have to be fetched.
     let version = Command::new("rustc").arg("-vV").output().expect("rustc");
     let version = String::from_utf8(version.stdout).expect("text");
     let host = version
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .expect("a host");
-    let options = ["--offline", "--locked", "--filter-platform", host];
+    let options = ["--locked", "--filter-platform", host];
     let metadata = MetadataCommand::new()
         .manifest_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .other_options(options.map(str::to_owned))
