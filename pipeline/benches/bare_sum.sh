@@ -9,8 +9,8 @@ trap 'rm -rf "$out"' EXIT
 TIMEFORMAT='%U %S'
 build() { "$c4" build --threads 1 --overwrite "$@" "$archive" >"$out/log" 2>&1 || [ $? -eq 1 ] || { cat "$out/log" >&2; exit 1; }; }
 # The recipe up to language detection, and up to dedup: sections of TOML up to the next one.
-"$c4" recipes "$recipe" | awk '/^\[/ { off = /^\[(language|bad_words|expect)\]/ } !off' >"$out/detect.toml"
-awk '/^\[/ { off = /^\[dedup\]/ } !off' "$out/detect.toml" >"$out/rules.toml"
+"$c4" recipes "$recipe" | awk '/^\[/ { off = /^\[(language|bad_words|expect)\]/ } !off' | sed 's/^name = .*/name = "detect"/' >"$out/detect.toml"
+awk '/^\[/ { off = /^\[dedup\]/ } !off' "$out/detect.toml" | sed 's/^name = .*/name = "rules"/' >"$out/rules.toml"
 build --recipe "$out/detect.toml" --ledger none -o "$out/detect"
 build --recipe "$out/rules.toml" --ledger none -o "$out/rules"
 for _ in $(seq "$runs"); do

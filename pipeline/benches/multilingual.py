@@ -240,7 +240,7 @@ def check(args, python, folder, wets, rows, theirs, report):
     first, _, rest = recipe.partition("[language]")
     early = folder / "early.toml"
     rest = rest[rest.index("[split]") :].replace("by_language = true", "by_language = false")
-    early.write_text(first + rest)
+    early.write_text((first + rest).replace('name = "multilingual"', 'name = "early"', 1))
     if refusal := build(args.c4, str(early), folder / "early", wets):
         sys.exit(refusal)
     ours = documents(args.c4, folder / "early")

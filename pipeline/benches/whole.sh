@@ -16,7 +16,7 @@ timed() { # NAME COMMAND...: one line "cpu wall" to the file of that name
     awk '{ print $1 + $2, $3 }' "$out/time" >>"$out/$name.txt"
 }
 # The recipe without dedup, language and bad words: sections of TOML up to the next one.
-"$c4" recipes "$recipe" | awk '/^\[/ { off = /^\[(dedup|language|bad_words|expect)\]/ } !off' >"$out/bare.toml"
+"$c4" recipes "$recipe" | awk '/^\[/ { off = /^\[(dedup|language|bad_words|expect)\]/ } !off' | sed 's/^name = .*/name = "bare"/' >"$out/bare.toml"
 for _ in $(seq "$runs"); do
     timed inflate "$inflate" "$archive"
     timed none "$c4" build --ledger none --recipe "$recipe" --threads 1 --overwrite -o "$out/none" "$archive"

@@ -71,7 +71,8 @@ def clean(batch: Any, recipe: str, *, threads: int = 1) -> tuple[pyarrow.RecordB
     - `competes`: bool: whether it takes part in the choice of one page a URL (not if it goes by a rule before that)
     - `url_key`: binary, 16 bytes: MD5 of the normalised URL; pages that share it are copies
     - `owner`: binary, 16 bytes: MD5 of the URL; of equal lines the one with the smallest owner stays
-    - `counts`: binary: what became of its lines, for `finish`, with a hash of the text: until then neither may change
+    - `counts`: binary: what became of its lines, for `finish`, sealed with the text, `reason`, `url_key` and recipe: until then
+      none of them may change, but for `older_copy`
     """
 
 def keys(batch: Any, recipe: str, *, threads: int = 1) -> pyarrow.ListArray:

@@ -78,7 +78,7 @@ def test_samples_every_page(tmp_path):
 def own_recipe():
     text = (HERE.parents[1] / "data" / "recipes" / "c4.toml").read_text()
     assert "min_sentences = 3" in text
-    return text.replace("min_sentences = 3", "min_sentences = 6", 1)
+    return text.replace('name = "c4"', 'name = "longer"', 1).replace("min_sentences = 3", "min_sentences = 6", 1)
 
 
 def test_samples_by_a_recipe_of_ones_own(tmp_path):

@@ -3,7 +3,8 @@
 1. For `en`, `c4` and `multilingual`: every shard is that of `c4 build` to the byte, and so are counters and tally.
 2. With a worker's Python and an executor killed in the middle: the same.
 3. One line on 200,000 pages, one URL 50,000 times: the same, and no task takes more than its share.
-4. CPU seconds beside `c4 build --threads 2`, stage by stage.
+4. Damaged archives into a folder where a run was stopped: the same, told, exit status 1, and nobody else's files go.
+5. CPU seconds beside `c4 build --threads 2`, stage by stage.
 
 Exit status 1 if something differs.
 """
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 JOB = Path(__file__).resolve().parent / "c4_spark.py"
+SAMPLES = JOB.parents[2] / "data/samples"
 CLUSTER = "local-cluster[2,1,1024]"
 
 
@@ -44,7 +46,8 @@ def spark(output: Path, recipe: str, inputs: list[str], events: Path, *settings:
     if process.returncode and "kept: corpus in" not in said:
         print(said[-4000:])
         raise SystemExit(f"the job failed: {process.returncode}")
-    return "\n".join(line for line in said.splitlines() if "c4_spark: " in line)
+    lines = [line for line in said.splitlines() if "c4_spark: " in line]
+    return "\n".join([*lines, f"exit status {process.returncode}"])
 
 
 def build(c4: str, output: Path, recipe: str, inputs: list[str]) -> None:
@@ -173,6 +176,22 @@ def main() -> None:
         spark(place / "killed", "c4", inputs, place / "events-killed", during=killer(killed))
         fine &= compare(place / "killed", place / "one-c4", f"c4, killed in the middle: {' and '.join(killed) or 'NOTHING'}")
         fine &= len(killed) == 2
+
+        samples = sorted(map(str, SAMPLES.glob("*.gz")))
+        build(c4, place / "one-damaged", "en", samples)
+        (place / "damaged").mkdir()
+        for left in ("_partial.3.train-00001-of-00002.arrow", "train-00000-of-00007.arrow"):
+            (place / "damaged" / left).write_text("left by a run that was stopped")
+        others = place / "damaged.work/others"
+        others.parent.mkdir()
+        others.write_text("mine")
+        said = spark(place / "damaged", "en", samples, place / "events-damaged")
+        fine &= compare(place / "damaged", place / "one-damaged", "damaged archives, after a run that was stopped")
+        shards = [shard["file"] for shard in json.loads((place / "damaged/manifest.json").read_text())["shards"]]
+        exact = {path.name for path in (place / "damaged").iterdir()} == {*shards, "stats.json", "manifest.json"}
+        told = "damaged.warc.gz: damaged: offset" in said and "exit status 1" in said
+        print(f"  damage told: {told}; no file but the corpus's: {exact}; others' files stay: {others.exists()}")
+        fine &= told and exact and others.exists()
 
         archives = skewed(place / "skewed")
         build(c4, place / "one-skew", "en.noblocklist", archives)
