@@ -173,6 +173,8 @@ reasons! {
                 "The response's body is not HTML, XHTML or plain text."
             NoUrl "no_url" "WARC-Target-URI" "split-wet-file/filtered:no_url"
                 "The record has no target URI (the warcinfo record of a WET, say)."
+            UrlTooLong "url_too_long" "the length of WARC-Target-URI" "split-wet-file/filtered:url_too_long"
+                "The record's target URI is longer than 64 KiB."
             NoContent "no_content" "the record's text" "split-wet-file/filtered:no_content"
                 "The record has no text."
             NoTimestamp "no_timestamp" "WARC-Date" "split-wet-file/filtered:no_timestamp"

@@ -26,7 +26,7 @@ fn pages(recipe: &Recipe) -> Vec<RawPage> {
         .expect("INPUT is a crawl archive");
     let mut pages = Vec::new();
     while let Some(batch) = source.next_batch().expect("a readable INPUT") {
-        pages.extend(split(batch).into_iter().filter_map(|split| match split {
+        pages.extend(split(batch).flatten().filter_map(|split| match split {
             Split::Page(page) => Some(page),
             _ => None,
         }));

@@ -4,27 +4,36 @@
 //! independent, so a damaged one costs itself alone: after an error the reader goes back to where
 //! the member began and looks for the next one that decodes to the start of a record.
 
-use crate::member::MemberDecoder;
-use flate2::bufread::GzDecoder;
+use crate::arc;
+use crate::member::{GzipDecoder, MAX_HEADER, Step, ZstdDecoder};
 use memchr::memmem;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 0x08];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// First frame of a `.warc.zst` that holds the dictionary of the others (a skippable frame; IIPC's
 /// "Zstandard compression for WARC files", section 4).
 const ZSTD_DICTIONARY_MAGIC: [u8; 4] = [0x5d, 0x2a, 0x4d, 0x18];
-/// What every record starts with.
+/// What every WARC record starts with.
 pub const RECORD_MAGIC: &[u8] = b"WARC/";
 
 const BUFFER_BYTES: usize = 256 << 10;
-/// How far a file whose first bytes say nothing is looked at for a gzip member.
-const LOOK_FOR_MEMBER_BYTES: usize = 1 << 20;
-/// What is decoded to see whether a member starts with a record: for gzip, its head and some; for
+/// How far a file whose first bytes say nothing is searched for a gzip member.
+const SEARCH_MEMBER_BYTES: usize = 1 << 20;
+/// What is decoded to see whether a member starts with a record: for gzip, its header and some; for
 /// zstd, a whole block (RFC 8878: at most 128 KiB).
-const LOOK_AT_BYTES: [usize; 2] = [4 << 10, 160 << 10];
+const TRIAL_BYTES: [usize; 2] = [4 << 10, 160 << 10];
+/// What of a member is decoded to see whether it starts with a record; the header line of an ARC fits.
+const HEAD_BYTES: usize = 2 << 10;
+/// Decoding in vain (members that turn out damaged, places where none starts) may cost so many bytes, and
+/// [`VAIN_FACTOR`] times those of the archive that lie behind; then less is tried. Else a file made for it
+/// takes time in the square of its size.
+const VAIN_BYTES: u64 = 16 << 20;
+const VAIN_FACTOR: u64 = 8;
 
 /// A zstd frame or a skippable one (RFC 8878, section 3.1.2).
 fn starts_zstd_frame(head: &[u8]) -> bool {
@@ -41,6 +50,26 @@ pub enum Compression {
     Zstd,
     /// None: the archive as a whole counts as one member.
     Plain,
+}
+
+/// What the records of an archive are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// WARC, of any version; a WET or WAT is one, too.
+    Warc,
+    /// ARC.
+    Arc,
+}
+
+impl Format {
+    /// The format of the record that `bytes` start with, if they do.
+    pub fn of(bytes: &[u8]) -> Option<Format> {
+        if bytes.starts_with(RECORD_MAGIC) {
+            Some(Format::Warc)
+        } else {
+            arc::header(bytes).map(|_| Format::Arc)
+        }
+    }
 }
 
 /// Why a member gives nothing more.
@@ -63,40 +92,48 @@ pub enum Progress {
     End,
 }
 
-/// Where the bytes are.
+/// A file read from a place of its own, so that several threads can share it.
 #[derive(Debug)]
-enum Medium {
-    File(File),
-    Memory(Cursor<Vec<u8>>),
+struct Place {
+    file: Arc<File>,
+    at: u64,
 }
 
-impl Read for Medium {
+impl Read for Place {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Medium::File(file) => file.read(buf),
-            Medium::Memory(bytes) => bytes.read(buf),
-        }
+        let n = self.file.read_at(buf, self.at)?;
+        self.at += n as u64;
+        Ok(n)
     }
 }
 
-impl Seek for Medium {
+impl Seek for Place {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self {
-            Medium::File(file) => file.seek(to),
-            Medium::Memory(bytes) => bytes.seek(to),
-        }
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
+        };
+        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 
 /// A buffered file that knows where it is.
 #[derive(Debug)]
 struct Source {
-    file: BufReader<Medium>,
+    file: BufReader<Place>,
     /// Bytes from the start of the archive.
     position: u64,
 }
 
 impl Source {
+    fn new(file: Arc<File>, position: u64) -> Source {
+        let place = Place { file, at: position };
+        let file = BufReader::with_capacity(BUFFER_BYTES, place);
+        Source { file, position }
+    }
+
     fn seek(&mut self, position: u64) -> io::Result<()> {
         // `seek_relative` keeps the buffer if the target is in it.
         self.file
@@ -134,57 +171,37 @@ impl BufRead for Source {
     }
 }
 
-enum Decoder {
-    Gzip(Box<GzDecoder<Source>>),
-    Zstd(Box<zstd::Decoder<'static, Source>>),
-    Plain(Source),
-}
-
-impl Read for Decoder {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Decoder::Gzip(decoder) => decoder.read(buf),
-            Decoder::Zstd(decoder) => decoder.read(buf),
-            Decoder::Plain(source) => source.read(buf),
-        }
-    }
-}
-
-impl Decoder {
-    fn into_source(self) -> Source {
-        match self {
-            Decoder::Gzip(decoder) => decoder.into_inner(),
-            Decoder::Zstd(decoder) => decoder.finish(),
-            Decoder::Plain(source) => source,
-        }
-    }
-}
-
+/// Where an archive stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Between(Source),
-    /// At the start of a gzip member of which nothing has been read.
-    Before(Source),
-    Inside(Decoder),
-    /// Only while a value is moved.
-    Moving,
+    /// Between two members, or at the end.
+    Between,
+    /// At the start of a member of which nothing has been read.
+    Before,
+    /// In a member.
+    Inside,
 }
 
 /// An archive open for reading.
 pub struct Archive {
+    source: Source,
     compression: Compression,
-    dictionary: Vec<u8>,
+    format: Option<Format>,
+    gzip: GzipDecoder,
+    zstd: ZstdDecoder,
     state: State,
     member_start: u64,
-    whole: MemberDecoder,
+    /// What the current member has given so far, in bytes.
+    made: u64,
+    /// Bytes decoded in vain.
+    vain: u64,
 }
 
 impl Archive {
     /// Opens `path` and tells its compression by content. `None`: it holds nothing that starts as
     /// an archive does.
     pub fn open(path: &Path) -> io::Result<Option<Archive>> {
-        let medium = Medium::File(File::open(path)?);
-        let file = BufReader::with_capacity(BUFFER_BYTES, medium);
-        let mut source = Source { file, position: 0 };
+        let mut source = Source::new(Arc::new(File::open(path)?), 0);
         let head = source.peek(8)?;
         let mut dictionary = Vec::new();
         let blank = head.iter().take_while(|b| b.is_ascii_whitespace()).count();
@@ -200,41 +217,37 @@ impl Archive {
                 return Ok(None);
             }
             Compression::Plain
-        } else if memmem::find(&source.peek(LOOK_FOR_MEMBER_BYTES)?, &GZIP_MAGIC).is_some() {
+        } else if arc::header(&source.peek(TRIAL_BYTES[0])?).is_some() {
+            Compression::Plain
+        } else if memmem::find(&source.peek(SEARCH_MEMBER_BYTES)?, &GZIP_MAGIC).is_some() {
             // The first member's head may be damaged; whether there are records will show.
             Compression::Gzip
         } else {
             return Ok(None);
         };
-        Ok(Some(Archive {
-            compression,
-            dictionary,
-            state: State::Between(source),
-            member_start: 0,
-            whole: MemberDecoder::default(),
-        }))
+        let zstd = ZstdDecoder::new(&dictionary)?;
+        Ok(Some(Self::new(source, compression, zstd)))
     }
 
     /// A gzip archive from `offset` on, where a member starts.
-    pub fn open_at(path: &Path, offset: u64) -> io::Result<Archive> {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(offset))?;
-        Ok(Self::gzip(Medium::File(file), offset))
+    pub fn from(file: Arc<File>, offset: u64, format: Format) -> io::Result<Archive> {
+        let (source, zstd) = (Source::new(file, offset), ZstdDecoder::new(&[])?);
+        let mut archive = Self::new(source, Compression::Gzip, zstd);
+        archive.format = Some(format);
+        Ok(archive)
     }
 
-    /// Gzip members in memory, which stand at `offset` in their archive.
-    pub fn in_memory(bytes: Vec<u8>, offset: u64) -> Archive {
-        Self::gzip(Medium::Memory(Cursor::new(bytes)), offset)
-    }
-
-    fn gzip(medium: Medium, position: u64) -> Archive {
-        let file = BufReader::with_capacity(BUFFER_BYTES, medium);
+    fn new(source: Source, compression: Compression, zstd: ZstdDecoder) -> Archive {
         Archive {
-            compression: Compression::Gzip,
-            dictionary: Vec::new(),
-            state: State::Between(Source { file, position }),
-            member_start: position,
-            whole: MemberDecoder::default(),
+            member_start: source.position,
+            source,
+            compression,
+            format: None,
+            gzip: GzipDecoder::default(),
+            zstd,
+            state: State::Between,
+            made: 0,
+            vain: 0,
         }
     }
 
@@ -243,16 +256,19 @@ impl Archive {
         self.compression
     }
 
+    /// What its records are; `None`: not known yet.
+    pub fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    /// Notes what its records are: after damage no others are looked for.
+    pub fn set_format(&mut self, format: Format) {
+        self.format = Some(format);
+    }
+
     /// Bytes of the file that have been read so far (up to what is buffered).
     pub fn position(&self) -> u64 {
-        match &self.state {
-            State::Between(source)
-            | State::Before(source)
-            | State::Inside(Decoder::Plain(source)) => source.position,
-            State::Inside(Decoder::Gzip(decoder)) => decoder.get_ref().position,
-            State::Inside(Decoder::Zstd(decoder)) => decoder.get_ref().position,
-            State::Moving => self.member_start,
-        }
+        self.source.position
     }
 
     /// Offset of the current member (or of the place where one should start).
@@ -260,37 +276,33 @@ impl Archive {
         self.member_start
     }
 
-    fn take_source(&mut self) -> Source {
-        match std::mem::replace(&mut self.state, State::Moving) {
-            State::Between(source) | State::Before(source) => source,
-            State::Inside(decoder) => decoder.into_source(),
-            State::Moving => unreachable!("the state is put back before any return"),
-        }
-    }
-
     /// Goes to the next member and gives its offset in the file; `None` at the end. What stands
     /// between members and is none counts as damage, unless it is at the end and does not look like
     /// a broken member: padding and other rests after the last member are left alone.
     pub fn next_member(&mut self) -> Result<Option<u64>, MemberError> {
-        let mut source = self.take_source();
-        let found = self.begin(&mut source);
+        let found = self.begin();
         self.state = match found {
-            Ok(Some(_)) if self.compression == Compression::Gzip => State::Before(source),
-            Ok(Some(_)) => match self.decoder(source) {
-                Ok(decoder) => State::Inside(decoder),
-                Err(e) => return Err(MemberError::Io(e)),
-            },
-            _ => State::Between(source),
+            Ok(Some(_)) => State::Before,
+            _ => State::Between,
         };
         found
     }
 
-    fn begin(&mut self, source: &mut Source) -> Result<Option<u64>, MemberError> {
+    fn begin(&mut self) -> Result<Option<u64>, MemberError> {
+        let source = &mut self.source;
         self.member_start = source.position;
-        if source.fill_buf().map_err(MemberError::Io)?.is_empty() {
+        self.made = 0;
+        let mut head = [0; 4];
+        let buffered = source.fill_buf().map_err(MemberError::Io)?;
+        if buffered.is_empty() {
             return Ok(None);
         }
-        let head = source.peek(4).map_err(MemberError::Io)?;
+        if let Some(four) = buffered.first_chunk() {
+            head = *four;
+        } else {
+            let peeked = source.peek(4).map_err(MemberError::Io)?;
+            head[..peeked.len()].copy_from_slice(&peeked);
+        }
         let starts = match self.compression {
             Compression::Gzip => head.starts_with(&GZIP_MAGIC),
             Compression::Zstd => starts_zstd_frame(&head),
@@ -300,10 +312,10 @@ impl Archive {
             return Ok(Some(self.member_start));
         }
         let broken = match self.compression {
-            Compression::Gzip => head[0] == 0x1f || head.get(1) == Some(&0x8b),
+            Compression::Gzip => head[0] == 0x1f || head[1] == 0x8b,
             _ => head.iter().zip(&ZSTD_MAGIC).filter(|(a, b)| a == b).count() >= 2,
         };
-        match self.scan(source).map_err(MemberError::Io)? {
+        match self.scan().map_err(MemberError::Io)? {
             None if !broken => Ok(None),
             _ => Err(MemberError::Corrupt(
                 "no compressed member starts here".into(),
@@ -311,109 +323,125 @@ impl Archive {
         }
     }
 
-    fn decoder(&self, source: Source) -> io::Result<Decoder> {
-        Ok(match self.compression {
-            Compression::Gzip => Decoder::Gzip(Box::new(GzDecoder::new(source))),
-            Compression::Zstd => {
-                let decoder = zstd::Decoder::with_dictionary(source, &self.dictionary)?;
-                Decoder::Zstd(Box::new(decoder.single_frame()))
-            }
-            Compression::Plain => Decoder::Plain(source),
-        })
-    }
-
     /// Adds up to `max` bytes of the current member to `out`. After an error (what was decoded
     /// before it is in `out`) the archive stands before the next member that starts a record.
     pub fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<Progress, MemberError> {
-        if let State::Before(source) = &mut self.state {
-            let buffered = source.fill_buf().map_err(MemberError::Io)?;
-            if let Some(length) = self.whole.decode(buffered, out, max) {
-                source.consume(length);
-                self.state = State::Between(self.take_source());
+        let start = out.len();
+        let step = self.step(out, max).map_err(MemberError::Io)?;
+        self.made += (out.len() - start) as u64;
+        let error = match step {
+            Step::More => return Ok(Progress::More),
+            Step::End => {
+                self.state = State::Between;
                 return Ok(Progress::End);
             }
-            let source = self.take_source();
-            self.state = State::Inside(Decoder::Gzip(Box::new(GzDecoder::new(source))));
-        }
-        let State::Inside(decoder) = &mut self.state else {
-            return Ok(Progress::End);
+            Step::Truncated => MemberError::Truncated,
+            Step::Corrupt(cause) => MemberError::Corrupt(cause),
         };
-        match decoder.take(max as u64).read_to_end(out) {
-            Ok(n) if n == max => Ok(Progress::More),
-            Ok(_) => {
-                self.state = State::Between(self.take_source());
-                Ok(Progress::End)
+        self.resync().map_err(MemberError::Io)?;
+        Err(error)
+    }
+
+    fn step(&mut self, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
+        let source = &mut self.source;
+        match (self.state, self.compression) {
+            (State::Between, _) => return Ok(Step::End),
+            (State::Before, Compression::Gzip) => {
+                let buffered = source.fill_buf()?;
+                if let Some(length) = self.gzip.decode(buffered, out, max) {
+                    source.consume(length);
+                    return Ok(Step::End);
+                }
+                let header = source.peek(MAX_HEADER)?;
+                match self.gzip.begin(&header) {
+                    Some(length) => source.seek(source.position + length as u64)?,
+                    None if header.len() < MAX_HEADER => return Ok(Step::Truncated),
+                    None => return Ok(Step::Corrupt("the member's header is wrong".to_owned())),
+                }
             }
-            Err(e) => {
-                let error = match e.kind() {
-                    io::ErrorKind::UnexpectedEof => MemberError::Truncated,
-                    // zstd's own errors are of kind `Other`.
-                    io::ErrorKind::InvalidData
-                    | io::ErrorKind::InvalidInput
-                    | io::ErrorKind::Other => MemberError::Corrupt(e.to_string()),
-                    _ => return Err(MemberError::Io(e)),
-                };
-                self.resync().map_err(MemberError::Io)?;
-                Err(error)
-            }
+            (State::Before, Compression::Zstd) => self.zstd.begin()?,
+            _ => {}
         }
+        self.state = State::Inside;
+        match self.compression {
+            Compression::Gzip => self.gzip.step(source, out, max),
+            Compression::Zstd => self.zstd.step(source, out, max),
+            Compression::Plain => match source.take(max as u64).read_to_end(out)? {
+                n if n == max => Ok(Step::More),
+                _ => Ok(Step::End),
+            },
+        }
+    }
+
+    /// Whether less is to be tried, since too much was decoded in vain.
+    fn is_spent(&self, position: u64) -> bool {
+        self.vain > VAIN_BYTES + VAIN_FACTOR * position
     }
 
     /// Goes to the first member after the start of the current one that starts a record.
     fn resync(&mut self) -> io::Result<()> {
-        let mut source = self.take_source();
-        let found = source
-            .seek(self.member_start + 1)
-            .and_then(|()| self.scan(&mut source));
-        self.state = State::Between(source);
-        found.map(drop)
+        self.state = State::Between;
+        let here = self.source.position;
+        self.vain += here - self.member_start + self.made;
+        let from = match self.is_spent(here) {
+            true => here.max(self.member_start + 1),
+            false => self.member_start + 1,
+        };
+        self.source.seek(from)?;
+        self.scan().map(drop)
     }
 
-    /// Moves `source` to the next member that starts a record, or to the end. One pass over what
-    /// lies between.
-    fn scan(&self, source: &mut Source) -> io::Result<Option<u64>> {
-        let magic: &[u8] = match self.compression {
-            Compression::Gzip => &GZIP_MAGIC,
-            Compression::Zstd => &ZSTD_MAGIC,
+    /// Moves to the next member that starts a record, or to the end. One pass over what lies between.
+    fn scan(&mut self) -> io::Result<Option<u64>> {
+        let (magic, trial): (&[u8], usize) = match self.compression {
+            Compression::Gzip => (&GZIP_MAGIC, TRIAL_BYTES[0]),
+            Compression::Zstd => (&ZSTD_MAGIC, TRIAL_BYTES[1]),
             Compression::Plain => return Ok(None),
         };
         let finder = memmem::Finder::new(magic);
         let mut window = Vec::new();
         loop {
-            let base = source.position - window.len() as u64;
-            if source
+            let base = self.source.position - window.len() as u64;
+            let read = self
+                .source
                 .by_ref()
                 .take(BUFFER_BYTES as u64)
-                .read_to_end(&mut window)?
-                == 0
-            {
-                return Ok(None);
-            }
-            let next = source.position;
-            for at in finder.find_iter(&window) {
+                .read_to_end(&mut window)?;
+            let ended = read < BUFFER_BYTES;
+            // A member is tried with enough of what follows, so the last ones wait for the next window.
+            let tried = match ended {
+                true => window.len(),
+                false => window.len().saturating_sub(trial),
+            };
+            for at in finder.find_iter(&window).take_while(|at| *at < tried) {
                 let offset = base + at as u64;
-                if self.starts_record(source, offset)? {
-                    source.seek(offset)?;
+                if !self.is_spent(offset) && self.starts_record(&window[at..]) {
+                    self.source.seek(offset)?;
                     return Ok(Some(offset));
                 }
             }
-            source.seek(next)?;
-            // A magic number may lie across two windows.
-            window.drain(..window.len() - (magic.len() - 1).min(window.len()));
+            if ended {
+                return Ok(None);
+            }
+            window.drain(..tried);
         }
     }
 
-    /// Whether a member at `offset` decodes to something that begins like a record.
-    fn starts_record(&self, source: &mut Source, offset: u64) -> io::Result<bool> {
-        source.seek(offset)?;
-        let mut head = [0; 5];
-        let [gzip, zstd] = LOOK_AT_BYTES;
-        let decoded = match self.compression {
-            Compression::Gzip => GzDecoder::new(&source.peek(gzip)?[..]).read_exact(&mut head),
-            _ => zstd::Decoder::with_dictionary(&source.peek(zstd)?[..], &self.dictionary)
-                .and_then(|mut decoder| decoder.read_exact(&mut head)),
+    /// Whether a member at the start of `bytes` decodes to something that begins like a record.
+    fn starts_record(&mut self, bytes: &[u8]) -> bool {
+        let bytes = &bytes[..bytes.len().min(TRIAL_BYTES[1])];
+        let mut head = [0; HEAD_BYTES];
+        let wanted = match self.format {
+            Some(Format::Warc) => &mut head[..RECORD_MAGIC.len()],
+            _ => &mut head[..],
         };
-        Ok(decoded.is_ok() && head == RECORD_MAGIC)
+        let (head, read) = match self.compression {
+            Compression::Gzip => self.gzip.peek(bytes, wanted),
+            _ => self.zstd.peek(bytes, wanted),
+        };
+        self.vain += read as u64;
+        let found = Format::of(head);
+        found.is_some() && self.format.is_none_or(|format| found == Some(format))
     }
 }
 
@@ -469,9 +497,12 @@ pub fn beginning(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the file at `path` holds a WARC record near its beginning, damaged or not.
+/// Whether the file at `path` holds a WARC or ARC record near its beginning, damaged or not.
 pub fn holds_records(path: &Path) -> io::Result<bool> {
     let bytes = beginning(path, 64 << 10)?;
+    if arc::header(&bytes).is_some() {
+        return Ok(true);
+    }
     let mut places = memmem::find_iter(&bytes, RECORD_MAGIC);
     Ok(places.any(|at| at == 0 || matches!(bytes[at - 1], b'\n' | b'\r')))
 }

@@ -209,32 +209,39 @@ impl Job for CleanPass<'_> {
         (kind, batch): (ArchiveKind, Batch),
     ) -> Result<(), Error> {
         let archive = self.todo[index];
-        let splits = source::split(batch);
-        for part in &self.parts {
-            if lock(&part.open[archive]).is_none() {
-                continue;
-            }
-            let mut found = Found::default();
-            for (i, split) in (0..).zip(&splits) {
-                let order = sequence << 32 | i;
-                match split {
-                    Split::Page(page) => part.page(order, page, &mut found),
-                    Split::Dropped(dropped) => {
-                        found.statistics.tally.drop_record(kind, dropped.reason);
-                    }
-                    Split::Damage(damage) => {
-                        found.statistics.tally.drop_record(kind, damage.reason);
-                        found.damage.push((order, damage.clone()));
+        let mut first = 0;
+        for splits in source::split(batch) {
+            for part in &self.parts {
+                if lock(&part.open[archive]).is_none() {
+                    continue;
+                }
+                let mut found = Found::default();
+                for (i, split) in (first..).zip(&splits) {
+                    let order = sequence << 32 | i;
+                    match split {
+                        Split::Page(page) => part.page(order, page, &mut found),
+                        Split::Dropped(dropped) => {
+                            found.statistics.tally.drop_record(kind, dropped.reason);
+                        }
+                        Split::Damage(damage) => {
+                            found.statistics.tally.drop_record(kind, damage.reason);
+                            found.damage.push((order, damage.clone()));
+                        }
                     }
                 }
+                let tally = &mut found.statistics.tally;
+                tally.read_pages(kind, u64::from(found.count));
+                found.watch.read_pages(kind, u64::from(found.count));
+                part.watch(&found.watch);
+                part.add(archive, found, self.memory)?;
             }
-            let tally = &mut found.statistics.tally;
-            tally.read_pages(kind, u64::from(found.count));
-            found.watch.read_pages(kind, u64::from(found.count));
-            part.watch(&found.watch);
-            part.add(archive, found, self.memory)?;
+            first += splits.len() as u64;
         }
         Ok(())
+    }
+
+    fn is_large((_, batch): &Self::Batch) -> bool {
+        batch.is_large()
     }
 
     fn finish(&self, index: usize) -> Result<(), Error> {

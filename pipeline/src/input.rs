@@ -103,8 +103,8 @@ pub enum InputError {
         /// The operating system's reason.
         cause: std::io::Error,
     },
-    /// A file that holds no WARC record.
-    #[error("{path}: not a crawl archive (no WARC record in it, plain or in gzip or zstd)")]
+    /// A file that holds no record of a crawl.
+    #[error("{path}: not a crawl archive (no WARC or ARC record in it, plain or in gzip or zstd)")]
     NotAnArchive {
         /// The file.
         path: PathBuf,
@@ -352,11 +352,16 @@ fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
             || archive::holds_records(&path).map_err(unreadable(&path))?
         {
             named.add(&path)?;
-        } else if [".warc", ".wet"]
-            .iter()
-            .any(|part| name(&path).to_string_lossy().contains(part))
-        {
-            tracing::warn!("{}: left out: no WARC record in it", path.display());
+        } else if [".warc", ".wet", ".wat", ".arc"].iter().any(|part| {
+            name(&path)
+                .to_string_lossy()
+                .to_ascii_lowercase()
+                .contains(part)
+        }) {
+            tracing::warn!(
+                "{}: left out: no WARC or ARC record in it, plain or in gzip or zstd",
+                path.display()
+            );
         }
     }
     Ok(())
@@ -369,7 +374,9 @@ fn is_called_archive(path: &Path) -> bool {
         .iter()
         .find_map(|end| name.strip_suffix(end));
     let plain = plain.unwrap_or(&name);
-    plain.ends_with(".warc") || plain.ends_with(".wet")
+    [".warc", ".wet", ".wat", ".arc"]
+        .iter()
+        .any(|end| plain.ends_with(end))
 }
 
 fn name(path: &Path) -> &std::ffi::OsStr {

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod admission;
+pub mod arc;
 pub mod archive;
 pub mod card;
 pub mod charset;

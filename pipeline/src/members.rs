@@ -1,79 +1,122 @@
-//! A gzip archive in pieces of whole members, still compressed, so that inflating is spread over
-//! cores too.
+//! A gzip archive in pieces, still compressed, so that inflating is spread over cores too.
 //!
-//! gzip members do not say how long they are, so a boundary can only be guessed: a place where the
-//! ten bytes stand that the archive's first member starts with. All writers of crawls give every
-//! member the same head (no name, no time), and ten bytes do not appear by chance. A piece is then
-//! read as an archive of its own. Where no such place is found the rest is read as a stream.
+//! gzip members do not say how long they are, so where one starts can only be guessed: at the bytes that the
+//! archive's first member starts with. They may as well stand in what a web server sent (an archive in an archive, a
+//! body in gzip). So a guess is one until it is proved: a piece starts where the members of the piece before it end,
+//! one after the other, from the start of the archive on. A piece is inflated before that is known, and inflated
+//! again from the right place where the guess was wrong; where a member is not what it should be (it reaches over
+//! the end of its piece, or is damaged), whoever has its piece reads on in the file up to the next member behind the
+//! piece. So pieces give what reading the archive in one go gives.
 
-use crate::archive::Archive;
+use crate::archive::{Archive, Format};
+use crate::member::GzipDecoder;
+use crate::memory::Large;
+use crate::reading::damage;
+use crate::warc::{Item, Record, RecordReader};
+use c4_filters::Reason;
 use memchr::memmem;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// A piece has at least this many bytes, unless the archive ends.
 const PIECE_BYTES: usize = 256 << 10;
-/// Without a boundary within so many bytes, the rest is not cut.
-const MAX_PIECE_BYTES: usize = 16 << 20;
+/// Without a likely start of a member within so many bytes a piece ends anywhere.
+const MAX_PIECE_BYTES: usize = 1 << 20;
+/// A member that holds more is read on its own.
+const MAX_MEMBER_BYTES: usize = 2 << 20;
+/// Records of a piece are given as soon as they have so many bytes.
+const PORTION_BYTES: usize = 4 << 20;
+/// Magic number, method, no flags; then the time, which may differ; then the system (RFC 1952, section 2.3).
 const HEAD_BYTES: usize = 10;
+const MAGIC: [u8; 4] = [0x1f, 0x8b, 8, 0];
 
-/// Whole members, compressed.
-#[derive(Debug)]
-pub struct Piece {
-    /// Their bytes.
-    pub bytes: Vec<u8>,
-    /// Where they start in the archive.
-    pub offset: u64,
-    /// Nothing follows.
-    pub last: bool,
+/// Where the members of a piece end, known to the one who reads it and then to the next piece.
+#[derive(Debug, Default)]
+struct End {
+    /// The offset in the archive; `None` within: it will never be known, since reading was given up.
+    offset: Mutex<Option<Option<u64>>>,
+    known: Condvar,
 }
 
-/// What [`PieceReader::next_piece`] gives.
-pub enum Next {
-    /// A piece.
-    Piece(Piece),
-    /// The rest cannot be cut: the archive, open where it starts.
-    Rest(Box<Archive>),
-    /// The end.
-    End,
+impl End {
+    fn tell(&self, offset: Option<u64>) {
+        let mut told = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get_or_insert(offset);
+        self.known.notify_all();
+    }
+
+    fn wait(&self) -> Option<u64> {
+        let told = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.known.wait_while(told, |told| told.is_none());
+        told.unwrap_or_else(PoisonError::into_inner).flatten()
+    }
+}
+
+/// A part of an archive, compressed; its members are read by [`Piece::records`].
+#[derive(Debug)]
+pub struct Piece {
+    bytes: Vec<u8>,
+    /// Where they start in the archive.
+    offset: u64,
+    /// A member is likely to start there.
+    guessed: bool,
+    file: Arc<File>,
+    format: Format,
+    max_record_bytes: u64,
+    /// Of the piece before; `None`: the archive starts here.
+    before: Option<Arc<End>>,
+    end: Arc<End>,
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        // Nobody is to wait for what nobody reads.
+        self.end.tell(None);
+    }
 }
 
 /// Cuts an archive into pieces.
 pub struct PieceReader {
-    path: PathBuf,
-    file: File,
+    file: Arc<File>,
+    format: Format,
+    max_record_bytes: u64,
     head: [u8; HEAD_BYTES],
     pending: Vec<u8>,
     /// Where `pending` starts in the archive.
     offset: u64,
+    guessed: bool,
+    before: Option<Arc<End>>,
     ended: bool,
 }
 
 impl PieceReader {
-    /// Opens an archive; `None` if it is not gzip or has a head that members do not share (with a
-    /// name or a time in it).
+    /// Opens an archive of `format`, of which a record of more than `max_record_bytes` is dropped; `None` if it is
+    /// not gzip or has a head that members do not share (with a name in it).
     ///
     /// # Errors
     /// The operating system cannot read the file.
-    pub fn open(path: &Path) -> io::Result<Option<PieceReader>> {
-        let mut file = File::open(path)?;
-        let mut head = Vec::new();
-        file.by_ref()
-            .take(HEAD_BYTES as u64)
-            .read_to_end(&mut head)?;
-        file.seek(SeekFrom::Start(0))?;
-        // Magic, deflate, no flags, no time (RFC 1952).
-        let plain = head.starts_with(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
-        let Ok(head) = <[u8; HEAD_BYTES]>::try_from(head) else {
-            return Ok(None);
-        };
-        Ok(plain.then(|| PieceReader {
-            path: path.to_owned(),
-            file,
+    pub fn open(
+        path: &Path,
+        format: Format,
+        max_record_bytes: u64,
+    ) -> io::Result<Option<PieceReader>> {
+        let file = File::open(path)?;
+        let mut pending = Vec::new();
+        (&file).take(PIECE_BYTES as u64).read_to_end(&mut pending)?;
+        let head = pending
+            .first_chunk()
+            .filter(|head| head.starts_with(&MAGIC));
+        Ok(head.copied().map(|head| PieceReader {
+            file: Arc::new(file),
+            format,
+            max_record_bytes,
             head,
-            pending: Vec::new(),
+            pending,
             offset: 0,
+            guessed: true,
+            before: None,
             ended: false,
         }))
     }
@@ -83,52 +126,213 @@ impl PieceReader {
         self.offset + self.pending.len() as u64
     }
 
-    /// The next piece.
+    /// The next piece; `None` at the end.
     ///
     /// # Errors
     /// The operating system cannot read the file.
-    pub fn next_piece(&mut self) -> io::Result<Next> {
-        let mut searched = 1;
+    pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
         loop {
-            if self.ended {
-                if self.pending.is_empty() {
-                    return Ok(Next::End);
+            let (cut, guessed) = match self.last_guess() {
+                _ if self.ended => (self.pending.len(), false),
+                Some(cut) if self.pending.len() >= PIECE_BYTES => (cut, true),
+                None if self.pending.len() >= MAX_PIECE_BYTES => (self.pending.len(), false),
+                _ => {
+                    let want = PIECE_BYTES as u64;
+                    let read = (&*self.file).take(want).read_to_end(&mut self.pending)?;
+                    self.ended = (read as u64) < want;
+                    continue;
                 }
-                return Ok(Next::Piece(self.cut(self.pending.len())));
+            };
+            if cut == 0 {
+                return Ok(None);
             }
-            let want = (PIECE_BYTES.max(2 * self.pending.len()) - self.pending.len()) as u64;
-            let n = self
-                .file
-                .by_ref()
-                .take(want)
-                .read_to_end(&mut self.pending)?;
-            self.ended = (n as u64) < want;
-            if self.pending.len() < PIECE_BYTES {
-                continue;
-            }
-            let from = searched.min(self.pending.len());
-            if let Some(at) = memmem::rfind(&self.pending[from..], &self.head) {
-                return Ok(Next::Piece(self.cut(from + at)));
-            }
-            searched = self.pending.len().saturating_sub(HEAD_BYTES).max(1);
-            if self.pending.len() > MAX_PIECE_BYTES {
-                let rest = Archive::open_at(&self.path, self.offset)?;
-                self.ended = true;
-                self.pending.clear();
-                return Ok(Next::Rest(Box::new(rest)));
-            }
+            let rest = self.pending.split_off(cut);
+            let end = Arc::new(End::default());
+            let piece = Piece {
+                bytes: std::mem::replace(&mut self.pending, rest),
+                offset: self.offset,
+                guessed: self.guessed,
+                file: self.file.clone(),
+                format: self.format,
+                max_record_bytes: self.max_record_bytes,
+                before: self.before.replace(end.clone()),
+                end,
+            };
+            self.offset += cut as u64;
+            self.guessed = guessed;
+            return Ok(Some(piece));
         }
     }
 
-    fn cut(&mut self, at: usize) -> Piece {
-        let rest = self.pending.split_off(at);
-        let bytes = std::mem::replace(&mut self.pending, rest);
-        let offset = self.offset;
-        self.offset += at as u64;
-        Piece {
-            last: self.ended && self.pending.is_empty(),
-            bytes,
-            offset,
+    /// The last place behind the first byte where a member is likely to start.
+    fn last_guess(&self) -> Option<usize> {
+        let places = memmem::rfind_iter(self.pending.get(1..)?, &MAGIC).map(|at| at + 1);
+        let system = &self.head[8..];
+        places
+            .into_iter()
+            .find(|at| self.pending.get(at + 8..at + HEAD_BYTES) == Some(system))
+    }
+}
+
+impl Piece {
+    /// Reads the records of the members that start in the piece, in order.
+    pub fn records(self) -> Records {
+        Records {
+            at: self.offset,
+            proved: self.before.is_none(),
+            slow: None,
+            gzip: GzipDecoder::default(),
+            large: None,
+            done: false,
+            piece: self,
         }
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// The records of a piece, in portions: see [`Piece::records`].
+pub struct Records {
+    piece: Piece,
+    /// The offset of the member to read next.
+    at: u64,
+    /// A member does start where the reading of this piece started.
+    proved: bool,
+    /// Reads on in the file.
+    slow: Option<RecordReader>,
+    gzip: GzipDecoder,
+    /// Held with records that are large.
+    large: Option<Large>,
+    done: bool,
+}
+
+impl Iterator for Records {
+    type Item = Vec<Item>;
+
+    fn next(&mut self) -> Option<Vec<Item>> {
+        self.large = None;
+        // Without a guess there is nothing to do before the right place is known.
+        if !self.piece.guessed && !self.proved {
+            self.prove();
+        }
+        while !self.done {
+            let mut items = self.fast();
+            if !self.proved && !self.prove() {
+                continue;
+            }
+            if items.is_empty() && self.at < self.piece.end() {
+                items = self.slow();
+            }
+            self.done = self.slow.is_none() && self.at >= self.piece.end();
+            if self.done {
+                self.piece.end.tell(Some(self.at));
+            }
+            if !items.is_empty() {
+                return Some(items);
+            }
+        }
+        None
+    }
+}
+
+impl Records {
+    /// Waits until it is known where a member starts in this piece. False: it was not where reading has started, and
+    /// reading starts anew.
+    fn prove(&mut self) -> bool {
+        let known = self.piece.before.as_ref().map(|end| end.wait());
+        self.proved = true;
+        let right = match known {
+            None => self.piece.offset,
+            Some(Some(at)) => at,
+            // What was before could not be read, and that was noted.
+            Some(None) if self.piece.guessed => self.piece.offset,
+            Some(None) => {
+                self.done = true;
+                return false;
+            }
+        };
+        let was_right = right == self.piece.offset && self.piece.guessed;
+        if !was_right {
+            self.at = right;
+            self.done = right >= self.piece.end();
+            if self.done {
+                self.piece.end.tell(Some(right));
+            }
+        }
+        was_right
+    }
+
+    /// Records of members that lie in the piece and hold a record each, sound and as long as it says, up to the
+    /// first member that is otherwise.
+    fn fast(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        let mut content = Vec::new();
+        while self.slow.is_none() && self.at < self.piece.end() && bytes < PORTION_BYTES {
+            let rest = &self.piece.bytes[(self.at - self.piece.offset) as usize..];
+            content.clear();
+            let Some(length) = self.gzip.decode(rest, &mut content, MAX_MEMBER_BYTES) else {
+                break;
+            };
+            let (format, limit) = (self.piece.format, self.piece.max_record_bytes);
+            let Some(record) = Record::alone(&content, format, self.at, limit) else {
+                break;
+            };
+            bytes += record.len();
+            items.push(Item::Record(record));
+            self.at += length as u64;
+        }
+        items
+    }
+
+    /// Reads on in the file, until a member starts behind the piece.
+    fn slow(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        if let Err(error) = self.read_on(&mut items) {
+            let cause = format!("the archive cannot be read further than here: {error}");
+            items.push(Item::Damage(damage(Reason::CorruptMember, self.at, cause)));
+            self.slow = None;
+            self.piece.end.tell(None);
+            self.at = self.piece.end();
+        }
+        items
+    }
+
+    fn read_on(&mut self, items: &mut Vec<Item>) -> io::Result<()> {
+        let reader = match &mut self.slow {
+            Some(reader) => reader,
+            None => {
+                let archive = Archive::from(self.piece.file.clone(), self.at, self.piece.format)?;
+                let limit = self.piece.max_record_bytes;
+                self.slow.insert(RecordReader::by_member(archive, limit))
+            }
+        };
+        let mut bytes = 0;
+        while bytes < PORTION_BYTES {
+            if let Some(at) = reader.boundary()?
+                && at >= self.piece.end()
+            {
+                self.at = at;
+                self.slow = None;
+                return Ok(());
+            }
+            match reader.next_item()? {
+                Some(item) => {
+                    if let Item::Record(record) = &item {
+                        bytes += record.len();
+                    }
+                    items.push(item);
+                }
+                None => {
+                    self.at = reader.position().max(self.piece.end());
+                    self.slow = None;
+                    return Ok(());
+                }
+            }
+        }
+        self.large = reader.take_large();
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! since the allocator and the program itself need the rest ([`BASE`]).
 
 use std::fs;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// What the program takes by itself: code, language profiles, word lists. Measured.
 pub const BASE: u64 = 64 << 20;
@@ -77,6 +78,35 @@ impl Memory {
     /// Pass 5: text of a bucket. A thread holds one, reads another, and encodes.
     pub fn bucket(self) -> u64 {
         (self.piece() / 6).clamp(1 << 20, 64 << 20)
+    }
+}
+
+/// What is read of an archive is large from so many bytes on.
+pub const LARGE_BYTES: usize = 4 << 20;
+
+/// One thread of the process at a time holds what is large (a record of megabytes, and the text that comes of it),
+/// so that this adds to the budget once, not once a thread. Whoever has it waits for nobody else.
+#[derive(Debug)]
+pub struct Large(());
+
+static LARGE_IS_HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+impl Large {
+    /// Waits until nobody else has it.
+    pub fn wait() -> Large {
+        let (held, freed) = &LARGE_IS_HELD;
+        let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = freed.wait_while(held, |held| *held);
+        *held.unwrap_or_else(PoisonError::into_inner) = true;
+        Large(())
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        let (held, freed) = &LARGE_IS_HELD;
+        *held.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        freed.notify_one();
     }
 }
 

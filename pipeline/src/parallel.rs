@@ -31,6 +31,10 @@ pub trait Job: Sync {
         index: usize,
         source: &mut Self::Source,
     ) -> Result<Option<Self::Batch>, Self::Error>;
+    /// Whether a batch is so large that nothing is to be read ahead while it waits.
+    fn is_large(_batch: &Self::Batch) -> bool {
+        false
+    }
     /// Works on a batch. `sequence` numbers a source's batches in order, from 0.
     fn work(&self, index: usize, sequence: u64, batch: Self::Batch) -> Result<(), Self::Error>;
     /// All batches of source `index` are done.
@@ -234,8 +238,12 @@ fn read<J: Job>(
         match job.next(slot.index, open)? {
             Some(batch) => {
                 slot.open.fetch_add(1, Ordering::AcqRel);
-                lock(&slot.ready).push_back((*sequence, batch));
+                let numbered = (*sequence, batch);
                 *sequence += 1;
+                if J::is_large(&numbered.1) {
+                    return Ok(Some(numbered));
+                }
+                lock(&slot.ready).push_back(numbered);
             }
             None => {
                 *source = None;

@@ -171,7 +171,7 @@ impl<'a> Sample<'a> {
         while source.position() < bytes
             && let Ok(Some(batch)) = source.next_batch(&progress)
         {
-            for split in source::split(batch) {
+            for split in source::split(batch).flatten() {
                 if let Split::Page(page) = split {
                     self.page(page);
                     self.encode(WAITING_BYTES)?;

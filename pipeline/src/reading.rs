@@ -1,7 +1,9 @@
 //! What reading gives, whichever way an archive is read.
 
-use crate::archive::MemberError;
+use crate::archive::{Archive, MemberError, Progress};
 use crate::input::Input;
+use crate::memory::{self, Large};
+use crate::table::printable;
 use c4_data::{Damaged, InputEntry, InputState};
 use c4_filters::Reason;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,37 @@ const LISTED_DAMAGE: usize = 20;
 /// gives nothing; of a larger one (an archive that is a single member), what was read before the
 /// damage stays.
 pub const MEMBER_BYTES: usize = 16 << 20;
+
+/// A longer URL makes no page: whatever is known of a page holds its URL, so that long ones fill memory. Browsers and
+/// servers take a few kilobytes.
+pub const MAX_URL_BYTES: usize = 64 << 10;
+
+/// So much of a member is read at a time.
+const STEP_BYTES: usize = 2 << 20;
+
+/// Adds up to `most` bytes of the archive's current member to `out`. Where `out` gets large, waits until no other
+/// thread holds anything large.
+///
+/// # Errors
+/// As [`Archive::read`]: what was decoded before is in `out`.
+pub fn read_on(
+    archive: &mut Archive,
+    out: &mut Vec<u8>,
+    most: usize,
+    large: &mut Option<Large>,
+) -> Result<Progress, MemberError> {
+    let start = out.len();
+    loop {
+        let left = most - (out.len() - start);
+        let progress = archive.read(out, left.min(STEP_BYTES))?;
+        if progress == Progress::End || out.len() - start == most {
+            return Ok(progress);
+        }
+        if out.len() >= memory::LARGE_BYTES && large.is_none() {
+            *large = Some(Large::wait());
+        }
+    }
+}
 
 /// A page as it was read, before it is known by its archive.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -62,6 +95,14 @@ pub enum Split {
     Dropped(Dropped),
     /// No page, and the user should know.
     Damage(Damage),
+}
+
+/// A URL as a message names it: harmless to a terminal, and no longer than a line.
+pub fn short(url: &str) -> String {
+    match url.char_indices().nth(200) {
+        Some((end, _)) => printable(&url[..end]) + "...",
+        None => printable(url),
+    }
 }
 
 /// Shorthand.

@@ -1,12 +1,12 @@
 //! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
 
-use crate::archive::{self, Archive};
+use crate::archive::{self, Archive, Format};
 use crate::extract::{self, Rejected};
 use crate::http;
-use crate::members::{Next, Piece, PieceReader};
+use crate::members::{Piece, PieceReader, Records};
+use crate::memory::Large;
 use crate::progress::Progress;
-use crate::reading::{Damage, Dropped, RawPage, Split, damage};
-use crate::table::printable;
+use crate::reading::{Damage, Dropped, MAX_URL_BYTES, RawPage, Split, damage, short};
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
 use c4_data::{ReadStep, WetReading};
@@ -31,20 +31,27 @@ pub struct Source {
     /// What it holds, told by its first record that says.
     pub kind: ArchiveKind,
     reader: Reader,
-    limit: u64,
 }
 
 /// Work for one core.
 #[derive(Debug)]
 pub enum Batch {
     /// A piece of a WET read as lines.
-    Text(Chunk),
+    Text(Chunk, Option<Large>),
     /// Records, in order.
-    Records(Vec<Record>),
+    Records(Vec<Record>, Option<Large>),
     /// Members of an archive that is compressed record by record.
-    Members(Piece, u64),
+    Members(Piece),
     /// A place that could not be read.
     Damage(Damage),
+}
+
+impl Batch {
+    /// Whether it holds so much that no other thread may hold as much: it is to be worked on before anything else is
+    /// read.
+    pub fn is_large(&self) -> bool {
+        matches!(self, Batch::Text(_, Some(_)) | Batch::Records(_, Some(_)))
+    }
 }
 
 impl Source {
@@ -53,7 +60,7 @@ impl Source {
     /// # Errors
     /// The operating system cannot read the file.
     pub fn open(path: &Path, step: &ReadStep) -> io::Result<Option<Source>> {
-        let Some((kind, by_member)) = kind_of(path, step)? else {
+        let Some((kind, format, by_member)) = kind_of(path, step)? else {
             return Ok(None);
         };
         let Some(archive) = Archive::open(path)? else {
@@ -61,7 +68,7 @@ impl Source {
         };
         let limit = step.max_record_bytes;
         let pieces = if by_member {
-            PieceReader::open(path)?
+            PieceReader::open(path, format, limit)?
         } else {
             None
         };
@@ -72,11 +79,7 @@ impl Source {
             (_, _, Some(pieces)) => Reader::Pieces(pieces),
             _ => Reader::Records(Box::new(RecordReader::new(archive, limit))),
         };
-        Ok(Some(Source {
-            kind,
-            reader,
-            limit,
-        }))
+        Ok(Some(Source { kind, reader }))
     }
 
     /// Bytes of the file read so far.
@@ -95,20 +98,14 @@ impl Source {
     pub fn next_batch(&mut self) -> io::Result<Option<Batch>> {
         let reader = match &mut self.reader {
             Reader::Chunks(reader) => {
-                return Ok(reader.next_piece()?.map(|piece| match piece {
-                    TextPiece::Chunk(chunk) => Batch::Text(chunk),
+                let piece = reader.next_piece()?;
+                let large = reader.take_large();
+                return Ok(piece.map(|piece| match piece {
+                    TextPiece::Chunk(chunk) => Batch::Text(chunk, large),
                     TextPiece::Damage(damage) => Batch::Damage(damage),
                 }));
             }
-            Reader::Pieces(pieces) => match pieces.next_piece()? {
-                Next::Piece(piece) => return Ok(Some(Batch::Members(piece, self.limit))),
-                Next::End => return Ok(None),
-                Next::Rest(archive) => {
-                    let reader = RecordReader::by_member(*archive, self.limit);
-                    self.reader = Reader::Records(Box::new(reader));
-                    return self.next_batch();
-                }
-            },
+            Reader::Pieces(pieces) => return Ok(pieces.next_piece()?.map(Batch::Members)),
             Reader::Records(reader) => reader,
         };
         let mut records = Vec::new();
@@ -131,7 +128,7 @@ impl Source {
                 None => break,
             }
         }
-        Ok(Some(Batch::Records(records)))
+        Ok(Some(Batch::Records(records, reader.take_large())))
     }
 }
 
@@ -149,7 +146,7 @@ impl OpenSource {
                 source,
                 reported: 0,
             }),
-            Ok(None) => Err("not a crawl archive (no WARC record in it)".to_owned()),
+            Ok(None) => Err("not a crawl archive (no WARC or ARC record in it)".to_owned()),
             Err(e) => Err(e.to_string()),
         }
     }
@@ -174,40 +171,59 @@ impl OpenSource {
     }
 }
 
-/// Makes pages of a batch, in order.
-pub fn split(batch: Batch) -> Vec<Split> {
+/// Makes pages of a batch, in order, in portions that bound memory.
+pub fn split(batch: Batch) -> Splits {
     match batch {
-        Batch::Text(chunk) => wet::split(&chunk),
-        Batch::Records(records) => records.iter().map(page_of).collect(),
-        Batch::Members(piece, limit) => members(piece, limit),
-        Batch::Damage(damage) => vec![Split::Damage(damage)],
+        Batch::Text(chunk, large) => Splits::Once(Some((wet::split(&chunk), large))),
+        Batch::Records(records, large) => {
+            let splits = records.iter().map(page_of).collect();
+            Splits::Once(Some((splits, large)))
+        }
+        Batch::Members(piece) => Splits::Members(Box::new(piece.records())),
+        Batch::Damage(damage) => Splits::Once(Some((vec![Split::Damage(damage)], None))),
     }
 }
 
-/// Inflates members and makes pages of their records, in order.
-fn members(piece: Piece, limit: u64) -> Vec<Split> {
-    let mut splits = Vec::new();
-    let last = piece.last;
-    let archive = Archive::in_memory(piece.bytes, piece.offset);
-    let mut reader = RecordReader::by_member(archive, limit);
-    // Memory gives no I/O errors.
-    while let Ok(Some(item)) = reader.next_item() {
-        splits.push(match item {
-            Item::Record(record) => page_of(&record),
-            Item::Damage(found) if found.reason == Reason::Truncated && !last => {
-                // It is the piece that ends here, where the next member starts.
-                let cause = "the member does not end where the next one starts";
-                Split::Damage(damage(Reason::CorruptMember, found.offset, cause))
+/// What became of the records of a batch, in portions: see [`split`].
+pub enum Splits {
+    /// One portion.
+    Once(Option<(Vec<Split>, Option<Large>)>),
+    /// The members of a piece.
+    Members(Box<Records>),
+}
+
+impl Iterator for Splits {
+    type Item = Vec<Split>;
+
+    fn next(&mut self) -> Option<Vec<Split>> {
+        match self {
+            Splits::Once(portion) => {
+                let (splits, large) = portion.as_mut()?;
+                let splits = std::mem::take(splits);
+                // What is large is held until the caller is done with it, and comes back for more.
+                match large {
+                    Some(_) if !splits.is_empty() => {}
+                    _ => *portion = None,
+                }
+                (!splits.is_empty()).then_some(splits)
             }
-            Item::Damage(found) => Split::Damage(found),
-        });
+            Splits::Members(records) => Some(
+                records
+                    .next()?
+                    .into_iter()
+                    .map(|item| match item {
+                        Item::Record(record) => page_of(&record),
+                        Item::Damage(damage) => Split::Damage(damage),
+                    })
+                    .collect(),
+            ),
+        }
     }
-    splits
 }
 
-/// What kind of archive the file is, and whether it is compressed record by record (as far as its
+/// What kind of archive the file is, of which records, and whether it is compressed record by record (as far as its
 /// first records tell); `None` if it holds no record.
-fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool)>> {
+fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Format, bool)>> {
     /// Enough to find a response behind its request, or a record behind a damaged one.
     const LOOK_AT: usize = 64;
     let Some(archive) = Archive::open(path)? else {
@@ -220,9 +236,10 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool
         match reader.next_item()? {
             Some(Item::Record(record)) => match record.record_type().as_str() {
                 "conversion" => seen = Some(ArchiveKind::Wet),
-                "response" | "request" | "metadata" | "resource" | "revisit" => {
+                "response" | "request" | "metadata" | "resource" | "revisit" | "continuation" => {
                     seen = Some(ArchiveKind::Warc);
                 }
+                _ if reader.format() == Some(Format::Arc) => seen = Some(ArchiveKind::Warc),
                 // Typeless records with a text are what some rewritten WETs hold.
                 _ => {
                     typeless = true;
@@ -239,7 +256,11 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool
     if seen.is_none() {
         // No whole record tells; a cut or damaged one may.
         let beginning = archive::beginning(path, 1 << 20)?.to_ascii_lowercase();
-        let warc = [&b"\nwarc-type: re"[..], b"\nwarc-type: metadata"];
+        let warc = [
+            &b"\nwarc-type: re"[..],
+            b"\nwarc-type: metadata",
+            b"\nwarc-type: continuation",
+        ];
         if warc
             .iter()
             .any(|line| memchr::memmem::find(&beginning, line).is_some())
@@ -250,27 +271,30 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool
             seen = Some(ArchiveKind::Wet);
         }
     }
-    Ok(seen.map(|kind| (kind, reader.is_by_member())))
+    let format = reader.format().unwrap_or(Format::Warc);
+    Ok(seen.map(|kind| (kind, format, reader.is_by_member())))
 }
 
 /// A record as a page, or why it is none.
 fn page_of(record: &Record) -> Split {
     let kind = record.record_type();
     let header = |name: &str| record.header(name).unwrap_or_default();
+    let url = record.url();
+    let is_long = url.len() > MAX_URL_BYTES;
     let dropped = |reason| {
         Split::Dropped(Dropped {
             reason,
-            url: record.url(),
+            url: if is_long { String::new() } else { url.clone() },
             record_offset: record.offset,
         })
     };
+    if is_long && matches!(kind.as_str(), "conversion" | "response") {
+        return dropped(Reason::UrlTooLong);
+    }
     let (text, content_type, content_length) = match kind.as_str() {
         "conversion" => {
             let Ok(text) = std::str::from_utf8(record.block()) else {
-                let cause = format!(
-                    "the record of {} is not valid UTF-8",
-                    printable(&record.url())
-                );
+                let cause = format!("the record of {} is not valid UTF-8", short(&url));
                 return Split::Damage(damage(Reason::BadUtf8, record.offset, cause));
             };
             let text = with_universal_newlines(text);
@@ -292,8 +316,7 @@ fn page_of(record: &Record) -> Split {
                     Rejected::Malformed => dropped(Reason::HttpMalformed),
                     Rejected::Empty => dropped(Reason::NoContent),
                     Rejected::TooLarge => {
-                        let url = record.url();
-                        let cause = format!("the response of {} {rejected}", printable(&url));
+                        let cause = format!("the response of {} {rejected}", short(&url));
                         Split::Damage(damage(Reason::RecordTooLarge, record.offset, cause))
                     }
                 };
@@ -302,7 +325,7 @@ fn page_of(record: &Record) -> Split {
         _ => return dropped(Reason::RecordType),
     };
     let page = RawPage {
-        url: record.url(),
+        url: url.clone(),
         text,
         timestamp: header("WARC-Date"),
         content_type,

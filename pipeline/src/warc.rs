@@ -1,13 +1,19 @@
-//! WARC records: the bytes of an archive as records with their headers.
+//! WARC and ARC records: the bytes of an archive as records with their headers.
 //!
 //! Lenient where real archives are wrong: LF-only headers, lower-case and folded header names,
-//! lengths that do not fit, several records in a member, WARC/0.18. Where a length is wrong, the
-//! record ends where the next one starts.
+//! lengths that do not fit, several records in a member, a record over several members, WARC/0.18. Where a
+//! length is wrong, the record ends where the next one starts.
+//!
+//! Above 500 lines: the reader and all that it forgives.
 
-use crate::archive::{Archive, Compression, MemberError, Progress, RECORD_MAGIC};
-use crate::reading::{Damage, MEMBER_BYTES, damage};
+use crate::arc;
+use crate::archive::{Archive, Compression, Format, MemberError, Progress, RECORD_MAGIC};
+use crate::memory::Large;
+use crate::reading::{Damage, MEMBER_BYTES, damage, read_on};
 use c4_filters::Reason;
 use memchr::memmem;
+use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 
 /// No record's header is larger in real archives; bounds the search for its end.
@@ -15,7 +21,7 @@ const MAX_HEADER_BYTES: usize = 1 << 20;
 /// Of an archive that is not compressed, so much is read at a time.
 const PLAIN_BYTES: usize = 1 << 20;
 
-/// A record: its bytes and where its parts are.
+/// A record: its bytes and where its parts are. One of an ARC has the header of a WARC record that says the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Header and block.
@@ -50,6 +56,49 @@ impl Record {
         let url = self.header("WARC-Target-URI").unwrap_or_default();
         let bare = url.strip_prefix('<').and_then(|url| url.strip_suffix('>'));
         bare.map_or(url.clone(), str::to_owned)
+    }
+
+    /// Its number where it is a part of a record that was cut into segments (WARC 1.1, section 7).
+    pub fn segment(&self) -> Option<u64> {
+        self.header("WARC-Segment-Number")?.parse().ok()
+    }
+
+    /// The record at the start of `member`, if it is all that the member holds and as it should be: its length
+    /// fits, and it is no segment of one.
+    pub fn alone(
+        member: &[u8],
+        format: Format,
+        offset: u64,
+        max_record_bytes: u64,
+    ) -> Option<Record> {
+        if Format::of(member) != Some(format) {
+            return None;
+        }
+        let header = header_end(member, format, 0)?;
+        let length = content_length(&member[..header], format)?;
+        let end = header.checked_add(usize::try_from(length).ok()?)?;
+        if length > max_record_bytes || !member.get(end..)?.iter().all(is_blank) {
+            return None;
+        }
+        let record = Record::new(&member[..end], format, header, offset);
+        (record.segment().is_none()).then_some(record)
+    }
+
+    fn new(bytes: &[u8], format: Format, header: usize, offset: u64) -> Record {
+        let (bytes, header) = match arc::header(bytes) {
+            Some(line) if format == Format::Arc => {
+                let mut head = line.as_warc();
+                let length = head.len();
+                head.extend_from_slice(&bytes[header..]);
+                (head, length)
+            }
+            _ => (bytes.to_vec(), header),
+        };
+        Record {
+            block: header..bytes.len(),
+            bytes,
+            offset,
+        }
     }
 
     /// Bytes of the record in memory.
@@ -94,25 +143,44 @@ pub enum Item {
     Damage(Damage),
 }
 
+/// The start of a member in the buffer.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    /// Its place in the buffer.
+    place: usize,
+    /// Its offset in the archive.
+    offset: u64,
+    /// It is the archive's first.
+    first: bool,
+}
+
 /// Reads an archive record by record.
 pub struct RecordReader {
     archive: Archive,
     max_record_bytes: usize,
-    /// Uncompressed bytes of the current member, from the current record on.
+    /// Uncompressed bytes, from the current record on or from before it. They are of one member, unless a record
+    /// wants more than its member holds.
     buffer: Vec<u8>,
     /// How many of them have been used up.
     used: usize,
     /// Place of `buffer` in the uncompressed stream.
     base: u64,
+    /// The members in `buffer`, the first being that of the current record.
+    starts: VecDeque<Start>,
+    /// The last member has more to give.
     inside: bool,
     members: u64,
-    member_offset: u64,
     records_of_member: u64,
     by_member: bool,
-    damage: Option<Damage>,
-    pushed_back: Option<Damage>,
-    /// The member was cut: its last record is incomplete.
-    cut: bool,
+    /// Where in `buffer` the member starts that could not be read (to its end), and what is wrong. It comes after
+    /// the records before it.
+    damage: Option<(usize, Damage)>,
+    /// A record that goes on in segments.
+    segments: Option<(Record, u64)>,
+    /// What comes before anything else.
+    pending: VecDeque<Item>,
+    /// Held while the buffer is large.
+    large: Option<Large>,
     done: bool,
 }
 
@@ -126,13 +194,14 @@ impl RecordReader {
             buffer: Vec::new(),
             used: 0,
             base: 0,
+            starts: VecDeque::new(),
             inside: false,
             members: 0,
-            member_offset: 0,
             records_of_member: 0,
             damage: None,
-            pushed_back: None,
-            cut: false,
+            segments: None,
+            pending: VecDeque::new(),
+            large: None,
             done: false,
         }
     }
@@ -151,35 +220,103 @@ impl RecordReader {
         self.by_member
     }
 
+    /// What the archive's records are; `None`: none has been read.
+    pub fn format(&self) -> Option<Format> {
+        self.archive.format()
+    }
+
     /// Bytes of the file read so far.
     pub fn position(&self) -> u64 {
         self.archive.position()
     }
 
-    /// Gives a damaged place back; it comes again before anything else.
-    pub fn push_back(&mut self, damage: Damage) {
-        self.pushed_back = Some(damage);
+    /// Where the next member starts, if no record lies across its start and all before it has been given.
+    ///
+    /// # Errors
+    /// The operating system cannot read the file.
+    pub fn boundary(&mut self) -> io::Result<Option<u64>> {
+        self.skip_blank();
+        while self.rest().is_empty() && self.inside {
+            self.fill()?;
+            self.skip_blank();
+        }
+        let waits = self.damage.is_some() || self.segments.is_some() || !self.pending.is_empty();
+        Ok((self.rest().is_empty() && !waits).then(|| self.archive.position()))
     }
 
-    /// The next record or damaged place; `None` at the end.
+    /// Gives a damaged place back; it comes again before anything else.
+    pub fn push_back(&mut self, damage: Damage) {
+        self.pending.push_front(Item::Damage(damage));
+    }
+
+    /// What is held since records are large; it has to be kept as long as they are.
+    pub fn take_large(&mut self) -> Option<Large> {
+        self.large.take()
+    }
+
+    /// The next record or damaged place; `None` at the end. Segments of a record that follow each other are joined.
     ///
     /// # Errors
     /// The operating system cannot read the file; nothing more comes then.
-    pub fn next_item(&mut self) -> std::io::Result<Option<Item>> {
-        if let Some(damage) = self.pushed_back.take() {
-            return Ok(Some(Item::Damage(damage)));
+    pub fn next_item(&mut self) -> io::Result<Option<Item>> {
+        loop {
+            if let Some(item) = self.pending.pop_front() {
+                return Ok(Some(item));
+            }
+            let item = self.next_part()?;
+            let Some((first, number)) = self.segments.take() else {
+                match item {
+                    Some(Item::Record(record)) if record.segment() == Some(1) => {
+                        self.segments = Some((record, 1));
+                        continue;
+                    }
+                    item => return Ok(item),
+                }
+            };
+            match item {
+                Some(Item::Record(next)) if continues(&first, number, &next) => {
+                    self.join(first, number, &next);
+                }
+                item => {
+                    self.pending
+                        .extend([close(first, None)].into_iter().chain(item));
+                }
+            }
         }
+    }
+
+    /// Adds a segment to the record that it is of.
+    fn join(&mut self, mut record: Record, number: u64, next: &Record) {
+        record.bytes.extend_from_slice(next.block());
+        record.block.end = record.bytes.len();
+        if record.bytes.len() > self.max_record_bytes {
+            let damage = self.too_large(record.offset);
+            self.pending.push_back(Item::Damage(damage));
+        } else if let Some(total) = next.header("WARC-Segment-Total-Length") {
+            self.pending.push_back(close(record, total.parse().ok()));
+        } else {
+            self.segments = Some((record, number + 1));
+        }
+    }
+
+    /// The next record, or segment of one, or damaged place.
+    fn next_part(&mut self) -> io::Result<Option<Item>> {
         loop {
             self.skip_blank();
             if self.rest().is_empty() {
                 if self.inside {
                     self.fill()?;
-                } else if let Some(damage) = self.damage.take() {
+                } else if let Some((_, damage)) = self.damage.take() {
                     return Ok(Some(Item::Damage(damage)));
                 } else if self.done {
                     return Ok(None);
                 } else {
-                    self.begin()?;
+                    self.base += self.buffer.len() as u64;
+                    self.buffer.clear();
+                    self.used = 0;
+                    self.starts.clear();
+                    self.let_go();
+                    self.open_member()?;
                 }
                 continue;
             }
@@ -189,139 +326,254 @@ impl RecordReader {
         }
     }
 
+    /// Gives back the room that a large record took.
+    fn let_go(&mut self) {
+        if self.large.is_some() && self.buffer.len() < MEMBER_BYTES / 8 {
+            self.buffer.shrink_to(MEMBER_BYTES / 8);
+            self.large = None;
+        }
+    }
+
     fn rest(&self) -> &[u8] {
         &self.buffer[self.used..]
     }
 
-    /// Line ends between records belong to none.
+    /// Line ends and padding between records belong to none.
     fn skip_blank(&mut self) {
-        let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
-        self.used += self.rest().iter().take_while(blank).count();
+        self.used += self.rest().iter().take_while(|b| is_blank(b)).count();
     }
 
-    fn begin(&mut self) -> std::io::Result<()> {
-        self.base += self.buffer.len() as u64;
-        self.buffer.clear();
-        self.used = 0;
-        self.cut = false;
+    /// Goes to the next member, behind what is in the buffer.
+    fn open_member(&mut self) -> io::Result<()> {
         match self.archive.next_member() {
             Ok(Some(offset)) => {
                 self.inside = true;
+                self.starts.push_back(Start {
+                    place: self.buffer.len(),
+                    offset,
+                    first: self.members == 0,
+                });
                 self.members += 1;
-                self.member_offset = offset;
-                self.records_of_member = 0;
+                if self.starts.len() == 1 {
+                    self.records_of_member = 0;
+                }
                 self.fill()
             }
             Ok(None) => {
                 self.done = true;
                 Ok(())
             }
-            Err(error) => self.note(error),
+            Err(error) => self.note(self.buffer.len(), error),
         }
     }
 
-    fn note(&mut self, error: MemberError) -> std::io::Result<()> {
-        self.damage = Some(Damage::of_member(self.archive.member_start(), error)?);
+    fn note(&mut self, place: usize, error: MemberError) -> io::Result<()> {
+        let damage = Damage::of_member(self.archive.member_start(), error)?;
+        self.damage = Some((place, damage));
         Ok(())
     }
 
-    /// Reads on in the current member.
-    fn fill(&mut self) -> std::io::Result<()> {
+    /// Reads on in the last member of the buffer.
+    fn fill(&mut self) -> io::Result<()> {
         if !self.inside {
             return Ok(());
         }
-        // What has been used up makes room.
-        self.base += self.used as u64;
-        self.buffer.drain(..self.used);
-        self.used = 0;
+        // What has been used up makes room, as soon as moving the rest costs no more than was used.
+        if self.used > self.buffer.len() / 2 {
+            self.base += self.used as u64;
+            self.buffer.drain(..self.used);
+            for start in &mut self.starts {
+                start.place = start.place.saturating_sub(self.used);
+            }
+            self.used = 0;
+            self.let_go();
+        }
         let most = match self.archive.compression() {
             Compression::Plain => PLAIN_BYTES,
             _ => MEMBER_BYTES,
         };
-        match self.archive.read(&mut self.buffer, most) {
+        let before = self.buffer.len();
+        match read_on(&mut self.archive, &mut self.buffer, most, &mut self.large) {
             Ok(Progress::More) => {}
             Ok(Progress::End) => self.inside = false,
             Err(error) => {
                 self.inside = false;
-                // A cut member is good up to the cut; a corrupt one cannot be trusted at all.
-                self.cut = matches!(error, MemberError::Truncated);
-                if !self.cut {
-                    self.buffer.clear();
+                // A cut member is good up to the cut; what a corrupt one gave last cannot be trusted.
+                if !matches!(error, MemberError::Truncated) {
+                    self.buffer.truncate(before);
                 }
-                self.note(error)?;
+                let start = self.starts.back().map_or(0, |start| start.place);
+                self.note(start, error)?;
             }
         }
         Ok(())
     }
 
-    /// Reads on until `n` bytes from here are there, or the member ends.
-    fn want(&mut self, n: usize) -> std::io::Result<bool> {
+    /// Reads on until `n` bytes from here are there, or the last member in the buffer ends.
+    fn want(&mut self, n: usize) -> io::Result<()> {
         while self.rest().len() < n && self.inside {
             self.fill()?;
         }
-        Ok(self.rest().len() >= n)
+        Ok(())
+    }
+
+    /// Takes another member into the buffer; false if there is none.
+    fn cross(&mut self) -> io::Result<bool> {
+        if self.inside || self.damage.is_some() || self.done {
+            return Ok(false);
+        }
+        self.open_member()?;
+        Ok(!self.done
+            && self
+                .damage
+                .as_ref()
+                .is_none_or(|(place, _)| *place < self.buffer.len()))
+    }
+
+    /// The place from `from` on, from here, where the next record starts, by its first line; a member may start
+    /// with it.
+    fn next_start(&self, from: usize, format: Format) -> Option<usize> {
+        let member = self
+            .starts
+            .iter()
+            .filter_map(|start| start.place.checked_sub(self.used));
+        let member = member.filter(|place| *place >= from.max(1));
+        let member = member
+            .into_iter()
+            .find(|place| Format::of(&self.rest()[*place..]) == Some(format));
+        let line = next_record(self.rest(), format, from);
+        match (member, line) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// The record that starts here. `None`: nothing came of it, go on.
-    fn record(&mut self) -> std::io::Result<Option<Item>> {
-        if !self.want(RECORD_MAGIC.len())? && self.rest().is_empty() {
+    fn record(&mut self) -> io::Result<Option<Item>> {
+        self.want(RECORD_MAGIC.len())?;
+        while self.rest().len() < RECORD_MAGIC.len() && RECORD_MAGIC.starts_with(self.rest()) {
+            if !self.cross()? {
+                break;
+            }
+        }
+        if self.rest().is_empty() {
             // The member has turned out corrupt.
             return Ok(None);
         }
         let offset = self.offset();
-        if !self.rest().starts_with(RECORD_MAGIC) {
+        let format = match self.archive.format() {
+            Some(format) => format,
+            None => {
+                self.want(MAX_ARC_HEADER_BYTES)?;
+                let Some(format) = Format::of(self.rest()) else {
+                    return self
+                        .malformed(offset, "the bytes here are no WARC or ARC record".into());
+                };
+                self.archive.set_format(format);
+                format
+            }
+        };
+        if format == Format::Warc && !self.rest().starts_with(RECORD_MAGIC) {
             return self.malformed(offset, "the bytes here are no WARC record".into());
         }
         self.records_of_member += 1;
         let mut searched = 0;
         let header = loop {
-            if let Some(end) = header_end(self.rest(), searched) {
+            if let Some(end) = header_end(self.rest(), format, searched) {
                 break end;
             }
             searched = self.rest().len().saturating_sub(4);
             if searched > MAX_HEADER_BYTES {
                 return self.malformed(offset, "the record's header does not end".into());
             }
-            if !self.inside {
-                if self.cut {
+            if self.inside {
+                self.fill()?;
+                if self.rest().is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let place = self.rest().len();
+            if !self.cross()? {
+                if self.damage.is_some() {
                     return Ok(self.drop_rest());
                 }
                 return self.malformed(offset, "the record ends within its header".into());
             }
-            self.fill()?;
-            if self.rest().is_empty() {
-                return Ok(None);
+            self.want(place + MAX_MARK_BYTES)?;
+            if Format::of(&self.rest()[place..]) == Some(format) {
+                return self.malformed(offset, "the record ends within its header".into());
             }
         };
-        let length = parse_header(&self.rest()[..header], "Content-Length");
-        let length = length.and_then(|value| value.parse::<u64>().ok());
-        if let Some(length) = length.and_then(|n| usize::try_from(n).ok())
-            && length <= self.max_record_bytes
-        {
+        if format == Format::Arc && arc::header(&self.rest()[..header]).is_none() {
+            return self.malformed(offset, "the bytes here are no ARC record".into());
+        }
+        let length = content_length(&self.rest()[..header], format);
+        let length = length.and_then(|n| usize::try_from(n).ok());
+        if let Some(length) = length.filter(|length| *length <= self.max_record_bytes) {
             let end = header + length;
-            self.want(end + 4 + RECORD_MAGIC.len())?;
-            if self.rest().len() >= end && ends_here(&self.rest()[end..]) {
-                if self.cut && next_record(self.rest(), end).is_none() {
+            self.want(end + MAX_MARK_BYTES)?;
+            // More than the member holds: it goes on in the next one.
+            while self.rest().len() < end && self.cross()? {
+                self.want(end + MAX_MARK_BYTES)?;
+            }
+            if self.rest().len() >= end && self.ends_well(end, format) {
+                if self.is_cut(end) && self.next_start(end, format).is_none() {
                     return Ok(self.drop_rest());
                 }
-                return Ok(Some(self.take(offset, header, end)));
+                return Ok(Some(self.take(offset, format, header, end)));
             }
         }
-        self.without_length(offset, header)
+        self.without_length(offset, format, header, length)
+    }
+
+    /// Whether a record may end at `end`: line ends or padding and then nothing (more of the member) or a record;
+    /// or an empty line, whatever follows.
+    fn ends_well(&self, end: usize, format: Format) -> bool {
+        let tail = &self.rest()[end..];
+        let next = &tail[tail.iter().take_while(|b| is_blank(b)).count()..];
+        let behind = self.used + end..=self.buffer.len() - next.len();
+        let starts_member = self
+            .starts
+            .iter()
+            .any(|start| behind.contains(&start.place));
+        next.is_empty()
+            || starts_member
+            || tail.starts_with(b"\r\n\r\n")
+            || tail.starts_with(b"\n\n")
+            || match format {
+                Format::Warc => {
+                    next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit)
+                }
+                Format::Arc => arc::header(next).is_some(),
+            }
+    }
+
+    /// Whether a record that ends at `end` lies in a member that could not be read to its end.
+    fn is_cut(&self, end: usize) -> bool {
+        let place = self.used + end;
+        self.damage
+            .as_ref()
+            .is_some_and(|(start, _)| place > *start)
     }
 
     /// A record whose length is missing or wrong: it ends where the next one starts, or with its
-    /// member.
-    fn without_length(&mut self, offset: u64, header: usize) -> std::io::Result<Option<Item>> {
+    /// member. One that has less than it announces is cut, unless it ends as a whole one does.
+    fn without_length(
+        &mut self,
+        offset: u64,
+        format: Format,
+        header: usize,
+        announced: Option<usize>,
+    ) -> io::Result<Option<Item>> {
         let mut searched = header;
-        loop {
+        let end = loop {
             if self.rest().len() < header {
                 // The member has turned out corrupt.
                 return Ok(None);
             }
-            if let Some(next) = next_record(self.rest(), searched) {
-                let end = trim_line_ends(&self.rest()[..next], header);
-                return Ok(Some(self.take(offset, header, end)));
+            if let Some(next) = self.next_start(searched, format) {
+                break next;
             }
             searched = self.rest().len().saturating_sub(MAX_MARK_BYTES).max(header);
             if self.rest().len() > self.max_record_bytes {
@@ -330,54 +582,65 @@ impl RecordReader {
                 return Ok(Some(Item::Damage(damage)));
             }
             if !self.inside {
-                break;
+                if self.is_cut(self.rest().len()) {
+                    return Ok(self.drop_rest());
+                }
+                break self.rest().len();
             }
             self.fill()?;
+        };
+        let there = end - header;
+        // Of an archive that is one member, the checksum at its end tells that it is whole.
+        let is_last_of_all = end == self.rest().len() && self.damage.is_none();
+        let packed_as_one = self.archive.compression() != Compression::Plain && !self.by_member;
+        let whole = (is_last_of_all && packed_as_one) || ends_whole(&self.rest()[..end], header);
+        match announced {
+            Some(length) if length > there && !whole => {
+                self.used += end;
+                // If it is damage that it ends at, that counts for it.
+                if self.rest().is_empty() && self.damage.is_some() {
+                    return Ok(None);
+                }
+                let cause = format!(
+                    "the record is cut: its Content-Length is {length}, and {there} bytes of it are there"
+                );
+                Ok(Some(Item::Damage(damage(Reason::Truncated, offset, cause))))
+            }
+            _ => {
+                let end = trim_line_ends(&self.rest()[..end], header);
+                Ok(Some(self.take(offset, format, header, end)))
+            }
         }
-        if self.cut {
-            return Ok(self.drop_rest());
-        }
-        let end = trim_line_ends(self.rest(), header);
-        let length = parse_header(&self.rest()[..header], "Content-Length");
-        let announced = length.and_then(|value| value.parse::<usize>().ok());
-        // Nothing tells whether an uncompressed file is whole but the lengths in it.
-        if self.archive.compression() == Compression::Plain
-            && announced.is_some_and(|length| length > self.rest().len() - header)
-        {
-            self.used = self.buffer.len();
-            let cause = "the archive is cut in the middle of a record; fetch it again";
-            return Ok(Some(Item::Damage(damage(Reason::Truncated, offset, cause))));
-        }
-        Ok(Some(self.take(offset, header, end)))
     }
 
     /// Takes the record that ends at `end`; moves the buffer if it holds nothing else.
-    fn take(&mut self, offset: u64, header: usize, end: usize) -> Item {
+    fn take(&mut self, offset: u64, format: Format, header: usize, end: usize) -> Item {
         if end > self.max_record_bytes {
             self.used += end;
             return Item::Damage(self.too_large(offset));
         }
-        let tail = self.buffer[self.used + end..].iter();
-        let last = !self.inside && tail.clone().all(|b| matches!(b, b'\r' | b'\n'));
-        let bytes = if self.used == 0 && last {
+        let last = !self.inside && self.buffer[self.used + end..].iter().all(is_blank);
+        if format == Format::Warc && self.used == 0 && last {
             self.base += self.buffer.len() as u64;
+            self.starts.clear();
+            if let Some((place, _)) = &mut self.damage {
+                *place = 0;
+            }
             let mut bytes = std::mem::take(&mut self.buffer);
             bytes.truncate(end);
-            bytes
-        } else {
-            let bytes = self.rest()[..end].to_vec();
-            self.used += end;
-            bytes
-        };
-        Item::Record(Record {
-            bytes,
-            block: header..end,
-            offset,
-        })
+            return Item::Record(Record {
+                bytes,
+                block: header..end,
+                offset,
+            });
+        }
+        let record = Record::new(&self.rest()[..end], format, header, offset);
+        self.used += end;
+        Item::Record(record)
     }
 
     /// Leaves out what is no record, up to the next one of the member.
-    fn malformed(&mut self, offset: u64, cause: String) -> std::io::Result<Option<Item>> {
+    fn malformed(&mut self, offset: u64, cause: String) -> io::Result<Option<Item>> {
         self.skip_record()?;
         Ok(Some(Item::Damage(damage(
             Reason::MalformedRecord,
@@ -391,11 +654,12 @@ impl RecordReader {
         damage(Reason::RecordTooLarge, offset, cause)
     }
 
-    fn skip_record(&mut self) -> std::io::Result<()> {
+    fn skip_record(&mut self) -> io::Result<()> {
+        let format = self.archive.format().unwrap_or(Format::Warc);
         // Not the record that starts here.
         let mut searched = 1.min(self.rest().len());
         loop {
-            if let Some(next) = next_record(self.rest(), searched) {
+            if let Some(next) = self.next_start(searched, format) {
                 self.used += next;
                 return Ok(());
             }
@@ -418,23 +682,94 @@ impl RecordReader {
 
     /// The offset of the record that starts here.
     fn offset(&mut self) -> u64 {
-        if self.by_member && self.members == 1 && self.records_of_member == 1 {
+        while self
+            .starts
+            .get(1)
+            .is_some_and(|next| next.place <= self.used)
+        {
+            self.starts.pop_front();
+            self.records_of_member = 0;
+        }
+        let start = self.starts.front().copied();
+        if self.by_member && self.records_of_member == 1 && start.is_some_and(|start| start.first) {
             // Two records in the first member: not compressed record by record.
             self.by_member = false;
         }
-        if self.by_member {
-            self.member_offset
-        } else {
-            self.base + self.used as u64
+        match start {
+            Some(start) if self.by_member => start.offset,
+            _ => self.base + self.used as u64,
         }
     }
 }
 
+/// Whether `next` is the segment of `first` that follows segment `number`.
+fn continues(first: &Record, number: u64, next: &Record) -> bool {
+    let origin = next.header("WARC-Segment-Origin-ID");
+    next.record_type() == "continuation"
+        && next.segment() == Some(number + 1)
+        && origin.is_some()
+        && origin == first.header("WARC-Record-ID")
+}
+
+/// A record whose segments have all been joined as far as they follow; `total` is what the last one says of its
+/// length.
+fn close(record: Record, total: Option<usize>) -> Item {
+    let whole = match total {
+        Some(total) => record.block().len() == total,
+        None => ends_as_html(record.block()),
+    };
+    if whole {
+        return Item::Record(record);
+    }
+    let cause = "the record goes on in segments that do not follow in this archive";
+    Item::Damage(damage(Reason::Truncated, record.offset, cause))
+}
+
+/// What stands between records: line ends, and zeros or spaces as padding.
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | b'\0' | b' ' | b'\t')
+}
+
+fn ends_as_html(block: &[u8]) -> bool {
+    let text = block.trim_ascii_end();
+    let end = text.len().saturating_sub(b"</html>".len());
+    text[end..].eq_ignore_ascii_case(b"</html>")
+}
+
+/// Whether `record`, whose header ends at `header`, ends as one that is whole: as HTML does, or with the empty line
+/// that ends a record, unless that is the one behind an HTTP head.
+fn ends_whole(record: &[u8], header: usize) -> bool {
+    let (head, block) = record.split_at(header);
+    let line: &[u8] = if head.ends_with(b"\r\n") {
+        b"\r\n\r\n"
+    } else {
+        b"\n\n"
+    };
+    let more = |end: usize| end < trim_line_ends(block, 0);
+    let has_body =
+        !block.starts_with(b"HTTP/") || header_end(block, Format::Warc, 0).is_some_and(more);
+    ends_as_html(block) || (block.ends_with(line) && has_body)
+}
+
+/// The bytes that a header announces, without those of the header.
+fn content_length(header: &[u8], format: Format) -> Option<u64> {
+    match format {
+        Format::Warc => parse_header(header, "Content-Length")?.parse().ok(),
+        Format::Arc => Some(arc::header(header)?.length),
+    }
+}
+
+/// How much may have to be read to tell whether the bytes are an ARC record.
+const MAX_ARC_HEADER_BYTES: usize = 2 << 10;
+
 /// `\n` + `WARC/1.0` + line end: what [`next_record`] looks at.
 const MAX_MARK_BYTES: usize = 16;
 
-/// The end of the header in `bytes` (after its empty line); nothing before `from` is one.
-fn header_end(bytes: &[u8], from: usize) -> Option<usize> {
+/// The end of the header in `bytes` (for WARC after its empty line); nothing before `from` is one.
+fn header_end(bytes: &[u8], format: Format, from: usize) -> Option<usize> {
+    if format == Format::Arc {
+        return memchr::memchr(b'\n', &bytes[from..]).map(|i| from + i + 1);
+    }
     let from = from.saturating_sub(2);
     memchr::memchr_iter(b'\n', &bytes[from..]).find_map(|i| {
         let rest = &bytes[from + i + 1..];
@@ -446,19 +781,11 @@ fn header_end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// Whether a record may end before `tail`: line ends, then nothing or a record.
-fn ends_here(tail: &[u8]) -> bool {
-    let blank = tail
-        .iter()
-        .take_while(|b| matches!(b, b'\r' | b'\n'))
-        .count();
-    let next = &tail[blank..];
-    next.is_empty()
-        || (next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit))
-}
-
 /// The place from `from` on where a line is a record's first line (`WARC/` and a version).
-fn next_record(bytes: &[u8], from: usize) -> Option<usize> {
+fn next_record(bytes: &[u8], format: Format, from: usize) -> Option<usize> {
+    if format == Format::Arc {
+        return arc::next_record(bytes, from);
+    }
     memmem::find_iter(&bytes[from..], RECORD_MAGIC)
         .map(|i| from + i)
         .find(|&at| {

@@ -7,8 +7,10 @@
 //! pieces are independent); [`split`] makes pages of a piece, on any thread.
 
 use crate::archive::{Archive, Compression, MemberError, Progress};
-use crate::reading::{Damage, Dropped, MEMBER_BYTES, RawPage, Split, damage};
-use crate::table::printable;
+use crate::memory::Large;
+use crate::reading::{
+    Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, RawPage, Split, damage, read_on, short,
+};
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
 
@@ -75,6 +77,8 @@ pub struct ChunkReader {
     skipping: bool,
     /// The damage to report when it ends.
     skipped: Option<Damage>,
+    /// Held while what is pending is large.
+    large: Option<Large>,
     done: bool,
 }
 
@@ -96,8 +100,14 @@ impl ChunkReader {
             searched: 0,
             skipping: false,
             skipped: None,
+            large: None,
             done: false,
         }
+    }
+
+    /// What is held since a piece is large; it has to be kept as long as the piece.
+    pub fn take_large(&mut self) -> Option<Large> {
+        self.large.take()
     }
 
     /// Bytes of the file read so far.
@@ -175,7 +185,12 @@ impl ChunkReader {
             true => CHUNK_BYTES,
             false => MEMBER_BYTES,
         };
-        match self.archive.read(&mut self.pending.bytes, most) {
+        match read_on(
+            &mut self.archive,
+            &mut self.pending.bytes,
+            most,
+            &mut self.large,
+        ) {
             Ok(Progress::More) => self.large_member = true,
             Ok(Progress::End) => self.inside = false,
             Err(error) => {
@@ -352,10 +367,13 @@ fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
     if end - draft.place > chunk.max_record_bytes {
         Split::Damage(chunk.too_large(draft.place))
     } else if draft.bad_utf8 {
-        let cause = format!("the record of {} is not valid UTF-8", printable(&page.url));
+        let cause = format!("the record of {} is not valid UTF-8", short(&page.url));
         Split::Damage(damage(Reason::BadUtf8, offset, cause))
     } else if page.url.is_empty() {
         dropped(Reason::NoUrl, page)
+    } else if page.url.len() > MAX_URL_BYTES {
+        page.url = String::new();
+        dropped(Reason::UrlTooLong, page)
     } else if page.text.is_empty() {
         dropped(Reason::NoContent, page)
     } else if page.timestamp.is_empty() {

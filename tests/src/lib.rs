@@ -161,7 +161,7 @@ pub fn read(path: &Path, wet_reading: WetReading) -> Vec<reading::Split> {
         .expect("an archive");
     let mut splits = Vec::new();
     while let Some(batch) = source.next_batch().unwrap() {
-        splits.extend(source::split(batch));
+        splits.extend(source::split(batch).flatten());
     }
     splits
 }

@@ -418,7 +418,7 @@ fn too_large_records_are_left_out() {
                 .unwrap();
             let mut splits = Vec::new();
             while let Some(batch) = source.next_batch().unwrap() {
-                splits.extend(c4_pipeline::source::split(batch));
+                splits.extend(c4_pipeline::source::split(batch).flatten());
             }
             let names = ["https://a.example/before", "https://a.example/after"];
             assert_eq!(urls(&splits), names, "{reading:?}");

@@ -193,11 +193,10 @@ impl Reader {
                 self.next += 1;
                 continue;
             }
+            let all = |batch| split(batch).flatten().collect();
             let splits: Vec<Vec<Split>> = match batches.len() {
-                1 => batches.into_iter().map(split).collect(),
-                _ => threads::on(self.threads, || {
-                    batches.into_par_iter().map(split).collect()
-                })?,
+                1 => batches.into_iter().map(all).collect(),
+                _ => threads::on(self.threads, || batches.into_par_iter().map(all).collect())?,
             };
             // A column holds 2 GiB of text, of which many threads read more.
             let mut first = first;
@@ -343,7 +342,13 @@ impl Open {
                 break;
             };
             match source.next_batch(&self.progress) {
-                Ok(Some(batch)) => batches.push(batch),
+                Ok(Some(batch)) => {
+                    let is_large = batch.is_large();
+                    batches.push(batch);
+                    if is_large {
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(cause) => {
                     self.health.failed = Some(cause);

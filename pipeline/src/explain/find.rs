@@ -143,7 +143,7 @@ fn each_record(
     };
     let mut number = 0;
     while let Some(batch) = source.next_batch().map_err(io)? {
-        for split in source::split(batch) {
+        for split in source::split(batch).flatten() {
             if !each(source.kind, number, split) {
                 return Ok(());
             }

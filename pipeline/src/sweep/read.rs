@@ -92,7 +92,7 @@ impl Job for ReadPass<'_> {
         let mut found = ReadArchive::default();
         let mut names = Vec::new();
         let mut damages = Vec::new();
-        for (i, split) in source::split(batch).into_iter().enumerate() {
+        for (i, split) in source::split(batch).flatten().enumerate() {
             let order = sequence << 32 | i as u64;
             match split {
                 Split::Page(page) => {
@@ -113,6 +113,10 @@ impl Job for ReadPass<'_> {
         archive.outcomes.append(&mut found.outcomes);
         archive.health.note(damages);
         Ok(())
+    }
+
+    fn is_large(batch: &Batch) -> bool {
+        batch.is_large()
     }
 
     fn finish(&self, _: usize) -> Result<(), Infallible> {

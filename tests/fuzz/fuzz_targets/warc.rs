@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
             };
             let mut last = 0;
             while let Ok(Some(batch)) = source.next_batch() {
-                for split in source::split(batch) {
+                for split in source::split(batch).flatten() {
                     if let c4_pipeline::reading::Split::Page(page) = split {
                         assert!(!page.url.is_empty() && !page.text.is_empty());
                     }
