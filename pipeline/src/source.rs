@@ -1,15 +1,14 @@
 //! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
 
 use crate::archive::{self, Archive};
-use crate::extract::{self, Rejected};
-use crate::http;
+use crate::extract::{self, Extracted, Rejected};
 use crate::members::{Next, Piece, PieceReader};
 use crate::progress::Progress;
 use crate::reading::{Damage, Dropped, RawPage, Split, damage};
 use crate::table::printable;
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
-use c4_data::{ReadStep, WetReading};
+use c4_data::{MediaTypes, ReadStep, WetReading};
 use c4_filters::{ArchiveKind, Reason, pystr};
 use std::io;
 use std::path::Path;
@@ -32,6 +31,7 @@ pub struct Source {
     pub kind: ArchiveKind,
     reader: Reader,
     limit: u64,
+    media_types: MediaTypes,
 }
 
 /// Work for one core.
@@ -39,10 +39,10 @@ pub struct Source {
 pub enum Batch {
     /// A piece of a WET read as lines.
     Text(Chunk),
-    /// Records, in order.
-    Records(Vec<Record>),
-    /// Members of an archive that is compressed record by record.
-    Members(Piece, u64),
+    /// Records, in order, and which of their bodies become pages.
+    Records(Vec<Record>, MediaTypes),
+    /// Members of an archive that is compressed record by record, likewise.
+    Members(Piece, u64, MediaTypes),
     /// A place that could not be read.
     Damage(Damage),
 }
@@ -76,6 +76,7 @@ impl Source {
             kind,
             reader,
             limit,
+            media_types: step.media_types,
         }))
     }
 
@@ -101,7 +102,10 @@ impl Source {
                 }));
             }
             Reader::Pieces(pieces) => match pieces.next_piece()? {
-                Next::Piece(piece) => return Ok(Some(Batch::Members(piece, self.limit))),
+                Next::Piece(piece) => {
+                    let batch = Batch::Members(piece, self.limit, self.media_types);
+                    return Ok(Some(batch));
+                }
                 Next::End => return Ok(None),
                 Next::Rest(archive) => {
                     let reader = RecordReader::by_member(*archive, self.limit);
@@ -131,7 +135,7 @@ impl Source {
                 None => break,
             }
         }
-        Ok(Some(Batch::Records(records)))
+        Ok(Some(Batch::Records(records, self.media_types)))
     }
 }
 
@@ -178,14 +182,17 @@ impl OpenSource {
 pub fn split(batch: Batch) -> Vec<Split> {
     match batch {
         Batch::Text(chunk) => wet::split(&chunk),
-        Batch::Records(records) => records.iter().map(page_of).collect(),
-        Batch::Members(piece, limit) => members(piece, limit),
+        Batch::Records(records, media_types) => {
+            let page = |record| page_of(record, media_types);
+            records.iter().map(page).collect()
+        }
+        Batch::Members(piece, limit, media_types) => members(piece, limit, media_types),
         Batch::Damage(damage) => vec![Split::Damage(damage)],
     }
 }
 
 /// Inflates members and makes pages of their records, in order.
-fn members(piece: Piece, limit: u64) -> Vec<Split> {
+fn members(piece: Piece, limit: u64, media_types: MediaTypes) -> Vec<Split> {
     let mut splits = Vec::new();
     let last = piece.last;
     let archive = Archive::in_memory(piece.bytes, piece.offset);
@@ -193,7 +200,7 @@ fn members(piece: Piece, limit: u64) -> Vec<Split> {
     // Memory gives no I/O errors.
     while let Ok(Some(item)) = reader.next_item() {
         splits.push(match item {
-            Item::Record(record) => page_of(&record),
+            Item::Record(record) => page_of(&record, media_types),
             Item::Damage(found) if found.reason == Reason::Truncated && !last => {
                 // It is the piece that ends here, where the next member starts.
                 let cause = "the member does not end where the next one starts";
@@ -253,8 +260,17 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, bool
     Ok(seen.map(|kind| (kind, reader.is_by_member())))
 }
 
+/// The text of a `response` record.
+///
+/// # Errors
+/// [`Rejected`] says why there is none.
+pub fn response_text(record: &Record, media_types: MediaTypes) -> Result<Extracted, Rejected> {
+    let identified = record.header("WARC-Identified-Payload-Type");
+    extract::page_text(record.block(), identified.as_deref(), media_types)
+}
+
 /// A record as a page, or why it is none.
-fn page_of(record: &Record) -> Split {
+fn page_of(record: &Record, media_types: MediaTypes) -> Split {
     let kind = record.record_type();
     let header = |name: &str| record.header(name).unwrap_or_default();
     let dropped = |reason| {
@@ -276,20 +292,16 @@ fn page_of(record: &Record) -> Split {
             let text = with_universal_newlines(text);
             (text, header("Content-Type"), header("Content-Length"))
         }
-        "response" => match extract::page_text(record.block()) {
-            Ok(page) => {
-                let head = http::parse_head(record.block());
-                let length = head.and_then(|head| {
-                    let value = head.values("content-length").next()?;
-                    Some(String::from_utf8_lossy(value).into_owned())
-                });
-                (page.text, page.content_type, length.unwrap_or_default())
-            }
+        "response" => match response_text(record, media_types) {
+            Ok(page) => (page.text, page.content_type, page.content_length),
             Err(rejected) => {
                 return match rejected {
                     Rejected::Status(_) => dropped(Reason::HttpStatus),
-                    Rejected::ContentType(_) | Rejected::Binary => dropped(Reason::MediaType),
+                    Rejected::ContentType(_) => dropped(Reason::MediaType),
+                    Rejected::OtherFormat => dropped(Reason::OtherFormat),
+                    Rejected::Coding(_) => dropped(Reason::ContentCoding),
                     Rejected::Malformed => dropped(Reason::HttpMalformed),
+                    Rejected::HeadTooLarge => dropped(Reason::HttpHeadTooLarge),
                     Rejected::Empty => dropped(Reason::NoContent),
                     Rejected::TooLarge => {
                         let url = record.url();

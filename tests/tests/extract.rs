@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::PathBuf;
 
+use c4_data::MediaTypes;
 use c4_pipeline::charset;
-use c4_pipeline::extract::{CharsetSource, Rejected, page_text};
+use c4_pipeline::extract::{self, CharsetSource, Extracted, Rejected};
 use c4_pipeline::html::html_to_text;
 use memchr::memmem::find;
 
@@ -32,6 +33,16 @@ impl Record {
     fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
+}
+
+/// What the default recipe reads of a response.
+fn page_text(record: &Record) -> Result<Extracted, Rejected> {
+    let identified = record.fields.get("warc-identified-payload-type");
+    extract::page_text(
+        &record.block,
+        identified.map(String::as_str),
+        MediaTypes::Html,
+    )
 }
 
 /// The records of a WARC file, by their own `Content-Length` as far as it leads to the next one.
@@ -95,7 +106,7 @@ fn common_crawls_own_text() {
         .into_iter()
         .find(|r| r.field("warc-type") == "conversion")
         .expect("a conversion");
-    let got = page_text(&page.block).expect("a page");
+    let got = page_text(&page).expect("a page");
     let want = String::from_utf8(text.block).expect("UTF-8");
     println!("token F1 {}", token_f1(&got.text, &want));
     assert_eq!(got.text, want.trim());
@@ -121,7 +132,7 @@ fn texts_of_many_pages() {
         if record.field("warc-type") != "response" {
             continue;
         }
-        let Ok(got) = page_text(&record.block) else {
+        let Ok(got) = page_text(&record) else {
             continue;
         };
         pages += 1;
@@ -158,7 +169,7 @@ fn awkward_responses() {
         let Some(&kind) = kinds.get(record.field("warc-target-uri")) else {
             continue;
         };
-        let got = page_text(&record.block);
+        let got = page_text(&record);
         match kind {
             "404" => assert_eq!(got, Err(Rejected::Status(404))),
             "301-empty" => assert_eq!(got, Err(Rejected::Status(301))),
