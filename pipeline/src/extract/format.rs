@@ -47,6 +47,9 @@ pub(super) fn is_binary(body: &[u8]) -> bool {
 /// one stretch of padding: a run of them in every ten bytes.
 fn has_zeros(body: &[u8]) -> bool {
     let sample = &body[..body.len().min(SAMPLE_BYTES)];
+    if memchr::memchr(0, sample).is_none() {
+        return false;
+    }
     let runs = sample.windows(2).filter(|w| w[0] != 0 && w[1] == 0).count();
     runs * 10 > sample.len()
 }
@@ -117,29 +120,20 @@ fn is_other_xml(start: &[u8]) -> bool {
     let mut rest = start;
     loop {
         rest = rest.trim_ascii_start();
-        let end: &[u8] = if rest.starts_with(b"<!--") {
-            b"-->"
-        } else if rest.starts_with(b"<?") || rest.starts_with(b"<!") {
-            b">"
-        } else {
-            break;
+        let doctype = rest.get(..10);
+        if doctype.is_some_and(|d| d.eq_ignore_ascii_case(b"<!DOCTYPE ")) {
+            let name = rest[10..].trim_ascii_start();
+            // "html" is none of them.
+            return OTHERS.iter().any(|other| name.starts_with(other));
+        }
+        let end: &[u8] = match rest {
+            [b'<', b'!', b'-', b'-', ..] => b"-->",
+            [b'<', b'!' | b'?', ..] => b">",
+            _ => break,
         };
         let Some(at) = memchr::memmem::find(rest, end) else {
             return false;
         };
-        let doctype = rest
-            .get(2..10)
-            .filter(|d| d.eq_ignore_ascii_case(b"DOCTYPE "));
-        if doctype.is_some() {
-            let name = rest[10..].trim_ascii_start();
-            return !name
-                .get(..4)
-                .is_some_and(|n| n.eq_ignore_ascii_case(b"html"))
-                && {
-                    let other = |o: &&[u8]| name.starts_with(o);
-                    OTHERS.iter().any(other)
-                };
-        }
         rest = &rest[at + end.len()..];
     }
     let Some(name) = rest.strip_prefix(b"<") else {
