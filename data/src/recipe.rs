@@ -72,6 +72,31 @@ pub struct ReadStep {
     pub wet_reading: WetReading,
     /// A record of more bytes (uncompressed) is dropped and counted; bounds memory.
     pub max_record_bytes: u64,
+    /// Which responses of a WARC become pages.
+    #[serde(default, skip_serializing_if = "MediaTypes::is_html")]
+    pub media_types: MediaTypes,
+    /// Whether a record that has a block or payload digest is dropped and counted if it differs from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verify_digests: bool,
+}
+
+/// Which responses of a WARC become pages, by their media type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaTypes {
+    /// HTML and XHTML, which is what the WET of the same crawl holds: `WARC-Identified-Payload-Type`
+    /// decides where the record has it, else the HTTP `Content-Type` (`isHTMLHttpResource` in Common
+    /// Crawl's `ia-web-commons`), else how the body begins.
+    #[default]
+    Html,
+    /// Plain text as well, and bodies of text whose type is missing or is none.
+    Text,
+}
+
+impl MediaTypes {
+    fn is_html(&self) -> bool {
+        *self == MediaTypes::Html
+    }
 }
 
 /// The two ways to read a WET archive.

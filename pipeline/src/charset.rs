@@ -12,7 +12,7 @@ use encoding_rs::{
 };
 use memchr::{memchr, memchr_iter, memmem};
 
-use crate::html::raw_text_end;
+use crate::html::RawText;
 
 /// How many bytes are searched for `<meta charset>`.
 ///
@@ -24,6 +24,9 @@ pub const PRESCAN_BYTES: usize = 64 << 10;
 ///
 /// It works at some 30 MB/s, slower than everything else here together.
 pub const DETECT_BYTES: usize = 64 << 10;
+
+/// How many bytes a label may have, with the blanks in its quotes. The longest one that is known has 19.
+const MAX_LABEL_BYTES: usize = 64;
 
 /// How many non-ASCII characters make valid UTF-8 stronger evidence than a declaration.
 const SURE_CHARACTERS: usize = 16;
@@ -136,6 +139,8 @@ fn charset_param(value: &[u8]) -> Option<&'static Encoding> {
             continue;
         };
         let after = after.trim_ascii_start();
+        // No further than a label may reach, or a value of many of them takes quadratic time.
+        let after = &after[..after.len().min(MAX_LABEL_BYTES)];
         let label = match after.first() {
             Some(&q @ (b'"' | b'\'')) => {
                 let inner = &after[1..];
@@ -180,6 +185,7 @@ pub fn prescan(head: &[u8]) -> Option<&'static Encoding> {
     if head.starts_with(b"\0<\0?\0x") {
         return Some(UTF_16BE);
     }
+    let mut raw_text = RawText::default();
     let mut pos = 0;
     while let Some(i) = memchr(b'<', head.get(pos..)?) {
         pos += i + 1;
@@ -212,7 +218,7 @@ pub fn prescan(head: &[u8]) -> Option<&'static Encoding> {
             // Beyond the standard, which stops before it matters: code is full of "<" and quotes.
             for raw in [b"script".as_slice(), b"style"] {
                 if tag.eq_ignore_ascii_case(raw) {
-                    pos = raw_text_end(head, pos, raw);
+                    pos = raw_text.end(head, pos, raw);
                 }
             }
         }

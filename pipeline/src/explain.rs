@@ -14,7 +14,6 @@ pub use find::{Found, Wanted, find};
 
 use crate::admission;
 use crate::error::Error;
-use crate::extract;
 use crate::reading::{RawPage, Split};
 use c4_data::ledger::Duplicate;
 use c4_data::{DedupStep, Format, Lists, Recipe};
@@ -639,7 +638,7 @@ fn extraction(found: &Found, page: &RawPage, way: &mut Way) {
         "{}, {} characters of text",
         page.content_type, facts["chars"]
     );
-    if let Some(Ok(read)) = found.block.as_deref().map(extract::page_text) {
+    if let Some(read) = &found.extracted {
         let source = format!("{:?}", read.charset_source).to_lowercase();
         says = format!("{says}; charset {} by {source}", read.charset);
         facts["charset"] = json!(read.charset);

@@ -1,10 +1,15 @@
 //! From the block of a `response` record to the text of its page.
 
+mod format;
+
 use std::borrow::Cow;
+
+use c4_data::MediaTypes;
 
 use crate::charset::{self, Charset};
 use crate::html;
-use crate::http;
+use crate::http::{self, NoHead};
+use crate::memory::{LARGE_BYTES, Large};
 
 pub use crate::charset::CharsetSource;
 
@@ -13,12 +18,17 @@ pub use crate::charset::CharsetSource;
 pub enum Rejected {
     /// The status code is not 200.
     Status(u16),
-    /// The `Content-Type` is none of HTML, XHTML and plain text (the first value, as sent).
+    /// The media type is none that is asked for: the one that the archive's writer identified, or the first
+    /// value of `Content-Type`.
     ContentType(String),
-    /// The body is a binary format, whatever the header says.
-    Binary,
+    /// The body is of another format than its type says.
+    OtherFormat,
+    /// The body is in this content coding, which is not known or cannot be undone.
+    Coding(String),
     /// The block does not begin with an HTTP status line.
     Malformed,
+    /// The HTTP head is larger than [`http::MAX_HEAD_BYTES`].
+    HeadTooLarge,
     /// There is no body, or no text in it.
     Empty,
     /// The body unpacks to more than [`http::MAX_DECODED_BYTES`].
@@ -30,8 +40,14 @@ impl std::fmt::Display for Rejected {
         match self {
             Self::Status(code) => write!(f, "HTTP status {code}"),
             Self::ContentType(value) => write!(f, "content type {value:?} is not a page"),
-            Self::Binary => f.write_str("binary content"),
+            Self::OtherFormat => f.write_str("another format than its type says"),
+            Self::Coding(coding) => write!(f, "content coding {coding:?} cannot be undone"),
             Self::Malformed => f.write_str("not an HTTP response"),
+            Self::HeadTooLarge => write!(
+                f,
+                "HTTP head of more than {} MiB",
+                http::MAX_HEAD_BYTES >> 20
+            ),
             Self::Empty => f.write_str("no text"),
             Self::TooLarge => write!(
                 f,
@@ -44,6 +60,15 @@ impl std::fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
+impl From<NoHead> for Rejected {
+    fn from(why: NoHead) -> Rejected {
+        match why {
+            NoHead::Malformed => Rejected::Malformed,
+            NoHead::TooLarge => Rejected::HeadTooLarge,
+        }
+    }
+}
+
 /// The text of a page and how it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extracted {
@@ -51,6 +76,8 @@ pub struct Extracted {
     pub text: String,
     /// The HTTP `Content-Type` that was used, as sent; empty without one.
     pub content_type: String,
+    /// The HTTP `Content-Length` as sent; empty without one.
+    pub content_length: String,
     /// The Encoding Standard's name of the encoding used.
     pub charset: &'static str,
     /// What decided the encoding.
@@ -67,7 +94,8 @@ enum Kind {
 }
 
 /// The text of the page in `payload`, the whole block of a `response` record: status line, header
-/// fields, blank line and body.
+/// fields, blank line and body. `identified` is the record's `WARC-Identified-Payload-Type`; where it is
+/// given, it decides what is HTML.
 ///
 /// # Errors
 ///
@@ -77,32 +105,73 @@ enum Kind {
 ///
 /// One pass over the body per coding and per charset conversion, and one for the markup; UTF-8
 /// bodies without codings are read in place. Memory is that of the decoded body (bounded by
-/// [`http::MAX_DECODED_BYTES`], or the payload's length without codings) and its text.
-pub fn page_text(payload: &[u8]) -> Result<Extracted, Rejected> {
-    let head = http::parse_head(payload).ok_or(Rejected::Malformed)?;
+/// [`http::MAX_DECODED_BYTES`], or the payload's length without codings) and its text. Where a body unpacks to
+/// something large, this waits until no other thread holds anything large.
+pub fn page_text(
+    payload: &[u8],
+    identified: Option<&str>,
+    media_types: MediaTypes,
+) -> Result<Extracted, Rejected> {
+    page_text_holding(payload, identified, media_types, &mut None)
+}
+
+/// [`page_text`], which leaves in `large` what is to be held as long as the text is, if it is large.
+pub fn page_text_holding(
+    payload: &[u8],
+    identified: Option<&str>,
+    media_types: MediaTypes,
+    large: &mut Option<Large>,
+) -> Result<Extracted, Rejected> {
+    let head = http::parse_head(payload)?;
     if head.status != 200 {
         return Err(Rejected::Status(head.status));
     }
-    let (content_type, declared) = content_kind(&head)?;
-    let body = http::decode_body(&head);
+    let (content_type, declared) = content_type(&head);
+    // What is not among the types asked for is not unpacked.
+    let declared = match identified.map(|value| essence(value.as_bytes())) {
+        Some(value) => {
+            let kind = kind_of(&value).filter(|kind| takes(media_types, *kind));
+            Some(kind.ok_or_else(|| Rejected::ContentType(lossy(&value)))?)
+        }
+        None => match declared {
+            Declared::Kind(kind) if takes(media_types, kind) => Some(kind),
+            Declared::Nothing => None,
+            _ => return Err(Rejected::ContentType(lossy(&content_type))),
+        },
+    };
+    let mut body = http::decode_body_limited(&head, LARGE_BYTES);
+    if body.too_large {
+        large.get_or_insert_with(Large::wait);
+        body = http::decode_body(&head);
+    }
     if body.too_large {
         return Err(Rejected::TooLarge);
     }
-    let bytes = body.bytes.as_ref();
+    let bytes = http::without_line_ends(&body.bytes);
     if bytes.trim_ascii().is_empty() {
         return Err(Rejected::Empty);
     }
-    if is_binary(bytes) {
-        return Err(Rejected::Binary);
-    }
-    let kind = match declared {
-        Some(kind) => kind,
-        None => sniff(bytes).ok_or_else(|| Rejected::ContentType(String::new()))?,
+    let binary = || match &body.still_coded {
+        Some(coding) => Rejected::Coding(coding.clone()),
+        None => Rejected::OtherFormat,
     };
-    let found = charset::detect(bytes, content_type, kind == Kind::Html);
+    if format::is_utf32(bytes) {
+        return Err(binary());
+    }
+    let kind = declared.unwrap_or_else(|| match format::looks_like_html(bytes) {
+        true => Kind::Html,
+        false => Kind::Plain,
+    });
+    let found = charset::detect(bytes, &content_type, kind == Kind::Html);
     let utf16 = [encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(&found.encoding);
-    if !utf16 && has_zeros(bytes) {
-        return Err(Rejected::Binary);
+    if !utf16 && format::is_binary(bytes) {
+        return Err(binary());
+    }
+    if !takes(media_types, kind) {
+        return Err(Rejected::ContentType(lossy(&content_type)));
+    }
+    if kind == Kind::Html && identified.is_none() && !utf16 && format::is_other_text(bytes) {
+        return Err(Rejected::OtherFormat);
     }
     let text = match kind {
         Kind::Html => markup_text(bytes, &found),
@@ -111,98 +180,74 @@ pub fn page_text(payload: &[u8]) -> Result<Extracted, Rejected> {
     if text.is_empty() {
         return Err(Rejected::Empty);
     }
+    let content_length = head.values("content-length").next();
     Ok(Extracted {
         text,
-        content_type: String::from_utf8_lossy(content_type).into_owned(),
+        content_type: lossy(&content_type),
+        content_length: content_length.map_or_else(String::new, |value| lossy(&value)),
         charset: found.encoding.name(),
         charset_source: found.source,
         truncated: body.truncated,
     })
 }
 
-/// The first usable `Content-Type` and what it means; no kind where the header is absent or says
-/// nothing.
-fn content_kind<'h>(head: &'h http::Head<'_>) -> Result<(&'h [u8], Option<Kind>), Rejected> {
-    let mut first: Option<&[u8]> = None;
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether the recipe asks for bodies of this kind.
+fn takes(media_types: MediaTypes, kind: Kind) -> bool {
+    kind == Kind::Html || media_types == MediaTypes::Text
+}
+
+/// What a response says of its body.
+enum Declared {
+    Kind(Kind),
+    /// A media type that is read as nothing here.
+    Other,
+    /// No media type at all.
+    Nothing,
+}
+
+/// A media type without its parameters, in lower case.
+fn essence(value: &[u8]) -> Vec<u8> {
+    let ends = |b: &u8| matches!(b, b';' | b',') || b.is_ascii_whitespace();
+    let essence = value.trim_ascii_start().split(ends).next();
+    essence.unwrap_or_default().to_ascii_lowercase()
+}
+
+/// What a body of this media type is read as.
+fn kind_of(essence: &[u8]) -> Option<Kind> {
+    match essence {
+        b"text/html" | b"application/xhtml+xml" | b"application/vnd.wap.xhtml+xml" => {
+            Some(Kind::Html)
+        }
+        b"text/plain" => Some(Kind::Plain),
+        _ => None,
+    }
+}
+
+/// The first usable `Content-Type` and what it means; empty where the header is absent or says nothing.
+fn content_type<'h>(head: &http::Head<'h>) -> (Cow<'h, [u8]>, Declared) {
+    let mut other = None;
     for value in head.values("content-type") {
-        let essence = value
-            .split(|b| matches!(b, b';' | b',') || b.is_ascii_whitespace())
-            .next()
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let kind = match essence.as_slice() {
-            b"text/html" | b"application/xhtml+xml" | b"application/vnd.wap.xhtml+xml" => {
-                Kind::Html
-            }
-            b"text/plain" => Kind::Plain,
-            b"" | b"*/*" => continue,
-            // Not a media type at all ("html", "utf-8"): as if absent.
-            other if !other.contains(&b'/') => continue,
-            _ => {
-                first = first.or(Some(value));
-                continue;
-            }
-        };
-        return Ok((value, Some(kind)));
+        let essence = essence(&value);
+        if let Some(kind) = kind_of(&essence) {
+            return (value, Declared::Kind(kind));
+        }
+        // "text/htmlcharset=utf-8": Common Crawl's WET has whatever says "html" somewhere.
+        if memchr::memmem::find(&essence, b"html").is_some() {
+            return (value, Declared::Kind(Kind::Html));
+        }
+        // Not a media type at all ("utf-8", "*/*"): as if absent.
+        if essence.contains(&b'/') && essence != b"*/*" {
+            other = other.or(Some(value));
+        }
     }
-    match first {
-        Some(value) => Err(Rejected::ContentType(
-            String::from_utf8_lossy(value).into_owned(),
-        )),
-        None => Ok((b"", None)),
+    match other {
+        Some(value) => (value, Declared::Other),
+        None => (Cow::Borrowed(b""), Declared::Nothing),
     }
-}
-
-/// Whether `body` begins like a format that servers mislabel as a page.
-fn is_binary(body: &[u8]) -> bool {
-    const MAGIC: [&[u8]; 15] = [
-        // UTF-32, which no browser reads; before UTF-16's mark, which is its first half.
-        b"\xff\xfe\0\0",
-        b"\0\0\xfe\xff",
-        b"%PDF-",
-        b"\x89PNG\r\n\x1a\n",
-        b"\xff\xd8\xff",
-        b"GIF87a",
-        b"GIF89a",
-        b"PK\x03\x04",
-        b"Rar!\x1a\x07",
-        b"RIFF",
-        b"\x1f\x8b\x08",
-        b"BZh9",
-        b"\x28\xb5\x2f\xfd",
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        b"\x7fELF",
-    ];
-    MAGIC.iter().any(|magic| body.starts_with(magic))
-}
-
-/// Whether zero bytes are spread over the first KiB as in binary formats and in UTF-32, not in
-/// one stretch of padding: a run of them in every ten bytes.
-fn has_zeros(body: &[u8]) -> bool {
-    let sample = &body[..body.len().min(1024)];
-    let runs = sample.windows(2).filter(|w| w[0] != 0 && w[1] == 0).count();
-    runs * 10 > sample.len()
-}
-
-/// Guesses the kind of a body without a content type: markup, other text, or neither.
-fn sniff(body: &[u8]) -> Option<Kind> {
-    let sample = &body[..body.len().min(1024)];
-    let utf16 = matches!(sample.get(..2), Some(b"\xff\xfe" | b"\xfe\xff"));
-    // The "binary data bytes" of the MIME Sniffing Standard.
-    let binary = |b: &u8| matches!(b, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f);
-    if !utf16 && sample.iter().any(binary) {
-        return None;
-    }
-    let start = sample.strip_prefix(b"\xef\xbb\xbf").unwrap_or(sample);
-    let tagged = start.trim_ascii_start().starts_with(b"<")
-        || sample
-            .windows(2)
-            .any(|w| w[0] == b'<' && (w[1].is_ascii_alphabetic() || matches!(w[1], b'!' | b'/')));
-    Some(if tagged || utf16 {
-        Kind::Html
-    } else {
-        Kind::Plain
-    })
 }
 
 /// The text of markup in the encoding found.
@@ -248,7 +293,24 @@ mod tests {
     fn page(fields: &str, body: &[u8]) -> Result<Extracted, Rejected> {
         let mut payload = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n").into_bytes();
         payload.extend_from_slice(body);
-        page_text(&payload)
+        html(&payload)
+    }
+
+    /// What the default recipe reads of `payload`.
+    fn html(payload: &[u8]) -> Result<Extracted, Rejected> {
+        page_text(payload, None, MediaTypes::Html)
+    }
+
+    /// What a recipe that reads plain text makes of it.
+    fn any_text(fields: &str, body: &str) -> Result<String, Rejected> {
+        let payload = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
+        page_text(payload.as_bytes(), None, MediaTypes::Text).map(|x| x.text)
+    }
+
+    /// What is read of a body whose type the archive's writer identified.
+    fn identified(as_type: &str, fields: &str, body: &str) -> Result<String, Rejected> {
+        let payload = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
+        page_text(payload.as_bytes(), Some(as_type), MediaTypes::Html).map(|x| x.text)
     }
 
     fn text(fields: &str, body: &str) -> Result<String, Rejected> {
@@ -258,12 +320,13 @@ mod tests {
     #[test]
     fn a_page() {
         let got = page(
-            "Content-Type: text/html; charset=UTF-8",
+            "Content-Type: text/html; charset=UTF-8\r\nContent-Length: 45",
             "<title>Rain</title><p>The river <b>rose</b>.".as_bytes(),
         );
         let want = Extracted {
             text: "Rain\nThe river rose.".to_owned(),
             content_type: "text/html; charset=UTF-8".to_owned(),
+            content_length: "45".to_owned(),
             charset: "UTF-8",
             charset_source: CharsetSource::Http,
             truncated: false,
@@ -273,33 +336,77 @@ mod tests {
 
     #[test]
     fn rejections() {
-        let html = "Content-Type: text/html";
-        assert_eq!(page_text(b""), Err(Rejected::Malformed));
-        assert_eq!(page_text(b"<p>x"), Err(Rejected::Malformed));
+        let fields = "Content-Type: text/html";
+        assert_eq!(html(b""), Err(Rejected::Malformed));
+        assert_eq!(html(b"<p>x"), Err(Rejected::Malformed));
+        assert_eq!(html(b"HTTP/1.1 404 No\n\n<p>x"), Err(Rejected::Status(404)));
+        assert_eq!(text(fields, ""), Err(Rejected::Empty));
+        assert_eq!(text(fields, " \n"), Err(Rejected::Empty));
         assert_eq!(
-            page_text(b"HTTP/1.1 404 No\n\n<p>x"),
-            Err(Rejected::Status(404))
-        );
-        assert_eq!(text(html, ""), Err(Rejected::Empty));
-        assert_eq!(text(html, " \n"), Err(Rejected::Empty));
-        assert_eq!(text(html, "<script>let x;</script>"), Err(Rejected::Empty));
-        assert_eq!(text(html, "%PDF-1.4"), Err(Rejected::Binary));
-        assert_eq!(
-            page(html, b"\0\0\0<\0\0\0p\0\0\0>\0\0\0a"),
-            Err(Rejected::Binary)
+            text(fields, "<script>let x;</script>"),
+            Err(Rejected::Empty)
         );
         let css = "text/css; charset=utf-8";
         let got = text(&format!("Content-Type: {css}"), "p {}");
         assert_eq!(got, Err(Rejected::ContentType(css.to_owned())));
+        let head = "X: y\r\n".repeat(200_000);
+        assert_eq!(text(&head, "<p>x"), Err(Rejected::HeadTooLarge));
+    }
+
+    #[test]
+    fn other_formats_than_the_type_says() {
+        let fields = "Content-Type: text/html; charset=utf-8";
+        let bodies: [&[u8]; 12] = [
+            b"%PDF-1.4",
+            b"\0\0\0<\0\0\0p\0\0\0>\0\0\0a",
+            b"\x89PNG\r\n\x1a\nabc def abc def abc def abc def abc def",
+            b"\xff\xd8\xff\xe1abc\x01def",
+            b"GIF89a\x01\x01\x80\x01abc",
+            b"\n\nII*\x01abc \x05",
+            b"\x01\x02x\x03y\x04\x7f\xff\x05",
+            b"{\"a\": [1, 2]}",
+            b".a{color:red}\n",
+            b"<?xml version='1.0'?><rss><title>x</title></rss>",
+            b"BEGIN:VCALENDAR\r\nEND:VCALENDAR",
+            b"{\\rtf1\\ansi Hello.}",
+        ];
+        for body in bodies {
+            let shown = String::from_utf8_lossy(body);
+            assert_eq!(page(fields, body), Err(Rejected::OtherFormat), "{shown}");
+        }
+        // UTF-16 has zeros, and its other bytes are whatever the text wants.
+        let utf16: Vec<u8> = "\u{feff}\u{101}\u{102}\u{203}"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(page(fields, &utf16).map(|x| x.charset), Ok("UTF-16LE"));
+    }
+
+    #[test]
+    fn codings_that_cannot_be_undone() {
+        let fields =
+            |coding: &str| format!("Content-Type: text/html\r\nContent-Encoding: {coding}");
+        let coded = b"\x1f\x9d\x90\x3c\x01\x02\x03\xff\x10\x04\x05\x06";
+        let unknown = |coding: &str| Err(Rejected::Coding(coding.to_owned()));
+        for coding in ["compress", "br", "dcz", "x-own"] {
+            assert_eq!(page(&fields(coding), coded), unknown(coding));
+            assert_eq!(text(&fields(coding), "<p>rain").as_deref(), Ok("rain"));
+        }
+        assert_eq!(page(&fields("identity"), coded), Err(Rejected::OtherFormat));
+        // A frame that wants dictionary 1: nothing is there to decode it with.
+        let mut wants = zstd::bulk::compress(b"<p>rain", 3).expect("memory");
         assert_eq!(
-            page("X: y", b"\x01\x02\x03"),
-            Err(Rejected::ContentType(String::new()))
+            page(&fields("zstd"), &wants).map(|x| x.text).as_deref(),
+            Ok("rain")
         );
+        wants[4] |= 1;
+        wants.insert(5, 1);
+        assert_eq!(page(&fields("zstd"), &wants), unknown("zstd"));
     }
 
     #[test]
     fn content_types() {
-        let html = Ok("rain".to_owned());
+        let rain = Ok("rain".to_owned());
         for value in [
             "text/html",
             "TEXT/HTML;charset=x",
@@ -307,23 +414,147 @@ mod tests {
             "application/xhtml+xml; q=1",
             "image/png\r\nContent-Type: text/html",
             "html",
+            "text/htmlcharset=utf-8",
             "",
             "*/*",
         ] {
             let got = text(&format!("content-type: {value}"), "<p>rain</p>");
-            assert_eq!(got, html, "{value}");
+            assert_eq!(got, rain, "{value}");
         }
-        assert_eq!(text("X: y", "<!doctype html><p>rain"), html);
-        assert_eq!(text("X: y", "rain & 1 < 2"), Ok("rain & 1 < 2".to_owned()));
+        assert_eq!(text("X: y", "<!doctype html><p>rain"), rain);
+        let none = Err(Rejected::ContentType(String::new()));
+        assert_eq!(text("X: y", "rain & 1 < 2"), none);
+        assert_eq!(text("X: y", "p { color: red }"), none);
+        assert_eq!(page("X: y", b"\x01\x02a\x03"), Err(Rejected::OtherFormat));
+        for value in ["text/plain", "text/plain; charset=utf-8", "image/png"] {
+            let got = text(&format!("content-type: {value}"), "<p>rain");
+            assert_eq!(got, Err(Rejected::ContentType(value.to_owned())));
+        }
     }
 
     #[test]
-    fn plain_text_is_not_markup() {
-        let got = text(
+    fn a_recipe_may_read_plain_text() {
+        let got = any_text(
             "Content-Type: text/plain",
             " a <b> &amp; \r\n\r\n\tc\x01d \n",
         );
         assert_eq!(got, Ok("a <b> &amp;\n\tc d".to_owned()));
+        assert_eq!(
+            any_text("X: y", "rain & 1 < 2").as_deref(),
+            Ok("rain & 1 < 2")
+        );
+        assert_eq!(
+            any_text("Content-Type: utf-8", "rain").as_deref(),
+            Ok("rain")
+        );
+        assert_eq!(any_text("X: y", "<p>rain").as_deref(), Ok("rain"));
+        let css = Err(Rejected::ContentType("text/css".to_owned()));
+        assert_eq!(any_text("Content-Type: text/css", "rain"), css);
+    }
+
+    #[test]
+    fn an_identified_type_decides() {
+        let rain = Ok("rain".to_owned());
+        for fields in [
+            "X: y",
+            "Content-Type: application/octet-stream",
+            "Content-Type: text/plain",
+        ] {
+            assert_eq!(identified("text/html", fields, "<p>rain"), rain, "{fields}");
+            assert_eq!(
+                identified("application/xhtml+xml; x=y", fields, "<p>rain"),
+                rain
+            );
+        }
+        // Whoever identified it has seen that it is no table.
+        assert_eq!(
+            identified("text/html", "X: y", "a,b,c\n1,2,3").as_deref(),
+            Ok("a,b,c 1,2,3")
+        );
+        for other in [
+            "text/calendar",
+            "application/rss+xml",
+            "text/plain",
+            "no-type",
+        ] {
+            let got = identified(other, "Content-Type: text/html", "<p>rain");
+            assert_eq!(got, Err(Rejected::ContentType(other.to_owned())));
+        }
+    }
+
+    #[test]
+    fn one_blank_line_too_many() {
+        let fields = "Content-Type: text/html";
+        for ends in ["", "\n", "\r\n", "\r\n\r\n"] {
+            let got = text(fields, &format!("{ends}\u{feff}<p>Café")).expect("a page");
+            assert_eq!(got, "Café");
+            for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+                let unit = if mark[0] == 0xff {
+                    u16::to_le_bytes
+                } else {
+                    u16::to_be_bytes
+                };
+                let wide = "<p>Café".encode_utf16().flat_map(unit);
+                let body: Vec<u8> = ends.bytes().chain(mark).chain(wide).collect();
+                let got = page(fields, &body).expect("a page");
+                assert_eq!(
+                    (got.text.as_str(), got.charset_source),
+                    ("Café", CharsetSource::Bom)
+                );
+            }
+        }
+        // A line end of UTF-16 without its mark is none of the head's.
+        let wide = "\n<p>rain and rivers</p>".encode_utf16();
+        let body: Vec<u8> = wide.flat_map(u16::to_le_bytes).collect();
+        assert_eq!(
+            page(fields, &body).map(|x| x.text).as_deref(),
+            Ok("rain and rivers")
+        );
+    }
+
+    /// What ended other people's extractions of whole crawls.
+    #[test]
+    fn characters_that_break_parsers() {
+        let fields = "Content-Type: text/html; charset=utf-8";
+        let got = text(fields, "<p>a&#1;b\x01c\0d&#0;e&#x1f;f\x0bg\u{7f}h");
+        assert_eq!(got.as_deref(), Ok("a b c d\u{fffd}e f g h"));
+        assert_eq!(
+            text(fields, "<pre>a&#1;b\x02c</pre>").as_deref(),
+            Ok("a b c")
+        );
+        assert_eq!(
+            text(
+                fields,
+                "a<button>b<form>c</form>d</button>e<form><button></form></button>f"
+            )
+            .as_deref(),
+            Ok("a\nb\nc\nd\ne\nf")
+        );
+        // Digits to Unicode, none to any of these formats.
+        assert_eq!(
+            html("HTTP/1.1 ②00 OK\r\n\r\n<p>x".as_bytes()),
+            Err(Rejected::Malformed)
+        );
+        assert_eq!(
+            html("HTTP/1.1 20٠ OK\r\n\r\n<p>x".as_bytes()),
+            Err(Rejected::Malformed)
+        );
+        let length = format!("{fields}\r\nContent-Length: ①");
+        assert_eq!(text(&length, "<p>x").as_deref(), Ok("x"));
+        let chunked = format!("{fields}\r\nTransfer-Encoding: chunked");
+        assert_eq!(text(&chunked, "①\r\n<p>x\r\n").as_deref(), Ok("①\nx"));
+        assert_eq!(
+            text(fields, "&#①;&#x①;&#1①;").as_deref(),
+            Ok("&#①;&#x①; ①;")
+        );
+        assert_eq!(
+            text("Content-Type: text/html; charset=iso-8859-①", "<p>é").as_deref(),
+            Ok("é")
+        );
+        assert_eq!(
+            text("Content-Type: text/html", "<meta charset=windows-125①><p>é").as_deref(),
+            Ok("é")
+        );
     }
 
     #[test]
@@ -364,7 +595,7 @@ mod tests {
                     _ => payload.truncate(at + 9),
                 }
             }
-            if let Ok(got) = page_text(&payload) {
+            if let Ok(got) = page_text(&payload, None, MediaTypes::Text) {
                 assert_eq!(got.text, got.text.trim());
                 assert!(!got.text.contains("\n\n"));
             }

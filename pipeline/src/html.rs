@@ -47,6 +47,7 @@ pub fn html_bytes_to_text(html: &[u8]) -> Vec<u8> {
         out: Vec::with_capacity(html.len() / 8 + 64),
         blank: true,
         pre: false,
+        raw: RawText::default(),
     };
     let mut pos = 0;
     while pos < html.len() {
@@ -102,7 +103,7 @@ fn markup(html: &[u8], lt: usize, sink: &mut Sink) -> usize {
                     sink.line_break();
                     sink.pre = !closed;
                 }
-                Effect::Raw(name) if !closed => return raw_text_end(html, end, name),
+                Effect::Raw(name) if !closed => return sink.raw.end(html, end, name),
                 Effect::None | Effect::Title | Effect::Raw(_) => {}
             }
             end
@@ -198,29 +199,51 @@ fn tag_end(html: &[u8], mut pos: usize) -> (usize, bool) {
     }
 }
 
-/// The start of the end tag that closes the raw text element `name`, whose content begins at
-/// `pos`; the end of the input without one.
-pub(crate) fn raw_text_end(html: &[u8], pos: usize, name: &[u8]) -> usize {
-    let is_tag = |at: usize, name: &[u8]| {
-        html.get(at..at + name.len())
-            .is_some_and(|n| n.eq_ignore_ascii_case(name))
-            && html.get(at + name.len()).is_none_or(|&b| ends_name(b))
-    };
-    let mut from = pos;
-    let first = loop {
-        let Some(i) = memmem::find(&html[from..], b"</") else {
-            return html.len();
+/// Finds where the raw text elements of a page end.
+#[derive(Default)]
+pub(crate) struct RawText {
+    /// A script was found that an escape keeps open to the end of the page.
+    open_to_the_end: bool,
+}
+
+impl RawText {
+    /// The start of the end tag that closes the raw text element `name`, whose content begins at
+    /// `pos`; the end of the input without one. Of all elements of one page it costs a bounded number of
+    /// passes over it.
+    pub(crate) fn end(&mut self, html: &[u8], pos: usize, name: &[u8]) -> usize {
+        let mut from = pos;
+        let first = loop {
+            let Some(i) = memmem::find(&html[from..], b"</") else {
+                return html.len();
+            };
+            from += i + 2;
+            if is_tag(html, from, name) {
+                break from - 2;
+            }
         };
-        from += i + 2;
-        if is_tag(from, name) {
-            break from - 2;
+        let escaped = || memmem::find(&html[pos..first], b"<!--").is_some();
+        // No escape of a script behind one that is open to the end can be closed but by its first end tag:
+        // from the next comment or inner script on, the two are in the same state.
+        if name != b"script" || self.open_to_the_end || !escaped() {
+            return first;
         }
-    };
-    if name != b"script" || memmem::find(&html[pos..first], b"<!--").is_none() {
-        return first;
+        let end = escaped_script_end(html, pos);
+        self.open_to_the_end = end.is_none();
+        // Never closed: the standard would drop the rest of the page, the first end tag keeps it.
+        end.unwrap_or(first)
     }
-    // The "script data double escaped" states: inside "<!-- <script", the next end tag closes
-    // only the inner script.
+}
+
+/// Whether the tag name at `at` is `name`.
+fn is_tag(html: &[u8], at: usize, name: &[u8]) -> bool {
+    html.get(at..at + name.len())
+        .is_some_and(|n| n.eq_ignore_ascii_case(name))
+        && html.get(at + name.len()).is_none_or(|&b| ends_name(b))
+}
+
+/// The start of the end tag that closes a script with a comment in it, by the "script data double
+/// escaped" states: inside "<!-- <script", the next end tag closes only the inner script.
+fn escaped_script_end(html: &[u8], pos: usize) -> Option<usize> {
     let (mut comment, mut inner) = (false, false);
     let mut at = pos;
     while let Some(i) = memchr2(b'<', b'-', &html[at..]) {
@@ -233,12 +256,12 @@ pub(crate) fn raw_text_end(html: &[u8], pos: usize, name: &[u8]) -> usize {
         } else if comment && rest.starts_with(b"-->") {
             (comment, inner) = (false, false);
             at += 3;
-        } else if comment && is_tag(at + 1, name) && rest[0] == b'<' {
+        } else if comment && is_tag(html, at + 1, b"script") && rest[0] == b'<' {
             inner = true;
             at += 1;
-        } else if rest.starts_with(b"</") && is_tag(at + 2, name) {
+        } else if rest.starts_with(b"</") && is_tag(html, at + 2, b"script") {
             if !inner {
-                return at;
+                return Some(at);
             }
             inner = false;
             at += 2;
@@ -246,8 +269,7 @@ pub(crate) fn raw_text_end(html: &[u8], pos: usize, name: &[u8]) -> usize {
             at += 1;
         }
     }
-    // Never closed: the standard would drop the rest of the page, the first end tag keeps it.
-    first
+    None
 }
 
 /// Byte classes of the text loop.
@@ -301,6 +323,7 @@ struct Sink {
     blank: bool,
     /// Inside `pre`.
     pre: bool,
+    raw: RawText,
 }
 
 impl Sink {

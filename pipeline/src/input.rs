@@ -422,6 +422,8 @@ mod tests {
     const STEP: ReadStep = ReadStep {
         wet_reading: c4_data::WetReading::Lines,
         max_record_bytes: 1 << 20,
+        media_types: c4_data::MediaTypes::Html,
+        verify_digests: false,
     };
     const RECORD: &str = "WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 0\r\n\r\n\r\n\r\n";
 

@@ -14,6 +14,7 @@ pub mod claim;
 pub mod clean_pass;
 pub mod cli;
 pub mod diff;
+pub mod digest;
 pub mod election;
 mod error;
 pub mod explain;

@@ -238,6 +238,11 @@ impl Iterator for Records {
 }
 
 impl Records {
+    /// What is held since the records given last are large; it has to be kept as long as they are.
+    pub fn take_large(&mut self) -> Option<Large> {
+        self.large.take()
+    }
+
     /// Waits until it is known where a member starts in this piece. False: it was not where reading has started, and
     /// reading starts anew.
     fn prove(&mut self) -> bool {

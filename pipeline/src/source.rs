@@ -1,16 +1,17 @@
 //! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
 
 use crate::archive::{self, Archive, Format};
-use crate::extract::{self, Rejected};
-use crate::http;
+use crate::digest::{self, Checked};
+use crate::extract::{self, Extracted, Rejected};
 use crate::members::{Piece, PieceReader, Records};
 use crate::memory::Large;
 use crate::progress::Progress;
 use crate::reading::{Damage, Dropped, MAX_URL_BYTES, RawPage, Split, damage, short};
 use crate::warc::{Item, Record, RecordReader};
 use crate::wet::{self, Chunk, ChunkReader, Piece as TextPiece};
-use c4_data::{ReadStep, WetReading};
+use c4_data::{MediaTypes, ReadStep, WetReading};
 use c4_filters::{ArchiveKind, Reason, pystr};
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
@@ -26,20 +27,39 @@ enum Reader {
     Records(Box<RecordReader>),
 }
 
+/// Pages of a batch are given as soon as their text has so many bytes.
+const PORTION_BYTES: usize = 4 << 20;
+
 /// An archive open for reading.
 pub struct Source {
     /// What it holds, told by its first record that says.
     pub kind: ArchiveKind,
     reader: Reader,
+    judge: Judge,
 }
 
-/// Work for one core.
+/// What a recipe asks of a record before it becomes a page.
+#[derive(Debug, Clone, Copy)]
+pub struct Judge {
+    media_types: MediaTypes,
+    verify_digests: bool,
+}
+
+/// Work for one core: see [`split`].
 #[derive(Debug)]
-pub enum Batch {
+pub struct Batch {
+    content: Content,
+    judge: Judge,
+    /// Held since the content is large.
+    large: Option<Large>,
+}
+
+#[derive(Debug)]
+enum Content {
     /// A piece of a WET read as lines.
-    Text(Chunk, Option<Large>),
+    Text(Chunk),
     /// Records, in order.
-    Records(Vec<Record>, Option<Large>),
+    Records(Vec<Record>),
     /// Members of an archive that is compressed record by record.
     Members(Piece),
     /// A place that could not be read.
@@ -50,7 +70,7 @@ impl Batch {
     /// Whether it holds so much that no other thread may hold as much: it is to be worked on before anything else is
     /// read.
     pub fn is_large(&self) -> bool {
-        matches!(self, Batch::Text(_, Some(_)) | Batch::Records(_, Some(_)))
+        self.large.is_some()
     }
 }
 
@@ -79,7 +99,15 @@ impl Source {
             (_, _, Some(pieces)) => Reader::Pieces(pieces),
             _ => Reader::Records(Box::new(RecordReader::new(archive, limit))),
         };
-        Ok(Some(Source { kind, reader }))
+        let judge = Judge {
+            media_types: step.media_types,
+            verify_digests: step.verify_digests,
+        };
+        Ok(Some(Source {
+            kind,
+            reader,
+            judge,
+        }))
     }
 
     /// Bytes of the file read so far.
@@ -96,16 +124,24 @@ impl Source {
     /// # Errors
     /// The operating system cannot read the file; nothing more comes then.
     pub fn next_batch(&mut self) -> io::Result<Option<Batch>> {
+        let judge = self.judge;
+        let batch = |content, large| Batch {
+            content,
+            judge,
+            large,
+        };
         let reader = match &mut self.reader {
             Reader::Chunks(reader) => {
-                let piece = reader.next_piece()?;
-                let large = reader.take_large();
-                return Ok(piece.map(|piece| match piece {
-                    TextPiece::Chunk(chunk) => Batch::Text(chunk, large),
-                    TextPiece::Damage(damage) => Batch::Damage(damage),
-                }));
+                let piece = reader.next_piece()?.map(|piece| match piece {
+                    TextPiece::Chunk(chunk) => Content::Text(chunk),
+                    TextPiece::Damage(damage) => Content::Damage(damage),
+                });
+                return Ok(piece.map(|content| batch(content, reader.take_large())));
             }
-            Reader::Pieces(pieces) => return Ok(pieces.next_piece()?.map(Batch::Members)),
+            Reader::Pieces(pieces) => {
+                let piece = pieces.next_piece()?.map(Content::Members);
+                return Ok(piece.map(|content| batch(content, None)));
+            }
             Reader::Records(reader) => reader,
         };
         let mut records = Vec::new();
@@ -118,7 +154,7 @@ impl Source {
                 }
                 // Damage waits for the batch before it, so that order is kept.
                 Some(Item::Damage(damage)) if records.is_empty() => {
-                    return Ok(Some(Batch::Damage(damage)));
+                    return Ok(Some(batch(Content::Damage(damage), None)));
                 }
                 Some(Item::Damage(damage)) => {
                     reader.push_back(damage);
@@ -128,7 +164,7 @@ impl Source {
                 None => break,
             }
         }
-        Ok(Some(Batch::Records(records, reader.take_large())))
+        Ok(Some(batch(Content::Records(records), reader.take_large())))
     }
 }
 
@@ -173,51 +209,59 @@ impl OpenSource {
 
 /// Makes pages of a batch, in order, in portions that bound memory.
 pub fn split(batch: Batch) -> Splits {
-    match batch {
-        Batch::Text(chunk, large) => Splits::Once(Some((wet::split(&chunk), large))),
-        Batch::Records(records, large) => {
-            let splits = records.iter().map(page_of).collect();
-            Splits::Once(Some((splits, large)))
-        }
-        Batch::Members(piece) => Splits::Members(Box::new(piece.records())),
-        Batch::Damage(damage) => Splits::Once(Some((vec![Split::Damage(damage)], None))),
+    let mut splits = Splits {
+        judge: batch.judge,
+        large: batch.large,
+        items: VecDeque::new(),
+        members: None,
+        text: None,
+    };
+    match batch.content {
+        Content::Text(chunk) => splits.text = Some(chunk),
+        Content::Records(records) => splits.items = records.into_iter().map(Item::Record).collect(),
+        Content::Members(piece) => splits.members = Some(Box::new(piece.records())),
+        Content::Damage(damage) => splits.items.push_back(Item::Damage(damage)),
     }
+    splits
 }
 
 /// What became of the records of a batch, in portions: see [`split`].
-pub enum Splits {
-    /// One portion.
-    Once(Option<(Vec<Split>, Option<Large>)>),
-    /// The members of a piece.
-    Members(Box<Records>),
+pub struct Splits {
+    judge: Judge,
+    /// Held while what was given last, or what follows, is large.
+    large: Option<Large>,
+    items: VecDeque<Item>,
+    members: Option<Box<Records>>,
+    text: Option<Chunk>,
 }
 
 impl Iterator for Splits {
     type Item = Vec<Split>;
 
     fn next(&mut self) -> Option<Vec<Split>> {
-        match self {
-            Splits::Once(portion) => {
-                let (splits, large) = portion.as_mut()?;
-                let splits = std::mem::take(splits);
-                // What is large is held until the caller is done with it, and comes back for more.
-                match large {
-                    Some(_) if !splits.is_empty() => {}
-                    _ => *portion = None,
-                }
-                (!splits.is_empty()).then_some(splits)
-            }
-            Splits::Members(records) => Some(
-                records
-                    .next()?
-                    .into_iter()
-                    .map(|item| match item {
-                        Item::Record(record) => page_of(&record),
-                        Item::Damage(damage) => Split::Damage(damage),
-                    })
-                    .collect(),
-            ),
+        if let Some(chunk) = self.text.take() {
+            return Some(wet::split(&chunk, self.judge.verify_digests));
         }
+        if self.items.is_empty() {
+            self.large = None;
+            let records = self.members.as_mut()?;
+            self.items = records.next()?.into();
+            self.large = records.take_large();
+        }
+        let (mut splits, mut bytes) = (Vec::new(), 0);
+        while bytes < PORTION_BYTES
+            && let Some(item) = self.items.pop_front()
+        {
+            let split = match item {
+                Item::Record(record) => page_of(&record, self.judge, &mut self.large),
+                Item::Damage(damage) => Split::Damage(damage),
+            };
+            if let Split::Page(page) = &split {
+                bytes += page.text.len();
+            }
+            splits.push(split);
+        }
+        Some(splits)
     }
 }
 
@@ -275,8 +319,21 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Form
     Ok(seen.map(|kind| (kind, format, reader.is_by_member())))
 }
 
+/// The text of a `response` record. Where it is large, waits until no other thread holds anything large.
+///
+/// # Errors
+/// [`Rejected`] says why there is none.
+pub fn response_text(
+    record: &Record,
+    media_types: MediaTypes,
+    large: &mut Option<Large>,
+) -> Result<Extracted, Rejected> {
+    let identified = record.header("WARC-Identified-Payload-Type");
+    extract::page_text_holding(record.block(), identified.as_deref(), media_types, large)
+}
+
 /// A record as a page, or why it is none.
-fn page_of(record: &Record) -> Split {
+fn page_of(record: &Record, judge: Judge, large: &mut Option<Large>) -> Split {
     let kind = record.record_type();
     let header = |name: &str| record.header(name).unwrap_or_default();
     let url = record.url();
@@ -291,6 +348,12 @@ fn page_of(record: &Record) -> Split {
     if is_long && matches!(kind.as_str(), "conversion" | "response") {
         return dropped(Reason::UrlTooLong);
     }
+    if judge.verify_digests
+        && let Checked::Wrong(cause) = digest::check(record)
+    {
+        let cause = format!("the record of {}: {cause}", short(&url));
+        return Split::Damage(damage(Reason::WrongDigest, record.offset, cause));
+    }
     let (text, content_type, content_length) = match kind.as_str() {
         "conversion" => {
             let Ok(text) = std::str::from_utf8(record.block()) else {
@@ -300,20 +363,16 @@ fn page_of(record: &Record) -> Split {
             let text = with_universal_newlines(text);
             (text, header("Content-Type"), header("Content-Length"))
         }
-        "response" => match extract::page_text(record.block()) {
-            Ok(page) => {
-                let head = http::parse_head(record.block());
-                let length = head.and_then(|head| {
-                    let value = head.values("content-length").next()?;
-                    Some(String::from_utf8_lossy(value).into_owned())
-                });
-                (page.text, page.content_type, length.unwrap_or_default())
-            }
+        "response" => match response_text(record, judge.media_types, large) {
+            Ok(page) => (page.text, page.content_type, page.content_length),
             Err(rejected) => {
                 return match rejected {
                     Rejected::Status(_) => dropped(Reason::HttpStatus),
-                    Rejected::ContentType(_) | Rejected::Binary => dropped(Reason::MediaType),
+                    Rejected::ContentType(_) => dropped(Reason::MediaType),
+                    Rejected::OtherFormat => dropped(Reason::OtherFormat),
+                    Rejected::Coding(_) => dropped(Reason::ContentCoding),
                     Rejected::Malformed => dropped(Reason::HttpMalformed),
+                    Rejected::HeadTooLarge => dropped(Reason::HttpHeadTooLarge),
                     Rejected::Empty => dropped(Reason::NoContent),
                     Rejected::TooLarge => {
                         let cause = format!("the response of {} {rejected}", short(&url));

@@ -84,6 +84,14 @@ impl Record {
         (record.segment().is_none()).then_some(record)
     }
 
+    /// The WARC record that `bytes` start with, as long as its `Content-Length` says; `None` if that is not there.
+    pub fn prefix(bytes: &[u8]) -> Option<Record> {
+        let header = header_end(bytes, Format::Warc, 0)?;
+        let length = content_length(&bytes[..header], Format::Warc)?;
+        let end = header.checked_add(usize::try_from(length).ok()?)?;
+        Some(Record::new(bytes.get(..end)?, Format::Warc, header, 0))
+    }
+
     fn new(bytes: &[u8], format: Format, header: usize, offset: u64) -> Record {
         let (bytes, header) = match arc::header(bytes) {
             Some(line) if format == Format::Arc => {

@@ -7,10 +7,12 @@
 //! pieces are independent); [`split`] makes pages of a piece, on any thread.
 
 use crate::archive::{Archive, Compression, MemberError, Progress};
+use crate::digest::{self, Checked};
 use crate::memory::Large;
 use crate::reading::{
     Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, RawPage, Split, damage, read_on, short,
 };
+use crate::warc::Record;
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
 
@@ -286,8 +288,9 @@ struct Draft {
     bad_utf8: bool,
 }
 
-/// Splits a piece into pages and counted failures, in order. One pass; text is copied once.
-pub fn split(chunk: &Chunk) -> Vec<Split> {
+/// Splits a piece into pages and counted failures, in order. One pass; text is copied once. With `verify_digests` the
+/// bytes of each record are compared with its digests.
+pub fn split(chunk: &Chunk, verify_digests: bool) -> Vec<Split> {
     let mut out = Vec::new();
     let mut draft = Draft::default();
     let mut place = 0;
@@ -316,7 +319,12 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
         }
         if line == DELIMITER {
             if !is_first {
-                out.push(finish(std::mem::take(&mut draft), start, chunk));
+                out.push(finish(
+                    std::mem::take(&mut draft),
+                    start,
+                    chunk,
+                    verify_digests,
+                ));
             }
             draft.place = start;
         }
@@ -344,7 +352,7 @@ pub fn split(chunk: &Chunk) -> Vec<Split> {
             push_line(&mut page.text, line);
         }
     }
-    out.push(finish(draft, chunk.bytes.len(), chunk));
+    out.push(finish(draft, chunk.bytes.len(), chunk, verify_digests));
     out
 }
 
@@ -356,7 +364,7 @@ fn push_line(text: &mut String, line: &str) {
 }
 
 /// The reference's validity test, in its order: URL, text, timestamp.
-fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
+fn finish(draft: Draft, end: usize, chunk: &Chunk, verify_digests: bool) -> Split {
     let mut page = draft.page;
     if page.text.capacity() / 2 > page.text.len() {
         // Its length was a lie.
@@ -366,6 +374,12 @@ fn finish(draft: Draft, end: usize, chunk: &Chunk) -> Split {
     let offset = page.record_offset;
     if end - draft.place > chunk.max_record_bytes {
         Split::Damage(chunk.too_large(draft.place))
+    } else if verify_digests
+        && let Some(Checked::Wrong(cause)) =
+            Record::prefix(&chunk.bytes[draft.place..end]).map(|record| digest::check(&record))
+    {
+        let cause = format!("the record of {}: {cause}", short(&page.url));
+        Split::Damage(damage(Reason::WrongDigest, offset, cause))
     } else if draft.bad_utf8 {
         let cause = format!("the record of {} is not valid UTF-8", short(&page.url));
         Split::Damage(damage(Reason::BadUtf8, offset, cause))

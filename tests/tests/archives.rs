@@ -515,7 +515,7 @@ fn records_are_those_of_the_warc_crate() {
     }
 }
 
-/// 29 real pages under 29 awkward framings. Five are no pages; of one (`body-cut-chunked`) all that
+/// 29 real pages under 29 awkward framings. Six are no pages; of one (`body-cut-chunked`) all that
 /// came before the cut is an unclosed script, so it has no text.
 #[test]
 fn awkward_framings() {
@@ -536,6 +536,7 @@ fn awkward_framings() {
         "empty-body",
         "arc-ish-unknown-type",
         "body-cut-chunked",
+        "text/plain",
     ];
     for name in ["quirks", "single-member", "trailing-garbage"] {
         let path = shared(&format!("quirks/{name}.warc.gz")).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::archive::Archive;
 use crate::error::Error;
+use crate::extract::Extracted;
 use crate::input::Input;
 use crate::reading::Split;
 use crate::sample;
@@ -35,8 +36,8 @@ pub struct Found {
     pub number: u64,
     /// What became of it.
     pub split: Split,
-    /// The record's block, of a WARC.
-    pub block: Option<Vec<u8>>,
+    /// How the record's text was read, of a WARC.
+    pub extracted: Option<Extracted>,
 }
 
 impl Found {
@@ -91,7 +92,7 @@ pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<Fo
                 kind,
                 number,
                 split,
-                block: None,
+                extracted: None,
             };
             match (wanted, &split) {
                 (Wanted::Record(wanted), _) if *wanted == number => first = Some(found(split)),
@@ -126,7 +127,7 @@ pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<Fo
     }
     let mut found: Vec<Found> = first.or(second_best).into_iter().collect();
     found.extend(drawn.into_sorted_vec().into_iter().map(|drawn| drawn.1));
-    read_blocks(&mut found, step)?;
+    read_responses(&mut found, step)?;
     Ok(found)
 }
 
@@ -153,8 +154,8 @@ fn each_record(
     Ok(())
 }
 
-/// Reads the blocks of responses again, each archive once.
-fn read_blocks(found: &mut [Found], step: &ReadStep) -> Result<(), Error> {
+/// Reads responses again, each archive once.
+fn read_responses(found: &mut [Found], step: &ReadStep) -> Result<(), Error> {
     let mut wanted: BTreeMap<PathBuf, HashMap<(u64, String), usize>> = BTreeMap::new();
     for (i, found) in found.iter().enumerate() {
         if let (ArchiveKind::Warc, Split::Page(page)) = (found.kind, &found.split) {
@@ -177,7 +178,8 @@ fn read_blocks(found: &mut [Found], step: &ReadStep) -> Result<(), Error> {
                 && record.record_type() == "response"
                 && let Some(i) = records.remove(&(record.offset, record.url()))
             {
-                found[i].block = Some(record.block().to_vec());
+                found[i].extracted =
+                    source::response_text(&record, step.media_types, &mut None).ok();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Archives: members, record framing, WET lines, whatever the bytes are.
 #![no_main]
 
-use c4_data::{ReadStep, WetReading};
+use c4_data::{MediaTypes, ReadStep, WetReading};
 use c4_pipeline::source::{self, Source};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
@@ -22,6 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
             let step = ReadStep {
                 wet_reading,
                 max_record_bytes: LIMIT,
+                media_types: MediaTypes::Text,
+                verify_digests: false,
             };
             let Ok(Some(mut source)) = Source::open(file.path(), &step) else {
                 continue;
