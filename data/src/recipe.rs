@@ -581,7 +581,10 @@ mod tests {
         let html = "media_types = \"html\"";
         assert!(text.contains(html));
         assert_eq!(hash(text), hash(&text.replace(html, "")));
-        assert_ne!(hash(text), hash(&text.replace(html, "media_types = \"text\"")));
+        assert_ne!(
+            hash(text),
+            hash(&text.replace(html, "media_types = \"text\""))
+        );
         assert!(Recipe::parse("x", &text.replace(html, "media_types = \"all\"")).is_err());
     }
 
