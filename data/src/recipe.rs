@@ -577,6 +577,20 @@ mod tests {
         assert_eq!(hashes.len(), BUILTIN_RECIPES.len());
     }
 
+    #[test]
+    fn media_types_are_part_of_the_hash_but_by_default() {
+        let text = BUILTIN_RECIPES[0].1;
+        let hash = |text: &str| Recipe::parse("x", text).unwrap().hash(&Lists::default());
+        let html = "media_types = \"html\"";
+        assert!(text.contains(html));
+        assert_eq!(hash(text), hash(&text.replace(html, "")));
+        assert_ne!(
+            hash(text),
+            hash(&text.replace(html, "media_types = \"text\""))
+        );
+        assert!(Recipe::parse("x", &text.replace(html, "media_types = \"all\"")).is_err());
+    }
+
     /// Corpora in the world have these hashes.
     #[test]
     fn hashes_of_recipes_stay() {

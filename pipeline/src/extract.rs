@@ -1,4 +1,6 @@
 //! From the block of a `response` record to the text of its page.
+//!
+//! Above 500 lines with its tests.
 
 mod format;
 

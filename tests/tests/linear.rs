@@ -127,10 +127,10 @@ fn responses(name: &str, fields: &str, body: impl Fn(usize) -> Vec<u8>) {
         block.extend_from_slice(&body(n));
         block
     };
-    linear(name, make, read);
+    linear(name, make, |block| read(block));
 }
 
-fn read(block: &Vec<u8>) {
+fn read(block: &[u8]) {
     let _ = black_box(page_text(block, None, MediaTypes::Text));
 }
 
@@ -219,18 +219,18 @@ fn heads() {
         linear(
             &format!("{before} {unit}"),
             |n| filled(&before, unit, &after, n),
-            read,
+            |block| read(block),
         );
     }
     linear(
         "blanks before the status",
         |n| filled("", "\r\n", "HTTP/1.1 200 OK\n\n", n),
-        read,
+        |block| read(block),
     );
     linear(
         "a status line",
         |n| filled("HTTP/1.1 200", " ", "", n),
-        read,
+        |block| read(block),
     );
 }
 
