@@ -1,5 +1,6 @@
 //! Where something is that is not on this machine.
 
+use crate::table::printable;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use std::fmt;
@@ -28,12 +29,31 @@ pub enum Address {
     },
 }
 
-/// A text that is no address of ours.
+/// A text that is no address of ours. It shows of the text what [`Address`] shows of an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}: {reason}")]
 pub struct AddressError {
     text: String,
     reason: String,
+}
+
+impl AddressError {
+    fn new(text: &str, reason: impl Into<String>) -> AddressError {
+        let (text, query) = match text.split_once('?') {
+            Some((text, _)) => (text, "?…"),
+            None => (text, ""),
+        };
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let shown = match authority.rsplit_once('@') {
+            Some((_, host)) if !scheme.is_empty() => format!("{scheme}://{host}{path}"),
+            _ => text.to_owned(),
+        };
+        AddressError {
+            text: printable(&(shown + query)),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Whether the text has the form of a URL, of whatever scheme.
@@ -47,10 +67,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        let error = |reason: &str| AddressError {
-            text: text.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let error = |reason: &str| AddressError::new(text, reason);
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(error("not a URL"));
         };
@@ -62,8 +79,16 @@ impl FromStr for Address {
             }
             "s3" => {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-                if bucket.is_empty() {
-                    return Err(error("no bucket; write s3://bucket/key"));
+                // It becomes part of a path here and there.
+                // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                if !bucket.starts_with(|c: char| c.is_ascii_alphanumeric())
+                    || !bucket.bytes().all(plain)
+                {
+                    return Err(error("no name of a bucket; write s3://bucket/key"));
+                }
+                if key.chars().any(char::is_control) {
+                    return Err(error("keys with control characters cannot be read"));
                 }
                 // As a URL, the path would be another one.
                 if key.split('/').any(|part| part == "." || part == "..") {
@@ -174,10 +199,7 @@ impl Address {
         let endpoint = endpoint.trim_end_matches('/');
         let key = utf8_percent_encode(key, S3_PATH);
         let text = format!("{endpoint}/{bucket}/{key}");
-        Url::parse(&text).map_err(|e| AddressError {
-            reason: e.to_string(),
-            text,
-        })
+        Url::parse(&text).map_err(|e| AddressError::new(&text, e.to_string()))
     }
 }
 
@@ -220,8 +242,31 @@ mod tests {
         );
         let s3 = address("s3://bucket/a b/c.warc.gz");
         assert_eq!((s3.host(), s3.path()), ("bucket".into(), "a b/c.warc.gz"));
-        for bad in ["ftp://host/x", "s3:///key", "s3://b/../x", "https://", "x"] {
+        for bad in [
+            "ftp://host/x",
+            "s3:///key",
+            "s3://../x",
+            "s3://b\\c/x",
+            "s3://.b/x",
+            "s3://u:p@b/x",
+            "s3://b/../x",
+            "s3://b/a\nb",
+            "https://",
+            "x",
+        ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        for (text, shown) in [
+            ("https://u:p@h o/x?sig=abc", "https://h o/x?…: "),
+            ("ftp://u:p@h/x", "ftp://h/x: "),
+            ("ftp://h/\u{1b}[2J", "ftp://h/\u{fffd}[2J: "),
+        ] {
+            let said = text.parse::<Address>().unwrap_err().to_string();
+            assert!(said.starts_with(shown), "{said}");
         }
     }
 
