@@ -87,13 +87,7 @@ impl FromStr for Address {
                 {
                     return Err(error("no name of a bucket; write s3://bucket/key"));
                 }
-                if key.chars().any(char::is_control) {
-                    return Err(error("keys with control characters cannot be read"));
-                }
-                // As a URL, the path would be another one.
-                if key.split('/').any(|part| part == "." || part == "..") {
-                    return Err(error("keys with . or .. as a part cannot be read"));
-                }
+                check_key(key).map_err(error)?;
                 Ok(Address::S3 {
                     bucket: bucket.to_owned(),
                     key: key.to_owned(),
@@ -185,7 +179,7 @@ impl Address {
     pub(super) fn in_full(&self) -> String {
         match self {
             Address::Http(url) => url.to_string(),
-            Address::S3 { .. } => self.to_string(),
+            Address::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
         }
     }
 
@@ -196,10 +190,25 @@ impl Address {
 
     /// The URL of an object: `endpoint` is the server's, to which bucket and key are added.
     pub(super) fn object_url(bucket: &str, key: &str, endpoint: &str) -> Result<Url, AddressError> {
+        // Of a listing's entry, too.
+        check_key(key)
+            .map_err(|reason| AddressError::new(&format!("s3://{bucket}/{key}"), reason))?;
         let endpoint = endpoint.trim_end_matches('/');
         let key = utf8_percent_encode(key, S3_PATH);
         let text = format!("{endpoint}/{bucket}/{key}");
         Url::parse(&text).map_err(|e| AddressError::new(&text, e.to_string()))
+    }
+}
+
+/// Why a key is none that we can ask for.
+fn check_key(key: &str) -> Result<(), &'static str> {
+    // As a URL, the path would be another one, perhaps in another bucket.
+    if key.split('/').any(|part| part == "." || part == "..") {
+        return Err("keys with . or .. as a part cannot be read");
+    }
+    match key.chars().any(char::is_control) {
+        true => Err("keys with control characters cannot be read"),
+        false => Ok(()),
     }
 }
 
@@ -211,7 +220,7 @@ impl fmt::Display for Address {
                 let query = if url.query().is_some() { "?…" } else { "" };
                 write!(f, "{}://{}{}{query}", url.scheme(), self.host(), url.path())
             }
-            Address::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Address::S3 { bucket, key } => write!(f, "s3://{bucket}/{}", printable(key)),
         }
     }
 }
@@ -294,5 +303,13 @@ mod tests {
         // What boto3 1.44.5 makes of it.
         let expected = "a%20b%2Bc%3D%C3%A9~%281%29%2C%27x%27/%2A%26%24%40%3A%3B%21.gz";
         assert_eq!(url.as_str(), format!("http://h:1/crawl/{expected}"));
+        // A listing may have such entries.
+        for no in ["../other/x", "x\u{1b}[2J"] {
+            let Address::S3 { bucket, key } = address("s3://crawl/").join(no) else {
+                panic!("{no}")
+            };
+            let said = Address::object_url(&bucket, &key, "http://h:1/").unwrap_err();
+            assert!(!said.to_string().contains(char::is_control), "{said}");
+        }
     }
 }

@@ -193,7 +193,7 @@ impl S3 {
                 format!("the session has ended: set new {keys}")
             }
             ("RequestTimeTooSkewed", _) => "set the clock of this machine".to_owned(),
-            (_, Some(region)) => match &self.endpoint {
+            (code, Some(region)) if is_of_region(code) || code.is_empty() => match &self.endpoint {
                 None => format!("the bucket is in {region}: set AWS_REGION={region}"),
                 Some(_) => format!(
                     "the bucket is in {region}: set AWS_REGION={region}, and AWS_ENDPOINT_URL to its server there or not at all"
