@@ -72,7 +72,7 @@ fn partial(stream: &mut TcpStream, request: &Heard, bytes: &[u8], headers: &str,
     let rest = &bytes[from..];
     let (last, size) = (bytes.len() - 1, bytes.len());
     let head = format!(
-        "HTTP/1.1 206 Partial Content\r\n{headers}Content-Range: bytes {from}-{last}/{size}\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 206 Partial Content\r\nConnection: close\r\n{headers}Content-Range: bytes {from}-{last}/{size}\r\nContent-Length: {}\r\n\r\n",
         rest.len()
     );
     let sent = [head.as_bytes(), &rest[..most.min(rest.len())]].concat();
@@ -83,7 +83,8 @@ fn partial(stream: &mut TcpStream, request: &Heard, bytes: &[u8], headers: &str,
 /// new one and no mixture.
 #[test]
 fn two_versions_are_never_spliced() {
-    let size = 400_000;
+    // Half of it is no progress, so that one attempt is the only one.
+    let size = 120_000;
     let modified = "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n";
     for (before, after) in [
         ("", ""),
@@ -113,7 +114,7 @@ fn two_versions_are_never_spliced() {
                     attempts: 1,
                     ..impatient()
                 });
-                fetch(&once, server, 1, dir.path())[0].as_ref().unwrap_err();
+                assert!(fetch(&once, server, 1, dir.path())[0].is_err());
                 let part = tree(dir.path()).remove(Path::new(".c4_downloads/0.part"));
                 assert_eq!(part.unwrap().len(), size / 2);
                 fetch(&network(impatient()), server, 1, dir.path()).remove(0)
@@ -267,7 +268,9 @@ fn a_busy_machine_makes_no_server_slow() {
     let (server, _) = serve("127.0.0.1", move |_, stream| {
         // As S3 does after a while: it hangs up on who does not read.
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
-        let head = format!("HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: {size}\r\n\r\n");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: {size}\r\n\r\n"
+        );
         if stream
             .write_all(&[head.as_bytes(), &served].concat())
             .is_err()
@@ -543,14 +546,14 @@ fn an_error_page_is_no_listing() {
 /// What a machine that went down has left may have holes: only what was synced counts.
 #[test]
 fn parts_of_before_a_restart_of_the_machine_are_not_gone_on_with() {
-    let bytes = noise("boot", 400_000);
+    let bytes = noise("boot", 120_000);
     let served = bytes.clone();
     let count = AtomicUsize::new(0);
     let (server, heard) = serve("127.0.0.1", move |request, stream| {
         let most = if count.fetch_add(1, Ordering::Relaxed) == 0 {
-            200_000
+            60_000
         } else {
-            400_000
+            120_000
         };
         partial(stream, request, &served, "ETag: \"1\"\r\n", most);
     });
@@ -559,7 +562,7 @@ fn parts_of_before_a_restart_of_the_machine_are_not_gone_on_with() {
         attempts: 1,
         ..impatient()
     });
-    fetch(&once, server, 1, dir.path())[0].as_ref().unwrap_err();
+    assert!(fetch(&once, server, 1, dir.path())[0].is_err());
     let note = dir.path().join(".c4_downloads/0.json");
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&note).unwrap()).unwrap();
     if json["boot"].is_null() {
@@ -567,7 +570,7 @@ fn parts_of_before_a_restart_of_the_machine_are_not_gone_on_with() {
     }
     json["boot"] = "another".into();
     fs::write(&note, json.to_string()).unwrap();
-    fs::write(dir.path().join(".c4_downloads/0.part"), vec![0; 200_000]).unwrap();
+    fs::write(dir.path().join(".c4_downloads/0.part"), vec![0; 60_000]).unwrap();
     let came = fetch(&network(impatient()), server, 1, dir.path()).remove(0);
     assert!(came.unwrap() == bytes);
     assert_eq!(heard.lock().unwrap()[1].from(), Some(0));

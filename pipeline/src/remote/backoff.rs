@@ -18,7 +18,7 @@ pub struct RetryPolicy {
     /// Attempts in a row that bring nothing new, until a download has failed for good.
     pub attempts: u32,
     /// How long a server is waited for that says that one asks too fast (403, 429, 503), or that served before
-    /// and now does not serve anybody; after that, `attempts` counts.
+    /// and now does not serve anybody; only attempts after that count.
     pub outage: Duration,
     /// The wait after the first failure is a random part of this; it doubles with every failure.
     pub base: Duration,
@@ -114,6 +114,8 @@ pub(super) struct Tries<'a> {
     fruitless: u32,
     /// When the first of these failed.
     since: Option<Instant>,
+    /// Those of them that do not count, since nobody was served.
+    excused: u32,
     all: u32,
 }
 
@@ -124,6 +126,7 @@ impl<'a> Tries<'a> {
             policy,
             fruitless: 0,
             since: None,
+            excused: 0,
             all: 0,
         }
     }
@@ -137,7 +140,7 @@ impl<'a> Tries<'a> {
     ) -> Result<Duration, FetchError> {
         self.all += 1;
         if progressed {
-            (self.fruitless, self.since) = (0, None);
+            (self.fruitless, self.since, self.excused) = (0, None, 0);
         } else {
             self.fruitless += 1;
             self.since.get_or_insert(now);
@@ -148,11 +151,19 @@ impl<'a> Tries<'a> {
                 cause,
                 advice,
             } => (failure, cause, advice),
-            Trouble::Passing { cause, after, kind } => {
-                if self.is_outage(kind, hosts, now) || self.fruitless < self.policy.attempts {
+            Trouble::Passing {
+                cause,
+                after,
+                kind,
+                advice,
+            } => {
+                if self.is_outage(kind, hosts, now) {
+                    self.excused += 1;
+                }
+                if self.fruitless - self.excused < self.policy.attempts {
                     return Ok(self.wait(&cause, after));
                 }
-                (FetchFailure::GaveUp, cause, None)
+                (FetchFailure::GaveUp, cause, advice)
             }
         };
         Err(FetchError {
@@ -242,6 +253,7 @@ mod tests {
             cause: "cut".into(),
             after: seconds.map(Duration::from_secs),
             kind,
+            advice: None,
         }
     }
 
@@ -298,17 +310,17 @@ mod tests {
 
     #[test]
     fn a_server_that_serves_nobody_is_waited_for() {
-        let (few, long) = (7 * 60, 20 * 60);
+        let (few, long) = (7 * 60, 27 * 60);
         for (kind, served, others, expected) in [
             (Passing::Throttled, None, false, long),
             (Passing::Throttled, Some(3600), true, long),
             (Passing::PerhapsThrottled, None, false, long),
             // It is this file alone.
-            (Passing::PerhapsThrottled, Some(3600), true, few),
+            (Passing::PerhapsThrottled, Some(3600), true, few + 60),
             // A port where there is no server, and a server that went away.
             (Passing::Broken, None, false, few),
             (Passing::Broken, Some(3600), false, long),
-            (Passing::Broken, Some(3600), true, few),
+            (Passing::Broken, Some(3600), true, few + 60),
         ] {
             let seconds = given_up(kind, served, others);
             assert_eq!(seconds, expected, "{kind:?} {served:?} {others}");

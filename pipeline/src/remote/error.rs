@@ -72,6 +72,7 @@ pub(super) enum Trouble {
         /// The wait that the server asks for.
         after: Option<Duration>,
         kind: Passing,
+        advice: Option<String>,
     },
 }
 
@@ -100,13 +101,19 @@ impl Trouble {
             cause: cause.into(),
             after: None,
             kind: Passing::Broken,
+            advice: None,
         }
     }
 
     /// The same, at the host that a redirect led to.
-    pub(super) fn at(mut self, host: &str) -> Trouble {
+    pub(super) fn at(self, host: &str) -> Trouble {
+        self.with(&format!(", at {host}, where it redirects to"))
+    }
+
+    /// The same, and more about it.
+    pub(super) fn with(mut self, more: &str) -> Trouble {
         let (Trouble::Final { cause, .. } | Trouble::Passing { cause, .. }) = &mut self;
-        *cause = format!("{cause}, at {host}, where it redirects to");
+        *cause += more;
         self
     }
 

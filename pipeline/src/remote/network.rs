@@ -388,7 +388,7 @@ impl Session {
             None => status.to_string(),
         };
         let code = code.as_deref().unwrap_or_default();
-        let is_throttled = |kind| {
+        let passing = |kind, advice| {
             if let Some(after) = after {
                 // Meant for all of us.
                 let wait = after.min(self.policy.longest_asked);
@@ -398,29 +398,38 @@ impl Session {
                 cause: cause.clone(),
                 after,
                 kind,
+                advice,
             }
         };
         let failure = match status {
             _ if s3::is_denial(code) => FetchFailure::Denied,
             _ if s3::is_of_region(code) || s3::is_final(code) => FetchFailure::Refused,
-            _ if s3::is_busy(code) => return is_throttled(Passing::Throttled),
+            _ if s3::is_busy(code) => return passing(Passing::Throttled, None),
             StatusCode::NOT_FOUND | StatusCode::GONE => FetchFailure::Missing,
             StatusCode::UNAUTHORIZED => FetchFailure::Denied,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                return is_throttled(Passing::Throttled);
+                return passing(Passing::Throttled, None);
             }
             // What Common Crawl answers, when one asks too fast; all its files are public.
             StatusCode::FORBIDDEN if is_common_crawl(address) => {
-                return is_throttled(Passing::Throttled);
+                return passing(Passing::Throttled, None);
             }
-            StatusCode::FORBIDDEN => return is_throttled(Passing::PerhapsThrottled),
+            StatusCode::FORBIDDEN => {
+                return match (address, &self.s3) {
+                    // Of S3's own, 503 says so.
+                    (Address::S3 { bucket, .. }, Ok(s3)) => {
+                        passing(Passing::Broken, s3.advice(bucket, "AccessDenied", None))
+                    }
+                    _ => passing(Passing::PerhapsThrottled, None),
+                };
+            }
             StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
                 FetchFailure::Refused
             }
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
-                return is_throttled(Passing::Broken);
+                return passing(Passing::Broken, None);
             }
-            status if status.is_server_error() => return is_throttled(Passing::Broken),
+            status if status.is_server_error() => return passing(Passing::Broken, None),
             _ => FetchFailure::Refused,
         };
         let advice = match (address, &self.s3) {

@@ -170,6 +170,9 @@ pub(super) async fn fetch(
                 session.counters.files.fetch_add(1, Ordering::Relaxed);
                 return Ok(version);
             }
+            Err(trouble) if sink.len() > 0 && download.begins_anew() => {
+                trouble.with("; it has no strong ETag, so each attempt begins anew")
+            }
             Err(trouble) => trouble,
         };
         let progressed = sink.len() >= reached + PROGRESS_BYTES;
@@ -300,7 +303,11 @@ impl Download<'_> {
         let (range, size) = match status {
             StatusCode::OK => (None, answer.response.content_length()),
             StatusCode::PARTIAL_CONTENT => match content_range(answer.response.headers()) {
-                Some(range) => (Some(range), range.size),
+                // Who does not say the size again has said it before.
+                Some(range) => (
+                    Some(range),
+                    range.size.or(known.and_then(|known| known.size)),
+                ),
                 None => {
                     self.restart(true);
                     return Err(Trouble::passing("206 without a Content-Range"));
@@ -323,7 +330,7 @@ impl Download<'_> {
         };
         let version = Version::of(&answer, size);
         match range {
-            Some(range) if range.first != from => {
+            Some(range) if range.first != from || size.is_some_and(|size| range.end > size) => {
                 self.restart(true);
                 return Err(Trouble::passing("the server sends another range"));
             }
@@ -347,7 +354,7 @@ impl Download<'_> {
             self.version = Some(version.clone());
         }
         let end = match range {
-            Some(range) => range.end,
+            Some(range) => Some(range.end),
             None => size,
         };
         let agreed = range.is_some();
@@ -358,17 +365,24 @@ impl Download<'_> {
         body.map(|()| version)
     }
 
+    /// Whether nothing says that the rest of the file, fetched later, is of the same state of it.
+    fn begins_anew(&self) -> bool {
+        let version = self.version.as_ref();
+        version.is_some_and(|version| version.strong_etag().is_none())
+    }
+
     /// Cuts what another request cannot add to.
     fn keep_what_counts(&mut self, sink: &mut impl Sink) -> std::io::Result<()> {
         let Some(version) = &self.version else {
             return sink.cut(0);
         };
-        if sink.len() > 0 && version.strong_etag().is_none() {
+        let size = version.size;
+        if sink.len() > 0 && self.begins_anew() {
             // What comes next might be of another state of the file, and nothing would say so.
             self.restart(false);
             return sink.cut(0);
         }
-        match version.size {
+        match size {
             Some(size) if sink.len() > size => sink.cut(0),
             // All is there; the last byte is asked for once more, to hear if it still counts.
             Some(size) if sink.len() == size => sink.cut(size.saturating_sub(1)),
@@ -409,15 +423,9 @@ impl Download<'_> {
             _ if sink.len() == 0 => Err(Trouble::passing("an empty body")),
             Some(size) if sink.len() < size => {
                 let got = sink.len();
-                let mut cause = format!("ended after {got} of {size} bytes");
-                if self
-                    .version
-                    .as_ref()
-                    .is_some_and(|version| version.strong_etag().is_none())
-                {
-                    cause += "; it has no strong ETag, so each attempt begins anew";
-                }
-                Err(Trouble::passing(cause))
+                Err(Trouble::passing(format!(
+                    "ended after {got} of {size} bytes"
+                )))
             }
             _ => Ok(()),
         }
@@ -503,7 +511,7 @@ impl Flow<'_> {
 struct ContentRange {
     first: u64,
     /// The byte after the last.
-    end: Option<u64>,
+    end: u64,
     /// Of the whole file, if the server knows.
     size: Option<u64>,
 }
@@ -514,17 +522,13 @@ fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let first: u64 = first.trim().parse().ok()?;
-    let last: u64 = last.trim().parse().ok()?;
+    let end = last.trim().parse::<u64>().ok()?.checked_add(1)?;
     let size: Option<u64> = match size.trim() {
         "*" => None,
         size => Some(size.parse().ok()?),
     };
-    let sound = first <= last && size.is_none_or(|size| last < size);
-    sound.then_some(ContentRange {
-        first,
-        end: last.checked_add(1),
-        size,
-    })
+    let sound = first < end && size.is_none_or(|size| end <= size);
+    sound.then_some(ContentRange { first, end, size })
 }
 
 /// A failure that no request was made for.
@@ -603,10 +607,8 @@ mod tests {
             content_range(&HeaderMap::from_iter([(header::CONTENT_RANGE, value)]))
         };
         let found = |first, end, size| Some(ContentRange { first, end, size });
-        assert_eq!(range("bytes 2-4/9"), found(2, Some(5), Some(9)));
-        assert_eq!(range("bytes 2-4/*"), found(2, Some(5), None));
-        let most = u64::MAX;
-        assert_eq!(range(&format!("bytes 0-{most}/*")), found(0, None, None));
+        assert_eq!(range("bytes 2-4/9"), found(2, 5, Some(9)));
+        assert_eq!(range("bytes 2-4/*"), found(2, 5, None));
         for no in [
             "bytes 4-2/9",
             "bytes 2-9/9",
@@ -614,6 +616,7 @@ mod tests {
             "bytes */9",
             "bytes -1-4/9",
             "items 2-4/9",
+            "bytes 0-18446744073709551615/*",
             "bytes 0-18446744073709551616/*",
             "",
         ] {
