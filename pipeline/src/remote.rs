@@ -27,6 +27,7 @@ mod pace;
 mod redirect;
 mod s3;
 mod transfer;
+mod version;
 
 pub use address::{Address, AddressError, is_url};
 pub use backoff::RetryPolicy;

@@ -1,5 +1,7 @@
 //! Servers, proxies and lines at their worst: what a file is made of stays of one version, patience ends where it is
 //! pointless and lasts where it helps, and nothing waits for ever.
+//!
+//! Above 500 lines: one test a kind of failure, on helpers that all share.
 
 #![allow(clippy::unwrap_used)]
 

@@ -333,7 +333,7 @@ mod tests {
         let address: Address = "https://h/x".parse().unwrap();
         let policy = RetryPolicy::default();
         let (hosts, start) = (Hosts::default(), Instant::now());
-        let mut failures = |minutes: u64| {
+        let failures = |minutes: u64| {
             let mut tries = Tries::new(&address, &policy);
             let now = start + Duration::from_secs(60 * minutes);
             let mut failed =

@@ -1,4 +1,6 @@
 //! The client: its threads, requests, and what answers mean.
+//!
+//! Above 500 lines: a request and the meaning of its answer are read together.
 
 use super::backoff::{self, Hosts, RetryPolicy, Tries};
 use super::clock::Clock;
