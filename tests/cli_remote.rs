@@ -4,7 +4,7 @@
 
 use c4_tests::program::{Arguments, run, stderr};
 use c4_tests::python::Script;
-use c4_tests::server::{Fault, Plan, Server};
+use c4_tests::server::{Fault, Plan, Server, reply, serve};
 use c4_tests::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -242,6 +242,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*args, directory=folder)
     def log_message(self, *args):
         pass
+    def do_GET(self):
+        if not self.path.startswith("/to/"):
+            return super().do_GET()
+        self.send_response(302)
+        self.send_header("Location", self.path[len("/to/"):])
+        self.end_headers()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(os.path.join(folder, "server.pem"))
@@ -267,23 +273,73 @@ fn https_needs_a_certificate_that_the_system_trusts() {
         })
         .collect();
     fs::write(dir.path().join("a.warc.wet.gz"), bytes).unwrap();
-    let build = |out: &str, trusted: Option<&str>| {
+    let build = |out: &str, path: &str, trusted: Option<&str>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
         command
             .arg("build")
-            .arg(format!("https://127.0.0.1:{port}/a.warc.wet.gz"));
+            .arg(format!("https://127.0.0.1:{port}/{path}a.warc.wet.gz"));
         command.arg("-o").arg(dir.path().join(out));
         command.envs(trusted.map(|file| ("SSL_CERT_FILE", dir.path().join(file))));
         command.output().unwrap()
     };
-    let done = build("trusted", Some("root.pem"));
+    let done = build("trusted", "", Some("root.pem"));
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
-    let refused = build("unknown", None);
+    let refused = build("unknown", "", None);
     let said = stderr(&refused);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     // At once: the next attempt would find the same certificate.
     assert!(
         said.contains("certificate") && !said.contains("attempts"),
+        "{said}"
+    );
+
+    // Nothing that came by TLS goes on without.
+    let plain = Server::start(Plan::None);
+    let refused = build("plain", &format!("to/{}", plain.url("")), Some("root.pem"));
+    let said = stderr(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("from https to http"), "{said}");
+    assert!(plain.requests().is_empty());
+    let home = format!("to/https://127.0.0.1:{port}/");
+    let done = build("home", &home, Some("root.pem"));
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+}
+
+/// Where it is the credentials, the last line says which variables to set.
+#[test]
+fn the_last_line_says_what_to_set() {
+    let (server, _) = serve("127.0.0.1", |_, stream| {
+        let body = b"<Error><Code>AccessDenied</Code></Error>";
+        reply(stream, "403 Forbidden", &[], body);
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let build = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command
+            .arg("build")
+            .args(arguments)
+            .arg("-o")
+            .arg(dir.path().join("out"));
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+        ] {
+            command.env_remove(name);
+        }
+        command.env("AWS_ENDPOINT_URL", format!("http://{server}"));
+        let done = command.output().unwrap();
+        let said = stderr(&done);
+        let last = said.lines().last().unwrap().to_owned();
+        (done.status.code(), last, said)
+    };
+    let (code, last, said) = build(&["s3://bucket/x.warc.wet.gz", "--no-plan"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(last.contains("set AWS_ACCESS_KEY_ID"), "{said}");
+    let (code, last, said) = build(&["CC-MAIN-2019-18", "--store", "s3://commoncrawl"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        last.contains("--store https://data.commoncrawl.org/"),
         "{said}"
     );
 }

@@ -121,6 +121,8 @@ pub struct Missing {
     pub archive: usize,
     /// Why.
     pub reason: String,
+    /// What to set or change, where that can help.
+    pub advice: Option<String>,
 }
 
 /// What a batch gives one target.
@@ -164,7 +166,10 @@ impl Job for CleanPass<'_> {
             Location::Remote(_) => {
                 let file = match self.fetcher.take(archive) {
                     Ok(file) => file,
-                    Err(error) => return Ok(self.miss(archive, error.reason())),
+                    Err(error) => {
+                        let reason = error.reason();
+                        return Ok(self.miss(archive, reason, error.advice));
+                    }
                 };
                 self.progress.come(file.bytes());
                 self.each_open(archive, |state| {
@@ -174,7 +179,7 @@ impl Job for CleanPass<'_> {
                 match OpenSource::open(file.path(), read) {
                     Ok(source) => Ok((source, Some(file))),
                     // What a server says in place of a file; another time it may have the file.
-                    Err(cause) => return Ok(self.miss(archive, cause)),
+                    Err(cause) => return Ok(self.miss(archive, cause, None)),
                 }
             }
         };
@@ -262,8 +267,12 @@ impl Job for CleanPass<'_> {
 
 impl CleanPass<'_> {
     /// Notes that an archive could not be fetched; nothing is kept of it.
-    fn miss<T>(&self, archive: usize, reason: String) -> Option<T> {
-        lock(&self.missing).push(Missing { archive, reason });
+    fn miss<T>(&self, archive: usize, reason: String, advice: Option<String>) -> Option<T> {
+        lock(&self.missing).push(Missing {
+            archive,
+            reason,
+            advice,
+        });
         for part in &self.parts {
             *lock(&part.open[archive]) = None;
         }

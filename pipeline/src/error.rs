@@ -41,12 +41,14 @@ pub enum Error {
         reason: String,
     },
     /// Archives that could not be fetched; what was read is kept, and the same command tries them again.
-    #[error("{} of {all} archives could not be fetched", list.len())]
+    #[error("{} of {all} archives could not be fetched{}", list.len(), advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
     Missing {
         /// Their names, and why.
         list: Vec<String>,
         /// How many the build has.
         all: usize,
+        /// What to set or change, where that can help the first of them that it can help.
+        advice: Option<String>,
     },
     /// The user asked for it.
     #[error("stopped; the same command goes on")]

@@ -15,18 +15,23 @@
 
 mod address;
 mod backoff;
+mod clock;
 pub mod crawl;
+mod encoding;
 mod error;
 mod fetcher;
 pub(crate) mod folder;
 mod network;
 mod options;
 mod pace;
+mod redirect;
 mod s3;
 mod transfer;
+mod version;
 
 pub use address::{Address, AddressError, is_url};
 pub use backoff::RetryPolicy;
+pub use clock::Clock;
 pub use error::{FetchError, FetchFailure};
 pub use fetcher::{FetchOptions, FetchedFile, Fetcher};
 pub use network::{Network, NetworkOptions, Transfer};

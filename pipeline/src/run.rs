@@ -219,9 +219,13 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
             return Err(Error::Missing {
                 list: missing.iter().map(name).collect(),
                 all: inputs.len(),
+                advice: missing.iter().find_map(|m| m.advice.clone()),
             });
         }
-        for Missing { archive, reason } in missing {
+        for Missing {
+            archive, reason, ..
+        } in missing
+        {
             tracing::error!("{}: {reason}", inputs[archive].location);
             for build in &*builds {
                 let mut entry = ArchiveEntry::default();

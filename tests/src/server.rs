@@ -455,3 +455,66 @@ pub fn breaking_proxy(to: SocketAddr, after: usize) -> SocketAddr {
     });
     address
 }
+
+/// A request that a [`serve`]d function gets.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// The path, with its slash and query.
+    pub path: String,
+    /// The headers, their names in lower case.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Heard {
+    /// The first byte asked for.
+    pub fn from(&self) -> Option<usize> {
+        let range = self.headers.get("range")?.strip_prefix("bytes=")?;
+        range.split_once('-')?.0.parse().ok()
+    }
+}
+
+/// A server that answers by a function, a connection a request, at a free port of `ip`; and what it has heard.
+pub fn serve(
+    ip: &str,
+    answer: impl Fn(&Heard, &mut TcpStream) + Send + Sync + 'static,
+) -> (SocketAddr, Arc<Mutex<Vec<Heard>>>) {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
+    let (all, answer) = (heard.clone(), Arc::new(answer));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (all, answer) = (all.clone(), answer.clone());
+            thread::spawn(move || {
+                let Some(request) = hear(&stream) else { return };
+                all.lock().unwrap().push(request.clone());
+                answer(&request, &mut stream);
+            });
+        }
+    });
+    (address, heard)
+}
+
+fn hear(stream: &TcpStream) -> Option<Heard> {
+    let mut lines = BufReader::new(stream).lines();
+    let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
+    let mut headers = BTreeMap::new();
+    for line in lines {
+        match line.ok()?.split_once(": ") {
+            Some((name, value)) => headers.insert(name.to_ascii_lowercase(), value.to_owned()),
+            None => break,
+        };
+    }
+    Some(Heard { path, headers })
+}
+
+/// Writes an answer: the status with its reason, header lines, and a body with its length.
+pub fn reply(stream: &mut TcpStream, status: &str, headers: &[String], body: &[u8]) {
+    let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
+    headers
+        .iter()
+        .for_each(|line| head += &format!("{line}\r\n"));
+    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    // A client that goes away is no failure of the server.
+    let _ = stream.write_all(&[head.as_bytes(), body].concat());
+}

@@ -1,5 +1,6 @@
 //! Against a server with the S3 API: `moto`, which checks signatures. Where there is none
-//! (`c4_tests::python`), the tests say so and pass.
+//! (`c4_tests::python`), the tests say so and pass. What moto does not do (regions, denials for the wrong reason) a
+//! server of ours says as AWS does.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +12,7 @@ use c4_pipeline::remote::{
 };
 use c4_tests::gzip;
 use c4_tests::python::Script;
-use c4_tests::server::{breaking_proxy, noise};
+use c4_tests::server::{Heard, breaking_proxy, noise, reply, serve};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
@@ -126,12 +127,13 @@ fn network(endpoint: SocketAddr, variables: &[(&str, &str)]) -> Network {
     let variables = variables.map(|(name, value)| (name.to_string(), value.to_string()));
     Network::new(NetworkOptions {
         retry: RetryPolicy {
+            outage: Duration::ZERO,
             base: Duration::from_millis(2),
             cap: Duration::from_millis(20),
             ..RetryPolicy::default()
         },
-        rate: None,
         s3: S3Options::from_variables(variables),
+        ..NetworkOptions::default()
     })
 }
 
@@ -155,16 +157,15 @@ fn anybody_reads_what_is_public() {
         assert!(get(&network, key).unwrap() == objects()[key], "{key}");
     }
     let refused = get(&network, LARGE).unwrap_err();
-    // May be one that asks too fast, so it is tried again.
+    // moto gives no reason, so it may be one that asks too fast.
     assert_eq!(
         (refused.failure, refused.attempts),
         (FetchFailure::GaveUp, 8)
     );
     let said = refused.to_string();
-    assert!(
-        said.contains("403 Forbidden") && said.contains(LARGE),
-        "{said}"
-    );
+    for part in ["403 Forbidden", LARGE, "set AWS_ACCESS_KEY_ID"] {
+        assert!(said.contains(part), "{said}");
+    }
 }
 
 #[test]
@@ -207,13 +208,14 @@ fn credentials_sign_requests() {
     let refused = get(&wrong, LARGE).unwrap_err();
     assert_eq!(
         (refused.failure, refused.attempts),
-        (FetchFailure::Refused, 1)
+        (FetchFailure::Denied, 1)
     );
     let said = refused.to_string();
     assert!(
         said.contains("SignatureDoesNotMatch") && !said.contains("wrong"),
         "{said}"
     );
+    assert!(said.contains("check AWS_ACCESS_KEY_ID"), "{said}");
     let half = network(moto.address, &[("AWS_ACCESS_KEY_ID", "only")]);
     let refused = get(&half, LARGE).unwrap_err();
     assert_eq!(
@@ -267,5 +269,128 @@ fn crawls_resolve_in_a_bucket() {
     for input in inputs {
         let at = input.location.to_string();
         assert!(at.starts_with("s3://crawl/crawl-data/x/"), "{at}");
+    }
+}
+
+const KEYS: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "id"),
+    ("AWS_SECRET_ACCESS_KEY", "key"),
+];
+
+/// The region that a request is signed for.
+fn region(heard: &Heard) -> String {
+    let signed = &heard.headers["authorization"];
+    signed.split('/').nth(2).unwrap().to_owned()
+}
+
+/// How AWS says that a bucket is elsewhere.
+/// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
+#[test]
+fn the_region_that_s3_names_is_used() {
+    let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'eu-west-3' is wrong; \
+                     expecting 'us-west-2'</Message><Region>us-west-2</Region></Error>";
+    let header = "x-amz-bucket-region: us-west-2";
+    for (status, headers, body) in [
+        ("400 Bad Request", vec![], malformed),
+        (
+            "301 Moved Permanently",
+            vec![header],
+            "<Error><Code>PermanentRedirect</Code></Error>",
+        ),
+        ("301 Moved Permanently", vec![header], ""),
+        (
+            "307 Temporary Redirect",
+            vec![header, "Location: http://127.0.0.1:9/x"],
+            "",
+        ),
+    ] {
+        let headers: Vec<String> = headers.into_iter().map(str::to_owned).collect();
+        let (server, heard) = serve("127.0.0.1", move |request, stream| {
+            match region(request).as_str() {
+                "us-west-2" => reply(stream, "200 OK", &[], b"the file"),
+                _ => reply(stream, status, &headers, body.as_bytes()),
+            }
+        });
+        let network = network(server, &KEYS);
+        for key in ["a.gz", "b.gz"] {
+            assert_eq!(get(&network, key).unwrap(), b"the file", "{status}");
+        }
+        let regions: Vec<String> = heard.lock().unwrap().iter().map(region).collect();
+        // Once learned, it holds for the bucket.
+        assert_eq!(regions, ["eu-west-3", "us-west-2", "us-west-2"]);
+        assert_eq!(network.transfer().failed_requests, 0);
+    }
+}
+
+#[test]
+fn a_region_that_cannot_be_used_is_told() {
+    for (header, says) in [
+        // It names what was asked, another each time, none, or what is no region.
+        ("x-amz-bucket-region: eu-west-3", "set AWS_REGION=eu-west-3"),
+        ("x-amz-bucket-region: us-west-1", "set AWS_REGION=us-west-1"),
+        (
+            "x-nothing: said",
+            "set AWS_REGION to the region of the bucket",
+        ),
+        (
+            "x-amz-bucket-region: evil.example/",
+            "set AWS_REGION to the region of the bucket",
+        ),
+    ] {
+        let (server, heard) = serve("127.0.0.1", move |_, stream| {
+            let body = b"<Error><Code>PermanentRedirect</Code></Error>";
+            reply(stream, "301 Moved Permanently", &[header.to_owned()], body);
+        });
+        let error = get(&network(server, &KEYS), "a.gz").unwrap_err();
+        let said = error.to_string();
+        assert_eq!((error.failure, error.attempts), (FetchFailure::Refused, 1));
+        assert!(
+            said.contains(says) && said.contains("PermanentRedirect"),
+            "{said}"
+        );
+        assert!(heard.lock().unwrap().len() <= 2, "{said}");
+    }
+}
+
+#[test]
+fn credentials_that_no_header_can_hold_are_refused() {
+    let (server, heard) = serve("127.0.0.1", |_, stream| reply(stream, "200 OK", &[], b"x"));
+    // What a shell leaves at the end of a line does no harm.
+    let [id, key] = KEYS;
+    let trimmed = [id, key, ("AWS_SESSION_TOKEN", "token\r\n")];
+    get(&network(server, &trimmed), "a.gz").unwrap();
+    assert_eq!(
+        heard.lock().unwrap()[0].headers["x-amz-security-token"],
+        "token"
+    );
+    let broken = [id, key, ("AWS_SESSION_TOKEN", "to\nken")];
+    let error = get(&network(server, &broken), "a.gz").unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.failure, FetchFailure::Refused, "{said}");
+    assert!(
+        said.contains("AWS_SESSION_TOKEN") && !said.contains("ken "),
+        "{said}"
+    );
+}
+
+#[test]
+fn denials_say_which_variables_to_set() {
+    let (server, heard) = serve("127.0.0.1", |_, stream| {
+        let body = b"<Error><Code>AccessDenied</Code></Error>";
+        reply(stream, "403 Forbidden", &[], body);
+    });
+    for (variables, says) in [
+        (&[][..], "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (&KEYS[..], "AWS_SKIP_SIGNATURE=true"),
+    ] {
+        heard.lock().unwrap().clear();
+        let error = get(&network(server, variables), "a.gz").unwrap_err();
+        let said = error.to_string();
+        assert_eq!((error.failure, error.attempts), (FetchFailure::Denied, 1));
+        assert!(
+            said.contains("(AccessDenied)") && said.contains(says),
+            "{said}"
+        );
+        assert_eq!(heard.lock().unwrap().len(), 1);
     }
 }

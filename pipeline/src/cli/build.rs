@@ -180,8 +180,8 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         super::plan::head(&options)?;
     }
     let outcomes = match build(&options) {
-        Err(Error::Missing { list, all }) => {
-            tell_missing(&list, all);
+        Err(Error::Missing { list, all, advice }) => {
+            tell_missing(&list, all, advice.as_deref());
             return Ok(ExitCode::from(1));
         }
         outcomes => outcomes?,
@@ -217,7 +217,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
 /// Archives that are listed at most.
 const LISTED_MISSING: usize = 20;
 
-fn tell_missing(list: &[String], all: usize) {
+fn tell_missing(list: &[String], all: usize, advice: Option<&str>) {
     eprintln!(
         "{} of {all} archives could not be fetched; all else of the reading is done:",
         list.len()
@@ -229,6 +229,9 @@ fn tell_missing(list: &[String], all: usize) {
         eprintln!("  and {} more", list.len() - LISTED_MISSING);
     }
     eprintln!("The same command tries these again; with --allow-missing it goes on without them.");
+    if let Some(advice) = advice {
+        eprintln!("What may help: {}.", printable(advice));
+    }
 }
 
 /// What stderr says at the end of a build.

@@ -16,7 +16,7 @@ pub(super) const REMOTE: &str = "Remote archives";
 #[derive(Debug, Args)]
 pub(super) struct RemoteArgs {
     /// Where the crawls are that INPUT names: an http, https or s3 URL. S3 goes by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    /// AWS_REGION, AWS_ENDPOINT_URL; without keys it is asked unsigned.
+    /// AWS_REGION, AWS_ENDPOINT_URL; without keys (or with AWS_SKIP_SIGNATURE=true) it is asked unsigned.
     #[arg(help_heading = REMOTE, long, default_value = crawl::STORE, value_name = "URL")]
     store: Address,
     /// Which archives of a crawl.
@@ -36,7 +36,8 @@ pub(super) struct RemoteArgs {
     #[arg(help_heading = REMOTE, long, default_value_t = 4, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     connections: u16,
-    /// Attempts in a row that bring nothing new, until a download is given up.
+    /// Attempts in a row that bring nothing new, until a download is given up; a server that says that one asks too
+    /// fast (403, 429, 503) is waited for 20 minutes.
     #[arg(help_heading = REMOTE, long, default_value_t = 8, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     retries: u16,
@@ -68,6 +69,7 @@ impl RemoteArgs {
                 },
                 rate: self.rate,
                 s3: S3Options::from_env(),
+                ..NetworkOptions::default()
             }),
             read_ahead: self.read_ahead.map(usize::from),
             connections: self.connections.into(),

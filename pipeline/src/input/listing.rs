@@ -116,8 +116,11 @@ fn text(listing: &Location, bytes: Vec<u8>) -> Result<String, InputError> {
     if text.len() as u64 > MOST_BYTES {
         return Err(InputError::TooLong { path });
     }
-    match text.strip_prefix('\u{feff}') {
-        Some(text) => Ok(text.to_owned()),
-        None => Ok(text),
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if text.trim_start().starts_with('<') {
+        let cause =
+            "is a page of HTML or XML and no listing; a server may have sent it in place of one";
+        return Err(unreadable(&path)(std::io::Error::other(cause)));
     }
+    Ok(text.to_owned())
 }

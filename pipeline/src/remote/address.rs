@@ -1,5 +1,6 @@
 //! Where something is that is not on this machine.
 
+use crate::table::printable;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use std::fmt;
@@ -28,12 +29,31 @@ pub enum Address {
     },
 }
 
-/// A text that is no address of ours.
+/// A text that is no address of ours. It shows of the text what [`Address`] shows of an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}: {reason}")]
 pub struct AddressError {
     text: String,
     reason: String,
+}
+
+impl AddressError {
+    fn new(text: &str, reason: impl Into<String>) -> AddressError {
+        let (text, query) = match text.split_once('?') {
+            Some((text, _)) => (text, "?…"),
+            None => (text, ""),
+        };
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let shown = match authority.rsplit_once('@') {
+            Some((_, host)) if !scheme.is_empty() => format!("{scheme}://{host}{path}"),
+            _ => text.to_owned(),
+        };
+        AddressError {
+            text: printable(&(shown + query)),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Whether the text has the form of a URL, of whatever scheme.
@@ -47,10 +67,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        let error = |reason: &str| AddressError {
-            text: text.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let error = |reason: &str| AddressError::new(text, reason);
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(error("not a URL"));
         };
@@ -62,13 +79,15 @@ impl FromStr for Address {
             }
             "s3" => {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-                if bucket.is_empty() {
-                    return Err(error("no bucket; write s3://bucket/key"));
+                // It becomes part of a path here and there.
+                // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                if !bucket.starts_with(|c: char| c.is_ascii_alphanumeric())
+                    || !bucket.bytes().all(plain)
+                {
+                    return Err(error("no name of a bucket; write s3://bucket/key"));
                 }
-                // As a URL, the path would be another one.
-                if key.split('/').any(|part| part == "." || part == "..") {
-                    return Err(error("keys with . or .. as a part cannot be read"));
-                }
+                check_key(key).map_err(error)?;
                 Ok(Address::S3 {
                     bucket: bucket.to_owned(),
                     key: key.to_owned(),
@@ -160,7 +179,7 @@ impl Address {
     pub(super) fn in_full(&self) -> String {
         match self {
             Address::Http(url) => url.to_string(),
-            Address::S3 { .. } => self.to_string(),
+            Address::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
         }
     }
 
@@ -171,13 +190,25 @@ impl Address {
 
     /// The URL of an object: `endpoint` is the server's, to which bucket and key are added.
     pub(super) fn object_url(bucket: &str, key: &str, endpoint: &str) -> Result<Url, AddressError> {
+        // Of a listing's entry, too.
+        check_key(key)
+            .map_err(|reason| AddressError::new(&format!("s3://{bucket}/{key}"), reason))?;
         let endpoint = endpoint.trim_end_matches('/');
         let key = utf8_percent_encode(key, S3_PATH);
         let text = format!("{endpoint}/{bucket}/{key}");
-        Url::parse(&text).map_err(|e| AddressError {
-            reason: e.to_string(),
-            text,
-        })
+        Url::parse(&text).map_err(|e| AddressError::new(&text, e.to_string()))
+    }
+}
+
+/// Why a key is none that we can ask for.
+fn check_key(key: &str) -> Result<(), &'static str> {
+    // As a URL, the path would be another one, perhaps in another bucket.
+    if key.split('/').any(|part| part == "." || part == "..") {
+        return Err("keys with . or .. as a part cannot be read");
+    }
+    match key.chars().any(char::is_control) {
+        true => Err("keys with control characters cannot be read"),
+        false => Ok(()),
     }
 }
 
@@ -189,7 +220,7 @@ impl fmt::Display for Address {
                 let query = if url.query().is_some() { "?…" } else { "" };
                 write!(f, "{}://{}{}{query}", url.scheme(), self.host(), url.path())
             }
-            Address::S3 { bucket, key } => write!(f, "s3://{bucket}/{key}"),
+            Address::S3 { bucket, key } => write!(f, "s3://{bucket}/{}", printable(key)),
         }
     }
 }
@@ -220,8 +251,31 @@ mod tests {
         );
         let s3 = address("s3://bucket/a b/c.warc.gz");
         assert_eq!((s3.host(), s3.path()), ("bucket".into(), "a b/c.warc.gz"));
-        for bad in ["ftp://host/x", "s3:///key", "s3://b/../x", "https://", "x"] {
+        for bad in [
+            "ftp://host/x",
+            "s3:///key",
+            "s3://../x",
+            "s3://b\\c/x",
+            "s3://.b/x",
+            "s3://u:p@b/x",
+            "s3://b/../x",
+            "s3://b/a\nb",
+            "https://",
+            "x",
+        ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        for (text, shown) in [
+            ("https://u:p@h o/x?sig=abc", "https://h o/x?…: "),
+            ("ftp://u:p@h/x", "ftp://h/x: "),
+            ("ftp://h/\u{1b}[2J", "ftp://h/\u{fffd}[2J: "),
+        ] {
+            let said = text.parse::<Address>().unwrap_err().to_string();
+            assert!(said.starts_with(shown), "{said}");
         }
     }
 
@@ -249,5 +303,13 @@ mod tests {
         // What boto3 1.44.5 makes of it.
         let expected = "a%20b%2Bc%3D%C3%A9~%281%29%2C%27x%27/%2A%26%24%40%3A%3B%21.gz";
         assert_eq!(url.as_str(), format!("http://h:1/crawl/{expected}"));
+        // A listing may have such entries.
+        for no in ["../other/x", "x\u{1b}[2J"] {
+            let Address::S3 { bucket, key } = address("s3://crawl/").join(no) else {
+                panic!("{no}")
+            };
+            let said = Address::object_url(&bucket, &key, "http://h:1/").unwrap_err();
+            assert!(!said.to_string().contains(char::is_control), "{said}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A file that could not be fetched, for good.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{address}: {}", self.reason())]
+#[error("{address}: {}{}", self.reason(), self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
 pub struct FetchError {
     /// Where it should be.
     pub address: Address,
@@ -15,6 +15,8 @@ pub struct FetchError {
     pub attempts: u32,
     /// What the last one failed of.
     pub cause: String,
+    /// What to set or change, where that can help.
+    pub advice: Option<String>,
 }
 
 /// Kinds of failures.
@@ -24,6 +26,8 @@ pub enum FetchFailure {
     Missing,
     /// The server, or its certificate, is such that another attempt cannot do better.
     Refused,
+    /// The server wants credentials, or others than it got.
+    Denied,
     /// Too many attempts in a row brought nothing new; a later one may.
     GaveUp,
     /// The file could not be written here.
@@ -33,7 +37,7 @@ pub enum FetchFailure {
 }
 
 impl FetchError {
-    /// Without the address.
+    /// The cause, without the address and the advice.
     pub fn reason(&self) -> String {
         let FetchError {
             cause, attempts, ..
@@ -57,25 +61,64 @@ const NO_SUCH_HOST: [&str; 3] = [
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// So will every other.
-    Final(FetchFailure, String),
+    Final {
+        failure: FetchFailure,
+        cause: String,
+        advice: Option<String>,
+    },
     /// Another may not.
     Passing {
         cause: String,
         /// The wait that the server asks for.
         after: Option<Duration>,
+        kind: Passing,
+        advice: Option<String>,
     },
 }
 
+/// What a failure that may pass says of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// It says that one asks too fast.
+    Throttled,
+    /// It may say so: a 403 without a reason.
+    PerhapsThrottled,
+    /// Nothing: a broken line, an error of its own.
+    Broken,
+}
+
 impl Trouble {
+    pub(super) fn last(failure: FetchFailure, cause: impl Into<String>) -> Trouble {
+        Trouble::Final {
+            failure,
+            cause: cause.into(),
+            advice: None,
+        }
+    }
+
     pub(super) fn passing(cause: impl Into<String>) -> Trouble {
         Trouble::Passing {
             cause: cause.into(),
             after: None,
+            kind: Passing::Broken,
+            advice: None,
         }
     }
 
+    /// The same, at the host that a redirect led to.
+    pub(super) fn at(self, host: &str) -> Trouble {
+        self.with(&format!(", at {host}, where it redirects to"))
+    }
+
+    /// The same, and more about it.
+    pub(super) fn with(mut self, more: &str) -> Trouble {
+        let (Trouble::Final { cause, .. } | Trouble::Passing { cause, .. }) = &mut self;
+        *cause += more;
+        self
+    }
+
     pub(super) fn disk(path: &std::path::Path, e: &std::io::Error) -> Trouble {
-        Trouble::Final(FetchFailure::Disk, format!("{}: {e}", path.display()))
+        Trouble::last(FetchFailure::Disk, format!("{}: {e}", path.display()))
     }
 
     /// Of the client: all causes, but not the URL, which may hold secrets. A certificate that is
@@ -96,7 +139,7 @@ impl Trouble {
             source = e.source();
         }
         match hopeless {
-            true => Trouble::Final(FetchFailure::Refused, cause),
+            true => Trouble::last(FetchFailure::Refused, cause),
             false => Trouble::passing(cause),
         }
     }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-/// So many downloads given up in a row, and the others are not tried: it is the line, or the
-/// server, and each would take a minute of waits to fail.
+/// So many downloads given up or denied in a row, and the others are not tried: it is the line, the server or the
+/// credentials, and each would take a minute of waits to fail.
 const HOPELESS: u32 = 16;
 /// How often to look, while a file is on its way, if the build is asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -231,7 +231,7 @@ async fn work(shared: Arc<Shared>, session: Arc<Session>) {
                 })
             }
             Err(error) => {
-                if error.failure == FetchFailure::GaveUp {
+                if matches!(error.failure, FetchFailure::GaveUp | FetchFailure::Denied) {
                     shared.given_up.fetch_add(1, Ordering::Relaxed);
                 }
                 Slot::Failed(error)

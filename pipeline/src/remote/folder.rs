@@ -2,14 +2,16 @@
 //! their own, what is not whole yet and what is known of each file.
 
 use super::Address;
+use super::encoding;
 use super::error::{FetchError, FetchFailure};
 use super::network::Session;
-use super::transfer::{self, Sink, Version, unasked};
+use super::transfer::{self, Sink, unasked};
+use super::version::Version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,12 +40,25 @@ struct Note {
     url: String,
     #[serde(flatten)]
     version: Version,
+    /// Bytes on disk, if they are fewer or more than came: a packing of the server's was taken off.
+    #[serde(default)]
+    unpacked: Option<u64>,
+    /// When the machine was started: what was not synced before that may have holes.
+    #[serde(default)]
+    boot: Option<String>,
+}
+
+impl Note {
+    /// Bytes of the whole file on disk.
+    fn bytes_on_disk(&self) -> Option<u64> {
+        self.unpacked.or(self.version.size)
+    }
 }
 
 /// Places of all of these in a folder: their paths; where two hosts have the same path, the host before it; and
 /// where that is not enough (`http` and `https`, two users), a hash of the address behind it.
 pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
-    let with_host = |address: &Address| format!("{}/{}", address.host(), relative(address));
+    let with_host = |address: &Address| format!("{}/{}", safe(&address.host()), relative(address));
     let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut users: BTreeMap<String, BTreeSet<&Address>> = BTreeMap::new();
     for address in addresses {
@@ -74,17 +89,21 @@ pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
 /// The path of a file below the folder, safe as a path.
 fn relative(address: &Address) -> String {
     let parts = address.path().split('/').filter(|part| !part.is_empty());
-    let safe = parts.map(|part| match part {
-        "." | ".." => part.replace('.', "%2E"),
-        part => part.replace(['\\', '\0'], "_"),
-    });
-    let mut path = safe.collect::<Vec<_>>().join("/");
+    let mut path = parts.map(safe).collect::<Vec<_>>().join("/");
     if let Some(query) = address.query() {
         // May be secret, or long.
         path.push('@');
         path += &short_hash(query);
     }
     path
+}
+
+/// A name that is a name in a folder, and not that of the notes.
+fn safe(part: &str) -> String {
+    match part {
+        "." | ".." | NOTES_FOLDER => part.replace('.', "%2E"),
+        part => part.replace(['\\', '\0', '/'], "_"),
+    }
 }
 
 fn short_hash(text: &str) -> String {
@@ -118,25 +137,35 @@ pub(super) async fn fetch_to(
     let mut known = String::new();
     note.read_to_string(&mut known)
         .map_err(|e| disk(&place.note, e))?;
+    let boot = boot();
     // Of a process that was killed while it wrote, there may be anything.
     let known: Option<Note> = serde_json::from_str(&known).ok();
     let url = address.to_string();
     // What is there may be of another address that has the same path.
     let others = known.as_ref().is_some_and(|known| known.url != url);
+    // Of before a power cut, only what was synced counts.
+    let since_boot = known.as_ref().is_none_or(|known| known.boot == boot);
     if let Ok(metadata) = fs::metadata(&place.file)
         && !others
+        && (sync || since_boot)
     {
         let there = Version {
             size: Some(metadata.len()),
             ..Version::default()
         };
-        let known = known.as_ref().map(|note| note.version.clone());
+        let known = known.as_ref();
+        let known = known.filter(|known| known.bytes_on_disk() == there.size);
+        let unpacked = known.and_then(|known| known.unpacked);
         // A file that somebody else has put there is told by its size alone.
-        let known = known
-            .filter(|known| known.size == there.size)
-            .unwrap_or(there);
+        let known = known.map_or(there, |known| known.version.clone());
         if let Some(version) = transfer::unchanged(session, address, &known).await? {
-            write_note(&mut note, &url, &version).map_err(|e| disk(&place.note, e))?;
+            let known = Note {
+                url,
+                version,
+                unpacked,
+                boot,
+            };
+            write_note(&mut note, &known).map_err(|e| disk(&place.note, e))?;
             session.counters.reused.fetch_add(1, Ordering::Relaxed);
             return Ok(OnDisk {
                 bytes: metadata.len(),
@@ -144,24 +173,39 @@ pub(super) async fn fetch_to(
         }
     }
     let part = open(&place.part).map_err(|e| disk(&place.part, e))?;
+    let known =
+        known.filter(|known| known.url == url && known.boot == boot && known.unpacked.is_none());
     let mut sink = Part {
         len: part.metadata().map_err(|e| disk(&place.part, e))?.len(),
         file: part,
         note,
-        url,
+        known: Note {
+            url,
+            version: Version::default(),
+            unpacked: None,
+            boot,
+        },
         place,
     };
-    let known = known.filter(|note| note.url == sink.url);
-    let known = known.map(|note| note.version);
     let seek = sink.file.seek(SeekFrom::Start(sink.len));
     seek.map_err(|e| disk(&place.part, e))?;
-    transfer::fetch(session, address, &mut sink, known).await?;
+    let known = known.map(|note| note.version);
+    let version = transfer::fetch(session, address, &mut sink, known).await?;
+    if version.is_in_gzip() {
+        sink.unpack().map_err(|e| disk(&place.part, e))?;
+    }
     if sync {
         sink.file.sync_all().map_err(|e| disk(&place.part, e))?;
     }
     let bytes = sink.len;
     fs::rename(&place.part, &place.file).map_err(|e| disk(&place.file, e))?;
     Ok(OnDisk { bytes })
+}
+
+/// What tells this start of the machine from others, where the system says it.
+fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -183,14 +227,11 @@ async fn lock(note: &File, path: &Path) {
     }
 }
 
-fn write_note(note: &mut File, url: &str, version: &Version) -> io::Result<()> {
-    let json = serde_json::to_vec(&Note {
-        url: url.to_owned(),
-        version: version.clone(),
-    })?;
-    note.set_len(0)?;
-    note.seek(SeekFrom::Start(0))?;
-    note.write_all(&json)
+fn write_note(file: &mut File, note: &Note) -> io::Result<()> {
+    let json = serde_json::to_vec(note)?;
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&json)
 }
 
 /// A file that is not whole yet.
@@ -198,8 +239,35 @@ struct Part<'a> {
     file: File,
     len: u64,
     note: File,
-    url: String,
+    known: Note,
     place: &'a Place,
+}
+
+impl Part<'_> {
+    /// Takes off the gzip that a server or proxy has put around a file that is gzip by itself.
+    fn unpack(&mut self) -> io::Result<()> {
+        let open = || File::open(&self.place.part).map(BufReader::new);
+        if !encoding::is_twice(open()?)? {
+            return Ok(());
+        }
+        let path = self.place.part.with_added_extension("unpacked");
+        let mut unpacked = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
+        let len = encoding::unpack(open()?, self.len, &mut unpacked);
+        let len = len.inspect_err(|_| {
+            let _ = fs::remove_file(&path);
+        })?;
+        // Before the part is another: nothing that comes can be added to it.
+        self.known.unpacked = Some(len);
+        write_note(&mut self.note, &self.known)?;
+        fs::rename(&path, &self.place.part)?;
+        (self.file, self.len) = (unpacked, len);
+        Ok(())
+    }
 }
 
 impl Sink for Part<'_> {
@@ -220,7 +288,8 @@ impl Sink for Part<'_> {
     }
 
     fn note(&mut self, version: &Version) -> io::Result<()> {
-        write_note(&mut self.note, &self.url, version)
+        self.known.version = version.clone();
+        write_note(&mut self.note, &self.known)
     }
 
     fn path(&self) -> &Path {
@@ -243,6 +312,10 @@ mod tests {
             "http://a/z/f.gz",
             "http://a//z/f.gz",
             "https://a/z/f.gz",
+            // No path leaves the folder, nor reaches the notes.
+            "https://a/.c4_downloads/y/f.gz.json",
+            "http://../w/f.gz",
+            "s3://b/w/f.gz",
         ]
         .map(|text| text.parse().unwrap())
         .to_vec();
@@ -263,6 +336,9 @@ mod tests {
                 "d/a/z/f.gz@acbc0a9f37c3dbdc",
                 "d/a/z/f.gz@b4936b61ed7e55ca",
                 "d/a/z/f.gz@5944188ee3e81f10",
+                "d/%2Ec4_downloads/y/f.gz.json",
+                "d/%2E%2E/w/f.gz",
+                "d/b/w/f.gz",
             ]
         );
         assert_eq!(places[4].part, Path::new("d/.c4_downloads/y/f.gz.part"));

@@ -1,10 +1,14 @@
 //! The client: its threads, requests, and what answers mean.
+//!
+//! Above 500 lines: a request and the meaning of its answer are read together.
 
-use super::backoff::{self, RetryPolicy};
-use super::error::{FetchError, FetchFailure, Trouble};
+use super::backoff::{self, Hosts, RetryPolicy, Tries};
+use super::clock::Clock;
+use super::error::{FetchError, FetchFailure, Passing, Trouble};
 use super::pace::{Gate, Pace};
+use super::redirect::Route;
 use super::s3::{self, S3, S3Options};
-use super::{Address, transfer};
+use super::{Address, crawl, transfer};
 use crate::parallel::lock;
 use crate::stop;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -13,16 +17,20 @@ use reqwest::Url;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// Of the client. They do little but move bytes, so two are enough for any line.
 const THREADS: usize = 2;
 /// Of the body of an answer that is no file; it may say why.
 const EXPLANATION_BYTES: usize = 4096;
+/// For it.
+const EXPLANATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often to look whether one is asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The header in which S3 says where a bucket is.
+const BUCKET_REGION: &str = "x-amz-bucket-region";
 
 /// How to talk to servers.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +41,8 @@ pub struct NetworkOptions {
     pub rate: Option<u64>,
     /// S3.
     pub s3: S3Options,
+    /// What waits between attempts go by.
+    pub clock: Clock,
 }
 
 /// A client for HTTP and S3 with threads of its own, started by the first request. Proxies are
@@ -58,6 +68,8 @@ pub(super) struct Session {
     pub(super) policy: RetryPolicy,
     pub(super) pace: Option<Pace>,
     pub(super) counters: Arc<Counters>,
+    clock: Clock,
+    hosts: Hosts,
     gate: Gate,
     client: reqwest::Client,
     s3: Result<S3, String>,
@@ -101,6 +113,13 @@ pub(super) struct Ask<'a> {
     pub(super) if_none_match: Option<&'a str>,
 }
 
+/// An answer to [`Session::ask`].
+pub(super) struct Answer {
+    pub(super) response: reqwest::Response,
+    /// Where redirects have led to, if they have; without its query, which may be a new signature each time.
+    pub(super) at: Option<String>,
+}
+
 impl Network {
     /// One that has not started anything yet.
     pub fn new(options: NetworkOptions) -> Network {
@@ -116,12 +135,12 @@ impl Network {
     /// # Errors
     /// It could not be fetched, for good.
     pub fn get(&self, address: &Address) -> Result<Vec<u8>, FetchError> {
-        let started = self.started(address)?;
-        let session = &*started.session;
-        started.runtime.block_on(async {
+        self.wait_for(address, async |session| {
             let mut bytes = transfer::Memory::default();
-            transfer::fetch(session, address, &mut bytes, None).await?;
-            Ok(bytes.0)
+            let version = transfer::fetch(session, address, &mut bytes, None).await?;
+            bytes
+                .unpacked(&version)
+                .map_err(|e| transfer::unasked(address, FetchFailure::Refused, e.to_string()))
         })
     }
 
@@ -135,8 +154,19 @@ impl Network {
         address: &Address,
         most: u64,
     ) -> Result<(Vec<u8>, Option<u64>), FetchError> {
+        self.wait_for(address, async |session| {
+            transfer::first(session, address, most).await
+        })
+    }
+
+    /// What `fetch` gives, unless the user asks to stop before.
+    fn wait_for<T>(
+        &self,
+        address: &Address,
+        fetch: impl AsyncFnOnce(&Session) -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
         let started = self.started(address)?;
-        let fetched = transfer::first(&started.session, address, most);
+        let fetched = fetch(&started.session);
         started.runtime.block_on(async {
             let mut fetched = pin!(fetched);
             loop {
@@ -144,7 +174,7 @@ impl Network {
                     Ok(fetched) => return fetched,
                     Err(_) if stop::asked() => {
                         let cause = "stopped".to_owned();
-                        return Err(transfer::unasked(address, FetchFailure::Refused, cause));
+                        return Err(transfer::unasked(address, FetchFailure::Stopped, cause));
                     }
                     Err(_) => {}
                 }
@@ -181,22 +211,28 @@ impl Network {
             address: address.clone(),
             failure: FetchFailure::Refused,
             attempts: 0,
+            advice: None,
             cause: format!("cannot start the client: {cause}"),
         })?;
         Ok(started.insert(Arc::new(new)).clone())
     }
 
     fn start(&self) -> Result<Started, String> {
-        let NetworkOptions { retry, rate, s3 } = &self.0.options;
+        let NetworkOptions {
+            retry,
+            rate,
+            s3,
+            clock,
+        } = &self.0.options;
         // Ours is the only one in the program; if somebody else's is there already, it will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .user_agent(concat!("c4/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(retry.connect_timeout)
-            .referer(false)
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| match Trouble::of_client(e) {
-                Trouble::Final(_, cause) | Trouble::Passing { cause, .. } => cause,
+                Trouble::Final { cause, .. } | Trouble::Passing { cause, .. } => cause,
             })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
@@ -208,6 +244,8 @@ impl Network {
             policy: retry.clone(),
             pace: rate.map(Pace::new),
             counters: self.0.counters.clone(),
+            clock: clock.clone(),
+            hosts: Hosts::default(),
             gate: Gate::default(),
             s3: S3::new(s3, &client),
             client,
@@ -226,85 +264,227 @@ impl std::fmt::Debug for Network {
 }
 
 impl Session {
-    /// Makes a request. The answer's status is 200, 206, 304, 412 or 416; the body is not read.
-    pub(super) async fn ask(
+    /// Notes a failed request and waits for the next attempt, if there is to be one.
+    pub(super) async fn retry(
         &self,
-        address: &Address,
-        ask: &Ask<'_>,
-    ) -> Result<reqwest::Response, Trouble> {
+        tries: &mut Tries<'_>,
+        trouble: Trouble,
+        progressed: bool,
+    ) -> Result<(), FetchError> {
+        self.counters
+            .failed_requests
+            .fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.now();
+        let wait = tries.failed(trouble, progressed, (&self.hosts, now))?;
+        self.clock.sleep(wait).await;
+        Ok(())
+    }
+
+    /// Makes a request, over redirects and in the region that S3 names. The answer's status is 200, 206, 304, 412
+    /// or 416; the body is not read.
+    pub(super) async fn ask(&self, address: &Address, ask: &Ask<'_>) -> Result<Answer, Trouble> {
         loop {
-            match self.gate.left() {
+            match self.gate.left(self.clock.now()) {
                 Duration::ZERO => break,
-                left => sleep(left).await,
+                left => self.clock.sleep(left).await,
             }
         }
-        self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let request = self.request(address, headers(ask)).await?;
-        let answer = timeout(self.policy.answer_timeout, self.client.execute(request)).await;
-        let answer = answer
-            .map_err(|_| Trouble::passing("no answer in time"))?
-            .map_err(Trouble::of_client)?;
-        match answer.status() {
-            StatusCode::OK
-            | StatusCode::PARTIAL_CONTENT
-            | StatusCode::NOT_MODIFIED
-            | StatusCode::PRECONDITION_FAILED
-            | StatusCode::RANGE_NOT_SATISFIABLE => Ok(answer),
-            _ => Err(self.refusal(answer).await),
+        let (mut region, mut start) = self.start_of(address)?;
+        let mut route = Route::new(&start);
+        let mut moved_region = false;
+        loop {
+            let request = self.request(address, &route, headers(ask), &region).await?;
+            self.counters.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = timeout(self.policy.answer_timeout, self.client.execute(request)).await;
+            let answer = answer
+                .map_err(|_| Trouble::passing("no answer in time"))
+                .and_then(|answer| answer.map_err(Trouble::of_client));
+            let moved = route.has_moved();
+            let host = || Address::Http(Box::new(route.here().clone())).host();
+            let answer = answer.map_err(|trouble| match moved {
+                true => trouble.at(&host()),
+                false => trouble,
+            })?;
+            let status = answer.status();
+            if matches!(status.as_u16(), 200 | 206 | 304 | 412 | 416) {
+                self.hosts.served(address, self.clock.now());
+                let at = || Address::Http(Box::new(route.here().clone())).to_string();
+                let at = moved.then(at);
+                return Ok(Answer {
+                    response: answer,
+                    at,
+                });
+            }
+            let location = answer.headers().get(header::LOCATION).cloned();
+            let location = location.filter(|_| Route::is_redirect(status));
+            let refusal = Refusal::read(answer, location.is_none()).await;
+            if let (Address::S3 { bucket, .. }, Ok(s3)) = (address, &self.s3)
+                && !moved
+                && let Some(named) = &refusal.region
+                && *named != region
+                && !std::mem::replace(&mut moved_region, true)
+                && s3.learn(bucket, named)
+            {
+                tracing::info!("{address}: the bucket is in {named}");
+                (region, start) = self.start_of(address)?;
+                route = Route::new(&start);
+            } else if let Some(location) = location {
+                route.follow(&location)?;
+            } else {
+                let trouble = self.refused(address, &route, refusal);
+                return Err(match moved {
+                    true => trouble.at(&host()),
+                    false => trouble,
+                });
+            }
         }
     }
 
+    /// The URL of a file, and of S3 the region that it is asked for in.
+    fn start_of(&self, address: &Address) -> Result<(String, Url), Trouble> {
+        match (address, &self.s3) {
+            (Address::Http(url), _) => Ok((String::new(), Url::clone(url))),
+            (Address::S3 { bucket, key }, Ok(s3)) => {
+                let region = s3.region(bucket);
+                let url = s3.url(bucket, key, &region)?;
+                Ok((region, url))
+            }
+            (_, Err(cause)) => Err(Trouble::last(FetchFailure::Refused, cause)),
+        }
+    }
+
+    /// The request for the place that the route has come to; with the address's credentials as long as it is at home.
     async fn request(
         &self,
         address: &Address,
+        route: &Route,
         headers: HeaderMap,
+        region: &str,
     ) -> Result<reqwest::Request, Trouble> {
-        match address {
-            Address::Http(url) => {
-                // The client makes user and password of a URL a header.
-                let request = self.client.request(Method::GET, Url::clone(url));
-                request.headers(headers).build().map_err(Trouble::of_client)
+        let mut url = route.here().clone();
+        match (address, &self.s3) {
+            (Address::S3 { .. }, Ok(s3)) if route.is_at_home() => {
+                return s3.request(url, headers, region).await;
             }
-            Address::S3 { bucket, key } => match &self.s3 {
-                Ok(s3) => s3.request(bucket, key, headers).await,
-                Err(cause) => Err(Trouble::Final(FetchFailure::Refused, cause.clone())),
-            },
+            (Address::Http(start), _) if route.is_at_home() => {
+                // The client makes a header of them. An address with a host can have both.
+                let _ = url.set_username(start.username());
+                let _ = url.set_password(start.password());
+            }
+            _ => {}
         }
+        let request = self.client.request(Method::GET, url);
+        request.headers(headers).build().map_err(Trouble::of_client)
     }
 
     /// What an answer that brings nothing means.
-    async fn refusal(&self, mut answer: reqwest::Response) -> Trouble {
-        let status = answer.status();
-        let after = answer.headers().get(header::RETRY_AFTER);
-        let after =
-            after.and_then(|value| backoff::retry_after(value.to_str().ok()?, chrono::Utc::now()));
-        let code = explanation(&mut answer).await;
+    fn refused(&self, address: &Address, route: &Route, refusal: Refusal) -> Trouble {
+        let Refusal {
+            status,
+            code,
+            region,
+            after,
+        } = refusal;
         let cause = match &code {
             Some(code) => format!("{status} ({code})"),
             None => status.to_string(),
         };
         let code = code.as_deref().unwrap_or_default();
-        match status {
-            _ if s3::is_final(code) => Trouble::Final(FetchFailure::Refused, cause),
-            StatusCode::NOT_FOUND | StatusCode::GONE => {
-                Trouble::Final(FetchFailure::Missing, cause)
+        let passing = |kind, advice| {
+            if let Some(after) = after {
+                // Meant for all of us.
+                let wait = after.min(self.policy.longest_asked);
+                self.gate.close(self.clock.now() + wait);
             }
-            // What Common Crawl answers, when one asks too fast.
-            StatusCode::FORBIDDEN
-            | StatusCode::REQUEST_TIMEOUT
-            | StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::INTERNAL_SERVER_ERROR
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => {
-                if let Some(after) = after {
-                    // Meant for all of us.
-                    let wait = after.min(self.policy.longest_asked);
-                    self.gate.close(Instant::now() + wait);
-                }
-                Trouble::Passing { cause, after }
+            Trouble::Passing {
+                cause: cause.clone(),
+                after,
+                kind,
+                advice,
             }
-            _ => Trouble::Final(FetchFailure::Refused, cause),
+        };
+        let failure = match status {
+            _ if s3::is_denial(code) => FetchFailure::Denied,
+            _ if s3::is_of_region(code) || s3::is_final(code) => FetchFailure::Refused,
+            _ if s3::is_busy(code) => return passing(Passing::Throttled, None),
+            StatusCode::NOT_FOUND | StatusCode::GONE => FetchFailure::Missing,
+            StatusCode::UNAUTHORIZED => FetchFailure::Denied,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                return passing(Passing::Throttled, None);
+            }
+            // What Common Crawl answers, when one asks too fast; all its files are public.
+            StatusCode::FORBIDDEN if is_common_crawl(address) => {
+                return passing(Passing::Throttled, None);
+            }
+            StatusCode::FORBIDDEN => {
+                return match (address, &self.s3) {
+                    // Of S3's own, 503 says so.
+                    (Address::S3 { bucket, .. }, Ok(s3)) => {
+                        passing(Passing::Broken, s3.advice(bucket, "AccessDenied", None))
+                    }
+                    _ => passing(Passing::PerhapsThrottled, None),
+                };
+            }
+            StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
+                FetchFailure::Refused
+            }
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
+                return passing(Passing::Broken, None);
+            }
+            status if status.is_server_error() => return passing(Passing::Broken, None),
+            _ => FetchFailure::Refused,
+        };
+        let advice = match (address, &self.s3) {
+            (Address::S3 { bucket, .. }, Ok(s3)) => {
+                let code = if route.is_at_home() { code } else { "TemporaryRedirect" };
+                s3.advice(bucket, code, region.as_deref())
+            }
+            _ if failure == FetchFailure::Denied => Some(
+                "it wants credentials: user and password in the URL, or a signature in it that has not expired; \
+                 of a bucket, its s3:// address and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    .to_owned(),
+            ),
+            _ => None,
+        };
+        Trouble::Final {
+            failure,
+            cause,
+            advice,
+        }
+    }
+}
+
+fn is_common_crawl(address: &Address) -> bool {
+    let store: Result<Address, _> = crawl::STORE.parse();
+    store.is_ok_and(|store| address.root() == store)
+}
+
+/// An answer that brings nothing.
+struct Refusal {
+    status: StatusCode,
+    /// The `Code` of an S3 error.
+    code: Option<String>,
+    /// Where S3 says that the bucket is.
+    region: Option<String>,
+    /// The wait that the server asks for.
+    after: Option<Duration>,
+}
+
+impl Refusal {
+    async fn read(mut answer: reqwest::Response, says_why: bool) -> Refusal {
+        let text = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let after = text(header::RETRY_AFTER.as_str());
+        let after = after.and_then(|value| backoff::retry_after(value, chrono::Utc::now()));
+        let region = text(BUCKET_REGION).map(str::to_owned);
+        let body = match says_why {
+            true => explanation(&mut answer).await,
+            false => String::new(),
+        };
+        Refusal {
+            status: answer.status(),
+            code: element(&body, "Code"),
+            region: region.or_else(|| element(&body, "Region")),
+            after,
         }
     }
 }
@@ -334,22 +514,26 @@ fn headers(ask: &Ask<'_>) -> HeaderMap {
     headers
 }
 
-/// The `Code` of an S3 error.
-async fn explanation(answer: &mut reqwest::Response) -> Option<String> {
+/// The first bytes of the body of a refusal.
+async fn explanation(answer: &mut reqwest::Response) -> String {
+    let mut body = Vec::new();
     let read = async {
-        let mut body = Vec::new();
         while let Ok(Some(chunk)) = answer.chunk().await {
             body.extend_from_slice(&chunk);
             if body.len() >= EXPLANATION_BYTES {
                 break;
             }
         }
-        body
     };
-    let body = timeout(Duration::from_secs(5), read).await.ok()?;
-    let text = String::from_utf8_lossy(&body);
-    let (_, rest) = text.split_once("<Code>")?;
-    let (code, _) = rest.split_once("</Code>")?;
-    let plain = code.len() < 64 && code.bytes().all(|b| b.is_ascii_alphanumeric());
-    plain.then(|| code.to_owned())
+    // What has come until then will do.
+    let _ = timeout(EXPLANATION_TIMEOUT, read).await;
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// An element of an S3 error, if it is a word: it is shown to the user.
+fn element(body: &str, name: &str) -> Option<String> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (word, _) = rest.split_once(&format!("</{name}>"))?;
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    (word.len() < 64 && word.bytes().all(is_word)).then(|| word.to_owned())
 }

@@ -43,11 +43,9 @@ impl Gate {
         *closed = Some(closed.map_or(until, |before| before.max(until)));
     }
 
-    /// Time left.
-    pub(super) fn left(&self) -> Duration {
-        lock(&self.0).map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        })
+    /// Time left at `now`.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        lock(&self.0).map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 }
 

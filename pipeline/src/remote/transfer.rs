@@ -2,59 +2,27 @@
 
 use super::Address;
 use super::backoff::Tries;
+use super::encoding;
 use super::error::{FetchError, FetchFailure, Trouble};
 use super::network::{Ask, Session};
+use super::version::{Version, content_range};
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{self, HeaderMap};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use tokio::time::{Instant, sleep, timeout_at};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Of a file that is fetched into memory, at most.
 const MEMORY_BYTES: usize = 256 << 20;
 /// An attempt that brings this much beyond all before it is no failure in vain.
 const PROGRESS_BYTES: u64 = 64 << 10;
-
-/// Which state of a file on a server it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Version {
-    pub(super) etag: Option<String>,
-    /// `Last-Modified`.
-    pub(super) modified: Option<String>,
-    /// Bytes in all.
-    pub(super) size: Option<u64>,
-}
-
-impl Version {
-    /// Of an answer; the size is that of the whole file.
-    fn of(headers: &HeaderMap, size: Option<u64>) -> Version {
-        let text = |name| Some(headers.get(name)?.to_str().ok()?.trim().to_owned());
-        Version {
-            etag: text(header::ETAG),
-            modified: text(header::LAST_MODIFIED),
-            size,
-        }
-    }
-
-    /// Whether both are the same state, as far as they tell.
-    pub(super) fn is(&self, other: &Version) -> bool {
-        let mark = match (&self.etag, &other.etag) {
-            (Some(a), Some(b)) => a == b,
-            _ => match (&self.modified, &other.modified) {
-                (Some(a), Some(b)) => a == b,
-                _ => true,
-            },
-        };
-        mark && self.size.is_some() && self.size == other.size
-    }
-
-    /// For a condition of a request; weak ones never match there.
-    fn strong_etag(&self) -> Option<&str> {
-        self.etag.as_deref().filter(|etag| !etag.starts_with("W/"))
-    }
-}
+/// For the end of a body of which all bytes have come.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// A timer that rings so much too late says that this machine was busy or asleep.
+const LATE: Duration = Duration::from_secs(1);
+/// So many in a row without a byte, and the server is silent, too.
+const MOST_LATE: u32 = 10;
 
 /// Where bytes go.
 pub(super) trait Sink: Send {
@@ -72,7 +40,20 @@ pub(super) trait Sink: Send {
 
 /// Memory as a [`Sink`], for listings.
 #[derive(Default)]
-pub(super) struct Memory(pub(super) Vec<u8>);
+pub(super) struct Memory(Vec<u8>);
+
+impl Memory {
+    /// Its bytes, of a file of this version, without a packing that was not asked for.
+    pub(super) fn unpacked(self, version: &Version) -> std::io::Result<Vec<u8>> {
+        let Memory(bytes) = self;
+        if !version.is_in_gzip() || !encoding::is_twice(&bytes[..])? {
+            return Ok(bytes);
+        }
+        let mut unpacked = Vec::new();
+        encoding::unpack(&bytes[..], bytes.len() as u64, &mut unpacked)?;
+        Ok(unpacked)
+    }
+}
 
 impl Sink for Memory {
     fn len(&self) -> u64 {
@@ -122,15 +103,16 @@ pub(super) async fn fetch(
                 session.counters.files.fetch_add(1, Ordering::Relaxed);
                 return Ok(version);
             }
+            Err(trouble) if sink.len() > 0 && download.begins_anew() => {
+                trouble.with("; it has no strong ETag, so each attempt begins anew")
+            }
             Err(trouble) => trouble,
         };
-        let counters = &session.counters;
-        counters.failed_requests.fetch_add(1, Ordering::Relaxed);
         let progressed = sink.len() >= reached + PROGRESS_BYTES;
         if progressed {
             reached = sink.len();
         }
-        sleep(tries.failed(trouble, progressed)?).await;
+        session.retry(&mut tries, trouble, progressed).await?;
     }
 }
 
@@ -146,9 +128,7 @@ pub(super) async fn first(
             Ok(found) => return Ok(found),
             Err(trouble) => trouble,
         };
-        let counters = &session.counters;
-        counters.failed_requests.fetch_add(1, Ordering::Relaxed);
-        sleep(tries.failed(trouble, false)?).await;
+        session.retry(&mut tries, trouble, false).await?;
     }
 }
 
@@ -161,10 +141,13 @@ async fn attempt_first(
         range: Some((0, Some(most.saturating_sub(1)))),
         ..Ask::default()
     };
-    let mut answer = session.ask(address, &ask).await?;
+    let mut answer = session.ask(address, &ask).await?.response;
     let size = match answer.status() {
         StatusCode::OK => answer.content_length(),
-        StatusCode::PARTIAL_CONTENT => content_range(answer.headers()).and_then(|range| range.size),
+        StatusCode::PARTIAL_CONTENT => match content_range(answer.headers()) {
+            Some(range) if range.first == 0 => range.size,
+            _ => return Err(Trouble::passing("the server sends another range")),
+        },
         status => {
             return Err(Trouble::passing(format!(
                 "{status}, which was not asked for"
@@ -205,22 +188,22 @@ pub(super) async fn unchanged(
     };
     loop {
         let trouble = match session.ask(address, &ask).await {
-            Ok(answer) if answer.status() == StatusCode::NOT_MODIFIED => {
+            Ok(answer)
+                if answer.response.status() == StatusCode::NOT_MODIFIED && known.etag.is_some() =>
+            {
                 return Ok(Some(known.clone()));
             }
             Ok(answer) => {
-                let size = match answer.status() {
-                    StatusCode::OK => answer.content_length(),
-                    _ => content_range(answer.headers()).and_then(|range| range.size),
+                let size = match answer.response.status() {
+                    StatusCode::OK => answer.response.content_length(),
+                    _ => content_range(answer.response.headers()).and_then(|range| range.size),
                 };
-                let version = Version::of(answer.headers(), size);
-                return Ok(known.is(&version).then_some(version));
+                let version = Version::of(&answer, size);
+                return Ok(known.is_current(&version).then_some(version));
             }
             Err(trouble) => trouble,
         };
-        let counters = &session.counters;
-        counters.failed_requests.fetch_add(1, Ordering::Relaxed);
-        sleep(tries.failed(trouble, false)?).await;
+        session.retry(&mut tries, trouble, false).await?;
     }
 }
 
@@ -238,33 +221,26 @@ impl Download<'_> {
     async fn attempt(&mut self, sink: &mut impl Sink) -> Result<Version, Trouble> {
         let path: PathBuf = sink.path().to_owned();
         let disk = |e| Trouble::disk(&path, &e);
-        let size = self.version.as_ref().and_then(|version| version.size);
-        if self.version.is_none() {
-            sink.cut(0).map_err(disk)?;
-        } else if let Some(size) = size.filter(|size| sink.len() >= *size) {
-            // All is there; the last byte is asked for once more, to hear if it still counts.
-            let keep = if sink.len() > size {
-                0
-            } else {
-                size.saturating_sub(1)
-            };
-            sink.cut(keep).map_err(disk)?;
-        }
+        self.keep_what_counts(sink).map_err(disk)?;
         let from = sink.len();
         // A range from the first byte on: the answer says the size twice then, in two headers, so
         // that a wrong one shows.
-        let version = self.version.as_ref().filter(|_| from > 0);
+        let known = self.version.as_ref().filter(|_| from > 0);
         let ask = Ask {
             range: (!self.whole).then_some((from, None)),
-            if_match: version.and_then(Version::strong_etag),
+            if_match: known.and_then(Version::strong_etag),
             if_none_match: None,
         };
         let answer = self.session.ask(self.address, &ask).await?;
-        let headers = answer.headers();
-        let (starts, version) = match answer.status() {
-            StatusCode::OK => (0, Version::of(headers, answer.content_length())),
-            StatusCode::PARTIAL_CONTENT => match content_range(headers) {
-                Some(range) => (range.first, Version::of(headers, range.size)),
+        let status = answer.response.status();
+        let (range, size) = match status {
+            StatusCode::OK => (None, answer.response.content_length()),
+            StatusCode::PARTIAL_CONTENT => match content_range(answer.response.headers()) {
+                // Who does not say the size again has said it before.
+                Some(range) => (
+                    Some(range),
+                    range.size.or(known.and_then(|known| known.size)),
+                ),
                 None => {
                     self.restart(true);
                     return Err(Trouble::passing("206 without a Content-Range"));
@@ -285,52 +261,93 @@ impl Download<'_> {
                 )));
             }
         };
-        if starts != from {
-            if starts != 0 || answer.status() != StatusCode::OK {
+        let version = Version::of(&answer, size);
+        match range {
+            Some(range) if range.first != from || size.is_some_and(|size| range.end > size) => {
                 self.restart(true);
                 return Err(Trouble::passing("the server sends another range"));
             }
+            Some(_) => {
+                if let Some(known) = known
+                    && !known.is_to_the_byte(&version)
+                {
+                    self.restart(false);
+                    return Err(Trouble::passing("has changed while it was fetched"));
+                }
+            }
             // It ignores ranges: from the start.
-            self.count_restart();
-            sink.cut(0).map_err(disk)?;
-        } else if let Some(known) = self.version.as_ref().filter(|_| from > 0)
-            && !known.is(&version)
-        {
-            self.restart(false);
-            return Err(Trouble::passing("has changed while it was fetched"));
+            None if from > 0 => {
+                self.count_restart();
+                sink.cut(0).map_err(disk)?;
+            }
+            None => {}
         }
         if self.version.as_ref() != Some(&version) {
             sink.note(&version).map_err(disk)?;
             self.version = Some(version.clone());
         }
-        let agreed = answer.status() == StatusCode::PARTIAL_CONTENT;
-        let body = self.body(answer, sink, version.size, agreed).await;
-        if sink.len() > version.size.unwrap_or(u64::MAX) {
+        let end = match range {
+            Some(range) => Some(range.end),
+            None => size,
+        };
+        let agreed = range.is_some();
+        let body = self.body(answer.response, sink, (end, size), agreed).await;
+        if end.is_some_and(|end| sink.len() > end) {
             self.restart(false);
         }
         body.map(|()| version)
     }
 
-    /// Reads the answer's body. `agreed`: the size is the range's, so it is known for sure.
+    /// Whether nothing says that the rest of the file, fetched later, is of the same state of it.
+    fn begins_anew(&self) -> bool {
+        let version = self.version.as_ref();
+        version.is_some_and(|version| version.strong_etag().is_none())
+    }
+
+    /// Cuts what another request cannot add to.
+    fn keep_what_counts(&mut self, sink: &mut impl Sink) -> std::io::Result<()> {
+        let Some(version) = &self.version else {
+            return sink.cut(0);
+        };
+        let size = version.size;
+        if sink.len() > 0 && self.begins_anew() {
+            // What comes next might be of another state of the file, and nothing would say so.
+            self.restart(false);
+            return sink.cut(0);
+        }
+        match size {
+            Some(size) if sink.len() > size => sink.cut(0),
+            // All is there; the last byte is asked for once more, to hear if it still counts.
+            Some(size) if sink.len() == size => sink.cut(size.saturating_sub(1)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the answer's body, which goes on to byte `end` of a file of `size`. `agreed`: they are the range's, so
+    /// they are known for sure.
     async fn body(
         &self,
         mut answer: reqwest::Response,
         sink: &mut impl Sink,
-        size: Option<u64>,
+        (end, size): (Option<u64>, Option<u64>),
         agreed: bool,
     ) -> Result<(), Trouble> {
         let path: PathBuf = sink.path().to_owned();
         let mut flow = Flow::new(self.session);
         loop {
-            let chunk = match flow.next(&mut answer).await? {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                // The head was wrong, but all is there.
-                Err(_) if agreed && Some(sink.len()) == size => break,
-                Err(e) => return Err(Trouble::of_client(e)),
+            let all_is_there = agreed && end == Some(sink.len());
+            let next = if all_is_there {
+                // The head may be wrong, or the connection be held open.
+                let end = timeout(END_TIMEOUT, answer.chunk()).await;
+                Ok(end.ok().and_then(Result::ok).flatten())
+            } else {
+                flow.next(&mut answer).await?
+            };
+            let Some(chunk) = next.map_err(Trouble::of_client)? else {
+                break;
             };
             sink.append(&chunk).map_err(|e| Trouble::disk(&path, &e))?;
-            if size.is_some_and(|size| sink.len() > size) {
+            if end.is_some_and(|end| sink.len() > end) {
                 return Err(Trouble::passing("more bytes than the server said"));
             }
             flow.pace(chunk.len()).await;
@@ -360,18 +377,23 @@ impl Download<'_> {
     }
 }
 
-/// What of a body comes in which time.
+/// What of a body comes in which time. Only time spent waiting for the server counts.
 struct Flow<'a> {
     session: &'a Session,
-    /// Until when, and what has come so far of what has to.
-    window: (Instant, f64),
+    /// Waited so far in this window, and what has come in it.
+    waited: Duration,
+    bytes: f64,
+    /// Timers in a row that rang late.
+    late: u32,
 }
 
 impl Flow<'_> {
     fn new(session: &Session) -> Flow<'_> {
         Flow {
             session,
-            window: (Instant::now() + session.policy.slow_window, 0.0),
+            waited: Duration::ZERO,
+            bytes: 0.0,
+            late: 0,
         }
     }
 
@@ -383,22 +405,27 @@ impl Flow<'_> {
         let policy = &self.session.policy;
         let slow = policy.slowest_bytes_per_second;
         loop {
-            match timeout_at(self.window.0, answer.chunk()).await {
-                Ok(chunk) => {
-                    let come = chunk.as_ref().ok().and_then(Option::as_ref);
-                    let bytes = come.map_or(0, |chunk| chunk.len());
-                    let counters = &self.session.counters;
-                    counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-                    self.window.1 += bytes as f64;
-                    return Ok(chunk);
-                }
-                Err(_) if self.window.1 < slow as f64 * policy.slow_window.as_secs_f64() => {
-                    return Err(Trouble::passing(format!(
-                        "slower than {slow} bytes a second"
-                    )));
-                }
-                Err(_) => self.window = (Instant::now() + policy.slow_window, 0.0),
+            let begin = Instant::now();
+            let until = begin + policy.slow_window.saturating_sub(self.waited);
+            if let Ok(chunk) = timeout_at(until, answer.chunk()).await {
+                let come = chunk.as_ref().ok().and_then(Option::as_ref);
+                let bytes = come.map_or(0, |chunk| chunk.len());
+                let counters = &self.session.counters;
+                counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.waited += begin.elapsed();
+                self.bytes += bytes as f64;
+                self.late = 0;
+                return Ok(chunk);
             }
+            // Then bytes may lie here that nobody has had time to take.
+            let is_late = until.elapsed() > LATE && self.late < MOST_LATE;
+            if !is_late && self.bytes < slow as f64 * policy.slow_window.as_secs_f64() {
+                return Err(Trouble::passing(format!(
+                    "slower than {slow} bytes a second"
+                )));
+            }
+            self.late += u32::from(is_late);
+            (self.waited, self.bytes) = (Duration::ZERO, 0.0);
         }
     }
 
@@ -408,28 +435,9 @@ impl Flow<'_> {
             let wait = pace.spend(bytes, std::time::Instant::now());
             if !wait.is_zero() {
                 sleep(wait).await;
-                // Our own doing, so it does not make the server slow.
-                self.window.0 += wait;
             }
         }
     }
-}
-
-struct ContentRange {
-    first: u64,
-    /// Of the whole file, if the server knows.
-    size: Option<u64>,
-}
-
-/// `bytes FIRST-LAST/SIZE`.
-fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
-    let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
-    let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (first, _) = range.split_once('-')?;
-    Some(ContentRange {
-        first: first.trim().parse().ok()?,
-        size: size.trim().parse().ok(),
-    })
 }
 
 /// A failure that no request was made for.
@@ -439,5 +447,6 @@ pub(super) fn unasked(address: &Address, failure: FetchFailure, cause: String) -
         failure,
         attempts: 0,
         cause,
+        advice: None,
     }
 }
