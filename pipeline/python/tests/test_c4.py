@@ -286,7 +286,8 @@ def test_a_recipe_file_that_changes_is_loaded_again(tmp_path):
     text = RECIPE.read_text().replace('name = "en"', 'name = "mine"')
     for sentences, reason in ((3, None), (4, "too_few_sentences"), (3, None)):
         path.write_text(text.replace("min_sentences = 3", f"min_sentences = {sentences}"))
-        cleaned = c4.clean(page(), str(path))[0]
+        cleaned = c4.clean(page(), path)[0]
+        assert c4.recipe(path) == c4.recipe(str(path))
         assert cleaned.column("reason").to_pylist() == [reason]
     # What one recipe has cleaned no other finishes.
     with pytest.raises(ValueError, match="row 0.*counts.*recipe"):
