@@ -173,7 +173,7 @@ def test_columns_of_any_kind_pass_through():
     for column in (
         pa.array([[1]], pa.list_view(pa.int8())),
         pa.array([("a", 1)], pa.struct([("a", pa.string()), ("a", pa.int8())])),
-        pa.array([True], pa.bool8()),
+        pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1], pa.int8())),
         pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int16()), pa.array(["x"])),
         pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
     ):
