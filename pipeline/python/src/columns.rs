@@ -12,7 +12,6 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Field, Fields};
-use arrow::error::ArrowError;
 use arrow_pyarrow::{FromPyArrow, PyArrowException, ToPyArrow};
 use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
@@ -92,7 +91,7 @@ fn joined<'py>(
     let arrays = PyList::empty(py);
     for column in table.getattr("columns")?.try_iter()? {
         let column = column?;
-        let array = match column.getattr("num_chunks")?.extract()? {
+        let array = match column.getattr("num_chunks")?.extract::<usize>()? {
             1 => column.call_method1("chunk", (0,))?,
             pieces => {
                 // Who joins them follows offsets and keys.
