@@ -392,6 +392,30 @@ pub struct Drops {
     same_pages: Int64Array,
 }
 
+/// Lists of dicts of whole numbers, and nothing else: pyarrow follows a list that holds itself for ever.
+fn listed<'py>(any: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let rows: Vec<_> = any.try_iter()?.collect::<PyResult<_>>()?;
+    // Scalars of pyarrow hold what arrays hold.
+    let inner = |any: &Bound<'_, PyAny>| PyResult::Ok(!any.is_none() && !any.hasattr("as_py")?);
+    for row in &rows {
+        if inner(row)? {
+            for item in row.try_iter()? {
+                let item = item?;
+                if inner(&item)? {
+                    for value in item.call_method0("values")?.try_iter()? {
+                        let value = value?;
+                        if inner(&value)? && !value.hasattr("__index__")? {
+                            let kind = value.get_type().name()?;
+                            return Err(invalid(format!("a {kind} is no whole number")));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
 impl Drops {
     /// Whatever pyarrow makes an array of.
     pub fn import(any: &Bound<'_, PyAny>, rows: usize) -> PyResult<Drops> {
@@ -405,8 +429,10 @@ impl Drops {
                 chunks.call_method("validate", (), Some(&full))?;
                 chunks.call_method0("combine_chunks")
             })
-        } else {
+        } else if any.hasattr("__arrow_c_array__")? {
             pyarrow.call_method1("array", (any,))
+        } else {
+            listed(any).and_then(|rows| pyarrow.call_method1("array", (rows,)))
         };
         let array = array.and_then(|array| {
             array.call_method0("validate")?;

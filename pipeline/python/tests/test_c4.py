@@ -337,10 +337,13 @@ def test_pages_that_go_have_no_keys_and_drops_may_be_of_any_kind():
     assert c4.keys(older, "en").to_pylist() == [[]]
     assert c4.finish(older, None, "en")[0].column("reason").to_pylist() == ["older_copy"]
     lost = [[{"position": 0, "same_page": None}]]
-    for drops in (lost, pl.Series(lost), pl.DataFrame({"drops": lost})["drops"], pa.chunked_array([pa.array(lost)])):
+    for drops in (lost, iter(lost), pl.Series(lost), pl.DataFrame({"drops": lost})["drops"], pa.chunked_array([pa.array(lost)])):
         assert c4.finish(cleaned, drops, "en")[0].column("reason").to_pylist() == ["emptied_by_dedup"]
-    with pytest.raises(ValueError, match="drops"):
-        c4.finish(cleaned, object(), "en")
+    itself = []
+    itself.append(itself)
+    for wrong in (object(), itself, [[{"position": 0.5, "same_page": None}]]):
+        with pytest.raises(ValueError, match="drops"):
+            c4.finish(cleaned, wrong, "en")
 
 
 def test_the_corpus_by_hand_of_the_readme(built, tmp_path):

@@ -68,7 +68,8 @@ def kind(rng, depth=2):
         return kind(rng, depth - 1)
 
     names = ["position", "same_page", "x", "x"]
-    fields = [pa.field(rng.choice(names), inner(), rng.random() < 0.8) for _ in range(rng.randrange(4))]
+    kinds = [inner() for _ in range(rng.randrange(4))]
+    fields = [pa.field(rng.choice(names), of, pa.types.is_null(of) or rng.random() < 0.8) for of in kinds]
     several = [pa.field(f"c{i}", inner()) for i in range(1 + rng.randrange(3))]
     return rng.choice(
         [
@@ -77,7 +78,7 @@ def kind(rng, depth=2):
             lambda: pa.list_(inner(), rng.randrange(4)),
             lambda: pa.list_view(inner()),
             lambda: pa.large_list_view(inner()),
-            lambda: pa.map_(inner(), inner()),
+            lambda: pa.map_(rng.choice([pa.string(), pa.int8()]), inner()),
             lambda: pa.struct(fields),
             lambda: pa.sparse_union(several),
             lambda: pa.dense_union(several),
