@@ -85,7 +85,9 @@ def kind(rng, depth=2):
             lambda: pa.dictionary(rng.choice(INTEGERS), inner(), rng.random() < 0.5),
             lambda: pa.dictionary(rng.choice(INTEGERS), rng.choice(TEXT)),
             lambda: pa.run_end_encoded(rng.choice([pa.int16(), pa.int32(), pa.int64()]), inner()),
-            lambda: Own(inner()),
+            # pyarrow aborts when it validates an extension of an extension.
+            lambda: Own(pa.list_(inner())),
+            lambda: Own(rng.choice(FLAT)),
         ]
     )()
 
@@ -275,7 +277,10 @@ def dress(rng, batch):
         return broken(batch)
     wrapped = Wrapped(batch, rng.choice(["raises", "nothing", "pair", "callable", "swapped", "twice", "plain"]))
     if wrapped.way == "twice" and rng.random() < 0.5:
-        pa.record_batch(wrapped)
+        try:
+            pa.record_batch(wrapped)
+        except pa.ArrowException:
+            pass
     return wrapped
 
 
