@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples clean tools scale fuzz step cuda-step tokenise vocabulary export events
+.PHONY: wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -167,6 +167,9 @@ hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a
 detector: ## that CLD3 answers as PyPI gcld3 does, bit by bit (needs protoc and its library; INPUT=wet)
 	$(CARGO) build --release --locked -p c4-pipeline --example cld3
 	pipeline/benches/cld3.sh target/release/examples/cld3 $(INPUT)
+
+licenses: tools ## write the list of crates and their licences, data/licenses/crates.txt, anew (fetches what is missing)
+	WRITE_DATA=1 $(CARGO) test --release --locked -p c4-tests --test licenses every_crate
 
 examples: build
 	$(CARGO) build --release --locked --examples

@@ -921,3 +921,18 @@ fn hostile_corpora_and_archives_do_no_harm() {
         stderr(&built)
     );
 }
+
+#[test]
+fn licences_are_printed() {
+    let output = c4(&[&"--licenses"]);
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "Apache License",
+        "LDNOOBW",
+        "Mozilla Public License",
+        "\nring ",
+    ] {
+        assert!(printed.contains(part), "{part}");
+    }
+}

@@ -43,6 +43,13 @@ mod setting;
 pub mod shard;
 mod words;
 
+/// The project's licence, and the licences and notices of all that others made and its programs hold: data, crates.
+pub const LICENSES: [&str; 3] = [
+    include_str!("../../LICENSE"),
+    include_str!("../licenses/data.txt"),
+    include_str!("../licenses/crates.txt"),
+];
+
 pub use error::Error;
 pub use ledger::{LedgerEntry, LedgerFile, LedgerMode};
 pub use lists::{DomainList, Lists, UrlList};

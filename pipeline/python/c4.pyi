@@ -1,7 +1,7 @@
 """Rebuild C4 from Python: the same core as the program `c4`, on Arrow record batches.
 
 A recipe is the name of a built-in one (`c4`, `en`, `en.noblocklist`, `en.noclean`, `realnewslike`, `webtextlike`,
-`multilingual`), the path of a TOML file, or TOML itself (whose word lists are built-in ones, or have absolute paths). It is
+`multilingual`), the path of a TOML file (a `PathLike` always is one), or TOML itself (whose word lists are built-in ones, or have absolute paths). It is
 loaded once a process; a file again when its text has changed, though not when only its word lists have.
 
 A batch is a `pyarrow.RecordBatch`, or whatever speaks Arrow: a `pyarrow.Table`, a frame of polars or pandas. Arrays
@@ -25,14 +25,15 @@ __version__: str
 
 _Path = str | PathLike[str]
 _Paths = _Path | Sequence[_Path]
+_Recipe = str | PathLike[str]
 
 def recipes() -> dict[str, dict[str, Any]]:
     """The built-in recipes by name: their steps and thresholds."""
 
-def recipe(recipe: str = "c4") -> dict[str, Any]:
+def recipe(recipe: _Recipe = "c4") -> dict[str, Any]:
     """One recipe: its steps and thresholds. Reads none of its lists."""
 
-def inputs(paths: _Paths, recipe: str = "c4") -> list[dict[str, Any]]:
+def inputs(paths: _Paths, recipe: _Recipe = "c4") -> list[dict[str, Any]]:
     """The archives that files, folders (at any depth) and listings (`*.paths`) name, in the order of a build: by label,
     each once, however often it is named.
 
@@ -40,7 +41,7 @@ def inputs(paths: _Paths, recipe: str = "c4") -> list[dict[str, Any]]:
     it from others); `bytes`, its size, or None.
     """
 
-def read(paths: _Paths, recipe: str = "c4", *, labels: Sequence[str] | None = None, threads: int = 1) -> Reader:
+def read(paths: _Paths, recipe: _Recipe = "c4", *, labels: Sequence[str] | None = None, threads: int = 1) -> Reader:
     """The pages of crawl archives (WET, WARC; plain, gzip, zstd), a batch of some 1 MB of archive at a time.
 
     Columns: `url`, `text`, `timestamp`, `content_type`, `content_length`, `archive`: string; `record_offset`: int64,
@@ -61,7 +62,7 @@ class Reader(Iterator[pyarrow.RecordBatch]):
     def __iter__(self) -> Reader: ...
     def __next__(self) -> pyarrow.RecordBatch: ...
 
-def clean(batch: Any, recipe: str, *, threads: int = 1) -> tuple[pyarrow.RecordBatch, Stats]:
+def clean(batch: Any, recipe: _Recipe, *, threads: int = 1) -> tuple[pyarrow.RecordBatch, Stats]:
     """Asks the rules about every page alone (the reference's `clean_page`). Linear in the text.
 
     Wants `url`, `text`, `timestamp`. Gives all columns, and
@@ -75,7 +76,7 @@ def clean(batch: Any, recipe: str, *, threads: int = 1) -> tuple[pyarrow.RecordB
       none of them may change, but for `older_copy`
     """
 
-def keys(batch: Any, recipe: str, *, threads: int = 1) -> pyarrow.ListArray:
+def keys(batch: Any, recipe: _Recipe, *, threads: int = 1) -> pyarrow.ListArray:
     """The dedup keys of cleaned pages (column `text`, null: none): a list of 16-byte keys a page.
 
     By place: of lines (the released code), or of spans by their first sentence (the paper). Of equal keys the one with
@@ -83,7 +84,7 @@ def keys(batch: Any, recipe: str, *, threads: int = 1) -> pyarrow.ListArray:
     a newer copy stays (`older_copy`, see `finish`) before, or leave their keys out.
     """
 
-def finish(batch: Any, drops: Any | None, recipe: str, *, threads: int = 1) -> tuple[pyarrow.RecordBatch, Stats]:
+def finish(batch: Any, drops: Any | None, recipe: _Recipe, *, threads: int = 1) -> tuple[pyarrow.RecordBatch, Stats]:
     """The last steps: takes copies off, counts sentences again, asks for language and bad words, tells the split.
 
     `batch` is one of `clean`, in which `reason` may have become `older_copy` where another page that `competes`
@@ -96,7 +97,7 @@ def finish(batch: Any, drops: Any | None, recipe: str, *, threads: int = 1) -> t
     it stays), `language`, `language_score`, `split` (`train`, `validation`, or null).
     """
 
-def explain(page: str, recipe: str = "c4", *, url: str = "", timestamp: str = "") -> dict[str, Any]:
+def explain(page: str, recipe: _Recipe = "c4", *, url: str = "", timestamp: str = "") -> dict[str, Any]:
     """The way of a page's text through a recipe, step by step, and why each of its lines stays or goes.
 
     Keys: `verdict`, `reason`, `stations`, `lines` (`text`, `kept_text`, `reason`, `match`).
@@ -119,7 +120,7 @@ class Stats:
         """What `to_bytes` gave."""
     def to_bytes(self) -> bytes:
         """For another process with this version of the module."""
-    def counters(self, recipe: str) -> dict[str, int]:
+    def counters(self, recipe: _Recipe) -> dict[str, int]:
         """The counters of TensorFlow Datasets' c4, by name, of a whole: `ValueError` where `check` raises."""
     def tally(self) -> dict[str, Any]:
         """`records`, `pages`, `lines`, `chars`, `words`, each with `in`, `out` and `dropped` by reason."""
@@ -140,7 +141,7 @@ class ShardWriter:
     def __init__(
         self,
         folder: _Path,
-        recipe: str,
+        recipe: _Recipe,
         split: str,
         index: int,
         count: int,
@@ -158,7 +159,7 @@ class ShardWriter:
         """Ends the file; gives its entry in the manifest (`file`, `rows`, `bytes`, `sha256`, ...)."""
 
 def manifest(
-    recipe: str,
+    recipe: _Recipe,
     shards: Sequence[Mapping[str, Any]],
     inputs: Sequence[Mapping[str, Any]],
     stats: Stats,
@@ -176,7 +177,7 @@ def manifest(
 def build(
     inputs: _Paths,
     output: _Path,
-    recipe: str = "c4",
+    recipe: _Recipe = "c4",
     *,
     format: str = "arrow",
     shard_size: int = 268435456,

@@ -17,7 +17,7 @@ mod threads;
 mod verify;
 
 use clap::{Parser, Subcommand};
-use std::io::{self, stdout};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 /// Rebuild C4 from a raw crawl, and see why every line stayed or went.
@@ -54,6 +54,9 @@ enum Command {
     Cat(cat::Cat),
     /// List the recipes, or print one as TOML.
     Recipes(recipes::Recipes),
+    /// Print the licences of this program and of all that is in it.
+    #[command(long_flag = "licenses")]
+    Licenses,
 }
 
 /// A size in bytes, with K, M, G or T as powers of 1024.
@@ -95,6 +98,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Card(args) => card::run(&args),
         Command::Cat(args) => cat::run(&args),
         Command::Recipes(args) => recipes::run(&args),
+        Command::Licenses => {
+            let text = c4_data::LICENSES.join("\n");
+            writeln!(stdout(), "{}", text.trim_end()).map_err(Into::into)
+        }
     };
     match result {
         // Whoever reads our output has had enough (`c4 cat … | head`).

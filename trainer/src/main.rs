@@ -34,6 +34,9 @@ enum Command {
     Vocab(cli::vocab::Vocab),
     /// Show how a vocabulary cuts a text into pieces.
     Tokenize(cli::tokenize::Tokenize),
+    /// Print the licences of this program and of all that is in it.
+    #[command(long_flag = "licenses")]
+    Licenses,
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,10 @@ fn main() -> ExitCode {
         Command::Import(args) => cli::import::run(args),
         Command::Vocab(args) => cli::vocab::run(args),
         Command::Tokenize(args) => cli::tokenize::run(&args),
+        Command::Licenses => {
+            let text = c4_data::LICENSES.join("\n");
+            cli::output::print(format_args!("{}", text.trim_end())).map_err(Into::into)
+        }
     };
     ended(result.map(|()| ExitCode::SUCCESS))
 }
@@ -78,5 +85,6 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["t5", "--licenses"]).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{invalid, of_data, of_input, system, whole};
 use crate::read::Paths;
-use crate::recipe::load;
+use crate::recipe::{Name, load};
 use crate::shards::{format_of, shard_size_of};
 use crate::stats::of_json;
 use crate::threads;
@@ -42,14 +42,14 @@ fn memory_of(memory: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
 
 /// Builds a corpus, or goes on with one. See the stub.
 #[pyfunction]
-#[pyo3(signature = (inputs, output, recipe="c4", *, format="arrow", shard_size=268_435_456, threads=0, memory=None, ledger="sample:1000", overwrite=false, work_dir=None, progress=None))]
+#[pyo3(signature = (inputs, output, recipe=Name::default(), *, format="arrow", shard_size=268_435_456, threads=0, memory=None, ledger="sample:1000", overwrite=false, work_dir=None, progress=None))]
 // Python's keywords are one argument each.
 #[allow(clippy::too_many_arguments)]
 pub fn build<'py>(
     py: Python<'py>,
     inputs: Paths,
     output: PathBuf,
-    recipe: &str,
+    recipe: Name,
     format: &str,
     #[pyo3(from_py_with = shard_size_of)] shard_size: u64,
     #[pyo3(from_py_with = threads::of)] threads: usize,
@@ -65,7 +65,7 @@ pub fn build<'py>(
     if inputs.0.is_empty() {
         return Err(invalid("inputs: no archive is named"));
     }
-    let loaded = load(recipe)?;
+    let loaded = load(&recipe)?;
     let memory_bytes = memory.unwrap_or_else(memory::default_budget);
     // Whoever stops one would stop all.
     static ONE: Mutex<()> = Mutex::new(());

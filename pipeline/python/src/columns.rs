@@ -1,53 +1,79 @@
 //! Columns of record batches that come from Python, and of those that go there.
 //!
-//! What comes is checked before it is used: another program's string may be no UTF-8.
+//! What comes is checked before it is used: another program's string may be no UTF-8, and an offset lead anywhere. pyarrow knows how
+//! long buffers are, which the interface to C does not tell; the rest is asked here. Columns that no function knows never
+//! leave pyarrow.
 
 use crate::error::invalid;
 use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, RecordBatch,
-    StructArray, make_array,
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, StructArray,
+    make_array, new_null_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
-use arrow::error::ArrowError;
-use arrow::ffi_stream::RecordBatchStreamReader;
-use arrow_pyarrow::FromPyArrow;
-use pyo3::exceptions::PyTypeError;
+use arrow::compute::{CastOptions, cast, cast_with_options};
+use arrow::datatypes::{DataType, Field, Fields};
+use arrow_pyarrow::{FromPyArrow, PyArrowException, ToPyArrow};
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyList};
 use std::sync::Arc;
 
-/// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas, whose
-/// pieces are joined.
-pub fn batch(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
-    let batch = import(any)?;
-    let schema = batch.schema();
-    let mut names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|two| two[0] == two[1]) {
-        Some(two) => Err(invalid(format!(
-            "batch: two columns are named `{}`",
-            two[0]
-        ))),
-        None => Ok(batch),
+/// A `pyarrow.RecordBatch`.
+pub struct Batch<'py> {
+    batch: Bound<'py, PyAny>,
+    schema: Bound<'py, PyAny>,
+    names: Vec<String>,
+    pub rows: usize,
+}
+
+/// Arrow's errors as ours, and those of Python as they are.
+fn of_arrow(py: Python<'_>, what: &str, e: PyErr) -> PyErr {
+    match e.is_instance_of::<PyArrowException>(py) {
+        true => invalid(format!("{what}: {}", e.value(py))),
+        false => e,
     }
 }
 
-fn import(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
+/// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas, whose
+/// pieces are joined.
+pub fn batch<'py>(any: &Bound<'py, PyAny>) -> PyResult<Batch<'py>> {
+    let imported = import(any).and_then(|batch| {
+        batch.call_method0("validate")?;
+        Ok(batch)
+    });
+    let batch = imported.map_err(|e| of_arrow(any.py(), "batch", e))?;
+    let schema = batch.getattr("schema")?;
+    let names: Vec<String> = schema.getattr("names")?.extract()?;
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort_unstable();
+    if let Some(two) = sorted.windows(2).find(|two| two[0] == two[1]) {
+        return Err(invalid(format!(
+            "batch: two columns are named `{}`",
+            two[0]
+        )));
+    }
+    Ok(Batch {
+        rows: batch.getattr("num_rows")?.extract()?,
+        batch,
+        schema,
+        names,
+    })
+}
+
+fn import<'py>(any: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let pyarrow = any.py().import("pyarrow")?;
+    let class = pyarrow.getattr("RecordBatch")?;
+    if any.is_instance(&class)? {
+        return Ok(any.clone());
+    }
     if any.hasattr("__arrow_c_stream__")? {
-        let wrong = |e: ArrowError| invalid(format!("batch: {e}"));
-        let reader = RecordBatchStreamReader::from_pyarrow_bound(any)?;
-        let schema = arrow::array::RecordBatchReader::schema(&reader);
-        let batches: Result<Vec<RecordBatch>, _> = reader.collect();
-        return match &*batches.map_err(wrong)? {
-            [one] => Ok(one.clone()),
-            several => concat_batches(&schema, several).map_err(wrong),
-        };
+        let readers = pyarrow.getattr("RecordBatchReader")?;
+        let table = readers.call_method1("from_stream", (any,))?;
+        return joined(&table.call_method0("read_all")?, &class);
     }
     // Other libraries' single batches.
     if any.hasattr("__arrow_c_array__")? {
-        let batch = RecordBatch::from_pyarrow_bound(any);
-        return batch.map_err(|e| invalid(format!("batch: {e}")));
+        return pyarrow.call_method1("record_batch", (any,));
     }
     let name = any.get_type().name()?;
     Err(PyTypeError::new_err(format!(
@@ -56,52 +82,129 @@ fn import(any: &Bound<'_, PyAny>) -> PyResult<RecordBatch> {
     )))
 }
 
-/// Column `name`.
-fn there<'a>(batch: &'a RecordBatch, name: &str) -> PyResult<&'a ArrayRef> {
-    batch.column_by_name(name).ok_or_else(|| {
-        let schema = batch.schema();
-        let has: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        invalid(format!(
-            "column `{name}` is missing; the batch has: {}",
-            has.join(", ")
-        ))
-    })
+/// A table as one batch of `class`.
+fn joined<'py>(
+    table: &Bound<'py, PyAny>,
+    class: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = table.py();
+    let arrays = PyList::empty(py);
+    for column in table.getattr("columns")?.try_iter()? {
+        let column = column?;
+        let array = match column.getattr("num_chunks")?.extract::<usize>()? {
+            1 => column.call_method1("chunk", (0,))?,
+            pieces => {
+                // Who joins them follows offsets and keys.
+                if pieces > 1 {
+                    let full = [("full", true)].into_py_dict(py)?;
+                    column.call_method("validate", (), Some(&full))?;
+                }
+                column.call_method0("combine_chunks")?
+            }
+        };
+        if array.hasattr("num_chunks")? {
+            let kind = array.getattr("type")?;
+            return Err(invalid(format!(
+                "batch: a column of {kind} holds more than one batch can: cut it"
+            )));
+        }
+        arrays.append(array)?;
+    }
+    let schema = [("schema", table.getattr("schema")?)].into_py_dict(py)?;
+    class.call_method("from_arrays", (arrays,), Some(&schema))
 }
 
-/// Column `name` as `wanted`, whatever kind of it (large, views, dictionaries) it is.
-fn column(batch: &RecordBatch, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
-    convert(there(batch, name)?, name, wanted)
+/// An array of pyarrow, if all of it is sound.
+fn sound(array: &Bound<'_, PyAny>, name: &str) -> PyResult<ArrayRef> {
+    let data = ArrayData::from_pyarrow_bound(array);
+    let data = data.map_err(|e| of_arrow(array.py(), name, e))?;
+    Ok(make_array(data))
 }
 
-/// The same of an array.
-pub fn convert(array: &ArrayRef, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
-    let wrong = || {
-        let is = array.data_type();
-        invalid(format!("column `{name}` is {is}; wanted: {wanted}"))
-    };
+fn kind_of(array: &Bound<'_, PyAny>, name: &str) -> PyResult<DataType> {
+    let kind = DataType::from_pyarrow_bound(&array.getattr("type")?);
+    kind.map_err(|e| of_arrow(array.py(), name, e))
+}
+
+impl<'py> Batch<'py> {
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|there| there == name)
+    }
+
+    /// Column `name`, of pyarrow.
+    fn there(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        match self.names.iter().position(|there| there == name) {
+            Some(at) => self.batch.call_method1("column", (at,)),
+            None => Err(invalid(format!(
+                "column `{name}` is missing; the batch has: {}",
+                self.names.join(", ")
+            ))),
+        }
+    }
+
+    /// Column `name` as `wanted`, whatever kind of it (large, views, dictionaries) it is.
+    fn column(&self, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
+        let array = self.there(name)?;
+        check(&kind_of(&array, name)?, name, wanted)?;
+        convert(&sound(&array, &format!("column `{name}`"))?, name, wanted)
+    }
+
+    /// `self` with `columns` in place of those of the same names, or after all others.
+    pub fn with(
+        &self,
+        without: &[&str],
+        columns: Vec<(&str, ArrayRef)>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.batch.py();
+        let pyarrow = py.import("pyarrow")?;
+        let (fields, arrays) = (PyList::empty(py), PyList::empty(py));
+        for (at, name) in self.names.iter().enumerate() {
+            let name = name.as_str();
+            if !without.contains(&name) && columns.iter().all(|(new, _)| *new != name) {
+                fields.append(self.schema.call_method1("field", (at,))?)?;
+                arrays.append(self.batch.call_method1("column", (at,))?)?;
+            }
+        }
+        for (name, array) in columns {
+            let array = array.to_data().to_pyarrow(py)?;
+            fields.append(pyarrow.call_method1("field", (name, array.getattr("type")?))?)?;
+            arrays.append(array)?;
+        }
+        let schema = pyarrow.call_method1("schema", (fields, self.schema.getattr("metadata")?))?;
+        let schema = [("schema", schema)].into_py_dict(py)?;
+        let class = pyarrow.getattr("RecordBatch")?;
+        class.call_method("from_arrays", (arrays,), Some(&schema))
+    }
+}
+
+/// Refuses what is no `wanted` of any kind.
+fn check(kind: &DataType, name: &str, wanted: &DataType) -> PyResult<()> {
     let like = match wanted {
-        DataType::Utf8 => is_text(array.data_type()),
-        DataType::Binary => is_bytes(array.data_type()),
-        DataType::Int64 => array.data_type().is_integer(),
-        DataType::Float64 => array.data_type().is_numeric(),
+        DataType::Utf8 => is_text(kind),
+        DataType::Binary => is_bytes(kind),
+        DataType::Int64 => kind.is_integer(),
+        DataType::Float64 => kind.is_numeric(),
         _ => true,
     };
     // A column of nulls alone has no type of its own.
-    if !like && *array.data_type() != DataType::Null {
-        return Err(wrong());
+    match like || *kind == DataType::Null {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "column `{name}` is {kind}; wanted: {wanted}"
+        ))),
     }
-    let data = array.to_data();
-    data.validate_full()
-        .map_err(|e| invalid(format!("column `{name}`: {e}")))?;
+}
+
+/// An array as `wanted`; of one that is sound.
+fn convert(array: &ArrayRef, name: &str, wanted: &DataType) -> PyResult<ArrayRef> {
+    check(array.data_type(), name, wanted)?;
     // A number that has no place in the type is an error, and no null.
     let options = CastOptions {
         safe: false,
         ..CastOptions::default()
     };
-    cast_with_options(&small(array, name)?, wanted, &options).map_err(|e| match e {
-        ArrowError::CastError(e) => invalid(format!("column `{name}`: {e}")),
-        _ => wrong(),
-    })
+    cast_with_options(&small(array, name)?, wanted, &options)
+        .map_err(|e| invalid(format!("column `{name}`: {e}")))
 }
 
 /// Refuses what a column of strings or bytes cannot hold: views, dictionaries and large columns can have more than 2 GiB. Of a
@@ -116,6 +219,9 @@ fn small(array: &ArrayRef, name: &str) -> PyResult<ArrayRef> {
         DataType::Dictionary(_, values) if is_text(values) => {
             let dictionary = any.as_any_dictionary();
             let values = dictionary.values();
+            if values.is_empty() {
+                return Ok(new_null_array(&DataType::Utf8, array.len()));
+            }
             let values =
                 cast(&small(values, name)?, &DataType::Utf8).map_err(|e| invalid(e.to_string()))?;
             let offsets = values.as_string::<i32>().value_offsets();
@@ -208,61 +314,62 @@ impl Texts<'_> {
 }
 
 /// Column `name` of strings, which may be null.
-pub fn texts_or_null<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Texts<'a>> {
-    let array = there(batch, name)?;
+pub fn texts_or_null<'a>(batch: &Batch<'_>, name: &'a str) -> PyResult<Texts<'a>> {
+    let array = batch.there(name)?;
     // As bytes, for arrow asks about strings as a whole (see `Texts`).
-    let array = match array.data_type() {
-        DataType::Utf8 => relabel(array, name, DataType::Binary)?,
-        DataType::LargeUtf8 => relabel(array, name, DataType::LargeBinary)?,
-        _ => relabel(
-            &convert(array, name, &DataType::Utf8)?,
-            name,
-            DataType::Binary,
-        )?,
+    let bytes = match kind_of(&array, name)? {
+        DataType::Utf8 => Some("binary"),
+        DataType::LargeUtf8 => Some("large_binary"),
+        _ => None,
+    };
+    let column = format!("column `{name}`");
+    let array = match bytes {
+        Some(bytes) => {
+            let relabelled = array.call_method1("cast", (bytes,));
+            sound(
+                &relabelled.map_err(|e| of_arrow(array.py(), &column, e))?,
+                &column,
+            )?
+        }
+        None => cast(&batch.column(name, &DataType::Utf8)?, &DataType::Binary)
+            .map_err(|e| invalid(format!("{column}: {e}")))?,
     };
     let bytes = down(&convert(&array, name, &DataType::Binary)?, name)?;
     Ok(Texts { name, bytes })
 }
 
 /// The same, if there is such a column.
-pub fn texts_if_there<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Option<Texts<'a>>> {
-    match batch.column_by_name(name) {
-        Some(_) => texts_or_null(batch, name).map(Some),
-        None => Ok(None),
+pub fn texts_if_there<'a>(batch: &Batch<'_>, name: &'a str) -> PyResult<Option<Texts<'a>>> {
+    match batch.has(name) {
+        true => texts_or_null(batch, name).map(Some),
+        false => Ok(None),
     }
 }
 
 /// Column `name` of strings.
-pub fn texts<'a>(batch: &RecordBatch, name: &'a str) -> PyResult<Texts<'a>> {
+pub fn texts<'a>(batch: &Batch<'_>, name: &'a str) -> PyResult<Texts<'a>> {
     let texts = texts_or_null(batch, name)?;
     is_whole(&texts.bytes, name)?;
     Ok(texts)
 }
 
-/// The same buffers as another type, checked as that.
-fn relabel(array: &ArrayRef, name: &str, kind: DataType) -> PyResult<ArrayRef> {
-    let data = array.to_data().into_builder().data_type(kind).build();
-    data.map(make_array)
-        .map_err(|e| invalid(format!("column `{name}`: {e}")))
-}
-
 /// Column `name` of bytes.
-pub fn bytes(batch: &RecordBatch, name: &str) -> PyResult<BinaryArray> {
-    let array: BinaryArray = down(&column(batch, name, &DataType::Binary)?, name)?;
+pub fn bytes(batch: &Batch<'_>, name: &str) -> PyResult<BinaryArray> {
+    let array: BinaryArray = down(&batch.column(name, &DataType::Binary)?, name)?;
     is_whole(&array, name)?;
     Ok(array)
 }
 
 /// Column `name` of whole numbers.
-pub fn integers(batch: &RecordBatch, name: &str) -> PyResult<Int64Array> {
-    let array: Int64Array = down(&column(batch, name, &DataType::Int64)?, name)?;
+pub fn integers(batch: &Batch<'_>, name: &str) -> PyResult<Int64Array> {
+    let array: Int64Array = down(&batch.column(name, &DataType::Int64)?, name)?;
     is_whole(&array, name)?;
     Ok(array)
 }
 
 /// Column `name` of numbers.
-pub fn floats(batch: &RecordBatch, name: &str) -> PyResult<arrow::array::Float64Array> {
-    let array = down(&column(batch, name, &DataType::Float64)?, name)?;
+pub fn floats(batch: &Batch<'_>, name: &str) -> PyResult<arrow::array::Float64Array> {
+    let array = down(&batch.column(name, &DataType::Float64)?, name)?;
     is_whole(&array, name)?;
     Ok(array)
 }
@@ -285,22 +392,92 @@ pub struct Drops {
     same_pages: Int64Array,
 }
 
+/// Lists of dicts of whole numbers, and nothing else: pyarrow follows a list that holds itself for ever.
+fn listed<'py>(any: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let rows: Vec<_> = any.try_iter()?.collect::<PyResult<_>>()?;
+    // Scalars of pyarrow hold what arrays hold.
+    let inner = |any: &Bound<'_, PyAny>| PyResult::Ok(!any.is_none() && !any.hasattr("as_py")?);
+    for row in &rows {
+        if inner(row)? {
+            for item in row.try_iter()? {
+                let item = item?;
+                if inner(&item)? {
+                    for value in item.call_method0("values")?.try_iter()? {
+                        let value = value?;
+                        if inner(&value)? && !value.hasattr("__index__")? {
+                            let kind = value.get_type().name()?;
+                            return Err(invalid(format!("a {kind} is no whole number")));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
 impl Drops {
     /// Whatever pyarrow makes an array of.
     pub fn import(any: &Bound<'_, PyAny>, rows: usize) -> PyResult<Drops> {
-        let pyarrow = any.py().import("pyarrow")?;
-        let wrong = |e: PyErr| invalid(format!("drops: {e}"));
+        let py = any.py();
+        let pyarrow = py.import("pyarrow")?;
         // A column of a table is in chunks; a series of polars and a list are no arrays yet.
         let array = if any.hasattr("__arrow_c_stream__")? {
             let chunks = pyarrow.call_method1("chunked_array", (any,));
-            chunks.map_err(wrong)?.call_method0("combine_chunks")?
+            chunks.and_then(|chunks| {
+                let full = [("full", true)].into_py_dict(py)?;
+                chunks.call_method("validate", (), Some(&full))?;
+                chunks.call_method0("combine_chunks")
+            })
         } else if any.hasattr("__arrow_c_array__")? {
-            any.clone()
+            pyarrow.call_method1("array", (any,))
         } else {
-            pyarrow.call_method1("array", (any,)).map_err(wrong)?
+            listed(any).and_then(|rows| pyarrow.call_method1("array", (rows,)))
         };
-        let data = ArrayData::from_pyarrow_bound(&array).map_err(wrong)?;
-        Drops::new(&make_array(data), rows)
+        let array = array.and_then(|array| {
+            array.call_method0("validate")?;
+            Ok(array)
+        });
+        let wrong = |e: PyErr| match e.is_instance_of::<PyException>(py) {
+            true => invalid(format!("drops: {e}")),
+            false => e,
+        };
+        let array = array.map_err(wrong)?;
+        // Of what kind it is, before it is looked at.
+        Drops::items(&kind_of(&array, "drops")?)?;
+        Drops::new(&sound(&array, "drops")?, rows)
+    }
+
+    /// The type of the structs in lists of type `kind`.
+    fn items(kind: &DataType) -> PyResult<DataType> {
+        let number = |name: &str| Field::new(name, DataType::Int64, true);
+        let none = || DataType::Struct(Fields::from(vec![number("position"), number("same_page")]));
+        let item = match kind {
+            DataType::Null => return Ok(none()),
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                item.data_type()
+            }
+            other => other,
+        };
+        match item {
+            DataType::Null => Ok(none()),
+            DataType::Struct(fields) if item != kind => {
+                for name in ["position", "same_page"] {
+                    let Some((_, field)) = fields.find(name) else {
+                        return Err(invalid(format!("drops: the structs have no `{name}`")));
+                    };
+                    check(
+                        field.data_type(),
+                        &format!("drops.{name}"),
+                        &DataType::Int64,
+                    )?;
+                }
+                Ok(item.clone())
+            }
+            _ => Err(invalid(format!(
+                "drops is {kind}; wanted: lists of structs of position and same_page, whole numbers"
+            ))),
+        }
     }
 
     /// `drops` of `rows` rows: lists of `{position, same_page}`.
@@ -311,34 +488,12 @@ impl Drops {
                 "drops: {has} lists for {rows} pages; one a page is wanted"
             )));
         }
-        let wrong = || {
-            let is = drops.data_type();
-            invalid(format!(
-                "drops is {is}; wanted: lists of structs of position and same_page, whole numbers"
-            ))
-        };
-        let empty = || {
-            Fields::from(vec![
-                Field::new("position", DataType::Int64, true),
-                Field::new("same_page", DataType::Int64, true),
-            ])
-        };
-        let items = match drops.data_type() {
-            DataType::Null => DataType::Struct(empty()),
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                match item.data_type() {
-                    DataType::Null => DataType::Struct(empty()),
-                    kind => kind.clone(),
-                }
-            }
-            _ => return Err(wrong()),
-        };
+        let items = Drops::items(drops.data_type())?;
         let like = DataType::List(Arc::new(Field::new_list_field(items, true)));
         let lists: ListArray = down(&convert(drops, "drops", &like)?, "drops")?;
-        let items = lists.values().as_any().downcast_ref::<StructArray>();
-        let items = items.ok_or_else(wrong)?;
+        let items: StructArray = down(lists.values(), "drops")?;
         let field = |name: &str| -> PyResult<Int64Array> {
-            let array = items.column_by_name(name).ok_or_else(wrong)?;
+            let array = items.column_by_name(name).ok_or_else(|| invalid("drops"))?;
             let field = format!("drops.{name}");
             let numbers: Int64Array = down(&convert(array, &field, &DataType::Int64)?, &field)?;
             // A struct that is null has no numbers.
@@ -364,29 +519,4 @@ impl Drops {
         let value = |array: &Int64Array, i| (!array.is_null(i)).then(|| array.value(i));
         range.map(move |i| (value(&self.positions, i), value(&self.same_pages, i)))
     }
-}
-
-/// `batch` with `columns` in place of those of the same names, or after all others.
-pub fn with(
-    batch: &RecordBatch,
-    without: &[&str],
-    columns: Vec<(&str, ArrayRef)>,
-) -> PyResult<RecordBatch> {
-    let schema = batch.schema();
-    let mut fields: Vec<FieldRef> = Vec::new();
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (field, array) in schema.fields().iter().zip(batch.columns()) {
-        let name = field.name().as_str();
-        if !without.contains(&name) && columns.iter().all(|(new, _)| *new != name) {
-            fields.push(field.clone());
-            arrays.push(array.clone());
-        }
-    }
-    for (name, array) in columns {
-        fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
-        arrays.push(array);
-    }
-    let metadata = schema.metadata().clone();
-    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
-    RecordBatch::try_new(schema, arrays).map_err(|e| invalid(e.to_string()))
 }

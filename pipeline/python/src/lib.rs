@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 mod module {
     use super::*;
     use crate::error::invalid;
+    use crate::recipe::Name;
     use crate::stats::of_json;
     use c4_data::BUILTIN_RECIPES;
     use c4_pipeline::explain::Explainer;
@@ -54,9 +55,9 @@ mod module {
 
     /// One recipe as a dict of its steps; reads none of its lists.
     #[pyfunction]
-    #[pyo3(signature = (recipe="c4"))]
-    fn recipe<'py>(py: Python<'py>, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
-        let (recipe, _) = crate::recipe::parse(recipe)?;
+    #[pyo3(signature = (recipe=Name::default()))]
+    fn recipe<'py>(py: Python<'py>, recipe: Name) -> PyResult<Bound<'py, PyAny>> {
+        let (recipe, _) = crate::recipe::parse(&recipe)?;
         let value = serde_json::to_value(&recipe).map_err(|e| invalid(e.to_string()))?;
         of_json(py, &value)
     }
@@ -64,15 +65,15 @@ mod module {
     /// The way of a page through a recipe, and why each of its lines stays or goes. Copies on other pages are not known
     /// here.
     #[pyfunction]
-    #[pyo3(signature = (page, recipe="c4", *, url="", timestamp=""))]
+    #[pyo3(signature = (page, recipe=Name::default(), *, url="", timestamp=""))]
     fn explain<'py>(
         py: Python<'py>,
         page: &str,
-        recipe: &str,
+        recipe: Name,
         url: &str,
         timestamp: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let loaded = crate::recipe::load(recipe)?;
+        let loaded = crate::recipe::load(&recipe)?;
         let page = RawPage {
             url: url.to_owned(),
             text: page.to_owned(),

@@ -1,8 +1,8 @@
 //! Rules, keys and last steps over batches of pages.
 
-use crate::columns::{Drops, batch, bytes, hash, texts, texts_if_there, texts_or_null, with};
+use crate::columns::{Drops, batch, bytes, hash, texts, texts_if_there, texts_or_null};
 use crate::error::invalid;
-use crate::recipe::{Loaded, load};
+use crate::recipe::{Loaded, Name, load};
 use crate::stats::{Stats, seal, unseal};
 use crate::threads;
 use arrow::array::{
@@ -91,10 +91,10 @@ impl Found {
 pub fn clean<'py>(
     py: Python<'py>,
     batch: &Bound<'py, PyAny>,
-    recipe: &str,
+    recipe: Name,
     #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> Counted<'py> {
-    let loaded = load(recipe)?;
+    let loaded = load(&recipe)?;
     let batch = self::batch(batch)?;
     let (urls, texts, times) = (
         texts(&batch, "url")?,
@@ -136,10 +136,10 @@ pub fn clean<'py>(
         ];
         Ok((columns, statistics))
     };
-    let (columns, stats) = threads::each(py, threads, batch.num_rows(), work, join)?;
+    let (columns, stats) = threads::each(py, threads, batch.rows, work, join)?;
     let names = ["text", "reason", "competes", "url_key", "owner", "counts"];
     let columns = names.into_iter().zip(columns).collect();
-    Ok((with(&batch, &[], columns)?.to_pyarrow(py)?, stats))
+    Ok((batch.with(&[], columns)?, stats))
 }
 
 /// 2 GiB of them.
@@ -151,10 +151,10 @@ const MOST_KEYS: usize = (i32::MAX / 16) as usize;
 pub fn keys<'py>(
     py: Python<'py>,
     batch: &Bound<'py, PyAny>,
-    recipe: &str,
+    recipe: Name,
     #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let loaded = load(recipe)?;
+    let loaded = load(&recipe)?;
     let batch = self::batch(batch)?;
     let texts = texts_or_null(&batch, "text")?;
     let reasons = texts_if_there(&batch, "reason")?;
@@ -182,7 +182,7 @@ pub fn keys<'py>(
         let column: ArrayRef = Arc::new(lists.finish());
         Ok((vec![column], Statistics::default()))
     };
-    let (columns, _) = threads::each(py, threads, batch.num_rows(), work, join)?;
+    let (columns, _) = threads::each(py, threads, batch.rows, work, join)?;
     columns[0].to_data().to_pyarrow(py)
 }
 
@@ -193,12 +193,12 @@ pub fn finish<'py>(
     py: Python<'py>,
     batch: &Bound<'py, PyAny>,
     drops: Option<&Bound<'py, PyAny>>,
-    recipe: &str,
+    recipe: Name,
     #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> Counted<'py> {
-    let loaded = load(recipe)?;
+    let loaded = load(&recipe)?;
     let batch = self::batch(batch)?;
-    let drops = drops.map(|drops| Drops::import(drops, batch.num_rows()));
+    let drops = drops.map(|drops| Drops::import(drops, batch.rows));
     let drops = drops.transpose()?;
     let texts = texts_or_null(&batch, "text")?;
     let reasons = texts_or_null(&batch, "reason")?;
@@ -251,15 +251,11 @@ pub fn finish<'py>(
         }
         Ok(out.columns())
     };
-    let (columns, stats) = threads::each(py, threads, batch.num_rows(), work, join)?;
+    let (columns, stats) = threads::each(py, threads, batch.rows, work, join)?;
     let names = ["text", "reason", "language", "language_score", "split"];
     let columns = names.into_iter().zip(columns).collect();
-    let batch = with(
-        &batch,
-        &["competes", "counts", "drops", "keys", "owner"],
-        columns,
-    )?;
-    Ok((batch.to_pyarrow(py)?, stats))
+    let taken = ["competes", "counts", "drops", "keys", "owner"];
+    Ok((batch.with(&taken, columns)?, stats))
 }
 
 /// The copies that a page of `text` loses, if there can be such.

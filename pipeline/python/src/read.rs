@@ -1,7 +1,7 @@
 //! Archives as batches of pages.
 
 use crate::error::{invalid, of_input};
-use crate::recipe::{Loaded, load};
+use crate::recipe::{Loaded, Name, load};
 use crate::stats::{Stats, of_json};
 use crate::threads;
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
@@ -72,9 +72,9 @@ impl<'py> FromPyObject<'_, 'py> for Paths {
 
 /// The archives that paths name, with their labels (the column `archive`) and sizes in bytes.
 #[pyfunction]
-#[pyo3(signature = (paths, recipe="c4"))]
-pub fn inputs<'py>(py: Python<'py>, paths: Paths, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
-    let loaded = load(recipe)?;
+#[pyo3(signature = (paths, recipe=Name::default()))]
+pub fn inputs<'py>(py: Python<'py>, paths: Paths, recipe: Name) -> PyResult<Bound<'py, PyAny>> {
+    let loaded = load(&recipe)?;
     let inputs = py.detach(|| resolve(&paths.0, &loaded))?;
     let entry = |input: &Input| json!({ "path": input.location.to_string(), "archive": &*input.label, "bytes": input.bytes });
     of_json(py, &inputs.iter().map(entry).collect())
@@ -105,15 +105,15 @@ struct Open {
 
 /// Reads pages. See the stub for what it takes.
 #[pyfunction]
-#[pyo3(signature = (paths, recipe="c4", *, labels=None, threads=1))]
+#[pyo3(signature = (paths, recipe=Name::default(), *, labels=None, threads=1))]
 pub fn read(
     py: Python<'_>,
     paths: Paths,
-    recipe: &str,
+    recipe: Name,
     labels: Option<Vec<String>>,
     #[pyo3(from_py_with = threads::of)] threads: usize,
 ) -> PyResult<Reader> {
-    let loaded = load(recipe)?;
+    let loaded = load(&recipe)?;
     let mut inputs = py.detach(|| resolve(&paths.0, &loaded))?;
     if let Some(labels) = labels {
         if labels.len() != inputs.len() {

@@ -4,11 +4,52 @@ use crate::error::{invalid, of_data};
 use c4_data::{BUILTIN_RECIPES, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Admission, Cleaner, Finisher, PageRules, guard, language};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
+
+/// Python's argument `recipe`: a name, TOML, or a path, of `str` or `os.PathLike`.
+pub struct Name(String);
+
+impl Default for Name {
+    fn default() -> Name {
+        Name("c4".to_owned())
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Name {
+    type Error = PyErr;
+
+    fn extract(any: Borrowed<'_, 'py, PyAny>) -> PyResult<Name> {
+        if any.is_instance_of::<PyString>() {
+            return any.extract().map(Name);
+        }
+        let Ok(path) = any.extract::<PathBuf>() else {
+            let kind = any.get_type();
+            return Err(PyTypeError::new_err(format!(
+                "recipe: wanted: a name, a path or TOML (str, os.PathLike); this is {kind}"
+            )));
+        };
+        // A path is a file's, even if a built-in recipe is called so.
+        let path = Path::new(".").join(path).into_os_string();
+        let path = path.into_string();
+        path.map(Name)
+            .map_err(|path| invalid(format!("recipe: {path:?} is no Unicode")))
+    }
+}
 
 /// A recipe with all that it compiles to.
 pub struct Loaded {

@@ -1,10 +1,9 @@
 //! Shards and manifest of a corpus that others have computed.
 
-use crate::columns::{batch, bytes, floats, hash, integers, texts, texts_if_there};
+use crate::columns::{Batch, batch, bytes, floats, hash, integers, texts, texts_if_there};
 use crate::error::{invalid, of_data, whole};
-use crate::recipe::{Loaded, load};
+use crate::recipe::{Loaded, Name, load};
 use crate::stats::{Stats, of_json, to_json};
-use arrow::array::RecordBatch;
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::next_batch;
 use c4_data::{
@@ -104,14 +103,14 @@ impl ShardWriter {
     #[pyo3(signature = (folder, recipe, split, index, count, *, language=None, format="arrow"))]
     fn new(
         folder: PathBuf,
-        recipe: &str,
+        recipe: Name,
         split: &str,
         index: &Bound<'_, PyAny>,
         count: &Bound<'_, PyAny>,
         language: Option<String>,
         format: &str,
     ) -> PyResult<ShardWriter> {
-        let loaded = load(recipe)?;
+        let loaded = load(&recipe)?;
         let format = format_of(format)?;
         let (index, count) = (whole("index", index)?, whole("count", count)?);
         if index >= count {
@@ -233,7 +232,7 @@ impl ShardWriter {
     }
 
     /// The rows of a batch, and the key of the last.
-    fn documents(&self, batch: &RecordBatch) -> PyResult<(Vec<Document>, u128)> {
+    fn documents(&self, batch: &Batch<'_>) -> PyResult<(Vec<Document>, u128)> {
         let keys = bytes(batch, "url_key")?;
         let names = [
             "url",
@@ -262,10 +261,10 @@ impl ShardWriter {
             integers(batch, "record_offset")?,
         );
         let reasons = texts_if_there(batch, "reason")?;
-        let mut documents = Vec::with_capacity(batch.num_rows());
+        let mut documents = Vec::with_capacity(batch.rows);
         let mut last = self.last;
         let mut name: Arc<str> = Arc::from("");
-        for row in 0..batch.num_rows() {
+        for row in 0..batch.rows {
             let wrong = |what: String| invalid(format!("row {row}: {what}"));
             let key = hash(&keys, "url_key", row)?;
             if key < last {
@@ -389,14 +388,14 @@ fn complete(shards: &[ShardEntry], sets: &Sets, format: Format) -> Result<(), St
 #[pyo3(signature = (recipe, shards, inputs, stats, *, format="arrow", shard_size=268_435_456))]
 pub fn manifest<'py>(
     py: Python<'py>,
-    recipe: &str,
+    recipe: Name,
     shards: &Bound<'py, PyAny>,
     inputs: &Bound<'py, PyAny>,
     stats: &Stats,
     format: &str,
     #[pyo3(from_py_with = shard_size_of)] shard_size: u64,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let loaded: Arc<Loaded> = load(recipe)?;
+    let loaded: Arc<Loaded> = load(&recipe)?;
     let recipe = &loaded.recipe;
     let tally = &stats.0.tally;
     tally.check().map_err(invalid)?;

@@ -45,8 +45,8 @@ impl Stats {
     }
 
     /// The reference's counters (TensorFlow Datasets) by name, as `stats.json` has them, of a whole (see `check`).
-    fn counters<'py>(&self, py: Python<'py>, recipe: &str) -> PyResult<Bound<'py, PyAny>> {
-        let recipe = recipe::load(recipe)?;
+    fn counters<'py>(&self, py: Python<'py>, recipe: recipe::Name) -> PyResult<Bound<'py, PyAny>> {
+        let recipe = recipe::load(&recipe)?;
         // Of a part some would be below zero.
         self.check()?;
         let counters = counters::counters(&self.0.tally, &recipe.recipe);

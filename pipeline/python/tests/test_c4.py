@@ -3,6 +3,7 @@
 import ast
 import gzip
 import hashlib
+import importlib.metadata
 import inspect
 import json
 import mmap
@@ -155,6 +156,34 @@ def test_tables_and_all_kinds_of_strings_are_taken():
     assert len(c4.keys(empty, "en")) == 0 and c4.finish(empty, None, "en")[0].num_rows == 0
 
 
+def test_dictionaries_without_entries():
+    nulls = pa.DictionaryArray.from_arrays(pa.array([None, None], pa.int8()), pa.array([], pa.string()))
+    assert c4.keys(pa.record_batch({"text": nulls}), "en").to_pylist() == [[], []]
+    pages = pa.record_batch({name: nulls for name in ("url", "text", "timestamp")})
+    with pytest.raises(ValueError, match="`url` is null in row 0"):
+        c4.clean(pages, "en")
+    assert c4.clean(pages.slice(0, 0), "en")[0].num_rows == 0
+    cleaned = c4.clean(page(), "en")[0]
+    reason = cleaned.set_column(cleaned.schema.get_field_index("reason"), "reason", nulls.slice(1))
+    assert c4.finish(reason, None, "en")[0].column("reason").to_pylist() == [None]
+
+
+def test_columns_of_any_kind_pass_through():
+    batch = page()
+    for column in (
+        pa.array([[1]], pa.list_view(pa.int8())),
+        pa.array([("a", 1)], pa.struct([("a", pa.string()), ("a", pa.int8())])),
+        pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1], pa.int8())),
+        pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int16()), pa.array(["x"])),
+        pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+    ):
+        field = pa.field("other", column.type, metadata={"of": "a field"})
+        batch = pa.RecordBatch.from_arrays([*page().columns, column], schema=page().schema.append(field))
+        given = c4.clean(batch, "en")[0]
+        assert given.schema.field("other").equals(field, check_metadata=True)
+        assert given.column("other").equals(column)
+
+
 def test_reasons_and_columns_that_pass_through():
     batch, stats = c4.clean(page("Lorem ipsum is here, a page of it.", extra=[7]), "en")
     assert batch.column("reason").to_pylist() == ["lorem_ipsum"]
@@ -208,6 +237,7 @@ def test_what_finish_refuses():
     refused(["drops", "position 0", "twice"], drops=pa.array([[{"position": 0, "same_page": None}] * 2], kind))
     refused(["drops", "Float64"], drops=pa.array([[{"position": 0.5, "same_page": None}]]))
     refused(["drops", "same_page"], drops=pa.array([[{"position": 0}]]))
+    refused(["drops is Dictionary", "lists of structs"], drops=pa.DictionaryArray.from_arrays(pa.array([0]), pa.array([[]], kind)))
     # The order of the fields says nothing.
     backwards = pa.array([[{"same_page": None, "position": 0}]])
     assert c4.finish(cleaned, backwards, "en")[0].column("reason").to_pylist() == ["emptied_by_dedup"]
@@ -286,7 +316,8 @@ def test_a_recipe_file_that_changes_is_loaded_again(tmp_path):
     text = RECIPE.read_text().replace('name = "en"', 'name = "mine"')
     for sentences, reason in ((3, None), (4, "too_few_sentences"), (3, None)):
         path.write_text(text.replace("min_sentences = 3", f"min_sentences = {sentences}"))
-        cleaned = c4.clean(page(), str(path))[0]
+        cleaned = c4.clean(page(), path)[0]
+        assert c4.recipe(path) == c4.recipe(str(path))
         assert cleaned.column("reason").to_pylist() == [reason]
     # What one recipe has cleaned no other finishes.
     with pytest.raises(ValueError, match="row 0.*counts.*recipe"):
@@ -306,10 +337,13 @@ def test_pages_that_go_have_no_keys_and_drops_may_be_of_any_kind():
     assert c4.keys(older, "en").to_pylist() == [[]]
     assert c4.finish(older, None, "en")[0].column("reason").to_pylist() == ["older_copy"]
     lost = [[{"position": 0, "same_page": None}]]
-    for drops in (lost, pl.Series(lost), pl.DataFrame({"drops": lost})["drops"], pa.chunked_array([pa.array(lost)])):
+    for drops in (lost, iter(lost), pl.Series(lost), pl.DataFrame({"drops": lost})["drops"], pa.chunked_array([pa.array(lost)])):
         assert c4.finish(cleaned, drops, "en")[0].column("reason").to_pylist() == ["emptied_by_dedup"]
-    with pytest.raises(ValueError, match="drops"):
-        c4.finish(cleaned, object(), "en")
+    itself = []
+    itself.append(itself)
+    for wrong in (object(), itself, [[{"position": 0.5, "same_page": None}]]):
+        with pytest.raises(ValueError, match="drops"):
+            c4.finish(cleaned, wrong, "en")
 
 
 def test_the_corpus_by_hand_of_the_readme(built, tmp_path):
@@ -617,6 +651,12 @@ def test_explain_says_why():
     told = c4.explain("Hello there, you are welcome.\nNo mark here", "en")
     assert told["reason"] == "too_few_sentences"
     assert [line["reason"] for line in told["lines"]] == [None, "no_end_mark"]
+
+
+def test_the_wheel_holds_the_licences_of_all_that_is_in_it():
+    texts = {path.name: path.read_text() for path in importlib.metadata.files("c4") if "licenses" in path.parts}
+    assert set(texts) == {"LICENSE", "data.txt", "crates.txt"}
+    assert "LDNOOBW" in texts["data.txt"] and "\narrow-pyarrow " in texts["crates.txt"]
 
 
 def test_the_stub_is_the_module():
