@@ -222,7 +222,9 @@ fn nobody_needs_to_listen() {
     let resume = ["pretrain", "-o", &run, "--resume", "--steps", "14"];
     assert!(piped(&resume, Stdio::null(), full()).status.success());
     assert_eq!(losses(&run).len(), 14);
-    let asked: [&[&str]; 4] = [
+    let asked: [&[&str]; 6] = [
+        &["vocab", "show", &place.vocab],
+        &["tokenize", "--vocab", &place.vocab, "A text."],
         &["inspect", &run],
         &["eval", &run],
         &["generate", &run, "A ___."],
@@ -237,8 +239,14 @@ fn nobody_needs_to_listen() {
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
         assert_eq!(told.matches("t5: ").count(), 1, "{told}");
-        assert!(told.contains("No space left"), "{told}");
+        let what = "standard output cannot be written: No space left";
+        assert!(told.contains(what), "{told}");
     }
+    // A name that a terminal would take for a command.
+    refused(
+        &["inspect", "no\u{1b}[31m\u{202e}run"],
+        &["no\u{fffd}[31m\u{fffd}run"],
+    );
 }
 
 #[cfg(unix)]
