@@ -56,7 +56,7 @@ pub fn parsed<C: Parser>() -> Result<C, io::Result<ExitCode>> {
         let written = match said.use_stderr() {
             // An argument may be the name of a file of someone else's.
             true if printable_lines(&text) != text => {
-                text.trim_end().lines().for_each(|line| tell(line));
+                text.trim_end().lines().for_each(tell);
                 Ok(())
             }
             true => said.print().or(Ok(())),
