@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use c4_data::{Document, Format, Manifest, ShardMeta, ShardReader, ShardWriter};
+use c4_pipeline::run::BuildOptions;
 use c4_tests::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// Of the build, in bytes.
 const MEMORY: u64 = 256 << 20;
@@ -150,4 +153,166 @@ fn a_record_of_two_gigabytes_in_a_plain_archive() {
         1,
         2,
     );
+}
+
+/// Runs a command to its end; gives also the most memory it had, in bytes.
+fn watched(command: &mut Command) -> (Output, u64) {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = peak.max(kilobytes.unwrap_or(0) << 10);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (child.wait_with_output().unwrap(), peak)
+}
+
+/// What reads a corpus, on a shard that is small and unpacks to much.
+fn refuses_shard(corpus: &Path, words: &[&str]) {
+    let commands: [(&[&str], i32); 5] = [
+        (&["cat"], 2),
+        (&["cat", "--full"], 2),
+        (&["verify"], 1),
+        (&["verify", "--memory", "1M"], 1),
+        (&["diff"], 2),
+    ];
+    let jsonl = Manifest::read(corpus).unwrap().unwrap().format == Format::Jsonl;
+    for (arguments, code) in commands {
+        if jsonl && arguments.contains(&"--full") {
+            continue;
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command.args(arguments).arg(corpus);
+        if arguments == ["diff"] {
+            command.arg(corpus);
+        }
+        let (output, peak) = watched(&mut command);
+        let said = program::stderr(&output);
+        let verify = arguments[0] == "verify";
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        if !verify {
+            for word in words {
+                assert!(said.contains(word), "{arguments:?}: no {word} in {said}");
+            }
+        }
+        assert!(peak < 150 << 20, "{arguments:?}: {} MB", peak / 1_000_000);
+    }
+}
+
+#[test]
+fn a_row_of_hundreds_of_megabytes_in_a_shard() {
+    let dir = tempfile::tempdir().unwrap();
+    let wet = dir.path().join("a.warc.wet");
+    fs::write(&wet, [good(1), good(2)].concat()).unwrap();
+    for (format, words) in [
+        (
+            Format::Arrow,
+            ["train-00000-of-00001.arrow: batch 0 ", "bytes, at most"],
+        ),
+        (
+            Format::Parquet,
+            [
+                "train-00000-of-00001.parquet: the page at ",
+                "bytes, at most",
+            ],
+        ),
+        (
+            Format::Jsonl,
+            ["c4-train.00000-of-00001.json.gz: line 1 ", "more than"],
+        ),
+    ] {
+        let corpus = dir.path().join(format!("{format:?}"));
+        built(&BuildOptions {
+            format,
+            ..options("en", &[&wet], &corpus)
+        })
+        .unwrap();
+        let mut manifest = Manifest::read(&corpus).unwrap().unwrap();
+        let shard = corpus.join(&manifest.shards[0].file);
+        let mut rows: Vec<Document> = ShardReader::open(&shard)
+            .unwrap()
+            .map(|row| row.unwrap())
+            .collect();
+        if format == Format::Jsonl {
+            let text = b"{\"text\":\"";
+            let end = b"\",\"timestamp\":\"2019\",\"url\":\"https://a.example/\"}\n";
+            fs::write(&shard, packed_zeros(text, 1 << 30, end)).unwrap();
+            let bytes = fs::read(&shard).unwrap();
+            manifest.shards[0].bytes = bytes.len() as u64;
+            manifest.shards[0].sha256 = c4_data::fs::sha256_hex(&bytes);
+        } else {
+            rows[0].page.text = "a".repeat(120 << 20);
+            let meta = ShardMeta {
+                recipe: manifest.recipe.name.clone(),
+                recipe_hash: manifest.recipe_hash.clone(),
+            };
+            let split = manifest.shards[0].split;
+            let mut writer = ShardWriter::create(&shard, dir.path(), format, split, &meta).unwrap();
+            writer.write(rows).unwrap();
+            manifest.shards[0] = writer.finish().unwrap();
+        }
+        manifest.write(&corpus).unwrap();
+        let bytes = fs::metadata(&shard).unwrap().len();
+        assert!(bytes < 32 << 20, "{format:?}: {bytes}");
+        refuses_shard(&corpus, &words);
+    }
+}
+
+/// Lines of text, packed.
+fn packed_lines(path: &Path, lines: impl Iterator<Item = String>) {
+    let file = std::io::BufWriter::new(File::create(path).unwrap());
+    let mut encoder = GzEncoder::new(file, Compression::fast());
+    lines.for_each(|line| encoder.write_all(line.as_bytes()).unwrap());
+    encoder.finish().unwrap();
+}
+
+#[test]
+fn lists_that_unpack_to_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let (list, wet) = (dir.path().join("list.gz"), dir.path().join("a.warc.wet"));
+    fs::write(&wet, good(1)).unwrap();
+    let out = dir.path().join("out");
+    let build = |recipe: &str, option: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command.args([
+            "build",
+            "-r",
+            recipe,
+            "--memory",
+            "128M",
+            "--overwrite",
+            option,
+        ]);
+        watched(command.arg(&list).arg("-o").arg(&out).arg(&wet))
+    };
+    let refuses = |(output, peak): (Output, u64), most: u64, words: &[&str]| {
+        program::refused(&output, words);
+        assert!(peak < most, "{words:?}: {} MB", peak / 1_000_000);
+    };
+    fs::write(&list, packed_zeros(b"http://a.example/\n", 1 << 30, b"")).unwrap();
+    for (recipe, option) in [("realnewslike", "--domains"), ("webtextlike", "--urls")] {
+        let list = ["list.gz", "16 MiB", "line 2 has more than 1 MiB"];
+        let words = match option {
+            "--urls" => [list[0], list[2]],
+            _ => [list[0], list[1]],
+        };
+        refuses(build(recipe, option), 120 << 20, &words);
+    }
+    // URLs of which each is another, and what a quarter of the memory holds of them.
+    let url = |i: u32| format!("http://a{i}.example/\n");
+    packed_lines(&list, (0..2_200_000).map(url));
+    refuses(
+        build("webtextlike", "--urls"),
+        160 << 20,
+        &["2200000 URLs", "--memory"],
+    );
+    // The same few, over and over.
+    packed_lines(&list, (0..6_000_000).map(|i| url(i % 10)));
+    let (output, peak) = build("webtextlike", "--urls");
+    assert!(output.status.success(), "{}", program::stderr(&output));
+    assert!(peak < 120 << 20, "{} MB", peak / 1_000_000);
 }

@@ -4,6 +4,7 @@
 
 use crate::Error;
 use crate::guard::guarded;
+use crate::limit::BatchLimit;
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::{Block, root_as_footer, root_as_message};
 use std::fs::File;
@@ -16,8 +17,6 @@ const TRAILER_BYTES: u64 = 10;
 const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Before the data of a compressed buffer: its length when it is unpacked.
 const PREFIX_BYTES: u64 = 8;
-/// Offsets of the columns that we read are of 32 bits, so none is longer.
-const MAX_BUFFER_BYTES: i64 = i32::MAX as i64;
 /// Of metadata: some hundred bytes a column.
 const MAX_METADATA_BYTES: u64 = 64 << 20;
 
@@ -28,9 +27,10 @@ const MAX_METADATA_BYTES: u64 = 64 << 20;
 pub(crate) fn open(
     path: &Path,
     projection: Option<Vec<usize>>,
+    limit: BatchLimit,
 ) -> Result<FileReader<BufReader<File>>, Error> {
     let mut file = File::open(path).map_err(Error::io(path, "open"))?;
-    check(path, &mut file)?;
+    check(path, &mut file, limit)?;
     guarded(path, || {
         FileReader::try_new(BufReader::new(file), projection).map_err(Error::arrow(path))
     })
@@ -40,7 +40,7 @@ pub(crate) fn open(
 ///
 /// # Errors
 /// What is wrong, or the operating system's.
-fn check(path: &Path, file: &mut File) -> Result<(), Error> {
+fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
     let wrong = |reason: String| Error::Format {
         path: path.to_owned(),
         reason: format!("is no whole Arrow file: {reason}"),
@@ -73,8 +73,12 @@ fn check(path: &Path, file: &mut File) -> Result<(), Error> {
     let footer = root_as_footer(&footer).map_err(|e| wrong(format!("footer: {e}")))?;
     let dictionaries = footer.dictionaries().into_iter().flatten();
     let batches = footer.recordBatches().into_iter().flatten();
-    for block in dictionaries.chain(batches) {
+    for (index, block) in dictionaries.chain(batches).enumerate() {
         let block: &Block = block;
+        let too_large = |what: String| Error::Format {
+            path: path.to_owned(),
+            reason: format!("batch {index} {what}, which no build writes; it is not read"),
+        };
         let at = positive(block.offset(), "a block's offset")?;
         let metadata = positive(block.metaDataLength().into(), "a metadata's length")?;
         let body_length = positive(block.bodyLength(), "a body's length")?;
@@ -92,6 +96,14 @@ fn check(path: &Path, file: &mut File) -> Result<(), Error> {
         let Some(batch) = message.header_as_record_batch() else {
             return Err(wrong(format!("the message at {at} is no record batch")));
         };
+        let rows = positive(batch.length(), "a batch's rows")?;
+        if rows > limit.rows {
+            return Err(too_large(format!(
+                "has {rows} rows, at most {} may be",
+                limit.rows
+            )));
+        }
+        let mut unpacked_bytes = 0_u64;
         for buffer in batch.buffers().into_iter().flatten() {
             let start = positive(buffer.offset(), "a buffer's offset")?;
             let length = positive(buffer.length(), "a buffer's length")?;
@@ -103,18 +115,24 @@ fn check(path: &Path, file: &mut File) -> Result<(), Error> {
                     "a buffer of the block at {at} ends behind it"
                 )));
             }
-            if batch.compression().is_none() || length == 0 {
-                continue;
-            }
-            let prefix = read(body + start, PREFIX_BYTES.min(length))?;
-            let unpacked = prefix
-                .as_array()
-                .map_or(i64::MAX, |bytes| i64::from_le_bytes(*bytes));
-            if unpacked > MAX_BUFFER_BYTES {
-                return Err(wrong(format!(
-                    "a buffer of the block at {at} is of {unpacked} bytes"
-                )));
-            }
+            let unpacked = match batch.compression() {
+                Some(_) if length > 0 => {
+                    let prefix = read(body + start, PREFIX_BYTES.min(length))?;
+                    let prefix = prefix
+                        .as_array()
+                        .map_or(i64::MAX, |b| i64::from_le_bytes(*b));
+                    // -1: not packed.
+                    u64::try_from(prefix).unwrap_or(length)
+                }
+                _ => length,
+            };
+            unpacked_bytes = unpacked_bytes.saturating_add(unpacked);
+        }
+        let (has, most) = (unpacked_bytes.max(body_length), limit.bytes);
+        if has > most {
+            return Err(too_large(format!(
+                "holds {has} bytes, at most {most} may be"
+            )));
         }
     }
     Ok(())

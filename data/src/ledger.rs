@@ -19,6 +19,7 @@ use crate::fs::{HashingWriter, sha256_file};
 use crate::guard::guarded;
 use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
+use crate::limit::BatchLimit;
 use arrow::array::{
     Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
@@ -538,7 +539,7 @@ impl<R: LedgerRow> LedgerReader<R> {
                 let reason = reason.to_owned();
                 return Err(Error::Format { path, reason });
             }
-            let reader = ipc_check::open(&path, None)?;
+            let reader = ipc_check::open(&path, None, BatchLimit::of_ledger())?;
             self.open = Some((path, reader));
         }
     }

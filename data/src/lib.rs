@@ -33,10 +33,12 @@ mod ipc_check;
 mod ipc_file;
 mod languages;
 pub mod ledger;
+mod limit;
 mod lists;
 mod manifest;
 mod page;
 mod parquet_check;
+mod printable;
 mod recipe;
 pub mod schema;
 mod setting;
@@ -52,9 +54,11 @@ pub const LICENSES: [&str; 3] = [
 
 pub use error::Error;
 pub use ledger::{LedgerEntry, LedgerFile, LedgerMode};
+pub use limit::BatchLimit;
 pub use lists::{DomainList, Lists, UrlList};
 pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
 pub use page::{Document, Page, Provenance, ShardSet, Split, domain};
+pub use printable::{printable, printable_json, printable_lines};
 pub use recipe::{
     BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep,
     LengthStep, MediaTypes, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE,

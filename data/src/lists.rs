@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The lists of a recipe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,10 +25,17 @@ pub struct Lists {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainList {
     /// Domain to its subdomains whose pages stay; `None`: the whole domain.
-    pub domains: BTreeMap<String, Option<Vec<String>>>,
+    pub domains: Arc<BTreeMap<String, Option<Vec<String>>>>,
     /// SHA-256 of the list as JSON: domains sorted, `null` for a whole one.
     pub sha256: String,
 }
+
+/// Bytes of a list of domains, unpacked; a million of them has about as many.
+const MAX_DOMAINS_BYTES: u64 = 16 << 20;
+/// Lines of a list of URLs; that of OpenWebText has 23 million.
+const MAX_URLS: u64 = 1 << 28;
+/// Bytes of a line of such a list.
+const MAX_URL_BYTES: u64 = 1 << 20;
 
 /// A list of URLs, one a line. It stays on disk, since it may be larger than memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,14 +126,22 @@ impl DomainList {
     /// # Errors
     /// A file that cannot be read, or is no such list.
     pub fn read(path: &Path) -> Result<DomainList, Error> {
-        let mut text = String::new();
-        let mut file = open(path)?;
-        file.read_to_string(&mut text)
+        let mut bytes = Vec::new();
+        let mut file = open(path)?.take(MAX_DOMAINS_BYTES + 1);
+        file.read_to_end(&mut bytes)
             .map_err(Error::io(path, "read"))?;
-        Self::from_text(&text).map_err(|reason| Error::Format {
+        let wrong = |reason| Error::Format {
             path: path.to_owned(),
             reason,
-        })
+        };
+        if bytes.len() as u64 > MAX_DOMAINS_BYTES {
+            return Err(wrong(format!(
+                "has more than {} MiB, unpacked; a list of domains may have no more",
+                MAX_DOMAINS_BYTES >> 20
+            )));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8".to_owned()))?;
+        Self::from_text(&text).map_err(wrong)
     }
 
     /// A list from JSON, an object of domains: a list keeps these subdomains (`""` is the domain
@@ -137,7 +153,7 @@ impl DomainList {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut domains = BTreeMap::new();
         if text.trim_start().starts_with('{') {
-            let object: serde_json::Map<String, Value> = serde_json::from_str(text)
+            let object: BTreeMap<String, Value> = serde_json::from_str(text)
                 .map_err(|e| format!("is no JSON object of domains: {e}"))?;
             for (domain, value) in object {
                 let subdomains = match value {
@@ -181,7 +197,7 @@ impl DomainList {
         }
         let json = serde_json::to_string(&domains).map_err(|e| e.to_string())?;
         Ok(DomainList {
-            domains,
+            domains: Arc::new(domains),
             sha256: fs::sha256_hex(json.as_bytes()),
         })
     }
@@ -232,11 +248,23 @@ fn digest(files: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(u64, String)
     for path in files {
         let mut file = open(path)?;
         let mut line = Vec::new();
+        let too_much = |what: String| Error::Format {
+            path: path.clone(),
+            reason: format!("{what}; a list of URLs, one a line, may have no more"),
+        };
         for number in 1_u64.. {
             line.clear();
-            let read = file.read_until(b'\n', &mut line);
+            let mut next = (&mut file).take(MAX_URL_BYTES + 1);
+            let read = next.read_until(b'\n', &mut line);
             if read.map_err(Error::io(path, "read"))? == 0 {
                 break;
+            }
+            if line.len() as u64 > MAX_URL_BYTES {
+                let what = format!("line {number} has more than {} MiB", MAX_URL_BYTES >> 20);
+                return Err(too_much(what));
+            }
+            if lines == MAX_URLS {
+                return Err(too_much(format!("has more than {MAX_URLS} lines")));
             }
             if line.ends_with(b"\n") {
                 line.pop();

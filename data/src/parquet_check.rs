@@ -5,6 +5,7 @@
 //! thousand of them.
 
 use crate::Error;
+use crate::limit::BatchLimit;
 use parquet::file::metadata::ParquetMetaData;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -14,8 +15,17 @@ use std::path::Path;
 const TRAILER_BYTES: u64 = 8;
 /// Of lists in structures in lists; Parquet's own go to 8 or so.
 const MAX_DEPTH: u32 = 32;
-/// `PageHeader.compressed_page_size` (parquet.thrift).
+/// `PageHeader.uncompressed_page_size` (parquet.thrift).
+const UNCOMPRESSED_PAGE_SIZE: i64 = 2;
+/// `PageHeader.compressed_page_size`.
 const COMPRESSED_PAGE_SIZE: i64 = 3;
+
+/// What a structure says of a page.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct PageBytes {
+    unpacked: Option<i64>,
+    packed: Option<i64>,
+}
 
 /// Looks at the footer. What is no Parquet file at all is left to the reader, which says so.
 ///
@@ -46,21 +56,27 @@ pub(crate) fn footer(path: &Path) -> Result<(), Error> {
     walk().map_err(|e| wrong(path, "the footer", &e))
 }
 
-/// Looks at the header of every page.
+/// Looks at the header of every page; gives the bytes of the largest page of each column, unpacked, together.
 ///
 /// # Errors
 /// What is wrong, or the operating system's.
-pub(crate) fn pages(path: &Path, metadata: &ParquetMetaData) -> Result<(), Error> {
+pub(crate) fn pages(
+    path: &Path,
+    metadata: &ParquetMetaData,
+    limit: BatchLimit,
+) -> Result<u64, Error> {
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let size = file.metadata().map_err(Error::io(path, "read"))?.len();
     let mut bytes = BufReader::new(file);
-    let columns = metadata.row_groups().iter().flat_map(|rows| rows.columns());
-    for column in columns {
+    let groups = metadata.row_groups().iter();
+    let columns = groups.flat_map(|rows| rows.columns().iter().enumerate());
+    let mut largest: Vec<u64> = Vec::new();
+    for (place, column) in columns {
         let (start, length) = column.byte_range();
         let end = start.saturating_add(length).min(size);
         let mut at = start;
         while at < end {
-            let mut page = || -> io::Result<u64> {
+            let mut page = || -> io::Result<(u64, u64)> {
                 bytes.seek(SeekFrom::Start(at))?;
                 let mut thrift = Thrift {
                     bytes: &mut bytes,
@@ -68,14 +84,31 @@ pub(crate) fn pages(path: &Path, metadata: &ParquetMetaData) -> Result<(), Error
                     end,
                 };
                 let body = thrift.structure(0)?;
-                let body = body.and_then(|n| u64::try_from(n).ok());
-                let body = body.ok_or_else(|| invalid("a page of no size"))?;
-                Ok(thrift.at.saturating_add(body))
+                let size = |n: Option<i64>| {
+                    let n = n.and_then(|n| u64::try_from(n).ok());
+                    n.ok_or_else(|| invalid("a page of no size"))
+                };
+                let next = thrift.at.saturating_add(size(body.packed)?);
+                Ok((next, size(body.unpacked)?))
             };
-            at = page().map_err(|e| wrong(path, &format!("the page header at {at}"), &e))?;
+            let (next, unpacked) =
+                page().map_err(|e| wrong(path, &format!("the page header at {at}"), &e))?;
+            if unpacked.max(next - at) > limit.bytes {
+                return Err(Error::Format {
+                    path: path.to_owned(),
+                    reason: format!(
+                        "the page at {at} unpacks to {unpacked} bytes, at most {} may be, which no build writes; it \
+                         is not read",
+                        limit.bytes
+                    ),
+                });
+            }
+            largest.resize(largest.len().max(place + 1), 0);
+            largest[place] = largest[place].max(unpacked);
+            at = next;
         }
     }
-    Ok(())
+    Ok(largest.iter().sum())
 }
 
 fn wrong(path: &Path, what: &str, error: &io::Error) -> Error {
@@ -142,10 +175,10 @@ impl<R: BufRead> Thrift<R> {
         }
     }
 
-    /// Walks to the end of a structure; gives its field [`COMPRESSED_PAGE_SIZE`] where that is a number.
-    fn structure(&mut self, depth: u32) -> io::Result<Option<i64>> {
+    /// Walks to the end of a structure; gives its fields that a page's header has its sizes in, where they are numbers.
+    fn structure(&mut self, depth: u32) -> io::Result<PageBytes> {
         let mut field = 0_i64;
-        let mut found = None;
+        let mut found = PageBytes::default();
         loop {
             let head = self.byte()?;
             if head == 0 {
@@ -158,7 +191,8 @@ impl<R: BufRead> Thrift<R> {
             match head & 0x0f {
                 // Booleans are in the type.
                 1 | 2 => {}
-                4..=6 if field == COMPRESSED_PAGE_SIZE => found = Some(self.zigzag()?),
+                4..=6 if field == UNCOMPRESSED_PAGE_SIZE => found.unpacked = Some(self.zigzag()?),
+                4..=6 if field == COMPRESSED_PAGE_SIZE => found.packed = Some(self.zigzag()?),
                 kind => self.value(kind, depth)?,
             }
         }
@@ -210,7 +244,7 @@ impl<R: BufRead> Thrift<R> {
 mod tests {
     use super::*;
 
-    fn walk(bytes: &[u8]) -> Result<Option<i64>, String> {
+    fn walk(bytes: &[u8]) -> Result<PageBytes, String> {
         let mut thrift = Thrift {
             bytes,
             at: 0,
@@ -225,7 +259,11 @@ mod tests {
         let good = [
             0x35, 0x03, 0x19, 0x21, 1, 2, 0x1b, 1, 0x58, 7, 2, b'a', b'b', 0,
         ];
-        assert_eq!(walk(&good), Ok(Some(-2)));
+        let found = PageBytes {
+            unpacked: None,
+            packed: Some(-2),
+        };
+        assert_eq!(walk(&good), Ok(found));
         // A list of 2^31 - 1 elements of type 0, as fuzzing found.
         let list = [0x19, 0xf0, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
         assert!(walk(&list).unwrap_err().contains("more elements"));

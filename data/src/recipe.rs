@@ -2,6 +2,7 @@
 //!
 //! Above 500 lines with its tests: every key stands beside what it may be.
 
+use crate::limit::MAX_PAGE_BYTES;
 use crate::{Error, Lists, fs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -388,9 +389,9 @@ impl Recipe {
             "must start with a letter or digit, and not be that of a corpus's own file",
         )?;
         ensure(
-            self.read.max_record_bytes >= 1 << 16,
+            (1 << 16..=MAX_PAGE_BYTES).contains(&self.read.max_record_bytes),
             "read.max_record_bytes",
-            "must be at least 65536",
+            "must be at least 65536 and at most 134217728 (128 MiB)",
         )?;
         if let Some(clean) = &self.clean {
             let marks = clean.end_marks.iter().chain(&clean.not_end_marks);

@@ -7,6 +7,7 @@ use crate::fs::HashingWriter;
 use crate::guard::guarded;
 use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
+use crate::limit::{BATCH_TEXT_BYTES, BatchLimit, MAX_OTHER_BYTES, MAX_PAGE_BYTES};
 use crate::parquet_check;
 use crate::recipe::is_language_code;
 use crate::{Document, Error, Page, Provenance, ShardEntry, ShardSet, Split, schema};
@@ -24,14 +25,13 @@ use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows of a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first.
+/// Rows of a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first, which bounds a reader's memory and
+/// what one core encodes at a time, or its other strings [`MAX_OTHER_BYTES`].
 const BATCH_ROWS: usize = 1024;
-/// Bounds a reader's memory, and what one core encodes at a time.
-const BATCH_TEXT_BYTES: usize = 1 << 20;
 
 /// File format of the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,10 +143,11 @@ impl EncodedBatch {
 /// Batches are cut by rows and bytes of text alone, so that a shard's bytes depend on its documents
 /// and nothing else. `None` if there are not enough for a whole batch and more may come.
 pub fn next_batch(documents: &mut Vec<Document>, more_may_come: bool) -> Option<Vec<Document>> {
-    let mut bytes = 0;
+    let (mut text, mut other) = (0, 0);
     let full = documents.iter().take(BATCH_ROWS).position(|document| {
-        bytes += document.page.text.len();
-        bytes >= BATCH_TEXT_BYTES
+        text += document.page.text.len() as u64;
+        other += other_bytes(document);
+        text >= BATCH_TEXT_BYTES || other >= MAX_OTHER_BYTES
     });
     let n = match full {
         Some(last) => last + 1,
@@ -158,17 +159,45 @@ pub fn next_batch(documents: &mut Vec<Document>, more_may_come: bool) -> Option<
     Some(std::mem::replace(documents, rest))
 }
 
+/// Bytes of all strings but the text.
+fn other_bytes(document: &Document) -> u64 {
+    let page = &document.page;
+    let strings = [
+        &page.url,
+        &page.timestamp,
+        &page.content_type,
+        &page.content_length,
+    ];
+    let bytes: usize = strings.map(String::len).iter().sum();
+    (bytes + document.language.len() + page.provenance.archive.len()) as u64
+}
+
 /// Encodes and compresses a batch for a shard of `format` and `meta`: the expensive part of
 /// writing, apart from the writer so that it can run on any core.
 ///
 /// # Errors
-/// Text of more than 2 GiB.
+/// A page that is longer than readers take (128 MiB of text, 16 MiB of URL and other strings).
 pub fn encode(
     format: Format,
     meta: &ShardMeta,
     documents: &[Document],
 ) -> Result<EncodedBatch, Error> {
     let nowhere = Path::new("a record batch");
+    let too_long = |d: &&Document| {
+        d.page.text.len() as u64 > MAX_PAGE_BYTES || other_bytes(d) > MAX_OTHER_BYTES
+    };
+    if let Some(document) = documents.iter().find(too_long) {
+        let url: String = document.page.url.chars().take(200).collect();
+        return Err(Error::Format {
+            path: nowhere.to_owned(),
+            reason: format!(
+                "the page {url} has {} bytes of text and {} of URL and other strings; at most {MAX_PAGE_BYTES} and \
+                 {MAX_OTHER_BYTES} can be stored",
+                document.page.text.len(),
+                other_bytes(document)
+            ),
+        });
+    }
     let batch = || {
         let schema = schema::schema(&meta.recipe, &meta.recipe_hash);
         schema::to_batch(&schema, documents).map_err(Error::arrow(nowhere))
@@ -384,6 +413,9 @@ enum Decoder {
 /// ```
 pub struct ShardReader {
     path: PathBuf,
+    limit: BatchLimit,
+    /// Lines that were read, of JSON.
+    lines: u64,
     decoder: Decoder,
     /// JSON lines have none.
     schema: Option<SchemaRef>,
@@ -396,8 +428,16 @@ impl ShardReader {
     /// Opens a shard.
     ///
     /// # Errors
-    /// A file that is missing, cut, or in none of the formats.
+    /// A file that is missing, cut, or in none of the formats; one that unpacks to more than any build writes.
     pub fn open(path: &Path) -> Result<ShardReader, Error> {
+        ShardReader::open_within(path, BatchLimit::any())
+    }
+
+    /// Opens a shard with a limit for its batches, that of its recipe.
+    ///
+    /// # Errors
+    /// As [`open`](ShardReader::open).
+    pub fn open_within(path: &Path, limit: BatchLimit) -> Result<ShardReader, Error> {
         let name = path
             .file_name()
             .unwrap_or_default()
@@ -405,16 +445,16 @@ impl ShardReader {
             .into_owned();
         let open = || File::open(path).map_err(Error::io(path, "open"));
         let (decoder, schema) = if name.ends_with(".arrow") {
-            let reader = ipc_check::open(path, None)?;
+            let reader = ipc_check::open(path, None, limit)?;
             let schema = reader.schema();
             (Decoder::Arrow(Box::new(reader)), Some(schema))
         } else if name.ends_with(".parquet") {
-            let builder = open_parquet(path)?;
+            let (builder, rows) = open_parquet(path, limit)?;
             // The reader's own schema lacks the metadata.
             let schema = builder.schema().clone();
             let build = || {
                 builder
-                    .with_batch_size(BATCH_ROWS)
+                    .with_batch_size(rows)
                     .build()
                     .map_err(Error::parquet(path))
             };
@@ -434,6 +474,8 @@ impl ShardReader {
         };
         Ok(ShardReader {
             path: path.to_owned(),
+            limit,
+            lines: 0,
             decoder,
             schema,
             batch: Vec::new().into_iter(),
@@ -446,14 +488,14 @@ impl ShardReader {
     ///
     /// # Errors
     /// As [`open`](ShardReader::open), and a shard of fewer documents than `row`.
-    pub fn open_at(path: &Path, row: u64) -> Result<ShardReader, Error> {
-        let mut shard = ShardReader::open(path)?;
+    pub fn open_at(path: &Path, limit: BatchLimit, row: u64) -> Result<ShardReader, Error> {
+        let mut shard = ShardReader::open_within(path, limit)?;
         let mut left = row;
         match &mut shard.decoder {
             _ if row == 0 => {}
             Decoder::Arrow(reader) => {
                 // Of no column, a batch is read but not decompressed, and knows its rows.
-                let mut rows = ipc_check::open(path, Some(Vec::new()))?;
+                let mut rows = ipc_check::open(path, Some(Vec::new()), limit)?;
                 let mut index = 0;
                 while let Some(batch) =
                     guarded(path, || rows.next().transpose().map_err(Error::arrow(path)))?
@@ -474,17 +516,18 @@ impl ShardReader {
                 }
             }
             Decoder::Parquet(_) => {
-                let builder = open_parquet(path)?;
+                let (builder, batch_rows) = open_parquet(path, limit)?;
                 let rows: i64 = builder.metadata().file_metadata().num_rows();
                 let skipped = row.min(u64::try_from(rows).unwrap_or(0));
                 left -= skipped;
                 let reader = builder
-                    .with_batch_size(BATCH_ROWS)
+                    .with_batch_size(batch_rows)
                     .with_offset(usize::try_from(skipped).unwrap_or(usize::MAX))
                     .build();
                 shard.decoder = Decoder::Parquet(Box::new(reader.map_err(Error::parquet(path))?));
             }
             Decoder::Jsonl(lines) => {
+                shard.lines = row;
                 while left > 0 && lines.skip_until(b'\n').map_err(Error::io(path, "read"))? > 0 {
                     left -= 1;
                 }
@@ -516,7 +559,8 @@ impl ShardReader {
         let path = &self.path;
         let decoder = &mut self.decoder;
         if let Decoder::Jsonl(lines) = decoder {
-            return read_json_lines(path, lines);
+            self.lines += 1;
+            return read_json_lines(path, lines, self.lines, self.limit);
         }
         guarded(path, || {
             let batch = match decoder {
@@ -533,31 +577,49 @@ impl ShardReader {
     }
 }
 
-/// Opens a Parquet file whose structures have been looked at; its batches are still to be [`guarded`].
-fn open_parquet(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, Error> {
+/// Opens a Parquet file whose structures have been looked at; its batches are still to be [`guarded`]. Gives also how
+/// many rows to decode at a time.
+fn open_parquet(
+    path: &Path,
+    limit: BatchLimit,
+) -> Result<(ParquetRecordBatchReaderBuilder<File>, usize), Error> {
     parquet_check::footer(path)?;
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     guarded(path, || {
         let builder =
             ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
-        parquet_check::pages(path, builder.metadata())?;
-        Ok(builder)
+        let largest = parquet_check::pages(path, builder.metadata(), limit)?;
+        // A dictionary's string may be that of every row, and none is longer than its page.
+        let rows = usize::try_from(limit.bytes / largest.max(1)).unwrap_or(BATCH_ROWS);
+        Ok((builder, rows.clamp(1, BATCH_ROWS)))
     })
 }
 
 /// One line as a batch; the columns that the layout lacks are empty.
-fn read_json_lines(path: &Path, lines: &mut impl BufRead) -> Result<Option<Vec<Document>>, Error> {
+fn read_json_lines(
+    path: &Path,
+    lines: &mut impl BufRead,
+    number: u64,
+    limit: BatchLimit,
+) -> Result<Option<Vec<Document>>, Error> {
     let mut line = String::new();
-    if lines
-        .read_line(&mut line)
-        .map_err(Error::io(path, "read"))?
-        == 0
-    {
+    let mut lines = lines.take(limit.line_bytes + 1);
+    let read = lines.read_line(&mut line);
+    if lines.limit() == 0 {
+        return Err(Error::Format {
+            path: path.to_owned(),
+            reason: format!(
+                "line {number} has more than {} bytes, which no build writes; it is not read",
+                limit.line_bytes
+            ),
+        });
+    }
+    if read.map_err(Error::io(path, "read"))? == 0 {
         return Ok(None);
     }
     let row: JsonLine = serde_json::from_str(&line).map_err(|e| Error::Format {
         path: path.to_owned(),
-        reason: format!("a line is not a document: {e}"),
+        reason: format!("line {number} is not a document: {e}"),
     })?;
     Ok(Some(vec![Document {
         page: Page {
@@ -693,12 +755,15 @@ mod tests {
             for row in [
                 0, 1, 167, 168, 169, 170, 1023, 1024, 1025, 2047, 2048, 2499, 2500,
             ] {
-                let reader = ShardReader::open_at(&path, row).unwrap();
+                let reader = ShardReader::open_at(&path, BatchLimit::any(), row).unwrap();
                 let urls: Vec<String> = reader.map(|d| d.unwrap().page.url).collect();
                 let wanted = rows[row as usize..].iter().map(|d| d.page.url.clone());
                 assert!(urls.into_iter().eq(wanted), "{format:?} from {row}");
             }
-            let error = ShardReader::open_at(&path, 2501).err().unwrap().to_string();
+            let error = ShardReader::open_at(&path, BatchLimit::any(), 2501)
+                .err()
+                .unwrap()
+                .to_string();
             assert!(error.contains("fewer than 2501"), "{error}");
         }
     }
@@ -767,5 +832,94 @@ mod tests {
         ] {
             assert!(!Format::is_shard_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_no_build_writes_is_refused_before_it_is_unpacked() {
+        let dir = tempfile::tempdir().unwrap();
+        // The second batch, or page, or line, holds what the first does not.
+        let rows: Vec<Document> = (0..1100)
+            .map(|i| {
+                let mut row = document(i);
+                if i == 1050 {
+                    row.page.text = "A long line of text. ".repeat(40_000);
+                }
+                row
+            })
+            .collect();
+        let limit = BatchLimit {
+            rows: 1024,
+            bytes: 512 << 10,
+            line_bytes: 512 << 10,
+        };
+        for (format, words) in [
+            (Format::Arrow, ["batch 1 holds ", "at most 524288 may be"]),
+            (Format::Parquet, ["the page at ", "at most 524288 may be"]),
+            (Format::Jsonl, ["line 1051 has more than", "524288 bytes"]),
+        ] {
+            let path = dir.path().join(format.file_name(Split::Train, 0, 1));
+            let mut writer =
+                ShardWriter::create(&path, dir.path(), format, Split::Train, &meta()).unwrap();
+            writer.write(rows.clone()).unwrap();
+            let at = writer.finish().unwrap().file;
+            let read = |limit| -> Result<Vec<Document>, Error> {
+                ShardReader::open_within(&path, limit)?.collect()
+            };
+            assert_eq!(read(BatchLimit::any()).unwrap().len(), rows.len());
+            let error = read(limit).unwrap_err().to_string();
+            assert!(error.contains(&at), "{error}");
+            for word in words {
+                assert!(error.contains(word), "{format:?}: no {word} in {error}");
+            }
+            if format == Format::Arrow {
+                let few = BatchLimit {
+                    rows: 1000,
+                    ..BatchLimit::any()
+                };
+                let error = read(few).unwrap_err().to_string();
+                assert!(
+                    error.contains("batch 0 has 1024 rows, at most 1000"),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_dictionary_is_decoded_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train-00000-of-00001.parquet");
+        let mut rows: Vec<Document> = (0..1000).map(document).collect();
+        let text = "The same text in every row. ".repeat(100);
+        rows.iter_mut().for_each(|row| row.page.text = text.clone());
+        let mut writer =
+            ShardWriter::create(&path, dir.path(), Format::Parquet, Split::Train, &meta()).unwrap();
+        writer.write(rows.clone()).unwrap();
+        writer.finish().unwrap();
+        let limit = BatchLimit {
+            bytes: 256 << 10,
+            ..BatchLimit::any()
+        };
+        let (_, at_a_time) = open_parquet(&path, limit).unwrap();
+        assert!(at_a_time * text.len() <= 256 << 10, "{at_a_time} rows");
+        let read = ShardReader::open_within(&path, limit).unwrap();
+        assert!(read.map(|row| row.unwrap()).eq(rows));
+    }
+
+    #[test]
+    fn what_readers_would_refuse_is_not_written() {
+        let mut rows: Vec<Document> = (0..40).map(document).collect();
+        rows.iter_mut()
+            .for_each(|row| row.page.url = "u".repeat(1 << 20));
+        let batch = next_batch(&mut rows, false).unwrap();
+        assert_eq!((batch.len(), rows.len()), (16, 24), "16 MiB of URLs");
+        let mut long = document(0);
+        long.page.text = "a".repeat(MAX_PAGE_BYTES as usize + 1);
+        let error = encode(Format::Jsonl, &meta(), &[long]).err().unwrap();
+        let error = error.to_string();
+        assert!(
+            error.contains("https://a.example/0") && error.contains("134217728"),
+            "{error}"
+        );
     }
 }

@@ -18,7 +18,10 @@ trap 'rm -rf "$out"' EXIT
 "$c4" recipes en.noclean | sed -e 's/^name = .*/name = "by-language"/' -e 's/^keep = .*/keep = []/' \
     -e 's/^min_probability = [0-9.]*/min_probability = 0.5/' -e 's/^validation_one_in = [0-9]*/validation_one_in = 10\nby_language = true/' \
     >"$out/by-language.toml"
-for recipe in c4 "$out/all-train.toml" "$out/by-language.toml"; do
+# Its validation is a shard without rows.
+"$c4" recipes en | sed -e 's/^name = .*/name = "no-validation"/' -e 's/^validation_one_in = [0-9]*/validation_one_in = 4294967296/' \
+    >"$out/no-validation.toml"
+for recipe in c4 "$out/all-train.toml" "$out/no-validation.toml" "$out/by-language.toml"; do
     for format in arrow parquet jsonl; do
         corpus=$out/$(basename "$recipe" .toml)-$format
         # Exit status 1: done, but not all could be read.

@@ -5,7 +5,7 @@
 
 mod sections;
 
-use c4_data::{Format, Manifest, Recipe, ShardSet, Split};
+use c4_data::{Format, Manifest, Recipe, ShardSet, Split, printable_json};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -237,7 +237,7 @@ fn size_category(rows: u64) -> &'static str {
 
 /// A string that YAML takes for nothing else: JSON's is one.
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    printable_json(&Value::from(text).to_string())
 }
 
 /// The YAML between the marks.

@@ -16,8 +16,8 @@ mod sweep;
 mod threads;
 mod verify;
 
+use crate::terminal::{self, is_enough};
 use clap::{Parser, Subcommand};
-use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 /// Rebuild C4 from a raw crawl, and see why every line stayed or went.
@@ -87,34 +87,27 @@ fn parse_size(text: &str) -> Result<u64, String> {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = match cli.command {
         Command::Build(args) => return build::run(args),
-        Command::Plan(args) => return plan::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Sweep(args) => return sweep::run(args),
         Command::Verify(args) => return verify::run(args),
         Command::Report(args) => report::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Ledger(args) => ledger::run(&args),
-        Command::Diff(args) => diff::run(&args, &mut stdout().lock()),
+        Command::Diff(args) => diff::run(&args),
         Command::Card(args) => card::run(&args),
         Command::Cat(args) => cat::run(&args),
         Command::Recipes(args) => recipes::run(&args),
         Command::Licenses => {
             let text = c4_data::LICENSES.join("\n");
-            writeln!(stdout(), "{}", text.trim_end()).map_err(Into::into)
+            terminal::print(&format!("{}\n", text.trim_end())).map_err(Into::into)
         }
     };
     match result {
         // Whoever reads our output has had enough (`c4 cat … | head`).
-        Err(e) if is_broken_pipe(&e) => Ok(ExitCode::SUCCESS),
+        Err(e) if is_enough(&e) => Ok(ExitCode::SUCCESS),
         result => result.map(|()| ExitCode::SUCCESS),
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<io::Error>());
-    io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

@@ -159,6 +159,12 @@ pub enum InputError {
         /// The listing.
         path: PathBuf,
     },
+    /// A file whose name no manifest holds.
+    #[error("{name}: a control character is in this name; rename it")]
+    Name {
+        /// The name, and as much of the folder as would tell it from others.
+        name: String,
+    },
     /// Nothing to read.
     #[error("{path}: no crawl archive in this folder or listing")]
     Empty {
@@ -401,12 +407,16 @@ fn label(named: Named) -> Result<Vec<Input>, InputError> {
         };
         let parts = (1..=64).find(depth).unwrap_or(64);
         for location in group {
+            let label = location.tail(parts);
+            if label.chars().any(char::is_control) {
+                return Err(InputError::Name { name: label });
+            }
             let bytes = match &location {
                 Location::File(path) => Some(fs::metadata(path).map_err(unreadable(path))?.len()),
                 Location::Remote(_) => None,
             };
             inputs.push(Input {
-                label: Arc::from(location.tail(parts)),
+                label: Arc::from(label),
                 location,
                 bytes,
             });

@@ -2,8 +2,8 @@
 //!
 //! What the rules drop is known in pass 1, but whether it counts (only the newest page of a URL does)
 //! after pass 2. So pass 1 notes candidates beside the pages in the spool, a quarter more than are
-//! wanted, and pass 4 draws from those that count. (With more than a fifth of a reason's pages on
-//! older copies, its sample is smaller than asked for; it is still the same on every run.)
+//! wanted ([`noted`]), and pass 4 draws from those that count. (With more than a fifth of a reason's
+//! pages on older copies, its sample is smaller than asked for; it is still the same on every run.)
 
 use crate::error::Error;
 use crate::group::{Group, Groups, Layout, of_ledger};
@@ -24,6 +24,11 @@ const SAMPLE_TEXT_BYTES: usize = 8 << 10;
 /// Text of a ledger's file.
 const FILE_BYTES: u64 = 256 << 20;
 
+/// How many things of a reason pass 1 notes for a sample of `n`.
+pub fn noted(n: u64) -> u64 {
+    n.saturating_add(n / 4 + 1)
+}
+
 /// What pass 1 notes for the ledger.
 pub struct Candidates {
     mode: LedgerMode,
@@ -34,9 +39,7 @@ impl Candidates {
     /// None yet.
     pub fn new(mode: LedgerMode) -> Candidates {
         let limit = match mode {
-            LedgerMode::Sample(n) => {
-                usize::try_from(n.saturating_add(n / 4 + 1)).unwrap_or(usize::MAX)
-            }
+            LedgerMode::Sample(n) => usize::try_from(noted(n)).unwrap_or(usize::MAX),
             _ => 0,
         };
         Candidates {
@@ -292,11 +295,12 @@ impl Ledger {
         let buckets = Buckets::<Entry<R>>::new(groups, of_ledger(R::TABLE), 0, count);
         let mut writer = LedgerWriter::<R>::new(folder, FILE_BYTES);
         let mut last_fate = None;
+        let mut draw = self.sampler.draw();
         buckets.read(0, 1, |entries| {
             for entry in entries {
                 let drawn = match (self.mode, entry.draw) {
                     (LedgerMode::Sample(_), Some((reason, priority))) => {
-                        self.sampler.holds(reason as usize, priority)
+                        draw.takes(reason as usize, priority)
                     }
                     _ => true,
                 };

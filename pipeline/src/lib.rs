@@ -46,6 +46,7 @@ pub mod spool;
 pub mod stop;
 pub mod sweep;
 pub mod table;
+pub mod terminal;
 pub mod usage;
 pub mod verify;
 pub mod warc;

@@ -1,6 +1,7 @@
 //! Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere.
 
 use crate::parallel::lock;
+use crate::terminal::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
@@ -157,17 +158,17 @@ impl Progress {
         let percent = 100.0 * done as f64 / total.max(1) as f64;
         let left = seconds * (total.saturating_sub(done)) as f64 / done.max(1) as f64;
         match self.unit {
-            Unit::Bytes => eprintln!(
+            Unit::Bytes => tell(format_args!(
                 "{}: {percent:.0} % of {:.1} MB, {:.1} MB/s, {left:.0} s left",
                 self.name,
                 total as f64 / 1e6,
                 done as f64 / 1e6 / seconds,
-            ),
-            Unit::Items => eprintln!(
+            )),
+            Unit::Items => tell(format_args!(
                 "{}: {done} of {total}, {:.0}/s, {left:.0} s left",
                 self.name,
                 done as f64 / seconds,
-            ),
+            )),
         }
     }
 

@@ -72,9 +72,40 @@ impl Sampler {
         true
     }
 
-    /// Whether a thing is in the sample, after all have been offered.
+    /// Whether a thing is in the sample, after all have been offered; of several things with the
+    /// hash that is the bound, all are.
     pub fn holds(&self, kind: usize, priority: u64) -> bool {
         self.limit > 0 && priority <= self.kinds[kind].bound.load(Ordering::Relaxed)
+    }
+
+    /// The sample to the very number, after all things have been offered.
+    pub fn draw(&self) -> Draw {
+        let of_kind = |kind: &Kind| {
+            let smallest = lock(&kind.smallest);
+            let bound = kind.bound.load(Ordering::Relaxed);
+            let at_bound = match smallest.len() < self.limit {
+                true => usize::MAX,
+                false => smallest.iter().filter(|p| **p == bound).count(),
+            };
+            (bound, at_bound)
+        };
+        Draw(self.kinds.iter().map(of_kind).collect())
+    }
+}
+
+/// A sample that is asked once for each thing. The same record of an archive that was given several
+/// times has the same hash: where that is the bound, those asked for first are in.
+pub struct Draw(Vec<(u64, usize)>);
+
+impl Draw {
+    /// Whether a thing is in the sample.
+    pub fn takes(&mut self, kind: usize, priority: u64) -> bool {
+        let (bound, at_bound) = &mut self.0[kind];
+        if priority == *bound && *at_bound > 0 {
+            *at_bound -= 1;
+            return true;
+        }
+        priority < *bound
     }
 }
 
@@ -103,5 +134,23 @@ mod tests {
         assert_eq!(one, things[..10]);
         assert_eq!(draw(&things[..5]), things[..5]);
         assert!(!Sampler::new(1, 0).offer(0, 0));
+    }
+
+    #[test]
+    fn a_sample_has_its_number_where_things_have_the_same_hash() {
+        for (limit, things, drawn) in [
+            (4, &[1, 2, 3, 3, 3, 9][..], 4),
+            (4, &[7, 7, 7, 7, 7, 7], 4),
+            (9, &[7, 7, 8], 3),
+            (0, &[0, 0], 0),
+        ] {
+            let sampler = Sampler::new(1, limit);
+            for thing in things {
+                sampler.offer(0, *thing);
+            }
+            let mut draw = sampler.draw();
+            let taken = things.iter().filter(|thing| draw.takes(0, **thing));
+            assert_eq!(taken.count(), drawn, "{limit} of {things:?}");
+        }
     }
 }

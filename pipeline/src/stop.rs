@@ -1,5 +1,6 @@
 //! Being asked to stop, and being stopped for tests.
 
+use crate::terminal::tell;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::OnceLock;
@@ -20,12 +21,12 @@ pub fn listen() -> io::Result<()> {
         .spawn(move || {
             for signal in &mut signals {
                 if asked() {
-                    eprintln!("Stopped. The same command goes on with what is done.");
+                    tell("Stopped. The same command goes on with what is done.");
                     // As a shell would say it.
                     std::process::exit(128 + signal);
                 }
                 ask();
-                eprintln!("Stopping when the work in hand is done; once more to stop at once.");
+                tell("Stopping when the work in hand is done; once more to stop at once.");
             }
         })?;
     Ok(())

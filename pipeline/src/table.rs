@@ -1,5 +1,6 @@
 //! Tables on a terminal, and the funnel.
 
+pub use c4_data::printable;
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 
@@ -63,19 +64,6 @@ fn fitting(cell: String) -> String {
         Some((at, _)) => format!("{}…", &cell[..at]),
         None => cell,
     }
-}
-
-/// `text` without what a terminal would take as a command or use to turn text around.
-pub fn printable(text: &str) -> String {
-    let harmless = |c: char| match c {
-        '\t' => ' ',
-        '\n' => '⏎',
-        c if c.is_control() => '\u{fffd}',
-        '\u{61c}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(harmless).collect()
 }
 
 /// `1234567` as `1,234,567`.

@@ -69,7 +69,7 @@ fn the_real_list_is_read() {
     assert_eq!((list.domains.len(), whole.count()), (5036, 4835));
     let rule = Domains::new(&list);
     // Every domain but those that allow none passes by itself or with its first subdomain.
-    for (domain, subdomains) in &list.domains {
+    for (domain, subdomains) in list.domains.iter() {
         let url = match subdomains.as_ref().map(|list| &*list[0]) {
             None | Some("") => format!("{domain}/news"),
             Some(subdomain) => format!("{subdomain}.{domain}/news"),

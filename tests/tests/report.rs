@@ -242,7 +242,7 @@ fn checked(browser: &Path, page: &str) -> Value {
     assert_eq!(desk["errors"], json!([]));
     assert_eq!(desk["loaded"], json!([]));
     assert_eq!(desk["links"], json!([]));
-    for none in ["broken", "doubled", "overlaps", "wide"] {
+    for none in ["broken", "doubled", "layout"] {
         assert_eq!(desk[none], json!([]), "{none}");
     }
     assert_eq!(desk["unnamed"], 0);
@@ -278,7 +278,7 @@ fn checked(browser: &Path, page: &str) -> Value {
     let phone = found(&dom(browser, folder.path(), &phone, false));
     assert_eq!(phone["width"], 360);
     assert_eq!(phone["scrollWidth"], 360);
-    for none in ["errors", "overlaps", "wide"] {
+    for none in ["errors", "layout"] {
         assert_eq!(phone[none], json!([]), "{none}");
     }
     for found in [&desk, &phone] {

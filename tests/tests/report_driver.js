@@ -42,9 +42,10 @@
   found.was = all("del .sign").filter(visible).map((e) => e.innerText);
   found.now = all("ins .sign").filter(visible).map((e) => e.innerText);
 
-  // Labels of a river must not lie on each other.
+  // Labels of a river must not lie on each other, nor be cut off (but for sentences that explain them).
+  const labels = (drawing) => all("li > span, li > b", drawing).filter(visible);
   const overlaps = () => all(".drawing").filter(visible).flatMap((drawing) => {
-    const boxes = all("li > span, li > b", drawing).filter(visible).map((e) => {
+    const boxes = labels(drawing).map((e) => {
       const range = document.createRange();
       range.selectNodeContents(e);
       const box = e.classList.contains("doc") ? e.getBoundingClientRect() : range.getBoundingClientRect();
@@ -54,13 +55,34 @@
       .filter((b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
       .map((b) => `${a.text} / ${b.text}`));
   });
+  const cut = () => all(".drawing").filter(visible).flatMap((drawing) => labels(drawing)
+    .filter((e) => !e.classList.contains("doc") && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 3))
+    .map((e) => `${e.innerText} is cut off`));
+  // What sticks out of the page without being in a box that scrolls.
+  const wide = () => all("body *").filter((e) => visible(e) && !e.closest(".scroll, .hidden, .skip, svg")
+    && e.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5).map((e) => `${e.tagName}.${e.className}`).slice(0, 5);
   const shown = () => all(".river").filter(visible).map((river) => river.classList[1]).join();
-  found.overlaps = [];
-  found.units = ["lines", "words", "characters", "pages"].map((unit) => {
-    document.querySelector(`[name=unit][value=${unit}]`)?.click();
-    found.overlaps.push(...overlaps());
-    return shown();
-  });
+  // Whatever fonts there are: letters apart or together make up for those that are not.
+  const fonts = {
+    own: "",
+    wide: "* { font-family: Verdana, 'DejaVu Sans', 'Noto Sans', sans-serif !important; letter-spacing: .06em !important; }",
+    narrow: "* { font-family: 'Liberation Sans Narrow', 'Arial Narrow', 'DejaVu Sans Condensed', serif !important; letter-spacing: -.03em !important; }",
+    monospace: "* { font-family: monospace, monospace !important; }",
+    large: ":root { font-size: 22px; }",
+  };
+  found.layout = [];
+  const style = document.head.appendChild(document.createElement("style"));
+  for (const [font, css] of Object.entries(fonts)) {
+    // Names have no room in letters that large on a phone.
+    if (font === "large" && window.innerWidth < 600) continue;
+    style.textContent = css;
+    found.units = ["lines", "words", "characters", "pages"].map((unit) => {
+      document.querySelector(`[name=unit][value=${unit}]`)?.click();
+      found.layout.push(...[...overlaps(), ...cut(), ...wide()].map((wrong) => `${font}, ${unit}: ${wrong}`));
+      return shown();
+    });
+  }
+  style.remove();
 
   // Contrast of all text with what is behind it, in both themes.
   const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
@@ -106,9 +128,6 @@
 
   found.width = document.documentElement.clientWidth;
   found.scrollWidth = document.documentElement.scrollWidth;
-  // What sticks out of the page without being in a box that scrolls.
-  found.wide = all("body *").filter((e) => visible(e) && !e.closest(".scroll, .hidden, .skip, svg")
-    && e.getBoundingClientRect().right > found.width + 0.5).map((e) => `${e.tagName}.${e.className}`).slice(0, 5);
   found.links = all("a[href]").map((a) => a.getAttribute("href")).filter((href) => !href.startsWith("#"));
   found.broken = all("a[href^='#']").map((a) => a.hash.slice(1)).filter((id) => !document.getElementById(id));
   const ids = all("[id]").map((e) => e.id);

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table};
+use c4_data::ledger::{DroppedPage, Fate, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table};
 use c4_data::{
     DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader,
     ShardWriter, Split,
@@ -649,4 +649,86 @@ fn no_false_alarm_where_pages_share_most_of_their_text() {
         }
     }
     assert!(made_by_removal > 1, "{made_by_removal}");
+}
+
+/// What older copies take of the ledger's sample is no defect, nor are records with the same place in the draw.
+#[test]
+fn no_false_alarm_where_pages_were_crawled_several_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let crawl = |year: usize| -> Vec<u8> {
+        let page = |i: usize| {
+            let text = match (i + year) % 3 {
+                0 => good_text(i),
+                1 => format!(
+                    "Only one line of page {i} ends.\nNone of these\nlines does\n{}",
+                    good_text(i)
+                ),
+                _ => format!("A page of {i} words without an end\n"),
+            };
+            let (url, date) = (
+                format!("https://a.example/{i}"),
+                format!("20{year}-04-18T10:12:43Z"),
+            );
+            record("conversion", &url, &date, "text/plain", text.as_bytes())
+        };
+        (0..90).flat_map(page).collect()
+    };
+    for (case, years) in [
+        ("five", [11, 12, 13, 14, 15]),
+        // One archive, several times over.
+        ("same", [11, 11, 11, 11, 11]),
+    ] {
+        let inputs = dir.path().join(case);
+        for (i, year) in years.into_iter().enumerate() {
+            let folder = inputs.join(i.to_string());
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("crawl.warc.wet"), crawl(year)).unwrap();
+        }
+        let inputs: Vec<PathBuf> = (0..5).map(|i| inputs.join(i.to_string())).collect();
+        let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+        for n in [1, 10, 20, 80, 1000] {
+            let dir = dir.path().join(format!("{case}-{n}"));
+            built(&BuildOptions {
+                ledger: LedgerMode::Sample(n),
+                ..options("en", &inputs, &dir)
+            })
+            .unwrap();
+            let report = verified(&dir);
+            holds(&report);
+            let manifest = Manifest::read(&dir).unwrap().unwrap();
+            let pages = LedgerReader::<DroppedPage>::new(&dir, &manifest.ledger);
+            let older = pages.filter(|page| page.as_ref().unwrap().reason == "older_copy");
+            assert_eq!(older.count() as u64, n.min(4 * 90), "{case}, {n}");
+        }
+    }
+    // With few older copies a row too few is still found.
+    let few = dir.path().join("few");
+    let input = dir.path().join("few.warc.wet");
+    fs::write(&input, crawl(11)).unwrap();
+    built(&options("en", &[&input], &few)).unwrap();
+    let mut manifest = Manifest::read(&few).unwrap().unwrap();
+    let pages = LedgerReader::<DroppedPage>::new(&few, &manifest.ledger);
+    let mut pages: Vec<DroppedPage> = pages.map(|page| page.unwrap()).collect();
+    pages.pop().unwrap();
+    let mut writer = LedgerWriter::new(&few.join(LEDGER_FOLDER), u64::MAX);
+    pages
+        .into_iter()
+        .for_each(|page| writer.write(page).unwrap());
+    let files = &mut manifest.ledger.files;
+    files.retain(|file| file.table != Table::Pages);
+    files.extend(writer.finish().unwrap());
+    manifest.write(&few).unwrap();
+    assert_eq!(named(&verified(&few), Status::Failed), ["ledger rows"]);
+}
+
+#[test]
+fn real_crawls_of_the_same_pages_verify() {
+    for name in ["verify-ledger-rows", "verify-ledger-rows2"] {
+        let Some(input) = shared(&format!("../cases/reading/{name}.warc.wet.gz")) else {
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        built(&options("en", &[&input], dir.path())).unwrap();
+        holds(&verified(dir.path()));
+    }
 }

@@ -6,6 +6,7 @@
 
 mod common;
 
+use c4_data::{Document, Manifest, ShardMeta, ShardReader, ShardWriter};
 use common::program::{
     Place, SMALL, archives, checkpoints, losses, refused, said, state, stderr, t5,
 };
@@ -222,7 +223,9 @@ fn nobody_needs_to_listen() {
     let resume = ["pretrain", "-o", &run, "--resume", "--steps", "14"];
     assert!(piped(&resume, Stdio::null(), full()).status.success());
     assert_eq!(losses(&run).len(), 14);
-    let asked: [&[&str]; 4] = [
+    let asked: [&[&str]; 6] = [
+        &["vocab", "show", &place.vocab],
+        &["tokenize", "--vocab", &place.vocab, "A text."],
         &["inspect", &run],
         &["eval", &run],
         &["generate", &run, "A ___."],
@@ -237,8 +240,14 @@ fn nobody_needs_to_listen() {
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
         assert_eq!(told.matches("t5: ").count(), 1, "{told}");
-        assert!(told.contains("No space left"), "{told}");
+        let what = "standard output cannot be written: No space left";
+        assert!(told.contains(what), "{told}");
     }
+    // A name that a terminal would take for a command.
+    refused(
+        &["inspect", "no\u{1b}[31m\u{202e}run"],
+        &["no\u{fffd}[31m\u{fffd}run"],
+    );
 }
 
 #[cfg(unix)]
@@ -637,4 +646,43 @@ fn what_inspect_prints_is_a_configuration() {
         assert_eq!(printed.contains("# inputs_length"), objective != "lm");
         assert_eq!(printed.contains("# density"), objective == "iid_denoising");
     }
+}
+
+#[test]
+fn a_row_that_no_build_writes_is_refused_before_it_is_unpacked() {
+    let place = Place::new();
+    let corpus = Path::new(&place.corpus);
+    let mut manifest = Manifest::read(corpus).unwrap().unwrap();
+    let entry = manifest.shards[0].clone();
+    let shard = corpus.join(&entry.file);
+    let rows = ShardReader::open(&shard).unwrap();
+    let mut rows: Vec<Document> = rows.map(|row| row.unwrap()).collect();
+    rows[0].page.text = "a".repeat(80 << 20);
+    let meta = ShardMeta {
+        recipe: manifest.recipe.name.clone(),
+        recipe_hash: manifest.recipe_hash.clone(),
+    };
+    let split = entry.split;
+    let mut writer =
+        ShardWriter::create(&shard, place.dir.path(), manifest.format, split, &meta).unwrap();
+    writer.write(rows).unwrap();
+    manifest.shards[0] = writer.finish().unwrap();
+    manifest.write(corpus).unwrap();
+    assert!(manifest.shards[0].bytes < 1 << 20);
+    let words = [&*entry.file, "batch 0 holds ", "bytes, at most "];
+    let vocab = place.path("other.model");
+    refused(
+        &[
+            "vocab",
+            "train",
+            &place.corpus,
+            "--size",
+            "300",
+            "-o",
+            &vocab,
+        ],
+        &words,
+    );
+    let run = place.path("run");
+    refused(&place.begin(&run, &["--steps", "2"]), &words);
 }

@@ -9,7 +9,7 @@ use c4_data::DomainList;
 use publicsuffix::{List, Psl};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Public suffixes (`data/publicsuffix/README.md`).
 static SUFFIXES: LazyLock<List> = LazyLock::new(|| {
@@ -149,7 +149,7 @@ fn suffix_labels(labels: &[&str]) -> usize {
 /// The rule with its list.
 #[derive(Debug)]
 pub struct Domains {
-    domains: BTreeMap<String, Option<Vec<String>>>,
+    domains: Arc<BTreeMap<String, Option<Vec<String>>>>,
 }
 
 impl Domains {

@@ -1,7 +1,7 @@
 //! The parts of a card that people read.
 
 use super::{Facts, LICENSE};
-use crate::table::{percent, thousands};
+use crate::table::{percent, printable, thousands};
 use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, Undetermined};
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
@@ -16,9 +16,8 @@ const ARCHIVES: usize = 20;
 /// Text in which nothing is Markdown or ends a table's cell.
 pub fn plain(text: &str) -> String {
     let mut out = String::new();
-    for c in text.chars() {
+    for c in printable(&text.replace(char::is_control, " ")).chars() {
         match c {
-            _ if c.is_control() => out.push(' '),
             '|' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '\\' | '#' => out.extend(['\\', c]),
             _ => out.push(c),
         }

@@ -12,7 +12,8 @@ use crate::run::{
     BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build,
 };
 use crate::stop;
-use crate::table::{percent, printable, thousands};
+use crate::table::{percent, thousands};
+use crate::terminal::tell;
 use anyhow::Context;
 use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe};
 use c4_filters::{Reason, Scope};
@@ -192,13 +193,13 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
             Outcome::AlreadyDone(manifest) => {
                 output::clear_work(&target.output)?;
                 let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
-                eprintln!(
+                tell(format_args!(
                     "{} holds this corpus already: {} documents in {} shards. Nothing to do; --overwrite builds it \
                      again.",
                     target.output.display(),
                     thousands(rows),
                     manifest.shards.len()
-                );
+                ));
                 manifest
             }
             Outcome::Built(built) => {
@@ -218,19 +219,19 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
 const LISTED_MISSING: usize = 20;
 
 fn tell_missing(list: &[String], all: usize, advice: Option<&str>) {
-    eprintln!(
+    tell(format_args!(
         "{} of {all} archives could not be fetched; all else of the reading is done:",
         list.len()
-    );
+    ));
     for missing in list.iter().take(LISTED_MISSING) {
-        eprintln!("  {}", printable(missing));
+        tell(format_args!("  {missing}"));
     }
     if list.len() > LISTED_MISSING {
-        eprintln!("  and {} more", list.len() - LISTED_MISSING);
+        tell(format_args!("  and {} more", list.len() - LISTED_MISSING));
     }
-    eprintln!("The same command tries these again; with --allow-missing it goes on without them.");
+    tell("The same command tries these again; with --allow-missing it goes on without them.");
     if let Some(advice) = advice {
-        eprintln!("What may help: {}.", printable(advice));
+        tell(format_args!("What may help: {advice}."));
     }
 }
 
@@ -239,7 +240,7 @@ fn summarize(target: &TargetOptions, built: &Built) {
     let tally = &built.tally;
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
     let bytes: u64 = built.manifest.inputs.iter().map(|input| input.bytes).sum();
-    eprintln!(
+    tell(format_args!(
         "{} pages in, {} kept ({}): {} train, {} validation, {} of text",
         thousands(pages),
         thousands(kept),
@@ -247,19 +248,19 @@ fn summarize(target: &TargetOptions, built: &Built) {
         thousands(tally.pages_out[0]),
         thousands(tally.pages_out[1]),
         DecimalBytes(tally.text_bytes_out)
-    );
+    ));
     let mut reasons: Vec<(u64, Reason)> = Reason::of(Scope::Page)
         .iter()
         .map(|r| (tally.dropped_pages(*r), *r))
         .collect();
     reasons.sort_by_key(|(n, reason)| (std::cmp::Reverse(*n), *reason));
     for (n, reason) in reasons.iter().take(5).filter(|(n, _)| *n > 0) {
-        eprintln!(
+        tell(format_args!(
             "{:>12}  {:<30} {}",
             thousands(*n),
             reason.code(),
             reason.doc()
-        );
+        ));
     }
     let others: Vec<u64> = reasons
         .iter()
@@ -268,22 +269,22 @@ fn summarize(target: &TargetOptions, built: &Built) {
         .filter(|n| *n > 0)
         .collect();
     if !others.is_empty() {
-        eprintln!(
+        tell(format_args!(
             "{:>12}  for {} other reasons (c4 stats {})",
             thousands(others.iter().sum()),
             others.len(),
             target.output.display()
-        );
+        ));
     }
-    eprintln!(
+    tell(format_args!(
         "{:.2} s: {:.1} MB/s of archives, {:.1} MB/s of text read. Corpus in {}",
         built.wall_seconds,
         bytes as f64 / 1e6 / built.wall_seconds,
         tally.text_bytes_in as f64 / 1e6 / built.wall_seconds,
         target.output.display()
-    );
+    ));
     for warning in &built.warnings {
-        eprintln!("WARNING: {}", printable(warning));
+        tell(format_args!("WARNING: {warning}"));
     }
 }
 
@@ -297,24 +298,27 @@ pub(super) fn report_damage(inputs: &[InputEntry]) -> bool {
         return true;
     }
     let places: u64 = bad.iter().map(|input| input.damaged_records.max(1)).sum();
-    eprintln!(
+    tell(format_args!(
         "Could not be read: {places} {} in {} of {} archives. All else was; exit status 1.",
         if places == 1 { "place" } else { "places" },
         bad.len(),
         inputs.len()
-    );
+    ));
     for input in bad {
         for damage in &input.damage {
-            eprintln!(
+            tell(format_args!(
                 "  {}, byte {}: {}",
                 input.archive, damage.offset, damage.cause
-            );
+            ));
         }
         let unlisted = input
             .damaged_records
             .saturating_sub(input.damage.len() as u64);
         if unlisted > 0 {
-            eprintln!("  {}: and {unlisted} more places", input.archive);
+            tell(format_args!(
+                "  {}: and {unlisted} more places",
+                input.archive
+            ));
         }
     }
     false

@@ -3,8 +3,9 @@
 use crate::card::{self, CardOptions, card};
 use crate::error::Error;
 use crate::output;
+use crate::terminal::{self, tell};
 use clap::Args;
-use std::io::{ErrorKind, Write, stdout};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Writes `README.md` into the folder of a corpus: a dataset card with the head that the Hugging
@@ -44,7 +45,7 @@ pub fn run(args: &Card) -> anyhow::Result<()> {
     let text = card(&manifest, &stats, &options);
     let target = match &args.output {
         Some(file) if file == Path::new("-") => {
-            return Ok(stdout().lock().write_all(text.as_bytes())?);
+            return Ok(terminal::write_all(&text)?);
         }
         Some(file) => file.clone(),
         None => args.dir.join(card::FILE),
@@ -53,7 +54,7 @@ pub fn run(args: &Card) -> anyhow::Result<()> {
         refuse_others(&target)?;
     }
     c4_data::fs::write_atomic(&target, text.as_bytes())?;
-    eprintln!("{} written", target.display());
+    tell(format_args!("{} written", target.display()));
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! `c4 cat`.
 
 use crate::output;
-use c4_data::{Format, Manifest, ShardReader, Split};
+use crate::terminal::{JsonLines, stdout};
+use c4_data::{BatchLimit, Format, Manifest, ShardReader, Split};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write, stdout};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 /// Prints `text`, `timestamp` and `url` of every document, one JSON object a line, in the order of
@@ -74,7 +75,8 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
     });
     let is_language =
         |found: Option<&str>| args.language.is_none() || args.language.as_deref() == found;
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = JsonLines(BufWriter::new(stdout()));
+    let limit = BatchLimit::of(&manifest.recipe);
     let mut left = args.limit.unwrap_or(u64::MAX);
     for shard in manifest
         .shards
@@ -93,7 +95,7 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
                 Manifest::FILE
             );
         }
-        for document in ShardReader::open(&path)? {
+        for document in ShardReader::open_within(&path, limit)? {
             if left == 0 {
                 break;
             }

@@ -2,8 +2,8 @@
 
 use super::report::write_page;
 use crate::diff::{self, Cause, Options};
+use crate::terminal;
 use clap::Args;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Top domains of a page, which can be searched.
@@ -39,7 +39,7 @@ pub(super) struct Diff {
     domain: Option<String>,
 }
 
-pub(super) fn run(args: &Diff, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn run(args: &Diff) -> anyhow::Result<()> {
     let mut options = Options {
         reason: args.reason,
         domain: args.domain.clone(),
@@ -54,8 +54,8 @@ pub(super) fn run(args: &Diff, out: &mut impl Write) -> anyhow::Result<()> {
         return write_page(Some(path), path, &diff::page(&diff));
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &diff).map_err(io::Error::from)?;
-        return Ok(writeln!(out)?);
+        let json = serde_json::to_string_pretty(&diff)?;
+        return Ok(terminal::print_json(&(json + "\n"))?);
     }
-    Ok(out.write_all(diff::text(&diff).as_bytes())?)
+    Ok(terminal::print(&diff::text(&diff))?)
 }

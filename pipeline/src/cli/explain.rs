@@ -4,7 +4,7 @@ use super::lists::ListArgs;
 use crate::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
 use crate::input;
 use crate::table::printable;
-use anstream::stdout;
+use crate::terminal::{JsonLines, coloured_stdout};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::bail;
 use c4_data::{BUILTIN_RECIPES, Recipe};
@@ -103,10 +103,10 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<()> {
             explainer.explain(&found)?
         }
     };
-    let mut out = stdout().lock();
+    let mut out = coloured_stdout();
     for (i, explanation) in explanations.iter().enumerate() {
         if args.json {
-            writeln!(out, "{}", explanation.to_json())?;
+            writeln!(JsonLines(&mut out), "{}", explanation.to_json())?;
             continue;
         }
         if i > 0 {

@@ -2,7 +2,7 @@
 
 use crate::output;
 use crate::table::printable;
-use anstream::stdout;
+use crate::terminal::{JsonLines, coloured_stdout, tell};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::{Context, bail};
 use c4_data::LedgerMode;
@@ -140,10 +140,10 @@ pub(super) fn run(args: &Ledger) -> anyhow::Result<()> {
     if let LedgerMode::Sample(n) = ledger.mode
         && !args.json
     {
-        eprintln!(
+        tell(format_args!(
             "{shown} shown of a ledger that holds at most {n} pages or lines of each reason; c4 stats has \
              the totals, a build with --ledger all every one"
-        );
+        ));
     }
     Ok(())
 }
@@ -155,7 +155,7 @@ fn print_rows<R: LedgerRow>(
 ) -> anyhow::Result<usize> {
     const BOLD: Style = Style::new().effects(Effects::BOLD);
     const MATCH: Style = AnsiColor::Red.on_default().effects(Effects::UNDERLINE);
-    let mut out = stdout().lock();
+    let mut out = coloured_stdout();
     let mut shown = 0;
     for value in rows {
         if args.limit.is_some_and(|limit| shown >= limit) {
@@ -177,7 +177,7 @@ fn print_rows<R: LedgerRow>(
         }
         shown += 1;
         if args.json {
-            writeln!(out, "{}", row.json)?;
+            writeln!(JsonLines(&mut out), "{}", row.json)?;
             continue;
         }
         let (reason, url) = (row.reason, printable(row.url));

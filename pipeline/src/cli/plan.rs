@@ -7,12 +7,12 @@ use crate::plan::{self, Disk, Estimate, Look};
 use crate::run::BuildOptions;
 use crate::stop;
 use crate::table::{Table, thousands};
+use crate::terminal::{self, tell};
 use anyhow::bail;
 use clap::Args;
 use indicatif::DecimalBytes;
-use std::io::{Write, stdout};
+use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
@@ -27,12 +27,12 @@ pub(super) struct Plan {
 /// time, memory, disk. Writes nothing.
 ///
 /// Exit status: 0, it would fit; 2, the disk is too small, or the build would be refused.
-pub(super) fn run(args: Plan) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: Plan) -> anyhow::Result<()> {
     let options = args.what.options(&args.output)?;
     let threads = options.threads();
     let memory = Memory::new(options.memory_bytes, threads);
     let look = Look::at(&options.inputs, &options.remote.network)?;
-    let mut out = stdout().lock();
+    let mut out = String::new();
     let mut estimates = Vec::new();
     for target in &options.targets {
         let estimate = plan::estimate(target, options.ledger, &look)?;
@@ -92,8 +92,8 @@ pub(super) fn run(args: Plan) -> anyhow::Result<ExitCode> {
     for disk in &disks {
         writeln!(out, "{}", say(disk))?;
     }
-    refuse_small(&disks)?;
-    Ok(ExitCode::SUCCESS)
+    terminal::print(&out)?;
+    refuse_small(&disks)
 }
 
 /// Says in one line a target what a build will take; refuses a disk that is too small.
@@ -107,14 +107,14 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
         Err(_) if stop::asked() => return Err(Error::Stopped.into()),
         // The build has more patience, and a list of what is missing.
         Err(error) => {
-            eprintln!("No estimate: {error}");
+            tell(format_args!("No estimate: {error}"));
             return Ok(());
         }
     };
     let mut estimates = Vec::new();
     for target in &options.targets {
         let estimate = plan::estimate(target, options.ledger, &look)?;
-        eprintln!(
+        tell(format_args!(
             "{}: about {} pages, {} CPU time ({} on {threads} threads), up to {} of memory, {} of disk for work and {} \
              for the corpus",
             target.recipe.name,
@@ -124,7 +124,7 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
             DecimalBytes(options.memory_bytes),
             DecimalBytes(estimate.work_bytes as u64),
             DecimalBytes((estimate.corpus_bytes + estimate.ledger_bytes) as u64)
-        );
+        ));
         estimates.push(estimate);
     }
     refuse_small(&plan::disks(options, &estimates, &look))

@@ -1,9 +1,9 @@
 //! `c4 recipes`.
 
 use crate::error::Error;
+use crate::terminal;
 use c4_data::{BUILTIN_RECIPES, Recipe};
 use clap::Args;
-use std::io::{Write, stdout};
 
 #[derive(Debug, Args)]
 pub(super) struct Recipes {
@@ -12,16 +12,13 @@ pub(super) struct Recipes {
 }
 
 pub(super) fn run(args: &Recipes) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
     let Some(name) = &args.name else {
-        let mut table = Vec::new();
+        let mut out = String::new();
         for (name, text) in BUILTIN_RECIPES {
-            table.push((name, Recipe::parse(name, text)?.description));
+            let description = Recipe::parse(name, text)?.description;
+            out += &format!("{name:<16} {description}\n");
         }
-        for (name, description) in table {
-            writeln!(out, "{name:<16} {description}")?;
-        }
-        return Ok(());
+        return Ok(terminal::print(&out)?);
     };
     let found = BUILTIN_RECIPES.iter().find(|(n, _)| n == name);
     let Some((_, text)) = found else {
@@ -33,5 +30,5 @@ pub(super) fn run(args: &Recipes) -> anyhow::Result<()> {
             })
             .into());
     };
-    Ok(out.write_all(text.as_bytes())?)
+    Ok(terminal::print(text)?)
 }

@@ -3,13 +3,13 @@
 use crate::output;
 use crate::report::page;
 use crate::report::{ExampleLine, ExamplePage, Examples, Sources, render};
+use crate::terminal::{self, tell};
 use anyhow::{Context, bail};
 use c4_data::ledger::{DroppedLine, DroppedPage, LedgerReader};
 use c4_data::{Error, LedgerEntry, Manifest, fs};
 use clap::Args;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Report) -> anyhow::Result<()> {
 /// Writes a page to the file that was named, or to `default`, and says so.
 pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> anyhow::Result<()> {
     if named.is_some_and(|path| path.as_os_str() == "-") {
-        return Ok(std::io::stdout().lock().write_all(html.as_bytes())?);
+        return Ok(terminal::write_all(html)?);
     }
     let path = named.unwrap_or(default);
     // A pipe or a device is no file that could be lost.
@@ -58,7 +58,11 @@ pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> an
         );
     }
     fs::write_atomic(path, html.as_bytes())?;
-    eprintln!("Report in {} ({} kB)", path.display(), html.len() / 1000);
+    tell(format_args!(
+        "Report in {} ({} kB)",
+        path.display(),
+        html.len() / 1000
+    ));
     Ok(())
 }
 

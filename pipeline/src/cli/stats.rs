@@ -2,10 +2,11 @@
 
 use crate::output;
 use crate::table::{Table, funnel, thousands};
+use crate::terminal;
 use clap::Args;
 use serde_json::Value;
 use std::cmp::Reverse;
-use std::io::{Write, stdout};
+use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -47,10 +48,10 @@ fn languages(value: &Value) -> String {
 pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
     let manifest = output::finished(&args.dir)?;
     let (bytes, value) = output::read_stats(&args.dir, &manifest)?;
-    let mut out = stdout().lock();
     if args.json {
-        return Ok(out.write_all(&bytes)?);
+        return Ok(terminal::print_json(&String::from_utf8_lossy(&bytes))?);
     }
+    let mut out = String::new();
     let mut table = Table::default();
     for (name, n) in value["counters"].as_object().into_iter().flatten() {
         table.row([name, &thousands(n.as_u64().unwrap_or(0))]);
@@ -72,5 +73,5 @@ pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
         languages(&value["languages"]),
         table.render()
     )?;
-    Ok(())
+    Ok(terminal::print(&out)?)
 }

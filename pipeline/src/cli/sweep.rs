@@ -8,9 +8,10 @@ use crate::sweep::full::{FullOptions, sweep_full};
 use crate::sweep::report::Report;
 use crate::sweep::settings::Grid;
 use crate::sweep::sweep;
+use crate::terminal;
 use c4_data::{BUILTIN_RECIPES, InputState, Recipe};
 use clap::Args;
-use std::io::{self, Write, stdout};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -79,15 +80,14 @@ pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
         swept: &swept,
         full: args.full,
     };
-    let text = if args.json {
-        format!("{:#}\n", report.to_json())
-    } else {
-        report.to_text()
+    let printed = match args.json {
+        true => terminal::print_json(&format!("{:#}\n", report.to_json())),
+        false => terminal::print(&report.to_text()),
     };
-    match stdout().lock().write_all(text.as_bytes()) {
+    match printed {
         // Whoever reads our output has had enough.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-        result => result?,
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
+        printed => printed?,
     }
     report_damage(&swept.inputs);
     let whole = swept.inputs.iter().all(|i| i.state == InputState::Read);

@@ -3,11 +3,13 @@
 use super::parse_size;
 use super::threads::ThreadsArg;
 use crate::output;
+use crate::table::printable;
+use crate::terminal;
 use crate::verify::report::{Check, Offence, Report, Status};
 use crate::verify::{VerifyOptions, verify};
 use clap::Args;
 use std::fmt::Write as _;
-use std::io::{self, Write, stdout};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,18 +51,18 @@ pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
         threads: args.threads.number(),
     };
     let report = verify(&options, &manifest)?;
-    let text = match args.json {
+    let printed = match args.json {
         true => {
             let mut json = serde_json::to_value(&report)?;
             json["holds"] = report.holds().into();
-            serde_json::to_string_pretty(&json)? + "\n"
+            terminal::print_json(&format!("{json:#}\n"))
         }
-        false => render(&report),
+        false => terminal::print(&render(&report)),
     };
-    match stdout().lock().write_all(text.as_bytes()) {
+    match printed {
         // Whoever reads has had enough; what was found stays found.
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written?,
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
+        printed => printed?,
     }
     Ok(ExitCode::from(u8::from(!report.holds())))
 }
@@ -116,26 +118,17 @@ fn render_check(check: &Check, out: &mut String) {
     }
 }
 
-/// Control characters of a crawl must not reach a terminal.
-fn plain(text: &str) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.chars().map(escape).collect()
-}
-
 fn describe(offence: &Offence) -> String {
     let mut text = offence.file.clone();
     if let Some(row) = offence.row {
         text += &format!(", row {row}");
     }
     if let Some(url) = &offence.url {
-        text += &format!(", {}", plain(url));
+        text += &format!(", {}", printable(url));
     }
     text += &format!(": {}", offence.what);
     if let Some(line) = &offence.line {
-        text += &format!(": \"{}\"", plain(line));
+        text += &format!(": \"{}\"", printable(line));
     }
     text
 }

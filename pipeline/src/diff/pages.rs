@@ -3,7 +3,9 @@
 
 use crate::output;
 use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, Table};
-use c4_data::{Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split};
+use c4_data::{
+    BatchLimit, Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split,
+};
 use c4_filters::url;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -134,7 +136,8 @@ impl<'c> SetRows<'c> {
                 return Ok(None);
             };
             let path = self.corpus.checked(&shard.file, &shard.sha256)?;
-            let reader = ShardReader::open(&path)?;
+            let reader =
+                ShardReader::open_within(&path, BatchLimit::of(&self.corpus.manifest.recipe))?;
             self.open = Some((path, reader));
         }
     }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::output;
 use c4_data::ledger::{DroppedPage, Duplicate, LedgerReader};
-use c4_data::{LedgerMode, Manifest, ShardReader};
+use c4_data::{BatchLimit, LedgerMode, Manifest, ShardReader};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt;
@@ -164,6 +164,7 @@ impl Corpus {
                 known[*i].0.push((row, copy));
             }
         }
+        let limit = BatchLimit::of(&self.manifest.recipe);
         for shard in &self.manifest.shards {
             let path = self.dir.join(&shard.file);
             if c4_data::fs::sha256_file(&path)? != shard.sha256 {
@@ -172,7 +173,7 @@ impl Corpus {
                     reason: "is not what the build wrote (its checksum differs)".into(),
                 });
             }
-            let documents = ShardReader::open(&path)?;
+            let documents = ShardReader::open_within(&path, limit)?;
             for (row, document) in (0..).zip(documents) {
                 let page = document?.page;
                 let place = Place {

@@ -107,6 +107,15 @@ pub fn reason_title(code: &str) -> String {
     code.replace('_', " ")
 }
 
+/// The name of a branch. A colour alone must not tell a dropped line from text that went with its page.
+pub fn exit_title(exit: &Exit) -> String {
+    let name = reason_title(&exit.code);
+    match exit.end {
+        End::WithPage => format!("{name} (whole pages)"),
+        _ => name,
+    }
+}
+
 /// A reason's sentence; empty for one that this program does not know.
 pub fn reason_doc(code: &str) -> &'static str {
     Reason::from_code(code).map_or("", Reason::doc)
@@ -251,6 +260,10 @@ pub struct Sizes {
     pub row: f64,
     /// Height of the row of a step.
     pub head: f64,
+    /// Characters of a name that are sure of a line of their own, in whatever font the reader has.
+    pub line_chars: usize,
+    /// What a row is higher by, if its name has more.
+    pub line: f64,
 }
 
 impl Sizes {
@@ -259,12 +272,16 @@ impl Sizes {
         mouth: 290.0,
         row: 26.0,
         head: 44.0,
+        line_chars: usize::MAX,
+        line: 0.0,
     };
     pub const NARROW: Sizes = Sizes {
         river: 84.0,
         mouth: 108.0,
         row: 42.0,
         head: 52.0,
+        line_chars: 15,
+        line: 20.0,
     };
     /// Bands are drawn at least this high, so that what is there is seen.
     const HAIR: f64 = 1.25;
@@ -272,13 +289,19 @@ impl Sizes {
     const TURN: f64 = 9.0;
     /// What the kept band runs on below the last step.
     const TAIL: f64 = 52.0;
+
+    fn more(&self, name: &str) -> f64 {
+        match name.chars().count() > self.line_chars {
+            true => self.line,
+            false => 0.0,
+        }
+    }
 }
 
 /// A band, as an SVG path, with the row of its label.
 #[derive(Debug, Clone)]
 pub struct Band {
     pub path: String,
-    pub top: f64,
     pub height: f64,
 }
 
@@ -286,7 +309,8 @@ pub struct Band {
 #[derive(Debug, Clone)]
 pub struct Drawing {
     pub height: f64,
-    /// Top of the row of each step, and the bands that leave at it.
+    /// Height of the row of each step, and the bands that leave at it. Rows follow each other without
+    /// a gap.
     pub steps: Vec<(f64, Vec<Band>)>,
     /// The band of what stays.
     pub kept: Band,
@@ -308,23 +332,20 @@ pub fn draw(flow: &Flow, sizes: Sizes) -> Drawing {
     let mut y = 0.0;
     let mut steps = Vec::new();
     for step in &flow.steps {
-        let top = y;
-        y += sizes.head;
+        let head = sizes.head + sizes.more(step.title);
+        y += head;
         let mut bands = Vec::new();
         for exit in &step.exits {
             let width = exit.n as f64 * scale;
             let drawn = width.max(Sizes::HAIR);
-            let height = sizes.row.max(drawn + 8.0);
+            let row = sizes.row + sizes.more(&exit_title(exit));
+            let height = row.max(drawn + 8.0);
             let path = band(right, drawn, y + height / 2.0, sizes.mouth);
-            bands.push(Band {
-                path,
-                top: y,
-                height,
-            });
+            bands.push(Band { path, height });
             y += height;
             right = (right - width).max(0.0);
         }
-        steps.push((top, bands));
+        steps.push((head, bands));
     }
     let height = y + Sizes::TAIL;
     let path = if kept_width > 0.0 {
@@ -341,7 +362,6 @@ pub fn draw(flow: &Flow, sizes: Sizes) -> Drawing {
     };
     let kept = Band {
         path,
-        top: y,
         height: Sizes::TAIL,
     };
     Drawing {
@@ -417,21 +437,23 @@ mod tests {
     }
 
     #[test]
-    fn rows_do_not_overlap_and_bands_have_their_width() {
+    fn rows_follow_each_other_and_bands_have_their_width() {
         let flow = flow(&stats(), Unit::Pages).unwrap();
-        let drawing = draw(&flow, Sizes::WIDE);
-        let mut y = 0.0;
-        for (top, bands) in &drawing.steps {
-            assert!(*top >= y);
-            y = top + Sizes::WIDE.head;
-            for band in bands {
-                assert!(band.top >= y);
-                y = band.top + band.height;
-            }
+        for sizes in [Sizes::WIDE, Sizes::NARROW] {
+            let drawing = draw(&flow, sizes);
+            let bands = drawing.steps.iter().flat_map(|(_, bands)| bands);
+            let heads: f64 = drawing.steps.iter().map(|(head, _)| head).sum();
+            let rows: f64 = bands.chain([&drawing.kept]).map(|band| band.height).sum();
+            assert_eq!(heads + rows, drawing.height);
         }
-        assert!(drawing.kept.top >= y);
-        let widest = drawing.steps[3].1[0].height;
+        let widest = draw(&flow, Sizes::WIDE).steps[3].1[0].height;
         assert!((widest - (240.0 * 90.0 / 110.0 + 8.0)).abs() < 1e-6);
+        let heads = draw(&flow, Sizes::NARROW).steps;
+        assert_eq!(
+            (heads[1].0, heads[2].0),
+            (52.0, 72.0),
+            "a title of two lines"
+        );
     }
 
     #[test]

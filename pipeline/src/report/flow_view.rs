@@ -114,8 +114,8 @@ fn drawing(flow: &Flow, sizes: Sizes, linked: &BTreeSet<&str>) -> Markup {
                 }
             }
             ol role="list" style={ "left:" (rem(width + 10.0)) ";--mouth:" (rem(width + 10.0)) } {
-                @for (i, (step, (top, bands))) in flow.steps.iter().zip(&drawing.steps).enumerate() {
-                    li.step style=(place(*top, sizes.head)) {
+                @for (i, (step, (head, bands))) in flow.steps.iter().zip(&drawing.steps).enumerate() {
+                    li.step style=(height_of(*head)) {
                         b { (step.title) }
                         @if !step.doc.eq_ignore_ascii_case(step.title) { span.doc.muted { (crawl(&step.doc)) } }
                         span.reach.muted { (amount(flow, step.reaches)) " " (reaching(flow, i)) }
@@ -124,7 +124,7 @@ fn drawing(flow: &Flow, sizes: Sizes, linked: &BTreeSet<&str>) -> Markup {
                         (row(flow, exit, band, wide, linked))
                     }
                 }
-                li.end style=(place(drawing.kept.top, drawing.kept.height)) {
+                li.end style=(height_of(drawing.kept.height)) {
                     span.count { (amount(flow, flow.kept)) }
                     span.pct { (number::percent(flow.kept, flow.whole)) }
                     span.name { "kept" }
@@ -141,27 +141,23 @@ fn row(flow: &Flow, exit: &Exit, band: &Band, wide: bool, linked: &BTreeSet<&str
     } else {
         flow.whole
     };
-    // A colour alone must not tell a dropped line from text that went with its page.
-    let with_page = exit.end == End::WithPage;
     html! {
-        li.exit style=(place(band.top, band.height)) {
+        li.exit style=(height_of(band.height)) {
             span.count { (amount(flow, exit.n)) }
-            span.pct { (number::percent(exit.n, whole)) @if with_page && !wide { " · whole pages" } }
+            span.pct { (number::percent(exit.n, whole)) }
             span.name {
                 @if linked.contains(exit.code.as_str()) {
                     a href={ "#ex-" (exit.code) } { (label(exit)) }
                 } @else { (label(exit)) }
             }
-            @if wide {
-                span.doc.muted title=(exit.doc) { @if with_page { "Whole pages: " } (exit.doc) }
-            }
+            @if wide { span.doc.muted title=(exit.doc) { (exit.doc) } }
         }
     }
 }
 
 /// A name of a branch: that of its reason.
 fn label(exit: &Exit) -> Markup {
-    crawl(&flow::reason_title(&exit.code))
+    crawl(&flow::exit_title(exit))
 }
 
 /// A count in full, or short where the full one would be longer than its column; the tables have
@@ -191,8 +187,8 @@ const fn class(end: End) -> &'static str {
     }
 }
 
-fn place(top: f64, height: f64) -> String {
-    format!("top:{};height:{}", rem(top), rem(height))
+fn height_of(height: f64) -> String {
+    format!("height:{}", rem(height))
 }
 
 /// Pixels as a multiple of the reader's font size, so that drawing and labels grow together.

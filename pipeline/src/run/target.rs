@@ -100,7 +100,7 @@ impl<'a> Build<'a> {
         Ok(Prepared::ToDo(Box::new(Build {
             options,
             target,
-            admission: admission::load(recipe, &target.lists)?,
+            admission: admission::load_within(recipe, &target.lists, options.memory_bytes / 4)?,
             bad_words,
             sets: Sets::of(recipe),
             memory,

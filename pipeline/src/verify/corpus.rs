@@ -3,7 +3,7 @@
 use super::report::Offence;
 use crate::error::Error;
 use crate::progress::{Progress, Unit};
-use c4_data::{Document, Manifest, ShardEntry, ShardReader, ShardSet};
+use c4_data::{BatchLimit, Document, Manifest, ShardEntry, ShardReader, ShardSet};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::AddAssign;
@@ -156,7 +156,8 @@ impl Corpus<'_> {
     where
         T: AddAssign + Send,
     {
-        let mut reader = ShardReader::open(&self.dir.join(&shard.entry.file))?;
+        let limit = BatchLimit::of(&self.manifest.recipe);
+        let mut reader = ShardReader::open_within(&self.dir.join(&shard.entry.file), limit)?;
         let mut first = 0;
         loop {
             let mut block: Vec<Document> = Vec::new();

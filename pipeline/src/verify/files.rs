@@ -6,7 +6,9 @@ use crate::error::Error;
 use crate::progress::{Progress, Unit};
 use crate::table::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
-use c4_data::{Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs};
+use c4_data::{
+    BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs,
+};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -185,11 +187,12 @@ pub fn schemas(dir: &Path, manifest: &Manifest, sound: &[bool]) -> Result<Check,
         .iter()
         .zip(sound)
         .filter(|(_, sound)| **sound);
+    let limit = BatchLimit::of(&manifest.recipe);
     let mut finding = Finding::default();
     let mut count = 0;
     for (shard, _) in shards {
         count += 1;
-        let wrong = match ShardReader::open(&dir.join(&shard.file)) {
+        let wrong = match ShardReader::open_within(&dir.join(&shard.file), limit) {
             Ok(reader) => reader.difference(&meta),
             Err(e) => Some(e.to_string()),
         };

@@ -1,8 +1,9 @@
 //! `t5 tokenize`.
 
+use super::output::Stdout;
 use anyhow::Context;
 use clap::Args;
-use std::io::{BufRead, BufWriter, Write, stdin, stdout};
+use std::io::{BufRead, BufWriter, Write, stdin};
 use std::path::PathBuf;
 use t5_trainer::Vocab;
 
@@ -24,7 +25,7 @@ pub(crate) struct Tokenize {
 
 pub(crate) fn run(args: &Tokenize) -> anyhow::Result<()> {
     let vocab = Vocab::open(&args.vocab)?;
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::new(Stdout);
     if let Some(text) = &args.text {
         print(args, &vocab, text, &mut out)?;
         return Ok(out.flush()?);

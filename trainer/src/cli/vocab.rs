@@ -1,11 +1,11 @@
 //! `t5 vocab`.
 
-use super::output::{count, tell};
+use super::output::{Stdout, count, tell};
 use super::settings::ThreadsArg;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 use t5_trainer::Vocab as Vocabulary;
@@ -157,7 +157,7 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
 
 fn run_show(args: &Show) -> anyhow::Result<()> {
     let vocab = Vocabulary::open(&args.file)?;
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::new(Stdout);
     let name = args.file.display();
     if let Some(id) = args.id {
         let last = vocab.size() - 1;

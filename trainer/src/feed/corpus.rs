@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::Error;
-use c4_data::{Manifest, ShardEntry, ShardReader, Split};
+use c4_data::{BatchLimit, Manifest, ShardEntry, ShardReader, Split};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,7 @@ pub(super) struct Piece {
     /// How many it has.
     pub shard_rows: u64,
     pub sha256: String,
+    pub limit: BatchLimit,
 }
 
 /// A shard as it was: path, checksum, size, time of change.
@@ -103,7 +104,7 @@ impl Piece {
             }
             compared().insert(as_it_is);
         }
-        ShardReader::open_at(path, row).map_err(|cause| damaged(path, cause))
+        ShardReader::open_at(path, self.limit, row).map_err(|cause| damaged(path, cause))
     }
 }
 
@@ -181,6 +182,7 @@ fn of_source(source: &Source, split: Split) -> Result<Vec<Corpus>, Error> {
         let problem = format!("the corpus has no shards of language {language:?}");
         return Err(Error::format(dir, problem));
     }
+    let limit = BatchLimit::of(&manifest.recipe);
     let mut corpora = Vec::new();
     let mut has_train = false;
     for language in languages {
@@ -195,7 +197,7 @@ fn of_source(source: &Source, split: Split) -> Result<Vec<Corpus>, Error> {
             Some(language) => format!("{} ({language})", dir.display()),
             None => dir.display().to_string(),
         };
-        corpora.extend(of_language(dir, name, split, &train, &validation)?);
+        corpora.extend(of_language(dir, name, split, &train, &validation, limit)?);
     }
     if !has_train {
         return Err(Error::format(
@@ -219,6 +221,7 @@ fn of_language(
     split: Split,
     train: &[&ShardEntry],
     validation: &[&ShardEntry],
+    limit: BatchLimit,
 ) -> Result<Option<Corpus>, Error> {
     let rows = |shards: &[&ShardEntry]| shards.iter().map(|s| s.rows).sum::<u64>();
     let (train_rows, validation_rows) = (rows(train), rows(validation));
@@ -257,7 +260,7 @@ fn of_language(
             continue;
         }
         text_bytes += shard.text_bytes;
-        pieces.push(piece(dir, shard, rows)?);
+        pieces.push(piece(dir, shard, rows, limit)?);
     }
     Ok(Some(Corpus {
         info: CorpusInfo {
@@ -276,7 +279,12 @@ fn of_language(
     }))
 }
 
-fn piece(dir: &Path, shard: &ShardEntry, rows: Range<u64>) -> Result<Piece, Error> {
+fn piece(
+    dir: &Path,
+    shard: &ShardEntry,
+    rows: Range<u64>,
+    limit: BatchLimit,
+) -> Result<Piece, Error> {
     let path = dir.join(&shard.file);
     let bytes = std::fs::metadata(&path)
         .map_err(|e| Error::io(&path, e))?
@@ -293,6 +301,7 @@ fn piece(dir: &Path, shard: &ShardEntry, rows: Range<u64>) -> Result<Piece, Erro
         rows,
         shard_rows: shard.rows,
         sha256: shard.sha256.clone(),
+        limit,
     })
 }
 

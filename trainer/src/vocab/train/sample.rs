@@ -2,7 +2,7 @@
 
 use super::{Counter, WordCounts};
 use crate::Error;
-use c4_data::{Document, Manifest, ShardEntry, ShardReader, Split};
+use c4_data::{BatchLimit, Document, Manifest, ShardEntry, ShardReader, Split};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -101,13 +101,14 @@ pub fn count(
     let total = most.fold(bytes as f64, f64::min);
     let mut counts = WordCounts::default();
     let mut drawn = Vec::new();
-    for ((source, shards), size) in sources.iter().zip(&shards).zip(&sizes) {
+    for (((source, manifest), shards), size) in manifests.iter().zip(&shards).zip(&sizes) {
+        let limit = BatchLimit::of(&manifest.recipe);
         // Hashes up to this one are drawn.
         let rate = total * share(source) / *size as f64;
         let last = (rate * u64::MAX as f64) as u64;
         let new = shards.par_iter().map(|shard| {
             let mut counts = WordCounts::default();
-            for document in open(source, shard)? {
+            for document in open(source, shard, limit)? {
                 let document: Document = document?;
                 if xxh3_64_with_seed(document.page.url.as_bytes(), seed) <= last {
                     counter.add(&mut counts, &document.page.text);
@@ -155,7 +156,7 @@ fn shards<'a>(source: &Source, manifest: &'a Manifest) -> Result<Vec<&'a ShardEn
         .collect())
 }
 
-fn open(source: &Source, shard: &ShardEntry) -> Result<ShardReader, Error> {
+fn open(source: &Source, shard: &ShardEntry, limit: BatchLimit) -> Result<ShardReader, Error> {
     let path = source.dir.join(&shard.file);
     if c4_data::fs::sha256_file(&path)? != shard.sha256 {
         let problem = format!(
@@ -164,5 +165,5 @@ fn open(source: &Source, shard: &ShardEntry) -> Result<ShardReader, Error> {
         );
         return Err(Error::format(&path, problem));
     }
-    Ok(ShardReader::open(&path)?)
+    Ok(ShardReader::open_within(&path, limit)?)
 }
