@@ -15,7 +15,7 @@ use crate::feed::{Cursor, Tokenizer};
 use crate::model::{Layout, T5};
 use crate::objective::Ids;
 use crate::optimizer::Optimizer;
-use crate::{Error, Vocab, tensorboard};
+use crate::{Error, Vocab, tensorboard, vocab};
 use c4_data::Manifest;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -116,7 +116,7 @@ impl Run {
         }
         let opened = Vocab::open(vocab)?;
         check(&opened, &config, vocab)?;
-        let bytes = fs::read(vocab).map_err(|e| Error::io(vocab, e))?;
+        let bytes = vocab::sentencepiece(vocab)?;
         let model = model(&config)?;
         let copy = folder.join(VOCAB);
         c4_data::fs::write_atomic(&copy, &bytes)?;
@@ -212,7 +212,7 @@ impl Run {
     /// # Errors
     /// It cannot be read, or is another one.
     pub fn check_vocab(&self, file: &Path) -> Result<(), Error> {
-        if c4_data::fs::sha256_file(file)? == self.vocab_sha256 {
+        if c4_data::fs::sha256_hex(&vocab::sentencepiece(file)?) == self.vocab_sha256 {
             return Ok(());
         }
         let problem = format!(
