@@ -338,15 +338,6 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
             tensors.push((name, tensor()));
         }
     }
-    let weights = folder.join(WEIGHTS);
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &weights).map_err(|error| {
-        checkpoint::not_written(
-            &weights,
-            &error,
-            "make room, and give the same command again",
-        )
-    })?;
     let (projection, function) = match config.activation {
         Activation::Relu => ("relu", "relu"),
         Activation::GatedGelu => ("gated-gelu", "gelu_new"),
@@ -383,8 +374,8 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     });
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
-    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))?;
-    checkpoint::open_as(&weights, &path)
+    c4_data::fs::write_atomic(&path, text.as_bytes())?;
+    checkpoint::write_model(&folder.join(WEIGHTS), tensors, &path)
 }
 
 /// The number that a person would write for it: 0.1, not 0.10000000149011612.
