@@ -204,7 +204,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         }
     }
     // Tied, but not scaled: a matrix of its own gives the same logits.
-    if tied && missing.len() == 1 {
+    if tied && layout.variable(HEAD).is_some() && missing.len() == 1 {
         if missing.remove(HEAD) {
             parameters.copy_within(layout.embedding.clone(), layout.head.start);
         } else if missing.remove(EMBEDDING) {
