@@ -7,9 +7,10 @@
 //! and remember a word's pieces together with the largest sum at which rounding cannot turn the decision
 //! ([`Segmenter::two_best`]); above it, the word is cut anew.
 //!
-//! Versions 0.1.95 to 0.2.1 compared a sum in 64 bits with one that was already rounded to 32, so that of equal ways through a
-//! run of `!` or `.` the order differs there. T5's own texts were cut before that, by a lattice that compares in 32 bits as well:
-//! of the two orders, that of 0.2.2 is closer to what T5 has read.
+//! Versions 0.1.99 to 0.2.1 compare a sum in 64 bits with one that is already rounded to 32, so that of equal ways through a run of
+//! `!` or `.` the order differs there. T5's own texts were cut before, by a lattice whose sums have 32 bits as well: over runs of
+//! 1 to 64 marks of 7 kinds, alone and after two texts, it cuts 46 of 1,344 otherwise than 0.2.2 does, and 428 otherwise than
+//! 0.2.1. Hugging Face's `tokenizers` cuts 405 of them otherwise than 0.2.2, and 634 otherwise than 0.2.1.
 
 use super::normalizer::{SPACE, character};
 use super::proto::{Piece, PieceKind};
