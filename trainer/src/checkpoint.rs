@@ -392,21 +392,26 @@ fn not_written(path: &Path, cause: impl std::fmt::Display, advice: &str) -> Erro
     Error::format(path, format!("cannot be written ({cause}); {advice}"))
 }
 
-/// Writes a model's file of its own: whole, or not at all; with the permissions of `other`, which is beside it.
-pub(crate) fn write_model<'a, V: View + 'a>(
+/// Writes a model's file and the one that says what it is (its path and bytes): both whole, or none.
+pub(crate) fn write_model<V: View>(
     path: &Path,
     tensors: Vec<(String, V)>,
-    other: &Path,
+    (note, bytes): (&Path, &[u8]),
 ) -> Result<(), Error> {
     let advice = "make room, and give the same command again";
     let partial = path.with_extension("safetensors.partial");
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let written = safetensors::serialize_to_file(tensors, Some(metadata), &partial)
         .map_err(|e| not_written(path, e, advice))
-        .and_then(|()| open_as(&partial, other))
         .and_then(|()| {
             let synced = File::open(&partial).and_then(|file| file.sync_all());
-            let renamed = synced.and_then(|()| c4_data::fs::rename(&partial, path));
+            synced.map_err(|e| not_written(path, e, advice))
+        })
+        // Not before: on a full disk an older model would have another's note.
+        .and_then(|()| Ok(c4_data::fs::write_atomic(note, bytes)?))
+        .and_then(|()| open_as(&partial, note))
+        .and_then(|()| {
+            let renamed = c4_data::fs::rename(&partial, path);
             renamed.map_err(|e| not_written(path, e, advice))
         });
     if written.is_err() {

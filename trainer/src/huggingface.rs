@@ -374,8 +374,7 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     });
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
-    c4_data::fs::write_atomic(&path, text.as_bytes())?;
-    checkpoint::write_model(&folder.join(WEIGHTS), tensors, &path)
+    checkpoint::write_model(&folder.join(WEIGHTS), tensors, (&path, text.as_bytes()))
 }
 
 /// The number that a person would write for it: 0.1, not 0.10000000149011612.

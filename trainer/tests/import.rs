@@ -1,4 +1,4 @@
-//! Models of Hugging Face's transformers as runs of ours, and back.
+//! Models of Hugging Face's transformers as runs of ours, and back. (Above 500 lines: what can be refused is listed here.)
 
 #![allow(clippy::unwrap_used)]
 

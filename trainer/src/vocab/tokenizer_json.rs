@@ -194,7 +194,8 @@ fn charsmap(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result
     if !marks {
         return Err("pre_tokenizer: there is no Metaspace, which T5's has".to_owned());
     }
-    if !splits && !(collapses && strips) {
+    let one_space = splits || collapses && strips;
+    if !one_space {
         return Err(
             "pre_tokenizer: runs of spaces are kept, and T5's are one space; WhitespaceSplit is missing, or in the normalizer \
              Strip and Replace"
