@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export events
+.PHONY: wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -97,7 +97,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual export events tokenise vocabulary step candle spark ray scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: peers hub detector domains multilingual export import events tokenise vocabulary step candle spark ray scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -157,6 +157,9 @@ vocabulary: examples ## the vocabulary's trainer beside sentencepiece's: TRAIN=w
 
 export: examples ## that Hugging Face opens what t5 exports, with the same logits and ids (makes virtual environments, several GB)
 	trainer/benches/export.sh $(T5) $(C4) target/release/examples/logits
+
+import: build ## that t5 takes what Hugging Face saves, with its greedy text (the environments of export)
+	trainer/benches/import.sh $(T5) $(C4)
 
 events: build ## that TensorBoard shows what a run has measured (makes a virtual environment below target/)
 	trainer/benches/event_files.sh $(T5) $(C4)

@@ -17,12 +17,12 @@ environment() {
 
 # PyTorch, several GB the first time.
 torch_environment() {
-    environment venv-torch torch==2.15.0 transformers==5.23.0 numpy==2.4.6 sentencepiece==0.2.1 protobuf==7.36.2
+    environment venv-torch torch==2.15.0 transformers==5.23.0 numpy==2.4.6 sentencepiece==0.2.3 protobuf==7.36.2
 }
 
 # The last one with T5's tokenizer on sentencepiece ("slow").
 transformers_4_environment() {
-    environment venv-transformers-4 transformers==4.57.6 sentencepiece==0.2.1 protobuf==7.36.2
+    environment venv-transformers-4 transformers==4.57.6 sentencepiece==0.2.3 protobuf==7.36.2
 }
 
 # A corpus of the archives, or of the sample crawl: corpus C4 FOLDER [INPUT...]

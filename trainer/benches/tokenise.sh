@@ -11,7 +11,7 @@ shift 2
 here=$(realpath "$(dirname "$0")")
 root=$(realpath "$here/../..")
 . "$here/common.sh"
-python=$(environment venv-sentencepiece sentencepiece==0.2.1)
+python=$(environment venv-sentencepiece sentencepiece==0.2.3)
 if [ -z "$vocab" ]; then
     out=$(mktemp -d)
     trap 'rm -rf "$out"' EXIT

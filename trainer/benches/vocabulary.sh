@@ -12,9 +12,9 @@ shift 3
 here=$(realpath "$(dirname "$0")")
 root=$(realpath "$here/../..")
 . "$here/common.sh"
-sentencepiece=$(environment venv-sentencepiece sentencepiece==0.2.1)
+sentencepiece=$(environment venv-sentencepiece sentencepiece==0.2.3)
 four=$(transformers_4_environment)
-five=$(environment venv-transformers-5 transformers==5.23.0 sentencepiece==0.2.1 protobuf==7.36.2)
+five=$(environment venv-transformers-5 transformers==5.23.0 sentencepiece==0.2.3 protobuf==7.36.2)
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

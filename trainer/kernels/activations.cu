@@ -49,32 +49,44 @@ DEVICE void gelu(float x, float *value, float *slope) {
     *value = x * half;
     *slope = half + 0.5f * x * (1.0f - t * t) * root * (1.0f + 3.0f * cubic * x * x);
 }
+
+// silu(x) = x / (1 + e^-x), and its derivative.
+DEVICE void silu(float x, float *value, float *slope) {
+    float sigmoid = 1.0f / (1.0f + expf(-x));
+    *value = x * sigmoid;
+    *slope = sigmoid * (1.0f + x * (1.0f - sigmoid));
+}
+
+DEVICE void gate(uint32_t is_silu, float x, float *value, float *slope) {
+    if (is_silu) silu(x, value, slope);
+    else gelu(x, value, slope);
+}
 #endif
 
-// pre [rows, 2, width], h [rows, width]: h = dropped gelu(pre 0) * pre 1.
-KERNEL TYPED(gated_gelu)(const T *pre, T *h, uint32_t rows, uint32_t width, Site site) {
+// pre [rows, 2, width], h [rows, width]: h = dropped f(pre 0) * pre 1, f being silu or gelu.
+KERNEL TYPED(gated)(const T *pre, T *h, uint32_t rows, uint32_t width, uint32_t is_silu, Site site) {
     EACH(i, rows * width) {
         // Divisions of 32 bits are several times as fast as of 64.
         uint32_t row = (uint32_t)i / width;
         size_t at = (size_t)row * 2 * width + ((uint32_t)i - row * width);
         float value, slope;
-        gelu(load(pre, at), &value, &slope);
+        gate(is_silu, load(pre, at), &value, &slope);
         store(h, i, value * load(pre, at + width) * factor_of(site, (uint32_t)i));
     }
 }
-EXPORT(TYPED(gated_gelu))
+EXPORT(TYPED(gated))
 
 // pre becomes its gradient.
-KERNEL TYPED(gated_gelu_backward)(T *pre, const T *dh, uint32_t rows, uint32_t width, Site site) {
+KERNEL TYPED(gated_backward)(T *pre, const T *dh, uint32_t rows, uint32_t width, uint32_t is_silu, Site site) {
     EACH(i, rows * width) {
         // Divisions of 32 bits are several times as fast as of 64.
         uint32_t row = (uint32_t)i / width;
         size_t at = (size_t)row * 2 * width + ((uint32_t)i - row * width);
         float value, slope;
         float gradient = load(dh, i) * factor_of(site, (uint32_t)i);
-        gelu(load(pre, at), &value, &slope);
+        gate(is_silu, load(pre, at), &value, &slope);
         store(pre, at, gradient * load(pre, at + width) * slope);
         store(pre, at + width, gradient * value);
     }
 }
-EXPORT(TYPED(gated_gelu_backward))
+EXPORT(TYPED(gated_backward))

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+const EMBEDDING: &str = "shared.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// What we read of `config.json`; defaults are those of transformers' `T5Config`.
 #[derive(Deserialize)]
@@ -39,8 +41,16 @@ struct Config {
     tie_word_embeddings: bool,
     scale_decoder_outputs: Option<bool>,
     pad_token_id: Option<u32>,
-    eos_token_id: Option<u32>,
+    eos_token_id: Option<Ids>,
     decoder_start_token_id: Option<u32>,
+}
+
+/// One id, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ids {
+    One(u32),
+    Some(Vec<u32>),
 }
 
 fn buckets() -> usize {
@@ -78,29 +88,41 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
     };
     let config: Config =
         serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
-    for (key, id, ours) in [
-        ("pad_token_id", config.pad_token_id, 0),
-        ("eos_token_id", config.eos_token_id, EOS),
-        ("decoder_start_token_id", config.decoder_start_token_id, 0),
-    ] {
-        if let Some(id) = id.filter(|id| *id != ours) {
-            let problem = format!("{key} is {id}; only a T5 where it is {ours} can be read");
-            return Err(Error::format(&path, problem));
-        }
-    }
     if config.model_type != "t5" {
         let problem = format!(
-            "a model of type `{}`; take a T5 or T5 v1.1",
+            "model_type is `{}`; take a T5 or T5 v1.1",
             config.model_type
         );
         return Err(Error::format(&path, problem));
     }
+    let ends = match &config.eos_token_id {
+        Some(Ids::One(id)) => std::slice::from_ref(id),
+        Some(Ids::Some(ids)) => ids,
+        None => &[],
+    };
+    let one = |id: &Option<u32>| id.as_slice().to_vec();
+    for (key, ids, ours) in [
+        ("pad_token_id", one(&config.pad_token_id), 0),
+        ("eos_token_id", ends.to_vec(), EOS),
+        (
+            "decoder_start_token_id",
+            one(&config.decoder_start_token_id),
+            0,
+        ),
+    ] {
+        if let Some(id) = ids.iter().find(|id| **id != ours) {
+            let problem = format!("{key} is {id}; only a T5 where it is {ours} alone can be read");
+            return Err(Error::format(&path, problem));
+        }
+    }
     let activation = match &config.feed_forward_proj[..] {
         "relu" => Activation::Relu,
-        "gated-gelu" => Activation::GatedGelu,
+        "gated-gelu" | "gated-gelu_new" => Activation::GatedGelu,
+        "gated-silu" | "gated-swish" => Activation::GatedSilu,
         other => {
-            let problem =
-                format!("feed_forward_proj is `{other}`; only relu and gated-gelu can be read");
+            let problem = format!(
+                "feed_forward_proj is `{other}`; only relu, gated-gelu and gated-silu can be read"
+            );
             return Err(Error::format(&path, problem));
         }
     };
@@ -133,7 +155,8 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         .iter()
         .map(|variable| &variable.name[..])
         .collect();
-    let mut head = None;
+    // The first name that the embedding came by.
+    let mut embedded: Option<String> = None;
     for path in weight_files(folder)? {
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
         let file = SafeTensors::deserialize(&bytes)
@@ -142,20 +165,19 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         // Else another of them would be named each time.
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, tensor) in tensors {
-            let Some(variable) = layout.variable(&name) else {
-                match &name[..] {
-                    "lm_head.weight" => head = Some(values(&path, &name, &tensor)?),
-                    // Copies that older versions wrote, and a table that no version reads.
-                    "encoder.embed_tokens.weight"
-                    | "decoder.embed_tokens.weight"
-                    | "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight" => {}
-                    _ => {
-                        let problem =
-                            format!("variable `{name}` is not one of a T5 with this config.json");
-                        return Err(Error::format(&path, problem));
-                    }
+            let own = match &name[..] {
+                // The embedding, which is stored by one of its names, or by several.
+                "encoder.embed_tokens.weight" | "decoder.embed_tokens.weight" => EMBEDDING,
+                HEAD if layout.variable(HEAD).is_none() => EMBEDDING,
+                // A table that no version reads.
+                "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight" => {
+                    continue;
                 }
-                continue;
+                name => name,
+            };
+            let Some(variable) = layout.variable(own) else {
+                let problem = format!("variable `{name}` is not one of a T5 with this config.json");
+                return Err(Error::format(&path, problem));
             };
             if tensor.shape() != variable.shape {
                 let (is, should) = (tensor.shape(), &variable.shape);
@@ -168,13 +190,26 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
                 let problem = format!("variable `{name}` holds values that are not finite");
                 return Err(Error::format(&path, problem));
             }
+            if own == EMBEDDING {
+                match &embedded {
+                    Some(other) if parameters[variable.range.clone()] != values[..] => {
+                        return Err(two_embeddings(&path, other, &name));
+                    }
+                    Some(_) => continue,
+                    None => embedded = Some(name),
+                }
+            }
             parameters[variable.range.clone()].copy_from_slice(&values);
             missing.remove(&variable.name[..]);
         }
     }
     // Tied, but not scaled: a matrix of its own gives the same logits.
-    if tied && missing.remove("lm_head.weight") {
-        parameters.copy_within(layout.embedding.clone(), layout.head.start);
+    if tied && layout.variable(HEAD).is_some() && missing.len() == 1 {
+        if missing.remove(HEAD) {
+            parameters.copy_within(layout.embedding.clone(), layout.head.start);
+        } else if missing.remove(EMBEDDING) {
+            parameters.copy_within(layout.head.clone(), layout.embedding.start);
+        }
     }
     if let Some(name) = missing.first() {
         let problem = format!(
@@ -183,12 +218,20 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         );
         return Err(Error::format(&folder.join(WEIGHTS), problem));
     }
-    if head.is_some_and(|head| head != parameters[layout.head_range()]) {
-        let problem = "it says tie_word_embeddings, but lm_head.weight is not shared.weight; say false for a T5 v1.1, or remove \
-                       lm_head.weight";
-        return Err(Error::format(&path, problem));
-    }
     T5::with_parameters(config, parameters)
+}
+
+/// The embedding by two of its names, with different values.
+fn two_embeddings(path: &Path, first: &str, second: &str) -> Error {
+    let problem = match [first, second].contains(&HEAD) {
+        true => {
+            "config.json says tie_word_embeddings, but lm_head.weight is not shared.weight; say false there for a T5 v1.1, or \
+             remove lm_head.weight"
+                .to_owned()
+        }
+        false => format!("`{first}` and `{second}` differ, and are one variable in a T5; remove the wrong one"),
+    };
+    Error::format(path, problem)
 }
 
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -295,16 +338,11 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
             tensors.push((name, tensor()));
         }
     }
-    let weights = folder.join(WEIGHTS);
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &weights).map_err(|error| {
-        checkpoint::not_written(
-            &weights,
-            &error,
-            "make room, and give the same command again",
-        )
-    })?;
-    let gated = config.activation == Activation::GatedGelu;
+    let (projection, function) = match config.activation {
+        Activation::Relu => ("relu", "relu"),
+        Activation::GatedGelu => ("gated-gelu", "gelu_new"),
+        Activation::GatedSilu => ("gated-silu", "silu"),
+    };
     let tied = config.head == Head::Tied;
     let json = json!({
         "architectures": ["T5ForConditionalGeneration"],
@@ -319,9 +357,9 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
         "relative_attention_max_distance": config.relative_max_distance,
         "dropout_rate": shortest(config.dropout),
         "layer_norm_epsilon": shortest(config.norm_epsilon),
-        "feed_forward_proj": if gated { "gated-gelu" } else { "relu" },
-        "dense_act_fn": if gated { "gelu_new" } else { "relu" },
-        "is_gated_act": gated,
+        "feed_forward_proj": projection,
+        "dense_act_fn": function,
+        "is_gated_act": config.activation != Activation::Relu,
         "tie_word_embeddings": tied,
         "scale_decoder_outputs": tied,
         "vocab_size": config.vocab_size,
@@ -336,8 +374,7 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     });
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
-    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))?;
-    checkpoint::open_as(&weights, &path)
+    checkpoint::write_model(&folder.join(WEIGHTS), tensors, (&path, text.as_bytes()))
 }
 
 /// The number that a person would write for it: 0.1, not 0.10000000149011612.

@@ -64,7 +64,10 @@ fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
         // Whoever reads our output has had enough (`t5 vocab show … | head`).
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            cli::output::tell(format_args!("t5: {e:#}"));
+            // An error of a file names it.
+            let is_bare = e.chain().len() == 1 && e.is::<io::Error>();
+            let what = if is_bare { "standard output: " } else { "" };
+            cli::output::tell(format_args!("t5: {what}{e:#}"));
             ExitCode::from(2)
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::config::RunConfig;
-use crate::model::{Activation, Layout, ModelConfig};
+use crate::model::{Layout, ModelConfig};
 use crate::optimizer::Optimizer;
 use std::fs;
 
@@ -135,9 +135,9 @@ fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, training: 
     let (d, width) = (model.d_model as u64, model.heads_width() as u64);
     let attention = n.saturating_mul(4 * width);
     let cross = seen.map_or(0, |seen| (n + seen).saturating_mul(2 * width));
-    let inner = match model.activation {
-        Activation::Relu => 1,
-        Activation::GatedGelu => 3,
+    let inner = match model.activation.gated() {
+        None => 1,
+        Some(_) => 3,
     };
     let feed_forward = n.saturating_mul(inner * model.d_ff as u64);
     let sublayers = layers * if seen.is_some() { 3 } else { 2 };

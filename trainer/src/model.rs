@@ -36,6 +36,7 @@ pub use t5::T5;
 #[cfg(devices)]
 pub(crate) use self::{
     dropout::{Dropout, Site},
+    elementwise::Gated,
     layout::{AttentionLayout, FeedForwardLayout, StackLayout},
     relative::Distances,
     stack::{Keep, Part, parts, site},

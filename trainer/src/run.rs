@@ -15,7 +15,7 @@ use crate::feed::{Cursor, Tokenizer};
 use crate::model::{Layout, T5};
 use crate::objective::Ids;
 use crate::optimizer::Optimizer;
-use crate::{Error, Vocab, tensorboard};
+use crate::{Error, Vocab, tensorboard, vocab};
 use c4_data::Manifest;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -53,7 +53,7 @@ pub struct Run {
     /// The last checkpoint that was written or read.
     pub saved: Option<u64>,
     vocab_sha256: String,
-    _lock: File,
+    lock: Lock,
 }
 
 impl Tokenizer for Vocab {
@@ -107,7 +107,7 @@ impl Run {
     ) -> Result<Run, Error> {
         refuse_mixing(folder, Holds::Run)?;
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        let lock = lock(folder)?;
+        let lock = Lock::take(folder)?;
         if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
             return Err(Error::format(
                 folder,
@@ -116,7 +116,7 @@ impl Run {
         }
         let opened = Vocab::open(vocab)?;
         check(&opened, &config, vocab)?;
-        let bytes = fs::read(vocab).map_err(|e| Error::io(vocab, e))?;
+        let bytes = vocab::sentencepiece(vocab)?;
         let model = model(&config)?;
         let copy = folder.join(VOCAB);
         c4_data::fs::write_atomic(&copy, &bytes)?;
@@ -135,7 +135,7 @@ impl Run {
             passed_over: Vec::new(),
             saved: None,
             vocab_sha256: c4_data::fs::sha256_hex(&bytes),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -152,7 +152,7 @@ impl Run {
                 "holds no checkpoint to go on with; begin without --resume",
             ));
         }
-        let lock = lock(folder)?;
+        let lock = Lock::take(folder)?;
         let mut damaged = Vec::new();
         let mut newest = checkpoints.into_iter().rev();
         let (note, model, optimizer) = loop {
@@ -195,7 +195,7 @@ impl Run {
             passed_over: Vec::new(),
             saved: Some(note.step),
             vocab_sha256: note.vocab_sha256,
-            _lock: lock,
+            lock,
         };
         for (path, told) in damaged {
             let aside = checkpoint::set_aside(&path)?;
@@ -212,7 +212,7 @@ impl Run {
     /// # Errors
     /// It cannot be read, or is another one.
     pub fn check_vocab(&self, file: &Path) -> Result<(), Error> {
-        if c4_data::fs::sha256_file(file)? == self.vocab_sha256 {
+        if c4_data::fs::sha256_hex(&vocab::sentencepiece(file)?) == self.vocab_sha256 {
             return Ok(());
         }
         let problem = format!(
@@ -234,8 +234,9 @@ impl Run {
     /// Writes a checkpoint of where the run is.
     ///
     /// # Errors
-    /// It cannot be written, or a parameter is not finite.
+    /// It cannot be written, a parameter is not finite, or the folder is another run's by now.
     pub fn save(&mut self) -> Result<PathBuf, Error> {
+        self.lock.check()?;
         if let Some(accelerator) = &self.accelerator {
             accelerator.download(&mut self.model, Some(&mut self.optimizer))?;
         }
@@ -269,6 +270,7 @@ impl Run {
         if self.saved != Some(self.step) {
             return Ok(());
         }
+        self.lock.check()?;
         let all = checkpoint::list(&self.folder.join(CHECKPOINTS))?;
         match all.iter().find(|(step, _)| *step == self.step) {
             Some((_, path)) => Checkpoint::note_loss(path, validation_loss),
@@ -281,6 +283,7 @@ impl Run {
     /// # Errors
     /// See [`checkpoint::prune`].
     pub fn prune(&self) -> Result<(), Error> {
+        self.lock.check()?;
         checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
     }
 
@@ -380,17 +383,58 @@ pub fn refuse_mixing(folder: &Path, new: Holds) -> Result<(), Error> {
     Err(Error::format(folder, problem))
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::format(
-            folder,
-            "another process trains in this folder; wait for it, or name another folder",
-        )),
-        Err(TryLockError::Error(e)) => Err(Error::io(&path, e)),
+/// The lock of a run's folder: a file that is locked. A folder that was removed and made anew by another run has another file by the
+/// same name, so it is the file that counts.
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    fn take(folder: &Path) -> Result<Lock, Error> {
+        let path = folder.join(LOCK);
+        let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::format(
+                    folder,
+                    "another process trains in this folder; wait for it, or name another folder",
+                ));
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io(&path, e)),
+        }
+        let lock = Lock { path, file };
+        lock.check()?;
+        Ok(lock)
     }
+
+    /// Refuses to go on where the folder does not hold this very file any more.
+    fn check(&self) -> Result<(), Error> {
+        let ours = self.file.metadata().map_err(|e| Error::io(&self.path, e))?;
+        match fs::metadata(&self.path) {
+            Ok(there) if is_same(&ours, &there) => Ok(()),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&self.path, e)),
+            _ => Err(Error::format(
+                &self.path,
+                "is not the file that this run has locked: its folder was removed, or made anew by another run; nothing more is \
+                 written there, and the steps since this run's last checkpoint are lost",
+            )),
+        }
+    }
+}
+
+/// Whether both are of one file.
+#[cfg(unix)]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Whether both are of one file: elsewhere a folder with an open file in it cannot be removed.
+#[cfg(not(unix))]
+fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 fn check(vocab: &Vocab, config: &RunConfig, path: &Path) -> Result<(), Error> {

@@ -5,11 +5,13 @@
 //! | What is in the file? | `proto.rs` |
 //! | What becomes of a text before it is cut? | `normalizer.rs` |
 //! | Which pieces is it cut into, and why are they SentencePiece's to the bit? | `encode.rs` |
+//! | What of that is in a `tokenizer.json`? | `tokenizer_json.rs` |
 //! | How is a vocabulary made? | [`train`] |
 
 mod encode;
 mod normalizer;
 mod proto;
+mod tokenizer_json;
 pub mod train;
 mod trie;
 
@@ -18,7 +20,7 @@ use encode::{Encoder, Segmenter};
 use normalizer::{Normalizer, SPACE};
 use proto::ModelProto;
 pub use proto::{Piece, PieceKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use trie::Trie;
 
@@ -47,15 +49,14 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// Opens a SentencePiece model (`spiece.model`). Where the file has no sentinels, 100 are appended as seqio does:
-    /// in reverse, so that `<extra_id_0>` has the highest id.
+    /// Opens a SentencePiece model (`spiece.model`), or a `tokenizer.json` of Hugging Face's that says the same. Where the file
+    /// has no sentinels, 100 are appended as seqio does: in reverse, so that `<extra_id_0>` has the highest id.
     ///
     /// # Errors
     /// A file that cannot be read, is no SentencePiece model, or one that T5 cannot use: not a unigram model, without
     /// `</s>`, with an id 0 that is not `<pad>`, with byte fallback. The message says which.
     pub fn open(path: &Path) -> Result<Vocab, Error> {
-        let file = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-        let vocab = ModelProto::parse(&file).and_then(Vocab::new);
+        let vocab = ModelProto::parse(&sentencepiece(path)?).and_then(Vocab::new);
         vocab.map_err(|problem| Error::format(path, problem))
     }
 
@@ -194,8 +195,8 @@ impl Vocab {
             })
     }
 
-    /// Appends the ids of `text`: exactly those of the sentencepiece library, for a text as a whole. No `</s>` is
-    /// appended.
+    /// Appends the ids of `text`: exactly those of the sentencepiece library from version 0.2.2 on (0.2.3 is the newest), for a
+    /// text as a whole. No `</s>` is appended.
     ///
     /// A sentinel never comes out of it: `<extra_id_0>` in a text of a corpus is text. The library takes it for the
     /// sentinel, if the file has sentinels; [`Vocab::encode_with_sentinels`] does so, too.
@@ -294,6 +295,28 @@ impl Vocab {
         }
         text
     }
+}
+
+/// The bytes of a vocabulary's file as a SentencePiece model: as they are, or made of a `tokenizer.json`. So a run's vocabulary is
+/// always a SentencePiece model.
+///
+/// # Errors
+/// A file that cannot be read, or a tokenizer of another kind.
+pub fn sentencepiece(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    // A SentencePiece model begins with a piece's tag, a line feed.
+    if file.first() != Some(&b'{') {
+        return Ok(file);
+    }
+    let model = tokenizer_json::parse(&file);
+    let model = model.map_err(|problem| Error::format(path, problem))?;
+    Ok(model.to_bytes())
+}
+
+/// The vocabulary in a folder of Hugging Face's transformers: `spiece.model`, or else `tokenizer.json`.
+pub fn in_folder(folder: &Path) -> Option<PathBuf> {
+    let files = ["spiece.model", "tokenizer.json"].map(|name| folder.join(name));
+    files.into_iter().find(|file| file.is_file())
 }
 
 /// What every model must be, so that the search below holds.

@@ -1,4 +1,4 @@
-//! Models of Hugging Face's transformers as runs of ours, and back.
+//! Models of Hugging Face's transformers as runs of ours, and back. (Above 500 lines: what can be refused is listed here.)
 
 #![allow(clippy::unwrap_used)]
 
@@ -187,6 +187,304 @@ fn half_precision_and_parts_are_read() {
     }
 }
 
+/// Rewrites a folder's tensors: of each name other names, or none.
+fn renamed(folder: &str, names: impl Fn(&str) -> Vec<String>) {
+    let path = Path::new(folder).join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let renamed: HashMap<String, TensorView<'_>> = tensors
+        .into_iter()
+        .flat_map(|(name, view)| {
+            names(&name)
+                .into_iter()
+                .map(move |name| (name, view.clone()))
+        })
+        .collect();
+    safetensors::serialize_to_file(renamed, None, &path).unwrap();
+}
+
+#[test]
+fn the_embedding_is_found_by_any_of_its_names() {
+    let place = Place::new();
+    let silu = ["--set", "model.activation=gated_silu"];
+    let (_, folder) = exported(&place, "tied", &silu);
+    let config = fs::read_to_string(Path::new(&folder).join("config.json")).unwrap();
+    for part in [
+        "\"gated-silu\"",
+        "\"dense_act_fn\": \"silu\"",
+        "\"is_gated_act\": true",
+    ] {
+        assert!(config.contains(part), "{part} in {config}");
+    }
+    let weights = read(&folder, "model.safetensors");
+    let ask = |folder: &str| said(&["generate", folder, "The ___ is", "--max-tokens", "8"]);
+    let wanted = ask(&folder);
+    let (shared, encoder) = ("shared.weight", "encoder.embed_tokens.weight");
+    let (decoder, head) = ("decoder.embed_tokens.weight", "lm_head.weight");
+    for names in [
+        &[encoder][..],
+        &[decoder],
+        &[head],
+        &[shared, encoder, decoder, head],
+        &[decoder, head],
+    ] {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        fs::write(Path::new(&folder).join("model.safetensors"), &weights).unwrap();
+        renamed(&folder, |name| match name == shared {
+            true => names.clone(),
+            false => vec![name.to_owned()],
+        });
+        let (run, back) = (place.path("run"), place.path("back"));
+        said(&["import", &folder, "-o", &run]);
+        said(&["export", &run, "-o", &back]);
+        assert_eq!(read(&back, "model.safetensors"), weights, "{names:?}");
+        assert_eq!(ask(&folder), wanted, "{names:?}");
+        fs::remove_dir_all(run).unwrap();
+        fs::remove_dir_all(back).unwrap();
+    }
+    // By none; by two with different values; of another shape.
+    let run = place.path("refused");
+    let import = ["import", &folder, "-o", &run];
+    let norm = "decoder.final_layer_norm.weight";
+    for (other, copies, words) in [
+        ("", "", &["shared.weight", "missing"][..]),
+        (norm, encoder, &[encoder, "by config.json it should be"]),
+    ] {
+        fs::write(Path::new(&folder).join("model.safetensors"), &weights).unwrap();
+        renamed(&folder, |name| match name {
+            name if name == shared => vec![],
+            name if name == other => vec![name.to_owned(), copies.to_owned()],
+            name => vec![name.to_owned()],
+        });
+        refused(&import, words);
+    }
+    let (_, other) = exported(
+        &place,
+        "other",
+        &["--set", "model.activation=gated_silu", "--set", "seed=9"],
+    );
+    let theirs = read(&other, "model.safetensors");
+    let theirs = SafeTensors::deserialize(&theirs).unwrap();
+    let ours = SafeTensors::deserialize(&weights).unwrap();
+    for (name, words) in [
+        (
+            decoder,
+            &["`decoder.embed_tokens.weight`", "`shared.weight`", "differ"][..],
+        ),
+        (
+            head,
+            &["config.json", "tie_word_embeddings", "lm_head.weight"],
+        ),
+    ] {
+        let mut tensors: HashMap<String, TensorView<'_>> = ours.tensors().into_iter().collect();
+        tensors.insert(name.to_owned(), theirs.tensor(shared).unwrap());
+        let path = Path::new(&folder).join("model.safetensors");
+        safetensors::serialize_to_file(tensors, None, &path).unwrap();
+        refused(&import, words);
+    }
+}
+
+/// A `tokenizer.json` as transformers writes it, of a vocabulary of ours: with what comes of T5's rules, or without rules.
+fn tokenizer_json(vocab: &t5_trainer::Vocab) -> serde_json::Value {
+    let name = |id: u32| {
+        let text = vocab.piece(id).unwrap().text.clone();
+        match text.contains("<extra_id_") {
+            true => text.trim_start_matches('\u{2581}').to_owned(),
+            false => text,
+        }
+    };
+    let pieces: Vec<_> = (0..vocab.size())
+        .map(|id| serde_json::json!([name(id), vocab.piece(id).unwrap().score]))
+        .collect();
+    let first = vocab.size() - vocab.sentinels();
+    let added: Vec<_> = (first..vocab.size())
+        .chain([1, 0, 2])
+        .map(|id| serde_json::json!({"id": id, "content": name(id), "single_word": false, "lstrip": true, "rstrip": true,
+            "normalized": false, "special": true}))
+        .collect();
+    serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
+            {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true}]},
+        "decoder": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true},
+        "model": {"type": "Unigram", "unk_id": 2, "vocab": pieces, "byte_fallback": false},
+    })
+}
+
+#[test]
+fn a_tokenizer_json_is_the_vocabulary_that_it_says() {
+    let place = Place::new();
+    let (_, folder) = exported(&place, "json", &[]);
+    let vocab = t5_trainer::Vocab::open(Path::new(&place.vocab)).unwrap();
+    let ask = |folder: &str| {
+        said(&[
+            "generate",
+            folder,
+            "The river \t___ is",
+            "--max-tokens",
+            "8",
+        ])
+    };
+    let wanted = ask(&folder);
+    let json = tokenizer_json(&vocab);
+    let path = Path::new(&folder).join("tokenizer.json");
+    let put = |json: &serde_json::Value| fs::write(&path, json.to_string()).unwrap();
+    put(&json);
+    // Beside a spiece.model that is what counts.
+    assert_eq!(ask(&folder), wanted);
+    fs::remove_file(Path::new(&folder).join("spiece.model")).unwrap();
+    assert_eq!(ask(&folder), wanted);
+    let texts = [
+        "a  b\t c\nd\u{a0}e",
+        " The river <extra_id_0> runs. ",
+        "wörld!!!!!!!! ........",
+        "",
+    ];
+    let opened = t5_trainer::Vocab::open(&path).unwrap();
+    assert_eq!((opened.size(), opened.sentinels()), (vocab.size(), 100));
+    for text in texts {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        vocab.encode_with_sentinels(text, &mut ours);
+        opened.encode_with_sentinels(text, &mut theirs);
+        assert_eq!(ours, theirs, "{text:?}");
+    }
+    // A run has it as a SentencePiece model, and gives that on; as --vocab the same.
+    let (run, back) = (place.path("run"), place.path("back"));
+    said(&["import", &folder, "-o", &run]);
+    said(&["export", &run, "-o", &back]);
+    assert_eq!(ask(&run), wanted);
+    assert_eq!(ask(&back), wanted);
+    let again = place.path("again");
+    let file = path.to_str().unwrap();
+    said(&["import", &folder, "-o", &again, "--vocab", file]);
+    assert_eq!(read(&again, "vocab.model"), read(&run, "vocab.model"));
+
+    // Without a word of the sentinels in the vocabulary, and with those alone that are added.
+    let mut few = json.clone();
+    few["model"]["vocab"]
+        .as_array_mut()
+        .unwrap()
+        .truncate(vocab.size() as usize - 100);
+    put(&few);
+    assert_eq!(ask(&folder), wanted);
+    few["added_tokens"] = serde_json::json!([]);
+    put(&few);
+    assert_eq!(ask(&folder), wanted);
+
+    // What is refused is said by its name.
+    let out = place.path("out");
+    let import = ["import", &folder, "-o", &out];
+    let change = |pointer: &str, value: serde_json::Value, words: &[&str]| {
+        let mut changed = json.clone();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        put(&changed);
+        refused(&import, &[&["tokenizer.json: "], words].concat());
+    };
+    use serde_json::json;
+    change("/model/type", json!("BPE"), &["model.type", "`BPE`"]);
+    change(
+        "/model/byte_fallback",
+        json!(true),
+        &["model.byte_fallback", "mT5"],
+    );
+    change("/model/unk_id", json!(null), &["model.unk_id"]);
+    change(
+        "/model/vocab/1/0",
+        json!("<end>"),
+        &["`</s>` has the id 1", "`<end>`"],
+    );
+    change(
+        "/normalizer",
+        json!({"type": "NFKC"}),
+        &["normalizer: `NFKC`", "precompiled"],
+    );
+    change(
+        "/normalizer",
+        json!({"type": "Precompiled", "precompiled_charsmap": "!"}),
+        &["precompiled_charsmap is damaged"],
+    );
+    change(
+        "/normalizer",
+        json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+        &["rules are damaged"],
+    );
+    change(
+        "/pre_tokenizer",
+        json!({"type": "ByteLevel"}),
+        &["pre_tokenizer: `ByteLevel`"],
+    );
+    change(
+        "/pre_tokenizer",
+        json!(null),
+        &["pre_tokenizer", "Metaspace"],
+    );
+    change(
+        "/pre_tokenizer/pretokenizers/1/prepend_scheme",
+        json!("first"),
+        &["prepend_scheme", "`first`"],
+    );
+    change(
+        "/pre_tokenizer",
+        json!({"type": "Metaspace", "replacement": "\u{2581}"}),
+        &["runs of spaces"],
+    );
+    change(
+        "/added_tokens/0",
+        json!({"id": 999, "content": "<x>"}),
+        &["no token has the id", "`<x>` 999"],
+    );
+    change(
+        "/added_tokens/0",
+        json!({"id": vocab.size(), "content": "<x>"}),
+        &["`<x>`", "<extra_id_…>"],
+    );
+    let last = vocab.size() - 1;
+    change(
+        &format!("/model/vocab/{last}/0"),
+        json!("x!x"),
+        &["`<extra_id_0>`", "x!x"],
+    );
+    put(&json!({"model": {}}));
+    refused(&import, &["tokenizer.json: ", "model.type"]);
+    fs::write(&path, "{").unwrap();
+    refused(&import, &["tokenizer.json: ", "is no tokenizer.json"]);
+    fs::remove_file(&path).unwrap();
+    refused(
+        &import,
+        &["neither spiece.model nor tokenizer.json", "--vocab"],
+    );
+}
+
+/// T5's own: both files give the same ids.
+#[test]
+fn t5_s_tokenizer_json_has_the_ids_of_its_spiece_model() {
+    let files = ["spm/t5_spiece.model", "spm/t5_tokenizer.json"].map(c4_tests::shared);
+    let [Some(model), Some(json)] = files else {
+        return;
+    };
+    let (model, json) = (
+        t5_trainer::Vocab::open(&model).unwrap(),
+        t5_trainer::Vocab::open(&json).unwrap(),
+    );
+    assert_eq!(model.pieces(), json.pieces());
+    let mut texts: Vec<String> = include_str!("../../ARCHITECTURE.md")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    texts.push(include_str!("../../README.md").to_owned());
+    texts.extend([
+        "ﬁ Å ½ ①  x\t\n\u{3000}y \u{1} \u{200b}z".to_owned(),
+        "!".repeat(77),
+        "The <extra_id_0> of <extra_id_99>.".to_owned(),
+    ]);
+    for text in texts {
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        model.encode_with_sentinels(&text, &mut a);
+        json.encode_with_sentinels(&text, &mut b);
+        assert_eq!(a, b, "{text:?}");
+    }
+}
+
 #[test]
 fn what_is_no_t5_is_refused_in_one_line() {
     let place = Place::new();
@@ -205,9 +503,16 @@ fn what_is_no_t5_is_refused_in_one_line() {
         "\"feed_forward_proj\": \"relu\"",
         "\"feed_forward_proj\": \"silu\"",
     );
-    refused(&import, &["config.json", "silu", "gated-gelu"]);
+    refused(
+        &import,
+        &["config.json", "feed_forward_proj", "`silu`", "gated-silu"],
+    );
     with("\"eos_token_id\": 1", "\"eos_token_id\": 2");
     refused(&import, &["config.json", "eos_token_id is 2"]);
+    with("\"eos_token_id\": 1", "\"eos_token_id\": [1, 5]");
+    refused(&import, &["config.json", "eos_token_id is 5"]);
+    with("\"model_type\": \"t5\"", "\"model_type\": \"mt5\"");
+    refused(&import, &["config.json", "model_type is `mt5`"]);
     with("\"d_ff\": 64", "\"d_ff\": 80");
     refused(
         &import,

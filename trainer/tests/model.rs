@@ -587,9 +587,14 @@ fn hugging_face_folders_round_trip() {
         head: Head::Untied,
         ..small(Architecture::EncoderDecoder)
     };
+    let silu = ModelConfig {
+        activation: Activation::GatedSilu,
+        ..gated.clone()
+    };
     for config in [
         small(Architecture::EncoderDecoder),
         gated,
+        silu,
         small(Architecture::Shared),
     ] {
         let mut model = T5::new(config, 3).unwrap();

@@ -1,4 +1,5 @@
-//! The program `t5` as a user meets it: from a corpus that `c4` built through a vocabulary to a trained model.
+//! The program `t5` as a user meets it: from a corpus that `c4` built through a vocabulary to a trained model. (Above 500 lines: all of
+//! it stands on the same corpus.)
 
 #![allow(clippy::unwrap_used)]
 
@@ -452,10 +453,115 @@ fn a_full_disk_leaves_the_last_checkpoint() {
     let left = fs::read_dir(Path::new(&full).join("checkpoints")).unwrap();
     assert_eq!(left.count(), 1, "no remains");
     said(&["eval", &full]);
+    // An export over an earlier one leaves that; with room it is written.
+    let out = place.path("exported");
+    said(&["export", &full, "-o", &out]);
+    let there = || {
+        let entries = fs::read_dir(&out)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries
+            .map(|path| (fs::read(&path).unwrap(), path))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = there();
+    let export = ["export", &whole, "-o", &out];
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, &limit, env!("CARGO_BIN_EXE_t5")]);
+    let output = shell.args(export).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let line = stderr(&output);
+    for word in ["t5: ", "model.safetensors: ", "too large", "make room"] {
+        assert!(line.contains(word), "{word} in {line}");
+    }
+    assert!(there() == before);
+    said(&export);
+    assert!(there() != before && there().len() == before.len());
+
     // With room it goes on as if nothing had been.
     said(&on);
     assert_eq!(state(&full, 6), state(&whole, 6));
     assert_eq!(losses(&full), losses(&whole));
     let left = fs::read_dir(Path::new(&full).join("checkpoints")).unwrap();
     assert_eq!(left.count(), 2, "no remains");
+}
+
+/// A run whose folder another run has by now leaves that alone, whatever ends it.
+#[cfg(unix)]
+#[test]
+fn a_run_whose_folder_was_made_anew_writes_nothing_there() {
+    let place = Place::new();
+    for made_anew in [true, false] {
+        let run = place.path("run");
+        let begin = place.begin(&run, &["--steps", "1000000", "--set", "evaluate_every=0"]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
+        let command = command.args(&begin).stderr(std::process::Stdio::piped());
+        let mut first = command.spawn().unwrap();
+        let metrics = Path::new(&run).join("metrics.jsonl");
+        while !fs::metadata(&metrics).is_ok_and(|file| file.len() > 0) {
+            assert!(first.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::remove_dir_all(&run).unwrap();
+        let seen = || {
+            let entries = fs::read_dir(&run).into_iter().flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        if made_anew {
+            said(&place.begin(&run, &["--steps", "3", "--set", "seed=7"]));
+        }
+        let before = (
+            seen(),
+            made_anew.then(|| (state(&run, 3), checkpoints(&run))),
+        );
+        let kill = Command::new("kill").arg(first.id().to_string()).status();
+        assert!(kill.unwrap().success());
+        let output = first.wait_with_output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        let line = told.lines().last().unwrap();
+        assert!(
+            line.starts_with("t5: ") && line.contains("run/lock"),
+            "{told}"
+        );
+        assert!(line.contains("made anew by another run"), "{told}");
+        let after = (
+            seen(),
+            made_anew.then(|| (state(&run, 3), checkpoints(&run))),
+        );
+        assert!(before == after);
+        if made_anew {
+            fs::remove_dir_all(&run).unwrap();
+        }
+    }
+}
+
+#[test]
+fn more_spans_than_sentinels_are_told_before_training() {
+    let place = Place::new();
+    let told = |name: &str, length: &str| {
+        let run = place.path(name);
+        let length = format!("feed.objective.inputs_length={length}");
+        let begin = place.begin(&run, &["--steps", "1", "--set", &length]);
+        let output = t5(&begin);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    // 15 % of the tokens, 3 a span: a hundredth of some 2,000.
+    let warning = told("long", "2100");
+    let line = warning
+        .lines()
+        .find(|line| line.starts_with("warning: an example has "));
+    let line = line.unwrap();
+    assert!(
+        line.contains("100 sentinels") && line.contains("feed.objective.inputs_length"),
+        "{line}"
+    );
+    let first_step = warning.find("step 1/1").unwrap();
+    assert!(warning.find(line).unwrap() < first_step);
+    assert!(!told("short", "1024").contains("warning"));
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use t5_trainer::generate::{Decoding, generate};
 use t5_trainer::model::T5;
 use t5_trainer::objective::ObjectiveKind;
-use t5_trainer::{Sequences, Vocab, huggingface};
+use t5_trainer::{Sequences, Vocab, huggingface, vocab};
 
 /// Lets a model say what belongs into a text's blanks, or how a text goes on.
 ///
@@ -18,7 +18,7 @@ use t5_trainer::{Sequences, Vocab, huggingface};
 /// objective lm or prefix_lm goes on with the text.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model`).
+    /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model` or `tokenizer.json`).
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// The text; without it, each line of standard input is one.
@@ -109,8 +109,13 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
 /// A model, its vocabulary, and what it was trained by, if that is known.
 fn open(folder: &Path) -> anyhow::Result<(T5, Vocab, Option<ObjectiveKind>)> {
     if folder.join("config.json").is_file() {
-        let vocab = Vocab::open(&folder.join("spiece.model"))?;
-        return Ok((huggingface::load(folder)?, vocab, None));
+        let vocab = vocab::in_folder(folder).with_context(|| {
+            format!(
+                "{}: has neither spiece.model nor tokenizer.json",
+                folder.display()
+            )
+        })?;
+        return Ok((huggingface::load(folder)?, Vocab::open(&vocab)?, None));
     }
     let named = Named::open(folder)?;
     let objective = named.note.config.feed.objective.objective;

@@ -8,11 +8,11 @@ use clap::Args;
 use std::path::PathBuf;
 use t5_trainer::config::RunConfig;
 use t5_trainer::feed::Source;
-use t5_trainer::huggingface;
 use t5_trainer::run::{self, Holds, Run};
+use t5_trainer::{huggingface, vocab};
 
 /// Makes a run of a folder that Hugging Face's `save_pretrained` wrote (T5 or T5 v1.1, `config.json`, `model.safetensors` in
-/// f32, bf16 or f16, `spiece.model`), to be measured, asked, or trained further.
+/// f32, bf16 or f16, `spiece.model` or `tokenizer.json`), to be measured, asked, or trained further.
 ///
 /// The run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of 0.001.
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(crate) struct Import {
     /// Folder of the run; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// The vocabulary, a SentencePiece model [default: spiece.model in the folder].
+    /// The vocabulary, a SentencePiece model or a tokenizer.json [default: spiece.model in the folder, or else tokenizer.json].
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
     #[command(flatten)]
@@ -40,11 +40,10 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     // Not after a large model was read.
     run::refuse_mixing(&args.output, Holds::Run)?;
     let model = huggingface::load(&args.folder)?;
-    let own = args.folder.join("spiece.model");
-    let vocab = args.vocab.or(own.is_file().then_some(own));
+    let vocab = args.vocab.or_else(|| vocab::in_folder(&args.folder));
     let vocab = vocab.with_context(|| {
         format!(
-            "{}: has no spiece.model; name the SentencePiece model that it was trained with by --vocab",
+            "{}: has neither spiece.model nor tokenizer.json; name the vocabulary that it was trained with by --vocab",
             args.folder.display()
         )
     })?;

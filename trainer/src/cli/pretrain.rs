@@ -81,11 +81,12 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
         run.config.corpora = absolute(run.config.corpora);
         let folder = args.output.display();
         tell(format_args!("{folder}: goes on after step {}", run.step));
-        head(&run.config, place)?;
+        head(&run.config, run.vocab.sentinels(), place)?;
         run
     } else {
         let vocab = args.vocab.unwrap_or_default();
-        let ids = Some(Vocab::open(&vocab)?.size());
+        let opened = Vocab::open(&vocab)?;
+        let ids = Some(opened.size());
         let mut config = RunConfig::resolve(&args.size, args.config.as_deref(), &settings, ids)?;
         if !args.corpora.corpora.is_empty() {
             config.corpora = args.corpora.corpora;
@@ -95,7 +96,7 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
             "no corpus: name the folder of one by --corpus, or in the configuration by [[corpora]]"
         );
         config.corpora = absolute(config.corpora);
-        head(&config, place)?;
+        head(&config, opened.sentinels(), place)?;
         Run::begin(&args.output, config, &vocab)?
     };
     run.place(place, precision)?;
@@ -163,10 +164,11 @@ fn line(bar: &ProgressBar, text: &str) {
 }
 
 /// What is about to happen: before memory is taken and a large model is drawn. An error where that cannot be.
-fn head(config: &RunConfig, place: Place) -> anyhow::Result<()> {
+fn head(config: &RunConfig, sentinels: u32, place: Place) -> anyhow::Result<()> {
     let accelerator = !matches!(place, Place::Cpu | Place::Candle);
     let warning = memory::check_training(config, accelerator)?;
-    let lengths = config.feed.objective.resolve()?.lengths();
+    let objective = config.feed.objective.resolve()?;
+    let lengths = objective.lengths();
     tell(format_args!(
         "{} parameters; {} rows of {} + {} tokens a step; {} steps",
         thousands(config.model.parameters().unwrap_or_default()),
@@ -176,6 +178,13 @@ fn head(config: &RunConfig, place: Place) -> anyhow::Result<()> {
         thousands(config.steps)
     ));
     warning.iter().for_each(tell);
+    let spans = objective.sentinels();
+    if spans > sentinels as usize {
+        tell(format_args!(
+            "warning: an example has {spans} spans of noise, and the vocabulary {sentinels} sentinels; those beyond are \
+             marked with pieces of text. Lower feed.objective.inputs_length or density, or raise mean_span_length"
+        ));
+    }
     Ok(())
 }
 

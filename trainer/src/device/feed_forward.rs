@@ -7,7 +7,7 @@ use super::kernels::Kernels;
 use super::product::Matrix;
 use super::stack::Scratch;
 use crate::Error;
-use crate::model::{Activation, FeedForwardLayout, Site};
+use crate::model::{FeedForwardLayout, Gated, Site};
 use std::ops::Range;
 
 /// What the forward pass keeps for the backward pass.
@@ -36,7 +36,8 @@ pub(super) struct Sublayer<'a> {
     pub parameters: &'a Buffer,
     pub weights: &'a Buffer,
     pub epsilon: f32,
-    pub activation: Activation,
+    /// `None`: relu.
+    pub gated: Option<Gated>,
     /// Positions of a row.
     pub length: usize,
     /// Of the hidden values and of the output.
@@ -96,15 +97,21 @@ impl<'a> Sublayer<'a> {
         let weight = self.weight(&self.layout.wi, d).t();
         saved.hidden.resize(n * d_ff)?;
         let (dropout, shape) = (self.sites().0, (self.length, d_ff));
-        match self.activation {
-            Activation::Relu => {
+        match self.gated {
+            None => {
                 kernels.multiply(saved.hidden.all_mut(), 0.0, 1.0, y, weight)?;
                 kernels.relu(saved.hidden.all_mut(), dropout, shape)
             }
-            Activation::GatedGelu => {
+            Some(gated) => {
                 saved.pre.resize(n * columns)?;
                 kernels.multiply(saved.pre.all_mut(), 0.0, 1.0, y, weight)?;
-                kernels.gated_gelu(saved.pre.all(), saved.hidden.all_mut(), dropout, shape)
+                kernels.gated(
+                    gated,
+                    saved.pre.all(),
+                    saved.hidden.all_mut(),
+                    dropout,
+                    shape,
+                )
             }
         }
     }
@@ -133,16 +140,16 @@ impl<'a> Sublayer<'a> {
         let weight = self.weight(&self.layout.wo, d_ff);
         kernels.multiply(scratch.wide.all_mut(), 0.0, 1.0, dout, weight)?;
         let (dropout, shape) = (self.sites().0, (self.length, d_ff));
-        let dpre = match self.activation {
-            Activation::Relu => {
+        let dpre = match self.gated {
+            None => {
                 // What dropout took is 0 in `hidden`, too.
                 let factor = dropout.map_or(1.0, |site| site.scale);
                 kernels.relu_backward(scratch.wide.all_mut(), saved.hidden.all(), factor)?;
                 &scratch.wide
             }
-            Activation::GatedGelu => {
+            Some(gated) => {
                 let pre = saved.pre.all_mut();
-                kernels.gated_gelu_backward(pre, scratch.wide.all(), dropout, shape)?;
+                kernels.gated_backward(gated, pre, scratch.wide.all(), dropout, shape)?;
                 &saved.pre
             }
         };

@@ -5,7 +5,7 @@ use super::buffer::{Buffer, View, ViewMut};
 use super::driver::{Argument, Driver, Dtype, Launch, SiteArgument};
 use super::product::{self, Matrix};
 use crate::Error;
-use crate::model::{DropoutShape, Site};
+use crate::model::{DropoutShape, Gated, Site};
 use std::sync::Arc;
 
 /// Values of `REDUCTION` in `kernels/common.cuh`.
@@ -382,8 +382,9 @@ impl Kernels {
         self.each(&Kernels::typed("relu_backward", dtype), n, &arguments)
     }
 
-    pub fn gated_gelu(
+    pub fn gated(
         &self,
+        f: Gated,
         pre: View<'_>,
         h: ViewMut<'_>,
         dropout: Option<Site>,
@@ -397,13 +398,15 @@ impl Kernels {
             write(&h, dtype, n),
             number(n / width),
             number(width),
+            number(usize::from(f == Gated::Silu)),
             site(dropout, length, width),
         ];
-        self.each(&Kernels::typed("gated_gelu", dtype), n, &arguments)
+        self.each(&Kernels::typed("gated", dtype), n, &arguments)
     }
 
-    pub fn gated_gelu_backward(
+    pub fn gated_backward(
         &self,
+        f: Gated,
         pre: ViewMut<'_>,
         dh: View<'_>,
         dropout: Option<Site>,
@@ -417,9 +420,10 @@ impl Kernels {
             read(dh, dtype, n),
             number(n / width),
             number(width),
+            number(usize::from(f == Gated::Silu)),
             site(dropout, length, width),
         ];
-        self.each(&Kernels::typed("gated_gelu_backward", dtype), n, &arguments)
+        self.each(&Kernels::typed("gated_backward", dtype), n, &arguments)
     }
 
     // Attention.

@@ -293,7 +293,7 @@ impl<'a> Pass<'a> {
             parameters: self.parameters,
             weights: self.weights,
             epsilon: self.config.norm_epsilon,
-            activation: self.config.activation,
+            gated: self.config.activation.gated(),
             length: self.seen.queries,
             dropout: self.sites(sublayer),
         }

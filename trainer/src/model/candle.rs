@@ -237,9 +237,13 @@ impl<'a> Twin<'a> {
         let first = self.linear(&y, layout.wi.start)?;
         let hidden = match self.config.activation {
             Activation::Relu => first.relu()?,
-            Activation::GatedGelu => {
+            gated => {
                 let second = layout.wi.start + self.config.d_ff * self.config.d_model;
-                first.gelu()?.mul(&self.linear(&y, second)?)?
+                let first = match gated {
+                    Activation::GatedSilu => first.silu()?,
+                    _ => first.gelu()?,
+                };
+                first.mul(&self.linear(&y, second)?)?
             }
         };
         let hidden = self.dropped(hidden, sites.0, length)?;

@@ -1,5 +1,6 @@
 //! What a model is: sizes, variant, and the settings of its loss.
 
+use super::elementwise::Gated;
 use crate::{Error, limits};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,19 @@ pub enum Activation {
     Relu,
     /// `gelu(x W_0) * (x W_1)`, gelu by its tanh formula: T5 v1.1 (Shazeer 2020).
     GatedGelu,
+    /// `silu(x W_0) * (x W_1)`: SwiGLU of the same paper.
+    GatedSilu,
+}
+
+impl Activation {
+    /// What becomes of the first half of a gated layer; `None` without a gate.
+    pub(crate) fn gated(self) -> Option<Gated> {
+        match self {
+            Activation::Relu => None,
+            Activation::GatedGelu => Some(Gated::Gelu),
+            Activation::GatedSilu => Some(Gated::Silu),
+        }
+    }
 }
 
 /// Where logits come from.
@@ -247,9 +261,9 @@ impl ModelConfig {
 
     /// Matrices that read a feed-forward layer's input.
     pub fn feed_forward_inputs(&self) -> usize {
-        match self.activation {
-            Activation::Relu => 1,
-            Activation::GatedGelu => 2,
+        match self.activation.gated() {
+            None => 1,
+            Some(_) => 2,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The decoder, one position a step, keys and values of earlier positions kept. Of a model without an encoder, the first step
 //! takes all of the prompt.
 
-use super::config::{Activation, Architecture};
+use super::config::Architecture;
 use super::elementwise;
 use super::embedding;
 use super::layout::AttentionLayout;
@@ -257,14 +257,14 @@ impl Decoder<'_> {
             let columns = layer.feed_forward.wi.len() / d;
             let mut hidden = vec![0.0; n * columns];
             product(&mut hidden, Into::Set, &y, layer.feed_forward.wi.clone(), d);
-            match config.activation {
-                Activation::Relu => elementwise::relu(&mut hidden),
-                Activation::GatedGelu => {
+            match config.activation.gated() {
+                None => elementwise::relu(&mut hidden),
+                Some(f) => {
                     let mut gated = vec![0.0; n * d_ff];
                     let rows = hidden
                         .chunks_exact(columns)
                         .zip(gated.chunks_exact_mut(d_ff));
-                    rows.for_each(|(pre, gated)| elementwise::gated_gelu_row(pre, gated));
+                    rows.for_each(|(pre, gated)| elementwise::gated_row(f, pre, gated));
                     hidden = gated;
                 }
             }

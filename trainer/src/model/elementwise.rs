@@ -59,6 +59,13 @@ fn gelu(x: f32) -> (f32, f32) {
     (x * half, half + 0.5 * x * (1.0 - t * t) * inner)
 }
 
+/// `silu(x) = x / (1 + e^-x)`, and its derivative.
+#[inline(always)]
+fn silu(x: f32) -> (f32, f32) {
+    let sigmoid = 1.0 / (1.0 + exp(-x));
+    (x * sigmoid, sigmoid * (1.0 + x * (1.0 - sigmoid)))
+}
+
 /// Sum of `term(index)`, in a fixed order: `LANES` sums over whole groups, then the rest.
 #[inline(always)]
 fn sum(len: usize, chunks: impl Fn(usize, &mut [f32; LANES]), rest: impl Fn(usize) -> f32) -> f32 {
@@ -393,22 +400,45 @@ pub(crate) fn relu_backward(dh: &mut [f32], h: &[f32], factor: f32) {
     });
 }
 
-/// A row `[u, g]` becomes `gelu(u) * g`.
-pub(crate) fn gated_gelu_row(pre: &[f32], h: &mut [f32]) {
+/// What a gated feed-forward layer makes of the half that is not the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gated {
+    Gelu,
+    Silu,
+}
+
+/// A row `[u, g]` becomes `f(u) * g`.
+pub(crate) fn gated_row(f: Gated, pre: &[f32], h: &mut [f32]) {
+    match f {
+        Gated::Gelu => gated_row_of(gelu, pre, h),
+        Gated::Silu => gated_row_of(silu, pre, h),
+    }
+}
+
+/// Backward of [`gated_row`]: `pre` `[u, g]` becomes its gradient, `dh` becomes `h`.
+pub(crate) fn gated_row_backward(f: Gated, pre: &mut [f32], dh: &mut [f32]) {
+    match f {
+        Gated::Gelu => gated_row_backward_of(gelu, pre, dh),
+        Gated::Silu => gated_row_backward_of(silu, pre, dh),
+    }
+}
+
+#[inline(always)]
+fn gated_row_of(f: impl Fn(f32) -> (f32, f32), pre: &[f32], h: &mut [f32]) {
     let (u, g) = pre.split_at(h.len());
     vectorized!({
         for ((h, u), g) in h.iter_mut().zip(u).zip(g) {
-            *h = gelu(*u).0 * g;
+            *h = f(*u).0 * g;
         }
     });
 }
 
-/// Backward of [`gated_gelu_row`]: `pre` `[u, g]` becomes its gradient, `dh` becomes `h`.
-pub(crate) fn gated_gelu_row_backward(pre: &mut [f32], dh: &mut [f32]) {
+#[inline(always)]
+fn gated_row_backward_of(f: impl Fn(f32) -> (f32, f32), pre: &mut [f32], dh: &mut [f32]) {
     let (u, g) = pre.split_at_mut(dh.len());
     vectorized!({
         for ((dh, u), g) in dh.iter_mut().zip(u).zip(g) {
-            let (value, slope) = gelu(*u);
+            let (value, slope) = f(*u);
             let h = value * *g;
             *u = *dh * *g * slope;
             *g = *dh * value;
@@ -554,6 +584,24 @@ mod tests {
             );
             assert!((f64::from(ours) - slope).abs() < 2e-6, "slope at {x}");
         }
+    }
+
+    #[test]
+    fn silu_and_its_slope() {
+        for i in -1000..1000 {
+            let x = i as f32 * 0.01;
+            let f = |x: f64| x / (1.0 + (-x).exp());
+            let slope = (f(f64::from(x) + 1e-5) - f(f64::from(x) - 1e-5)) / 2e-5;
+            let (value, ours) = silu(x);
+            assert!(
+                (f64::from(value) - f(f64::from(x))).abs() < 2e-6,
+                "silu({x})"
+            );
+            assert!((f64::from(ours) - slope).abs() < 2e-6, "slope at {x}");
+        }
+        // Where `e^-x` is cut off.
+        let (value, slope) = silu(-100.0);
+        assert!(value.abs() < 1e-35 && slope.abs() < 1e-35);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The feed-forward sublayer: `x + f(norm(x) W_i) W_o`.
 
 use super::attention::{Scratch, dropped, project_residual};
-use super::config::Activation;
 use super::dropout::Site;
-use super::elementwise;
+use super::elementwise::{self, Gated};
 use super::layout::FeedForwardLayout;
 use super::matrix::{Into, Matrix, Threads, multiply};
 use super::norm;
@@ -26,7 +25,8 @@ pub(crate) struct Sublayer<'a> {
     pub layout: &'a FeedForwardLayout,
     pub parameters: &'a [f32],
     pub epsilon: f32,
-    pub activation: Activation,
+    /// `None`: relu.
+    pub gated: Option<Gated>,
     /// Positions of a row.
     pub length: usize,
     /// Of the hidden values and of the output.
@@ -77,15 +77,15 @@ impl Sublayer<'_> {
         let y = Matrix::new(&scratch.y, n, d);
         let weight = Matrix::new(&p[self.layout.wi.clone()], columns, d).t();
         resize(&mut saved.hidden, n * d_ff);
-        match self.activation {
-            Activation::Relu => {
+        match self.gated {
+            None => {
                 multiply(&mut saved.hidden, Into::Set, 1.0, y, weight, Threads::All);
                 saved
                     .hidden
                     .par_chunks_mut(ROWS * d_ff)
                     .for_each(elementwise::relu);
             }
-            Activation::GatedGelu => {
+            Some(gated) => {
                 resize(&mut saved.pre, n * columns);
                 multiply(&mut saved.pre, Into::Set, 1.0, y, weight, Threads::All);
                 let rows = saved
@@ -93,7 +93,7 @@ impl Sublayer<'_> {
                     .par_chunks(columns)
                     .zip(saved.hidden.par_chunks_mut(d_ff));
                 rows.with_min_len(ROWS)
-                    .for_each(|(pre, hidden)| elementwise::gated_gelu_row(pre, hidden));
+                    .for_each(|(pre, hidden)| elementwise::gated_row(gated, pre, hidden));
             }
         }
         if let Some((site, _)) = self.dropout {
@@ -141,8 +141,8 @@ impl Sublayer<'_> {
             weight,
             Threads::All,
         );
-        let dpre = match self.activation {
-            Activation::Relu => {
+        let dpre = match self.gated {
+            None => {
                 // What dropout took is 0 in `hidden`, too.
                 let factor = self.dropout.map_or(1.0, |(site, _)| site.scale);
                 let block = ROWS * d_ff;
@@ -153,7 +153,7 @@ impl Sublayer<'_> {
                 tasks.for_each(|(dh, h)| elementwise::relu_backward(dh, h, factor));
                 &scratch.wide
             }
-            Activation::GatedGelu => {
+            Some(gated) => {
                 if let Some((site, _)) = self.dropout {
                     site.apply(&mut scratch.wide, self.length, d_ff);
                 }
@@ -162,7 +162,7 @@ impl Sublayer<'_> {
                     .par_chunks_mut(columns)
                     .zip(scratch.wide.par_chunks_mut(d_ff));
                 rows.with_min_len(ROWS)
-                    .for_each(|(pre, dh)| elementwise::gated_gelu_row_backward(pre, dh));
+                    .for_each(|(pre, dh)| elementwise::gated_row_backward(gated, pre, dh));
                 &saved.pre
             }
         };

@@ -3,7 +3,7 @@
 //! Names and shapes are Hugging Face's (a matrix is `[out, in]`), so a checkpoint is read and written without
 //! turning anything. Matrices that read the same input are neighbours: queries, keys and values are one product.
 
-use super::config::{Activation, Architecture, Head, ModelConfig};
+use super::config::{Architecture, Head, ModelConfig};
 use std::ops::Range;
 
 /// How a variable starts (see `init.rs`).
@@ -238,9 +238,9 @@ impl Builder<'_> {
     fn feed_forward(&mut self, name: &str) -> FeedForwardLayout {
         let (d_model, d_ff) = (self.config.d_model, self.config.d_ff);
         let norm = self.norm(&format!("{name}.layer_norm"));
-        let inputs: &[&str] = match self.config.activation {
-            Activation::Relu => &["wi"],
-            Activation::GatedGelu => &["wi_0", "wi_1"],
+        let inputs: &[&str] = match self.config.activation.gated() {
+            None => &["wi"],
+            Some(_) => &["wi_0", "wi_1"],
         };
         let mut wi = self.end..self.end;
         for input in inputs {

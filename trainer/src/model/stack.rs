@@ -121,7 +121,7 @@ impl<'a> Pass<'a> {
             layout,
             parameters: self.parameters,
             epsilon: self.config.norm_epsilon,
-            activation: self.config.activation,
+            gated: self.config.activation.gated(),
             length: self.visibility.queries,
             dropout: self.sites(sublayer),
         }

@@ -91,10 +91,14 @@ pub fn kinds() -> Vec<ModelConfig> {
         head: Head::Untied,
         ..small(Architecture::EncoderDecoder)
     };
+    let silu = ModelConfig {
+        activation: Activation::GatedSilu,
+        ..gated.clone()
+    };
     ARCHITECTURES
         .into_iter()
         .map(small)
-        .chain([gated])
+        .chain([gated, silu])
         .collect()
 }
 
