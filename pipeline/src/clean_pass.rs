@@ -40,6 +40,8 @@ pub struct Target<'a> {
     pub admission: &'a Admission,
     /// Its work folder.
     pub work: &'a Path,
+    /// What stands for it in that folder.
+    pub key: u64,
     /// What its ledger may want.
     pub candidates: &'a Candidates,
 }
@@ -156,7 +158,9 @@ impl Job for CleanPass<'_> {
         let open: Vec<&Part> = self.parts.iter().filter(missing).collect();
         for part in &open {
             segment::remove_all(part.target.work, archive)?;
-            *lock(&part.open[archive]) = Some(Box::default());
+            let mut state = OpenArchive::default();
+            state.entry.build = part.target.key;
+            *lock(&part.open[archive]) = Some(Box::new(state));
         }
         let read = &self.parts[0].target.recipe.read;
         let opened = match &self.inputs[archive].location {

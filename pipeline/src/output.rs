@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Counters and tally.
 pub const STATS_FILE: &str = "stats.json";
@@ -47,7 +48,7 @@ const REPLACING: &str = "replacing";
 /// Files of the work folder that are written by way of temporary ones.
 const OWN_FILES: [&str; 2] = [MARKER, REPLACING];
 /// Version of the work folder's files; another one cannot go on with them.
-const WORK_VERSION: u32 = 2;
+const WORK_VERSION: u32 = 3;
 
 /// What the mark in a work folder says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,12 +147,14 @@ pub struct Output {
     pub ledger: PathBuf,
     /// For what is between the passes.
     pub work: PathBuf,
+    /// What stands for the build in what is there.
+    pub key: u64,
     /// The folder in the output folder that is ours until the end.
     own: PathBuf,
     /// Files that are to be replaced.
     old: Vec<String>,
     /// Held as long as the build runs.
-    _lock: File,
+    lock: File,
 }
 
 impl Identity {
@@ -445,9 +448,10 @@ impl Output {
             whole: own.join("whole"),
             ledger: own.join("ledger"),
             work: mark.folder(&own),
+            key: xxh3_64(identity.key().as_bytes()),
             own,
             old,
-            _lock: lock,
+            lock,
         };
         if !goes_on {
             for folder in [&output.whole, &output.ledger, &output.work] {
@@ -486,25 +490,33 @@ impl Output {
     }
 
     /// What was said with [`set_done`](Output::set_done) when the file `name` was whole; `None` if it is
-    /// not.
+    /// not, or was made of something else than `origin` stands for.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn done<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+    pub fn done<T: DeserializeOwned>(&self, name: &str, origin: u64) -> Result<Option<T>, Error> {
         let path = self.whole.join(format!("{name}{DONE}"));
-        match fs::read(&path) {
-            Ok(json) => Ok(serde_json::from_slice(&json).ok()),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(DataError::io(&path, "read")(e).into()),
-        }
+        let json = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            json => json.map_err(DataError::io(&path, "read"))?,
+        };
+        let done = serde_json::from_slice::<(u64, T)>(&json).ok();
+        Ok(done.filter(|done| done.0 == origin).map(|done| done.1))
+    }
+
+    /// Whether a file of the corpus is there, in its size: in `folder`, where it was written, or in its place.
+    pub fn is_written(&self, folder: &Path, file: &str, bytes: u64) -> bool {
+        let name = Path::new(file).file_name().unwrap_or_default();
+        let waits = fs::metadata(folder.join(name)).is_ok_and(|there| there.len() == bytes);
+        waits || (self.own.join(REPLACING).exists() && is_whole(&self.dir, file, bytes))
     }
 
     /// Notes that the file `name` is whole.
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn set_done<T: Serialize>(&self, name: &str, what: &T) -> Result<(), Error> {
-        let json = serde_json::to_vec(what).unwrap_or_default();
+    pub fn set_done<T: Serialize>(&self, name: &str, origin: u64, what: &T) -> Result<(), Error> {
+        let json = serde_json::to_vec(&(origin, what)).unwrap_or_default();
         let path = self.whole.join(format!("{name}{DONE}"));
         Ok(c4_fs::write_atomic(&path, &json)?)
     }
@@ -523,6 +535,14 @@ impl Output {
     /// # Errors
     /// The output folder cannot be written.
     pub fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
+        if !is_at(&self.lock, &self.own.join(LOCK)) {
+            return Err(Error::Output {
+                path: self.own.clone(),
+                reason: "was removed while the build ran, and another one may write here now; what is done is lost, and the \
+                         same command begins anew"
+                    .into(),
+            });
+        }
         let replacing = self.own.join(REPLACING);
         if !replacing.exists() {
             // Without its manifest the old corpus is none; the mark says what comes instead.
@@ -557,18 +577,12 @@ impl Output {
         stop::crash_point("replace");
         let name = target.file_name().unwrap_or_default();
         let source = from.join(name);
-        if fs::metadata(&source).is_ok_and(|there| there.len() != bytes) {
-            // Whatever has done this: it is to be written again.
-            for entry in names(&self.whole)?
-                .iter()
-                .filter(|name| name.ends_with(DONE))
-            {
-                remove(&self.whole.join(entry))?;
-            }
+        // Whatever has done this.
+        if !self.is_written(from, file, bytes) {
             return Err(Error::Output {
                 path: source,
                 reason: format!(
-                    "is not of the {bytes} bytes that it was written with; the same command writes it again"
+                    "is gone, or not of the {bytes} bytes that it was written with; the same command writes it again"
                 ),
             });
         }

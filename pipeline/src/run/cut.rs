@@ -30,6 +30,12 @@ pub(super) struct Cut {
 }
 
 impl Cut {
+    /// What stands for it.
+    pub(super) fn id(&self) -> u64 {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        xxhash_rust::xxh3::xxh3_64(&json)
+    }
+
     fn path(work: &Path) -> PathBuf {
         work.join("cut.json")
     }
@@ -47,7 +53,7 @@ impl Cut {
         // What is judged cannot be cut anew; and need not be, if it fits.
         let fits = |cut: &Cut| cut.election_bytes <= memory.election();
         if let Some(old) = old
-            && (fits(&old) || !Groups::of(work).is_empty())
+            && (fits(&old) || Groups::are_there(work)?)
         {
             return Ok(old);
         }

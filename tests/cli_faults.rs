@@ -1,0 +1,171 @@
+//! Every call of a build that can fail fails once; the power is cut; files of the work folder go. Each run ends with
+//! exit status 2 and a line that names file and cause, and the next one gives the bytes of an unbroken build.
+
+#![allow(clippy::unwrap_used)]
+
+use c4_tests::faults::{Extent, Files, Library, Scenario, state_of};
+use c4_tests::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A few pages in every kind of file: WET in gzip and plain, WARC. Pages of one URL, lines of many pages, pages that go.
+fn archives(dir: &Path) -> Vec<PathBuf> {
+    let record = |i: usize| {
+        let text = match i % 5 {
+            0 => "No end mark here\n".to_owned(),
+            1 => good_text(i / 10),
+            _ => good_text(i) + "This line is on many of the pages of this crawl.\n",
+        };
+        conversion(&format!("https://a{}.example/{}", i % 3, i % 20), &text)
+    };
+    fs::create_dir_all(dir).unwrap();
+    let packed: Vec<u8> = (0..12).flat_map(|i| gzip(&record(i))).collect();
+    fs::write(dir.join("0.warc.wet.gz"), packed).unwrap();
+    let plain: Vec<u8> = (12..24).flat_map(record).collect();
+    fs::write(dir.join("1.warc.wet"), plain).unwrap();
+    let page = |i: usize| {
+        let text = good_text(i).replace('\n', "<p>");
+        let html = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>{text}");
+        let url = format!("https://b.example/{i}");
+        let date = "2019-04-18T10:12:43Z";
+        let kind = "application/http; msgtype=response";
+        gzip(&response(&url, date, kind, html.as_bytes()))
+    };
+    let warc: Vec<u8> = (30..34).flat_map(page).collect();
+    fs::write(dir.join("2.warc.gz"), warc).unwrap();
+    ["0.warc.wet.gz", "1.warc.wet", "2.warc.gz"]
+        .map(|name| dir.join(name))
+        .to_vec()
+}
+
+fn response(url: &str, date: &str, kind: &str, block: &[u8]) -> Vec<u8> {
+    record("response", url, date, kind, block)
+}
+
+/// A folder with archives, and a build of them.
+struct Place {
+    dir: tempfile::TempDir,
+    inputs: Vec<PathBuf>,
+    arguments: Vec<&'static str>,
+}
+
+/// Little memory, several shards and recipes, everything noted; one thread, so that calls come in one order.
+const ARGUMENTS: &str = "--no-plan --threads 1 --memory 128M --shard-size 1K --ledger all --recipe en --recipe c4";
+
+impl Place {
+    fn new(arguments: &'static str) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        Place {
+            inputs: archives(&dir.path().join("in")),
+            arguments: arguments.split(' ').collect(),
+            dir,
+        }
+    }
+
+    fn output(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command.arg("build").args(&self.arguments);
+        command.arg("-o").arg(self.output()).args(&self.inputs);
+        command
+    }
+
+    /// What is there when the build dies at a place.
+    fn crashed(&self, place: &str) -> Files {
+        let mut command = self.command();
+        command.env("C4_CRASH", place).stderr(Stdio::null());
+        assert!(!command.status().unwrap().success(), "{place}");
+        let state = state_of(&self.output());
+        fs::remove_dir_all(self.output()).unwrap();
+        state
+    }
+
+    /// The files of a corpus, without the one that is not the same twice.
+    fn corpus(&self) -> Files {
+        let mut files = tree(&self.output());
+        files.retain(|name, _| !name.ends_with("run.json"));
+        files
+    }
+
+    fn scenario<R>(
+        &self,
+        name: &str,
+        before: Files,
+        with: impl FnOnce(&Scenario<'_>) -> R,
+    ) -> R {
+        let output = self.output();
+        with(&Scenario {
+            name,
+            root: self.dir.path(),
+            output: &output,
+            before,
+            command: &|| self.command(),
+            again: &|status| {
+                let mut command = self.command();
+                // A finished corpus without an archive that could not be read.
+                command.args((status == 1).then_some("--overwrite"));
+                command
+            },
+            result: &|| self.corpus(),
+        })
+    }
+}
+
+#[test]
+fn each_call_of_a_build_fails_once() {
+    let Some(library) = Library::new() else {
+        return;
+    };
+    let place = Place::new(ARGUMENTS);
+    place.scenario("build", Files::new(), |build| {
+        build.each_call_fails_once(&library, Extent::of_environment(4, 0));
+    });
+}
+
+#[test]
+fn each_call_of_a_resumed_build_fails_once() {
+    let Some(library) = Library::new() else {
+        return;
+    };
+    let place = Place::new(ARGUMENTS);
+    let before = place.crashed("shard:2");
+    place.scenario("resumed build", before, |build| {
+        build.each_call_fails_once(&library, Extent::of_environment(2, 0));
+    });
+}
+
+/// One that takes the place of an older corpus.
+#[test]
+fn each_call_of_a_replacing_build_fails_once() {
+    let Some(library) = Library::new() else {
+        return;
+    };
+    let mut place = Place::new(ARGUMENTS);
+    assert!(place.command().stderr(Stdio::null()).status().unwrap().success());
+    let before = state_of(&place.output());
+    place.arguments.extend(["--overwrite", "--format", "jsonl"]);
+    place.scenario("replacing build", before, |build| {
+        build.each_call_fails_once(&library, Extent::of_environment(2, 0));
+    });
+}
+
+#[test]
+fn after_a_power_cut_a_build_goes_on() {
+    let Some(library) = Library::new() else {
+        return;
+    };
+    let mut place = Place::new(ARGUMENTS);
+    place.scenario("build", Files::new(), |build| {
+        build.power_fails(&library, Extent::of_environment(0, 40));
+    });
+    assert!(place.command().stderr(Stdio::null()).status().unwrap().success());
+    let before = state_of(&place.output());
+    place.arguments.extend(["--overwrite", "--format", "jsonl"]);
+    place.scenario("replacing build", before, |build| {
+        build.power_fails(&library, Extent::of_environment(0, 20));
+    });
+}
