@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_tests::faults::{Extent, Files, Library, Scenario, state_of};
+use c4_tests::faults::{Extent, Files, Library, Scenario, state_of, write_all};
+use c4_tests::program::stderr;
 use c4_tests::*;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,11 @@ impl Place {
         command.arg("build").args(&self.arguments);
         command.arg("-o").arg(self.output()).args(&self.inputs);
         command
+    }
+
+    fn succeed(&self, more: &[&str]) {
+        let ended = self.command().args(more).output().unwrap();
+        assert!(ended.status.success(), "{}", stderr(&ended));
     }
 
     /// What is there when the build dies at a place.
@@ -145,7 +151,7 @@ fn each_call_of_a_replacing_build_fails_once() {
         return;
     };
     let mut place = Place::new(ARGUMENTS);
-    assert!(place.command().stderr(Stdio::null()).status().unwrap().success());
+    place.succeed(&[]);
     let before = state_of(&place.output());
     place.arguments.extend(["--overwrite", "--format", "jsonl"]);
     place.scenario("replacing build", before, |build| {
@@ -162,10 +168,88 @@ fn after_a_power_cut_a_build_goes_on() {
     place.scenario("build", Files::new(), |build| {
         build.power_fails(&library, Extent::of_environment(0, 40));
     });
-    assert!(place.command().stderr(Stdio::null()).status().unwrap().success());
+    place.succeed(&[]);
     let before = state_of(&place.output());
     place.arguments.extend(["--overwrite", "--format", "jsonl"]);
     place.scenario("replacing build", before, |build| {
         build.power_fails(&library, Extent::of_environment(0, 20));
     });
+}
+
+/// What may have become of a file of the work folder between two tries.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    Gone,
+    Half,
+    /// One of an earlier version of the archives.
+    Older,
+    /// Gone with every third file.
+    GoneWithOthers,
+}
+
+/// A cleaner of temporary files takes some, a disk loses a part, somebody puts an older copy back.
+#[test]
+fn a_work_folder_that_has_lost_files_gives_the_same_bytes_or_is_refused() {
+    const STOPS: [&str; 8] = [
+        "archive:3", "spill:1", "spill:3", "work-file:11", "shard:1", "shard:5", "replace:1", "replace:6",
+    ];
+    const DAMAGES: [Damage; 4] = [Damage::Gone, Damage::Half, Damage::Older, Damage::GoneWithOthers];
+    let place = Place::new(ARGUMENTS);
+    place.succeed(&[]);
+    let expected = place.corpus();
+    let other = Place::new(ARGUMENTS);
+    let mut archive = fs::read(&other.inputs[1]).unwrap();
+    archive.extend(conversion("https://new.example/", &good_text(77)));
+    fs::write(&other.inputs[1], archive).unwrap();
+    let states = |place: &Place| STOPS.map(|stop| place.crashed(stop));
+    fs::remove_dir_all(place.output()).unwrap();
+    let older: Files = states(&other).into_iter().flatten().collect();
+
+    let extent = Extent::of_environment(4, 0);
+    let (mut wrong, mut same, mut refused) = (Vec::new(), 0, 0);
+    for (stop, state) in STOPS.into_iter().zip(states(&place)) {
+        let is_work = |name: &PathBuf| {
+            let text = name.to_string_lossy();
+            text.contains("_c4_work/") && !text.ends_with('/') && !text.ends_with("lock")
+        };
+        let work: Vec<&PathBuf> = state.keys().filter(|name| is_work(name)).collect();
+        let cases = work.iter().flat_map(|name| DAMAGES.map(|damage| (*name, damage)));
+        let cases: Vec<(&PathBuf, Damage)> = cases.collect();
+        for (name, damage) in extent.sample(cases) {
+            let mut left = state.clone();
+            match damage {
+                Damage::Gone => drop(left.remove(name)),
+                Damage::Half => left.get_mut(name).map(|bytes| bytes.truncate(bytes.len() / 2)).unwrap(),
+                Damage::Older => match older.get(name) {
+                    Some(older) => drop(left.insert(name.clone(), older.clone())),
+                    None => continue,
+                },
+                Damage::GoneWithOthers => {
+                    let first = work.iter().position(|other| *other == name).unwrap();
+                    let others = work.iter().skip(first % 3).step_by(3);
+                    others.for_each(|name| drop(left.remove(*name)));
+                }
+            }
+            write_all(&place.output(), &left);
+            let ended = place.command().output().unwrap();
+            let said = stderr(&ended);
+            let at = format!("{stop}, {damage:?} {}: {said}", name.display());
+            match ended.status.code() {
+                Some(0) => same += 1,
+                Some(2) if said.contains("remove") || said.contains("--overwrite") => {
+                    refused += 1;
+                    println!("{at}");
+                    fs::remove_dir_all(place.output()).unwrap();
+                    place.succeed(&[]);
+                }
+                status => wrong.push(format!("{status:?} {at}")),
+            }
+            if ended.status.success() && place.corpus() != expected {
+                wrong.push(format!("another corpus: {at}"));
+            }
+            fs::remove_dir_all(place.output()).unwrap();
+        }
+    }
+    println!("\n{same} with the same bytes, {refused} refused");
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
 }

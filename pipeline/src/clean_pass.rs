@@ -10,7 +10,7 @@
 use crate::claim::{Place, TextClaim, UrlClaim};
 use crate::error::Error;
 use crate::frame::{self, Frame};
-use crate::input::{Input, Location};
+use crate::input::{FileState, Input, Location};
 use crate::ledger::{self, Candidates};
 use crate::memory::Memory;
 use crate::parallel::{self, Job, lock};
@@ -30,6 +30,10 @@ use c4_filters::{
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
+
+/// What is said of an archive that was written to while the build ran.
+const CHANGED: &str = "has changed or was replaced while it was read, so what is kept of it may be of neither version; \
+                       build again with --overwrite when nobody writes to it";
 
 /// One of the corpora that are built at once.
 #[derive(Clone, Copy)]
@@ -67,6 +71,8 @@ struct CleanPass<'a> {
     /// Places of the archives that are to be read.
     todo: &'a [usize],
     fetcher: &'a Fetcher,
+    /// What they were before any was read.
+    before: Vec<Option<FileState>>,
     /// Archives that could not be fetched, and why.
     missing: Mutex<Vec<Missing>>,
     parts: Vec<Part<'a>>,
@@ -99,6 +105,7 @@ pub fn run(
         inputs,
         todo,
         fetcher,
+        before: todo.iter().map(|archive| inputs[*archive].state()).collect(),
         missing: Mutex::default(),
         parts: targets
             .iter()
@@ -243,6 +250,9 @@ impl Job for CleanPass<'_> {
 
     fn finish(&self, index: usize) -> Result<(), Error> {
         let archive = self.todo[index];
+        if self.before[index].is_some() && self.inputs[archive].state() != self.before[index] {
+            self.fail::<()>(archive, CHANGED)?;
+        }
         for part in &self.parts {
             let Some(state) = lock(&part.open[archive]).take() else {
                 continue;

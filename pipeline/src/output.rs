@@ -81,9 +81,10 @@ impl Mark {
         self.work.clone().unwrap_or_else(|| own.join(SPOOLS))
     }
 
-    fn read(work: &Path) -> Option<Mark> {
-        let json = fs::read(work.join(MARKER)).ok()?;
-        serde_json::from_slice(&json).ok()
+    /// That of a work folder; `None` if there is none that can be gone on with.
+    fn read(work: &Path) -> Result<Option<Mark>, DataError> {
+        let json = c4_fs::read_if_there(&work.join(MARKER))?;
+        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 }
 
@@ -245,7 +246,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
             "{WORK}/{name} is no file of a build; choose another folder"
         ));
     }
-    let marker = Mark::read(&work).map(|mark| mark.identity);
+    let marker = Mark::read(&work)?.map(|mark| mark.identity);
 
     // Shards that a build has written: those of the manifest, or of a build that was stopped while
     // it moved them to their place.
@@ -401,7 +402,7 @@ impl Output {
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
             Some(work) => {
-                fs::create_dir_all(work).map_err(DataError::io(work, "create"))?;
+                c4_fs::create_folder(work).map_err(DataError::io(work, "create"))?;
                 let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned());
                 let key = format!("{} {}", absolute(dir).display(), identity.key());
                 let name = format!("c4-{}", &c4_fs::sha256_hex(key.as_bytes())[..16]);
@@ -409,7 +410,7 @@ impl Output {
             }
             None => None,
         };
-        fs::create_dir_all(&own).map_err(DataError::io(&own, "create"))?;
+        c4_fs::create_folder(&own).map_err(DataError::io(&own, "create"))?;
         let lock_path = own.join(LOCK);
         let lock = File::create(&lock_path).map_err(DataError::io(&lock_path, "create"))?;
         let busy = || Error::Output {
@@ -425,7 +426,7 @@ impl Output {
         let Found::Free(old) = inspect(dir, identity, overwrite)? else {
             return Err(busy());
         };
-        let before = Mark::read(&own);
+        let before = Mark::read(&own)?;
         let goes_on = before.as_ref().is_some_and(|before| before.is_of(identity));
         let work = match &before {
             Some(before) if goes_on && before.folder(&own).is_dir() => {
@@ -465,7 +466,7 @@ impl Output {
         }
         remove_folder(&output.partial)?;
         for folder in [&output.partial, &output.whole, &output.ledger, &output.work] {
-            fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+            c4_fs::create_folder(folder).map_err(DataError::io(folder, "create"))?;
         }
         remove_partial(&output.work)?;
         Ok(output)
@@ -484,7 +485,7 @@ impl Output {
         }
         for folder in [&self.whole, &self.ledger] {
             remove_folder(folder)?;
-            fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+            c4_fs::create_folder(folder).map_err(DataError::io(folder, "create"))?;
         }
         Ok(())
     }
@@ -496,9 +497,8 @@ impl Output {
     /// The work folder cannot be read.
     pub fn done<T: DeserializeOwned>(&self, name: &str, origin: u64) -> Result<Option<T>, Error> {
         let path = self.whole.join(format!("{name}{DONE}"));
-        let json = match fs::read(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            json => json.map_err(DataError::io(&path, "read"))?,
+        let Some(json) = c4_fs::read_if_there(&path)? else {
+            return Ok(None);
         };
         let done = serde_json::from_slice::<(u64, T)>(&json).ok();
         Ok(done.filter(|done| done.0 == origin).map(|done| done.1))
@@ -544,7 +544,9 @@ impl Output {
             });
         }
         let replacing = self.own.join(REPLACING);
-        if !replacing.exists() {
+        let folder = self.dir.join(ledger::LEDGER_FOLDER);
+        let begun = replacing.try_exists();
+        if !begun.map_err(DataError::io(&replacing, "read"))? {
             // Without its manifest the old corpus is none; the mark says what comes instead.
             remove(&self.dir.join(Manifest::FILE))?;
             for name in &self.old {
@@ -553,17 +555,19 @@ impl Output {
             // What was told of the old corpus goes with it.
             remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
             remove_with(&self.dir.join(card::FILE), card::MARK)?;
+            for folder in [&self.dir, &folder].into_iter().filter(|folder| folder.is_dir()) {
+                c4_fs::sync_folder(folder).map_err(DataError::io(folder, "sync"))?;
+            }
             c4_fs::write_atomic(&replacing, b"")?;
         }
         for shard in &manifest.shards {
             self.put(&self.whole, &shard.file, shard.bytes)?;
         }
-        let folder = self.dir.join(ledger::LEDGER_FOLDER);
         if manifest.ledger.files.is_empty() {
             // It stays if it holds files of others.
             let _ = fs::remove_dir(&folder);
         } else {
-            fs::create_dir_all(&folder).map_err(DataError::io(&folder, "create"))?;
+            c4_fs::create_folder(&folder).map_err(DataError::io(&folder, "create"))?;
         }
         for file in &manifest.ledger.files {
             self.put(&self.ledger, &file.file, file.bytes)?;

@@ -237,6 +237,19 @@ impl Extent {
     }
 }
 
+impl Extent {
+    /// As many of a list as [`places`](Extent::places), in order.
+    pub fn sample<T>(self, mut list: Vec<T>) -> Vec<T> {
+        let places = Random(3).places(list.len() as u64, self.places);
+        let mut place = 0;
+        list.retain(|_| {
+            place += 1;
+            places.binary_search(&place).is_ok()
+        });
+        list
+    }
+}
+
 /// Numbers in no order, the same in every run.
 struct Random(u64);
 
@@ -270,12 +283,16 @@ struct Outcomes {
 
 impl Scenario<'_> {
     fn reset(&self) {
+        self.reset_to(&self.before);
+    }
+
+    fn reset_to(&self, files: &Files) {
         if self.output.is_dir() {
             fs::remove_dir_all(self.output).unwrap();
         } else if self.output.exists() {
             fs::remove_file(self.output).unwrap();
         }
-        write_all(self.output, &self.before);
+        write_all(self.output, files);
     }
 
     /// The unbroken run: what it gives, and how many calls it makes.
@@ -387,7 +404,6 @@ impl Scenario<'_> {
     /// # Panics
     /// Where a run gives anything but the same bytes or a refusal; all that did are listed.
     pub fn power_fails(&self, library: &Library, extent: Extent) {
-        self.reset();
         let expected = self.unbroken(library).0;
         self.reset();
         let log = library.dir.path().join(self.name.replace(' ', "-"));
@@ -401,9 +417,7 @@ impl Scenario<'_> {
             let kept = disk::Kept::ALL[random.below(disk::Kept::ALL.len())];
             let seed = random.below(1 << 30);
             let left = disk::after(&self.before, &changes[..*place as usize], kept, seed);
-            self.reset();
-            let _ = fs::remove_dir_all(self.output);
-            disk::write(self.output, &left);
+            self.reset_to(&left);
             // What a run that was broken wants, which is the same command where it has not begun.
             let again = library.run((self.again)(2), self.root, None, None);
             let at = format!("after change {place} ({:?}), {kept:?}", changes[*place as usize - 1]);

@@ -148,7 +148,7 @@ impl Checkpoint {
         model: &T5,
         optimizer: &Optimizer,
     ) -> Result<(), Error> {
-        fs::create_dir_all(partial).map_err(|e| Error::io(partial, e))?;
+        c4_data::fs::create_folder(partial).map_err(|e| Error::io(partial, e))?;
         let variables = model.layout().variables().iter().map(|variable| {
             let values = &model.parameters()[variable.range.clone()];
             (
@@ -178,7 +178,7 @@ impl Checkpoint {
             let synced = File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(|e| Error::io(&path, e))?;
         }
-        Ok(())
+        c4_data::fs::sync_folder(partial).map_err(|e| Error::io(partial, e))
     }
 
     fn json(&self, path: &Path) -> Result<Vec<u8>, Error> {

@@ -29,6 +29,12 @@ impl Metrics {
         })
     }
 
+    /// Makes what is noted outlive a power cut; before a checkpoint, so that a run that goes on there lacks nothing.
+    pub fn sync(&self) -> Result<(), Error> {
+        let synced = self.lines.sync_data();
+        synced.map_err(|e| Error::io(&self.path, e))
+    }
+
     /// Notes a step, in TensorBoard's section `train`.
     pub fn step(&mut self, report: &StepReport) -> Result<(), Error> {
         let more = [

@@ -106,7 +106,7 @@ impl Run {
         model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
     ) -> Result<Run, Error> {
         refuse_mixing(folder, Holds::Run)?;
-        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        c4_data::fs::create_folder(folder).map_err(|e| Error::io(folder, e))?;
         let lock = lock(folder)?;
         if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
             return Err(Error::format(

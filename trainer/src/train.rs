@@ -120,13 +120,13 @@ fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Erro
         }
         let last = run.step == config.steps;
         if run.step.is_multiple_of(config.checkpoint_every) || last || !going {
-            going &= save(run, &mut told)?;
+            going &= save(run, &metrics, &mut told)?;
         }
         // Who is stopped does not wait for it: the run takes the look when it goes on.
         if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) && going {
             going &= look(run, &mut metrics, &mut told)?;
             if !going && run.saved != Some(run.step) {
-                save(run, &mut told)?;
+                save(run, &metrics, &mut told)?;
             }
         }
         if run.saved == Some(run.step) {
@@ -136,7 +136,12 @@ fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Erro
     Ok(())
 }
 
-fn save(run: &mut Run, told: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
+fn save(
+    run: &mut Run,
+    metrics: &Metrics,
+    told: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
+    metrics.sync()?;
     run.save()?;
     Ok(told(&Event::Checkpoint(run.step)))
 }

@@ -50,6 +50,8 @@ pub(super) struct Build<'a> {
     pub(super) ledger: Ledger,
     pub(super) output: Output,
     pub(super) meta: ShardMeta,
+    /// What told the inputs from others when the build began.
+    pub(super) stamps: Vec<String>,
     pub(super) clock: Clock,
 }
 
@@ -113,6 +115,7 @@ impl<'a> Build<'a> {
                 recipe: recipe.name.clone(),
                 recipe_hash,
             },
+            stamps: identity.inputs.into_iter().map(|i| i.stamp).collect(),
             clock,
         })))
     }
@@ -191,7 +194,7 @@ impl<'a> Build<'a> {
     /// Places of the segments that are judged, by all that passes 2 and 3 have decided.
     fn judged(&self, segments: &Segments) -> Result<HashSet<u32>, Error> {
         let work = &self.output.work;
-        let Some(cut) = Cut::read(work) else {
+        let Some(cut) = Cut::read(work)? else {
             return Ok(HashSet::new());
         };
         let urls = self.urls(segments, &cut);
@@ -243,7 +246,7 @@ impl<'a> Build<'a> {
         let all = self.options.inputs.len();
         let mut text = format!("{archives} of {all} archives read");
         let (mut done, mut units) = (archives, all);
-        if let Some(cut) = Cut::read(work) {
+        if let Some(cut) = Cut::read(work)? {
             let ranges = cut.url_parts + cut.text_parts;
             let files = std::fs::read_dir(work).into_iter().flatten().flatten();
             let names = files.map(|file| file.file_name().to_string_lossy().into_owned());

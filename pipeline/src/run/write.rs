@@ -6,7 +6,6 @@ use super::cut::Cut;
 use super::target::{Build, Cleaned};
 use crate::error::Error;
 use crate::group::{Groups, Layout, ROWS, Summary};
-use crate::input::Input;
 use crate::output;
 use crate::parallel;
 use crate::progress::{Progress, Unit};
@@ -237,7 +236,7 @@ impl Build<'_> {
             "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
-            "input_stamps": options.inputs.iter().map(Input::stamp).collect::<Vec<_>>(),
+            "input_stamps": self.stamps,
             "wall_seconds": wall_seconds,
             "wall_seconds_by_pass": by_pass(&self.clock.laps),
             "cpu_seconds_by_pass": by_pass(&self.clock.cpu_laps),
