@@ -136,7 +136,7 @@ fn damage_in_the_work_folder_is_found() {
                 fs::remove_dir_all(&out).unwrap();
             }
         }
-        // A shard that is cut is not put into its place, and the next try writes it again.
+        // A shard that is cut is not put into its place, but written again.
         let shards = files(&work.join("whole"));
         let shard = shards
             .iter()
@@ -144,14 +144,12 @@ fn damage_in_the_work_folder_is_found() {
         if let Some(shard) = shard {
             fs::write(shard, b"").unwrap();
             let ended = build(&stopped, "");
-            assert_eq!(ended.status.code(), Some(2));
-            assert!(said(&ended).contains("writes it again"), "{}", said(&ended));
-            let ended = build(&stopped, "");
             assert!(ended.status.success(), "{}", said(&ended));
             assert!(corpus(&stopped) == expected);
         }
     }
-    assert!(found * 2 > tries, "{found} of {tries}");
+    // What shows when a file is opened is done again.
+    assert!(found > 0, "{found} of {tries}");
 }
 
 /// Its files are taken away, or gone on with, whatever the later command says.
@@ -310,7 +308,8 @@ fn an_archive_that_changes_while_it_is_read_is_told() {
     let changes: [(&str, Change); 3] = [
         ("grown", |path| {
             let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
-            std::io::Write::write_all(&mut file, &conversion("https://b.example/", &good_text(1))).unwrap();
+            std::io::Write::write_all(&mut file, &conversion("https://b.example/", &good_text(1)))
+                .unwrap();
         }),
         ("cut", |path| {
             let file = fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -329,7 +328,10 @@ fn an_archive_that_changes_while_it_is_read_is_told() {
         fs::write(&first, &bytes).unwrap();
         let out = dir.path().join(name);
         let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-        command.args(["build", "-t", "1", "--no-plan", "-o"]).arg(&out).arg(dir.path().join("in"));
+        command
+            .args(["build", "-t", "1", "--no-plan", "-o"])
+            .arg(&out)
+            .arg(dir.path().join("in"));
         let child = command.stderr(Stdio::piped()).spawn().unwrap();
         let work = out.join("_c4_work/spools");
         let begun = Instant::now();
@@ -346,7 +348,10 @@ fn an_archive_that_changes_while_it_is_read_is_told() {
         let ended = child.wait_with_output().unwrap();
         let said = said(&ended);
         assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
-        assert!(said.contains("1.wet: has changed or was replaced"), "{name}: {said}");
+        assert!(
+            said.contains("1.wet: has changed or was replaced"),
+            "{name}: {said}"
+        );
         assert!(!said.contains("2.wet: has changed"), "{name}: {said}");
         let entry = &c4_data::Manifest::read(&out).unwrap().unwrap().inputs[0];
         assert_eq!(entry.state, c4_data::InputState::Failed, "{name}");
@@ -368,7 +373,10 @@ fn a_build_whose_folder_was_removed_and_made_anew_leaves_it_alone() {
     fs::write(&large, (0..20_000).flat_map(record).collect::<Vec<u8>>()).unwrap();
     let build = |name: &str, input: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-        command.args(["build", "-t", "1", "--no-plan", "-o"]).arg(dir.path().join(name)).arg(input);
+        command
+            .args(["build", "-t", "1", "--no-plan", "-o"])
+            .arg(dir.path().join(name))
+            .arg(input);
         command.stderr(Stdio::piped());
         command
     };

@@ -52,7 +52,8 @@ struct Place {
 }
 
 /// Little memory, several shards and recipes, everything noted; one thread, so that calls come in one order.
-const ARGUMENTS: &str = "--no-plan --threads 1 --memory 128M --shard-size 1K --ledger all --recipe en --recipe c4";
+const ARGUMENTS: &str =
+    "--no-plan --threads 1 --memory 128M --shard-size 1K --ledger all --recipe en --recipe c4";
 
 impl Place {
     fn new(arguments: &'static str) -> Place {
@@ -97,12 +98,7 @@ impl Place {
         files
     }
 
-    fn scenario<R>(
-        &self,
-        name: &str,
-        before: Files,
-        with: impl FnOnce(&Scenario<'_>) -> R,
-    ) -> R {
+    fn scenario<R>(&self, name: &str, before: Files, with: impl FnOnce(&Scenario<'_>) -> R) -> R {
         let output = self.output();
         with(&Scenario {
             name,
@@ -113,7 +109,8 @@ impl Place {
             again: &|status| {
                 let mut command = self.command();
                 // A finished corpus without an archive that could not be read.
-                command.args((status == 1).then_some("--overwrite"));
+                let again = status == 1 && !self.arguments.contains(&"--overwrite");
+                command.args(again.then_some("--overwrite"));
                 command
             },
             result: &|| self.corpus(),
@@ -191,9 +188,21 @@ enum Damage {
 #[test]
 fn a_work_folder_that_has_lost_files_gives_the_same_bytes_or_is_refused() {
     const STOPS: [&str; 8] = [
-        "archive:3", "spill:1", "spill:3", "work-file:11", "shard:1", "shard:5", "replace:1", "replace:6",
+        "archive:3",
+        "spill:1",
+        "spill:3",
+        "work-file:11",
+        "shard:1",
+        "shard:5",
+        "replace:1",
+        "replace:6",
     ];
-    const DAMAGES: [Damage; 4] = [Damage::Gone, Damage::Half, Damage::Older, Damage::GoneWithOthers];
+    const DAMAGES: [Damage; 4] = [
+        Damage::Gone,
+        Damage::Half,
+        Damage::Older,
+        Damage::GoneWithOthers,
+    ];
     let place = Place::new(ARGUMENTS);
     place.succeed(&[]);
     let expected = place.corpus();
@@ -213,13 +222,18 @@ fn a_work_folder_that_has_lost_files_gives_the_same_bytes_or_is_refused() {
             text.contains("_c4_work/") && !text.ends_with('/') && !text.ends_with("lock")
         };
         let work: Vec<&PathBuf> = state.keys().filter(|name| is_work(name)).collect();
-        let cases = work.iter().flat_map(|name| DAMAGES.map(|damage| (*name, damage)));
+        let cases = work
+            .iter()
+            .flat_map(|name| DAMAGES.map(|damage| (*name, damage)));
         let cases: Vec<(&PathBuf, Damage)> = cases.collect();
         for (name, damage) in extent.sample(cases) {
             let mut left = state.clone();
             match damage {
                 Damage::Gone => drop(left.remove(name)),
-                Damage::Half => left.get_mut(name).map(|bytes| bytes.truncate(bytes.len() / 2)).unwrap(),
+                Damage::Half => left
+                    .get_mut(name)
+                    .map(|bytes| bytes.truncate(bytes.len() / 2))
+                    .unwrap(),
                 Damage::Older => match older.get(name) {
                     Some(older) => drop(left.insert(name.clone(), older.clone())),
                     None => continue,

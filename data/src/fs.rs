@@ -97,6 +97,19 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a call again for as long as signals interrupt it.
+///
+/// # Errors
+/// The call's.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Lower-case hexadecimal digits of `bytes`.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -118,7 +131,7 @@ pub fn sha256_file(path: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let n = file.read(&mut buffer).map_err(Error::io(path, "read"))?;
+        let n = uninterrupted(|| file.read(&mut buffer)).map_err(Error::io(path, "read"))?;
         if n == 0 {
             return Ok(hex(&hash.finalize()));
         }

@@ -73,7 +73,8 @@ enum Medium {
 impl Read for Medium {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Medium::File(file) => file.read(buf),
+            // Who asks whether there is more does not try again.
+            Medium::File(file) => c4_data::fs::uninterrupted(|| file.read(buf)),
             Medium::Memory(bytes) => bytes.read(buf),
         }
     }

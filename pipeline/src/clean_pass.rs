@@ -35,6 +35,9 @@ use std::sync::Mutex;
 const CHANGED: &str = "has changed or was replaced while it was read, so what is kept of it may be of neither version; \
                        build again with --overwrite when nobody writes to it";
 
+/// Of one that cannot be looked at again.
+const UNSURE: &str = "cannot be looked at again after it was read, so it may have changed";
+
 /// One of the corpora that are built at once.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
@@ -105,7 +108,10 @@ pub fn run(
         inputs,
         todo,
         fetcher,
-        before: todo.iter().map(|archive| inputs[*archive].state()).collect(),
+        before: todo
+            .iter()
+            .map(|archive| inputs[*archive].state().ok().flatten())
+            .collect(),
         missing: Mutex::default(),
         parts: targets
             .iter()
@@ -250,8 +256,14 @@ impl Job for CleanPass<'_> {
 
     fn finish(&self, index: usize) -> Result<(), Error> {
         let archive = self.todo[index];
-        if self.before[index].is_some() && self.inputs[archive].state() != self.before[index] {
-            self.fail::<()>(archive, CHANGED)?;
+        if let Some(before) = &self.before[index] {
+            let changed = match self.inputs[archive].state() {
+                Ok(now) => (now.as_ref() != Some(before)).then(|| CHANGED.to_owned()),
+                Err(e) => Some(format!("{UNSURE}: {e}")),
+            };
+            if let Some(cause) = changed {
+                self.fail::<()>(archive, &cause)?;
+            }
         }
         for part in &self.parts {
             let Some(state) = lock(&part.open[archive]).take() else {

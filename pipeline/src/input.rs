@@ -44,9 +44,15 @@ impl Input {
         }
     }
 
-    /// What its file is now; another one, or one that was written to, is another. `None`: it is elsewhere, or gone.
-    pub fn state(&self) -> Option<FileState> {
-        let metadata = fs::metadata(self.file().ok()?).ok()?;
+    /// What its file is now; another one, or one that was written to, is another. `None`: it is elsewhere.
+    ///
+    /// # Errors
+    /// The file is gone, or the system does not say.
+    pub fn state(&self) -> std::io::Result<Option<FileState>> {
+        let Location::File(path) = &self.location else {
+            return Ok(None);
+        };
+        let metadata = fs::metadata(path)?;
         #[cfg(unix)]
         let inode = {
             use std::os::unix::fs::MetadataExt;
@@ -54,11 +60,11 @@ impl Input {
         };
         #[cfg(not(unix))]
         let inode = (0, 0);
-        Some(FileState {
+        Ok(Some(FileState {
             bytes: metadata.len(),
             changed: metadata.modified().ok(),
             inode,
-        })
+        }))
     }
 
     /// Its file.

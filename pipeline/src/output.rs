@@ -232,6 +232,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     }
     let manifest = match Manifest::read(dir) {
         Ok(manifest) => manifest,
+        Err(error @ DataError::Io { .. }) => return Err(error.into()),
         Err(_) => {
             let reason = "holds a manifest.json of something else; choose another folder";
             return refuse(reason.into());
@@ -422,6 +423,10 @@ impl Output {
         if matches!(locked, Err(TryLockError::WouldBlock)) || !is_at(&lock, &lock_path) {
             return Err(busy());
         }
+        if let Err(TryLockError::Error(cause)) = locked {
+            let path = lock_path.display();
+            tracing::warn!("{path}: cannot lock ({cause}); let no other build write here");
+        }
         // Nobody else writes here from now on; before, somebody may have.
         let Found::Free(old) = inspect(dir, identity, overwrite)? else {
             return Err(busy());
@@ -555,7 +560,10 @@ impl Output {
             // What was told of the old corpus goes with it.
             remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
             remove_with(&self.dir.join(card::FILE), card::MARK)?;
-            for folder in [&self.dir, &folder].into_iter().filter(|folder| folder.is_dir()) {
+            for folder in [&self.dir, &folder]
+                .into_iter()
+                .filter(|folder| folder.is_dir())
+            {
                 c4_fs::sync_folder(folder).map_err(DataError::io(folder, "sync"))?;
             }
             c4_fs::write_atomic(&replacing, b"")?;
@@ -626,10 +634,11 @@ pub fn clear_work(dir: &Path) -> Result<(), Error> {
         .chain(WORK_ENTRIES.into_iter().rev())
     {
         let path = work.join(name);
-        if path.is_dir() {
-            remove_folder(&path)?;
-        } else {
-            remove(&path)?;
+        match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Ok(metadata) if metadata.is_dir() => remove_folder(&path)?,
+            Ok(_) => remove(&path)?,
+            Err(e) => return Err(DataError::io(&path, "remove")(e).into()),
         }
     }
     match fs::remove_dir(&work) {

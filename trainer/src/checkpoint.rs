@@ -35,7 +35,8 @@ fn checksum(path: &Path, mut bytes: impl Read) -> Result<String, Error> {
     let mut hash = Xxh3::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match bytes.read(&mut buffer).map_err(|e| Error::io(path, e))? {
+        let read = c4_data::fs::uninterrupted(|| bytes.read(&mut buffer));
+        match read.map_err(|e| Error::io(path, e))? {
             0 => return Ok(format!("{:032x}", hash.digest128())),
             n => hash.update(&buffer[..n]),
         }

@@ -169,7 +169,9 @@ impl<'a> Build<'a> {
         }
         let name = &self.target.recipe.name;
         let folder = work.display();
-        tracing::warn!("{name}: files of {folder} are gone or changed; what needs them is done again");
+        tracing::warn!(
+            "{name}: files of {folder} are gone or changed; what needs them is done again"
+        );
         self.output.keep_archives_only()?;
         let mut again = gone.into_iter();
         Ok(again.try_for_each(|(archive, _)| ArchiveEntry::remove(work, archive))?)
@@ -255,7 +257,9 @@ impl<'a> Build<'a> {
             let ranges_done = whole.count().min(ranges);
             let mut judged = 0;
             for archive in self.archives_done() {
-                judged += ArchiveEntry::read(work, archive)?.gone(work, archive)?.len();
+                judged += ArchiveEntry::read(work, archive)?
+                    .gone(work, archive)?
+                    .len();
             }
             let shards = self.output.entries_done()?;
             text += &format!(

@@ -240,8 +240,10 @@ impl Disk {
                 let (Some(gone), Some(made)) = (self.entry(from), self.entry(to)) else {
                     return;
                 };
-                let number = self.names[&gone];
-                self.name(Some(gone), Some((made, number)));
+                match self.names.get(&gone).copied() {
+                    Some(number) => self.name(Some(gone), Some((made, number))),
+                    None => self.make(to, true),
+                }
             }
             Change::Remove(path) => {
                 let gone = self.entry(path);
@@ -265,7 +267,13 @@ pub fn after(before: &Files, changes: &[Change], kept: Kept, seed: usize) -> Fil
     }
     for (path, bytes) in before {
         let is_file = !path.to_string_lossy().ends_with('/');
-        for folder in path.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        for folder in path
+            .ancestors()
+            .skip(1)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
             if disk.find(folder).is_none() {
                 disk.make(folder, false);
             }
@@ -277,7 +285,9 @@ pub fn after(before: &Files, changes: &[Change], kept: Kept, seed: usize) -> Fil
             (file.now, file.synced) = (bytes.clone(), bytes.clone());
         }
     }
-    disk.namings.iter_mut().for_each(|naming| naming.synced = true);
+    disk.namings
+        .iter_mut()
+        .for_each(|naming| naming.synced = true);
     changes.iter().for_each(|change| disk.apply(change));
 
     let Kept(names, data) = kept;

@@ -116,6 +116,38 @@ static void end(void) {
     if (log_fd >= 0) pthread_mutex_unlock(&lock);
 }
 
+/* Some libraries make and rename files by system calls of their own. The log knows those when such a file is used again: by its
+ * number another name is known, or none. */
+static struct {
+    ino_t number;
+    char *path;
+} files[4096];
+static int file_count;
+
+enum use { NEW, THERE, USED };
+
+static void use(int fd, const char *path, enum use how) {
+    struct stat status;
+    if (log_fd < 0 || !is_below(path) || syscall(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH) != 0) return;
+    if (!S_ISREG(status.st_mode)) return;
+    int i = 0;
+    while (i < file_count && files[i].number != status.st_ino) i++;
+    if (i == 4096) abort();
+    if (how == NEW || (how == USED && i == file_count)) note('C', 0, path, NULL, 0);
+    else if (i < file_count && strcmp(files[i].path, path) != 0) note('R', 0, files[i].path, path, strlen(path));
+    else if (i < file_count) return;
+    if (i == file_count) file_count++;
+    files[i].number = status.st_ino;
+    files[i].path = strdup(path);
+}
+
+/* A file that the log has seen renamed. */
+static void renamed(const char *from, const char *to) {
+    for (int i = 0; i < file_count; i++) {
+        if (strcmp(files[i].path, from) == 0) files[i].path = strdup(to);
+    }
+}
+
 static int open_any(int dir, const char *name, int flags, mode_t mode) {
     char buffer[PATH_MAX];
     const char *path = path_of(dir, name, buffer);
@@ -123,8 +155,8 @@ static int open_any(int dir, const char *name, int flags, mode_t mode) {
     begin();
     int is_new = log_fd >= 0 && (flags & O_CREAT) && syscall(SYS_faccessat, AT_FDCWD, path, F_OK) != 0;
     int fd = syscall(SYS_openat, dir, name, flags, mode);
-    if (fd >= 0 && is_new) note('C', 0, path, NULL, 0);
-    else if (fd >= 0 && (flags & O_TRUNC)) note('L', 0, path, NULL, 0);
+    if (fd >= 0) use(fd, path, is_new ? NEW : THERE);
+    if (fd >= 0 && !is_new && (flags & O_TRUNC)) note('L', 0, path, NULL, 0);
     end();
     return fd;
 }
@@ -182,6 +214,7 @@ static void wrote(int fd, const void *from, ssize_t n, off64_t offset) {
     char buffer[PATH_MAX];
     if (log_fd < 0 || n <= 0) return;
     if (offset < 0) offset = syscall(SYS_lseek, fd, 0, SEEK_CUR) - n;
+    use(fd, path_of(fd, NULL, buffer), USED);
     note('W', offset, path_of(fd, NULL, buffer), from, n);
 }
 
@@ -232,6 +265,7 @@ static int sync_any(int fd, long call) {
     if (fails(SYNC, path)) return -1;
     begin();
     int done = syscall(call, fd);
+    use(fd, path, USED);
     if (done == 0) note('S', 0, path, NULL, 0);
     end();
     return done;
@@ -245,7 +279,7 @@ static int rename_any(int from_dir, const char *from, int to_dir, const char *to
     if (fails(RENAME, target)) return -1;
     begin();
     int done = syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
-    if (done == 0) note('R', 0, source, target, strlen(target));
+    if (done == 0) note('R', 0, source, target, strlen(target)), renamed(source, target);
     end();
     return done;
 }
@@ -293,6 +327,7 @@ int ftruncate64(int fd, off64_t n) {
     if (fails(TRUNCATE, path)) return -1;
     begin();
     int done = syscall(SYS_ftruncate, fd, n);
+    use(fd, path, USED);
     if (done == 0) note('L', n, path, NULL, 0);
     end();
     return done;
