@@ -336,7 +336,7 @@ pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
     });
     let path = folder.join(CONFIG);
     let text = format!("{json:#}\n");
-    std::fs::write(&path, text).map_err(|error| Error::io(&path, error))?;
+    c4_data::fs::write_atomic(&path, text.as_bytes())?;
     checkpoint::open_as(&weights, &path)
 }
 

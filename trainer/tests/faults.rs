@@ -47,8 +47,10 @@ fn run_of(folder: &Path) -> Files {
     files.retain(|name, _| {
         // What a power cut leaves of a file that was being written does no harm.
         let is_temporary = name.extension().is_some_and(|end| end == "tmp");
+        // One that could not be read is told, and kept beside the others.
+        let is_aside = name.to_string_lossy().contains(".damaged/");
         let is_checkpoint = folder.join(name).starts_with(&checkpoints);
-        (is_checkpoint && !is_temporary) || name == Path::new("vocab.model")
+        (is_checkpoint && !is_temporary && !is_aside) || name == Path::new("vocab.model")
     });
     let losses = losses(folder.to_str().unwrap());
     files.insert("losses".into(), format!("{losses:?}").into_bytes());

@@ -2,6 +2,7 @@
 
 use super::Named;
 use super::output::tell;
+use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
 use t5_trainer::{huggingface, run};
@@ -29,7 +30,8 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
         .ancestors()
         .find(|folder| folder.join(run::VOCAB).is_file());
     if let Some(owner) = owner {
-        let vocab = std::fs::read(owner.join(run::VOCAB))?;
+        let path = owner.join(run::VOCAB);
+        let vocab = std::fs::read(&path).with_context(|| path.display().to_string())?;
         c4_data::fs::write_atomic(&args.output.join("spiece.model"), &vocab)?;
     }
     tell(format_args!(
