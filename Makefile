@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events
+.PHONY: faults wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -97,7 +97,7 @@ bench: build ## criterion for parts, whole processes on INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: peers hub detector domains multilingual export import events tokenise vocabulary step candle spark ray scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: faults peers hub detector domains multilingual export import events tokenise vocabulary step candle spark ray scale ## what takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -107,6 +107,9 @@ wheel-peers: ## the Python wheel beside those peers, page by page, on INPUT=arch
 
 scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
 	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M
+
+faults: tools ## every call that can fail fails once, the power is cut, files of the work folder go (half an hour; prints tables)
+	C4_FAULTS=all $(CARGO) test --release --locked -p c4-pipeline -p t5-trainer --test cli_faults --test faults -- --nocapture --test-threads 2
 
 fuzz: build ## every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
 	tests/fuzz/run.sh

@@ -136,7 +136,7 @@ fn damage_in_the_work_folder_is_found() {
                 fs::remove_dir_all(&out).unwrap();
             }
         }
-        // A shard that is cut is not put into its place, and the next try writes it again.
+        // A shard that is cut is not put into its place, but written again.
         let shards = files(&work.join("whole"));
         let shard = shards
             .iter()
@@ -144,14 +144,12 @@ fn damage_in_the_work_folder_is_found() {
         if let Some(shard) = shard {
             fs::write(shard, b"").unwrap();
             let ended = build(&stopped, "");
-            assert_eq!(ended.status.code(), Some(2));
-            assert!(said(&ended).contains("writes it again"), "{}", said(&ended));
-            let ended = build(&stopped, "");
             assert!(ended.status.success(), "{}", said(&ended));
             assert!(corpus(&stopped) == expected);
         }
     }
-    assert!(found * 2 > tries, "{found} of {tries}");
+    // What shows when a file is opened is done again.
+    assert!(found > 0, "{found} of {tries}");
 }
 
 /// Its files are taken away, or gone on with, whatever the later command says.
@@ -295,4 +293,111 @@ fn recipes_are_not_called_after_other_folders() {
         );
         assert!(!out.exists());
     }
+}
+
+/// An archive that is written to, or replaced, while it is read is told, whoever wrote how much of it when.
+#[test]
+fn an_archive_that_changes_while_it_is_read_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("in/1.wet"), dir.path().join("in/2.wet"));
+    archive(&second, 1);
+    // Long enough to be changed while it is read.
+    let record = |page: usize| conversion(&format!("https://a.example/{page}"), &good_text(page));
+    let bytes: Vec<u8> = (0..20_000).flat_map(record).collect();
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 3] = [
+        ("grown", |path| {
+            let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+            std::io::Write::write_all(&mut file, &conversion("https://b.example/", &good_text(1)))
+                .unwrap();
+        }),
+        ("cut", |path| {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        }),
+        // With the size and the time of the other.
+        ("replaced", |path| {
+            let time = fs::metadata(path).unwrap().modified().unwrap();
+            let copy = path.with_extension("copy");
+            fs::copy(path, &copy).unwrap();
+            fs::File::open(&copy).unwrap().set_modified(time).unwrap();
+            fs::rename(&copy, path).unwrap();
+        }),
+    ];
+    for (name, change) in changes {
+        fs::write(&first, &bytes).unwrap();
+        let out = dir.path().join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command
+            .args(["build", "-t", "1", "--no-plan", "-o"])
+            .arg(&out)
+            .arg(dir.path().join("in"));
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let work = out.join("_c4_work/spools");
+        let begun = Instant::now();
+        let is_read = || {
+            let names = fs::read_dir(&work).into_iter().flatten().flatten();
+            let mut names = names.map(|entry| entry.file_name().into_string().unwrap());
+            names.any(|name| name.starts_with("segment-00000"))
+        };
+        while !is_read() {
+            assert!(begun.elapsed() < Duration::from_secs(120));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        change(&first);
+        let ended = child.wait_with_output().unwrap();
+        let said = said(&ended);
+        assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
+        assert!(
+            said.contains("1.wet: has changed or was replaced"),
+            "{name}: {said}"
+        );
+        assert!(!said.contains("2.wet: has changed"), "{name}: {said}");
+        let entry = &c4_data::Manifest::read(&out).unwrap().unwrap().inputs[0];
+        assert_eq!(entry.state, c4_data::InputState::Failed, "{name}");
+        // What changes its size or time is not taken for what was read, afterwards either.
+        let again = command.output().unwrap();
+        let expected = if name == "replaced" { 1 } else { 2 };
+        assert_eq!(again.status.code(), Some(expected), "{name}");
+    }
+}
+
+/// A folder that was removed and made anew is another build's, though it has the same name.
+#[test]
+fn a_build_whose_folder_was_removed_and_made_anew_leaves_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("in/1.wet");
+    archive(&input, 1);
+    let large = dir.path().join("large.wet");
+    let record = |page: usize| conversion(&format!("https://a.example/{page}"), &good_text(page));
+    fs::write(&large, (0..20_000).flat_map(record).collect::<Vec<u8>>()).unwrap();
+    let build = |name: &str, input: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command
+            .args(["build", "-t", "1", "--no-plan", "-o"])
+            .arg(dir.path().join(name))
+            .arg(input);
+        command.stderr(Stdio::piped());
+        command
+    };
+    assert!(build("whole", &input).status().unwrap().success());
+    let child = build("out", &large).spawn().unwrap();
+    let lock = dir.path().join("out/_c4_work/build.json");
+    let begun = Instant::now();
+    while !lock.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(120));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Moved away, as whoever removes it would; so the first build may go on.
+    fs::rename(dir.path().join("out"), dir.path().join("gone")).unwrap();
+    let second = build("out", &input).output().unwrap();
+    assert!(second.status.success(), "{}", said(&second));
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{}", said(&ended));
+    let corpus = |name: &str| {
+        let mut files = tree(&dir.path().join(name));
+        files.remove(Path::new("run.json"));
+        files
+    };
+    assert!(corpus("out") == corpus("whole"));
 }

@@ -38,6 +38,17 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
+/// What is in a file; `None` if it is not there.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match fs::read(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        bytes => bytes.map(Some).map_err(Error::io(path, "read")),
+    }
+}
+
 /// Renames a file that is synced, so that its new name outlives a power cut.
 ///
 /// # Errors
@@ -47,17 +58,56 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder_of(to)
 }
 
+/// Makes a folder and those that it is in, so that they outlive a power cut.
+///
+/// # Errors
+/// The operating system's.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|path| !path.as_os_str().is_empty());
+    if let Some(above) = above {
+        create_folder(above)?;
+    }
+    match fs::create_dir(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(e),
+        _ => sync_folder_of(path),
+    }
+}
+
 /// Makes the names in the folder of `path` outlive a power cut.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder(folder.unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a folder, and that others are gone from it, outlive a power cut.
+///
+/// # Errors
+/// The operating system's.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     // Elsewhere folders cannot be opened.
     #[cfg(unix)]
-    {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
     Ok(())
+}
+
+/// Makes a call again for as long as signals interrupt it.
+///
+/// # Errors
+/// The call's.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 /// Lower-case hexadecimal digits of `bytes`.
@@ -81,7 +131,7 @@ pub fn sha256_file(path: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let n = file.read(&mut buffer).map_err(Error::io(path, "read"))?;
+        let n = uninterrupted(|| file.read(&mut buffer)).map_err(Error::io(path, "read"))?;
         if n == 0 {
             return Ok(hex(&hash.finalize()));
         }
@@ -136,6 +186,18 @@ mod tests {
             sha256_hex(b""),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        assert!(path.is_dir());
+        fs::write(path.join("d"), "").unwrap();
+        assert!(create_folder(&path.join("d/e")).is_err());
+        assert!(create_folder(&path.join("d")).is_err());
     }
 
     #[test]

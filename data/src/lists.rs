@@ -292,7 +292,9 @@ fn digest(files: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(u64, String)
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
     let fail = || Error::io(path, "open");
     let mut file = BufReader::new(File::open(path).map_err(fail())?);
-    let start = file.fill_buf().map_err(Error::io(path, "read"))?;
+    let filled = crate::fs::uninterrupted(|| file.fill_buf().map(|_| ()));
+    let start = filled.and_then(|()| file.fill_buf());
+    let start = start.map_err(Error::io(path, "read"))?;
     if start.starts_with(&[0x1f, 0x8b]) {
         return Ok(Box::new(BufReader::new(MultiGzDecoder::new(file))));
     }

@@ -101,7 +101,8 @@ struct Place {
 
 impl Read for Place {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read_at(buf, self.at)?;
+        // Who asks whether there is more does not try again.
+        let n = c4_data::fs::uninterrupted(|| self.file.read_at(buf, self.at))?;
         self.at += n as u64;
         Ok(n)
     }

@@ -10,7 +10,7 @@
 use crate::claim::{Place, TextClaim, UrlClaim};
 use crate::error::Error;
 use crate::frame::{self, Frame};
-use crate::input::{Input, Location};
+use crate::input::{FileState, Input, Location};
 use crate::ledger::{self, Candidates};
 use crate::memory::Memory;
 use crate::parallel::{self, Job, lock};
@@ -31,6 +31,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 
+/// What is said of an archive that was written to while the build ran.
+const CHANGED: &str = "has changed or was replaced while it was read, so what is kept of it may be of neither version; \
+                       build again with --overwrite when nobody writes to it";
+
+/// Of one that cannot be looked at again.
+const UNSURE: &str = "cannot be looked at again after it was read, so it may have changed";
+
 /// One of the corpora that are built at once.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
@@ -40,6 +47,8 @@ pub struct Target<'a> {
     pub admission: &'a Admission,
     /// Its work folder.
     pub work: &'a Path,
+    /// What stands for it in that folder.
+    pub key: u64,
     /// What its ledger may want.
     pub candidates: &'a Candidates,
 }
@@ -65,6 +74,8 @@ struct CleanPass<'a> {
     /// Places of the archives that are to be read.
     todo: &'a [usize],
     fetcher: &'a Fetcher,
+    /// What they were before any was read.
+    before: Vec<Option<FileState>>,
     /// Archives that could not be fetched, and why.
     missing: Mutex<Vec<Missing>>,
     parts: Vec<Part<'a>>,
@@ -97,6 +108,10 @@ pub fn run(
         inputs,
         todo,
         fetcher,
+        before: todo
+            .iter()
+            .map(|archive| inputs[*archive].state().ok().flatten())
+            .collect(),
         missing: Mutex::default(),
         parts: targets
             .iter()
@@ -158,7 +173,9 @@ impl Job for CleanPass<'_> {
         let open: Vec<&Part> = self.parts.iter().filter(missing).collect();
         for part in &open {
             segment::remove_all(part.target.work, archive)?;
-            *lock(&part.open[archive]) = Some(Box::default());
+            let mut state = OpenArchive::default();
+            state.entry.build = part.target.key;
+            *lock(&part.open[archive]) = Some(Box::new(state));
         }
         let read = &self.parts[0].target.recipe.read;
         let opened = match &self.inputs[archive].location {
@@ -251,6 +268,15 @@ impl Job for CleanPass<'_> {
 
     fn finish(&self, index: usize) -> Result<(), Error> {
         let archive = self.todo[index];
+        if let Some(before) = &self.before[index] {
+            let changed = match self.inputs[archive].state() {
+                Ok(now) => (now.as_ref() != Some(before)).then(|| CHANGED.to_owned()),
+                Err(e) => Some(format!("{UNSURE}: {e}")),
+            };
+            if let Some(cause) = changed {
+                self.fail::<()>(archive, &cause)?;
+            }
+        }
         for part in &self.parts {
             let Some(state) = lock(&part.open[archive]).take() else {
                 continue;

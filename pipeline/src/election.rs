@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::frame;
 use crate::segment::{MOST_SLOTS, Segments};
 use crate::stop;
-use crate::work::{WorkReader, WorkWriter, damaged};
+use crate::work::{WorkReader, WorkWriter, damaged, origin};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -67,6 +67,8 @@ pub struct Election<'a> {
     pub parts: usize,
     /// Claims that a part may hold in memory.
     pub memory: u64,
+    /// What stands for all that decides it.
+    pub origin: u64,
 }
 
 impl Election<'_> {
@@ -75,10 +77,44 @@ impl Election<'_> {
         self.work.join(format!("{name}-{part:04}-of-{parts:04}"))
     }
 
-    /// Parts that are done.
-    pub fn done(&self) -> usize {
-        let done = |part: &usize| self.path(*part).exists();
-        (0..self.parts).filter(done).count()
+    /// The file of a part, if the part is done.
+    fn open_if_done(&self, part: usize) -> Result<Option<WorkReader>, Error> {
+        let there = WorkReader::open_if_whole(&self.path(part))?;
+        Ok(there.filter(|file| file.origin == self.origin))
+    }
+
+    fn open(&self, part: usize) -> Result<WorkReader, Error> {
+        let reader = WorkReader::open(&self.path(part))?;
+        match reader.origin == self.origin {
+            true => Ok(reader),
+            false => Err(damaged(&self.path(part)).into()),
+        }
+    }
+
+    /// Parts that are not done.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn todo(&self) -> Result<Vec<usize>, Error> {
+        let mut todo = Vec::new();
+        for part in 0..self.parts {
+            if self.open_if_done(part)?.is_none() {
+                todo.push(part);
+            }
+        }
+        Ok(todo)
+    }
+
+    /// What stands for all that it has decided.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn id(&self) -> Result<u64, Error> {
+        let mut ids = vec![self.origin];
+        for part in 0..self.parts {
+            ids.push(self.open(part)?.id);
+        }
+        Ok(origin(ids))
     }
 
     /// Runs all parts that are not done. `alive` says whether the claims of a page (segment, page)
@@ -87,10 +123,7 @@ impl Election<'_> {
     /// # Errors
     /// The work folder cannot be read or written, or the build is asked to stop.
     pub fn run<C: Claim>(&self, alive: impl Fn(u32, u32) -> bool + Sync) -> Result<(), Error> {
-        let todo: Vec<usize> = (0..self.parts)
-            .filter(|part| !self.path(*part).exists())
-            .collect();
-        todo.into_par_iter().try_for_each(|part| {
+        self.todo()?.into_par_iter().try_for_each(|part| {
             if stop::asked() {
                 return Err(Error::Stopped);
             }
@@ -187,7 +220,8 @@ impl Election<'_> {
         let mut table = writer.table(REPEATED, 1);
         table.put(0, &list)?;
         table.finish()?;
-        Ok(writer.finish()?)
+        writer.finish(self.origin)?;
+        Ok(())
     }
 
     /// The losers of a segment, in the order of pages and positions.
@@ -198,7 +232,7 @@ impl Election<'_> {
         let mut losers = Vec::new();
         for part in 0..self.parts {
             let path = self.path(part);
-            let bytes = WorkReader::open(&path)?.read(LOSERS, segment..segment + 1)?;
+            let bytes = self.open(part)?.read(LOSERS, segment..segment + 1)?;
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 losers.push(Loser::take(&mut rest).ok_or_else(|| damaged(&path))?);
@@ -216,7 +250,7 @@ impl Election<'_> {
         let mut repeated = Vec::new();
         for part in 0..self.parts {
             let path = self.path(part);
-            let bytes = WorkReader::open(&path)?.read(REPEATED, 0..1)?;
+            let bytes = self.open(part)?.read(REPEATED, 0..1)?;
             let stored: Vec<StoredRepeated> = frame::decode(&path, &bytes)?;
             repeated.extend(stored.into_iter().map(|stored| Repeated {
                 copies: Reverse(stored.copies),

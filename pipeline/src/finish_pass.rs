@@ -56,6 +56,8 @@ pub struct FinishInput<'a> {
     pub repeated: &'a [Repeated],
     /// The work folder.
     pub work: &'a Path,
+    /// What stands for all that the passes before have decided.
+    pub origin: u64,
     /// The sets that rows go to.
     pub sets: &'a Sets,
     /// Into how many buckets rows go.
@@ -104,7 +106,7 @@ pub fn run(input: FinishInput<'_>) -> Result<(Groups, Summary), Error> {
         let Place { segment, page, .. } = most.winner;
         repeated.entry((segment, page)).or_default().push(rank);
     }
-    let groups = Groups::of(input.work);
+    let groups = Groups::of(input.work, input.origin)?;
     let before = groups.summary()?;
     input.ledger.remember(&before.drawn);
     let sentences = Sampler::new(1, SENTENCE_SAMPLE);
@@ -256,8 +258,7 @@ impl FinishPass<'_> {
         let segments = group.summary.segments.clone();
         {
             let mut groups = lock(&self.groups);
-            group.write(&groups.next(self.input.work))?;
-            *groups = Groups::of(self.input.work);
+            group.write(self.input.work, &mut groups)?;
         }
         let remove = |segment: &u32| self.input.segments.remove(*segment as usize);
         Ok(segments.iter().try_for_each(remove)?)

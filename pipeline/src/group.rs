@@ -7,13 +7,14 @@
 use crate::frame::{self, Frame, Frames};
 use crate::rows::part;
 use crate::sets::SetSizes;
-use crate::work::{WorkReader, WorkWriter};
+use crate::work::{WorkReader, WorkWriter, remove};
 use c4_data::Error;
 use c4_data::ledger::Table;
 use c4_filters::{DomainTable, Domains, Reached, Reason, Statistics};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -138,11 +139,12 @@ impl Group {
         self.domains.merge(other.domains);
     }
 
-    /// Writes it.
+    /// Writes it as the next of `groups`.
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn write(mut self, path: &Path) -> Result<(), Error> {
+    pub fn write(mut self, work: &Path, groups: &mut Groups) -> Result<(), Error> {
+        let path = path(work, groups.next);
         let domains = std::mem::take(&mut self.domains);
         for (name, reached) in domains.iter() {
             let slot = part(domain_key(name), self.layout.domains);
@@ -150,7 +152,7 @@ impl Group {
         }
         let summary = std::mem::take(&mut self.summary);
         self.put(SUMMARY, 0, &summary);
-        let mut writer = WorkWriter::create(path)?;
+        let mut writer = WorkWriter::create(&path)?;
         let Layout {
             sets,
             rows,
@@ -171,7 +173,10 @@ impl Group {
             }
             of_table.finish()?;
         }
-        writer.finish()
+        writer.finish(groups.origin)?;
+        groups.next += 1;
+        groups.paths.push(path);
+        Ok(())
     }
 }
 
@@ -184,24 +189,68 @@ fn domain_key(name: &str) -> u128 {
 #[derive(Debug, Clone, Default)]
 pub struct Groups {
     paths: Vec<PathBuf>,
+    /// The number of the next one.
+    next: usize,
+    /// What stands for all that decides what is in them.
+    pub origin: u64,
 }
 
+const PREFIX: &str = "group-";
+
 fn path(work: &Path, number: usize) -> PathBuf {
-    work.join(format!("group-{number:05}"))
+    work.join(format!("{PREFIX}{number:05}"))
+}
+
+/// The groups in a work folder, by number, of whatever origin.
+fn numbers(work: &Path) -> Result<Vec<usize>, Error> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(work).map_err(Error::io(work, "list"))? {
+        let name = entry.map_err(Error::io(work, "list"))?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        numbers.extend(number.and_then(|number| number.parse::<usize>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 impl Groups {
-    /// Those of a work folder. They are numbered from 0.
-    pub fn of(work: &Path) -> Groups {
-        let paths = (0..).map(|number| path(work, number));
-        Groups {
-            paths: paths.take_while(|path| path.exists()).collect(),
+    /// Those of a work folder and this origin. Others are removed, and what holds a segment a second time.
+    ///
+    /// # Errors
+    /// The work folder cannot be read or written.
+    pub fn of(work: &Path, origin: u64) -> Result<Groups, Error> {
+        let mut groups = Groups {
+            origin,
+            ..Groups::default()
+        };
+        let mut known: HashSet<u32> = HashSet::new();
+        for number in numbers(work)? {
+            groups.next = number + 1;
+            let path = path(work, number);
+            let there = WorkReader::open_if_whole(&path)?;
+            if there.is_some_and(|file| file.origin == origin) {
+                let one = Groups {
+                    paths: vec![path.clone()],
+                    ..Groups::default()
+                };
+                let segments = one.summary()?.segments;
+                if segments.iter().all(|segment| !known.contains(segment)) {
+                    known.extend(segments);
+                    groups.paths.push(path);
+                    continue;
+                }
+            }
+            remove(&path)?;
         }
+        Ok(groups)
     }
 
-    /// Where the next one goes.
-    pub fn next(&self, work: &Path) -> PathBuf {
-        path(work, self.paths.len())
+    /// Whether a work folder holds any, of whatever origin.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn are_there(work: &Path) -> Result<bool, Error> {
+        Ok(!numbers(work)?.is_empty())
     }
 
     /// How many there are.

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An archive to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,29 @@ impl Input {
         }
     }
 
+    /// What its file is now; another one, or one that was written to, is another. `None`: it is elsewhere.
+    ///
+    /// # Errors
+    /// The file is gone, or the system does not say.
+    pub fn state(&self) -> std::io::Result<Option<FileState>> {
+        let Location::File(path) = &self.location else {
+            return Ok(None);
+        };
+        let metadata = fs::metadata(path)?;
+        #[cfg(unix)]
+        let inode = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.dev(), metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let inode = (0, 0);
+        Ok(Some(FileState {
+            bytes: metadata.len(),
+            changed: metadata.modified().ok(),
+            inode,
+        }))
+    }
+
     /// Its file.
     ///
     /// # Errors
@@ -56,6 +79,14 @@ impl Input {
             }),
         }
     }
+}
+
+/// What tells a file from what it was, or from another one in its place ([`Input::state`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileState {
+    bytes: u64,
+    changed: Option<SystemTime>,
+    inode: (u64, u64),
 }
 
 /// Where to look for what arguments name.

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Counters and tally.
 pub const STATS_FILE: &str = "stats.json";
@@ -47,7 +48,7 @@ const REPLACING: &str = "replacing";
 /// Files of the work folder that are written by way of temporary ones.
 const OWN_FILES: [&str; 2] = [MARKER, REPLACING];
 /// Version of the work folder's files; another one cannot go on with them.
-const WORK_VERSION: u32 = 2;
+const WORK_VERSION: u32 = 3;
 
 /// What the mark in a work folder says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,9 +81,10 @@ impl Mark {
         self.work.clone().unwrap_or_else(|| own.join(SPOOLS))
     }
 
-    fn read(work: &Path) -> Option<Mark> {
-        let json = fs::read(work.join(MARKER)).ok()?;
-        serde_json::from_slice(&json).ok()
+    /// That of a work folder; `None` if there is none that can be gone on with.
+    fn read(work: &Path) -> Result<Option<Mark>, DataError> {
+        let json = c4_fs::read_if_there(&work.join(MARKER))?;
+        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 }
 
@@ -146,12 +148,14 @@ pub struct Output {
     pub ledger: PathBuf,
     /// For what is between the passes.
     pub work: PathBuf,
+    /// What stands for the build in what is there.
+    pub key: u64,
     /// The folder in the output folder that is ours until the end.
     own: PathBuf,
     /// Files that are to be replaced.
     old: Vec<String>,
     /// Held as long as the build runs.
-    _lock: File,
+    lock: File,
 }
 
 impl Identity {
@@ -228,6 +232,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
     }
     let manifest = match Manifest::read(dir) {
         Ok(manifest) => manifest,
+        Err(error @ DataError::Io { .. }) => return Err(error.into()),
         Err(_) => {
             let reason = "holds a manifest.json of something else; choose another folder";
             return refuse(reason.into());
@@ -242,7 +247,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
             "{WORK}/{name} is no file of a build; choose another folder"
         ));
     }
-    let marker = Mark::read(&work).map(|mark| mark.identity);
+    let marker = Mark::read(&work)?.map(|mark| mark.identity);
 
     // Shards that a build has written: those of the manifest, or of a build that was stopped while
     // it moved them to their place.
@@ -398,7 +403,7 @@ impl Output {
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
             Some(work) => {
-                fs::create_dir_all(work).map_err(DataError::io(work, "create"))?;
+                c4_fs::create_folder(work).map_err(DataError::io(work, "create"))?;
                 let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned());
                 let key = format!("{} {}", absolute(dir).display(), identity.key());
                 let name = format!("c4-{}", &c4_fs::sha256_hex(key.as_bytes())[..16]);
@@ -406,7 +411,7 @@ impl Output {
             }
             None => None,
         };
-        fs::create_dir_all(&own).map_err(DataError::io(&own, "create"))?;
+        c4_fs::create_folder(&own).map_err(DataError::io(&own, "create"))?;
         let lock_path = own.join(LOCK);
         let lock = File::create(&lock_path).map_err(DataError::io(&lock_path, "create"))?;
         let busy = || Error::Output {
@@ -418,11 +423,15 @@ impl Output {
         if matches!(locked, Err(TryLockError::WouldBlock)) || !is_at(&lock, &lock_path) {
             return Err(busy());
         }
+        if let Err(TryLockError::Error(cause)) = locked {
+            let path = lock_path.display();
+            tracing::warn!("{path}: cannot lock ({cause}); let no other build write here");
+        }
         // Nobody else writes here from now on; before, somebody may have.
         let Found::Free(old) = inspect(dir, identity, overwrite)? else {
             return Err(busy());
         };
-        let before = Mark::read(&own);
+        let before = Mark::read(&own)?;
         let goes_on = before.as_ref().is_some_and(|before| before.is_of(identity));
         let work = match &before {
             Some(before) if goes_on && before.folder(&own).is_dir() => {
@@ -445,9 +454,10 @@ impl Output {
             whole: own.join("whole"),
             ledger: own.join("ledger"),
             work: mark.folder(&own),
+            key: xxh3_64(identity.key().as_bytes()),
             own,
             old,
-            _lock: lock,
+            lock,
         };
         if !goes_on {
             for folder in [&output.whole, &output.ledger, &output.work] {
@@ -461,7 +471,7 @@ impl Output {
         }
         remove_folder(&output.partial)?;
         for folder in [&output.partial, &output.whole, &output.ledger, &output.work] {
-            fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+            c4_fs::create_folder(folder).map_err(DataError::io(folder, "create"))?;
         }
         remove_partial(&output.work)?;
         Ok(output)
@@ -480,31 +490,38 @@ impl Output {
         }
         for folder in [&self.whole, &self.ledger] {
             remove_folder(folder)?;
-            fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+            c4_fs::create_folder(folder).map_err(DataError::io(folder, "create"))?;
         }
         Ok(())
     }
 
     /// What was said with [`set_done`](Output::set_done) when the file `name` was whole; `None` if it is
-    /// not.
+    /// not, or was made of something else than `origin` stands for.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn done<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+    pub fn done<T: DeserializeOwned>(&self, name: &str, origin: u64) -> Result<Option<T>, Error> {
         let path = self.whole.join(format!("{name}{DONE}"));
-        match fs::read(&path) {
-            Ok(json) => Ok(serde_json::from_slice(&json).ok()),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(DataError::io(&path, "read")(e).into()),
-        }
+        let Some(json) = c4_fs::read_if_there(&path)? else {
+            return Ok(None);
+        };
+        let done = serde_json::from_slice::<(u64, T)>(&json).ok();
+        Ok(done.filter(|done| done.0 == origin).map(|done| done.1))
+    }
+
+    /// Whether a file of the corpus is there, in its size: in `folder`, where it was written, or in its place.
+    pub fn is_written(&self, folder: &Path, file: &str, bytes: u64) -> bool {
+        let name = Path::new(file).file_name().unwrap_or_default();
+        let waits = fs::metadata(folder.join(name)).is_ok_and(|there| there.len() == bytes);
+        waits || (self.own.join(REPLACING).exists() && is_whole(&self.dir, file, bytes))
     }
 
     /// Notes that the file `name` is whole.
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn set_done<T: Serialize>(&self, name: &str, what: &T) -> Result<(), Error> {
-        let json = serde_json::to_vec(what).unwrap_or_default();
+    pub fn set_done<T: Serialize>(&self, name: &str, origin: u64, what: &T) -> Result<(), Error> {
+        let json = serde_json::to_vec(&(origin, what)).unwrap_or_default();
         let path = self.whole.join(format!("{name}{DONE}"));
         Ok(c4_fs::write_atomic(&path, &json)?)
     }
@@ -523,8 +540,18 @@ impl Output {
     /// # Errors
     /// The output folder cannot be written.
     pub fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
+        if !is_at(&self.lock, &self.own.join(LOCK)) {
+            return Err(Error::Output {
+                path: self.own.clone(),
+                reason: "was removed while the build ran, and another one may write here now; what is done is lost, and the \
+                         same command begins anew"
+                    .into(),
+            });
+        }
         let replacing = self.own.join(REPLACING);
-        if !replacing.exists() {
+        let folder = self.dir.join(ledger::LEDGER_FOLDER);
+        let begun = replacing.try_exists();
+        if !begun.map_err(DataError::io(&replacing, "read"))? {
             // Without its manifest the old corpus is none; the mark says what comes instead.
             remove(&self.dir.join(Manifest::FILE))?;
             for name in &self.old {
@@ -533,17 +560,22 @@ impl Output {
             // What was told of the old corpus goes with it.
             remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
             remove_with(&self.dir.join(card::FILE), card::MARK)?;
+            for folder in [&self.dir, &folder]
+                .into_iter()
+                .filter(|folder| folder.is_dir())
+            {
+                c4_fs::sync_folder(folder).map_err(DataError::io(folder, "sync"))?;
+            }
             c4_fs::write_atomic(&replacing, b"")?;
         }
         for shard in &manifest.shards {
             self.put(&self.whole, &shard.file, shard.bytes)?;
         }
-        let folder = self.dir.join(ledger::LEDGER_FOLDER);
         if manifest.ledger.files.is_empty() {
             // It stays if it holds files of others.
             let _ = fs::remove_dir(&folder);
         } else {
-            fs::create_dir_all(&folder).map_err(DataError::io(&folder, "create"))?;
+            c4_fs::create_folder(&folder).map_err(DataError::io(&folder, "create"))?;
         }
         for file in &manifest.ledger.files {
             self.put(&self.ledger, &file.file, file.bytes)?;
@@ -557,18 +589,12 @@ impl Output {
         stop::crash_point("replace");
         let name = target.file_name().unwrap_or_default();
         let source = from.join(name);
-        if fs::metadata(&source).is_ok_and(|there| there.len() != bytes) {
-            // Whatever has done this: it is to be written again.
-            for entry in names(&self.whole)?
-                .iter()
-                .filter(|name| name.ends_with(DONE))
-            {
-                remove(&self.whole.join(entry))?;
-            }
+        // Whatever has done this.
+        if !self.is_written(from, file, bytes) {
             return Err(Error::Output {
                 path: source,
                 reason: format!(
-                    "is not of the {bytes} bytes that it was written with; the same command writes it again"
+                    "is gone, or not of the {bytes} bytes that it was written with; the same command writes it again"
                 ),
             });
         }
@@ -608,10 +634,11 @@ pub fn clear_work(dir: &Path) -> Result<(), Error> {
         .chain(WORK_ENTRIES.into_iter().rev())
     {
         let path = work.join(name);
-        if path.is_dir() {
-            remove_folder(&path)?;
-        } else {
-            remove(&path)?;
+        match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Ok(metadata) if metadata.is_dir() => remove_folder(&path)?,
+            Ok(_) => remove(&path)?,
+            Err(e) => return Err(DataError::io(&path, "remove")(e).into()),
         }
     }
     match fs::remove_dir(&work) {

@@ -186,16 +186,16 @@ mod tests {
                 ledger: [1; 4],
                 domains: 1,
             };
+            let mut groups = Groups::default();
             for batch in 0..5 {
                 let mut group = Group::new(layout);
                 for row in (0..100).map(|i| row(batch * 100 + i)) {
                     let slot = part(row.key, count);
                     group.put(ROWS, slot, &row);
                 }
-                let next = Groups::of(dir.path()).next(dir.path());
-                group.write(&next).unwrap();
+                group.write(dir.path(), &mut groups).unwrap();
             }
-            let groups = Groups::of(dir.path());
+            let groups = Groups::of(dir.path(), groups.origin).unwrap();
             assert_eq!(groups.len(), 5);
             for (shards, at_once) in [(1, 1), (3, 1), (7, 1), (1, 7), (3, 20), (7, 1000)] {
                 let buckets = Buckets::new(&groups, ROWS, 0, count).at_once(count as u64, at_once);

@@ -170,9 +170,7 @@ pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
 fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Result<(), Error> {
     let inputs = &options.inputs;
     for build in &*builds {
-        if !options.allow_missing {
-            build.forget_missing()?;
-        }
+        build.forget_what_is_gone()?;
         build.tell_resumed()?;
         for archive in build.archives_done() {
             let entry = ArchiveEntry::read(&build.output.work, archive)?;
@@ -228,7 +226,10 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
         {
             tracing::error!("{}: {reason}", inputs[archive].location);
             for build in &*builds {
-                let mut entry = ArchiveEntry::default();
+                let mut entry = ArchiveEntry {
+                    build: build.output.key,
+                    ..ArchiveEntry::default()
+                };
                 entry.health.failed = Some(reason.clone());
                 entry.health.missing = true;
                 entry.write(&build.output.work, archive)?;

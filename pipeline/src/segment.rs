@@ -6,7 +6,7 @@ use crate::frame::{Frame, Frames};
 use crate::memory::Memory;
 use crate::reading::Health;
 use crate::rows::part;
-use crate::work::{WorkReader, WorkWriter, damaged, remove};
+use crate::work::{WorkReader, WorkWriter, damaged, origin, remove};
 use c4_data::{Error, fs as c4_fs};
 use c4_filters::{Reason, Statistics};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ const SLOT_CLAIMS: usize = 64;
 /// What pass 1 leaves of an archive beside its segments; its file is there when all of them are.
 #[derive(Default, Serialize, Deserialize)]
 pub struct ArchiveEntry {
+    /// Which build it is of ([`Output::key`](crate::output::Output::key)).
+    pub build: u64,
     /// Its segments.
     pub segments: Vec<SegmentEntry>,
     /// Records and pages read; nothing yet of what became of pages.
@@ -49,7 +51,12 @@ pub struct SegmentEntry {
     pub pages: u32,
     /// Claims to URLs and to lines or spans.
     pub claims: [u64; 2],
+    /// Id of its file.
+    pub id: u64,
 }
+
+/// A segment has no origin but its archive.
+const NO_ORIGIN: u64 = 0;
 
 fn archive_path(work: &Path, archive: usize) -> PathBuf {
     work.join(format!("archive-{archive:05}.done"))
@@ -78,10 +85,19 @@ impl ArchiveEntry {
         entry.ok_or_else(|| damaged(&path))
     }
 
-    /// Whether its segments are there.
-    pub fn is_whole(&self, work: &Path, archive: usize) -> bool {
-        let mut segments = 0..self.segments.len();
-        segments.all(|number| segment_path(work, archive, number).exists())
+    /// Its segments that are not there, by number; one of another try is not.
+    ///
+    /// # Errors
+    /// The work folder cannot be read.
+    pub fn gone(&self, work: &Path, archive: usize) -> Result<Vec<usize>, Error> {
+        let mut gone = Vec::new();
+        for (number, entry) in self.segments.iter().enumerate() {
+            let there = WorkReader::open_if_whole(&segment_path(work, archive, number))?;
+            if there.is_none_or(|there| there.id != entry.id) {
+                gone.push(number);
+            }
+        }
+        Ok(gone)
     }
 
     /// Removes it: the archive is not done.
@@ -176,7 +192,7 @@ impl SegmentWriter {
         self.entry.claims = [self.urls.len() as u64, self.texts.len() as u64];
         put_claims(&mut self.writer, URLS, self.urls)?;
         put_claims(&mut self.writer, TEXTS, self.texts)?;
-        self.writer.finish()?;
+        self.entry.id = self.writer.finish(NO_ORIGIN)?;
         Ok(self.entry)
     }
 
@@ -244,6 +260,28 @@ impl Segments {
         &self.all
     }
 
+    /// What stands for all that is in them, in a build that `key` stands for.
+    pub fn id(&self, key: u64) -> u64 {
+        let segments = self.all.iter();
+        let ids = segments.flat_map(|segment| [u64::from(segment.archive), segment.entry.id]);
+        origin([key].into_iter().chain(ids))
+    }
+
+    /// The place of a segment: `number` of an archive.
+    pub fn place(&self, archive: usize, number: usize) -> Option<usize> {
+        let key = |segment: &Segment| (segment.archive as usize, segment.number as usize);
+        self.all.binary_search_by_key(&(archive, number), key).ok()
+    }
+
+    fn open(&self, segment: usize) -> Result<WorkReader, Error> {
+        let path = self.path(segment);
+        let reader = WorkReader::open(&path)?;
+        match reader.id == self.all[segment].entry.id {
+            true => Ok(reader),
+            false => Err(damaged(&path)),
+        }
+    }
+
     /// Where one is.
     pub fn path(&self, segment: usize) -> PathBuf {
         let Segment {
@@ -266,7 +304,7 @@ impl Segments {
             return Ok(Vec::new());
         }
         let path = self.path(segment);
-        let reader = WorkReader::open(&path)?;
+        let reader = self.open(segment)?;
         let slots = reader.slots(table);
         let range = index * slots / parts..((index + 1) * slots).div_ceil(parts);
         let bytes = reader.read(table, range)?;
@@ -291,7 +329,7 @@ impl Segments {
     /// The work folder cannot be read.
     pub fn pages(&self, segment: usize) -> Result<Frames<BufReader<File>>, Error> {
         let path = self.path(segment);
-        let (file, length) = WorkReader::open(&path)?.into_body()?;
+        let (file, length) = self.open(segment)?.into_body()?;
         Ok(Frames::of_file(&path, file, length))
     }
 

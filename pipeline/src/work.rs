@@ -13,6 +13,10 @@
 //!
 //! What a disk has changed is an error: slots and the end of the file have checksums (XXH3), the frames of a body
 //! have zstd's.
+//!
+//! **Origin.** Somebody may have removed files between two tries, or put older ones in their place. So a file has an
+//! id, a hash of all that is in it, and says of what files it was made: its *origin* is a hash of their ids
+//! ([`origin`]). One of another origin than is wanted is not done.
 
 use c4_data::Error;
 use std::fs::{self, File};
@@ -23,9 +27,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Tables of a file.
 pub const TABLES: usize = 8;
-const MAGIC: &[u8; 8] = b"c4work\x00\x02";
-/// Offset and number of slots of each table, length of the body, checksum of all that, magic.
-const TRAILER_BYTES: usize = TABLES * 16 + 24;
+const MAGIC: &[u8; 8] = b"c4work\x00\x03";
+/// Offset and number of slots of each table, length of the body, origin, checksum of all before the trailer; checksum of
+/// the trailer so far, which is the file's id; magic.
+const TRAILER_BYTES: usize = TABLES * 16 + 40;
 /// Where a slot starts, and the checksum of what is in it; where the last one ends, and 0.
 const SLOT_BYTES: usize = 16;
 /// What a name ends with until the file is whole.
@@ -37,6 +42,8 @@ pub struct WorkWriter {
     partial: PathBuf,
     file: BufWriter<File>,
     written: u64,
+    /// Of all that is written.
+    hasher: Xxh3,
     body: u64,
     tables: [(u64, u64); TABLES],
 }
@@ -47,9 +54,9 @@ impl WorkWriter {
     /// # Errors
     /// The folder cannot be written.
     pub fn create(path: &Path) -> Result<WorkWriter, Error> {
+        // Of its own: another build may have begun anew in a folder that was removed.
         let mut partial = path.as_os_str().to_owned();
-        partial.push(".");
-        partial.push(PARTIAL);
+        partial.push(format!(".{}.{PARTIAL}", std::process::id()));
         let partial = PathBuf::from(partial);
         let file = File::create(&partial).map_err(Error::io(&partial, "create"))?;
         Ok(WorkWriter {
@@ -57,6 +64,7 @@ impl WorkWriter {
             partial,
             file: BufWriter::with_capacity(1 << 17, file),
             written: 0,
+            hasher: Xxh3::new(),
             body: 0,
             tables: [(0, 0); TABLES],
         })
@@ -65,6 +73,7 @@ impl WorkWriter {
     fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let written = self.file.write_all(bytes);
         written.map_err(Error::io(&self.partial, "write"))?;
+        self.hasher.update(bytes);
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -90,25 +99,30 @@ impl WorkWriter {
         }
     }
 
-    /// Ends the file, syncs it and gives it its name.
+    /// Ends the file, which was made of what `origin` stands for, syncs it and gives it its name. Gives its id.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn finish(mut self, origin: u64) -> Result<u64, Error> {
         let mut trailer = Vec::with_capacity(TRAILER_BYTES);
         for (offsets, slots) in self.tables {
             trailer.extend(offsets.to_le_bytes());
             trailer.extend(slots.to_le_bytes());
         }
         trailer.extend(self.body.to_le_bytes());
-        trailer.extend(xxh3_64(&trailer).to_le_bytes());
+        trailer.extend(origin.to_le_bytes());
+        trailer.extend(self.hasher.digest().to_le_bytes());
+        let id = xxh3_64(&trailer);
+        trailer.extend(id.to_le_bytes());
         trailer.extend(MAGIC);
         self.put(&trailer)?;
         let file = self.file.into_inner().map_err(|e| e.into_error());
         let synced = file.and_then(|file| file.sync_all());
         synced.map_err(Error::io(&self.partial, "write"))?;
         crate::stop::crash_point("work-file");
-        c4_data::fs::rename(&self.partial, &self.path).map_err(Error::io(&self.path, "rename"))
+        let renamed = c4_data::fs::rename(&self.partial, &self.path);
+        renamed.map_err(Error::io(&self.path, "rename"))?;
+        Ok(id)
     }
 }
 
@@ -165,19 +179,27 @@ pub struct WorkReader {
     file: File,
     /// Bytes of the body.
     pub body: u64,
+    /// What it was made of.
+    pub origin: u64,
+    /// A hash of all that is in it.
+    pub id: u64,
     tables: [(u64, u64); TABLES],
 }
 
 impl WorkReader {
-    /// Opens a file; `None` if it is not there.
+    /// Opens a file; `None` if it is not there, or not whole.
     ///
     /// # Errors
-    /// It cannot be read, or is not whole.
-    pub fn open_if_there(path: &Path) -> Result<Option<WorkReader>, Error> {
-        match File::open(path) {
-            Ok(file) => Self::new(path, file).map(Some),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+    /// The system's.
+    pub fn open_if_whole(path: &Path) -> Result<Option<WorkReader>, Error> {
+        let opened = match File::open(path) {
+            Ok(file) => Self::new(path, file),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => Err(Error::io(path, "open")(e)),
+        };
+        match opened {
+            Err(Error::Format { .. }) => Ok(None),
+            opened => opened.map(Some),
         }
     }
 
@@ -194,6 +216,8 @@ impl WorkReader {
             path: path.to_owned(),
             file,
             body: 0,
+            origin: 0,
+            id: 0,
             tables: [(0, 0); TABLES],
         };
         let length = reader.file.metadata().map_err(Error::io(path, "read"))?;
@@ -208,7 +232,9 @@ impl WorkReader {
         let mut numbers = numbers(&trailer);
         let mut next = || numbers.next().unwrap_or_default();
         reader.tables = std::array::from_fn(|_| (next(), next()));
-        reader.body = next();
+        (reader.body, reader.origin) = (next(), next());
+        let _sum = next();
+        reader.id = next();
         Ok(reader)
     }
 
@@ -278,11 +304,20 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> {
     chunks.iter().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
+/// What a file was made of, or is: a hash of ids.
+pub fn origin(ids: impl IntoIterator<Item = u64>) -> u64 {
+    let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_le_bytes).collect();
+    xxh3_64(&bytes)
+}
+
 /// A work file that is not what this program wrote.
 pub fn damaged(path: &Path) -> Error {
+    let folder = path.parent().unwrap_or(path).display();
     Error::Format {
         path: path.to_owned(),
-        reason: "a file of the work folder is damaged; remove that folder and start again".into(),
+        reason: format!(
+            "a file of the work folder is damaged; remove the folder {folder} and give the same command again"
+        ),
     }
 }
 
@@ -329,9 +364,10 @@ mod tests {
             }
             writer.finish().unwrap();
         }
-        assert!(WorkReader::open_if_there(&path).unwrap().is_none());
-        writer.finish().unwrap();
+        assert!(WorkReader::open_if_whole(&path).unwrap().is_none());
+        let id = writer.finish(17).unwrap();
         let reader = WorkReader::open(&path).unwrap();
+        assert_eq!((reader.id, reader.origin), (id, 17));
         assert_eq!([0, 1, 2].map(|table| reader.slots(table)), [3, 0, 1000]);
         assert_eq!(reader.read(0, 0..3).unwrap(), b"x1");
         assert_eq!(reader.read(1, 0..3).unwrap(), b"");
@@ -359,6 +395,7 @@ mod tests {
         fs::write(&path, [0; 300]).unwrap();
         let error = WorkReader::open(&path).err().unwrap().to_string();
         assert!(error.contains("damaged"), "{error}");
+        assert!(WorkReader::open_if_whole(&path).unwrap().is_none());
     }
 
     #[test]
@@ -372,7 +409,7 @@ mod tests {
             table.put(slot, b"thing").unwrap();
         }
         table.finish().unwrap();
-        writer.finish().unwrap();
+        writer.finish(1).unwrap();
         let whole = fs::read(&path).unwrap();
         let read = || WorkReader::open(&path)?.read(3, 0..5);
         assert_eq!(read().unwrap(), b"something".repeat(3));

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+pub mod faults;
 pub mod program;
 pub mod python;
 pub mod server;

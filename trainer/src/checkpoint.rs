@@ -35,7 +35,8 @@ fn checksum(path: &Path, mut bytes: impl Read) -> Result<String, Error> {
     let mut hash = Xxh3::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match bytes.read(&mut buffer).map_err(|e| Error::io(path, e))? {
+        let read = c4_data::fs::uninterrupted(|| bytes.read(&mut buffer));
+        match read.map_err(|e| Error::io(path, e))? {
             0 => return Ok(format!("{:032x}", hash.digest128())),
             n => hash.update(&buffer[..n]),
         }
@@ -148,7 +149,7 @@ impl Checkpoint {
         model: &T5,
         optimizer: &Optimizer,
     ) -> Result<(), Error> {
-        fs::create_dir_all(partial).map_err(|e| Error::io(partial, e))?;
+        c4_data::fs::create_folder(partial).map_err(|e| Error::io(partial, e))?;
         let variables = model.layout().variables().iter().map(|variable| {
             let values = &model.parameters()[variable.range.clone()];
             (
@@ -178,10 +179,7 @@ impl Checkpoint {
             let synced = File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(|e| Error::io(&path, e))?;
         }
-        // The names in it, and its own folder's.
-        sync_folder(partial)?;
-        let owner = partial.ancestors().nth(2);
-        owner.map_or(Ok(()), sync_folder)
+        c4_data::fs::sync_folder(partial).map_err(|e| Error::io(partial, e))
     }
 
     fn json(&self, path: &Path) -> Result<Vec<u8>, Error> {
@@ -354,16 +352,6 @@ fn discard(checkpoint: &Path) -> Result<(), Error> {
         Err(e) => Err(Error::io(checkpoint, e)),
         Ok(()) => remove(&gone),
     }
-}
-
-/// Makes the names in a folder outlive a power cut.
-fn sync_folder(folder: &Path) -> Result<(), Error> {
-    // Elsewhere folders cannot be opened; and `a/b` has an owner without a name.
-    if cfg!(unix) && !folder.as_os_str().is_empty() {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io(folder, e))?;
-    }
-    Ok(())
 }
 
 fn remove(folder: &Path) -> Result<(), Error> {

@@ -7,14 +7,28 @@ use crate::train::{Evaluation, StepReport};
 use serde::Serialize;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes both, each line and event at once.
+/// Writes both, each line and event at once. What could not be written waits for another try.
 pub(crate) struct Metrics {
     path: PathBuf,
     lines: File,
+    waiting: Vec<u8>,
     events: EventFile,
+}
+
+/// Writes what waits; what cannot be written waits on.
+pub(crate) fn write_waiting(file: &mut File, waiting: &mut Vec<u8>) -> io::Result<()> {
+    while !waiting.is_empty() {
+        match file.write(waiting) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => drop(waiting.drain(..written)),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 impl Metrics {
@@ -24,9 +38,17 @@ impl Metrics {
         let lines = OpenOptions::new().append(true).create(true).open(&path);
         Ok(Metrics {
             lines: lines.map_err(|e| Error::io(&path, e))?,
+            waiting: Vec::new(),
             events: EventFile::create(folder, step)?,
             path,
         })
+    }
+
+    /// Makes what is noted outlive a power cut; before a checkpoint, so that a run that goes on there lacks nothing.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        let synced = self.lines.sync_data();
+        synced.map_err(|e| Error::io(&self.path, e))
     }
 
     /// Notes a step, in TensorBoard's section `train`.
@@ -60,9 +82,16 @@ impl Metrics {
         };
         let scalars: Vec<(String, f64)> = fields.filter_map(scalar).collect();
         let scalars = scalars.iter().map(|(name, value)| (&name[..], *value));
-        // Events first: a line says that its events are there, too (see `Run::lacks_evaluation`).
+        self.waiting.extend(format!("{measured}\n").into_bytes());
         self.events
             .scalars(step, scalars.chain(more.iter().copied()))?;
-        writeln!(self.lines, "{measured}").map_err(|e| Error::io(&self.path, e))
+        self.flush()
+    }
+
+    /// Events first: a line says that its events are there, too (see `Run::lacks_evaluation`).
+    fn flush(&mut self) -> Result<(), Error> {
+        self.events.flush()?;
+        let written = write_waiting(&mut self.lines, &mut self.waiting);
+        written.map_err(|e| Error::io(&self.path, e))
     }
 }

@@ -10,10 +10,10 @@
 //! those that are there.
 
 use crate::Error;
+use crate::metrics::write_waiting;
 use crate::protobuf::{put_bytes, put_double, put_float, put_number};
 use crc_fast::CrcAlgorithm;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,7 @@ const START: u64 = 1;
 pub struct EventFile {
     path: PathBuf,
     file: File,
+    waiting: Vec<u8>,
 }
 
 impl EventFile {
@@ -46,7 +47,12 @@ impl EventFile {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).open(&path);
         let file = file.map_err(|e| Error::io(&path, e))?;
-        let mut file = EventFile { path, file };
+        let waiting = Vec::new();
+        let mut file = EventFile {
+            path,
+            file,
+            waiting,
+        };
         file.write(0, |event| put_bytes(event, 3, b"brain.Event:2"))?;
         let mut session = Vec::new();
         put_number(&mut session, 1, START);
@@ -79,7 +85,16 @@ impl EventFile {
         put_number(&mut event, 2, step);
         what(&mut event);
         // At once, so that a file ends with a whole record whenever the process dies.
-        let written = self.file.write_all(&record(&event));
+        self.waiting.extend(record(&event));
+        self.flush()
+    }
+
+    /// Writes what could not be written before.
+    ///
+    /// # Errors
+    /// It still cannot.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        let written = write_waiting(&mut self.file, &mut self.waiting);
         written.map_err(|e| Error::io(&self.path, e))
     }
 }

@@ -80,14 +80,20 @@ pub enum Event {
 /// # Errors
 /// The corpora cannot be read, the loss is no longer finite, or a file cannot be written.
 pub fn train(run: &mut Run, told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
-    let error = match steps(run, told) {
+    let mut metrics = None;
+    let error = match steps(run, &mut metrics, told) {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
     // Of a model that has diverged, or on a device that has failed, there is nothing to save.
     let model_is_good = !matches!(error, Error::Diverged(_) | Error::Device(_));
     let begun = run.saved.unwrap_or(0);
-    if !model_is_good || run.step == begun || run.save().is_err() {
+    if !model_is_good || run.step == begun {
+        return Err(error);
+    }
+    // A checkpoint without the metrics of its steps would lack them for good.
+    let noted = metrics.as_mut().map_or(Ok(()), Metrics::sync);
+    if noted.and_then(|()| run.save()).is_err() {
         return Err(error);
     }
     Err(Error::Stopped {
@@ -96,16 +102,20 @@ pub fn train(run: &mut Run, told: impl FnMut(&Event) -> bool) -> Result<(), Erro
     })
 }
 
-fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
+fn steps(
+    run: &mut Run,
+    metrics: &mut Option<Metrics>,
+    mut told: impl FnMut(&Event) -> bool,
+) -> Result<(), Error> {
     let config = run.config.clone();
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
     let cursor = run.cursor.clone();
     let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor)?;
-    let mut metrics = Metrics::open(&run.folder, run.step + 1)?;
+    let metrics = metrics.insert(Metrics::open(&run.folder, run.step + 1)?);
     let mut going = true;
     if run.lacks_evaluation()? {
-        going &= look(run, &mut metrics, &mut told)?;
+        going &= look(run, metrics, &mut told)?;
     }
     if run.saved.is_some() {
         // A process may have ended between the two.
@@ -120,13 +130,13 @@ fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Erro
         }
         let last = run.step == config.steps;
         if run.step.is_multiple_of(config.checkpoint_every) || last || !going {
-            going &= save(run, &mut told)?;
+            going &= save(run, metrics, &mut told)?;
         }
         // Who is stopped does not wait for it: the run takes the look when it goes on.
         if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) && going {
-            going &= look(run, &mut metrics, &mut told)?;
+            going &= look(run, metrics, &mut told)?;
             if !going && run.saved != Some(run.step) {
-                save(run, &mut told)?;
+                save(run, metrics, &mut told)?;
             }
         }
         if run.saved == Some(run.step) {
@@ -136,7 +146,12 @@ fn steps(run: &mut Run, mut told: impl FnMut(&Event) -> bool) -> Result<(), Erro
     Ok(())
 }
 
-fn save(run: &mut Run, told: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
+fn save(
+    run: &mut Run,
+    metrics: &mut Metrics,
+    told: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
+    metrics.sync()?;
     run.save()?;
     Ok(told(&Event::Checkpoint(run.step)))
 }

@@ -18,7 +18,7 @@ pub fn finished(dir: &Path) -> Result<Manifest, DataError> {
     }
     let mut reason = format!("holds no finished corpus (no {})", Manifest::FILE);
     let work = dir.join(WORK);
-    if let Some(mark) = Mark::read(&work) {
+    if let Some(mark) = Mark::read(&work)? {
         let (archives, work) = (mark.identity.inputs.len(), mark.folder(&work));
         let read = (0..archives).filter(|archive| ArchiveEntry::is_there(&work, *archive));
         reason += &match read.count() {

@@ -4,6 +4,7 @@ use crate::usage;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds by pass.
+#[derive(Clone)]
 pub(super) struct Clock {
     started: Instant,
     pub(super) started_unix: u64,

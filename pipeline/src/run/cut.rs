@@ -30,24 +30,31 @@ pub(super) struct Cut {
 }
 
 impl Cut {
+    /// What stands for it.
+    pub(super) fn id(&self) -> u64 {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        xxhash_rust::xxh3::xxh3_64(&json)
+    }
+
     fn path(work: &Path) -> PathBuf {
         work.join("cut.json")
     }
 
-    pub(super) fn read(work: &Path) -> Option<Cut> {
-        let bytes = std::fs::read(Self::path(work)).ok()?;
-        serde_json::from_slice(&bytes).ok()
+    /// That of a work folder, if there is one.
+    pub(super) fn read(work: &Path) -> Result<Option<Cut>, Error> {
+        let json = c4_fs::read_if_there(&Self::path(work))?;
+        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 
     /// That of a build: as it was cut before, if it was; else by what pass 1 has left and the memory.
     pub(super) fn of(build: &Build<'_>, cleaned: &Cleaned) -> Result<Cut, Error> {
         let work = &build.output.work;
         let memory = build.memory;
-        let old = Cut::read(work);
+        let old = Cut::read(work)?;
         // What is judged cannot be cut anew; and need not be, if it fits.
         let fits = |cut: &Cut| cut.election_bytes <= memory.election();
         if let Some(old) = old
-            && (fits(&old) || !Groups::of(work).is_empty())
+            && (fits(&old) || Groups::are_there(work)?)
         {
             return Ok(old);
         }

@@ -16,9 +16,11 @@ use crate::output::{self, Found, Identity, InputIdentity, Output};
 use crate::progress::{Progress, Unit};
 use crate::segment::{ArchiveEntry, Segments, TEXTS, URLS};
 use crate::sets::Sets;
+use crate::work::origin;
 use c4_data::{InputEntry, Manifest, ShardMeta};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Admission, Statistics, guard};
+use std::collections::HashSet;
 
 /// What pass 1 has left of all archives.
 pub(super) struct Cleaned {
@@ -48,6 +50,8 @@ pub(super) struct Build<'a> {
     pub(super) ledger: Ledger,
     pub(super) output: Output,
     pub(super) meta: ShardMeta,
+    /// What told the inputs from others when the build began.
+    pub(super) stamps: Vec<String>,
     pub(super) clock: Clock,
 }
 
@@ -111,6 +115,7 @@ impl<'a> Build<'a> {
                 recipe: recipe.name.clone(),
                 recipe_hash,
             },
+            stamps: identity.inputs.into_iter().map(|i| i.stamp).collect(),
             clock,
         })))
     }
@@ -120,6 +125,7 @@ impl<'a> Build<'a> {
             recipe: &self.target.recipe,
             admission: &self.admission,
             work: &self.output.work,
+            key: self.output.key,
             candidates: &self.candidates,
         }
     }
@@ -129,27 +135,107 @@ impl<'a> Build<'a> {
         (0..self.options.inputs.len()).filter(there)
     }
 
-    /// Archives that an earlier try went on without are to be tried again, and all that it did without them is
-    /// to be done again.
-    pub(super) fn forget_missing(&self) -> Result<(), Error> {
+    /// Forgets what of an earlier try cannot be gone on with, so that it is done again: archives that it went on without, unless
+    /// that is allowed; archives whose segments somebody has removed. Segments that are judged are taken away, so if anything
+    /// before that is to be done again, their archives are, too.
+    pub(super) fn forget_what_is_gone(&self) -> Result<(), Error> {
         let work = &self.output.work;
-        let (mut missing, mut gone) = (Vec::new(), Vec::new());
-        for archive in self.archives_done() {
-            let entry = ArchiveEntry::read(work, archive)?;
-            if entry.health.missing {
-                missing.push(archive);
-            } else if !entry.is_whole(work, archive) {
-                // Segments that are judged are taken away.
-                gone.push(archive);
+        let (mut entries, mut gone) = (Vec::new(), Vec::new());
+        for archive in 0..self.options.inputs.len() {
+            let entry = self.entry(archive)?;
+            if let Some(entry) = &entry {
+                let numbers = entry.gone(work, archive)?;
+                gone.extend(numbers.into_iter().map(|number| (archive, number)));
+            } else {
+                ArchiveEntry::remove(work, archive)?;
             }
+            entries.push(entry);
         }
-        if missing.is_empty() {
+        if gone.is_empty() {
             return Ok(());
         }
+        let entries: Option<Vec<ArchiveEntry>> = entries.into_iter().collect();
+        if let Some(entries) = entries {
+            let segments = entries.iter().map(|entry| &entry.segments[..]);
+            let segments = Segments::new(work, segments);
+            let judged = self.judged(&segments)?;
+            let is_judged = |(archive, number): &(usize, usize)| {
+                let place = segments.place(*archive, *number);
+                place.is_some_and(|place| judged.contains(&(place as u32)))
+            };
+            if gone.iter().all(is_judged) {
+                return Ok(());
+            }
+        }
+        let name = &self.target.recipe.name;
+        let folder = work.display();
+        tracing::warn!(
+            "{name}: files of {folder} are gone or changed; what needs them is done again"
+        );
         self.output.keep_archives_only()?;
-        // The missing ones last: without them nobody would look for the others.
-        let mut again = gone.into_iter().chain(missing);
-        Ok(again.try_for_each(|archive| ArchiveEntry::remove(work, archive))?)
+        let mut again = gone.into_iter();
+        Ok(again.try_for_each(|(archive, _)| ArchiveEntry::remove(work, archive))?)
+    }
+
+    /// What pass 1 has left of an archive, if it can be gone on with.
+    fn entry(&self, archive: usize) -> Result<Option<ArchiveEntry>, Error> {
+        let work = &self.output.work;
+        if !ArchiveEntry::is_there(work, archive) {
+            return Ok(None);
+        }
+        let may_miss = self.options.allow_missing;
+        match ArchiveEntry::read(work, archive) {
+            Ok(entry) if entry.build == self.output.key && (may_miss || !entry.health.missing) => {
+                Ok(Some(entry))
+            }
+            Ok(_) | Err(c4_data::Error::Format { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Places of the segments that are judged, by all that passes 2 and 3 have decided.
+    fn judged(&self, segments: &Segments) -> Result<HashSet<u32>, Error> {
+        let work = &self.output.work;
+        let Some(cut) = Cut::read(work)? else {
+            return Ok(HashSet::new());
+        };
+        let urls = self.urls(segments, &cut);
+        if !urls.todo()?.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let texts = self.texts(segments, &cut, urls.id()?);
+        if let Some(texts) = &texts
+            && !texts.todo()?.is_empty()
+        {
+            return Ok(HashSet::new());
+        }
+        let groups = Groups::of(work, decided(&urls, texts.as_ref(), &cut)?)?;
+        Ok(groups.summary()?.segments.into_iter().collect())
+    }
+
+    /// Pass 2.
+    fn urls<'e>(&'e self, segments: &'e Segments, cut: &Cut) -> Election<'e> {
+        Election {
+            work: &self.output.work,
+            name: "urls",
+            segments,
+            table: URLS,
+            parts: cut.url_parts,
+            memory: cut.election_bytes,
+            origin: segments.id(self.output.key),
+        }
+    }
+
+    /// Pass 3, after pass 2 has decided what `urls` stands for; `None` without dedup.
+    fn texts<'e>(&'e self, segments: &'e Segments, cut: &Cut, urls: u64) -> Option<Election<'e>> {
+        self.target.recipe.dedup.as_ref()?;
+        Some(Election {
+            name: "texts",
+            table: TEXTS,
+            parts: cut.text_parts,
+            origin: urls,
+            ..self.urls(segments, cut)
+        })
     }
 
     /// Says what of an earlier try is used.
@@ -162,14 +248,19 @@ impl<'a> Build<'a> {
         let all = self.options.inputs.len();
         let mut text = format!("{archives} of {all} archives read");
         let (mut done, mut units) = (archives, all);
-        if let Some(cut) = Cut::read(work) {
+        if let Some(cut) = Cut::read(work)? {
             let ranges = cut.url_parts + cut.text_parts;
             let files = std::fs::read_dir(work).into_iter().flatten().flatten();
             let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
             let ours = |name: &String| ["urls-", "texts-"].iter().any(|n| name.starts_with(n));
             let whole = names.filter(|name| ours(name) && !name.ends_with("partial"));
             let ranges_done = whole.count().min(ranges);
-            let judged = Groups::of(work).summary()?.segments.len();
+            let mut judged = 0;
+            for archive in self.archives_done() {
+                judged += ArchiveEntry::read(work, archive)?
+                    .gone(work, archive)?
+                    .len();
+            }
             let shards = self.output.entries_done()?;
             text += &format!(
                 ", {ranges_done} of {ranges} ranges of keys compared, {judged} of {} segments \
@@ -188,31 +279,22 @@ impl<'a> Build<'a> {
         self.clock.leave_out_the_wait();
         let recipe = &self.target.recipe;
         let cleaned = self.cleaned()?;
-        let work = self.output.work.clone();
         let cut = Cut::of(&self, &cleaned)?;
-        let election = |name, table, parts| Election {
-            work: &work,
-            name,
-            segments: &cleaned.segments,
-            table,
-            parts,
-            memory: cut.election_bytes,
-        };
-        let urls = election("urls", URLS, cut.url_parts);
+        let mut clock = self.clock.clone();
+        let urls = self.urls(&cleaned.segments, &cut);
         urls.run::<UrlClaim>(|_, _| true)?;
-        self.clock.lap("newest page per URL");
+        clock.lap("newest page per URL");
 
-        let texts = recipe.dedup.is_some();
-        let texts = texts.then(|| election("texts", TEXTS, cut.text_parts));
+        let texts = self.texts(&cleaned.segments, &cut, urls.id()?);
         let mut repeated = Vec::new();
         if let Some(texts) = &texts {
-            if texts.done() < texts.parts {
+            if !texts.todo()?.is_empty() {
                 let older = Older::read(&urls)?;
                 texts.run::<TextClaim>(|segment, page| !older.holds(segment, page))?;
             }
             repeated = texts.repeated()?;
         }
-        self.clock.lap("duplicates");
+        clock.lap("duplicates");
 
         let progress = Progress::new("judging", Unit::Items, cleaned.passed);
         let finished = finish_pass::run(FinishInput {
@@ -224,7 +306,8 @@ impl<'a> Build<'a> {
             urls: &urls,
             texts: texts.as_ref(),
             repeated: &repeated,
-            work: &work,
+            work: &self.output.work,
+            origin: decided(&urls, texts.as_ref(), &cut)?,
             sets: &self.sets,
             layout: cut.layout,
             group_bytes: self.memory.group(cleaned.text_bytes),
@@ -233,7 +316,8 @@ impl<'a> Build<'a> {
         });
         progress.finish();
         let (groups, summary) = finished?;
-        self.clock.lap("finish");
+        clock.lap("finish");
+        self.clock = clock;
         self.write(cleaned, &cut, &groups, summary)
     }
 
@@ -264,4 +348,10 @@ impl<'a> Build<'a> {
             warnings,
         })
     }
+}
+
+/// What stands for all that passes 2 and 3 have decided, and how the rest is cut.
+fn decided(urls: &Election<'_>, texts: Option<&Election<'_>>, cut: &Cut) -> Result<u64, Error> {
+    let last = texts.unwrap_or(urls);
+    Ok(origin([last.id()?, cut.id()]))
 }

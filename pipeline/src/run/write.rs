@@ -6,7 +6,6 @@ use super::cut::Cut;
 use super::target::{Build, Cleaned};
 use crate::error::Error;
 use crate::group::{Groups, Layout, ROWS, Summary};
-use crate::input::Input;
 use crate::output;
 use crate::parallel;
 use crate::progress::{Progress, Unit};
@@ -114,14 +113,16 @@ impl Build<'_> {
         let table = |table: Table| -> Result<Vec<LedgerFile>, Error> {
             let folder = &self.output.ledger;
             let name = table.file_name(0);
-            if let Some(done) = self.output.done(&name)? {
+            let done: Option<Vec<LedgerFile>> = self.output.done(&name, groups.origin)?;
+            let is_written = |f: &LedgerFile| self.output.is_written(folder, &f.file, f.bytes);
+            if let Some(done) = done.filter(|files| files.iter().all(is_written)) {
                 return Ok(done);
             }
             if stop::asked() {
                 return Err(Error::Stopped);
             }
             let files = self.ledger.write(table, groups, layout, folder)?;
-            self.output.set_done(&name, &files)?;
+            self.output.set_done(&name, groups.origin, &files)?;
             Ok(files)
         };
         let tables = parallel::each(Table::ALL.len(), |i| table(Table::ALL[i]))?;
@@ -164,7 +165,10 @@ impl Build<'_> {
     ) -> Result<ShardEntry, Error> {
         let format = self.options.format;
         let name = format.file_name(set, index, count);
-        if let Some(done) = self.output.done(&name)? {
+        let (output, origin) = (&self.output, buckets.groups.origin);
+        let done: Option<ShardEntry> = output.done(&name, origin)?;
+        let is_written = |e: &ShardEntry| output.is_written(&output.whole, &e.file, e.bytes);
+        if let Some(done) = done.filter(is_written) {
             return Ok(done);
         }
         if stop::asked() {
@@ -193,7 +197,7 @@ impl Build<'_> {
         write(&mut waiting, false)?;
         let entry = writer.finish()?;
         stop::crash_point("shard");
-        self.output.set_done(&name, &entry)?;
+        output.set_done(&name, origin, &entry)?;
         Ok(entry)
     }
 
@@ -232,7 +236,7 @@ impl Build<'_> {
             "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
             "started_unix_seconds": self.clock.started_unix,
             "finished_unix_seconds": unix_seconds(),
-            "input_stamps": options.inputs.iter().map(Input::stamp).collect::<Vec<_>>(),
+            "input_stamps": self.stamps,
             "wall_seconds": wall_seconds,
             "wall_seconds_by_pass": by_pass(&self.clock.laps),
             "cpu_seconds_by_pass": by_pass(&self.clock.cpu_laps),
