@@ -11,6 +11,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 pub const BASE: u64 = 64 << 20;
 /// Reading: batches of each thread, compressed and not.
 const READING_PER_THREAD: u64 = 24 << 20;
+/// What a thread holds at least: batches, their text, and what is written of it. Measured.
+const LEAST_PER_THREAD: u64 = 8 << 20;
 /// Without any other word, and where the system does not tell.
 const UNKNOWN: u64 = 4 << 30;
 /// Below this a build is refused.
@@ -108,6 +110,11 @@ impl Drop for Large {
         *held.lock().unwrap_or_else(PoisonError::into_inner) = false;
         freed.notify_one();
     }
+}
+
+/// The least budget for a build on `threads` threads, in bytes.
+pub fn least(threads: usize) -> u64 {
+    LEAST.max(BASE + threads as u64 * LEAST_PER_THREAD)
 }
 
 /// Half of the memory that is there: the machine's or, where that is less, the process's group's.

@@ -19,6 +19,7 @@
 //!
 //! Above 500 lines: the list of all checks.
 
+pub mod archives;
 pub mod corpus;
 pub mod files;
 pub mod keys;

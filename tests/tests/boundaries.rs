@@ -745,3 +745,71 @@ fn pieces_that_nobody_reads_hold_up_nobody() {
         .sum();
     assert!((70..100).contains(&read), "{read}");
 }
+
+/// Digests in SHA-1, SHA-256 and MD5, in base32 and hexadecimal, of block and payload, chunked or not. They were made
+/// with Python's hashlib.
+#[test]
+fn digests_are_verified_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "The river rises in the hills above the town and runs south for forty miles.";
+    let body = format!("<p>{text}</p>");
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
+    let plain = format!("{head}\r\n{body}");
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let in_chunks = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}");
+    let fields = [
+        (false, "WARC-Block-Digest: sha1:G2Y5GQMONB44MLCOWPDHMM5KA5LHBTRY"),
+        (false, "WARC-Block-Digest: SHA-256:86E9DD66A063BE980C0B4ED86290E967AE1DE3C21E8EDFAA2CEBD63477B2586A"),
+        (false, "WARC-Payload-Digest: md5:708d698e9efc420699401189910d2d4c"),
+        (false, "WARC-Payload-Digest: sha256:3zceg4l4umwgotftaymkyzsdoh7whuytmiq4wdrzw74tkyyc5ijq===="),
+        (true, "WARC-Block-Digest: md5:KCMU6TIL32X3YOLNAPLM5E6VHU"),
+        (true, "WARC-Payload-Digest: sha1:ZHGZXZJLM4IXRV2VF46TVPIAYMEEU3E5"),
+        (true, "WARC-Payload-Digest: sha1:0b1f202d9b794f03dc36cc4cfd6b362772b3c0f9"),
+        (true, "WARC-Block-Digest: xxh3:0123"),
+    ];
+    let of = |host: &str, block: &str, field: &str| {
+        let url = format!("https://{host}.example/");
+        with(record("response", &url, DATE, "application/http", block.as_bytes()), field)
+    };
+    let mut records = Vec::new();
+    for (chunked, field) in fields {
+        let block = if chunked { &in_chunks } else { &plain };
+        records.push(of("right", block, field));
+        if !field.contains("xxh3") {
+            records.push(of("wrong", &block.replace("river", "rivet"), field));
+        }
+    }
+    let members: Vec<u8> = records.iter().flat_map(|record| gzip(record)).collect();
+    let warc = archive(dir.path(), "a.warc.gz", &members);
+    let field = "WARC-Block-Digest: sha1:IBN77X27SPOJBM7ENOYCIUQJ4LFWBJVS";
+    let wet = [("right", text), ("wrong", &text.replace("river", "rivet"))]
+        .map(|(host, text)| with(conversion(&format!("https://{host}.example/"), text), field));
+    let wet = archive(dir.path(), "a.warc.wet", &wet.concat());
+    let (plain_recipe, base) = Recipe::load("c4").unwrap();
+    let mut recipe = plain_recipe.clone();
+    recipe.read.verify_digests = true;
+    for (path, kept, differ) in [(&warc, 8, 7), (&wet, 1, 1)] {
+        assert_eq!(outcome(path).1, [], "not asked for");
+        let mut source = Source::open(path, &recipe.read).unwrap().unwrap();
+        let (mut urls, mut reasons) = (Vec::new(), Vec::new());
+        while let Some(batch) = source.next_batch().unwrap() {
+            for split in source::split(batch).flatten() {
+                match split {
+                    Split::Page(page) => urls.push(page.url),
+                    Split::Damage(damage) => reasons.push(damage.reason),
+                    Split::Dropped(_) => {}
+                }
+            }
+        }
+        assert_eq!(urls, vec!["https://right.example/"; kept]);
+        assert_eq!(reasons, vec![Reason::WrongDigest; differ]);
+        let inputs = c4_pipeline::input::resolve(std::slice::from_ref(path), None, &recipe.read).unwrap();
+        let found = c4_pipeline::verify::archives::archives(&inputs, 1 << 30, 2).unwrap();
+        let (counted, listed) = (found.differ as usize, found.listed.len());
+        assert_eq!((counted, found.damaged, listed), (differ, 0, differ));
+        assert!(found.right > 0 && !found.holds());
+    }
+    // It is a choice of the recipe, and gives another corpus.
+    let lists = c4_data::Lists::load(&recipe, &base).unwrap();
+    assert_ne!(recipe.hash(&lists), plain_recipe.hash(&lists));
+}

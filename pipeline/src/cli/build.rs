@@ -54,6 +54,9 @@ pub(super) struct What {
     /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
     #[arg(long, default_value_t, value_name = "all|sample:N|none")]
     ledger: LedgerMode,
+    /// Drop and count records of archives that are not what their digests say.
+    #[arg(long)]
+    verify_digests: bool,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -111,11 +114,26 @@ impl What {
             "--memory: a build needs at least {}",
             BinaryBytes(memory::LEAST)
         );
+        let threads = match args.threads.number() {
+            // As many as there is memory for.
+            0 => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                (2..=cores).rev().find(|n| memory::least(*n) <= memory_bytes).unwrap_or(1)
+            }
+            threads => threads,
+        };
+        anyhow::ensure!(
+            memory_bytes >= memory::least(threads),
+            "--memory: {threads} threads need at least {}; give as much, or fewer threads (--threads)",
+            BinaryBytes(memory::least(threads))
+        );
         let mut targets: Vec<TargetOptions> = Vec::new();
         let mut recipes = Vec::new();
         for name in &args.recipe {
             let (recipe, base) = Recipe::load(name)?;
-            recipes.push((recipe.with_languages(&args.languages)?, base));
+            let mut recipe = recipe.with_languages(&args.languages)?;
+            recipe.read.verify_digests |= args.verify_digests;
+            recipes.push((recipe, base));
         }
         let all: Vec<&Recipe> = recipes.iter().map(|(recipe, _)| recipe).collect();
         args.lists.check(&all)?;
@@ -144,7 +162,7 @@ impl What {
             inputs,
             format: Format::Arrow,
             shard_size_bytes: SHARD_SIZE_BYTES,
-            threads: args.threads.number(),
+            threads,
             memory_bytes,
             work_dir: args.work_dir,
             overwrite: false,

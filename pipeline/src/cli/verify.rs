@@ -2,12 +2,15 @@
 
 use super::parse_size;
 use super::threads::ThreadsArg;
+use crate::input;
 use crate::output;
-use crate::table::printable;
+use crate::table::{printable, thousands};
 use crate::terminal;
 use crate::verify::report::{Check, Offence, Report, Status};
-use crate::verify::{VerifyOptions, verify};
+use crate::verify::{self, VerifyOptions, verify};
+use c4_data::{BUILTIN_RECIPES, Recipe};
 use clap::Args;
+use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -18,12 +21,18 @@ use std::process::ExitCode;
 /// One line a check: its name, `ok`, `FAILED`, `note` or `not checked`, and what was counted; below
 /// it the first offences. Every shard is read twice or more often (see --memory).
 ///
+/// With --archives, checks crawl archives: the block and payload digests of every record.
+///
 /// Exit status: 0, all is right; 1, something is not; 2, refused (no corpus, or a file cannot be
 /// read).
 #[derive(Debug, Args)]
 pub struct Verify {
     /// Folder of a finished corpus.
-    dir: PathBuf,
+    #[arg(required_unless_present = "archives")]
+    dir: Option<PathBuf>,
+    /// Check the digests of these archives (files, folders, listings), not a corpus.
+    #[arg(long, num_args = 1.., value_name = "PATH", conflicts_with_all = ["dir", "lists", "memory"])]
+    archives: Vec<PathBuf>,
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
@@ -43,28 +52,69 @@ pub struct Verify {
 /// # Errors
 /// No corpus, or a file that cannot be read.
 pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
-    let manifest = output::finished(&args.dir)?;
+    let Some(dir) = args.dir else {
+        return archives(&args.archives, args.threads.number(), args.json);
+    };
+    let manifest = output::finished(&dir)?;
     let options = VerifyOptions {
-        dir: args.dir,
+        dir,
         lists: args.lists,
         memory_bytes: usize::try_from(args.memory).unwrap_or(usize::MAX),
         threads: args.threads.number(),
     };
     let report = verify(&options, &manifest)?;
-    let printed = match args.json {
+    answer(args.json, &report, report.holds(), || render(&report))
+}
+
+/// Prints what was found; the exit status.
+fn answer(
+    json: bool,
+    found: &impl Serialize,
+    holds: bool,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<ExitCode> {
+    let printed = match json {
         true => {
-            let mut json = serde_json::to_value(&report)?;
-            json["holds"] = report.holds().into();
+            let mut json = serde_json::to_value(found)?;
+            json["holds"] = holds.into();
             terminal::print_json(&format!("{json:#}\n"))
         }
-        false => terminal::print(&render(&report)),
+        false => terminal::print(&text()),
     };
     match printed {
         // Whoever reads has had enough; what was found stays found.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
         printed => printed?,
     }
-    Ok(ExitCode::from(u8::from(!report.holds())))
+    Ok(ExitCode::from(u8::from(!holds)))
+}
+
+/// Checks the digests of archives.
+fn archives(paths: &[PathBuf], threads: usize, json: bool) -> anyhow::Result<ExitCode> {
+    let read = Recipe::load(BUILTIN_RECIPES[0].0)?.0.read;
+    let inputs = input::resolve(paths, None, &read)?;
+    let found = verify::archives::archives(&inputs, read.max_record_bytes, threads)?;
+    answer(json, &found, found.holds(), || {
+        let mut out = String::new();
+        for wrong in &found.listed {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{}, byte {}: {}", wrong.archive, wrong.offset, wrong.what);
+        }
+        let unlisted = found.differ + found.damaged - found.listed.len() as u64;
+        if unlisted > 0 {
+            let _ = writeln!(out, "and {} more", thousands(unlisted));
+        }
+        let _ = writeln!(
+            out,
+            "{} archives: the digests of {} records are right, of {} differ; {} have none; {} places cannot be read",
+            thousands(found.archives),
+            thousands(found.right),
+            thousands(found.differ),
+            thousands(found.without),
+            thousands(found.damaged)
+        );
+        out
+    })
 }
 
 fn status(status: Status) -> &'static str {
