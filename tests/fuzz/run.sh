@@ -7,7 +7,7 @@ export LC_ALL=C
 cd "$(dirname "$0")"
 seconds=${1:-600}
 shift $(($# > 0 ? 1 : 0))
-targets=(${@:-warc http html recipe shard})
+targets=(${@:-warc records http html recipe shard})
 repo=../..
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
