@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -99,7 +99,7 @@ fn name(step: u64) -> String {
 /// The folder cannot be read; one that is missing holds none.
 pub fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     let entries = match fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|e| Error::io(folder, e))?,
     };
     let mut found = Vec::new();
@@ -294,6 +294,17 @@ impl Checkpoint {
     }
 }
 
+/// Whether an error is of the file, and not of the system's limits, rights or memory, say.
+pub(crate) fn is_damage(cause: &io::Error) -> bool {
+    // The system's "input/output error" has no name of its own.
+    const EIO: i32 = 5;
+    let of_the_file = matches!(
+        cause.kind(),
+        ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+    );
+    of_the_file || cause.raw_os_error() == Some(EIO)
+}
+
 /// Removes all checkpoints but the last `keep`, the best of those with a validation loss, and the remains of broken ones.
 ///
 /// # Errors
@@ -302,8 +313,14 @@ pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     let all = list(folder)?;
     let mut best: Option<(f64, u64)> = None;
     for (step, path) in &all {
-        // One that is damaged is not the best.
-        if let Ok(note) = Checkpoint::read(path)
+        let note = match Checkpoint::read(path) {
+            Err(Error::Io { path, cause }) if !is_damage(&cause) => {
+                return Err(Error::Io { path, cause });
+            }
+            // One that is damaged is not the best.
+            note => note.ok(),
+        };
+        if let Some(note) = note
             && let Some(loss) = note.validation_loss
             && best.is_none_or(|(least, _)| loss < least)
         {
@@ -348,7 +365,7 @@ fn discard(checkpoint: &Path) -> Result<(), Error> {
     let gone = PathBuf::from(gone);
     remove(&gone)?;
     match fs::rename(checkpoint, &gone) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(Error::io(checkpoint, e)),
         Ok(()) => remove(&gone),
     }
@@ -356,7 +373,7 @@ fn discard(checkpoint: &Path) -> Result<(), Error> {
 
 fn remove(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, e)),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(folder, e)),
         _ => Ok(()),
     }
 }

@@ -19,7 +19,6 @@ use crate::{Error, Vocab, tensorboard, vocab};
 use c4_data::Manifest;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -165,7 +164,7 @@ impl Run {
             match read(&path) {
                 Ok(read) => break read,
                 // Nothing is wrong with the checkpoint.
-                Err(Error::Io { path, cause }) if !is_damage(&cause) => {
+                Err(Error::Io { path, cause }) if !checkpoint::is_damage(&cause) => {
                     return Err(Error::Io { path, cause });
                 }
                 Err(error) => damaged.push((path, error.to_string())),
@@ -350,17 +349,6 @@ impl Run {
             .collect();
         Ok(c4_data::fs::write_atomic(&path, lines.as_bytes())?)
     }
-}
-
-/// Whether an error is of the file, and not of the system's limits, rights or memory, say.
-fn is_damage(cause: &io::Error) -> bool {
-    // The system's "input/output error" has no name of its own.
-    const EIO: i32 = 5;
-    let of_the_file = matches!(
-        cause.kind(),
-        ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-    );
-    of_the_file || cause.raw_os_error() == Some(EIO)
 }
 
 /// A whole checkpoint.
