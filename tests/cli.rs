@@ -147,9 +147,15 @@ fn every_reason_appears_in_the_sample_and_damage_is_named() {
             }
         }
     }
-    // These need a record of 128 MiB, other recipes, and a text without a probable language.
+    // These need records of a size that no sample should have, bodies that are no text, other recipes, and a text
+    // without a probable language; `extract`, `boundaries` and others test them.
     let elsewhere = [
         "record_too_large",
+        "url_too_long",
+        "http_head_too_large",
+        "content_coding",
+        "other_format",
+        "wrong_digest",
         "bad_domain",
         "bad_subdomain",
         "not_listed",

@@ -758,18 +758,39 @@ fn digests_are_verified_on_request() {
     let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let in_chunks = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}");
     let fields = [
-        (false, "WARC-Block-Digest: sha1:G2Y5GQMONB44MLCOWPDHMM5KA5LHBTRY"),
-        (false, "WARC-Block-Digest: SHA-256:86E9DD66A063BE980C0B4ED86290E967AE1DE3C21E8EDFAA2CEBD63477B2586A"),
-        (false, "WARC-Payload-Digest: md5:708d698e9efc420699401189910d2d4c"),
-        (false, "WARC-Payload-Digest: sha256:3zceg4l4umwgotftaymkyzsdoh7whuytmiq4wdrzw74tkyyc5ijq===="),
+        (
+            false,
+            "WARC-Block-Digest: sha1:G2Y5GQMONB44MLCOWPDHMM5KA5LHBTRY",
+        ),
+        (
+            false,
+            "WARC-Block-Digest: SHA-256:86E9DD66A063BE980C0B4ED86290E967AE1DE3C21E8EDFAA2CEBD63477B2586A",
+        ),
+        (
+            false,
+            "WARC-Payload-Digest: md5:708d698e9efc420699401189910d2d4c",
+        ),
+        (
+            false,
+            "WARC-Payload-Digest: sha256:3zceg4l4umwgotftaymkyzsdoh7whuytmiq4wdrzw74tkyyc5ijq====",
+        ),
         (true, "WARC-Block-Digest: md5:KCMU6TIL32X3YOLNAPLM5E6VHU"),
-        (true, "WARC-Payload-Digest: sha1:ZHGZXZJLM4IXRV2VF46TVPIAYMEEU3E5"),
-        (true, "WARC-Payload-Digest: sha1:0b1f202d9b794f03dc36cc4cfd6b362772b3c0f9"),
+        (
+            true,
+            "WARC-Payload-Digest: sha1:ZHGZXZJLM4IXRV2VF46TVPIAYMEEU3E5",
+        ),
+        (
+            true,
+            "WARC-Payload-Digest: sha1:0b1f202d9b794f03dc36cc4cfd6b362772b3c0f9",
+        ),
         (true, "WARC-Block-Digest: xxh3:0123"),
     ];
     let of = |host: &str, block: &str, field: &str| {
         let url = format!("https://{host}.example/");
-        with(record("response", &url, DATE, "application/http", block.as_bytes()), field)
+        with(
+            record("response", &url, DATE, "application/http", block.as_bytes()),
+            field,
+        )
     };
     let mut records = Vec::new();
     for (chunked, field) in fields {
@@ -803,7 +824,8 @@ fn digests_are_verified_on_request() {
         }
         assert_eq!(urls, vec!["https://right.example/"; kept]);
         assert_eq!(reasons, vec![Reason::WrongDigest; differ]);
-        let inputs = c4_pipeline::input::resolve(std::slice::from_ref(path), None, &recipe.read).unwrap();
+        let inputs =
+            c4_pipeline::input::resolve(std::slice::from_ref(path), None, &recipe.read).unwrap();
         let found = c4_pipeline::verify::archives::archives(&inputs, 1 << 30, 2).unwrap();
         let (counted, listed) = (found.differ as usize, found.listed.len());
         assert_eq!((counted, found.damaged, listed), (differ, 0, differ));

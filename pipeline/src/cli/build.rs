@@ -118,7 +118,10 @@ impl What {
             // As many as there is memory for.
             0 => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                (2..=cores).rev().find(|n| memory::least(*n) <= memory_bytes).unwrap_or(1)
+                (2..=cores)
+                    .rev()
+                    .find(|n| memory::least(*n) <= memory_bytes)
+                    .unwrap_or(1)
             }
             threads => threads,
         };

@@ -98,7 +98,11 @@ fn archives(paths: &[PathBuf], threads: usize, json: bool) -> anyhow::Result<Exi
         let mut out = String::new();
         for wrong in &found.listed {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "{}, byte {}: {}", wrong.archive, wrong.offset, wrong.what);
+            let _ = writeln!(
+                out,
+                "{}, byte {}: {}",
+                wrong.archive, wrong.offset, wrong.what
+            );
         }
         let unlisted = found.differ + found.damaged - found.listed.len() as u64;
         if unlisted > 0 {
