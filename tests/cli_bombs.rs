@@ -316,3 +316,55 @@ fn lists_that_unpack_to_much() {
     assert!(output.status.success(), "{}", program::stderr(&output));
     assert!(peak < 120 << 20, "{} MB", peak / 1_000_000);
 }
+
+/// A hundred pages of 16 MiB of text each, in 50 kB of gzip in gzip, with the least memory: one at a time, on any
+/// number of threads.
+#[test]
+fn pages_of_megabytes_are_held_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("texts.warc.gz");
+    let line =
+        "<p>The people of this house walked down to the river in the morning of every day.\n";
+    let body = gzip(&gzip(line.repeat((15 << 20) / line.len()).as_bytes()));
+    let records = (0..100).map(|i| gzip(&response(i, "Content-Encoding: gzip, gzip", &body)));
+    fs::write(&archive, records.collect::<Vec<_>>().concat()).unwrap();
+    let out = dir.path().join("out");
+    let build = |memory: &str, threads: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
+        command.args([
+            "build",
+            "-r",
+            "c4",
+            "--no-plan",
+            "--overwrite",
+            "--memory",
+            memory,
+        ]);
+        command
+            .args(["--threads", threads, "-o"])
+            .arg(&out)
+            .arg(&archive);
+        command.output().unwrap()
+    };
+    for threads in ["2", "5"] {
+        let built = build("128M", threads);
+        let said = String::from_utf8(built.stderr).unwrap();
+        assert_eq!(built.status.code(), Some(0), "{said}");
+        let run: serde_json::Value =
+            serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+        let peak = run["peak_memory_bytes"].as_u64().unwrap();
+        assert!(
+            peak < (128 << 20) * 6 / 5,
+            "{threads}: {} MB",
+            peak / 1_000_000
+        );
+    }
+    // What threads need is said, not exceeded.
+    let refused = build("128M", "64");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("64 threads need at least 832.00 MiB"),
+        "{said}"
+    );
+}

@@ -28,6 +28,8 @@ const MAX_PIECE_BYTES: usize = 1 << 20;
 const MAX_MEMBER_BYTES: usize = 2 << 20;
 /// Records of a piece are given as soon as they have so many bytes.
 const PORTION_BYTES: usize = 4 << 20;
+/// A likely start of a member is searched in blocks of so many bytes.
+const SEARCH_BYTES: usize = 32 << 10;
 /// Magic number, method, no flags; then the time, which may differ; then the system (RFC 1952, section 2.3).
 const HEAD_BYTES: usize = 10;
 const MAGIC: [u8; 4] = [0x1f, 0x8b, 8, 0];
@@ -166,11 +168,20 @@ impl PieceReader {
 
     /// The last place behind the first byte where a member is likely to start.
     fn last_guess(&self) -> Option<usize> {
-        let places = memmem::rfind_iter(self.pending.get(1..)?, &MAGIC).map(|at| at + 1);
         let system = &self.head[8..];
-        places
-            .into_iter()
-            .find(|at| self.pending.get(at + 8..at + HEAD_BYTES) == Some(system))
+        let likely = |at: &usize| self.pending.get(at + 8..at + HEAD_BYTES) == Some(system);
+        // From block to block backwards, but forwards within: the crate searches so ten times as fast.
+        let mut end = self.pending.len();
+        while end > 1 {
+            let start = end.saturating_sub(SEARCH_BYTES).max(1);
+            let block = &self.pending[start..self.pending.len().min(end + MAGIC.len() - 1)];
+            let places = memmem::find_iter(block, &MAGIC).map(|at| start + at);
+            if let Some(last) = places.filter(likely).last() {
+                return Some(last);
+            }
+            end = start;
+        }
+        None
     }
 }
 
@@ -282,7 +293,7 @@ impl Records {
                 break;
             };
             let (format, limit) = (self.piece.format, self.piece.max_record_bytes);
-            let Some(record) = Record::alone(&content, format, self.at, limit) else {
+            let Some(record) = Record::alone(&mut content, format, self.at, limit) else {
                 break;
             };
             bytes += record.len();

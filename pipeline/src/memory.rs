@@ -12,7 +12,7 @@ pub const BASE: u64 = 64 << 20;
 /// Reading: batches of each thread, compressed and not.
 const READING_PER_THREAD: u64 = 24 << 20;
 /// What a thread holds at least: batches, their text, and what is written of it. Measured.
-const LEAST_PER_THREAD: u64 = 8 << 20;
+const LEAST_PER_THREAD: u64 = 12 << 20;
 /// Without any other word, and where the system does not tell.
 const UNKNOWN: u64 = 4 << 30;
 /// Below this a build is refused.

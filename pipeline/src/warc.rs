@@ -63,10 +63,10 @@ impl Record {
         self.header("WARC-Segment-Number")?.parse().ok()
     }
 
-    /// The record at the start of `member`, if it is all that the member holds and as it should be: its length
-    /// fits, and it is no segment of one.
+    /// The record that `member` holds, if it holds one and nothing else and that is as it should be: its length
+    /// fits, and it is no segment of one. What is in `member` after that is of no use.
     pub fn alone(
-        member: &[u8],
+        member: &mut Vec<u8>,
         format: Format,
         offset: u64,
         max_record_bytes: u64,
@@ -80,8 +80,24 @@ impl Record {
         if length > max_record_bytes || !member.get(end..)?.iter().all(is_blank) {
             return None;
         }
-        let record = Record::new(&member[..end], format, header, offset);
-        (record.segment().is_none()).then_some(record)
+        // Nothing is copied, but where too much room would be held.
+        let record = match format == Format::Warc && member.capacity() <= 2 * end {
+            true => {
+                member.truncate(end);
+                let bytes = std::mem::take(member);
+                let block = header..end;
+                Record {
+                    bytes,
+                    block,
+                    offset,
+                }
+            }
+            false => Record::new(&member[..end], format, header, offset),
+        };
+        match record.segment() {
+            None => Some(record),
+            Some(_) => None,
+        }
     }
 
     /// The WARC record that `bytes` start with, as long as its `Content-Length` says; `None` if that is not there.
