@@ -159,20 +159,24 @@ impl<R: Read> Frames<R> {
         if self.source.limit() == 0 {
             return Ok(None);
         }
-        let mut frame = Frame(vec![0; HEAD]);
-        self.fill(&mut frame.0)?;
+        let mut frame = Frame(Vec::with_capacity(HEAD));
+        self.append(HEAD, &mut frame)?;
         let length = frame.head(0) as usize;
         if length as u64 > self.source.limit() {
             return Err(damaged(&self.path));
         }
-        frame.0.resize(HEAD + length, 0);
-        self.fill(&mut frame.0[HEAD..])?;
+        frame.0.reserve_exact(length);
+        self.append(length, &mut frame)?;
         Ok(Some(frame))
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        let read = self.source.read_exact(bytes);
-        read.map_err(Error::io(&self.path, "read"))
+    fn append(&mut self, length: usize, frame: &mut Frame) -> Result<(), Error> {
+        let mut source = self.source.by_ref().take(length as u64);
+        let read = source.read_to_end(&mut frame.0);
+        match read.map_err(Error::io(&self.path, "read"))? {
+            n if n == length => Ok(()),
+            _ => Err(damaged(&self.path)),
+        }
     }
 }
 
