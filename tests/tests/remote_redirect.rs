@@ -13,6 +13,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// What a server and the test look at.
+type Shared<T> = Arc<Mutex<T>>;
+
 const STATUSES: [&str; 5] = [
     "301 Moved Permanently",
     "302 Found",
@@ -55,10 +58,7 @@ fn last(heard: &Mutex<Vec<Heard>>) -> Heard {
 }
 
 /// A server that sends `/a…` (`s3://archive/…`, too) on to what is set, and has a file everywhere else.
-fn sender(
-    ip: &str,
-    status: &'static str,
-) -> (SocketAddr, Arc<Mutex<Vec<Heard>>>, Arc<Mutex<String>>) {
+fn sender(ip: &str, status: &'static str) -> (SocketAddr, Shared<Vec<Heard>>, Shared<String>) {
     let to: Arc<Mutex<String>> = Arc::default();
     let location = to.clone();
     let (address, heard) = serve(ip, move |request, stream| {
