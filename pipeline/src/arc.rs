@@ -5,8 +5,6 @@
 //! the version of the format. See "Arc File Format", Internet Archive 1996,
 //! <https://archive.org/web/researcher/ArcFileFormat.php>.
 
-use std::net::IpAddr;
-
 /// The longest header line that is taken for one, in bytes.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
@@ -15,10 +13,10 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 pub struct Header<'a> {
     /// The URL; spaces in it stay.
     pub url: &'a [u8],
-    /// The date as it stands, `YYYYMMDDhhmmss` or the beginning of it.
+    /// The date as it stands: `YYYYMMDDhhmmss`, the beginning of it, or more digits.
     pub date: &'a [u8],
-    /// The length of the content in bytes.
-    pub length: u64,
+    /// The length of the content in bytes; `None` where the line says -1.
+    pub length: Option<u64>,
     /// The length of the line with its end in bytes.
     pub line_bytes: usize,
 }
@@ -33,11 +31,15 @@ pub fn header(bytes: &[u8]) -> Option<Header<'_>> {
         return None;
     }
     let fields: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
-    let length = number(fields.last()?)?;
+    let last = *fields.last()?;
+    let length = number(last);
+    if length.is_none() && last != b"-1" {
+        return None;
+    }
     // The URL and the content type may hold spaces: the date stands behind an address.
     let date = (2..fields.len().checked_sub(2)?).rev().find(|&i| {
         let digits = fields[i].iter().all(u8::is_ascii_digit);
-        digits && (8..=14).contains(&fields[i].len()) && is_address(fields[i - 1])
+        digits && (8..=20).contains(&fields[i].len()) && is_address(fields[i - 1])
     })?;
     let url_bytes = fields[..date - 1]
         .iter()
@@ -59,10 +61,11 @@ fn number(field: &[u8]) -> Option<u64> {
         .flatten()
 }
 
-/// Whether a field is an IP address, or what stands for one that is not known.
+/// Whether a field is an IP address, or what stands for one: a host, or that it is not known.
 fn is_address(field: &[u8]) -> bool {
-    let text = std::str::from_utf8(field).unwrap_or_default();
-    matches!(text, "-" | "unknown") || text.parse::<IpAddr>().is_ok()
+    let of_host = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-');
+    let has_parts = field.contains(&b'.') || field.contains(&b':');
+    matches!(field, b"-" | b"unknown") || (has_parts && field.iter().all(of_host))
 }
 
 impl Header<'_> {
@@ -75,11 +78,7 @@ impl Header<'_> {
         };
         let mut head = format!("WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: ").into_bytes();
         head.extend_from_slice(self.url);
-        let rest = format!(
-            "\r\nWARC-Date: {}\r\nContent-Length: {}\r\n\r\n",
-            self.timestamp(),
-            self.length
-        );
+        let rest = format!("\r\nWARC-Date: {}\r\n\r\n", self.timestamp());
         head.extend_from_slice(rest.as_bytes());
         head
     }
@@ -111,12 +110,14 @@ mod tests {
     fn header_lines_of_both_versions_are_read() {
         let line = b"http://a.example/x y 192.0.2.7 20100208230231 text/html; charset=x 3432\nbody";
         let v1 = header(line).unwrap();
-        assert_eq!((v1.url, v1.length), (&b"http://a.example/x y"[..], 3432));
+        assert_eq!(v1.url, b"http://a.example/x y");
+        assert_eq!(v1.length, Some(3432));
         assert_eq!(v1.line_bytes, line.len() - 4);
         assert_eq!(v1.timestamp(), "2010-02-08T23:02:31Z");
         let line = b"https://a.example/ 2001:db8::1 20081130 text/html 200 checksum - 1209 a.arc.gz 20\r\n";
         let v2 = header(line).unwrap();
-        assert_eq!((v2.url, v2.length), (&b"https://a.example/"[..], 20));
+        assert_eq!(v2.url, b"https://a.example/");
+        assert_eq!(v2.length, Some(20));
         assert_eq!(v2.timestamp(), "2008-11-30T00:00:00Z");
         let first = header(b"filedesc://a.arc 0.0.0.0 20100216123929 text/plain 73\n").unwrap();
         assert!(
@@ -124,10 +125,16 @@ mod tests {
                 .as_warc()
                 .starts_with(b"WARC/1.0\r\nWARC-Type: warcinfo\r\n")
         );
+        let open =
+            header(b"http://a.example/ 192.0.2.7 201002082302310000 text/html -1\n").unwrap();
+        assert_eq!(
+            (open.length, &*open.timestamp()),
+            (None, "2010-02-08T23:02:31Z")
+        );
         for none in [
             &b"http://a.example/ 192.0.2.7 20100208230231 text/html 3432"[..],
             b"http://a.example/ 192.0.2.7 20100208230231 text/html x3\n",
-            b"http://a.example/ 192.0.2 20100208230231 text/html 3\n",
+            b"http://a.example/ me 20100208230231 text/html 3\n",
             b"URL IP-address Archive-date Content-type Archive-length\n",
             b"See http://a.example/ 192.0.2.7 20100208230231 text/html 3432\n",
             b"\n",

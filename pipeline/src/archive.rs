@@ -252,6 +252,16 @@ impl Archive {
         }
     }
 
+    /// Bytes that were decoded in vain so far.
+    pub fn vain(&self) -> u64 {
+        self.vain
+    }
+
+    /// Goes on with what was decoded in vain before, elsewhere in the archive: after much of it, less is tried.
+    pub fn set_vain(&mut self, bytes: u64) {
+        self.vain = bytes;
+    }
+
     /// How the archive is compressed.
     pub fn compression(&self) -> Compression {
         self.compression
@@ -304,12 +314,22 @@ impl Archive {
             let peeked = source.peek(4).map_err(MemberError::Io)?;
             head[..peeked.len()].copy_from_slice(&peeked);
         }
-        let starts = match self.compression {
+        let compression = self.compression;
+        let starts = |head: &[u8]| match compression {
             Compression::Gzip => head.starts_with(&GZIP_MAGIC),
-            Compression::Zstd => starts_zstd_frame(&head),
+            Compression::Zstd => starts_zstd_frame(head),
             Compression::Plain => true,
         };
-        if starts {
+        if starts(&head) {
+            return Ok(Some(self.member_start));
+        }
+        // Padding is passed over if a member follows.
+        let buffered = source.fill_buf().map_err(MemberError::Io)?;
+        let blank = |b: &&u8| matches!(**b, b'\0' | b'\r' | b'\n' | b' ');
+        let padding = buffered.iter().take_while(blank).count();
+        if padding > 0 && starts(&buffered[padding..]) {
+            source.consume(padding);
+            self.member_start = source.position;
             return Ok(Some(self.member_start));
         }
         let broken = match self.compression {
@@ -449,7 +469,7 @@ impl Archive {
 /// The dictionary of a `.warc.zst`, itself possibly compressed.
 fn read_dictionary(source: &mut Source) -> io::Result<Vec<u8>> {
     /// Dictionaries in use are a few hundred kilobytes.
-    const MAX_BYTES: u64 = 64 << 20;
+    const MAX_BYTES: u64 = 8 << 20;
     let mut head = [0; 8];
     source.read_exact(&mut head)?;
     let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);

@@ -19,14 +19,16 @@ pub enum Checked {
     Wrong(String),
 }
 
-/// Checks the digests of a record. A payload digest is that of the block behind the HTTP head, as it is there or (as
-/// some writers have it) without its chunks; of a revisit it is another record's, so it is not checked. Cost: the
-/// hashes, some 1 to 2 ns a byte each.
+/// Checks the digests of a record. A payload digest may be that of the block behind its HTTP head (the first one, or
+/// that of the final response), as it is there or without its chunks, or of the whole block: writers differ. Of a
+/// revisit it is another record's, and of joined segments the block digest is the first one's, so these are not
+/// checked. Cost: the hashes, some 1 to 2 ns a byte each.
 pub fn check(record: &Record) -> Checked {
     let said = |name| record.header(name).and_then(|value| parse(&value));
+    let block = record.block();
     let mut checked = Checked::None;
-    if let Some(digest) = said("WARC-Block-Digest") {
-        if !digest.is_of(record.block()) {
+    if let Some(digest) = said("WARC-Block-Digest").filter(|_| !record.is_joined) {
+        if !digest.is_of(block) {
             return Checked::Wrong("its block is not that of its WARC-Block-Digest".to_owned());
         }
         checked = Checked::Right;
@@ -37,9 +39,14 @@ pub fn check(record: &Record) -> Checked {
     let Some(digest) = said("WARC-Payload-Digest") else {
         return checked;
     };
-    let payload = http::parse_head(record.block()).map_or(record.block(), |head| head.body);
-    let unchunked = || http::dechunk(payload).is_some_and(|(body, _)| digest.is_of(&body));
-    match digest.is_of(payload) || unchunked() {
+    let behind_first = memchr::memmem::find(block, b"\r\n\r\n").map(|at| &block[at + 4..]);
+    let behind_last = http::parse_head(block).ok().map(|head| head.body);
+    let payloads = [behind_first, behind_last, Some(block)];
+    let right = payloads.into_iter().flatten().any(|payload| {
+        let unchunked = || http::dechunk(payload).is_some_and(|(body, _)| digest.is_of(&body));
+        digest.is_of(payload) || unchunked()
+    });
+    match right {
         true => Checked::Right,
         false => Checked::Wrong("its payload is not that of its WARC-Payload-Digest".to_owned()),
     }

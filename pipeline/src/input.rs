@@ -283,7 +283,7 @@ fn add_path(
         return named.add(path);
     }
     let mut found = Named::default();
-    walk(path, &mut found)?;
+    walk(path, &mut found, &mut Vec::new())?;
     if found.files.is_empty() {
         return Err(InputError::Empty {
             path: path.to_owned(),
@@ -369,7 +369,17 @@ fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
     }
 }
 
-fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
+/// Finds the archives below `folder`, which is below the folders `above`.
+fn walk(folder: &Path, named: &mut Named, above: &mut Vec<PathBuf>) -> Result<(), InputError> {
+    let real = fs::canonicalize(folder).map_err(unreadable(folder))?;
+    if above.contains(&real) {
+        tracing::warn!(
+            "{}: left out: links to a folder that it is in",
+            folder.display()
+        );
+        return Ok(());
+    }
+    above.push(real);
     for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
         let metadata = match fs::metadata(&path) {
@@ -381,7 +391,7 @@ fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
         };
         if metadata.is_dir() {
             if name(&path) != NOTES_FOLDER {
-                walk(&path, named)?;
+                walk(&path, named, above)?;
             }
         } else if !metadata.is_file() || is_listing(&Location::File(path.clone())) {
             continue;
@@ -401,6 +411,7 @@ fn walk(folder: &Path, named: &mut Named) -> Result<(), InputError> {
             );
         }
     }
+    above.pop();
     Ok(())
 }
 

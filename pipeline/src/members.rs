@@ -37,20 +37,21 @@ const MAGIC: [u8; 4] = [0x1f, 0x8b, 8, 0];
 /// Where the members of a piece end, known to the one who reads it and then to the next piece.
 #[derive(Debug, Default)]
 struct End {
-    /// The offset in the archive; `None` within: it will never be known, since reading was given up.
-    offset: Mutex<Option<Option<u64>>>,
+    /// The offset in the archive, and how much was decoded in vain up to there; `None` within: it will never be known,
+    /// since reading was given up.
+    told: Mutex<Option<Option<(u64, u64)>>>,
     known: Condvar,
 }
 
 impl End {
-    fn tell(&self, offset: Option<u64>) {
-        let mut told = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
-        told.get_or_insert(offset);
+    fn tell(&self, end: Option<(u64, u64)>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get_or_insert(end);
         self.known.notify_all();
     }
 
-    fn wait(&self) -> Option<u64> {
-        let told = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+    fn wait(&self) -> Option<(u64, u64)> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let told = self.known.wait_while(told, |told| told.is_none());
         told.unwrap_or_else(PoisonError::into_inner).flatten()
     }
@@ -194,6 +195,7 @@ impl Piece {
             slow: None,
             gzip: GzipDecoder::default(),
             large: None,
+            vain: 0,
             done: false,
             piece: self,
         }
@@ -216,6 +218,8 @@ pub struct Records {
     gzip: GzipDecoder,
     /// Held with records that are large.
     large: Option<Large>,
+    /// Bytes of the archive that were decoded in vain so far.
+    vain: u64,
     done: bool,
 }
 
@@ -238,7 +242,7 @@ impl Iterator for Records {
             }
             self.done = self.slow.is_none() && self.at >= self.piece.end();
             if self.done {
-                self.piece.end.tell(Some(self.at));
+                self.piece.end.tell(Some((self.at, self.vain)));
             }
             if !items.is_empty() {
                 return Some(items);
@@ -261,7 +265,10 @@ impl Records {
         self.proved = true;
         let right = match known {
             None => self.piece.offset,
-            Some(Some(at)) => at,
+            Some(Some((at, vain))) => {
+                self.vain = vain;
+                at
+            }
             // What was before could not be read, and that was noted.
             Some(None) if self.piece.guessed => self.piece.offset,
             Some(None) => {
@@ -274,7 +281,7 @@ impl Records {
             self.at = right;
             self.done = right >= self.piece.end();
             if self.done {
-                self.piece.end.tell(Some(right));
+                self.piece.end.tell(Some((right, self.vain)));
             }
         }
         was_right
@@ -296,8 +303,9 @@ impl Records {
             let Some(record) = Record::alone(&mut content, format, self.at, limit) else {
                 break;
             };
-            bytes += record.len();
-            items.push(Item::Record(record));
+            let item = Item::Record(record);
+            bytes += item.bytes();
+            items.push(item);
             self.at += length as u64;
         }
         items
@@ -320,28 +328,29 @@ impl Records {
         let reader = match &mut self.slow {
             Some(reader) => reader,
             None => {
-                let archive = Archive::from(self.piece.file.clone(), self.at, self.piece.format)?;
+                let file = self.piece.file.clone();
+                let mut archive = Archive::from(file, self.at, self.piece.format)?;
+                archive.set_vain(self.vain);
                 let limit = self.piece.max_record_bytes;
                 self.slow.insert(RecordReader::by_member(archive, limit))
             }
         };
         let mut bytes = 0;
         while bytes < PORTION_BYTES {
-            if let Some(at) = reader.boundary()?
-                && at >= self.piece.end()
-            {
+            let boundary = reader.boundary()?;
+            self.vain = reader.vain();
+            if let Some(at) = boundary.filter(|at| *at >= self.piece.end()) {
                 self.at = at;
                 self.slow = None;
                 return Ok(());
             }
             match reader.next_item()? {
                 Some(item) => {
-                    if let Item::Record(record) = &item {
-                        bytes += record.len();
-                    }
+                    bytes += item.bytes();
                     items.push(item);
                 }
                 None => {
+                    self.vain = reader.vain();
                     self.at = reader.position().max(self.piece.end());
                     self.slow = None;
                     return Ok(());

@@ -59,7 +59,7 @@ enum Content {
     /// A piece of a WET read as lines.
     Text(Chunk),
     /// Records, in order.
-    Records(Vec<Record>),
+    Records(Vec<Item>),
     /// Members of an archive that is compressed record by record.
     Members(Piece),
     /// A place that could not be read.
@@ -148,9 +148,9 @@ impl Source {
         let mut bytes = 0;
         while bytes < BATCH_BYTES {
             match reader.next_item()? {
-                Some(Item::Record(record)) => {
-                    bytes += record.len();
-                    records.push(record);
+                Some(item @ Item::Record(_)) => {
+                    bytes += item.bytes();
+                    records.push(item);
                 }
                 // Damage waits for the batch before it, so that order is kept.
                 Some(Item::Damage(damage)) if records.is_empty() => {
@@ -218,7 +218,7 @@ pub fn split(batch: Batch) -> Splits {
     };
     match batch.content {
         Content::Text(chunk) => splits.text = Some(chunk),
-        Content::Records(records) => splits.items = records.into_iter().map(Item::Record).collect(),
+        Content::Records(records) => splits.items = records.into(),
         Content::Members(piece) => splits.members = Some(Box::new(piece.records())),
         Content::Damage(damage) => splits.items.push_back(Item::Damage(damage)),
     }
@@ -256,9 +256,12 @@ impl Iterator for Splits {
                 Item::Record(record) => page_of(&record, self.judge, &mut self.large),
                 Item::Damage(damage) => Split::Damage(damage),
             };
-            if let Split::Page(page) = &split {
-                bytes += page.text.len();
-            }
+            bytes += size_of::<Split>();
+            bytes += match &split {
+                Split::Page(page) => page.text.len(),
+                Split::Dropped(dropped) => dropped.url.len(),
+                Split::Damage(damage) => damage.cause.len(),
+            };
             splits.push(split);
         }
         Some(splits)

@@ -27,6 +27,8 @@ pub struct Record {
     /// Header and block.
     bytes: Vec<u8>,
     block: Range<usize>,
+    /// Whether it was joined of segments, so that its header is the first one's alone.
+    pub is_joined: bool,
     /// Bytes from the start of the archive: of the member, or of the record in the uncompressed
     /// stream where the archive is not compressed record by record.
     pub offset: u64,
@@ -89,6 +91,7 @@ impl Record {
                 Record {
                     bytes,
                     block,
+                    is_joined: false,
                     offset,
                 }
             }
@@ -121,6 +124,7 @@ impl Record {
         Record {
             block: header..bytes.len(),
             bytes,
+            is_joined: false,
             offset,
         }
     }
@@ -167,6 +171,18 @@ pub enum Item {
     Damage(Damage),
 }
 
+impl Item {
+    /// What it takes of memory in bytes, about.
+    pub fn bytes(&self) -> usize {
+        /// Allocations, and what is known of a record.
+        const EACH: usize = 256;
+        match self {
+            Item::Record(record) => record.len() + EACH,
+            Item::Damage(damage) => damage.cause.len() + EACH,
+        }
+    }
+}
+
 /// The start of a member in the buffer.
 #[derive(Debug, Clone, Copy)]
 struct Start {
@@ -191,6 +207,10 @@ pub struct RecordReader {
     base: u64,
     /// The members in `buffer`, the first being that of the current record.
     starts: VecDeque<Start>,
+    /// The places in `buffer` where a member was taken in that starts with a record.
+    record_starts: VecDeque<usize>,
+    /// No header that starts before this place in the uncompressed stream ends before it.
+    headless: u64,
     /// The last member has more to give.
     inside: bool,
     members: u64,
@@ -200,7 +220,7 @@ pub struct RecordReader {
     /// the records before it.
     damage: Option<(usize, Damage)>,
     /// A record that goes on in segments.
-    segments: Option<(Record, u64)>,
+    segments: Option<Segments>,
     /// What comes before anything else.
     pending: VecDeque<Item>,
     /// Held while the buffer is large.
@@ -219,6 +239,8 @@ impl RecordReader {
             used: 0,
             base: 0,
             starts: VecDeque::new(),
+            record_starts: VecDeque::new(),
+            headless: 0,
             inside: false,
             members: 0,
             records_of_member: 0,
@@ -252,6 +274,11 @@ impl RecordReader {
     /// Bytes of the file read so far.
     pub fn position(&self) -> u64 {
         self.archive.position()
+    }
+
+    /// Bytes that were decoded in vain so far (see [`Archive::set_vain`]).
+    pub fn vain(&self) -> u64 {
+        self.archive.vain()
     }
 
     /// Where the next member starts, if no record lies across its start and all before it has been given.
@@ -288,38 +315,40 @@ impl RecordReader {
                 return Ok(Some(item));
             }
             let item = self.next_part()?;
-            let Some((first, number)) = self.segments.take() else {
+            let Some(open) = self.segments.take() else {
                 match item {
                     Some(Item::Record(record)) if record.segment() == Some(1) => {
-                        self.segments = Some((record, 1));
+                        self.segments = Some(Segments::new(record));
                         continue;
                     }
                     item => return Ok(item),
                 }
             };
             match item {
-                Some(Item::Record(next)) if continues(&first, number, &next) => {
-                    self.join(first, number, &next);
-                }
+                Some(Item::Record(next)) if open.go_on_with(&next) => self.join(open, &next),
                 item => {
-                    self.pending
-                        .extend([close(first, None)].into_iter().chain(item));
+                    let closed = close(open.record, None);
+                    self.pending.extend([closed].into_iter().chain(item));
                 }
             }
         }
     }
 
     /// Adds a segment to the record that it is of.
-    fn join(&mut self, mut record: Record, number: u64, next: &Record) {
+    fn join(&mut self, mut open: Segments, next: &Record) {
+        let record = &mut open.record;
         record.bytes.extend_from_slice(next.block());
         record.block.end = record.bytes.len();
+        record.is_joined = true;
+        open.number += 1;
         if record.bytes.len() > self.max_record_bytes {
             let damage = self.too_large(record.offset);
             self.pending.push_back(Item::Damage(damage));
         } else if let Some(total) = next.header("WARC-Segment-Total-Length") {
-            self.pending.push_back(close(record, total.parse().ok()));
+            self.pending
+                .push_back(close(open.record, total.parse().ok()));
         } else {
-            self.segments = Some((record, number + 1));
+            self.segments = Some(open);
         }
     }
 
@@ -339,6 +368,7 @@ impl RecordReader {
                     self.buffer.clear();
                     self.used = 0;
                     self.starts.clear();
+                    self.record_starts.clear();
                     self.let_go();
                     self.open_member()?;
                 }
@@ -409,6 +439,9 @@ impl RecordReader {
             for start in &mut self.starts {
                 start.place = start.place.saturating_sub(self.used);
             }
+            for place in &mut self.record_starts {
+                *place = place.saturating_sub(self.used);
+            }
             self.used = 0;
             self.let_go();
         }
@@ -446,30 +479,33 @@ impl RecordReader {
         if self.inside || self.damage.is_some() || self.done {
             return Ok(false);
         }
+        let before = self.members;
         self.open_member()?;
-        Ok(!self.done
-            && self
-                .damage
-                .as_ref()
-                .is_none_or(|(place, _)| *place < self.buffer.len()))
+        let format = self.archive.format();
+        if let Some(place) = self.starts.back().map(|start| start.place)
+            && self.members > before
+            && format.is_some()
+            && Format::of(&self.buffer[place..]) == format
+        {
+            self.record_starts.push_back(place);
+        }
+        Ok(self.members > before)
     }
 
     /// The place from `from` on, from here, where the next record starts, by its first line; a member may start
     /// with it.
-    fn next_start(&self, from: usize, format: Format) -> Option<usize> {
-        let member = self
-            .starts
-            .iter()
-            .filter_map(|start| start.place.checked_sub(self.used));
-        let member = member.filter(|place| *place >= from.max(1));
-        let member = member
-            .into_iter()
-            .find(|place| Format::of(&self.rest()[*place..]) == Some(format));
-        let line = next_record(self.rest(), format, from);
-        match (member, line) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+    fn next_start(&mut self, from: usize, format: Format) -> Option<usize> {
+        let first = self.used + from.max(1);
+        while self
+            .record_starts
+            .front()
+            .is_some_and(|place| *place < first)
+        {
+            self.record_starts.pop_front();
         }
+        let member = self.record_starts.front().map(|place| place - self.used);
+        let searched = &self.rest()[..member.unwrap_or(self.rest().len())];
+        next_record(searched, format, from).or(member)
     }
 
     /// The record that starts here. `None`: nothing came of it, go on.
@@ -489,6 +525,10 @@ impl RecordReader {
             Some(format) => format,
             None => {
                 self.want(MAX_ARC_HEADER_BYTES)?;
+                while !self.rest().contains(&b'\n')
+                    && self.rest().len() < MAX_ARC_HEADER_BYTES
+                    && self.cross()?
+                {}
                 let Some(format) = Format::of(self.rest()) else {
                     return self
                         .malformed(offset, "the bytes here are no WARC or ARC record".into());
@@ -501,13 +541,16 @@ impl RecordReader {
             return self.malformed(offset, "the bytes here are no WARC record".into());
         }
         self.records_of_member += 1;
-        let mut searched = 0;
+        let here = self.base + self.used as u64;
+        let mut searched = self.headless.saturating_sub(here) as usize;
         let header = loop {
-            if let Some(end) = header_end(self.rest(), format, searched) {
+            let most = self.rest().len().min(MAX_HEADER_BYTES);
+            if let Some(end) = header_end(&self.rest()[..most], format, searched.min(most)) {
                 break end;
             }
-            searched = self.rest().len().saturating_sub(4);
-            if searched > MAX_HEADER_BYTES {
+            searched = searched.max(most.saturating_sub(4));
+            self.headless = self.headless.max(here + searched as u64);
+            if most == MAX_HEADER_BYTES {
                 return self.malformed(offset, "the record's header does not end".into());
             }
             if self.inside {
@@ -525,7 +568,8 @@ impl RecordReader {
                 return self.malformed(offset, "the record ends within its header".into());
             }
             self.want(place + MAX_MARK_BYTES)?;
-            if Format::of(&self.rest()[place..]) == Some(format) {
+            // The rest of a line may look like the header line of an ARC.
+            if self.rest()[place..].starts_with(RECORD_MAGIC) {
                 return self.malformed(offset, "the record ends within its header".into());
             }
         };
@@ -557,10 +601,13 @@ impl RecordReader {
         let tail = &self.rest()[end..];
         let next = &tail[tail.iter().take_while(|b| is_blank(b)).count()..];
         let behind = self.used + end..=self.buffer.len() - next.len();
+        let start = self
+            .starts
+            .partition_point(|start| start.place < *behind.start());
         let starts_member = self
             .starts
-            .iter()
-            .any(|start| behind.contains(&start.place));
+            .get(start)
+            .is_some_and(|start| behind.contains(&start.place));
         next.is_empty()
             || starts_member
             || tail.starts_with(b"\r\n\r\n")
@@ -569,7 +616,8 @@ impl RecordReader {
                 Format::Warc => {
                     next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit)
                 }
-                Format::Arc => arc::header(next).is_some(),
+                // Its content ends with one line end.
+                Format::Arc => arc::header(next).is_some() || tail.starts_with(b"\n"),
             }
     }
 
@@ -644,7 +692,9 @@ impl RecordReader {
             return Item::Damage(self.too_large(offset));
         }
         let last = !self.inside && self.buffer[self.used + end..].iter().all(is_blank);
-        if format == Format::Warc && self.used == 0 && last {
+        // Nothing is copied, but where too much room would be held.
+        let fits = self.buffer.capacity() <= 2 * end;
+        if format == Format::Warc && self.used == 0 && last && fits {
             self.base += self.buffer.len() as u64;
             self.starts.clear();
             if let Some((place, _)) = &mut self.damage {
@@ -655,6 +705,7 @@ impl RecordReader {
             return Item::Record(Record {
                 bytes,
                 block: header..end,
+                is_joined: false,
                 offset,
             });
         }
@@ -726,13 +777,31 @@ impl RecordReader {
     }
 }
 
-/// Whether `next` is the segment of `first` that follows segment `number`.
-fn continues(first: &Record, number: u64, next: &Record) -> bool {
-    let origin = next.header("WARC-Segment-Origin-ID");
-    next.record_type() == "continuation"
-        && next.segment() == Some(number + 1)
-        && origin.is_some()
-        && origin == first.header("WARC-Record-ID")
+/// A record of which segments have been read.
+struct Segments {
+    /// What they come to so far.
+    record: Record,
+    id: Option<String>,
+    /// The number of the last one.
+    number: u64,
+}
+
+impl Segments {
+    fn new(first: Record) -> Segments {
+        Segments {
+            id: first.header("WARC-Record-ID"),
+            record: first,
+            number: 1,
+        }
+    }
+
+    /// Whether `next` is the segment that follows.
+    fn go_on_with(&self, next: &Record) -> bool {
+        next.record_type() == "continuation"
+            && next.segment() == Some(self.number + 1)
+            && self.id.is_some()
+            && self.id == next.header("WARC-Segment-Origin-ID")
+    }
 }
 
 /// A record whose segments have all been joined as far as they follow; `total` is what the last one says of its
@@ -779,7 +848,7 @@ fn ends_whole(record: &[u8], header: usize) -> bool {
 fn content_length(header: &[u8], format: Format) -> Option<u64> {
     match format {
         Format::Warc => parse_header(header, "Content-Length")?.parse().ok(),
-        Format::Arc => Some(arc::header(header)?.length),
+        Format::Arc => arc::header(header)?.length,
     }
 }
 
@@ -794,14 +863,12 @@ fn header_end(bytes: &[u8], format: Format, from: usize) -> Option<usize> {
     if format == Format::Arc {
         return memchr::memchr(b'\n', &bytes[from..]).map(|i| from + i + 1);
     }
-    let from = from.saturating_sub(2);
+    let from = from.saturating_sub(4);
     memchr::memchr_iter(b'\n', &bytes[from..]).find_map(|i| {
         let rest = &bytes[from + i + 1..];
-        match rest {
-            [b'\n', ..] => Some(from + i + 2),
-            [b'\r', b'\n', ..] => Some(from + i + 3),
-            _ => None,
-        }
+        // Files that went through a text mode have `\r\r\n`.
+        let line = rest.iter().take(3).take_while(|b| **b == b'\r').count();
+        (rest.get(line) == Some(&b'\n')).then_some(from + i + line + 2)
     })
 }
 
