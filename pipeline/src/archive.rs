@@ -3,6 +3,8 @@
 //! A Common Crawl archive is a chain of gzip members (or zstd frames), one a record. Members are
 //! independent, so a damaged one costs itself alone: after an error the reader goes back to where
 //! the member began and looks for the next one that decodes to the start of a record.
+//!
+//! Above 500 lines: three compressions, and what is done after damage.
 
 use crate::arc;
 use crate::member::{GzipDecoder, MAX_HEADER, Step, ZstdDecoder};

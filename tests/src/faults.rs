@@ -6,6 +6,8 @@
 //! without what was not synced ([`disk`]).
 //!
 //! Calls that go around the C library are not seen; our programs make none on files of theirs.
+//!
+//! Above 500 lines: the library, what it is asked, and how a run is judged.
 
 pub mod disk;
 

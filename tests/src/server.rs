@@ -1,4 +1,6 @@
 //! An HTTP server for tests: files in memory, ranges and conditions, and faults by a seeded plan.
+//!
+//! Above 500 lines: servers that behave, and servers that do not.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,7 @@
 //! Where a record ends and the next one starts: members and frames anywhere, archives in archives, ARC, segments,
 //! lengths that are wrong, and bytes made to be taken for what they are not.
+//!
+//! Above 500 lines: one test a kind of framing.
 
 #![allow(clippy::unwrap_used)]
 

@@ -3,6 +3,8 @@
 //! What comes is checked before it is used: another program's string may be no UTF-8, and an offset lead anywhere. pyarrow knows how
 //! long buffers are, which the interface to C does not tell; the rest is asked here. Columns that no function knows never
 //! leave pyarrow.
+//!
+//! Above 500 lines: what each function takes, and what it gives.
 
 use crate::error::invalid;
 use arrow::array::{

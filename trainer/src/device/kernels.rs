@@ -1,5 +1,7 @@
 //! Kernels as functions: what is here says for every kernel of `kernels/*.cu` how many blocks it runs on, and asserts that it
 //! stays inside of the memory it is given. See there for what each does. Long, since the list is.
+//!
+//! Above 500 lines: one function a kernel.
 
 use super::buffer::{Buffer, View, ViewMut};
 use super::driver::{Argument, Driver, Dtype, Launch, SiteArgument};
