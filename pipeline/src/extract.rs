@@ -130,7 +130,11 @@ pub fn page_text_holding(
     }
     let (content_type, declared) = content_type(&head);
     // What is not among the types asked for is not unpacked.
-    let declared = match identified.map(|value| essence(value.as_bytes())) {
+    let identified = identified.map(|value| essence(value.as_bytes()));
+    // Some writers leave it empty (ClueWeb), or say in words that they do not know.
+    let identified = identified.filter(|value| value.contains(&b'/'));
+    let is_identified = identified.is_some();
+    let declared = match identified {
         Some(value) => {
             let kind = kind_of(&value).filter(|kind| takes(media_types, *kind));
             Some(kind.ok_or_else(|| Rejected::ContentType(lossy(&value)))?)
@@ -172,7 +176,7 @@ pub fn page_text_holding(
     if !takes(media_types, kind) {
         return Err(Rejected::ContentType(lossy(&content_type)));
     }
-    if kind == Kind::Html && identified.is_none() && !utf16 && format::is_other_text(bytes) {
+    if kind == Kind::Html && !is_identified && !utf16 && format::is_other_text(bytes) {
         return Err(Rejected::OtherFormat);
     }
     let text = match kind {
@@ -473,14 +477,15 @@ mod tests {
             identified("text/html", "X: y", "a,b,c\n1,2,3").as_deref(),
             Ok("a,b,c 1,2,3")
         );
-        for other in [
-            "text/calendar",
-            "application/rss+xml",
-            "text/plain",
-            "no-type",
-        ] {
+        for other in ["text/calendar", "application/rss+xml", "text/plain"] {
             let got = identified(other, "Content-Type: text/html", "<p>rain");
             assert_eq!(got, Err(Rejected::ContentType(other.to_owned())));
+        }
+        for none in ["", " ", "no-type", "unknown"] {
+            let got = identified(none, "Content-Type: text/html", "<p>rain");
+            assert_eq!(got, rain, "{none:?}");
+            let got = identified(none, "Content-Type: image/gif", "<p>rain");
+            assert_eq!(got, Err(Rejected::ContentType("image/gif".to_owned())));
         }
     }
 

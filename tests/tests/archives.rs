@@ -558,7 +558,7 @@ type Expected = (&'static str, [usize; 2], &'static [(Reason, usize)]);
 #[test]
 fn archives_of_many_tools() {
     const CUT: &[(Reason, usize)] = &[(Reason::Truncated, 1)];
-    let expected: [Expected; 5] = [
+    let expected: [Expected; 6] = [
         ("wet/cc_0.warc.wet.gz", [6, 6], &[]),
         ("wet/cc_1.warc.wet.gz", [3, 3], &[]),
         ("wet/handmade-3-records.warc.wet", [3, 3], &[]),
@@ -568,6 +568,8 @@ fn archives_of_many_tools() {
             [43, 43],
             CUT,
         ),
+        // WARC/0.18 with lines in LF, and with an identified type that is empty.
+        ("warc/pywarc/sample.warc.gz", [100, 100], &[]),
     ];
     for (name, counts, damaged) in expected {
         let Some(path) = shared(name) else {
