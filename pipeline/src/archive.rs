@@ -232,7 +232,10 @@ impl Archive {
         Ok(Some(Self::new(source, compression, zstd)))
     }
 
-    /// A gzip archive from `offset` on, where a member starts.
+    /// Opens a gzip archive of `format` at `offset`, in bytes, where a member starts.
+    ///
+    /// # Errors
+    /// No memory for a decoder.
     pub fn from(file: Arc<File>, offset: u64, format: Format) -> io::Result<Archive> {
         let (source, zstd) = (Source::new(file, offset), ZstdDecoder::new(&[])?);
         let mut archive = Self::new(source, Compression::Gzip, zstd);
@@ -259,7 +262,7 @@ impl Archive {
         self.vain
     }
 
-    /// Goes on with what was decoded in vain before, elsewhere in the archive: after much of it, less is tried.
+    /// Sets how many bytes were decoded in vain before, elsewhere in the archive: after many, less is tried.
     pub fn set_vain(&mut self, bytes: u64) {
         self.vain = bytes;
     }

@@ -108,7 +108,7 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Prints an answer that is JSON.
 ///
 /// # Errors
-/// The same.
+/// Standard output cannot be written.
 pub fn print_json(json: &str) -> io::Result<()> {
     write_all(&printable_json(json))
 }
@@ -116,7 +116,7 @@ pub fn print_json(json: &str) -> io::Result<()> {
 /// Prints an answer for programs, as it is.
 ///
 /// # Errors
-/// The same.
+/// Standard output cannot be written.
 pub fn write_all(text: &str) -> io::Result<()> {
     let mut out = stdout();
     out.write_all(text.as_bytes())?;

@@ -60,7 +60,7 @@ impl Record {
         bare.map_or(url.clone(), str::to_owned)
     }
 
-    /// Its number where it is a part of a record that was cut into segments (WARC 1.1, section 7).
+    /// The segment's number, from 1, where a record was cut into segments (WARC 1.1, section 7).
     pub fn segment(&self) -> Option<u64> {
         self.header("WARC-Segment-Number")?.parse().ok()
     }
@@ -76,7 +76,7 @@ impl Record {
         if Format::of(member) != Some(format) {
             return None;
         }
-        let header = header_end(member, format, 0)?;
+        let header = header_end(&member[..member.len().min(MAX_HEADER_BYTES)], format, 0)?;
         let length = content_length(&member[..header], format)?;
         let end = header.checked_add(usize::try_from(length).ok()?)?;
         if length > max_record_bytes || !member.get(end..)?.iter().all(is_blank) {
