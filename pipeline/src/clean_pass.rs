@@ -357,6 +357,11 @@ impl<'a> Part<'a> {
         let Some(frame) = frame else {
             return Ok(());
         };
+        // A large page is a segment of its own, so that pass 4 is done with it before it holds another.
+        let is_large = frame.is_large();
+        if is_large && let Some(before) = segment.take() {
+            entry.segments.push(before.finish()?);
+        }
         let mut writer = match segment.take() {
             Some(writer) => writer,
             None => SegmentWriter::create(self.target.work, archive, entry.segments.len())?,
@@ -368,7 +373,7 @@ impl<'a> Part<'a> {
             found.texts,
             found.text_bytes,
         )?;
-        if writer.is_full(memory) {
+        if is_large || writer.is_full(memory) {
             entry.segments.push(writer.finish()?);
         } else {
             *segment = Some(writer);

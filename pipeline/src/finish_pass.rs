@@ -12,6 +12,7 @@ use crate::frame::{Frame, Frames};
 use crate::group::{Group, Groups, Layout, ROWS, RepeatedText, Summary};
 use crate::input::Input;
 use crate::ledger::{self, Candidates, Ledger};
+use crate::memory::Large;
 use crate::parallel::{self, Job, lock};
 use crate::progress::Progress;
 use crate::rows::part;
@@ -149,7 +150,7 @@ pub fn run(input: FinishInput<'_>) -> Result<(Groups, Summary), Error> {
 
 impl Job for FinishPass<'_> {
     type Source = Frames<BufReader<File>>;
-    type Batch = Frame;
+    type Batch = (Frame, Option<Large>);
     type Error = Error;
 
     fn stopped(&self) -> bool {
@@ -173,11 +174,19 @@ impl Job for FinishPass<'_> {
         Ok(Some(self.input.segments.pages(segment)?))
     }
 
-    fn next(&self, _: usize, source: &mut Self::Source) -> Result<Option<Frame>, Error> {
-        Ok(source.next_frame()?)
+    fn next(&self, _: usize, source: &mut Self::Source) -> Result<Option<Self::Batch>, Error> {
+        let Some(head) = source.next_head()? else {
+            return Ok(None);
+        };
+        let large = head.is_large().then(Large::wait);
+        Ok(Some((source.body(head)?, large)))
     }
 
-    fn work(&self, index: usize, _: u64, frame: Frame) -> Result<(), Error> {
+    fn is_large((_, large): &Self::Batch) -> bool {
+        large.is_some()
+    }
+
+    fn work(&self, index: usize, _: u64, (frame, large): Self::Batch) -> Result<(), Error> {
         let segment = self.todo[index];
         let lost = lock(&self.open[index])
             .as_ref()
@@ -188,6 +197,7 @@ impl Job for FinishPass<'_> {
         let first = frame.number();
         let pages = frame.items::<SpooledPage>(&self.input.segments.path(segment))?;
         drop(frame);
+        let is_whole = pages.len() == self.input.segments.all()[segment].entry.pages as usize;
         let mut group = Group::new(self.input.layout);
         for (place, page) in (first..).zip(pages) {
             self.finish(
@@ -197,8 +207,16 @@ impl Job for FinishPass<'_> {
                 &mut group,
             );
         }
-        if let Some(open) = lock(&self.open[index]).as_mut() {
+        {
+            let mut open = lock(&self.open[index]);
+            let Some(open) = open.as_mut() else {
+                return Ok(());
+            };
             open.group.merge(group);
+        }
+        // The whole segment is put away before another thread may hold a large page.
+        if large.is_some() && is_whole {
+            Job::finish(self, index)?;
         }
         Ok(())
     }

@@ -4,15 +4,17 @@
 //! little-endian), then a zstd frame of `postcard` items one after the other. The format is private
 //! to one build and never outlives it.
 
+use crate::memory::LARGE_FRAME_BYTES;
 use crate::work::damaged;
 use c4_data::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufReader, Read, Take};
+use std::io::{BufReader, Cursor, Read, Take};
 use std::path::{Path, PathBuf};
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::compress_bound;
 
 /// Fast above all: a frame is written and read once.
 const ZSTD_LEVEL: i32 = -5;
@@ -51,9 +53,8 @@ impl Frame {
             path: PathBuf::new(),
             reason: reason.to_owned(),
         };
-        let mut bytes = vec![0; HEAD];
-        let packed = compress(list).map_err(|e| fail(&e.to_string()))?;
-        bytes.extend(packed);
+        let bytes = compress(list).map_err(|e| fail(&e.to_string()));
+        let mut bytes = bytes?;
         let length = |n: usize| u32::try_from(n).map_err(|_| fail("a batch above 4 GiB"));
         let packed = length(bytes.len() - HEAD)?;
         bytes[..4].copy_from_slice(&packed.to_le_bytes());
@@ -71,6 +72,16 @@ impl Frame {
         self.head(2)
     }
 
+    /// Bytes of the items before they were compressed.
+    pub fn unpacked_bytes(&self) -> usize {
+        self.head(1) as usize
+    }
+
+    /// Whether the frame holds a large page: see [`Large`](crate::memory::Large).
+    pub fn is_large(&self) -> bool {
+        self.unpacked_bytes() >= LARGE_FRAME_BYTES
+    }
+
     fn head(&self, i: usize) -> u32 {
         let (numbers, _) = self.0.as_chunks::<4>();
         u32::from_le_bytes(numbers[i])
@@ -86,13 +97,13 @@ impl Frame {
     /// # Errors
     /// The frame is not what was written.
     pub fn items<T: DeserializeOwned>(&self, path: &Path) -> Result<Vec<T>, Error> {
-        let plain = self.head(1) as usize;
-        let plain = decompress(&self.0[HEAD..], plain).map_err(|_| damaged(path))?;
+        let plain =
+            decompress(&self.0[HEAD..], self.unpacked_bytes()).map_err(|_| damaged(path))?;
         decode(path, &plain)
     }
 }
 
-/// A context is large, and making one costs more than a small frame.
+/// Room for the head, and the compressed list behind it. A context is large, and making one costs more than a small frame.
 fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     thread_local! {
         static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -106,7 +117,11 @@ fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
                 compressor
             }
         };
-        compressor.compress(plain)
+        let mut bytes = Cursor::new(vec![0; HEAD]);
+        bytes.get_mut().reserve_exact(compress_bound(plain.len()));
+        bytes.set_position(HEAD as u64);
+        compressor.compress_to_buffer(plain, &mut bytes)?;
+        Ok(bytes.into_inner())
     })
 }
 
@@ -156,18 +171,36 @@ impl<R: Read> Frames<R> {
     /// # Errors
     /// The file cannot be read, or ends within a frame.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        let head = self.next_head()?;
+        head.map(|head| self.body(head)).transpose()
+    }
+
+    /// What comes before the next frame's items: the frame without them, from which [`body`](Frames::body) makes the
+    /// frame; `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or ends within the head.
+    pub fn next_head(&mut self) -> Result<Option<Frame>, Error> {
         if self.source.limit() == 0 {
             return Ok(None);
         }
-        let mut frame = Frame(Vec::with_capacity(HEAD));
-        self.append(HEAD, &mut frame)?;
+        let mut head = Frame(Vec::with_capacity(HEAD));
+        self.append(HEAD, &mut head)?;
+        Ok(Some(head))
+    }
+
+    /// The frame whose head was read last.
+    ///
+    /// # Errors
+    /// The file cannot be read, or ends within the frame.
+    pub fn body(&mut self, mut frame: Frame) -> Result<Frame, Error> {
         let length = frame.head(0) as usize;
         if length as u64 > self.source.limit() {
             return Err(damaged(&self.path));
         }
         frame.0.reserve_exact(length);
         self.append(length, &mut frame)?;
-        Ok(Some(frame))
+        Ok(frame)
     }
 
     fn append(&mut self, length: usize, frame: &mut Frame) -> Result<(), Error> {

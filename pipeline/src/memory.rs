@@ -86,6 +86,10 @@ impl Memory {
 /// What is read of an archive is large from so many bytes on.
 pub const LARGE_BYTES: usize = 4 << 20;
 
+/// A frame of a work file is large from so many unpacked bytes on: one that holds a large page. Usual frames end soon
+/// after [`LARGE_BYTES`] of text.
+pub const LARGE_FRAME_BYTES: usize = LARGE_BYTES / 2 * 3;
+
 /// One thread of the process at a time holds what is large (a record of megabytes, and the text that comes of it),
 /// so that this adds to the budget once, not once a thread. Whoever has it waits for nobody else.
 #[derive(Debug)]

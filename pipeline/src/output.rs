@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Counters and tally.
@@ -294,7 +295,7 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
                         let ledger = m.ledger.files.iter().map(|f| (&f.file, f.bytes));
                         shards
                             .chain(ledger)
-                            .all(|(file, bytes)| is_whole(dir, file, bytes))
+                            .all(|(file, bytes)| is_whole(&dir.join(file), bytes))
                     };
                     let manifest = manifest.filter(|manifest| whole(manifest));
                     let done = manifest.map(|manifest| Found::Finished(Box::new(manifest)));
@@ -366,24 +367,50 @@ fn names(dir: &Path) -> Result<Vec<String>, Error> {
     entries.map(name).collect()
 }
 
+/// A file of the corpus, as its writer noted it.
+pub struct WrittenFile<'a> {
+    /// Its path in the folder of the corpus.
+    pub file: &'a str,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub sha256: &'a str,
+}
+
 /// Whether a file is there, in its size.
-fn is_whole(dir: &Path, file: &str, bytes: u64) -> bool {
-    fs::metadata(dir.join(file)).is_ok_and(|metadata| metadata.len() == bytes)
+fn is_whole(path: &Path, bytes: u64) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.len() == bytes)
+}
+
+/// When a file was last written to, in nanoseconds since 1970; 0 where the file system does not say.
+fn last_changed(path: &Path) -> Result<u64, Error> {
+    let metadata = fs::metadata(path).map_err(DataError::io(path, "read"))?;
+    let changed = metadata.modified().ok();
+    let since = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    Ok(since.map_or(0, |since| since.as_nanos() as u64))
 }
 
 /// Whether the open file is the one at `path`, and not one that was there.
-fn is_at(file: &File, path: &Path) -> bool {
+///
+/// # Errors
+/// The file system does not tell.
+fn is_at(file: &File, path: &Path) -> Result<bool, DataError> {
+    let there = match fs::metadata(path) {
+        Ok(there) => there,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(DataError::io(path, "read")(e)),
+    };
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
         let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let (open, there) = (file.metadata().map(inode), fs::metadata(path).map(inode));
-        matches!((open, there), (Ok(open), Ok(there)) if open == there)
+        let open = file.metadata().map_err(DataError::io(path, "read"))?;
+        Ok(inode(open) == inode(there))
     }
     #[cfg(not(unix))]
     {
-        let _ = file;
-        path.exists()
+        let _ = (file, there);
+        Ok(true)
     }
 }
 
@@ -420,7 +447,7 @@ impl Output {
         };
         let locked = lock.try_lock();
         // One that has just ended takes its lock with it.
-        if matches!(locked, Err(TryLockError::WouldBlock)) || !is_at(&lock, &lock_path) {
+        if matches!(locked, Err(TryLockError::WouldBlock)) || !is_at(&lock, &lock_path)? {
             return Err(busy());
         }
         if let Err(TryLockError::Error(cause)) = locked {
@@ -495,33 +522,73 @@ impl Output {
         Ok(())
     }
 
-    /// What was said with [`set_done`](Output::set_done) when the file `name` was whole; `None` if it is
-    /// not, or was made of something else than `origin` stands for.
+    /// What was noted with [`set_done`](Output::set_done) when the file `name` was whole; `None` if it is
+    /// not, was made of something else than `origin` stands for, or `files`, which were written with it into `folder`,
+    /// are not there as they were. A file that was written to since, or copied, is read and compared with its checksum.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn done<T: DeserializeOwned>(&self, name: &str, origin: u64) -> Result<Option<T>, Error> {
+    pub fn done<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        origin: u64,
+        folder: &Path,
+        files: impl Fn(&T) -> Vec<WrittenFile<'_>>,
+    ) -> Result<Option<T>, Error> {
         let path = self.whole.join(format!("{name}{DONE}"));
         let Some(json) = c4_fs::read_if_there(&path)? else {
             return Ok(None);
         };
-        let done = serde_json::from_slice::<(u64, T)>(&json).ok();
-        Ok(done.filter(|done| done.0 == origin).map(|done| done.1))
+        let Ok((its_origin, what, changed)) = serde_json::from_slice::<(u64, T, Vec<u64>)>(&json)
+        else {
+            return Ok(None);
+        };
+        if its_origin != origin {
+            return Ok(None);
+        }
+        for (file, changed) in files(&what).iter().zip(changed) {
+            let Some(path) = self.written(folder, file.file, file.bytes) else {
+                return Ok(None);
+            };
+            if last_changed(&path)? != changed && c4_fs::sha256_file(&path)? != file.sha256 {
+                return Ok(None);
+            }
+        }
+        Ok(Some(what))
     }
 
-    /// Whether a file of the corpus is there, in its size: in `folder`, where it was written, or in its place.
-    pub fn is_written(&self, folder: &Path, file: &str, bytes: u64) -> bool {
+    /// Where a file of the corpus is, in its size: in `folder`, where it was written, or in its place.
+    fn written(&self, folder: &Path, file: &str, bytes: u64) -> Option<PathBuf> {
         let name = Path::new(file).file_name().unwrap_or_default();
-        let waits = fs::metadata(folder.join(name)).is_ok_and(|there| there.len() == bytes);
-        waits || (self.own.join(REPLACING).exists() && is_whole(&self.dir, file, bytes))
+        let (waiting, placed) = (folder.join(name), self.dir.join(file));
+        match is_whole(&waiting, bytes) {
+            true => Some(waiting),
+            false if self.own.join(REPLACING).exists() => {
+                Some(placed).filter(|placed| is_whole(placed, bytes))
+            }
+            false => None,
+        }
     }
 
-    /// Notes that the file `name` is whole.
+    /// Notes that the file `name` is whole: what there is to know of it, and of `files`, which were written with it
+    /// into `folder`.
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn set_done<T: Serialize>(&self, name: &str, origin: u64, what: &T) -> Result<(), Error> {
-        let json = serde_json::to_vec(&(origin, what)).unwrap_or_default();
+    pub fn set_done<T: Serialize>(
+        &self,
+        name: &str,
+        origin: u64,
+        what: &T,
+        folder: &Path,
+        files: impl Fn(&T) -> Vec<WrittenFile<'_>>,
+    ) -> Result<(), Error> {
+        let changed = files(what).into_iter().map(|file| {
+            let name = Path::new(file.file).file_name().unwrap_or_default();
+            last_changed(&folder.join(name))
+        });
+        let changed = changed.collect::<Result<Vec<u64>, Error>>()?;
+        let json = serde_json::to_vec(&(origin, what, changed)).unwrap_or_default();
         let path = self.whole.join(format!("{name}{DONE}"));
         Ok(c4_fs::write_atomic(&path, &json)?)
     }
@@ -540,7 +607,7 @@ impl Output {
     /// # Errors
     /// The output folder cannot be written.
     pub fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
-        if !is_at(&self.lock, &self.own.join(LOCK)) {
+        if !is_at(&self.lock, &self.own.join(LOCK))? {
             return Err(Error::Output {
                 path: self.own.clone(),
                 reason: "was removed while the build ran, and another one may write here now; what is done is lost, and the \
@@ -590,7 +657,7 @@ impl Output {
         let name = target.file_name().unwrap_or_default();
         let source = from.join(name);
         // Whatever has done this.
-        if !self.is_written(from, file, bytes) {
+        if self.written(from, file, bytes).is_none() {
             return Err(Error::Output {
                 path: source,
                 reason: format!(
@@ -599,7 +666,7 @@ impl Output {
             });
         }
         match c4_fs::rename(&source, &target) {
-            Err(e) if e.kind() == ErrorKind::NotFound && is_whole(&self.dir, file, bytes) => Ok(()),
+            Err(e) if e.kind() == ErrorKind::NotFound && is_whole(&target, bytes) => Ok(()),
             renamed => Ok(renamed.map_err(DataError::io(&target, "rename"))?),
         }
     }

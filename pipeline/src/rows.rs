@@ -2,13 +2,16 @@
 //! the corpus, so that reading the shards in order is reading a shuffled corpus.
 
 use crate::error::Error;
+use crate::frame::Frame;
 use crate::group::Groups;
+use crate::memory::{LARGE_FRAME_BYTES, Large};
 use crate::spool::SpooledRow;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::path::Path;
 
 /// Bounds the table of slots that every group has.
 const MOST_BUCKETS: u64 = 1 << 16;
@@ -69,6 +72,8 @@ pub struct Buckets<'g, T> {
     pub count: usize,
     /// How many of them are read at once.
     step: usize,
+    /// From so many unpacked bytes on, what is read at once is held by one thread alone ([`Large`]).
+    large_bytes: usize,
     row: PhantomData<fn() -> T>,
 }
 
@@ -81,6 +86,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
             first,
             count,
             step: 1,
+            large_bytes: LARGE_FRAME_BYTES,
             row: PhantomData,
         }
     }
@@ -90,19 +96,29 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
     pub fn at_once(self, bytes: u64, bucket_bytes: u64) -> Self {
         let buckets = self.count as u128 * u128::from(bucket_bytes) / u128::from(bytes.max(1));
         let step = usize::try_from(buckets).unwrap_or(usize::MAX);
+        let usual = usize::try_from(bucket_bytes).unwrap_or(usize::MAX);
         Buckets {
             step: step.clamp(1, self.count.max(1)),
+            large_bytes: self.large_bytes.max(usual.saturating_mul(2)),
             ..self
         }
     }
 
-    fn load(
-        &self,
-        buckets: Range<usize>,
+    fn frames(&self, buckets: Range<usize>) -> Result<Vec<(&'g Path, Frame)>, Error> {
+        let slots = self.first + buckets.start..self.first + buckets.end;
+        Ok(self.groups.frames(self.table, slots)?)
+    }
+
+    /// Whether these frames are too large to be held by every thread at once.
+    fn are_large(&self, frames: &[(&Path, Frame)]) -> bool {
+        let unpacked = frames.iter().map(|(_, frame)| frame.unpacked_bytes());
+        unpacked.sum::<usize>() >= self.large_bytes
+    }
+
+    fn unpack(
+        frames: Vec<(&'g Path, Frame)>,
         of_file: impl Fn(&T) -> bool + Sync,
     ) -> Result<Vec<T>, Error> {
-        let slots = self.first + buckets.start..self.first + buckets.end;
-        let frames = self.groups.frames(self.table, slots)?;
         let unpacked: Vec<Vec<T>> = frames
             .into_par_iter()
             .map(|(path, frame)| {
@@ -116,7 +132,8 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
         Ok(rows)
     }
 
-    /// Gives the rows of file `index` of `count` to `each`, some buckets at a time, in order.
+    /// Gives the rows of file `index` of `count` to `each`, some buckets at a time, in order. Must not be called within
+    /// a piece of work that rayon may give to a thread that waits for another: it may wait for [`Large`].
     ///
     /// # Errors
     /// The work folder cannot be read, or whatever `each` says.
@@ -128,26 +145,36 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
     ) -> Result<(), Error> {
         let first = index * self.count / count;
         let end = ((index + 1) * self.count).div_ceil(count);
-        let load = |bucket: usize| {
-            let buckets = bucket..(bucket + self.step).min(end);
-            self.load(buckets, |row| part(row.key(), count) == index)
+        let frames = |bucket: usize| self.frames(bucket..(bucket + self.step).min(end));
+        let unpack = |frames| Self::unpack(frames, |row| part(row.key(), count) == index);
+        // `None`: what is there is large.
+        let load = |bucket: usize| -> Result<Option<Vec<T>>, Error> {
+            let frames = match bucket < end {
+                true => frames(bucket)?,
+                false => Vec::new(),
+            };
+            match self.are_large(&frames) {
+                true => Ok(None),
+                false => unpack(frames).map(Some),
+            }
         };
         let mut loaded = load(first)?;
         for bucket in (first..end).step_by(self.step) {
-            // What comes next is read while this is worked on.
             let next = bucket + self.step;
-            let (done, next) = rayon::join(
-                || each(loaded),
-                || {
-                    if next >= end {
-                        Ok(Vec::new())
-                    } else {
-                        load(next)
-                    }
-                },
-            );
-            done?;
-            loaded = next?;
+            loaded = match loaded {
+                // What comes next is read while this is worked on.
+                Some(rows) => {
+                    let (done, next) = rayon::join(|| each(rows), || load(next));
+                    done?;
+                    next?
+                }
+                None => {
+                    let large = Large::wait();
+                    each(unpack(frames(bucket)?)?)?;
+                    drop(large);
+                    load(next)?
+                }
+            };
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::cut::Cut;
 use super::target::{Build, Cleaned};
 use crate::error::Error;
 use crate::group::{Groups, Layout, ROWS, Summary};
-use crate::output;
+use crate::output::{self, WrittenFile};
 use crate::parallel;
 use crate::progress::{Progress, Unit};
 use crate::rows::Buckets;
@@ -113,16 +113,15 @@ impl Build<'_> {
         let table = |table: Table| -> Result<Vec<LedgerFile>, Error> {
             let folder = &self.output.ledger;
             let name = table.file_name(0);
-            let done: Option<Vec<LedgerFile>> = self.output.done(&name, groups.origin)?;
-            let is_written = |f: &LedgerFile| self.output.is_written(folder, &f.file, f.bytes);
-            if let Some(done) = done.filter(|files| files.iter().all(is_written)) {
+            let (output, origin) = (&self.output, groups.origin);
+            if let Some(done) = output.done(&name, origin, folder, written_files)? {
                 return Ok(done);
             }
             if stop::asked() {
                 return Err(Error::Stopped);
             }
             let files = self.ledger.write(table, groups, layout, folder)?;
-            self.output.set_done(&name, groups.origin, &files)?;
+            output.set_done(&name, origin, &files, folder, written_files)?;
             Ok(files)
         };
         let tables = parallel::each(Table::ALL.len(), |i| table(Table::ALL[i]))?;
@@ -166,9 +165,7 @@ impl Build<'_> {
         let format = self.options.format;
         let name = format.file_name(set, index, count);
         let (output, origin) = (&self.output, buckets.groups.origin);
-        let done: Option<ShardEntry> = output.done(&name, origin)?;
-        let is_written = |e: &ShardEntry| output.is_written(&output.whole, &e.file, e.bytes);
-        if let Some(done) = done.filter(is_written) {
+        if let Some(done) = output.done(&name, origin, &output.whole, written_shard)? {
             return Ok(done);
         }
         if stop::asked() {
@@ -197,7 +194,7 @@ impl Build<'_> {
         write(&mut waiting, false)?;
         let entry = writer.finish()?;
         stop::crash_point("shard");
-        output.set_done(&name, origin, &entry)?;
+        output.set_done(&name, origin, &entry, &output.whole, written_shard)?;
         Ok(entry)
     }
 
@@ -253,4 +250,21 @@ impl Build<'_> {
         }
         Ok(manifest.write(&self.output.dir)?)
     }
+}
+
+fn written_shard(shard: &ShardEntry) -> Vec<WrittenFile<'_>> {
+    vec![WrittenFile {
+        file: &shard.file,
+        bytes: shard.bytes,
+        sha256: &shard.sha256,
+    }]
+}
+
+fn written_files(files: &Vec<LedgerFile>) -> Vec<WrittenFile<'_>> {
+    let written = files.iter().map(|file| WrittenFile {
+        file: &file.file,
+        bytes: file.bytes,
+        sha256: &file.sha256,
+    });
+    written.collect()
 }
