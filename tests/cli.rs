@@ -24,12 +24,7 @@ fn samples() -> PathBuf {
 
 /// A WET of `n` pages that are kept.
 fn wet(path: &Path, n: usize) {
-    let record = |i: usize| {
-        gzip(&conversion(
-            &format!("https://a{}.example/{i}", i % 7),
-            &good_text(i),
-        ))
-    };
+    let record = |i: usize| gzip(&conversion(&format!("https://a{}.example/{i}", i % 7), &good_text(i)));
     fs::write(path, (0..n).flat_map(record).collect::<Vec<u8>>()).unwrap();
 }
 
@@ -75,15 +70,10 @@ fn the_same_bytes_on_any_number_of_threads_and_in_any_order() {
         for tree in &trees[1..] {
             assert!(tree.keys().eq(trees[0].keys()));
             for (name, bytes) in tree {
-                assert!(
-                    *bytes == trees[0][name],
-                    "{format}: {} differs",
-                    name.display()
-                );
+                assert!(*bytes == trees[0][name], "{format}: {} differs", name.display());
             }
         }
-        let manifest: Manifest =
-            serde_json::from_slice(&trees[0][Path::new("manifest.json")]).unwrap();
+        let manifest: Manifest = serde_json::from_slice(&trees[0][Path::new("manifest.json")]).unwrap();
         let labels: Vec<&str> = manifest.inputs.iter().map(|i| i.archive.as_str()).collect();
         assert_eq!(labels[..2], ["x/same.warc.wet.gz", "y/same.warc.wet.gz"]);
         assert_eq!(labels[2], "sample-00000.warc.gz");
@@ -123,17 +113,9 @@ fn every_reason_appears_in_the_sample_and_damage_is_named() {
         assert_eq!(result.status.code(), Some(1), "{}", stderr(&result));
         let message = stderr(&result);
         for (file, offset, cause) in [
-            (
-                "sample-00002-damaged.warc.wet.gz",
-                "byte 741",
-                "corrupt_member",
-            ),
+            ("sample-00002-damaged.warc.wet.gz", "byte 741", "corrupt_member"),
             ("sample-00002-damaged.warc.wet.gz", "byte 1130", "bad_utf8"),
-            (
-                "sample-00003-damaged.warc.gz",
-                "byte 975",
-                "malformed_record",
-            ),
+            ("sample-00003-damaged.warc.gz", "byte 975", "malformed_record"),
             ("sample-00003-damaged.warc.gz", "byte 2357", "truncated"),
         ] {
             let named = |line: &str| [file, offset, cause].iter().all(|word| line.contains(word));
@@ -163,11 +145,7 @@ fn every_reason_appears_in_the_sample_and_damage_is_named() {
         "no_language",
     ];
     for (reason, n) in seen {
-        assert_eq!(
-            n == 0,
-            elsewhere.contains(&reason.as_str()),
-            "{reason}: {n}"
-        );
+        assert_eq!(n == 0, elsewhere.contains(&reason.as_str()), "{reason}: {n}");
     }
 }
 
@@ -193,15 +171,7 @@ fn building_again_says_so_and_changes_nothing() {
     assert_eq!(tree(&output), before);
 
     fs::write(output.join("notes.txt"), "mine").unwrap();
-    let replaced = c4(&[
-        &"build",
-        &"-r",
-        &"en",
-        &"--overwrite",
-        &"-o",
-        &output,
-        &input,
-    ]);
+    let replaced = c4(&[&"build", &"-r", &"en", &"--overwrite", &"-o", &output, &input]);
     assert!(replaced.status.success(), "{}", stderr(&replaced));
     assert_eq!(documents(&output).len(), 21);
     assert_eq!(fs::read(output.join("notes.txt")).unwrap(), b"mine");
@@ -214,23 +184,11 @@ fn overwriting_takes_nothing_but_the_old_corpus() {
     let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
     wet(&input, 30);
     fs::create_dir_all(output.join("work/mine")).unwrap();
-    let foreign = [
-        "work/mine/thesis.tex",
-        "train-00000-of-00010.parquet",
-        "train.arrow",
-    ];
+    let foreign = ["work/mine/thesis.tex", "train-00000-of-00010.parquet", "train.arrow"];
     for name in foreign {
         fs::write(output.join(name), "mine").unwrap();
     }
-    let small = c4(&[
-        &"build",
-        &"--shard-size",
-        &"2K",
-        &"--overwrite",
-        &"-o",
-        &output,
-        &input,
-    ]);
+    let small = c4(&[&"build", &"--shard-size", &"2K", &"--overwrite", &"-o", &output, &input]);
     assert!(small.status.success(), "{}", stderr(&small));
     let many = tree(&output).len();
     // A work folder that cannot be made stops the build before it has touched the corpus.
@@ -246,11 +204,7 @@ fn overwriting_takes_nothing_but_the_old_corpus() {
     ];
     refused(&c4(&bad), &["below"]);
     assert_eq!(tree(&output), before);
-    assert!(
-        c4(&[&"build", &"--overwrite", &"-o", &output, &input])
-            .status
-            .success()
-    );
+    assert!(c4(&[&"build", &"--overwrite", &"-o", &output, &input]).status.success());
     assert!(tree(&output).len() < many, "the small shards are gone");
     for name in foreign {
         assert_eq!(fs::read(output.join(name)).unwrap(), b"mine", "{name}");
@@ -259,10 +213,7 @@ fn overwriting_takes_nothing_but_the_old_corpus() {
     let other = dir.path().join("other");
     fs::create_dir_all(other.join("_c4_work")).unwrap();
     fs::write(other.join("_c4_work/notes"), "mine").unwrap();
-    refused(
-        &c4(&[&"build", &"--overwrite", &"-o", &other, &input]),
-        &["notes"],
-    );
+    refused(&c4(&[&"build", &"--overwrite", &"-o", &other, &input]), &["notes"]);
     fs::remove_dir_all(other.join("_c4_work")).unwrap();
     fs::write(other.join("manifest.json"), "{\"name\": \"an app\"}").unwrap();
     refused(
@@ -314,10 +265,7 @@ fn a_flipped_byte_in_a_shard_is_seen() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&shard, bytes).unwrap();
-    refused(
-        &c4(&[&"cat", &output]),
-        &["train-00000-of-00001.arrow", "checksum"],
-    );
+    refused(&c4(&[&"cat", &output]), &["train-00000-of-00001.arrow", "checksum"]);
 }
 
 #[test]
@@ -329,9 +277,7 @@ fn folders_are_searched_for_archives_and_the_rest_is_named() {
     fs::write(folder.join("page.warc.gz"), "<html>not an archive</html>").unwrap();
     fs::write(folder.join("notes.txt"), "notes").unwrap();
     std::os::unix::fs::symlink("nowhere", folder.join("dangling.warc.gz")).unwrap();
-    let fifo = Command::new("mkfifo")
-        .arg(folder.join("pipe.warc.gz"))
-        .status();
+    let fifo = Command::new("mkfifo").arg(folder.join("pipe.warc.gz")).status();
     assert!(fifo.unwrap().success());
     fs::write(folder.join("half.warc.gz.part"), "<html>").unwrap();
     let result = c4(&[&"build", &"-o", &output, &folder]);
@@ -340,10 +286,7 @@ fn folders_are_searched_for_archives_and_the_rest_is_named() {
     assert_eq!(result.status.code(), Some(1), "{message}");
     let failed = Manifest::read(&output).unwrap().unwrap();
     let failed = failed.inputs.iter().map(|i| (&*i.archive, i.state));
-    assert!(failed.eq([
-        ("a.wet.gz", InputState::Read),
-        ("page.warc.gz", InputState::Failed)
-    ]));
+    assert!(failed.eq([("a.wet.gz", InputState::Read), ("page.warc.gz", InputState::Failed)]));
     assert!(message.contains("page.warc.gz"), "{message}");
     for name in ["half.warc.gz.part", "dangling.warc.gz"] {
         let named = |line: &str| line.contains(name) && line.contains("left out");
@@ -369,10 +312,7 @@ fn a_folder_that_is_being_built_is_locked() {
     fs::create_dir_all(output.join("_c4_work")).unwrap();
     let lock = fs::File::create(output.join("_c4_work/lock")).unwrap();
     lock.lock().unwrap();
-    refused(
-        &c4(&[&"build", &"-o", &output, &input]),
-        &["out", "another build"],
-    );
+    refused(&c4(&[&"build", &"-o", &output, &input]), &["out", "another build"]);
     drop(lock);
     assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
     assert!(!output.join("_c4_work").exists());
@@ -407,10 +347,7 @@ fn foreign_folders_are_refused() {
         &["out", "not empty", "--overwrite"],
     );
     assert_eq!(tree(&output).len(), 1);
-    refused(
-        &c4(&[&"build", &"-o", &input, &input]),
-        &["a.wet.gz", "not a folder"],
-    );
+    refused(&c4(&[&"build", &"-o", &input, &input]), &["a.wet.gz", "not a folder"]);
 }
 
 #[test]
@@ -463,10 +400,7 @@ fn bad_arguments_stop_with_one_line() {
         let result = c4(&[&"build", &flag, &value, &"-o", &out, &input]);
         assert_eq!(result.status.code(), Some(2), "{flag}");
     }
-    refused(
-        &c4(&[&"cat", &path("nowhere")]),
-        &["nowhere", "no finished corpus"],
-    );
+    refused(&c4(&[&"cat", &path("nowhere")]), &["nowhere", "no finished corpus"]);
     refused(&c4(&[&"stats", &dir.path()]), &["no finished corpus"]);
     refused(&c4(&[&"recipes", &"nope"]), &["nope"]);
     assert!(!out.exists(), "nothing is left of refused builds");
@@ -479,20 +413,14 @@ fn an_output_that_cannot_be_written_stops_the_build() {
     wet(&input, 5);
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    refused(
-        &c4(&[&"build", &"-o", &file.join("below"), &input]),
-        &["below"],
-    );
+    refused(&c4(&[&"build", &"-o", &file.join("below"), &input]), &["below"]);
     let locked = dir.path().join("locked");
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
     if fs::write(locked.join("probe"), "").is_ok() {
         println!("skipped: this user may write into folders without permission");
     } else {
-        refused(
-            &c4(&[&"build", &"-o", &locked.join("out"), &input]),
-            &["out", "denied"],
-        );
+        refused(&c4(&[&"build", &"-o", &locked.join("out"), &input]), &["out", "denied"]);
     }
     // A device that is always full.
     if Path::new("/dev/full").exists() {
@@ -500,12 +428,7 @@ fn an_output_that_cannot_be_written_stops_the_build() {
         assert!(c4(&[&"build", &"-o", &out, &input]).status.success());
         let cat = Command::new(env!("CARGO_BIN_EXE_c4"))
             .args(["cat".as_ref(), out.as_os_str()])
-            .stdout(
-                fs::OpenOptions::new()
-                    .write(true)
-                    .open("/dev/full")
-                    .unwrap(),
-            )
+            .stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
             .output()
             .unwrap();
         refused(&cat, &["No space left"]);
@@ -516,28 +439,18 @@ fn an_output_that_cannot_be_written_stops_the_build() {
 fn cat_prints_what_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("out");
-    assert_eq!(
-        c4(&[&"build", &"-o", &output, &samples()]).status.code(),
-        Some(1)
-    );
+    assert_eq!(c4(&[&"build", &"-o", &output, &samples()]).status.code(), Some(1));
     let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
         let mut all: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"cat", &output];
         all.extend(arguments.iter().map(|a| a as &dyn AsRef<std::ffi::OsStr>));
         let result = c4(&all);
         assert!(result.status.success(), "{}", stderr(&result));
         let text = String::from_utf8(result.stdout).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let keys = |row: &serde_json::Value| -> Vec<String> {
-        row.as_object().unwrap().keys().cloned().collect()
-    };
+    let keys = |row: &serde_json::Value| -> Vec<String> { row.as_object().unwrap().keys().cloned().collect() };
     let all = lines(&[]);
-    let (train, validation) = (
-        lines(&["--split", "train"]),
-        lines(&["--split", "validation"]),
-    );
+    let (train, validation) = (lines(&["--split", "train"]), lines(&["--split", "validation"]));
     assert_eq!(all.len(), train.len() + validation.len());
     assert!(!validation.is_empty());
     assert_eq!(keys(&all[0]), ["text", "timestamp", "url"]);
@@ -545,10 +458,7 @@ fn cat_prints_what_is_asked_for() {
     let full = lines(&["--full"]);
     assert_eq!(keys(&full[0]).len(), 10);
     assert_eq!(full[0]["language"], "en");
-    assert!(
-        full.iter()
-            .all(|row| row["language_score"].as_f64().unwrap() >= 0.99)
-    );
+    assert!(full.iter().all(|row| row["language_score"].as_f64().unwrap() >= 0.99));
 
     // Whoever reads may stop early.
     let mut child = Command::new(env!("CARGO_BIN_EXE_c4"))
@@ -570,18 +480,10 @@ fn cat_prints_what_is_asked_for() {
 fn an_empty_split_is_a_shard_without_rows() {
     let dir = tempfile::tempdir().unwrap();
     let (input, output) = (dir.path().join("a.wet.gz"), dir.path().join("out"));
-    fs::write(
-        &input,
-        gzip(&conversion("https://a.example/", "Too short.\n")),
-    )
-    .unwrap();
+    fs::write(&input, gzip(&conversion("https://a.example/", "Too short.\n"))).unwrap();
     assert!(c4(&[&"build", &"-o", &output, &input]).status.success());
     for split in ["train", "validation"] {
-        assert!(
-            output
-                .join(format!("{split}-00000-of-00001.arrow"))
-                .is_file()
-        );
+        assert!(output.join(format!("{split}-00000-of-00001.arrow")).is_file());
         let cat = c4(&[&"cat", &output, &"--split", &split]);
         assert!(cat.status.success() && cat.stdout.is_empty());
     }
@@ -603,18 +505,9 @@ fn a_work_folder_elsewhere_is_left_as_it_was() {
 #[test]
 fn what_looks_wrong_is_said_loudly() {
     let dir = tempfile::tempdir().unwrap();
-    let (input, empty) = (
-        dir.path().join("a.warc.wet.gz"),
-        dir.path().join("b.warc.wet.gz"),
-    );
+    let (input, empty) = (dir.path().join("a.warc.wet.gz"), dir.path().join("b.warc.wet.gz"));
     wet(&input, 1100);
-    let info = record(
-        "warcinfo",
-        "",
-        "2019-04-18T10:12:43Z",
-        "text/plain",
-        b"software: x",
-    );
+    let info = record("warcinfo", "", "2019-04-18T10:12:43Z", "text/plain", b"software: x");
     fs::write(&empty, gzip(&info)).unwrap();
     let recipe = dir.path().join("mine.toml");
     let en = String::from_utf8(c4(&[&"recipes", &"en"]).stdout).unwrap();
@@ -625,8 +518,7 @@ fn what_looks_wrong_is_said_loudly() {
     let built = c4(&[&"build", &"-r", &recipe, &"-o", &output, &input, &empty]);
     let message = stderr(&built);
     assert_eq!(built.status.code(), Some(0), "{message}");
-    let early =
-        "pages: no_end_mark took 0.0 % of the lines that came to it, the recipe expects 50.0 %";
+    let early = "pages: no_end_mark took 0.0 % of the lines that came to it, the recipe expects 50.0 %";
     assert!(message.contains(early), "{message}");
     for warning in [
         "WARNING: b.warc.wet.gz: gave no page",
@@ -646,14 +538,7 @@ fn what_looks_wrong_is_said_loudly() {
 
     let bad = en.replace("no_end_mark = [0.05, 0.95]", "no_mark = [0.05, 0.95]");
     fs::write(&recipe, bad).unwrap();
-    let built = c4(&[
-        &"build",
-        &"-r",
-        &recipe,
-        &"-o",
-        &dir.path().join("x"),
-        &input,
-    ]);
+    let built = c4(&[&"build", &"-r", &recipe, &"-o", &dir.path().join("x"), &input]);
     refused(&built, &["expect.no_mark", "no such reason", "no_end_mark"]);
 }
 
@@ -671,10 +556,7 @@ fn explain_and_ledger_tell_and_refuse() {
     // With a corpus its inputs are known, and without a terminal there are no colours.
     let url = "https://millbrook-gazette.example/2024/03/meeting";
     let explained = text(c4(&[&"explain", &"--build", &output, &"--url", &url]));
-    assert!(
-        explained.starts_with(&format!("{url} kept\n")),
-        "{explained}"
-    );
+    assert!(explained.starts_with(&format!("{url} kept\n")), "{explained}");
     let clock = "kept by https://millbrook-gazette.example/2024/03/clock";
     assert!(explained.contains(clock), "{explained}");
     assert!(!explained.contains('\x1b'), "{explained}");
@@ -685,11 +567,7 @@ fn explain_and_ledger_tell_and_refuse() {
         assert!(["keep", "drop"].contains(&page["verdict"].as_str().unwrap()));
     }
     let hostile = dir.path().join("hostile.txt");
-    fs::write(
-        &hostile,
-        "Clear \x1b[2J the screen and ring the bell \x07.\n",
-    )
-    .unwrap();
+    fs::write(&hostile, "Clear \x1b[2J the screen and ring the bell \x07.\n").unwrap();
     let shown = text(c4(&[&"explain", &"--text", &hostile]));
     assert!(!shown.contains(['\x1b', '\x07']), "{shown:?}");
 
@@ -702,10 +580,7 @@ fn explain_and_ledger_tell_and_refuse() {
         &c4(&[&"explain", &archive, &"--url", &"http://no.example/"]),
         &["no.example"],
     );
-    refused(
-        &c4(&[&"explain", &samples(), &"--record", &"1"]),
-        &["--record", "4"],
-    );
+    refused(&c4(&[&"explain", &samples(), &"--record", &"1"]), &["--record", "4"]);
     refused(&c4(&[&"explain", &"--random", &"1"]), &["INPUT"]);
     refused(
         &c4(&[&"explain", &"--build", &dir.path(), &"--random", &"1"]),
@@ -733,19 +608,8 @@ fn explain_and_ledger_tell_and_refuse() {
     ]);
     for line in text(grep).lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert!(
-            row["url"]
-                .as_str()
-                .unwrap()
-                .contains("millbrook-gazette.example")
-        );
-        assert!(
-            row["text"]
-                .as_str()
-                .unwrap()
-                .to_lowercase()
-                .contains("cookie policy")
-        );
+        assert!(row["url"].as_str().unwrap().contains("millbrook-gazette.example"));
+        assert!(row["text"].as_str().unwrap().to_lowercase().contains("cookie policy"));
     }
     let none = dir.path().join("none");
     c4(&[&"build", &"--ledger", &"none", &"-o", &none, &samples()]);
@@ -759,25 +623,9 @@ fn explain_and_ledger_tell_and_refuse() {
     // Another ledger is another build.
     let all = c4(&[&"build", &"--ledger", &"all", &"-o", &none, &samples()]);
     refused(&all, &["ledger none", "--overwrite"]);
-    let all = c4(&[
-        &"build",
-        &"--ledger",
-        &"all",
-        &"--overwrite",
-        &"-o",
-        &none,
-        &samples(),
-    ]);
+    let all = c4(&[&"build", &"--ledger", &"all", &"--overwrite", &"-o", &none, &samples()]);
     assert_eq!(all.status.code(), Some(1));
-    let none_again = c4(&[
-        &"build",
-        &"--ledger",
-        &"none",
-        &"--overwrite",
-        &"-o",
-        &none,
-        &samples(),
-    ]);
+    let none_again = c4(&[&"build", &"--ledger", &"none", &"--overwrite", &"-o", &none, &samples()]);
     assert_eq!(none_again.status.code(), Some(1));
     assert!(!none.join("ledger").exists());
     assert!(!none.join("report.html").exists() && !none.join("README.md").exists());
@@ -798,11 +646,7 @@ fn two_corpora_are_compared() {
     let output = c4(&[&"diff", &a, &b, &"-n", &"1"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in [
-        "Recipes: keys that differ",
-        "clean.end_marks",
-        "no_end_mark",
-    ] {
+    for part in ["Recipes: keys that differ", "clean.end_marks", "no_end_mark"] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
     let output = c4(&[&"diff", &"--json", &"--reason", &"no_end_mark", &a, &b]);
@@ -833,10 +677,7 @@ fn hostile_corpora_and_archives_do_no_harm() {
     let sound = fs::read_to_string(&manifest).unwrap();
     for (from, to) in [
         ("\"span_sentences\": 3", "\"span_sentences\": 0"),
-        (
-            "\"span_sentences\": 3",
-            "\"span_sentences\": 9223372036854775808",
-        ),
+        ("\"span_sentences\": 3", "\"span_sentences\": 9223372036854775808"),
         ("\"program\": \"", "\"program\": \"\\u001b[2J"),
         ("\"file\": \"train", "\"file\": \"../train"),
         ("\"rows\": ", "\"rows\": 1844674407370955"),
@@ -856,10 +697,7 @@ fn hostile_corpora_and_archives_do_no_harm() {
     refused(&c4(&[&"report", &output]), &["stats.json", "checksum"]);
     assert_eq!(c4(&[&"verify", &output]).status.code(), Some(1));
     // Counts that are sealed, and too large to be added up.
-    let counts = format!(
-        r#"{{"tally": {{"pages": {{"in": {0}, "out": {0}}}}}}}"#,
-        u64::MAX
-    );
+    let counts = format!(r#"{{"tally": {{"pages": {{"in": {0}, "out": {0}}}}}}}"#, u64::MAX);
     let sealed = c4_data::fs::sha256_hex(counts.as_bytes());
     let known: serde_json::Value = serde_json::from_str(&sound).unwrap();
     let changed = sound.replace(known["stats_sha256"].as_str().unwrap(), &sealed);
@@ -884,12 +722,7 @@ fn hostile_corpora_and_archives_do_no_harm() {
     // A host as long as a page, a record that is no UTF-8 with a URL that speaks to terminals, and
     // pages without a line that stays.
     let host = format!("http://{}.example/", "a".repeat(70_000));
-    let menu = |i: usize| {
-        gzip(&conversion(
-            &format!("http://menu.example/{i}"),
-            "Home\nAbout",
-        ))
-    };
+    let menu = |i: usize| gzip(&conversion(&format!("http://menu.example/{i}"), "Home\nAbout"));
     let mut archive = gzip(&conversion(&host, &good_text(1)));
     let evil = "http://e.example/\x1b]0;x\x07";
     archive.extend(gzip(&record(
@@ -912,20 +745,9 @@ fn hostile_corpora_and_archives_do_no_harm() {
             .replace("name = \"en\"", "name = \"mine\""),
     )
     .unwrap();
-    let built = c4(&[
-        &"build",
-        &"-r",
-        &recipe,
-        &"-o",
-        &dir.path().join("x"),
-        &input,
-    ]);
+    let built = c4(&[&"build", &"-r", &recipe, &"-o", &dir.path().join("x"), &input]);
     assert_eq!(built.status.code(), Some(1), "{}", stderr(&built));
-    assert!(
-        !stderr(&built).contains(['\x1b', '\x07']),
-        "{:?}",
-        stderr(&built)
-    );
+    assert!(!stderr(&built).contains(['\x1b', '\x07']), "{:?}", stderr(&built));
 }
 
 #[test]
@@ -933,12 +755,7 @@ fn licences_are_printed() {
     let output = c4(&[&"--licenses"]);
     assert!(output.status.success());
     let printed = String::from_utf8(output.stdout).unwrap();
-    for part in [
-        "Apache License",
-        "LDNOOBW",
-        "Mozilla Public License",
-        "\nring ",
-    ] {
+    for part in ["Apache License", "LDNOOBW", "Mozilla Public License", "\nring "] {
         assert!(printed.contains(part), "{part}");
     }
 }

@@ -36,8 +36,7 @@ fn unhex(hex: &str) -> Vec<u8> {
 
 fn response(i: usize, coding: &str, body: &[u8]) -> Vec<u8> {
     let url = format!("https://a{i}.example/");
-    let mut block =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{coding}\r\n\r\n").into_bytes();
+    let mut block = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n{coding}\r\n\r\n").into_bytes();
     block.extend_from_slice(body);
     let kind = "application/http; msgtype=response";
     record("response", &url, "2019-04-18T10:12:43Z", kind, &block)
@@ -135,11 +134,7 @@ fn a_record_of_two_gigabytes_in_a_plain_archive() {
         file.write_all(&good[1]).unwrap();
         path
     };
-    check(
-        &write("plain.warc.wet", &huge_header(), [good(1), good(2)]),
-        1,
-        2,
-    );
+    check(&write("plain.warc.wet", &huge_header(), [good(1), good(2)]), 1, 2);
     let page = |i| {
         let page = format!("<p>{}</p>", good_text(i).replace('\n', "<p>"));
         response(i, "", page.as_bytes())
@@ -148,11 +143,7 @@ fn a_record_of_two_gigabytes_in_a_plain_archive() {
     let huge = huge
         .replace("conversion", "response")
         .replace("text/plain", "application/http");
-    check(
-        &write("plain.warc", huge.as_bytes(), [page(1), page(2)]),
-        1,
-        2,
-    );
+    check(&write("plain.warc", huge.as_bytes(), [page(1), page(2)]), 1, 2);
 }
 
 /// Runs a command to its end; gives also the most memory it had, in bytes.
@@ -215,15 +206,9 @@ fn a_row_of_hundreds_of_megabytes_in_a_shard() {
         ),
         (
             Format::Parquet,
-            [
-                "train-00000-of-00001.parquet: the page at ",
-                "bytes, at most",
-            ],
+            ["train-00000-of-00001.parquet: the page at ", "bytes, at most"],
         ),
-        (
-            Format::Jsonl,
-            ["c4-train.00000-of-00001.json.gz: line 1 ", "more than"],
-        ),
+        (Format::Jsonl, ["c4-train.00000-of-00001.json.gz: line 1 ", "more than"]),
     ] {
         let corpus = dir.path().join(format!("{format:?}"));
         built(&BuildOptions {
@@ -233,10 +218,7 @@ fn a_row_of_hundreds_of_megabytes_in_a_shard() {
         .unwrap();
         let mut manifest = Manifest::read(&corpus).unwrap().unwrap();
         let shard = corpus.join(&manifest.shards[0].file);
-        let mut rows: Vec<Document> = ShardReader::open(&shard)
-            .unwrap()
-            .map(|row| row.unwrap())
-            .collect();
+        let mut rows: Vec<Document> = ShardReader::open(&shard).unwrap().map(|row| row.unwrap()).collect();
         if format == Format::Jsonl {
             let text = b"{\"text\":\"";
             let end = b"\",\"timestamp\":\"2019\",\"url\":\"https://a.example/\"}\n";
@@ -278,15 +260,7 @@ fn lists_that_unpack_to_much() {
     let out = dir.path().join("out");
     let build = |recipe: &str, option: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-        command.args([
-            "build",
-            "-r",
-            recipe,
-            "--memory",
-            "128M",
-            "--overwrite",
-            option,
-        ]);
+        command.args(["build", "-r", recipe, "--memory", "128M", "--overwrite", option]);
         watched(command.arg(&list).arg("-o").arg(&out).arg(&wet))
     };
     let refuses = |(output, peak): (Output, u64), most: u64, words: &[&str]| {
@@ -305,11 +279,7 @@ fn lists_that_unpack_to_much() {
     // URLs of which each is another, and what a quarter of the memory holds of them.
     let url = |i: u32| format!("http://a{i}.example/\n");
     packed_lines(&list, (0..2_200_000).map(url));
-    refuses(
-        build("webtextlike", "--urls"),
-        160 << 20,
-        &["2200000 URLs", "--memory"],
-    );
+    refuses(build("webtextlike", "--urls"), 160 << 20, &["2200000 URLs", "--memory"]);
     // The same few, over and over.
     packed_lines(&list, (0..6_000_000).map(|i| url(i % 10)));
     let (output, peak) = build("webtextlike", "--urls");
@@ -323,8 +293,7 @@ fn lists_that_unpack_to_much() {
 fn pages_of_megabytes_are_held_one_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("texts.warc.gz");
-    let line =
-        "<p>The people of this house walked down to the river in the morning of every day.\n";
+    let line = "<p>The people of this house walked down to the river in the morning of every day.\n";
     let body = gzip(&gzip(line.repeat((15 << 20) / line.len()).as_bytes()));
     let records = (0..100).map(|i| gzip(&response(i, "Content-Encoding: gzip, gzip", &body)));
     fs::write(&archive, records.collect::<Vec<_>>().concat()).unwrap();
@@ -336,16 +305,12 @@ fn pages_of_megabytes_are_held_one_at_a_time() {
     fs::write(&keeps_all, recipe).unwrap();
     let build = |recipe: &Path, memory: &str, threads: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-        command.arg("build").arg("-r").arg(recipe).args([
-            "--no-plan",
-            "--overwrite",
-            "--memory",
-            memory,
-        ]);
         command
-            .args(["--threads", threads, "-o"])
-            .arg(&out)
-            .arg(&archive);
+            .arg("build")
+            .arg("-r")
+            .arg(recipe)
+            .args(["--no-plan", "--overwrite", "--memory", memory]);
+        command.args(["--threads", threads, "-o"]).arg(&out).arg(&archive);
         command.output().unwrap()
     };
     let cases = [("c4", "2"), ("c4", "5"), ("all", "2"), ("all", "5")];
@@ -357,22 +322,14 @@ fn pages_of_megabytes_are_held_one_at_a_time() {
         let built = build(path, "128M", threads);
         let said = String::from_utf8(built.stderr).unwrap();
         assert_eq!(built.status.code(), Some(0), "{said}");
-        let run: serde_json::Value =
-            serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+        let run: serde_json::Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
         let peak = run["peak_memory_bytes"].as_u64().unwrap();
-        assert!(
-            peak < 128 << 20,
-            "{recipe}, {threads}: {} MB",
-            peak / 1_000_000
-        );
+        assert!(peak < 128 << 20, "{recipe}, {threads}: {} MB", peak / 1_000_000);
         assert_eq!(said.contains("100 kept"), recipe == "all", "{said}");
     }
     // What threads need is said, not exceeded.
     let refused = build(Path::new("c4"), "128M", "64");
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("64 threads need at least 832.00 MiB"),
-        "{said}"
-    );
+    assert!(said.contains("64 threads need at least 832.00 MiB"), "{said}");
 }

@@ -51,27 +51,15 @@ fn an_archive_that_has_changed_is_not_taken_for_the_old_one() {
     assert_eq!(fs::metadata(input(2)).unwrap().len(), before);
     let refused = c4(&build, "");
     assert_eq!(refused.status.code(), Some(2));
-    assert!(
-        said(&refused).contains("2.wet has changed"),
-        "{}",
-        said(&refused)
-    );
+    assert!(said(&refused).contains("2.wet has changed"), "{}", said(&refused));
     let again = c4(&[&build[..], &["--overwrite"]].concat(), "");
     assert!(again.status.success(), "{}", said(&again));
     let same = c4(&build, "");
-    assert!(
-        said(&same).contains("holds this corpus already"),
-        "{}",
-        said(&same)
-    );
+    assert!(said(&same).contains("holds this corpus already"), "{}", said(&same));
     archive(&input(1), 8);
     let refused = c4(&build, "");
     assert_eq!(refused.status.code(), Some(2));
-    assert!(
-        said(&refused).contains("1.wet has changed"),
-        "{}",
-        said(&refused)
-    );
+    assert!(said(&refused).contains("1.wet has changed"), "{}", said(&refused));
 }
 
 /// A bit that a disk has lost between two tries is an error that names the file, or does no harm.
@@ -81,16 +69,7 @@ fn damage_in_the_work_folder_is_found() {
     let input = |i| dir.path().join("in").join(format!("{i}.wet"));
     (0..3).for_each(|i| archive(&input(i), i));
     let source = dir.path().join("in");
-    let arguments = [
-        "build",
-        "--no-plan",
-        "-t",
-        "1",
-        "--recipe",
-        "en",
-        "--ledger",
-        "all",
-    ];
+    let arguments = ["build", "--no-plan", "-t", "1", "--recipe", "en", "--ledger", "all"];
     let build = |out: &Path, crash: &str| {
         let places = ["-o", out.to_str().unwrap(), source.to_str().unwrap()];
         c4(&[&arguments[..], &places].concat(), crash)
@@ -111,11 +90,7 @@ fn damage_in_the_work_folder_is_found() {
         for file in files(&work.join("spools")) {
             for at in [0.1, 0.5, 0.9] {
                 let out = dir.path().join("out");
-                let copied = Command::new("cp")
-                    .arg("-a")
-                    .arg(&stopped)
-                    .arg(&out)
-                    .status();
+                let copied = Command::new("cp").arg("-a").arg(&stopped).arg(&out).status();
                 assert!(copied.unwrap().success());
                 let file = out.join(file.strip_prefix(&stopped).unwrap());
                 let mut bytes = fs::read(&file).unwrap();
@@ -159,29 +134,14 @@ fn a_work_folder_elsewhere_is_not_forgotten() {
     let input = dir.path().join("in/a.wet");
     archive(&input, 1);
     let (out, work) = (dir.path().join("out"), dir.path().join("work"));
-    let build = [
-        "build",
-        "-o",
-        out.to_str().unwrap(),
-        input.to_str().unwrap(),
-    ];
+    let build = ["build", "-o", out.to_str().unwrap(), input.to_str().unwrap()];
     let elsewhere = ["--work-dir", work.to_str().unwrap()];
-    let stop = || {
-        assert!(
-            !c4(&[&build[..], &elsewhere].concat(), "spill:1")
-                .status
-                .success()
-        )
-    };
+    let stop = || assert!(!c4(&[&build[..], &elsewhere].concat(), "spill:1").status.success());
     stop();
     assert!(!files(&work).is_empty());
     let goes_on = c4(&build, "");
     assert!(goes_on.status.success(), "{}", said(&goes_on));
-    assert!(
-        said(&goes_on).contains("where it began"),
-        "{}",
-        said(&goes_on)
-    );
+    assert!(said(&goes_on).contains("where it began"), "{}", said(&goes_on));
     assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
     fs::remove_dir_all(&out).unwrap();
     stop();
@@ -203,14 +163,7 @@ fn what_was_missing_is_tried_again() {
     server.put("/a.wet", bytes(1));
     let urls = ["a.wet", "b.wet"].map(|path| server.url(path));
     let out = dir.path().join("out");
-    let build = [
-        "build",
-        "--no-plan",
-        "-o",
-        out.to_str().unwrap(),
-        &urls[0],
-        &urls[1],
-    ];
+    let build = ["build", "--no-plan", "-o", out.to_str().unwrap(), &urls[0], &urls[1]];
     let without = [&build[..], &["--allow-missing"]].concat();
     for crash in ["spill:1", "replace:1"] {
         let stopped = c4(&without, crash);
@@ -234,31 +187,20 @@ fn a_slow_server_does_not_hold_up_a_stop() {
     archive(&dir.path().join("x.wet"), 1);
     let bytes = fs::read(dir.path().join("x.wet")).unwrap();
     let paths: Vec<String> = (0..40).map(|i| format!("/{i}.wet")).collect();
-    paths
-        .iter()
-        .for_each(|path| server.put(path, bytes.repeat(50)));
+    paths.iter().for_each(|path| server.put(path, bytes.repeat(50)));
     let listing = dir.path().join("all.paths");
     let urls: Vec<String> = paths.iter().map(|path| server.url(path)).collect();
     fs::write(&listing, urls.join("\n")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_c4"));
-    command
-        .args(["build", "-o"])
-        .arg(dir.path().join("out"))
-        .arg(&listing);
+    command.args(["build", "-o"]).arg(dir.path().join("out")).arg(&listing);
     let child = command.stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_secs(2));
     let asked = Instant::now();
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(kill.unwrap().success());
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(2), "{}", said(&ended));
-    assert!(
-        asked.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
 }
 
 /// A name is that of a folder below the output.
@@ -271,26 +213,13 @@ fn recipes_are_not_called_after_other_folders() {
     let toml = String::from_utf8(shown.stdout).unwrap();
     for name in ["..", ".", "_c4_work", "ledger", "-x", ".hidden"] {
         let recipe = dir.path().join("mine.toml");
-        fs::write(
-            &recipe,
-            toml.replace("name = \"en\"", &format!("name = \"{name}\"")),
-        )
-        .unwrap();
+        fs::write(&recipe, toml.replace("name = \"en\"", &format!("name = \"{name}\""))).unwrap();
         let out = dir.path().join("out");
-        let build = [
-            "build",
-            "-o",
-            out.to_str().unwrap(),
-            input.to_str().unwrap(),
-        ];
+        let build = ["build", "-o", out.to_str().unwrap(), input.to_str().unwrap()];
         let recipes = ["-r", recipe.to_str().unwrap(), "-r", "en"];
         let refused = c4(&[&build[..], &recipes].concat(), "");
         assert_eq!(refused.status.code(), Some(2), "{name}");
-        assert!(
-            said(&refused).contains("name: must start"),
-            "{}",
-            said(&refused)
-        );
+        assert!(said(&refused).contains("name: must start"), "{}", said(&refused));
         assert!(!out.exists());
     }
 }
@@ -308,8 +237,7 @@ fn an_archive_that_changes_while_it_is_read_is_told() {
     let changes: [(&str, Change); 3] = [
         ("grown", |path| {
             let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
-            std::io::Write::write_all(&mut file, &conversion("https://b.example/", &good_text(1)))
-                .unwrap();
+            std::io::Write::write_all(&mut file, &conversion("https://b.example/", &good_text(1))).unwrap();
         }),
         ("cut", |path| {
             let file = fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -348,10 +276,7 @@ fn an_archive_that_changes_while_it_is_read_is_told() {
         let ended = child.wait_with_output().unwrap();
         let said = said(&ended);
         assert_eq!(ended.status.code(), Some(1), "{name}: {said}");
-        assert!(
-            said.contains("1.wet: has changed or was replaced"),
-            "{name}: {said}"
-        );
+        assert!(said.contains("1.wet: has changed or was replaced"), "{name}: {said}");
         assert!(!said.contains("2.wet: has changed"), "{name}: {said}");
         let entry = &c4_data::Manifest::read(&out).unwrap().unwrap().inputs[0];
         assert_eq!(entry.state, c4_data::InputState::Failed, "{name}");

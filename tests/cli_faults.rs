@@ -52,8 +52,7 @@ struct Place {
 }
 
 /// Little memory, several shards and recipes, everything noted; one thread, so that calls come in one order.
-const ARGUMENTS: &str =
-    "--no-plan --threads 1 --memory 128M --shard-size 1K --ledger all --recipe en --recipe c4";
+const ARGUMENTS: &str = "--no-plan --threads 1 --memory 128M --shard-size 1K --ledger all --recipe en --recipe c4";
 
 impl Place {
     fn new(arguments: &'static str) -> Place {
@@ -197,12 +196,7 @@ fn a_work_folder_that_has_lost_files_gives_the_same_bytes_or_is_refused() {
         "replace:1",
         "replace:6",
     ];
-    const DAMAGES: [Damage; 4] = [
-        Damage::Gone,
-        Damage::Half,
-        Damage::Older,
-        Damage::GoneWithOthers,
-    ];
+    const DAMAGES: [Damage; 4] = [Damage::Gone, Damage::Half, Damage::Older, Damage::GoneWithOthers];
     let place = Place::new(ARGUMENTS);
     place.succeed(&[]);
     let expected = place.corpus();
@@ -222,18 +216,13 @@ fn a_work_folder_that_has_lost_files_gives_the_same_bytes_or_is_refused() {
             text.contains("_c4_work/") && !text.ends_with('/') && !text.ends_with("lock")
         };
         let work: Vec<&PathBuf> = state.keys().filter(|name| is_work(name)).collect();
-        let cases = work
-            .iter()
-            .flat_map(|name| DAMAGES.map(|damage| (*name, damage)));
+        let cases = work.iter().flat_map(|name| DAMAGES.map(|damage| (*name, damage)));
         let cases: Vec<(&PathBuf, Damage)> = cases.collect();
         for (name, damage) in extent.sample(cases) {
             let mut left = state.clone();
             match damage {
                 Damage::Gone => drop(left.remove(name)),
-                Damage::Half => left
-                    .get_mut(name)
-                    .map(|bytes| bytes.truncate(bytes.len() / 2))
-                    .unwrap(),
+                Damage::Half => left.get_mut(name).map(|bytes| bytes.truncate(bytes.len() / 2)).unwrap(),
                 Damage::Older => match older.get(name) {
                     Some(older) => drop(left.insert(name.clone(), older.clone())),
                     None => continue,

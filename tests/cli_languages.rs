@@ -106,11 +106,7 @@ fn archives(dir: &Path) -> (Vec<PathBuf>, BTreeMap<String, &'static str>) {
     let mut languages = BTreeMap::new();
     for (language, pages, sentences) in LANGUAGES {
         let address = |i: usize| format!("https://{language}.example/{i}");
-        let of = |split| {
-            (0..)
-                .map(address)
-                .filter(move |page| split_of(page) == split)
-        };
+        let of = |split| (0..).map(address).filter(move |page| split_of(page) == split);
         let validation = usize::from(["de", "fr"].contains(&language));
         let train = of(Split::Train).take(pages - validation);
         let all = train.chain(of(Split::Validation).take(validation));
@@ -243,9 +239,7 @@ fn each_language_has_shards_of_both_splits() {
             assert_eq!(rows > 0, with_rows, "{language} {split:?}");
         }
         assert_eq!(found, languages);
-        let german = shards
-            .iter()
-            .filter(|s| s.language.as_deref() == Some("de"));
+        let german = shards.iter().filter(|s| s.language.as_deref() == Some("de"));
         assert!(german.count() > 3, "several shards");
 
         let report: Value = serde_json::from_str(&said(&["verify", "--json"], &output)).unwrap();
@@ -255,28 +249,18 @@ fn each_language_has_shards_of_both_splits() {
             assert_eq!(check(name)["status"], "ok", "{name} {end}");
         }
 
-        let rows = |arguments: &[&str]| {
-            said(&[&["cat"], arguments].concat(), &output)
-                .lines()
-                .count()
-        };
+        let rows = |arguments: &[&str]| said(&[&["cat"], arguments].concat(), &output).lines().count();
         assert_eq!(rows(&["--language", "de"]), 90);
         assert_eq!(rows(&["--language", "de", "--split", "validation"]), 1);
         assert_eq!(rows(&["--language", "und", "-n", "3"]), 3);
         let refused = c4(&["cat", "--language", "it"], &output);
         assert_eq!(refused.status.code(), Some(2));
         let message = String::from_utf8(refused.stderr).unwrap();
-        assert!(
-            message.contains("it has de, en, fr, ja, ru, und"),
-            "{message}"
-        );
+        assert!(message.contains("it has de, en, fr, ja, ru, und"), "{message}");
     }
     let plain = dir.path().join("plain");
     build(&inputs, "-r en.noclean --format jsonl", &plain);
-    assert_eq!(
-        c4(&["cat", "--language", "en"], &plain).status.code(),
-        Some(2)
-    );
+    assert_eq!(c4(&["cat", "--language", "en"], &plain).status.code(), Some(2));
     let jsonl = compared(&dir.path().join("arrow"), &dir.path().join("jsonl"));
     assert_eq!((jsonl.pages.same, jsonl.pages.other_language), (210, 0));
 }
@@ -303,10 +287,7 @@ fn the_card_has_a_configuration_for_each_language() {
         assert!(head.contains(wanted), "no {wanted:?} in\n{head}");
     }
     assert!(!head.contains("default"), "{head}");
-    assert!(
-        card.contains("load_dataset(\"path/to/this/folder\", \"de\")"),
-        "{card}"
-    );
+    assert!(card.contains("load_dataset(\"path/to/this/folder\", \"de\")"), "{card}");
     assert!(card.contains("| de | 89 | 1 |"), "{card}");
 }
 
@@ -323,23 +304,13 @@ fn all_languages_together_are_the_corpus_without_splits_by_language() {
     let made_up = archives(dir.path()).0;
     let real: Option<Vec<PathBuf>> = real.into_iter().collect();
     for (i, inputs) in [Some(made_up), real].into_iter().flatten().enumerate() {
-        let [by_language, one, little] =
-            ["by", "one", "little"].map(|name| dir.path().join(format!("{name}-{i}")));
-        build(
-            &inputs,
-            "-r multilingual --shard-size 300K --threads 2",
-            &by_language,
-        );
+        let [by_language, one, little] = ["by", "one", "little"].map(|name| dir.path().join(format!("{name}-{i}")));
+        build(&inputs, "-r multilingual --shard-size 300K --threads 2", &by_language);
         build(&inputs, &format!("-r {together} --shard-size 300K"), &one);
         let (found, expected) = (documents(&by_language), documents(&one));
         assert!(found.len() >= 80, "{}", found.len());
         assert!(found == expected);
-        assert!(
-            manifest(&one)
-                .shards
-                .iter()
-                .all(|shard| shard.language.is_none())
-        );
+        assert!(manifest(&one).shards.iter().all(|shard| shard.language.is_none()));
         let languages: BTreeSet<&String> = found.values().map(|(_, d)| &d.language).collect();
         assert!(languages.len() >= 6, "{languages:?}");
         let shards = manifest(&by_language).shards;
@@ -374,24 +345,15 @@ fn one_language_alone_is_that_of_the_whole() {
     let names: Vec<String> = names.collect();
     assert_eq!(
         names,
-        [
-            "de.train-00000-of-00001.arrow",
-            "de.validation-00000-of-00001.arrow"
-        ]
+        ["de.train-00000-of-00001.arrow", "de.validation-00000-of-00001.arrow"]
     );
     let diff = compared(&whole, &german);
     let pages = diff.pages;
     assert_eq!((pages.same, pages.only_a, pages.only_b), (90, 120, 0));
     assert_eq!((pages.other_language, pages.other_split), (0, 0));
-    let causes = diff
-        .only_a
-        .iter()
-        .map(|cause| (cause.cause.code(), cause.pages));
+    let causes = diff.only_a.iter().map(|cause| (cause.cause.code(), cause.pages));
     let causes: BTreeMap<&str, u64> = causes.collect();
-    assert_eq!(
-        causes,
-        BTreeMap::from([("other_language", 110), ("no_language", 10)])
-    );
+    assert_eq!(causes, BTreeMap::from([("other_language", 110), ("no_language", 10)]));
 
     // A corpus without documents has no shards.
     build(&inputs, "-r multilingual --language it", &none);
@@ -408,18 +370,10 @@ fn pages_are_compared_across_languages() {
     let (inputs, _) = archives(dir.path());
     let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
     build(&inputs, "-r multilingual", &a);
-    let strict = recipe(
-        dir.path(),
-        "strict",
-        "min_probability = 0.95",
-        "min_probability = 1.0",
-    );
+    let strict = recipe(dir.path(), "strict", "min_probability = 0.95", "min_probability = 1.0");
     build(&inputs, &format!("-r {strict}"), &b);
     let languages = |dir: &Path| documents(dir).into_values().map(|(_, d)| d.language);
-    let other = languages(&a)
-        .zip(languages(&b))
-        .filter(|(a, b)| a != b)
-        .count();
+    let other = languages(&a).zip(languages(&b)).filter(|(a, b)| a != b).count();
     assert!(other > 50, "{other}");
     let pages = compared(&a, &b).pages;
     assert_eq!((pages.same, pages.only_a, pages.only_b), (210, 0, 0));
@@ -430,9 +384,7 @@ fn pages_are_compared_across_languages() {
 fn rewrite(dir: &Path, language: &str, change: impl FnOnce(&mut Vec<Document>)) {
     let mut manifest = manifest(dir);
     let mut shards = manifest.shards.iter();
-    let shard = shards
-        .position(|s| s.language.as_deref() == Some(language))
-        .unwrap();
+    let shard = shards.position(|s| s.language.as_deref() == Some(language)).unwrap();
     let entry = manifest.shards[shard].clone();
     let path = dir.join(&entry.file);
     let rows = ShardReader::open(&path).unwrap();
@@ -445,8 +397,7 @@ fn rewrite(dir: &Path, language: &str, change: impl FnOnce(&mut Vec<Document>)) 
     };
     let scratch = tempfile::tempdir_in(dir).unwrap();
     let format = manifest.format;
-    let mut writer =
-        ShardWriter::create(&path, scratch.path(), format, entry.set(), &meta).unwrap();
+    let mut writer = ShardWriter::create(&path, scratch.path(), format, entry.set(), &meta).unwrap();
     writer.write(rows).unwrap();
     manifest.shards[shard] = writer.finish().unwrap();
     manifest.write(dir).unwrap();

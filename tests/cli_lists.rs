@@ -51,8 +51,7 @@ fn realnewslike_on_real_archives() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("news");
     let [a, b] = &archives[..] else { panic!() };
-    let build: [&dyn AsRef<std::ffi::OsStr>; 7] =
-        [&"build", &"-r", &"realnewslike", &"-o", &output, a, b];
+    let build: [&dyn AsRef<std::ffi::OsStr>; 7] = [&"build", &"-r", &"realnewslike", &"-o", &output, a, b];
     refused(&build, &["realnewslike", "--domains FILE"]);
     assert!(!output.exists());
 
@@ -95,42 +94,18 @@ fn realnewslike_on_real_archives() {
     assert!(report.contains("Listed domains") && report.contains("news.json"));
     said(&[&"card", &output]);
     let card = fs::read_to_string(output.join("README.md")).unwrap();
-    assert!(
-        card.contains("--recipe realnewslike --domains news.json"),
-        "{card}"
-    );
-    let gone = found
-        .iter()
-        .find(|url| !listed.contains(&*host(url)))
-        .unwrap();
-    let why: [&dyn AsRef<std::ffi::OsStr>; 7] = [
-        &"explain",
-        &"--build",
-        &output,
-        &"--domains",
-        &list,
-        &"--url",
-        gone,
-    ];
+    assert!(card.contains("--recipe realnewslike --domains news.json"), "{card}");
+    let gone = found.iter().find(|url| !listed.contains(&*host(url))).unwrap();
+    let why: [&dyn AsRef<std::ffi::OsStr>; 7] = [&"explain", &"--build", &output, &"--domains", &list, &"--url", gone];
     assert!(said(&why).contains("dropped: bad_domain"));
     refused(
-        &[
-            &"build",
-            &"-r",
-            &"en",
-            &"--domains",
-            &list,
-            &"-o",
-            &output,
-            a,
-        ],
+        &[&"build", &"-r", &"en", &"--domains", &list, &"-o", &output, a],
         &["en", "domains"],
     );
 
     // Beside a recipe that takes none, the list is for the one that does.
     let both = dir.path().join("both");
-    let recipes: [&dyn AsRef<std::ffi::OsStr>; 5] =
-        [&"build", &"-r", &"en", &"-r", &"realnewslike"];
+    let recipes: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"build", &"-r", &"en", &"-r", &"realnewslike"];
     let rest: [&dyn AsRef<std::ffi::OsStr>; 6] = [&"--domains", &list, &"-o", &both, a, b];
     said(&[&recipes[..], &rest[..]].concat());
     assert_eq!(documents(&both.join("realnewslike")), kept);
@@ -146,8 +121,7 @@ fn webtextlike_on_real_archives() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("web");
     let [a, b] = &archives[..] else { panic!() };
-    let build: [&dyn AsRef<std::ffi::OsStr>; 7] =
-        [&"build", &"-r", &"webtextlike", &"-o", &output, a, b];
+    let build: [&dyn AsRef<std::ffi::OsStr>; 7] = [&"build", &"-r", &"webtextlike", &"-o", &output, a, b];
     refused(&build, &["webtextlike", "--urls FILE"]);
 
     // Two thirds of the URLs in two files, one packed, some of them twice, and two that no page has.
@@ -158,17 +132,9 @@ fn webtextlike_on_real_archives() {
         .map(|(_, u)| u)
         .collect();
     let (first, second) = listed.split_at(listed.len() / 2);
-    let lines = |urls: &[&String]| {
-        urls.iter()
-            .map(|url| format!("{url}\n"))
-            .collect::<String>()
-    };
+    let lines = |urls: &[&String]| urls.iter().map(|url| format!("{url}\n")).collect::<String>();
     let (plain, packed) = (dir.path().join("one.txt"), dir.path().join("two.txt.gz"));
-    let twice = format!(
-        "{}http://nowhere.example/\n{}",
-        lines(first),
-        lines(&first[..9])
-    );
+    let twice = format!("{}http://nowhere.example/\n{}", lines(first), lines(&first[..9]));
     fs::write(&plain, twice).unwrap();
     fs::write(
         &packed,
@@ -179,9 +145,8 @@ fn webtextlike_on_real_archives() {
     with_lists.extend([&"--urls" as &dyn AsRef<_>, &plain, &"--urls", &packed]);
     said(&with_lists);
 
-    let keys = |urls: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> {
-        urls.map(|url| url::normalize(url)).collect()
-    };
+    let keys =
+        |urls: &mut dyn Iterator<Item = &String>| -> BTreeSet<String> { urls.map(|url| url::normalize(url)).collect() };
     let (all, wanted) = (keys(&mut found.iter()), keys(&mut listed.iter().copied()));
     let of = |name: &str| sum(&output, &format!("webtextlike-filter/{name}"));
     assert_eq!(of("passed"), wanted.len() as u64);
@@ -191,10 +156,7 @@ fn webtextlike_on_real_archives() {
     assert!(kept.len() > 20);
     assert!(kept.keys().all(|url| wanted.contains(&url::normalize(url))));
     let manifest = Manifest::read(&output).unwrap().unwrap();
-    assert_eq!(
-        manifest.recipe.urls.unwrap().files,
-        ["one.txt", "two.txt.gz"]
-    );
+    assert_eq!(manifest.recipe.urls.unwrap().files, ["one.txt", "two.txt.gz"]);
     assert!(said(&[&"verify", &"--lists", &dir.path(), &output]).contains("have listed URLs"));
     let sweep: [&dyn AsRef<std::ffi::OsStr>; 7] = [
         &"sweep",
@@ -226,8 +188,7 @@ fn languages_are_chosen_among_those_of_the_recipe() {
     let text = text.replace("\"en.noclean\"", "\"two\"");
     fs::write(&recipe, text.replace("[\"en\"]", "[\"en\", \"de\"]")).unwrap();
     let build = |codes: &[&str], output: &Path| {
-        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
-            vec![&"build", &"-r", &recipe, &input, &"-o"];
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"build", &"-r", &recipe, &input, &"-o"];
         let output = output.to_owned();
         arguments.push(&output);
         for code in codes {
@@ -241,16 +202,10 @@ fn languages_are_chosen_among_those_of_the_recipe() {
     let german = dir.path().join("german");
     assert!(build(&["de"], &german).status.success());
     assert_eq!(kept(&german), ["http://a.example/de"]);
-    assert_eq!(
-        Manifest::read(&german).unwrap().unwrap().recipe.name,
-        "two.de"
-    );
+    assert_eq!(Manifest::read(&german).unwrap().unwrap().recipe.name, "two.de");
     let both = dir.path().join("both");
     assert!(build(&["en", "de", "en"], &both).status.success());
-    assert_eq!(
-        Manifest::read(&both).unwrap().unwrap().recipe.name,
-        "two.de.en"
-    );
+    assert_eq!(Manifest::read(&both).unwrap().unwrap().recipe.name, "two.de.en");
 
     let other = dir.path().join("other");
     for (recipe, code, word) in [
@@ -259,16 +214,7 @@ fn languages_are_chosen_among_those_of_the_recipe() {
         ("multilingual", "German", "`German`"),
     ] {
         refused(
-            &[
-                &"build",
-                &"-r",
-                &recipe,
-                &"--language",
-                &code,
-                &"-o",
-                &other,
-                &input,
-            ],
+            &[&"build", &"-r", &recipe, &"--language", &code, &"-o", &other, &input],
             &[recipe, word],
         );
     }

@@ -25,9 +25,7 @@ fn acts_on_a_terminal(c: char) -> bool {
 fn harmless(output: &Output, what: &str) {
     for (stream, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         let text = String::from_utf8(bytes.clone()).unwrap();
-        let found = text
-            .lines()
-            .find(|line| line.chars().any(acts_on_a_terminal));
+        let found = text.lines().find(|line| line.chars().any(acts_on_a_terminal));
         assert_eq!(found, None, "{what}: {stream}");
     }
 }
@@ -58,16 +56,7 @@ fn hostile_corpus(dir: &Path) -> (PathBuf, PathBuf) {
     let archive = dir.join("a\u{202e}b.warc.wet");
     fs::write(&archive, (0..9).flat_map(page).collect::<Vec<u8>>()).unwrap();
     let corpus = dir.join("corpus");
-    let built = c4(&[
-        &"build",
-        &"-r",
-        &"en",
-        &"--ledger",
-        &"all",
-        &"-o",
-        &corpus,
-        &archive,
-    ]);
+    let built = c4(&[&"build", &"-r", &"en", &"--ledger", &"all", &"-o", &corpus, &archive]);
     assert_eq!(built.status.code(), Some(1), "{}", stderr(&built));
     harmless(&built, "build");
     (archive, corpus)
@@ -140,12 +129,7 @@ fn nothing_that_is_printed_acts_on_a_terminal() {
         let result = c4(command);
         harmless(&result, &format!("{words:?}"));
         assert!(!result.stdout.is_empty(), "{words:?}: {}", stderr(&result));
-        assert_ne!(
-            result.status.code(),
-            Some(2),
-            "{words:?}: {}",
-            stderr(&result)
-        );
+        assert_ne!(result.status.code(), Some(2), "{words:?}: {}", stderr(&result));
     }
     for (command, code) in [
         (&[&"cat" as &dyn AsRef<OsStr>, &HOSTILE] as Arguments<'_>, 2),
@@ -168,10 +152,7 @@ fn nothing_that_is_printed_acts_on_a_terminal() {
     });
     let mut found: Vec<String> = found.collect();
     found.sort();
-    assert!(
-        found.iter().eq(documents.keys()) && found.len() == 3,
-        "{found:?}"
-    );
+    assert!(found.iter().eq(documents.keys()) && found.len() == 3, "{found:?}");
     assert!(found[0].contains('\u{202e}') && found[0].contains('\u{9b}'));
 }
 
@@ -185,11 +166,7 @@ enum Nobody {
 impl Nobody {
     fn stdio(self) -> Stdio {
         match self {
-            Nobody::Full => OpenOptions::new()
-                .write(true)
-                .open("/dev/full")
-                .unwrap()
-                .into(),
+            Nobody::Full => OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
             Nobody::Gone => std::io::pipe().unwrap().1.into(),
         }
     }
@@ -266,20 +243,9 @@ fn standard_output_that_cannot_be_written_is_an_error_but_for_a_reader_who_has_e
         (vec!["build", "--help"], 0),
         (vec!["--version"], 0),
     ] {
-        let gone = command(&words)
-            .stdout(Nobody::Gone.stdio())
-            .output()
-            .unwrap();
-        assert_eq!(
-            gone.status.code(),
-            Some(code),
-            "{words:?}: {}",
-            stderr(&gone)
-        );
-        let full = command(&words)
-            .stdout(Nobody::Full.stdio())
-            .output()
-            .unwrap();
+        let gone = command(&words).stdout(Nobody::Gone.stdio()).output().unwrap();
+        assert_eq!(gone.status.code(), Some(code), "{words:?}: {}", stderr(&gone));
+        let full = command(&words).stdout(Nobody::Full.stdio()).output().unwrap();
         assert_eq!(full.status.code(), Some(2), "{words:?}: {}", stderr(&full));
         let said = stderr(&full);
         let last = said.lines().last().unwrap();

@@ -40,17 +40,14 @@ fn value(plan: &str, name: &str) -> f64 {
 }
 
 fn number(run: &Path, name: &str) -> f64 {
-    let run: serde_json::Value =
-        serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
     run[name].as_f64().unwrap()
 }
 
 /// Pages and bytes within a third, time within a factor of two: machines have other things to do.
 #[test]
 fn what_is_foretold_of_a_real_archive_comes_about() {
-    let Some(archive) =
-        shared("data/bench/CC-MAIN-20190418101243-20190418122311-00100.warc.wet.gz")
-    else {
+    let Some(archive) = shared("data/bench/CC-MAIN-20190418101243-20190418122311-00100.warc.wet.gz") else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
@@ -67,10 +64,7 @@ fn what_is_foretold_of_a_real_archive_comes_about() {
     let tally: u64 = counters(&out)["number-of-total-pages"];
     let near = |name: &str, measured: f64, least: f64, most: f64| {
         let ratio = value(&plan, name) / measured;
-        assert!(
-            (least..most).contains(&ratio),
-            "{name}: {ratio} of {measured}\n{plan}"
-        );
+        assert!((least..most).contains(&ratio), "{name}: {ratio} of {measured}\n{plan}");
     };
     near("pages", tally as f64, 0.9, 1.1);
     near("CPU time", number(&out, "cpu_seconds"), 0.5, 2.0);
@@ -151,10 +145,7 @@ fn a_build_that_waits_for_a_download_can_be_stopped() {
         sleep(Duration::from_millis(20));
     }
     assert!(child.try_wait().unwrap().is_none(), "it waits");
-    let kill = Command::new("kill")
-        .arg("-INT")
-        .arg(child.id().to_string())
-        .status();
+    let kill = Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
     assert!(kill.unwrap().success());
     let stopped = Instant::now();
     let ended = child.wait_with_output().unwrap();
@@ -162,9 +153,5 @@ fn a_build_that_waits_for_a_download_can_be_stopped() {
     assert_eq!(ended.status.code(), Some(2), "{message}");
     assert!(message.contains("the same command goes on"), "{message}");
     // The server's silence is noticed after half a minute only.
-    assert!(
-        stopped.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        stopped.elapsed()
-    );
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
 }

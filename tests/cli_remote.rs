@@ -22,10 +22,7 @@ fn crawls(server: &Server, dir: &Path) {
     for (c, crawl) in CRAWLS.into_iter().enumerate() {
         let mut listing = String::new();
         for i in 0..12 {
-            let path = format!(
-                "crawl-data/{crawl}/segments/{}/wet/{i:05}.warc.wet.gz",
-                i % 3
-            );
+            let path = format!("crawl-data/{crawl}/segments/{}/wet/{i:05}.warc.wet.gz", i % 3);
             let record = |page: usize| {
                 let url = format!("https://a{page}.example/{}", page % 9 + i);
                 gzip(&conversion(&url, &good_text(1000 * c + 100 * i + page)))
@@ -57,10 +54,8 @@ fn a_sample_of_crawls_by_name_is_the_corpus_of_their_files() {
     crawls(&server, dir.path());
     let store = server.url("");
     let remote = dir.path().join("remote");
-    let sample: [&dyn AsRef<std::ffi::OsStr>; 5] =
-        [&"build", &CRAWLS[1], &CRAWLS[0], &"--sample", &"5"];
-    let place: [&dyn AsRef<std::ffi::OsStr>; 6] =
-        [&"--store", &store, &"--read-ahead", &"2", &"-o", &remote];
+    let sample: [&dyn AsRef<std::ffi::OsStr>; 5] = [&"build", &CRAWLS[1], &CRAWLS[0], &"--sample", &"5"];
+    let place: [&dyn AsRef<std::ffi::OsStr>; 6] = [&"--store", &store, &"--read-ahead", &"2", &"-o", &remote];
     let arguments = [&sample[..], &place[..]].concat();
     let done = c4(&arguments);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
@@ -92,11 +87,7 @@ fn a_sample_of_crawls_by_name_is_the_corpus_of_their_files() {
     server.set_plan(Plan::None);
     let nothing = c4(&arguments);
     assert_eq!(nothing.status.code(), Some(0), "{}", stderr(&nothing));
-    assert!(
-        stderr(&nothing).contains("Nothing to do"),
-        "{}",
-        stderr(&nothing)
-    );
+    assert!(stderr(&nothing).contains("Nothing to do"), "{}", stderr(&nothing));
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -128,11 +119,7 @@ fn kept_downloads_serve_the_next_build_and_base() {
     let sent = server.sent();
     build("c4");
     let listing = server.get(&format!("/crawl-data/{}/wet.paths.gz", CRAWLS[0]));
-    assert_eq!(
-        server.sent() - sent,
-        listing.len() as u64,
-        "nothing but the listing"
-    );
+    assert_eq!(server.sent() - sent, listing.len() as u64, "nothing but the listing");
     let based = dir.path().join("based");
     let listing = dir.path().join(format!("{}.paths", CRAWLS[0]));
     let done = c4(&[
@@ -161,10 +148,7 @@ fn what_cannot_be_fetched_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(Plan::None);
     crawls(&server, dir.path());
-    let good = server.url(&format!(
-        "crawl-data/{}/segments/0/wet/00000.warc.wet.gz",
-        CRAWLS[0]
-    ));
+    let good = server.url(&format!("crawl-data/{}/segments/0/wet/00000.warc.wet.gz", CRAWLS[0]));
     let (missing, out) = (server.url("no/such.warc.wet.gz"), dir.path().join("out"));
     let done = c4(&[&"build", &good, &missing, &"-o", &out]);
     let said = stderr(&done);
@@ -179,10 +163,7 @@ fn what_cannot_be_fetched_is_named() {
     let done = c4(&build);
     let said = stderr(&done);
     assert_eq!(done.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains(&late) && said.contains("not a crawl archive"),
-        "{said}"
-    );
+    assert!(said.contains(&late) && said.contains("not a crawl archive"), "{said}");
     let page = conversion("https://late.example/", &good_text(9));
     server.put(&format!("/{name}"), gzip(&page));
     let done = c4(&build);
@@ -194,10 +175,8 @@ fn what_cannot_be_fetched_is_named() {
         vec!["build", CRAWLS[0], "--store", "nowhere"],
         vec!["build", "CC-MAIN-2031-01", "--store", &server.url("")],
     ] {
-        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = arguments
-            .iter()
-            .map(|a| a as &dyn AsRef<std::ffi::OsStr>)
-            .collect();
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
+            arguments.iter().map(|a| a as &dyn AsRef<std::ffi::OsStr>).collect();
         arguments.extend([&"-o" as &dyn AsRef<std::ffi::OsStr>, &out]);
         let refused = c4(&arguments);
         assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
@@ -265,12 +244,7 @@ fn https_needs_a_certificate_that_the_system_trusts() {
     };
     let port = script.line();
     let bytes: Vec<u8> = (0..20)
-        .flat_map(|i| {
-            gzip(&conversion(
-                &format!("https://a.example/{i}"),
-                &good_text(i),
-            ))
-        })
+        .flat_map(|i| gzip(&conversion(&format!("https://a.example/{i}"), &good_text(i))))
         .collect();
     fs::write(dir.path().join("a.warc.wet.gz"), bytes).unwrap();
     let build = |out: &str, path: &str, trusted: Option<&str>| {
@@ -288,10 +262,7 @@ fn https_needs_a_certificate_that_the_system_trusts() {
     let said = stderr(&refused);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     // At once: the next attempt would find the same certificate.
-    assert!(
-        said.contains("certificate") && !said.contains("attempts"),
-        "{said}"
-    );
+    assert!(said.contains("certificate") && !said.contains("attempts"), "{said}");
 
     // Nothing that came by TLS goes on without.
     let plain = Server::start(Plan::None);
@@ -320,11 +291,7 @@ fn the_last_line_says_what_to_set() {
             .args(arguments)
             .arg("-o")
             .arg(dir.path().join("out"));
-        for name in [
-            "AWS_ACCESS_KEY_ID",
-            "AWS_SECRET_ACCESS_KEY",
-            "AWS_SESSION_TOKEN",
-        ] {
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
             command.env_remove(name);
         }
         command.env("AWS_ENDPOINT_URL", format!("http://{server}"));
@@ -338,8 +305,5 @@ fn the_last_line_says_what_to_set() {
     assert!(last.contains("set AWS_ACCESS_KEY_ID"), "{said}");
     let (code, last, said) = build(&["CC-MAIN-2019-18", "--store", "s3://commoncrawl"]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(
-        last.contains("--store https://data.commoncrawl.org/"),
-        "{said}"
-    );
+    assert!(last.contains("--store https://data.commoncrawl.org/"), "{said}");
 }

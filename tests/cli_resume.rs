@@ -36,11 +36,7 @@ fn archives(dir: &Path, archives: usize, pages: usize) -> Vec<PathBuf> {
                 1 => good_text(i / 22),
                 _ => good_text(i) + "This line is on many of the pages of this crawl.\n",
             };
-            let url = format!(
-                "https://a{}.example/{}",
-                i % 7,
-                i % (archives * pages * 9 / 10)
-            );
+            let url = format!("https://a{}.example/{}", i % 7, i % (archives * pages * 9 / 10));
             gzip(&conversion(&url, &text))
         };
         fs::write(&path, (0..pages).flat_map(record).collect::<Vec<u8>>()).unwrap();
@@ -92,11 +88,7 @@ fn corpus(output: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// Panics with the names of the files that differ.
 fn assert_same(found: &Path, expected: &BTreeMap<PathBuf, Vec<u8>>, when: &str) {
     let found = corpus(found);
-    assert!(
-        found.keys().eq(expected.keys()),
-        "{when}: {:?}",
-        found.keys()
-    );
+    assert!(found.keys().eq(expected.keys()), "{when}: {:?}", found.keys());
     for (name, bytes) in &found {
         assert!(*bytes == expected[name], "{when}: {}", name.display());
     }
@@ -152,10 +144,7 @@ fn killed_at_a_hundred_moments_it_gives_the_same_bytes() {
             } else {
                 BTreeMap::new()
             };
-            for (name, bytes) in there
-                .iter()
-                .filter(|(name, _)| expected.contains_key(*name))
-            {
+            for (name, bytes) in there.iter().filter(|(name, _)| expected.contains_key(*name)) {
                 assert!(*bytes == expected[name], "{} is not whole", name.display());
             }
         }
@@ -164,10 +153,7 @@ fn killed_at_a_hundred_moments_it_gives_the_same_bytes() {
         fs::remove_dir_all(&output).unwrap();
         assert!(outputs < 100, "builds end before they are killed");
     }
-    assert!(
-        begun >= 5,
-        "only {begun} of {kills} kills came after a unit was done"
-    );
+    assert!(begun >= 5, "only {begun} of {kills} kills came after a unit was done");
 }
 
 /// Where a crash could hurt: between a file and its name, in the middle of a spill, between the first
@@ -267,9 +253,7 @@ fn asked_to_stop_it_finishes_what_it_has_in_hand() {
         assert_eq!(ended.status.code(), Some(2), "{said}");
         assert!(said.contains("the same command goes on"), "{said}");
         assert!(work.join("archive-00001.done").exists());
-        let files = fs::read_dir(&work)
-            .unwrap()
-            .map(|file| file.unwrap().path());
+        let files = fs::read_dir(&work).unwrap().map(|file| file.unwrap().path());
         let partial = |path: &PathBuf| path.extension().is_some_and(|end| end == "partial");
         let left: Vec<PathBuf> = files.filter(partial).collect();
         assert!(left.is_empty(), "{left:?}");

@@ -37,10 +37,7 @@ fn verify_says_what_it_found_and_exits_by_it() {
     assert_eq!(right.status.code(), Some(0), "{out}");
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].starts_with("shard files       ok "), "{out}");
-    assert!(
-        lines.last().unwrap().ends_with("checks: nothing is wrong"),
-        "{out}"
-    );
+    assert!(lines.last().unwrap().ends_with("checks: nothing is wrong"), "{out}");
 
     let shard = corpus_dir.join("train-00000-of-00001.arrow");
     let mut bytes = fs::read(&shard).unwrap();
@@ -61,15 +58,9 @@ fn verify_says_what_it_found_and_exits_by_it() {
     let json = c4(&[&"verify", &"--json", &"--memory", &"64K", &corpus_dir]);
     assert_eq!(json.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(
-        (&report["holds"], &report["documents"]),
-        (&false.into(), &30.into())
-    );
+    assert_eq!((&report["holds"], &report["documents"]), (&false.into(), &30.into()));
     assert_eq!(report["checks"][0]["status"], "failed");
-    assert_eq!(
-        report["checks"][0]["examples"][0]["file"],
-        "train-00000-of-00001.arrow"
-    );
+    assert_eq!(report["checks"][0]["examples"][0]["file"], "train-00000-of-00001.arrow");
 }
 
 #[test]
@@ -98,10 +89,7 @@ fn card_replaces_its_own_files_only() {
         assert!(message.contains(word), "{message}");
     }
     assert_eq!(fs::read(&card).unwrap(), b"# My own words\n");
-    assert_eq!(
-        run(&["--force", "--license", "cc0-1.0"]).status.code(),
-        Some(0)
-    );
+    assert_eq!(run(&["--force", "--license", "cc0-1.0"]).status.code(), Some(0));
     assert!(fs::read_to_string(&card).unwrap().contains("cc0-1.0"));
     // The card is none of the corpus's files.
     assert_eq!(c4(&[&"verify", &corpus_dir]).status.code(), Some(0));

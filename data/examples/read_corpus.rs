@@ -10,11 +10,7 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = PathBuf::from(std::env::args().nth(1).ok_or("usage: read_corpus DIR")?);
     let manifest = Manifest::read(&dir)?.ok_or("no finished corpus in that folder")?;
-    println!(
-        "recipe {}, {} shards",
-        manifest.recipe.name,
-        manifest.shards.len()
-    );
+    println!("recipe {}, {} shards", manifest.recipe.name, manifest.shards.len());
     for shard in manifest
         .shards
         .iter()
@@ -24,10 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for document in ShardReader::open(&dir.join(&shard.file))?.take(10) {
             let document = document?;
             let (page, chars) = (&document.page, document.page.text.chars().count());
-            println!(
-                "{:<60} {} {chars:>6} characters",
-                page.url, document.language
-            );
+            println!("{:<60} {} {chars:>6} characters", page.url, document.language);
         }
     }
     Ok(())

@@ -61,11 +61,7 @@ impl Error {
     /// For `map_err` on I/O: `Error::io(path, "write")`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();
-        move |cause| Error::Io {
-            path,
-            action,
-            cause,
-        }
+        move |cause| Error::Io { path, action, cause }
     }
 
     pub(crate) fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> Error {

@@ -24,10 +24,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
     // New, so that neither a file of others nor what a link points to is written over.
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&temporary);
+    let file = OpenOptions::new().write(true).create_new(true).open(&temporary);
     let mut file = file.map_err(Error::io(path, "write"))?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| rename(&temporary, path));
@@ -78,9 +75,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 
 /// Makes the names in the folder of `path` outlive a power cut.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     sync_folder(folder.unwrap_or(Path::new(".")))
 }
 

@@ -15,10 +15,7 @@ thread_local! {
 ///
 /// # Errors
 /// That of `decode`, or its panic.
-pub(crate) fn guarded<T>(
-    path: &Path,
-    decode: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
+pub(crate) fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();

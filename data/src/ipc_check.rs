@@ -45,15 +45,11 @@ fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
         path: path.to_owned(),
         reason: format!("is no whole Arrow file: {reason}"),
     };
-    let size = file
-        .seek(SeekFrom::End(0))
-        .map_err(Error::io(path, "read"))?;
+    let size = file.seek(SeekFrom::End(0)).map_err(Error::io(path, "read"))?;
     let mut read = |at: u64, length: u64| -> Result<Vec<u8>, Error> {
         let fits = at.checked_add(length).is_some_and(|end| end <= size);
         if !fits || length > MAX_METADATA_BYTES {
-            return Err(wrong(format!(
-                "{length} bytes at {at} of {size} are not there"
-            )));
+            return Err(wrong(format!("{length} bytes at {at} of {size} are not there")));
         }
         let mut bytes = vec![0; length as usize];
         file.seek(SeekFrom::Start(at))
@@ -61,8 +57,7 @@ fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
             .map_err(Error::io(path, "read"))?;
         Ok(bytes)
     };
-    let positive =
-        |n: i64, what: &str| u64::try_from(n).map_err(|_| wrong(format!("{what} is {n}")));
+    let positive = |n: i64, what: &str| u64::try_from(n).map_err(|_| wrong(format!("{what} is {n}")));
 
     let trailer = read(size.saturating_sub(TRAILER_BYTES), TRAILER_BYTES.min(size))?;
     let Some((length, b"ARROW1")) = trailer.split_first_chunk::<4>() else {
@@ -98,29 +93,19 @@ fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
         };
         let rows = positive(batch.length(), "a batch's rows")?;
         if rows > limit.rows {
-            return Err(too_large(format!(
-                "has {rows} rows, at most {} may be",
-                limit.rows
-            )));
+            return Err(too_large(format!("has {rows} rows, at most {} may be", limit.rows)));
         }
         let mut unpacked_bytes = 0_u64;
         for buffer in batch.buffers().into_iter().flatten() {
             let start = positive(buffer.offset(), "a buffer's offset")?;
             let length = positive(buffer.length(), "a buffer's length")?;
-            if start
-                .checked_add(length)
-                .is_none_or(|end| end > body_length)
-            {
-                return Err(wrong(format!(
-                    "a buffer of the block at {at} ends behind it"
-                )));
+            if start.checked_add(length).is_none_or(|end| end > body_length) {
+                return Err(wrong(format!("a buffer of the block at {at} ends behind it")));
             }
             let unpacked = match batch.compression() {
                 Some(_) if length > 0 => {
                     let prefix = read(body + start, PREFIX_BYTES.min(length))?;
-                    let prefix = prefix
-                        .as_array()
-                        .map_or(i64::MAX, |b| i64::from_le_bytes(*b));
+                    let prefix = prefix.as_array().map_or(i64::MAX, |b| i64::from_le_bytes(*b));
                     // -1: not packed.
                     u64::try_from(prefix).unwrap_or(length)
                 }
@@ -130,9 +115,7 @@ fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
         }
         let (has, most) = (unpacked_bytes.max(body_length), limit.bytes);
         if has > most {
-            return Err(too_large(format!(
-                "holds {has} bytes, at most {most} may be"
-            )));
+            return Err(too_large(format!("holds {has} bytes, at most {most} may be")));
         }
     }
     Ok(())

@@ -9,8 +9,7 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::convert::IpcSchemaEncoder;
 use arrow::ipc::writer::{
-    DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteContext, IpcWriteOptions,
-    write_message,
+    DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, write_message,
 };
 use arrow::ipc::{Block, CompressionType, FooterBuilder, MetadataVersion};
 use flatbuffers::FlatBufferBuilder;
@@ -40,10 +39,7 @@ thread_local! {
 }
 
 /// Encodes and compresses one record batch (without dictionaries): the expensive part.
-pub(crate) fn encode(
-    batch: &RecordBatch,
-    compression: CompressionType,
-) -> Result<EncodedData, ArrowError> {
+pub(crate) fn encode(batch: &RecordBatch, compression: CompressionType) -> Result<EncodedData, ArrowError> {
     let options = options(compression)?;
     let (dictionaries, encoded) = CONTEXT.with_borrow_mut(|context| {
         let mut dictionaries = DictionaryTracker::new(true);
@@ -111,8 +107,7 @@ impl<W: Write> IpcFileWriter<W> {
         let root = footer.finish();
         builder.finish(root, None);
         let footer = builder.finished_data();
-        let length = i32::try_from(footer.len())
-            .map_err(|_| ArrowError::IpcError("a footer above 2 GiB".into()))?;
+        let length = i32::try_from(footer.len()).map_err(|_| ArrowError::IpcError("a footer above 2 GiB".into()))?;
         self.writer.write_all(footer)?;
         self.writer.write_all(&length.to_le_bytes())?;
         self.writer.write_all(MAGIC)?;

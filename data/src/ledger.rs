@@ -20,9 +20,7 @@ use crate::guard::guarded;
 use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
 use crate::limit::BatchLimit;
-use arrow::array::{
-    Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
-};
+use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
@@ -79,9 +77,7 @@ impl FromStr for LedgerMode {
             _ => text
                 .strip_prefix("sample:")
                 .and_then(sample)
-                .ok_or_else(|| {
-                    "give all, none, or sample:N with N above 0, as in sample:1000".to_owned()
-                }),
+                .ok_or_else(|| "give all, none, or sample:N with N above 0, as in sample:1000".to_owned()),
         }
     }
 }
@@ -161,9 +157,7 @@ impl Table {
 
     /// Whether `name` is one that [`file_name`](Self::file_name) gives.
     pub fn is_file_name(name: &str) -> bool {
-        let parts = name
-            .strip_suffix(".arrow")
-            .and_then(|stem| stem.rsplit_once('-'));
+        let parts = name.strip_suffix(".arrow").and_then(|stem| stem.rsplit_once('-'));
         parts.is_some_and(|(table, index)| {
             Table::ALL.iter().any(|t| t.name() == table)
                 && index.len() >= 5
@@ -276,9 +270,7 @@ macro_rules! table {
 fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, ArrowError> {
     let array = batch.column_by_name(name);
     let array = array.and_then(|array| array.as_any().downcast_ref::<A>());
-    array.ok_or_else(|| {
-        ArrowError::SchemaError(format!("column `{name}` is missing or has another type"))
-    })
+    array.ok_or_else(|| ArrowError::SchemaError(format!("column `{name}` is missing or has another type")))
 }
 
 table! {

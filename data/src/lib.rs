@@ -60,9 +60,8 @@ pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versio
 pub use page::{Document, Page, Provenance, ShardSet, Split, domain};
 pub use printable::{printable, printable_json, printable_lines};
 pub use recipe::{
-    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep,
-    LengthStep, MediaTypes, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE,
-    Undetermined, UrlsStep, WetReading,
+    BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep, LengthStep,
+    MediaTypes, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined, UrlsStep, WetReading,
 };
 pub use setting::Setting;
 pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};

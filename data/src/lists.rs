@@ -128,8 +128,7 @@ impl DomainList {
     pub fn read(path: &Path) -> Result<DomainList, Error> {
         let mut bytes = Vec::new();
         let mut file = open(path)?.take(MAX_DOMAINS_BYTES + 1);
-        file.read_to_end(&mut bytes)
-            .map_err(Error::io(path, "read"))?;
+        file.read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
         let wrong = |reason| Error::Format {
             path: path.to_owned(),
             reason,
@@ -153,8 +152,8 @@ impl DomainList {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut domains = BTreeMap::new();
         if text.trim_start().starts_with('{') {
-            let object: BTreeMap<String, Value> = serde_json::from_str(text)
-                .map_err(|e| format!("is no JSON object of domains: {e}"))?;
+            let object: BTreeMap<String, Value> =
+                serde_json::from_str(text).map_err(|e| format!("is no JSON object of domains: {e}"))?;
             for (domain, value) in object {
                 let subdomains = match value {
                     Value::Array(list) => Some(
@@ -175,16 +174,10 @@ impl DomainList {
             for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
                 let line = line.to_lowercase();
                 let no_part = |part: &str| {
-                    part.is_empty()
-                        || part.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
+                    part.is_empty() || part.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
                 };
                 // A part that is empty or has another character is in no host, so it would never match; some end with a dot.
-                if line
-                    .strip_suffix('.')
-                    .unwrap_or(&line)
-                    .split('.')
-                    .any(no_part)
-                {
+                if line.strip_suffix('.').unwrap_or(&line).split('.').any(no_part) {
                     return Err(format!(
                         "line {number}: `{line}` is no domain; wants one a line, or JSON"
                     ));
@@ -217,11 +210,7 @@ impl UrlList {
                 reason: "holds no URL; wants one a line".into(),
             });
         }
-        Ok(UrlList {
-            files,
-            lines,
-            sha256,
-        })
+        Ok(UrlList { files, lines, sha256 })
     }
 
     /// Shows every line to `each`, in order. A line ends with `\n` or `\r\n`; nothing else (but a byte order mark) is
@@ -302,11 +291,7 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
         let decoder = zstd::Decoder::with_buffer(file).map_err(fail())?;
         return Ok(Box::new(BufReader::new(decoder)));
     }
-    for (mark, kind) in [
-        (&b"BZh"[..], "bzip2"),
-        (b"\xfd7zXZ", "xz"),
-        (b"PK\x03\x04", "zip"),
-    ] {
+    for (mark, kind) in [(&b"BZh"[..], "bzip2"), (b"\xfd7zXZ", "xz"), (b"PK\x03\x04", "zip")] {
         if start.starts_with(mark) {
             return Err(Error::Format {
                 path: path.to_owned(),
@@ -328,10 +313,7 @@ mod tests {
         let json = DomainList::from_text(r#"{"b.org": true, "a.com": ["", "news"], "c.net": 1}"#);
         let json = json.unwrap();
         assert_eq!(json.domains["a.com"], Some(vec!["".into(), "news".into()]));
-        assert_eq!(
-            (&json.domains["b.org"], &json.domains["c.net"]),
-            (&None, &None)
-        );
+        assert_eq!((&json.domains["b.org"], &json.domains["c.net"]), (&None, &None));
         let text = DomainList::from_text("c.net\r\n\n b.org\n").unwrap();
         assert_eq!(text.domains.len(), 2);
         let same = DomainList::from_text(r#"{"b.org": null, "c.net": true}"#).unwrap();
@@ -390,10 +372,7 @@ mod tests {
         ] {
             std::fs::write(&plain, bytes).unwrap();
             let error = UrlList::read(vec![plain.clone()]).unwrap_err().to_string();
-            assert!(
-                error.contains(word) && error.contains("plain.txt"),
-                "{error}"
-            );
+            assert!(error.contains(word) && error.contains("plain.txt"), "{error}");
         }
     }
 }

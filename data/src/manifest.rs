@@ -131,8 +131,7 @@ impl Manifest {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(&path, "read")(e)),
         };
-        let manifest: Result<Manifest, String> =
-            serde_json::from_slice(&bytes).map_err(|e| e.to_string());
+        let manifest: Result<Manifest, String> = serde_json::from_slice(&bytes).map_err(|e| e.to_string());
         match manifest.and_then(|manifest| manifest.validate().map(|()| manifest)) {
             Ok(manifest) => Ok(Some(manifest)),
             Err(e) => Err(Error::Format {
@@ -156,9 +155,7 @@ impl Manifest {
         let ledger = self.ledger.files.iter().map(|f| (&f.file, &f.sha256));
         for (file, sha256) in shards.chain(ledger) {
             let names = Path::new(file).components();
-            let below = names
-                .clone()
-                .all(|part| matches!(part, Component::Normal(_)));
+            let below = names.clone().all(|part| matches!(part, Component::Normal(_)));
             if !below || names.count() == 0 || file.chars().any(char::is_control) {
                 return Err(format!("{file:?} is no file of a corpus"));
             }
@@ -178,14 +175,8 @@ impl Manifest {
         if !is_hash(&self.recipe_hash) {
             return Err("the recipe's hash is none".to_owned());
         }
-        let inputs = self
-            .inputs
-            .iter()
-            .flat_map(|i| [i.bytes, i.damaged_records]);
-        let shards = self
-            .shards
-            .iter()
-            .flat_map(|s| [s.rows, s.bytes, s.text_bytes]);
+        let inputs = self.inputs.iter().flat_map(|i| [i.bytes, i.damaged_records]);
+        let shards = self.shards.iter().flat_map(|s| [s.rows, s.bytes, s.text_bytes]);
         let ledger = self.ledger.files.iter().flat_map(|f| [f.rows, f.bytes]);
         let mut numbers = inputs.chain(shards).chain(ledger);
         match numbers.find(|n| *n > MOST) {

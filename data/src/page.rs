@@ -98,9 +98,6 @@ pub struct ShardSet<'a> {
 
 impl From<Split> for ShardSet<'_> {
     fn from(split: Split) -> Self {
-        ShardSet {
-            language: None,
-            split,
-        }
+        ShardSet { language: None, split }
     }
 }

@@ -41,8 +41,7 @@ pub(crate) fn footer(path: &Path) -> Result<(), Error> {
         file.seek(SeekFrom::Start(size - TRAILER_BYTES))?;
         let mut length = [0; 4];
         file.read_exact(&mut length)?;
-        let Some(at) = (size - TRAILER_BYTES).checked_sub(u64::from(u32::from_le_bytes(length)))
-        else {
+        let Some(at) = (size - TRAILER_BYTES).checked_sub(u64::from(u32::from_le_bytes(length))) else {
             return Ok(());
         };
         file.seek(SeekFrom::Start(at))?;
@@ -60,11 +59,7 @@ pub(crate) fn footer(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// What is wrong, or the operating system's.
-pub(crate) fn pages(
-    path: &Path,
-    metadata: &ParquetMetaData,
-    limit: BatchLimit,
-) -> Result<u64, Error> {
+pub(crate) fn pages(path: &Path, metadata: &ParquetMetaData, limit: BatchLimit) -> Result<u64, Error> {
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let size = file.metadata().map_err(Error::io(path, "read"))?.len();
     let mut bytes = BufReader::new(file);
@@ -91,8 +86,7 @@ pub(crate) fn pages(
                 let next = thrift.at.saturating_add(size(body.packed)?);
                 Ok((next, size(body.unpacked)?))
             };
-            let (next, unpacked) =
-                page().map_err(|e| wrong(path, &format!("the page header at {at}"), &e))?;
+            let (next, unpacked) = page().map_err(|e| wrong(path, &format!("the page header at {at}"), &e))?;
             if unpacked.max(next - at) > limit.bytes {
                 return Err(Error::Format {
                     path: path.to_owned(),
@@ -256,9 +250,7 @@ mod tests {
     #[test]
     fn structures_are_walked_and_impossible_lists_are_errors() {
         // Field 3 is -2; field 4 a list of two booleans; field 5 a map of one number to text; then the end.
-        let good = [
-            0x35, 0x03, 0x19, 0x21, 1, 2, 0x1b, 1, 0x58, 7, 2, b'a', b'b', 0,
-        ];
+        let good = [0x35, 0x03, 0x19, 0x21, 1, 2, 0x1b, 1, 0x58, 7, 2, b'a', b'b', 0];
         let found = PageBytes {
             unpacked: None,
             packed: Some(-2),
@@ -267,11 +259,7 @@ mod tests {
         // A list of 2^31 - 1 elements of type 0, as fuzzing found.
         let list = [0x19, 0xf0, 0xff, 0xff, 0xff, 0xff, 0x07, 0];
         assert!(walk(&list).unwrap_err().contains("more elements"));
-        assert!(
-            walk(&[0x19, 0x10, 0])
-                .unwrap_err()
-                .contains("no known type")
-        );
+        assert!(walk(&[0x19, 0x10, 0]).unwrap_err().contains("no known type"));
         let nested = [0x1c; 100];
         assert!(walk(&nested).unwrap_err().contains("nested"));
         assert!(walk(&[0x18, 0x7f, 0]).is_err());

@@ -57,19 +57,10 @@ mod tests {
             printable(hostile),
             "a\u{fffd}[31m\u{fffd}31m\u{fffd}\u{fffd}⏎\u{fffd}b\u{fffd} c\u{fffd}é"
         );
-        assert_eq!(
-            printable_lines("a\n\u{9d}0;b\u{7}"),
-            "a\n\u{fffd}0;b\u{fffd}"
-        );
+        assert_eq!(printable_lines("a\n\u{9d}0;b\u{7}"), "a\n\u{fffd}0;b\u{fffd}");
         let json = serde_json::to_string_pretty(&[hostile]).unwrap();
         let safe = printable_json(&json);
-        assert!(
-            safe.chars().all(|c| c == '\n' || !is_harmful(c)),
-            "{safe:?}"
-        );
-        assert_eq!(
-            serde_json::from_str::<[String; 1]>(&safe).unwrap(),
-            [hostile]
-        );
+        assert!(safe.chars().all(|c| c == '\n' || !is_harmful(c)), "{safe:?}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&safe).unwrap(), [hostile]);
     }
 }

@@ -12,10 +12,7 @@ use std::path::{Path, PathBuf};
 pub const BUILTIN_RECIPES: [(&str, &str); 7] = [
     ("c4", include_str!("../recipes/c4.toml")),
     ("en", include_str!("../recipes/en.toml")),
-    (
-        "en.noblocklist",
-        include_str!("../recipes/en.noblocklist.toml"),
-    ),
+    ("en.noblocklist", include_str!("../recipes/en.noblocklist.toml")),
     ("en.noclean", include_str!("../recipes/en.noclean.toml")),
     ("realnewslike", include_str!("../recipes/realnewslike.toml")),
     ("webtextlike", include_str!("../recipes/webtextlike.toml")),
@@ -331,9 +328,7 @@ impl Recipe {
     /// would take its corpus for theirs.
     pub fn parse_own(source: &str, toml: &str) -> Result<Recipe, Error> {
         let recipe = Self::parse(source, toml)?;
-        let known = BUILTIN_RECIPES
-            .iter()
-            .find(|(name, _)| *name == recipe.name);
+        let known = BUILTIN_RECIPES.iter().find(|(name, _)| *name == recipe.name);
         let Some((name, text)) = known else {
             return Ok(recipe);
         };
@@ -360,9 +355,7 @@ impl Recipe {
             reason,
         };
         let recipe: Recipe = toml::from_str(toml).map_err(|e| {
-            let line = e
-                .span()
-                .map(|span| toml[..span.start].lines().count().max(1));
+            let line = e.span().map(|span| toml[..span.start].lines().count().max(1));
             let place = line.map_or(String::new(), |n| format!("line {n}: "));
             fail(place + &e.message().replace('\n', " "))
         })?;
@@ -396,15 +389,12 @@ impl Recipe {
         if let Some(clean) = &self.clean {
             let marks = clean.end_marks.iter().chain(&clean.not_end_marks);
             ensure(
-                !clean.end_marks.is_empty()
-                    && marks.chain(&clean.code_marks).all(|m| !m.is_empty()),
+                !clean.end_marks.is_empty() && marks.chain(&clean.code_marks).all(|m| !m.is_empty()),
                 "clean.end_marks",
                 "needs a mark, and no mark may be empty",
             )?;
             ensure(
-                lower(&clean.page_phrases)
-                    && lower(&clean.script_phrases)
-                    && lower(&clean.policy_phrases),
+                lower(&clean.page_phrases) && lower(&clean.script_phrases) && lower(&clean.policy_phrases),
                 "clean",
                 "phrases must be lower-case and not empty, since they are looked up in lower-cased lines",
             )?;
@@ -497,21 +487,14 @@ mod tests {
         let text = BUILTIN_RECIPES[1].1.replace("min_words", "min_wrods");
         let error = Recipe::parse("mine.toml", &text).unwrap_err().to_string();
         assert!(error.contains("mine.toml"), "{error}");
-        assert!(
-            error.contains("min_wrods") && error.contains("line "),
-            "{error}"
-        );
+        assert!(error.contains("min_wrods") && error.contains("line "), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 
     #[test]
     fn impossible_values_are_refused() {
         for (from, to, key) in [
-            (
-                "min_probability = 0.99",
-                "min_probability = 1.5",
-                "min_probability",
-            ),
+            ("min_probability = 0.99", "min_probability = 1.5", "min_probability"),
             ("fraction = 1.0", "fraction = 0.0", "bad_words.fraction"),
             ("\"lorem ipsum\"", "\"Lorem\"", "lower-case"),
             ("keep = [\"en\"]", "keep = [\"english\"]", "language.keep"),
@@ -561,18 +544,12 @@ mod tests {
         let hash = |text: &str, lists: &Lists| Recipe::parse("x", text).unwrap().hash(lists);
         let text = BUILTIN_RECIPES[1].1;
         let none = Lists::default();
-        assert_eq!(
-            hash(text, &none),
-            hash(&format!("# a comment\n{text}"), &none)
-        );
+        assert_eq!(hash(text, &none), hash(&format!("# a comment\n{text}"), &none));
         assert_ne!(
             hash(text, &none),
             hash(&text.replace("min_words = 5", "min_words = 3"), &none)
         );
-        let mut hashes: Vec<String> = BUILTIN_RECIPES
-            .iter()
-            .map(|(_, t)| hash(t, &none))
-            .collect();
+        let mut hashes: Vec<String> = BUILTIN_RECIPES.iter().map(|(_, t)| hash(t, &none)).collect();
         hashes.sort();
         hashes.dedup();
         assert_eq!(hashes.len(), BUILTIN_RECIPES.len());
@@ -585,10 +562,7 @@ mod tests {
         let html = "media_types = \"html\"";
         assert!(text.contains(html));
         assert_eq!(hash(text), hash(&text.replace(html, "")));
-        assert_ne!(
-            hash(text),
-            hash(&text.replace(html, "media_types = \"text\""))
-        );
+        assert_ne!(hash(text), hash(&text.replace(html, "media_types = \"text\"")));
         assert!(Recipe::parse("x", &text.replace(html, "media_types = \"all\"")).is_err());
     }
 
@@ -596,14 +570,8 @@ mod tests {
     #[test]
     fn hashes_of_recipes_stay() {
         for (name, expected) in [
-            (
-                "c4",
-                "5cbaef5bd154144f1e6ce89b62bcba40c66c585d8cd5eef434e863c456ba22fa",
-            ),
-            (
-                "en",
-                "bdf290909d4a4c55b5309719d3435415ed094709e85bf7ea16052f2e9e8e7107",
-            ),
+            ("c4", "5cbaef5bd154144f1e6ce89b62bcba40c66c585d8cd5eef434e863c456ba22fa"),
+            ("en", "bdf290909d4a4c55b5309719d3435415ed094709e85bf7ea16052f2e9e8e7107"),
             (
                 "en.noblocklist",
                 "938d137af0e451aefb4b27f0f5f46f02eef6b9b431bc8a6ee7cc9f4da67e6827",

@@ -41,11 +41,7 @@ pub(crate) fn difference(found: &Schema, wanted: &Schema) -> Option<String> {
     let columns = |schema: &Schema| -> Vec<String> {
         let fields = schema.fields().iter();
         let column = |field: &Arc<Field>| {
-            let null = if field.is_nullable() {
-                ", nullable"
-            } else {
-                ""
-            };
+            let null = if field.is_nullable() { ", nullable" } else { "" };
             format!("{}: {}{null}", field.name(), field.data_type())
         };
         fields.map(column).collect()
@@ -53,22 +49,17 @@ pub(crate) fn difference(found: &Schema, wanted: &Schema) -> Option<String> {
     let (has, wants) = (columns(found), columns(wanted));
     if has != wants {
         let has = has.join("; ");
-        return Some(format!(
-            "has the columns {has}; wanted: {}",
-            wants.join("; ")
-        ));
+        return Some(format!("has the columns {has}; wanted: {}", wants.join("; ")));
     }
-    [KEY_VERSION, KEY_RECIPE, KEY_RECIPE_HASH]
-        .into_iter()
-        .find_map(|key| {
-            let (has, wants) = (found.metadata().get(key), wanted.metadata().get(key));
-            let has_not = || "nothing".to_owned();
-            (has != wants).then(|| {
-                let has = has.cloned().unwrap_or_else(has_not);
-                let wants = wants.cloned().unwrap_or_else(has_not);
-                format!("its metadata {key} is {has}, wanted: {wants}")
-            })
+    [KEY_VERSION, KEY_RECIPE, KEY_RECIPE_HASH].into_iter().find_map(|key| {
+        let (has, wants) = (found.metadata().get(key), wanted.metadata().get(key));
+        let has_not = || "nothing".to_owned();
+        (has != wants).then(|| {
+            let has = has.cloned().unwrap_or_else(has_not);
+            let wants = wants.cloned().unwrap_or_else(has_not);
+            format!("its metadata {key} is {has}, wanted: {wants}")
         })
+    })
 }
 
 /// Documents as one record batch of `schema`. Copies every string once.
@@ -103,9 +94,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Document>, ArrowError> {
     fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, ArrowError> {
         let array = batch.column_by_name(name);
         let array = array.and_then(|array| array.as_any().downcast_ref::<A>());
-        array.ok_or_else(|| {
-            ArrowError::SchemaError(format!("column `{name}` is missing or has another type"))
-        })
+        array.ok_or_else(|| ArrowError::SchemaError(format!("column `{name}` is missing or has another type")))
     }
     let utf8 = |name: &str| column::<StringArray>(batch, name);
     let (url, text, timestamp) = (utf8("url")?, utf8("text")?, utf8("timestamp")?);

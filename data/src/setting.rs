@@ -124,8 +124,7 @@ impl Recipe {
                 .and_then(Value::as_object_mut)
                 .ok_or_else(|| refused(key, format!("the recipe has no `{path}` with keys")))?;
             place.insert(name.to_owned(), (*value).clone());
-            recipe = serde_json::from_value(json)
-                .map_err(|e| refused(key, e.to_string().replace('\n', " ")))?;
+            recipe = serde_json::from_value(json).map_err(|e| refused(key, e.to_string().replace('\n', " ")))?;
         }
         let all: Vec<String> = values.iter().map(|(k, v)| format!("{k}={v}")).collect();
         recipe
@@ -147,15 +146,10 @@ mod tests {
 
     #[test]
     fn values_are_toml() {
-        let parsed =
-            |key: &str, values: Value| Ok((key.to_owned(), values.as_array().unwrap().clone()));
+        let parsed = |key: &str, values: Value| Ok((key.to_owned(), values.as_array().unwrap().clone()));
         let cases = [
             ("line.min_words=3,4", "clean.min_words", json!([3, 4])),
-            (
-                "page.min_sentences= 1_000",
-                "clean.min_sentences",
-                json!([1000]),
-            ),
+            ("page.min_sentences= 1_000", "clean.min_sentences", json!([1000])),
             ("page.max_page_chars=5", "length.max_page_chars", json!([5])),
             (
                 r#"clean.end_marks=["."],[".", ",", "]"]"#,
@@ -198,21 +192,10 @@ mod tests {
     #[test]
     fn recipes_with_other_values_are_validated() {
         let (recipe, _) = Recipe::load("c4").unwrap();
-        let sections = [
-            "bad_words",
-            "clean",
-            "dedup",
-            "language",
-            "length",
-            "read",
-            "split",
-        ];
+        let sections = ["bad_words", "clean", "dedup", "language", "length", "read", "split"];
         assert_eq!(recipe.sections(), sections);
         let other = recipe
-            .with(&[
-                ("clean.min_words", &json!(7)),
-                ("dedup.span_sentences", &json!(2)),
-            ])
+            .with(&[("clean.min_words", &json!(7)), ("dedup.span_sentences", &json!(2))])
             .unwrap();
         assert_eq!(other.clean.unwrap().min_words, 7);
         for (key, value, word) in [

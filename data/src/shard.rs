@@ -162,12 +162,7 @@ pub fn next_batch(documents: &mut Vec<Document>, more_may_come: bool) -> Option<
 /// Bytes of all strings but the text.
 fn other_bytes(document: &Document) -> u64 {
     let page = &document.page;
-    let strings = [
-        &page.url,
-        &page.timestamp,
-        &page.content_type,
-        &page.content_length,
-    ];
+    let strings = [&page.url, &page.timestamp, &page.content_type, &page.content_length];
     let bytes: usize = strings.map(String::len).iter().sum();
     (bytes + document.language.len() + page.provenance.archive.len()) as u64
 }
@@ -177,15 +172,9 @@ fn other_bytes(document: &Document) -> u64 {
 ///
 /// # Errors
 /// A page that is longer than readers take (128 MiB of text, 16 MiB of URL and other strings).
-pub fn encode(
-    format: Format,
-    meta: &ShardMeta,
-    documents: &[Document],
-) -> Result<EncodedBatch, Error> {
+pub fn encode(format: Format, meta: &ShardMeta, documents: &[Document]) -> Result<EncodedBatch, Error> {
     let nowhere = Path::new("a record batch");
-    let too_long = |d: &&Document| {
-        d.page.text.len() as u64 > MAX_PAGE_BYTES || other_bytes(d) > MAX_OTHER_BYTES
-    };
+    let too_long = |d: &&Document| d.page.text.len() as u64 > MAX_PAGE_BYTES || other_bytes(d) > MAX_OTHER_BYTES;
     if let Some(document) = documents.iter().find(too_long) {
         let url: String = document.page.url.chars().take(200).collect();
         return Err(Error::Format {
@@ -203,9 +192,9 @@ pub fn encode(
         schema::to_batch(&schema, documents).map_err(Error::arrow(nowhere))
     };
     let data = match format {
-        Format::Arrow => EncodedRows::Arrow(
-            ipc_file::encode(&batch()?, CompressionType::ZSTD).map_err(Error::arrow(nowhere))?,
-        ),
+        Format::Arrow => {
+            EncodedRows::Arrow(ipc_file::encode(&batch()?, CompressionType::ZSTD).map_err(Error::arrow(nowhere))?)
+        }
         Format::Parquet => EncodedRows::Parquet(batch()?),
         Format::Jsonl => {
             let gzip = json_lines(documents).map_err(Error::io(nowhere, "encode"))?;
@@ -311,15 +300,9 @@ impl ShardWriter {
         self.rows += batch.rows;
         self.text_bytes += batch.text_bytes;
         match (&mut self.encoder, batch.data) {
-            (Encoder::Arrow(writer), EncodedRows::Arrow(data)) => {
-                writer.write(data).map_err(Error::arrow(path))
-            }
-            (Encoder::Parquet(writer), EncodedRows::Parquet(rows)) => {
-                writer.write(&rows).map_err(Error::parquet(path))
-            }
-            (Encoder::Jsonl(sink), EncodedRows::Jsonl(gzip)) => {
-                sink.write_all(&gzip).map_err(Error::io(path, "write"))
-            }
+            (Encoder::Arrow(writer), EncodedRows::Arrow(data)) => writer.write(data).map_err(Error::arrow(path)),
+            (Encoder::Parquet(writer), EncodedRows::Parquet(rows)) => writer.write(&rows).map_err(Error::parquet(path)),
+            (Encoder::Jsonl(sink), EncodedRows::Jsonl(gzip)) => sink.write_all(&gzip).map_err(Error::io(path, "write")),
             _ => Err(Error::Format {
                 path: path.clone(),
                 reason: "a batch that was encoded for another format".into(),
@@ -438,11 +421,7 @@ impl ShardReader {
     /// # Errors
     /// As [`open`](ShardReader::open).
     pub fn open_within(path: &Path, limit: BatchLimit) -> Result<ShardReader, Error> {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let open = || File::open(path).map_err(Error::io(path, "open"));
         let (decoder, schema) = if name.ends_with(".arrow") {
             let reader = ipc_check::open(path, None, limit)?;
@@ -452,16 +431,8 @@ impl ShardReader {
             let (builder, rows) = open_parquet(path, limit)?;
             // The reader's own schema lacks the metadata.
             let schema = builder.schema().clone();
-            let build = || {
-                builder
-                    .with_batch_size(rows)
-                    .build()
-                    .map_err(Error::parquet(path))
-            };
-            (
-                Decoder::Parquet(Box::new(guarded(path, build)?)),
-                Some(schema),
-            )
+            let build = || builder.with_batch_size(rows).build().map_err(Error::parquet(path));
+            (Decoder::Parquet(Box::new(guarded(path, build)?)), Some(schema))
         } else if name.ends_with(".json.gz") {
             let gzip = MultiGzDecoder::new(BufReader::new(open()?));
             let lines = BufReader::with_capacity(1 << 16, gzip);
@@ -497,9 +468,7 @@ impl ShardReader {
                 // Of no column, a batch is read but not decompressed, and knows its rows.
                 let mut rows = ipc_check::open(path, Some(Vec::new()), limit)?;
                 let mut index = 0;
-                while let Some(batch) =
-                    guarded(path, || rows.next().transpose().map_err(Error::arrow(path)))?
-                {
+                while let Some(batch) = guarded(path, || rows.next().transpose().map_err(Error::arrow(path)))? {
                     let rows = batch.num_rows() as u64;
                     if rows > left {
                         break;
@@ -579,15 +548,11 @@ impl ShardReader {
 
 /// Opens a Parquet file whose structures have been looked at; its batches are still to be [`guarded`]. Gives also how
 /// many rows to decode at a time.
-fn open_parquet(
-    path: &Path,
-    limit: BatchLimit,
-) -> Result<(ParquetRecordBatchReaderBuilder<File>, usize), Error> {
+fn open_parquet(path: &Path, limit: BatchLimit) -> Result<(ParquetRecordBatchReaderBuilder<File>, usize), Error> {
     parquet_check::footer(path)?;
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     guarded(path, || {
-        let builder =
-            ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
         let largest = parquet_check::pages(path, builder.metadata(), limit)?;
         // A dictionary's string may be that of every row, and none is longer than its page.
         let rows = usize::try_from(limit.bytes / largest.max(1)).unwrap_or(BATCH_ROWS);
@@ -702,25 +667,19 @@ mod tests {
                 let scratch = dir.path().join("scratch");
                 fs::create_dir_all(&scratch).unwrap();
                 let path = dir.path().join(format.file_name(Split::Train, run, 2));
-                let mut writer =
-                    ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
+                let mut writer = ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
                 writer.write(rows.clone()).unwrap();
-                assert!(
-                    !path.exists(),
-                    "no file under its final name before the end"
-                );
+                assert!(!path.exists(), "no file under its final name before the end");
                 let entry = writer.finish().unwrap();
                 assert_eq!(entry.rows, 2500);
                 assert_eq!(entry.sha256, crate::fs::sha256_file(&path).unwrap());
                 assert_eq!(entry.bytes, fs::metadata(&path).unwrap().len());
                 sums.push(entry.sha256);
-                let read: Result<Vec<Document>, Error> =
-                    ShardReader::open(&path).unwrap().collect();
+                let read: Result<Vec<Document>, Error> = ShardReader::open(&path).unwrap().collect();
                 let read = read.unwrap();
                 if format == Format::Jsonl {
-                    let texts = |rows: &[Document]| -> Vec<String> {
-                        rows.iter().map(|d| d.page.text.clone()).collect()
-                    };
+                    let texts =
+                        |rows: &[Document]| -> Vec<String> { rows.iter().map(|d| d.page.text.clone()).collect() };
                     assert_eq!(texts(&read), texts(&rows));
                 } else {
                     assert_eq!(read, rows);
@@ -748,13 +707,10 @@ mod tests {
             let path = dir.path().join(format.file_name(Split::Train, 0, 1));
             let scratch = dir.path().join("scratch");
             fs::create_dir_all(&scratch).unwrap();
-            let mut writer =
-                ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
+            let mut writer = ShardWriter::create(&path, &scratch, format, Split::Train, &meta()).unwrap();
             writer.write(rows.clone()).unwrap();
             writer.finish().unwrap();
-            for row in [
-                0, 1, 167, 168, 169, 170, 1023, 1024, 1025, 2047, 2048, 2499, 2500,
-            ] {
+            for row in [0, 1, 167, 168, 169, 170, 1023, 1024, 1025, 2047, 2048, 2499, 2500] {
                 let reader = ShardReader::open_at(&path, BatchLimit::any(), row).unwrap();
                 let urls: Vec<String> = reader.map(|d| d.unwrap().page.url).collect();
                 let wanted = rows[row as usize..].iter().map(|d| d.page.url.clone());
@@ -772,14 +728,8 @@ mod tests {
     fn cut_shard_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("train-00000-of-00001.arrow");
-        let mut writer = ShardWriter::create(
-            &path,
-            &std::env::temp_dir(),
-            Format::Arrow,
-            Split::Train,
-            &meta(),
-        )
-        .unwrap();
+        let mut writer =
+            ShardWriter::create(&path, &std::env::temp_dir(), Format::Arrow, Split::Train, &meta()).unwrap();
         writer.write(vec![document(1)]).unwrap();
         writer.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
@@ -803,16 +753,8 @@ mod tests {
             split: Split::Train,
         };
         for (format, name, pattern) in [
-            (
-                Format::Arrow,
-                "de.train-00000-of-00003.arrow",
-                "de.train-*.arrow",
-            ),
-            (
-                Format::Parquet,
-                "de.train-00000-of-00003.parquet",
-                "de.train-*.parquet",
-            ),
+            (Format::Arrow, "de.train-00000-of-00003.arrow", "de.train-*.arrow"),
+            (Format::Parquet, "de.train-00000-of-00003.parquet", "de.train-*.parquet"),
             (
                 Format::Jsonl,
                 "c4-de.train.00000-of-00003.json.gz",
@@ -858,13 +800,10 @@ mod tests {
             (Format::Jsonl, ["line 1051 has more than", "524288 bytes"]),
         ] {
             let path = dir.path().join(format.file_name(Split::Train, 0, 1));
-            let mut writer =
-                ShardWriter::create(&path, dir.path(), format, Split::Train, &meta()).unwrap();
+            let mut writer = ShardWriter::create(&path, dir.path(), format, Split::Train, &meta()).unwrap();
             writer.write(rows.clone()).unwrap();
             let at = writer.finish().unwrap().file;
-            let read = |limit| -> Result<Vec<Document>, Error> {
-                ShardReader::open_within(&path, limit)?.collect()
-            };
+            let read = |limit| -> Result<Vec<Document>, Error> { ShardReader::open_within(&path, limit)?.collect() };
             assert_eq!(read(BatchLimit::any()).unwrap().len(), rows.len());
             let error = read(limit).unwrap_err().to_string();
             assert!(error.contains(&at), "{error}");
@@ -877,10 +816,7 @@ mod tests {
                     ..BatchLimit::any()
                 };
                 let error = read(few).unwrap_err().to_string();
-                assert!(
-                    error.contains("batch 0 has 1024 rows, at most 1000"),
-                    "{error}"
-                );
+                assert!(error.contains("batch 0 has 1024 rows, at most 1000"), "{error}");
             }
         }
     }
@@ -892,8 +828,7 @@ mod tests {
         let mut rows: Vec<Document> = (0..1000).map(document).collect();
         let text = "The same text in every row. ".repeat(100);
         rows.iter_mut().for_each(|row| row.page.text = text.clone());
-        let mut writer =
-            ShardWriter::create(&path, dir.path(), Format::Parquet, Split::Train, &meta()).unwrap();
+        let mut writer = ShardWriter::create(&path, dir.path(), Format::Parquet, Split::Train, &meta()).unwrap();
         writer.write(rows.clone()).unwrap();
         writer.finish().unwrap();
         let limit = BatchLimit {
@@ -909,8 +844,7 @@ mod tests {
     #[test]
     fn what_readers_would_refuse_is_not_written() {
         let mut rows: Vec<Document> = (0..40).map(document).collect();
-        rows.iter_mut()
-            .for_each(|row| row.page.url = "u".repeat(1 << 20));
+        rows.iter_mut().for_each(|row| row.page.url = "u".repeat(1 << 20));
         let batch = next_batch(&mut rows, false).unwrap();
         assert_eq!((batch.len(), rows.len()), (16, 24), "16 MiB of URLs");
         let mut long = document(0);

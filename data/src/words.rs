@@ -128,14 +128,7 @@ mod tests {
             }
         }
         let found: Vec<(&str, usize)> = capitals.iter().map(|(l, n)| (&**l, *n)).collect();
-        let expected = [
-            ("de", 1),
-            ("es", 61),
-            ("fr", 1),
-            ("tlh", 2),
-            ("tr", 11),
-            ("zh", 7),
-        ];
+        let expected = [("de", 1), ("es", 61), ("fr", 1), ("tlh", 2), ("tr", 11), ("zh", 7)];
         assert_eq!(found, expected);
     }
 }

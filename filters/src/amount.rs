@@ -26,8 +26,7 @@ impl Amount {
     pub fn of_text(text: &str) -> Amount {
         let mut sum = Amount::default();
         if !text.is_empty() {
-            text.split('\n')
-                .for_each(|line| sum += Amount::of_line(line));
+            text.split('\n').for_each(|line| sum += Amount::of_line(line));
         }
         sum
     }

@@ -1,9 +1,7 @@
 //! The line and page rules in the recipe's order (the reference's `clean_page`).
 
 use crate::lower::lower_into;
-use crate::rules::{
-    citation, end_mark, long_word, paragraphs, phrases::AnyPhrase, phrases::Phrases, word_count,
-};
+use crate::rules::{citation, end_mark, long_word, paragraphs, phrases::AnyPhrase, phrases::Phrases, word_count};
 use crate::{Amount, LineCounts, Lowered, Reason, Verdict, punkt, pystr, scan};
 use c4_data::{CleanStep, ParagraphStep, Recipe};
 use std::borrow::Cow;
@@ -86,11 +84,7 @@ impl Cleaner {
             script_phrases: Phrases::new(&step.script_phrases),
             code_marks: Phrases::new(&step.code_marks),
             policy_phrases: Phrases::new(&step.policy_phrases),
-            any_phrase: AnyPhrase::new([
-                &step.page_phrases,
-                &step.script_phrases,
-                &step.policy_phrases,
-            ]),
+            any_phrase: AnyPhrase::new([&step.page_phrases, &step.script_phrases, &step.policy_phrases]),
             last_bytes: end_mark::last_bytes(&step.end_marks),
             step: step.clone(),
         });
@@ -109,9 +103,7 @@ impl Cleaner {
             Some(_) => scan::lines(text)
                 .iter()
                 .for_each(|line| measure(&text[line.start..line.end], line.amount())),
-            None => text
-                .split('\n')
-                .for_each(|line| measure(line, Amount::of_line(line))),
+            None => text.split('\n').for_each(|line| measure(line, Amount::of_line(line))),
         }
         total
     }
@@ -164,10 +156,7 @@ impl Cleaner {
                     if sentences < rules.step.min_sentences {
                         // Only whether there are enough matters, so counting stops there.
                         let missing = rules.step.min_sentences - sentences;
-                        sentences += punkt::english()
-                            .sentences(&outcome.text)
-                            .take(missing)
-                            .count();
+                        sentences += punkt::english().sentences(&outcome.text).take(missing).count();
                     }
                     if lines.passed > 1 {
                         kept.push('\n');
@@ -272,12 +261,7 @@ fn number(before: &Amount) -> u32 {
 }
 
 /// Counts a line that no rule looks at.
-fn unseen<'t>(
-    line: &'t str,
-    amount: Amount,
-    total: &mut Amount,
-    seen: &mut impl FnMut(SeenLine<'t, '_>),
-) {
+fn unseen<'t>(line: &'t str, amount: Amount, total: &mut Amount, seen: &mut impl FnMut(SeenLine<'t, '_>)) {
     seen(SeenLine {
         number: number(total),
         text: line,

@@ -28,10 +28,7 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         put(&format!("{step}/passed"), tally.pages_read[kind]);
         for &reason in Reason::of(Scope::Record) {
             let suffix = suffix(reason);
-            put(
-                &format!("{step}/{suffix}"),
-                tally.records_dropped[kind][reason.index()],
-            );
+            put(&format!("{step}/{suffix}"), tally.records_dropped[kind][reason.index()]);
         }
     }
 
@@ -69,11 +66,7 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         step("paragraph-filter", &[Reason::ShortParagraphs]);
     }
     if recipe.clean.is_some() {
-        let reasons = [
-            Reason::LoremIpsum,
-            Reason::CurlyBracket,
-            Reason::TooFewSentences,
-        ];
+        let reasons = [Reason::LoremIpsum, Reason::CurlyBracket, Reason::TooFewSentences];
         step("clean-page", &reasons);
     }
     let dedup = [Reason::EmptiedByDedup, Reason::TooFewSentencesAfterDedup];
@@ -83,8 +76,7 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
         None => 0,
     };
     // The reference has a step of its own for English alone.
-    let many_languages =
-        (recipe.language.as_ref()).is_some_and(|step| step.detector == DetectorKind::Cld3);
+    let many_languages = (recipe.language.as_ref()).is_some_and(|step| step.detector == DetectorKind::Cld3);
     if recipe.language.is_some() {
         let name = match many_languages {
             true => "language-filter",
@@ -136,24 +128,15 @@ pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     for (language, [dropped, passed, soft_passed]) in &tally.bad_words_by_language {
         put(&format!("badwords-filter-{language}/filtered"), *dropped);
         put(&format!("badwords-filter-{language}/passed"), *passed);
-        put(
-            &format!("badwords-filter-{language}/soft-passed"),
-            *soft_passed,
-        );
+        put(&format!("badwords-filter-{language}/soft-passed"), *soft_passed);
     }
     for split in Split::ALL {
-        put(
-            &format!("{}/examples", split.name()),
-            tally.pages_out[split as usize],
-        );
+        put(&format!("{}/examples", split.name()), tally.pages_out[split as usize]);
     }
     out
 }
 
 /// A counter's name without its step.
 fn suffix(reason: Reason) -> &'static str {
-    reason
-        .counter()
-        .split_once('/')
-        .map_or("", |(_, suffix)| suffix)
+    reason.counter().split_once('/').map_or("", |(_, suffix)| suffix)
 }

@@ -279,11 +279,7 @@ mod tests {
             "A.\n\nB. C. D. E.",
         ] {
             for step in [None, Some(&lines), Some(&spans)] {
-                assert_eq!(
-                    places(step, text),
-                    keys(step, text).len(),
-                    "{text:?}, {step:?}"
-                );
+                assert_eq!(places(step, text), keys(step, text).len(), "{text:?}, {step:?}");
             }
         }
     }
@@ -310,10 +306,7 @@ mod tests {
         assert_eq!(left.sentences_removed, 2);
         assert_eq!(remove_sentences(text, &[true; 6]).text(text), "");
         let step = DedupStep::Lines { min_sentences: 0 };
-        let lost = |position, same_page| Lost {
-            position,
-            same_page,
-        };
+        let lost = |position, same_page| Lost { position, same_page };
         let lines = super::left(&step, "a\nb\na", &[lost(0, None), lost(2, Some(0))]);
         assert_eq!(lines.text("a\nb\na"), "b");
         assert_eq!(lines.lines[2], LeftLine::Gone(Reason::LocalDuplicate));

@@ -141,15 +141,7 @@ mod tests {
         let mut whole = DomainTable::default();
         whole.add(domains);
         let [domains, top_level] = whole.to_json(&recipe);
-        let stages = [
-            "read",
-            "length",
-            "newest",
-            "rules",
-            "dedup",
-            "language",
-            "bad_words",
-        ];
+        let stages = ["read", "length", "newest", "rules", "dedup", "language", "bad_words"];
         assert_eq!(domains["stages"], json!(stages));
         let rows = json!([
             { "name": "b.org", "pages": [2, 2, 2, 1, 1, 1, 1] },

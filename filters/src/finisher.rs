@@ -107,12 +107,7 @@ impl Finisher<'_> {
     ///
     /// # Errors
     /// The page goes.
-    pub fn judge_language(
-        &self,
-        normalized: u128,
-        text: String,
-        statistics: &mut Statistics,
-    ) -> Result<Judged, Gone> {
+    pub fn judge_language(&self, normalized: u128, text: String, statistics: &mut Statistics) -> Result<Judged, Gone> {
         let mut left = Judged {
             text,
             ..Judged::default()
@@ -122,14 +117,8 @@ impl Finisher<'_> {
         };
         let decision = language::decide(step, &left.text);
         statistics.tally.decide_language(&decision);
-        let Decision {
-            detection, verdict, ..
-        } = decision;
-        if let Detection::Best {
-            language,
-            probability,
-        } = detection
-        {
+        let Decision { detection, verdict, .. } = decision;
+        if let Detection::Best { language, probability } = detection {
             statistics.language(Side::In, &language, Some(probability));
             left.language = language;
             left.probability = probability;
@@ -170,11 +159,7 @@ impl Finisher<'_> {
             *statistics.bad_words.entry(listed).or_default() += 1;
             place = Some(Lowered::new(&left.text).original(word));
         }
-        Err(Gone {
-            reason,
-            left,
-            place,
-        })
+        Err(Gone { reason, left, place })
     }
 
     /// Counts a page that stays; gives its split.

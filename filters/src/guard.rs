@@ -27,15 +27,9 @@ const fn enough_for_one(stage: Stage) -> u64 {
 pub fn check(recipe: &Recipe) -> Result<(), String> {
     if let Some(step) = &recipe.language {
         let known = language::known(step.detector);
-        if let Some(code) = step
-            .keep
-            .iter()
-            .find(|code| !known.contains(&code.as_str()))
-        {
+        if let Some(code) = step.keep.iter().find(|code| !known.contains(&code.as_str())) {
             let known = known.join(", ");
-            return Err(format!(
-                "language.keep: the detector knows no {code}; it knows {known}"
-            ));
+            return Err(format!("language.keep: the detector knows no {code}; it knows {known}"));
         }
     }
     let known = |code: &str| expectable().any(|reason| reason.code() == code);
@@ -90,11 +84,7 @@ pub fn unexpected(tally: &Tally, recipe: &Recipe, until: Stage) -> Vec<(Reason, 
         };
         let share = taken as f64 / came as f64;
         let taken_step = reason.stage().taken(recipe).is_some();
-        if taken_step
-            && reason.stage() <= until
-            && came >= ENOUGH
-            && !(*low..=*high).contains(&share)
-        {
+        if taken_step && reason.stage() <= until && came >= ENOUGH && !(*low..=*high).contains(&share) {
             let unit = match reason.scope() {
                 Scope::Page => "pages",
                 _ => "lines",

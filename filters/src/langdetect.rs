@@ -83,10 +83,7 @@ fn best<S: Simd>(_: S, tables: &Tables, classes: Vec<u16>) -> Detection {
     }
     let mut best = Detection::Nothing;
     let mut most = THRESHOLD;
-    for (language, p) in walk::probabilities(profiles, stream, &grams)
-        .into_iter()
-        .enumerate()
-    {
+    for (language, p) in walk::probabilities(profiles, stream, &grams).into_iter().enumerate() {
         // Of equals, the first (`_sort_probability` is stable).
         if p > most {
             most = p;

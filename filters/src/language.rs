@@ -27,10 +27,7 @@ pub fn detect(detector: DetectorKind, text: &str) -> Detection {
         DetectorKind::Langdetect => match langdetect::detect(text) {
             langdetect::Detection::Undetectable => Detection::Undetectable,
             langdetect::Detection::Nothing => Detection::Nothing,
-            langdetect::Detection::Best {
-                language,
-                probability,
-            } => Detection::Best {
+            langdetect::Detection::Best { language, probability } => Detection::Best {
                 language: language.to_owned(),
                 probability,
             },
@@ -126,9 +123,7 @@ fn unsure(step: &LanguageStep, detection: &Detection) -> Option<Reason> {
     match detection {
         Detection::Undetectable => Some(Reason::UndetectableLanguage),
         Detection::Nothing => Some(Reason::NoLanguage),
-        Detection::Best { probability, .. } if *probability < step.min_probability => {
-            Some(Reason::LowConfidence)
-        }
+        Detection::Best { probability, .. } if *probability < step.min_probability => Some(Reason::LowConfidence),
         Detection::Best { .. } => None,
     }
 }
@@ -140,9 +135,7 @@ pub fn judge(step: &LanguageStep, detection: &Detection) -> Verdict {
     match (unsure(step, detection), detection) {
         (Some(_), _) if step.undetermined == Undetermined::Keep => Verdict::Keep,
         (Some(reason), _) => Verdict::DropPage(reason),
-        (None, Detection::Best { language, .. }) if !step.keeps(language) => {
-            Verdict::DropPage(Reason::OtherLanguage)
-        }
+        (None, Detection::Best { language, .. }) if !step.keeps(language) => Verdict::DropPage(Reason::OtherLanguage),
         (None, _) => Verdict::Keep,
     }
 }
@@ -257,10 +250,7 @@ mod tests {
                 judge(&step, &detect(detector, GERMAN)),
                 Verdict::DropPage(Reason::OtherLanguage)
             );
-            assert_eq!(
-                judge(&step, &detect(detector, "12 34 56.")),
-                Verdict::DropPage(numbers)
-            );
+            assert_eq!(judge(&step, &detect(detector, "12 34 56.")), Verdict::DropPage(numbers));
         }
     }
 
@@ -338,11 +328,7 @@ mod tests {
         step.min_probability = 1.1;
         let unsure = decide(&step, ENGLISH);
         assert_eq!(unsure.undetermined, Some(Reason::LowConfidence));
-        let Detection::Best {
-            language,
-            probability,
-        } = unsure.detection
-        else {
+        let Detection::Best { language, probability } = unsure.detection else {
             panic!("{unsure:?}");
         };
         assert!(language == "und" && probability > 0.95);

@@ -42,9 +42,7 @@ pub use domains::{DomainTable, Domains, Reached};
 pub use finisher::{Finisher, Gone, Judged};
 pub use lower::{Lowered, lower, lower_into};
 pub use page_rules::{JudgedPage, PageRules};
-pub use reason::{
-    LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict,
-};
+pub use reason::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, STAGES, Scope, Stage, Verdict};
 pub use statistics::{Histogram, Side, Statistics};
 pub use sweep::{SweepOutcome, Sweeper};
 pub use tally::{ArchiveKind, LineCounts, Tally};

@@ -155,8 +155,7 @@ type Words = [u32; LANES];
 fn side_by_side<S: Simd>(simd: S, texts: &[&str]) -> Vec<u128> {
     let mut digests = vec![0; texts.len()];
     let mut waiting = texts.iter().enumerate();
-    let mut lanes: [Option<Lane<'_>>; LANES] =
-        std::array::from_fn(|_| waiting.next().map(Lane::new));
+    let mut lanes: [Option<Lane<'_>>; LANES] = std::array::from_fn(|_| waiting.next().map(Lane::new));
     let mut state = START.map(|word| [word; LANES]);
     let mut words = [[0; LANES]; BLOCK / 4];
     while lanes.iter().any(Option::is_some) {

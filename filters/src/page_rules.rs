@@ -42,16 +42,12 @@ impl PageRules<'_> {
             },
             None => self.cleaner.clean_seen(text, seen),
         };
-        let (Cleaned::Keep(crate::CleanedPage { lines, .. }) | Cleaned::Drop { lines, .. }) =
-            &cleaned;
+        let (Cleaned::Keep(crate::CleanedPage { lines, .. }) | Cleaned::Drop { lines, .. }) = &cleaned;
         statistics.tally.text_bytes_in += text.len() as u64;
         statistics.tally.lines += lines.total;
         statistics.page_chars.add(Side::In, lines.total.chars);
         statistics.page_lines.add(Side::In, lines.total.lines);
         statistics.year(Side::In, timestamp);
-        JudgedPage {
-            normalized,
-            cleaned,
-        }
+        JudgedPage { normalized, cleaned }
     }
 }

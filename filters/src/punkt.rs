@@ -195,10 +195,7 @@ impl Punkt {
 
         // 4.1.2 Collocation heuristic.
         if let Some(first) = word_type
-            && self
-                .holders
-                .get(first)
-                .is_some_and(|flags| flags & COLLOCATES != 0)
+            && self.holders.get(first).is_some_and(|flags| flags & COLLOCATES != 0)
             && self.collocates(first, next)
         {
             return false;
@@ -274,11 +271,7 @@ impl Sentences<'_, '_> {
         let mut end = found.end;
         let start = self.start;
         self.start = found.next;
-        let closing = found.next
-            + bytes[found.next..]
-                .iter()
-                .take_while(|&&b| is_closing(b))
-                .count();
+        let closing = found.next + bytes[found.next..].iter().take_while(|&&b| is_closing(b)).count();
         if closing > found.next {
             let after = skip_space(bytes, closing);
             if after > closing || closing == bytes.len() || bytes[closing..].starts_with(b"--") {
@@ -383,10 +376,7 @@ impl Breaks<'_, '_> {
         };
         self.punkt
             .contains_break(&self.text[word..stop])
-            .then_some(Break {
-                end: mark + 1,
-                next,
-            })
+            .then_some(Break { end: mark + 1, next })
     }
 }
 

@@ -106,10 +106,7 @@ mod tests {
     fn white_space_is_pythons() {
         assert_eq!(strip("\x1c \u{a0}\u{3000}x\u{85}\x1f"), "x");
         assert_eq!(strip("\u{200b}x\u{feff}"), "\u{200b}x\u{feff}");
-        assert_eq!(
-            words(" a\x1fb  c\u{2003}").collect::<Vec<_>>(),
-            ["a", "b", "c"]
-        );
+        assert_eq!(words(" a\x1fb  c\u{2003}").collect::<Vec<_>>(), ["a", "b", "c"]);
         assert!(has_words("a b c", 3) && !has_words("a b c ", 4) && has_words("", 0));
     }
 }

@@ -307,10 +307,7 @@ impl Reason {
 
     /// The reason that has `code`.
     pub fn from_code(code: &str) -> Option<Reason> {
-        Self::ALL
-            .iter()
-            .find(|reason| reason.code() == code)
-            .copied()
+        Self::ALL.iter().find(|reason| reason.code() == code).copied()
     }
 
     /// Whether a page that goes for this reason has taken part in the choice of one page per URL: not

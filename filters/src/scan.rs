@@ -250,16 +250,10 @@ mod tests {
 
     #[test]
     fn every_place_in_a_block_is_alike() {
-        for mark in [
-            "\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\u{3000}", "\u{a0}", " ",
-        ] {
+        for mark in ["\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\u{3000}", "\u{a0}", " "] {
             for before in 0..140 {
                 for after in [0, 1, 2, 3, 61, 62, 63, 64, 65] {
-                    check(&format!(
-                        "{}{mark}{}",
-                        "x".repeat(before),
-                        "y".repeat(after)
-                    ));
+                    check(&format!("{}{mark}{}", "x".repeat(before), "y".repeat(after)));
                 }
             }
         }

@@ -89,9 +89,7 @@ const PAGE_LINES: [u64; 13] = [0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2
 const LINE_WORDS: [u64; 15] = [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200];
 const PAGE_SENTENCES: [u64; 15] = [0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500];
 /// Percent; finer around C4's limit of 99.
-const PROBABILITY: [u64; 16] = [
-    0, 20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 98, 99,
-];
+const PROBABILITY: [u64; 16] = [0, 20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 98, 99];
 
 /// The statistics of a build or a part of it, but for [`Domains`](crate::Domains).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,9 +143,7 @@ fn raise(counts: &mut BTreeMap<String, [u64; 2]>, name: &str, side: Side) {
 impl Statistics {
     /// Counts the year of a `WARC-Date`, as it is written.
     pub fn year(&mut self, side: Side, timestamp: &str) {
-        let year = timestamp
-            .get(..4)
-            .filter(|y| y.bytes().all(|b| b.is_ascii_digit()));
+        let year = timestamp.get(..4).filter(|y| y.bytes().all(|b| b.is_ascii_digit()));
         raise(&mut self.years, year.unwrap_or("other"), side);
     }
 
@@ -193,9 +189,7 @@ impl Statistics {
 }
 
 fn sides(counts: &BTreeMap<String, [u64; 2]>) -> Value {
-    let row = |(name, [before, after]): (&String, &[u64; 2])| {
-        (name.clone(), json!({ "in": before, "out": after }))
-    };
+    let row = |(name, [before, after]): (&String, &[u64; 2])| (name.clone(), json!({ "in": before, "out": after }));
     Value::Object(counts.iter().map(row).collect())
 }
 
@@ -290,9 +284,6 @@ mod tests {
         }
         let json = histogram.to_json("lines", &BOTH);
         assert_eq!(json["out"], json!([1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]));
-        assert_eq!(
-            json["edges"].as_array().unwrap().len(),
-            PAGE_LINES.len() + 1
-        );
+        assert_eq!(json["edges"].as_array().unwrap().len(), PAGE_LINES.len() + 1);
     }
 }

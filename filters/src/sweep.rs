@@ -141,20 +141,14 @@ impl Sweeper {
             };
             match state.dropped {
                 Some(reason) => SweepOutcome::Drop(reason),
-                None if state.sentences < recipe.min_sentences => {
-                    SweepOutcome::Drop(Reason::TooFewSentences)
-                }
+                None if state.sentences < recipe.min_sentences => SweepOutcome::Drop(Reason::TooFewSentences),
                 None => SweepOutcome::Keep {
                     lines: state.lines,
                     chars: state.kept.count(),
                 },
             }
         };
-        dropped
-            .into_iter()
-            .zip(&self.recipes)
-            .map(outcome)
-            .collect()
+        dropped.into_iter().zip(&self.recipes).map(outcome).collect()
     }
 
     /// Which recipes drop the page before its lines are looked at.
@@ -229,11 +223,7 @@ impl Sweeper {
             }
             let missing = keepers
                 .iter()
-                .map(|&at| {
-                    states[at]
-                        .max_sentences
-                        .saturating_sub(states[at].sentences)
-                })
+                .map(|&at| states[at].max_sentences.saturating_sub(states[at].sentences))
                 .max()
                 .unwrap_or(0);
             let sentences = match missing {

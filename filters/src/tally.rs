@@ -182,9 +182,7 @@ impl Tally {
     pub fn check(&self) -> Result<(), String> {
         let law = |what: &str, read: u64, parts: &[u64]| match parts.iter().sum::<u64>() {
             sum if sum == read => Ok(()),
-            sum => Err(format!(
-                "{what}: {read} read, but {sum} counted in {parts:?}"
-            )),
+            sum => Err(format!("{what}: {read} read, but {sum} counted in {parts:?}")),
         };
         let sum = |list: &[u64]| list.iter().sum::<u64>();
         let (pages, dropped) = (self.pages(), sum(&self.pages_dropped));
@@ -257,10 +255,7 @@ impl AddAssign for Tally {
         self.records += other.records;
         for kind in ArchiveKind::ALL {
             let kind = kind as usize;
-            add(
-                &mut self.records_dropped[kind],
-                &other.records_dropped[kind],
-            );
+            add(&mut self.records_dropped[kind], &other.records_dropped[kind]);
         }
         add(&mut self.pages_read, &other.pages_read);
         add(&mut self.pages_dropped, &other.pages_dropped);
@@ -276,10 +271,7 @@ impl AddAssign for Tally {
         self.sentences_removed += other.sentences_removed;
         self.bad_words_soft_passed += other.bad_words_soft_passed;
         for (language, counts) in other.bad_words_by_language {
-            add(
-                self.bad_words_by_language.entry(language).or_default(),
-                &counts,
-            );
+            add(self.bad_words_by_language.entry(language).or_default(), &counts);
         }
         for (language, n) in other.other_languages {
             *self.other_languages.entry(language).or_default() += n;

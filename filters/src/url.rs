@@ -7,10 +7,8 @@ use regex::Regex;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-static SCHEME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"https?://(www\.)?").expect("a valid pattern"));
-static TRACKING: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\?(utm_|ref|feed).*").expect("a valid pattern"));
+static SCHEME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"https?://(www\.)?").expect("a valid pattern"));
+static TRACKING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\?(utm_|ref|feed).*").expect("a valid pattern"));
 
 /// The reference's `normalize_url`: scheme and `www.` go wherever they stand, as does a query that
 /// starts with `utm_`, `ref` or `feed`; then slashes at the end. Case stays, fragments stay.
@@ -40,11 +38,7 @@ pub fn normalize(url: &str) -> String {
 pub fn top_level_domain(domain: &str) -> &str {
     let last = domain.rsplit('.').next().unwrap_or_default();
     let address = domain.starts_with('[') || last.bytes().all(|b| b.is_ascii_digit());
-    if address && !domain.is_empty() {
-        "ip"
-    } else {
-        last
-    }
+    if address && !domain.is_empty() { "ip" } else { last }
 }
 
 /// MD5 as a number: the digest's bytes in big-endian order, so that numbers compare as the

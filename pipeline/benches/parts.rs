@@ -10,10 +10,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
 fn input() -> PathBuf {
-    let sample = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../data/samples/sample-00001.warc.wet.gz"
-    );
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/samples/sample-00001.warc.wet.gz");
     std::env::var_os("INPUT").map_or_else(
         || sample.into(),
         |input| Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(input),
@@ -45,14 +42,10 @@ fn parts(criterion: &mut Criterion) {
     let lower: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
 
     let mut group = criterion.benchmark_group("parts");
-    group.throughput(Throughput::Bytes(
-        texts.iter().map(|text| text.len() as u64).sum(),
-    ));
+    group.throughput(Throughput::Bytes(texts.iter().map(|text| text.len() as u64).sum()));
     group.sample_size(10);
     let mut bench = |name: &str, part: &dyn Fn(&str)| {
-        group.bench_function(name, |b| {
-            b.iter(|| texts.iter().for_each(|text| part(text)))
-        });
+        group.bench_function(name, |b| b.iter(|| texts.iter().for_each(|text| part(text))));
     };
     bench("line and page rules", &|text| {
         black_box(cleaner.clean(text));

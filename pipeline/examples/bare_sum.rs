@@ -40,9 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let (splitting, sentences) = timed(|| {
         let lines = rules.iter().flat_map(|text| text.split('\n'));
-        lines
-            .map(|line| punkt.sentences(line).count())
-            .sum::<usize>()
+        lines.map(|line| punkt.sentences(line).count()).sum::<usize>()
     })?;
     let (detection, english) = timed(|| {
         let languages = detect.iter().map(|text| factory.detect_langs(text));

@@ -51,13 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The records of an archive, cut where a line `WARC/1.0` starts.
 fn records(archive: &[u8]) -> Vec<&[u8]> {
     let starts = memmem::find_iter(archive, b"WARC/1.0\r\n");
-    let mut cuts: Vec<usize> = starts
-        .filter(|&at| at == 0 || archive[at - 1] == b'\n')
-        .collect();
+    let mut cuts: Vec<usize> = starts.filter(|&at| at == 0 || archive[at - 1] == b'\n').collect();
     cuts.push(archive.len());
-    cuts.windows(2)
-        .map(|cut| &archive[cut[0]..cut[1]])
-        .collect()
+    cuts.windows(2).map(|cut| &archive[cut[0]..cut[1]]).collect()
 }
 
 /// A line as it stands in a copy.

@@ -38,9 +38,7 @@ pub fn load_within(recipe: &Recipe, lists: &Lists, bytes: u64) -> Result<Admissi
                     keys.sort_unstable();
                     keys.dedup();
                     too_many = keys.len() > most;
-                    next = (2 * keys.len())
-                        .max(FIRST_KEYS)
-                        .min(most.saturating_add(FIRST_KEYS));
+                    next = (2 * keys.len()).max(FIRST_KEYS).min(most.saturating_add(FIRST_KEYS));
                 }
             })?;
             let urls = UrlSet::new(keys);

@@ -41,11 +41,7 @@ pub fn header(bytes: &[u8]) -> Option<Header<'_>> {
         let digits = fields[i].iter().all(u8::is_ascii_digit);
         digits && (8..=20).contains(&fields[i].len()) && is_address(fields[i - 1])
     })?;
-    let url_bytes = fields[..date - 1]
-        .iter()
-        .map(|field| field.len() + 1)
-        .sum::<usize>()
-        - 1;
+    let url_bytes = fields[..date - 1].iter().map(|field| field.len() + 1).sum::<usize>() - 1;
     Some(Header {
         url: &line[..url_bytes],
         date: fields[date],
@@ -56,9 +52,7 @@ pub fn header(bytes: &[u8]) -> Option<Header<'_>> {
 
 fn number(field: &[u8]) -> Option<u64> {
     let digits = !field.is_empty() && field.iter().all(u8::is_ascii_digit);
-    digits
-        .then(|| std::str::from_utf8(field).ok()?.parse().ok())
-        .flatten()
+    digits.then(|| std::str::from_utf8(field).ok()?.parse().ok()).flatten()
 }
 
 /// Whether a field is an IP address, or what stands for one: a host, or that it is not known.
@@ -120,17 +114,9 @@ mod tests {
         assert_eq!(v2.length, Some(20));
         assert_eq!(v2.timestamp(), "2008-11-30T00:00:00Z");
         let first = header(b"filedesc://a.arc 0.0.0.0 20100216123929 text/plain 73\n").unwrap();
-        assert!(
-            first
-                .as_warc()
-                .starts_with(b"WARC/1.0\r\nWARC-Type: warcinfo\r\n")
-        );
-        let open =
-            header(b"http://a.example/ 192.0.2.7 201002082302310000 text/html -1\n").unwrap();
-        assert_eq!(
-            (open.length, &*open.timestamp()),
-            (None, "2010-02-08T23:02:31Z")
-        );
+        assert!(first.as_warc().starts_with(b"WARC/1.0\r\nWARC-Type: warcinfo\r\n"));
+        let open = header(b"http://a.example/ 192.0.2.7 201002082302310000 text/html -1\n").unwrap();
+        assert_eq!((open.length, &*open.timestamp()), (None, "2010-02-08T23:02:31Z"));
         for none in [
             &b"http://a.example/ 192.0.2.7 20100208230231 text/html 3432"[..],
             b"http://a.example/ 192.0.2.7 20100208230231 text/html x3\n",

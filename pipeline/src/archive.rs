@@ -139,8 +139,7 @@ impl Source {
 
     fn seek(&mut self, position: u64) -> io::Result<()> {
         // `seek_relative` keeps the buffer if the target is in it.
-        self.file
-            .seek_relative(position as i64 - self.position as i64)?;
+        self.file.seek_relative(position as i64 - self.position as i64)?;
         self.position = position;
         Ok(())
     }
@@ -343,9 +342,7 @@ impl Archive {
         };
         match self.scan().map_err(MemberError::Io)? {
             None if !broken => Ok(None),
-            _ => Err(MemberError::Corrupt(
-                "no compressed member starts here".into(),
-            )),
+            _ => Err(MemberError::Corrupt("no compressed member starts here".into())),
         }
     }
 

@@ -14,8 +14,7 @@ pub const FILE: &str = "README.md";
 /// The licence under which the published C4 stands.
 pub const LICENSE: &str = "odc-by";
 /// Stands in every card: a file without it was written by someone else.
-pub const MARK: &str =
-    "<!-- Written by `c4 card`, which replaces this file as long as this line is in it. -->";
+pub const MARK: &str = "<!-- Written by `c4 card`, which replaces this file as long as this line is in it. -->";
 
 /// What a card says that the corpus does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +47,7 @@ pub fn card(manifest: &Manifest, stats: &Value, options: &CardOptions) -> String
     };
     let facts = Facts::new(manifest);
     let head = head(manifest, &facts, &name, &options.license);
-    let mut text = format!(
-        "---\n{head}---\n\n{MARK}\n\n# {}\n\n",
-        sections::plain(&name)
-    );
+    let mut text = format!("---\n{head}---\n\n{MARK}\n\n# {}\n\n", sections::plain(&name));
     text += &sections::summary(manifest, stats, &facts);
     text += &sections::recipe(manifest, &facts);
     text += &sections::statistics(stats);
@@ -182,11 +178,7 @@ fn builtin(mut builtin: Recipe, recipe: &Recipe) -> Option<String> {
 /// Columns and their types in the Hub's words.
 fn features(format: Format) -> &'static [(&'static str, &'static str)] {
     match format {
-        Format::Jsonl => &[
-            ("text", "string"),
-            ("timestamp", "string"),
-            ("url", "string"),
-        ],
+        Format::Jsonl => &[("text", "string"), ("timestamp", "string"), ("url", "string")],
         Format::Arrow | Format::Parquet => &[
             ("url", "string"),
             ("text", "string"),
@@ -251,17 +243,12 @@ fn head(manifest: &Manifest, facts: &Facts<'_>, name: &str, license: &str) -> St
     if !languages.is_empty() {
         line("language:".into());
         // `no` is a truth value to YAML.
-        languages
-            .iter()
-            .for_each(|code| line(format!("- {}", quoted(code))));
+        languages.iter().for_each(|code| line(format!("- {}", quoted(code))));
     }
     line(format!("license: {}", quoted(license)));
     line(format!("pretty_name: {}", quoted(name)));
     line("size_categories:".into());
-    line(format!(
-        "- {}",
-        size_category(facts.all.sum(|split| split.rows))
-    ));
+    line(format!("- {}", size_category(facts.all.sum(|split| split.rows))));
     line("task_categories:".into());
     line("- text-generation".into());
     line("- fill-mask".into());
@@ -348,10 +335,7 @@ mod tests {
         for (recipe, name) in [
             (&load("en"), Some("en")),
             (&load("en.noclean"), Some("en.noclean")),
-            (
-                &some.unwrap(),
-                Some("multilingual --language de --language fr"),
-            ),
+            (&some.unwrap(), Some("multilingual --language de --language fr")),
             (&listed, Some("realnewslike")),
             (&other, None),
         ] {

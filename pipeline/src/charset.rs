@@ -7,8 +7,7 @@ use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{
-    EUC_KR, Encoding, GBK, ISO_2022_JP, MACINTOSH, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE,
-    WINDOWS_1252, X_MAC_CYRILLIC,
+    EUC_KR, Encoding, GBK, ISO_2022_JP, MACINTOSH, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_MAC_CYRILLIC,
 };
 use memchr::{memchr, memchr_iter, memmem};
 
@@ -162,8 +161,7 @@ fn charset_param(value: &[u8]) -> Option<&'static Encoding> {
 }
 
 fn find_ignore_case(hay: &[u8], needle: &[u8]) -> Option<usize> {
-    hay.windows(needle.len())
-        .position(|w| w.eq_ignore_ascii_case(needle))
+    hay.windows(needle.len()).position(|w| w.eq_ignore_ascii_case(needle))
 }
 
 /// What a page's own declaration means: UTF-16 is not possible where ASCII could be read.
@@ -253,10 +251,7 @@ fn attribute(head: &[u8], mut pos: usize) -> Option<(&[u8], &[u8], usize)> {
         }
         p
     };
-    while head
-        .get(pos)
-        .is_some_and(|b| b.is_ascii_whitespace() || *b == b'/')
-    {
+    while head.get(pos).is_some_and(|b| b.is_ascii_whitespace() || *b == b'/') {
         pos += 1;
     }
     if *head.get(pos)? == b'>' {
@@ -282,10 +277,7 @@ fn attribute(head: &[u8], mut pos: usize) -> Option<(&[u8], &[u8], usize)> {
         }
         _ => {
             let start = pos;
-            while head
-                .get(pos)
-                .is_some_and(|b| !b.is_ascii_whitespace() && *b != b'>')
-            {
+            while head.get(pos).is_some_and(|b| !b.is_ascii_whitespace() && *b != b'>') {
                 pos += 1;
             }
             Some((name, &head[start..pos], pos))

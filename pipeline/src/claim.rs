@@ -271,15 +271,9 @@ mod tests {
             position: 2,
             record_offset: 1 << 40,
         };
-        let origin = Origin {
-            segment: 3,
-            archive: 0,
-        };
+        let origin = Origin { segment: 3, archive: 0 };
         let text = TextClaim::new(u128::MAX - 5, 17 << 90, place);
-        let page = Place {
-            position: 0,
-            ..place
-        };
+        let page = Place { position: 0, ..place };
         let urls = ["2019-04-18T10:12:43Z", ""].map(|t| UrlClaim::new(5 << 100, t, 9, page));
         let loser = Loser {
             page: 1,

@@ -24,8 +24,8 @@ use crate::spool::{SpooledLine, SpooledPage};
 use crate::stop;
 use c4_data::Recipe;
 use c4_filters::{
-    Admission, ArchiveKind, Cleaned, Cleaner, JudgedPage, PageRules, Reason, SeenLine, Stage,
-    Statistics, Tally, Verdict, dedup, guard, url,
+    Admission, ArchiveKind, Cleaned, Cleaner, JudgedPage, PageRules, Reason, SeenLine, Stage, Statistics, Tally,
+    Verdict, dedup, guard, url,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -113,10 +113,7 @@ pub fn run(
             .map(|archive| inputs[*archive].state().ok().flatten())
             .collect(),
         missing: Mutex::default(),
-        parts: targets
-            .iter()
-            .map(|target| Part::new(*target, inputs.len()))
-            .collect(),
+        parts: targets.iter().map(|target| Part::new(*target, inputs.len())).collect(),
         memory,
         progress,
     };
@@ -213,23 +210,14 @@ impl Job for CleanPass<'_> {
         }
     }
 
-    fn next(
-        &self,
-        index: usize,
-        (source, _): &mut Self::Source,
-    ) -> Result<Option<(ArchiveKind, Batch)>, Error> {
+    fn next(&self, index: usize, (source, _): &mut Self::Source) -> Result<Option<(ArchiveKind, Batch)>, Error> {
         match source.next_batch(self.progress) {
             Ok(batch) => Ok(batch.map(|batch| (source.kind(), batch))),
             Err(cause) => self.fail(self.todo[index], &cause),
         }
     }
 
-    fn work(
-        &self,
-        index: usize,
-        sequence: u64,
-        (kind, batch): (ArchiveKind, Batch),
-    ) -> Result<(), Error> {
+    fn work(&self, index: usize, sequence: u64, (kind, batch): (ArchiveKind, Batch)) -> Result<(), Error> {
         let archive = self.todo[index];
         let mut first = 0;
         for splits in source::split(batch) {
@@ -305,11 +293,7 @@ impl CleanPass<'_> {
         None
     }
 
-    fn each_open(
-        &self,
-        archive: usize,
-        each: impl Fn(&mut OpenArchive) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn each_open(&self, archive: usize, each: impl Fn(&mut OpenArchive) -> Result<(), Error>) -> Result<(), Error> {
         self.parts.iter().try_for_each(|part| {
             let mut state = lock(&part.open[archive]);
             state.as_mut().map_or(Ok(()), |state| each(state))
@@ -366,13 +350,7 @@ impl<'a> Part<'a> {
             Some(writer) => writer,
             None => SegmentWriter::create(self.target.work, archive, entry.segments.len())?,
         };
-        writer.add(
-            frame,
-            found.count,
-            found.urls,
-            found.texts,
-            found.text_bytes,
-        )?;
+        writer.add(frame, found.count, found.urls, found.texts, found.text_bytes)?;
         if is_large || writer.is_full(memory) {
             entry.segments.push(writer.finish()?);
         } else {
@@ -428,8 +406,7 @@ impl<'a> Part<'a> {
                 Verdict::DropPage(reason) => {
                     let at = line.text.as_ptr().addr() - page.text.as_ptr().addr();
                     let place = self.cleaner.find_match(line.text, reason);
-                    matched = place
-                        .map(|range| ledger::matched(&page.text, at + range.start..at + range.end));
+                    matched = place.map(|range| ledger::matched(&page.text, at + range.start..at + range.end));
                 }
             }
         };
@@ -439,9 +416,7 @@ impl<'a> Part<'a> {
         };
         let seen_as = (&*page.url, &*page.text, &*page.timestamp);
         let JudgedPage {
-            normalized,
-            cleaned,
-            ..
+            normalized, cleaned, ..
         } = rules.judge(seen_as, &mut found.statistics, seen);
         let text_bytes = page.text.len() as u64;
         let place = Place {
@@ -459,8 +434,7 @@ impl<'a> Part<'a> {
             }
             Cleaned::Keep(cleaned) => {
                 let keys = dedup::keys(recipe.dedup.as_ref(), &cleaned.text);
-                let claim =
-                    |(position, key)| TextClaim::new(key, owner, Place { position, ..place });
+                let claim = |(position, key)| TextClaim::new(key, owner, Place { position, ..place });
                 found.texts.extend((0..).zip(keys).map(claim));
                 found.passed += 1;
                 found.text_bytes += cleaned.text.len() as u64;

@@ -62,9 +62,7 @@ enum Command {
 /// A size in bytes, with K, M, G or T as powers of 1024.
 fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim().trim_end_matches("iB").trim_end_matches('B');
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
     let shift = match unit.trim().to_ascii_uppercase().as_str() {
         "" => 0,
@@ -74,9 +72,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "T" => 40,
         _ => return Err("give a number with K, M, G or T, as in 256M".into()),
     };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "give a number, as in 256M".to_owned())?;
+    let number: u64 = digits.parse().map_err(|_| "give a number, as in 256M".to_owned())?;
     match number.checked_mul(1 << shift) {
         Some(bytes) if bytes > 0 => Ok(bytes),
         _ => Err("must be above 0 and below 16 EiB".into()),

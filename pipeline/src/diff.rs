@@ -36,8 +36,8 @@ mod text;
 
 pub use cause::Cause;
 pub use facts::{
-    Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample,
-    PageCause, PageCounts, PageExample,
+    Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause, PageCounts,
+    PageExample,
 };
 pub use page::page;
 pub use text::text;
@@ -88,8 +88,7 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<Diff, Error> {
         corpora: &corpora,
         rules: [a, b].map(|corpus| Rules::new(&corpus.manifest.recipe)),
         same_rules: a.manifest.recipe.clean == b.manifest.recipe.clean,
-        same_reading: a.manifest.versions == b.manifest.versions
-            && wet_reading(a) == wet_reading(b),
+        same_reading: a.manifest.versions == b.manifest.versions && wet_reading(a) == wet_reading(b),
         same_inputs: inputs.only_a.is_empty() && inputs.only_b.is_empty(),
         domain: options.domain.as_deref().map(url::domain),
         domains: options.domains,
@@ -166,13 +165,7 @@ impl Comparison<'_> {
     }
 
     /// A page that only corpus `side` has.
-    fn only(
-        &mut self,
-        side: usize,
-        domain: &str,
-        row: &Row,
-        fates: &mut Fates,
-    ) -> Result<(), Error> {
+    fn only(&mut self, side: usize, domain: &str, row: &Row, fates: &mut Fates) -> Result<(), Error> {
         let cause = match fates.of(row.key)? {
             _ if !self.corpora[1 - side].has_ledger() => Cause::Unknown,
             None => Cause::NotRead,

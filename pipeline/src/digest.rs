@@ -73,13 +73,12 @@ impl Said {
 fn parse(value: &str) -> Option<Said> {
     let (algorithm, value) = value.split_once(':')?;
     let value = value.trim().trim_end_matches('=');
-    let (length, make): (usize, fn(Vec<u8>) -> Said) =
-        match &*algorithm.trim().to_ascii_lowercase().replace('-', "") {
-            "sha1" => (20, Said::Sha1),
-            "sha256" => (32, Said::Sha256),
-            "md5" => (16, Said::Md5),
-            _ => return None,
-        };
+    let (length, make): (usize, fn(Vec<u8>) -> Said) = match &*algorithm.trim().to_ascii_lowercase().replace('-', "") {
+        "sha1" => (20, Said::Sha1),
+        "sha256" => (32, Said::Sha256),
+        "md5" => (16, Said::Md5),
+        _ => return None,
+    };
     let bytes = match value.len() == 2 * length {
         true => HEXLOWER_PERMISSIVE.decode(value.as_bytes()),
         false => BASE32_NOPAD.decode(value.to_ascii_uppercase().as_bytes()),

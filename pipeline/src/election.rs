@@ -131,15 +131,9 @@ impl Election<'_> {
         })
     }
 
-    fn run_part<C: Claim>(
-        &self,
-        part: usize,
-        alive: &(impl Fn(u32, u32) -> bool + Sync),
-    ) -> Result<(), Error> {
+    fn run_part<C: Claim>(&self, part: usize, alive: &(impl Fn(u32, u32) -> bool + Sync)) -> Result<(), Error> {
         let claims = |segment| -> Result<_, Error> {
-            let claims = self
-                .segments
-                .claims::<C>(segment, self.table, (part, self.parts))?;
+            let claims = self.segments.claims::<C>(segment, self.table, (part, self.parts))?;
             let alive = |claim: &C| alive(claim.place().segment, claim.place().page);
             Ok(claims.into_iter().filter(alive))
         };
@@ -175,12 +169,7 @@ impl Election<'_> {
                 if stays.key() == claim.key() && stays.place() != claim.place() {
                     let Place { page, position, .. } = claim.place();
                     let winner = stays.place();
-                    Loser {
-                        page,
-                        position,
-                        winner,
-                    }
-                    .put(&mut bytes);
+                    Loser { page, position, winner }.put(&mut bytes);
                 }
             }
             if !bytes.is_empty() {
@@ -201,12 +190,7 @@ impl Election<'_> {
         }
         most(&mut repeated);
         let mut list = Vec::new();
-        for Repeated {
-            copies,
-            key,
-            winner,
-        } in repeated
-        {
+        for Repeated { copies, key, winner } in repeated {
             let stored = StoredRepeated {
                 copies: copies.0,
                 key,

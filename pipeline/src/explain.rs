@@ -23,8 +23,7 @@ use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::domains::Host;
 use c4_filters::rules::length;
 use c4_filters::{
-    Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Lowered, Reason, Scope, SeenLine,
-    Verdict, pystr, url,
+    Admission, ArchiveKind, Cleaned, Cleaner, LineCounts, Lowered, Reason, Scope, SeenLine, Verdict, pystr, url,
 };
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -86,9 +85,7 @@ pub struct Explanation {
 impl Line {
     /// It went with its page, and no rule says a word against the line itself.
     pub fn went_along(&self) -> bool {
-        let of_page = self
-            .reason
-            .is_some_and(|reason| reason.scope() == Scope::Page);
+        let of_page = self.reason.is_some_and(|reason| reason.scope() == Scope::Page);
         self.kept_text.is_none() && of_page && self.matched.is_none()
     }
 }
@@ -96,10 +93,7 @@ impl Line {
 impl Explanation {
     /// What is left of the page's lines, joined: the document's text, if the page is kept.
     pub fn kept_text(&self) -> String {
-        let kept = self
-            .lines
-            .iter()
-            .filter_map(|line| line.kept_text.as_deref());
+        let kept = self.lines.iter().filter_map(|line| line.kept_text.as_deref());
         kept.collect::<Vec<_>>().join("\n")
     }
 
@@ -168,11 +162,7 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// Word lists that do not compile, a list of URLs that cannot be read.
-    pub fn new(
-        recipe: &'a Recipe,
-        lists: &Lists,
-        corpus: Option<&'a Corpus>,
-    ) -> Result<Explainer<'a>, Error> {
+    pub fn new(recipe: &'a Recipe, lists: &Lists, corpus: Option<&'a Corpus>) -> Result<Explainer<'a>, Error> {
         let compile = |step| BadWords::new(step, lists);
         let bad_words = recipe.bad_words.as_ref().map(compile).transpose();
         Ok(Explainer {
@@ -197,16 +187,11 @@ impl<'a> Explainer<'a> {
         if let Some(corpus) = self.corpus {
             let places: Vec<(&str, u64)> = found.iter().map(Found::place).collect();
             for (known, (duplicates, document)) in known.iter_mut().zip(corpus.look_up(&places)?) {
-                *known = Known {
-                    duplicates,
-                    document,
-                };
+                *known = Known { duplicates, document };
             }
         }
         let pairs = found.iter().zip(known);
-        Ok(pairs
-            .map(|(found, known)| self.record(found, &known))
-            .collect())
+        Ok(pairs.map(|(found, known)| self.record(found, &known)).collect())
     }
 
     /// Explains a text that comes from no archive.
@@ -310,12 +295,7 @@ impl<'a> Explainer<'a> {
             Some(_) => format!("{domain} is not listed"),
         };
         let facts = json!({ "domain": domain, "subdomain": subdomain });
-        way.at(
-            "domains",
-            says,
-            facts,
-            refused.map_or(Passed::Keep, Passed::Drop),
-        );
+        way.at("domains", says, facts, refused.map_or(Passed::Keep, Passed::Drop));
         refused.is_some()
     }
 
@@ -331,12 +311,7 @@ impl<'a> Explainer<'a> {
             Some(_) => format!("{normalized} is not listed"),
         };
         let facts = json!({ "normalized_url": normalized });
-        way.at(
-            "urls",
-            says,
-            facts,
-            refused.map_or(Passed::Keep, Passed::Drop),
-        );
+        way.at("urls", says, facts, refused.map_or(Passed::Keep, Passed::Drop));
         refused.is_some()
     }
 
@@ -350,13 +325,8 @@ impl<'a> Explainer<'a> {
         let newer = known.duplicates.iter().find(|(row, _)| row.reason == older);
         let Some((_, copy)) = newer else {
             let (says, passed) = match self.corpus {
-                Some(corpus) if corpus.has_ledger() => {
-                    (format!("the newest of {key}"), Passed::Keep)
-                }
-                _ => (
-                    format!("{key}; other pages are not known here"),
-                    Passed::Open,
-                ),
+                Some(corpus) if corpus.has_ledger() => (format!("the newest of {key}"), Passed::Keep),
+                _ => (format!("{key}; other pages are not known here"), Passed::Open),
             };
             way.at("newest", says, facts, passed);
             return false;
@@ -409,28 +379,15 @@ impl<'a> Explainer<'a> {
                 Some(Reason::ShortParagraphs) => "paragraphs",
                 _ => "rules",
             };
-            way.at(
-                name,
-                self.rules_say(dropped, &lines, way),
-                rules_facts(&lines),
-                passed,
-            );
+            way.at(name, self.rules_say(dropped, &lines, way), rules_facts(&lines), passed);
         }
         text
     }
 
     fn rules_say(&self, dropped: Option<Reason>, lines: &LineCounts, way: &Way) -> String {
-        let kept = way
-            .lines
-            .iter()
-            .filter(|line| line.kept_text.is_some())
-            .count();
+        let kept = way.lines.iter().filter(|line| line.kept_text.is_some()).count();
         let says = format!("{kept} of {} lines pass", lines.total.lines);
-        let needed = self
-            .recipe
-            .clean
-            .as_ref()
-            .map_or(0, |step| step.min_sentences);
+        let needed = self.recipe.clean.as_ref().map_or(0, |step| step.min_sentences);
         match dropped {
             Some(Reason::TooFewSentences) => {
                 let sentences = |line: &Line| {
@@ -460,12 +417,7 @@ impl<'a> Explainer<'a> {
             return Some(text);
         };
         let older = Reason::OlderCopy.code();
-        let rows = || {
-            known
-                .duplicates
-                .iter()
-                .filter(|(row, _)| row.reason != older)
-        };
+        let rows = || known.duplicates.iter().filter(|(row, _)| row.reason != older);
         let lost: Vec<Lost> = rows().map(|(row, _)| lost(row)).collect();
         let left = dedup::left(step, &text, &lost);
         let shorter = left.text(&text);
@@ -521,12 +473,7 @@ impl<'a> Explainer<'a> {
             says = format!("{says}. {}", reason.doc());
         }
         let facts = json!({ "unit": unit, "lost": lost.len() });
-        way.at(
-            "dedup",
-            says,
-            facts,
-            dropped.map_or(Passed::Keep, Passed::Drop),
-        );
+        way.at("dedup", says, facts, dropped.map_or(Passed::Keep, Passed::Drop));
         dropped.is_none().then_some(shorter)
     }
 
@@ -535,14 +482,9 @@ impl<'a> Explainer<'a> {
         let Some(step) = &self.recipe.language else {
             return true;
         };
-        let Decision {
-            detection, verdict, ..
-        } = language::decide(step, text);
+        let Decision { detection, verdict, .. } = language::decide(step, text);
         let (language, probability) = match detection {
-            Detection::Best {
-                language,
-                probability,
-            } => (language, probability),
+            Detection::Best { language, probability } => (language, probability),
             Detection::Nothing | Detection::Undetectable => (String::new(), 0.0),
         };
         let passed = match verdict {
@@ -573,20 +515,14 @@ impl<'a> Explainer<'a> {
         let verdict = rule.check(&language, &lower, normalized);
         let (says, dropped) = match (verdict, &word) {
             (BadWordsVerdict::Dropped, Some(word)) => (format!("holds {word:?}"), true),
-            (BadWordsVerdict::SoftPassed, Some(word)) => (
-                format!("holds {word:?}, but is in the share that stays"),
-                false,
-            ),
+            (BadWordsVerdict::SoftPassed, Some(word)) => {
+                (format!("holds {word:?}, but is in the share that stays"), false)
+            }
             (BadWordsVerdict::NoList, _) => (format!("no list for {language}"), false),
             _ => ("no listed word".to_owned(), false),
         };
         let facts = json!({ "word": word });
-        way.at(
-            "bad_words",
-            says,
-            facts,
-            Passed::of(dropped, Reason::BadWords),
-        );
+        way.at("bad_words", says, facts, Passed::of(dropped, Reason::BadWords));
         !dropped
     }
 
@@ -632,12 +568,8 @@ fn rules_facts(lines: &LineCounts) -> Value {
 
 /// How the record's bytes became text.
 fn extraction(found: &Found, page: &RawPage, way: &mut Way) {
-    let mut facts =
-        json!({ "content_type": page.content_type, "chars": page.text.chars().count() });
-    let mut says = format!(
-        "{}, {} characters of text",
-        page.content_type, facts["chars"]
-    );
+    let mut facts = json!({ "content_type": page.content_type, "chars": page.text.chars().count() });
+    let mut says = format!("{}, {} characters of text", page.content_type, facts["chars"]);
     if let Some(read) = &found.extracted {
         let source = format!("{:?}", read.charset_source).to_lowercase();
         says = format!("{says}; charset {} by {source}", read.charset);
@@ -700,18 +632,11 @@ impl Way {
 
     /// The whole page is stripped at the end, which a line may feel where a citation marker stood.
     fn strip(&mut self) {
-        let mut kept = self
-            .lines
-            .iter_mut()
-            .filter_map(|line| line.kept_text.as_mut());
+        let mut kept = self.lines.iter_mut().filter_map(|line| line.kept_text.as_mut());
         if let Some(first) = kept.next() {
             *first = first.trim_start_matches(pystr::is_space).to_owned();
         }
-        let mut kept = self
-            .lines
-            .iter_mut()
-            .rev()
-            .filter_map(|line| line.kept_text.as_mut());
+        let mut kept = self.lines.iter_mut().rev().filter_map(|line| line.kept_text.as_mut());
         if let Some(last) = kept.next() {
             last.truncate(last.trim_end_matches(pystr::is_space).len());
         }

@@ -45,17 +45,9 @@ impl std::fmt::Display for Rejected {
             Self::OtherFormat => f.write_str("another format than its type says"),
             Self::Coding(coding) => write!(f, "content coding {coding:?} cannot be undone"),
             Self::Malformed => f.write_str("not an HTTP response"),
-            Self::HeadTooLarge => write!(
-                f,
-                "HTTP head of more than {} MiB",
-                http::MAX_HEAD_BYTES >> 20
-            ),
+            Self::HeadTooLarge => write!(f, "HTTP head of more than {} MiB", http::MAX_HEAD_BYTES >> 20),
             Self::Empty => f.write_str("no text"),
-            Self::TooLarge => write!(
-                f,
-                "unpacks to more than {} MiB",
-                http::MAX_DECODED_BYTES >> 20
-            ),
+            Self::TooLarge => write!(f, "unpacks to more than {} MiB", http::MAX_DECODED_BYTES >> 20),
         }
     }
 }
@@ -109,11 +101,7 @@ enum Kind {
 /// bodies without codings are read in place. Memory is that of the decoded body (bounded by
 /// [`http::MAX_DECODED_BYTES`], or the payload's length without codings) and its text. Where a body unpacks to
 /// something large, this waits until no other thread holds anything large.
-pub fn page_text(
-    payload: &[u8],
-    identified: Option<&str>,
-    media_types: MediaTypes,
-) -> Result<Extracted, Rejected> {
+pub fn page_text(payload: &[u8], identified: Option<&str>, media_types: MediaTypes) -> Result<Extracted, Rejected> {
     page_text_holding(payload, identified, media_types, &mut None)
 }
 
@@ -225,9 +213,7 @@ fn essence(value: &[u8]) -> Vec<u8> {
 /// What a body of this media type is read as.
 fn kind_of(essence: &[u8]) -> Option<Kind> {
     match essence {
-        b"text/html" | b"application/xhtml+xml" | b"application/vnd.wap.xhtml+xml" => {
-            Some(Kind::Html)
-        }
+        b"text/html" | b"application/xhtml+xml" | b"application/vnd.wap.xhtml+xml" => Some(Kind::Html),
         b"text/plain" => Some(Kind::Plain),
         _ => None,
     }
@@ -348,10 +334,7 @@ mod tests {
         assert_eq!(html(b"HTTP/1.1 404 No\n\n<p>x"), Err(Rejected::Status(404)));
         assert_eq!(text(fields, ""), Err(Rejected::Empty));
         assert_eq!(text(fields, " \n"), Err(Rejected::Empty));
-        assert_eq!(
-            text(fields, "<script>let x;</script>"),
-            Err(Rejected::Empty)
-        );
+        assert_eq!(text(fields, "<script>let x;</script>"), Err(Rejected::Empty));
         let css = "text/css; charset=utf-8";
         let got = text(&format!("Content-Type: {css}"), "p {}");
         assert_eq!(got, Err(Rejected::ContentType(css.to_owned())));
@@ -390,8 +373,7 @@ mod tests {
 
     #[test]
     fn codings_that_cannot_be_undone() {
-        let fields =
-            |coding: &str| format!("Content-Type: text/html\r\nContent-Encoding: {coding}");
+        let fields = |coding: &str| format!("Content-Type: text/html\r\nContent-Encoding: {coding}");
         let coded = b"\x1f\x9d\x90\x3c\x01\x02\x03\xff\x10\x04\x05\x06";
         let unknown = |coding: &str| Err(Rejected::Coding(coding.to_owned()));
         for coding in ["compress", "br", "dcz", "x-own"] {
@@ -401,10 +383,7 @@ mod tests {
         assert_eq!(page(&fields("identity"), coded), Err(Rejected::OtherFormat));
         // A frame that wants dictionary 1: nothing is there to decode it with.
         let mut wants = zstd::bulk::compress(b"<p>rain", 3).expect("memory");
-        assert_eq!(
-            page(&fields("zstd"), &wants).map(|x| x.text).as_deref(),
-            Ok("rain")
-        );
+        assert_eq!(page(&fields("zstd"), &wants).map(|x| x.text).as_deref(), Ok("rain"));
         wants[4] |= 1;
         wants.insert(5, 1);
         assert_eq!(page(&fields("zstd"), &wants), unknown("zstd"));
@@ -440,19 +419,10 @@ mod tests {
 
     #[test]
     fn a_recipe_may_read_plain_text() {
-        let got = any_text(
-            "Content-Type: text/plain",
-            " a <b> &amp; \r\n\r\n\tc\x01d \n",
-        );
+        let got = any_text("Content-Type: text/plain", " a <b> &amp; \r\n\r\n\tc\x01d \n");
         assert_eq!(got, Ok("a <b> &amp;\n\tc d".to_owned()));
-        assert_eq!(
-            any_text("X: y", "rain & 1 < 2").as_deref(),
-            Ok("rain & 1 < 2")
-        );
-        assert_eq!(
-            any_text("Content-Type: utf-8", "rain").as_deref(),
-            Ok("rain")
-        );
+        assert_eq!(any_text("X: y", "rain & 1 < 2").as_deref(), Ok("rain & 1 < 2"));
+        assert_eq!(any_text("Content-Type: utf-8", "rain").as_deref(), Ok("rain"));
         assert_eq!(any_text("X: y", "<p>rain").as_deref(), Ok("rain"));
         let css = Err(Rejected::ContentType("text/css".to_owned()));
         assert_eq!(any_text("Content-Type: text/css", "rain"), css);
@@ -467,10 +437,7 @@ mod tests {
             "Content-Type: text/plain",
         ] {
             assert_eq!(identified("text/html", fields, "<p>rain"), rain, "{fields}");
-            assert_eq!(
-                identified("application/xhtml+xml; x=y", fields, "<p>rain"),
-                rain
-            );
+            assert_eq!(identified("application/xhtml+xml; x=y", fields, "<p>rain"), rain);
         }
         // Whoever identified it has seen that it is no table.
         assert_eq!(
@@ -504,19 +471,13 @@ mod tests {
                 let wide = "<p>Café".encode_utf16().flat_map(unit);
                 let body: Vec<u8> = ends.bytes().chain(mark).chain(wide).collect();
                 let got = page(fields, &body).expect("a page");
-                assert_eq!(
-                    (got.text.as_str(), got.charset_source),
-                    ("Café", CharsetSource::Bom)
-                );
+                assert_eq!((got.text.as_str(), got.charset_source), ("Café", CharsetSource::Bom));
             }
         }
         // A line end of UTF-16 without its mark is none of the head's.
         let wide = "\n<p>rain and rivers</p>".encode_utf16();
         let body: Vec<u8> = wide.flat_map(u16::to_le_bytes).collect();
-        assert_eq!(
-            page(fields, &body).map(|x| x.text).as_deref(),
-            Ok("rain and rivers")
-        );
+        assert_eq!(page(fields, &body).map(|x| x.text).as_deref(), Ok("rain and rivers"));
     }
 
     /// What ended other people's extractions of whole crawls.
@@ -525,10 +486,7 @@ mod tests {
         let fields = "Content-Type: text/html; charset=utf-8";
         let got = text(fields, "<p>a&#1;b\x01c\0d&#0;e&#x1f;f\x0bg\u{7f}h");
         assert_eq!(got.as_deref(), Ok("a b c d\u{fffd}e f g h"));
-        assert_eq!(
-            text(fields, "<pre>a&#1;b\x02c</pre>").as_deref(),
-            Ok("a b c")
-        );
+        assert_eq!(text(fields, "<pre>a&#1;b\x02c</pre>").as_deref(), Ok("a b c"));
         assert_eq!(
             text(
                 fields,
@@ -538,22 +496,13 @@ mod tests {
             Ok("a\nb\nc\nd\ne\nf")
         );
         // Digits to Unicode, none to any of these formats.
-        assert_eq!(
-            html("HTTP/1.1 ②00 OK\r\n\r\n<p>x".as_bytes()),
-            Err(Rejected::Malformed)
-        );
-        assert_eq!(
-            html("HTTP/1.1 20٠ OK\r\n\r\n<p>x".as_bytes()),
-            Err(Rejected::Malformed)
-        );
+        assert_eq!(html("HTTP/1.1 ②00 OK\r\n\r\n<p>x".as_bytes()), Err(Rejected::Malformed));
+        assert_eq!(html("HTTP/1.1 20٠ OK\r\n\r\n<p>x".as_bytes()), Err(Rejected::Malformed));
         let length = format!("{fields}\r\nContent-Length: ①");
         assert_eq!(text(&length, "<p>x").as_deref(), Ok("x"));
         let chunked = format!("{fields}\r\nTransfer-Encoding: chunked");
         assert_eq!(text(&chunked, "①\r\n<p>x\r\n").as_deref(), Ok("①\nx"));
-        assert_eq!(
-            text(fields, "&#①;&#x①;&#1①;").as_deref(),
-            Ok("&#①;&#x①; ①;")
-        );
+        assert_eq!(text(fields, "&#①;&#x①;&#1①;").as_deref(), Ok("&#①;&#x①; ①;"));
         assert_eq!(
             text("Content-Type: text/html; charset=iso-8859-①", "<p>é").as_deref(),
             Ok("é")

@@ -116,8 +116,7 @@ pub fn run(input: FinishInput<'_>) -> Result<(Groups, Summary), Error> {
     }
     let done: HashSet<u32> = before.segments.iter().copied().collect();
     let all = 0..input.segments.all().len();
-    let (done, todo): (Vec<usize>, Vec<usize>) =
-        all.partition(|segment| done.contains(&(*segment as u32)));
+    let (done, todo): (Vec<usize>, Vec<usize>) = all.partition(|segment| done.contains(&(*segment as u32)));
     for segment in done {
         // The build may have been stopped before this.
         input.segments.remove(segment)?;
@@ -188,9 +187,7 @@ impl Job for FinishPass<'_> {
 
     fn work(&self, index: usize, _: u64, (frame, large): Self::Batch) -> Result<(), Error> {
         let segment = self.todo[index];
-        let lost = lock(&self.open[index])
-            .as_ref()
-            .map(|open| open.lost.clone());
+        let lost = lock(&self.open[index]).as_ref().map(|open| open.lost.clone());
         let Some(lost) = lost else {
             return Ok(());
         };
@@ -200,12 +197,7 @@ impl Job for FinishPass<'_> {
         let is_whole = pages.len() == self.input.segments.all()[segment].entry.pages as usize;
         let mut group = Group::new(self.input.layout);
         for (place, page) in (first..).zip(pages) {
-            self.finish(
-                PageAt::new(self, segment, place, &page),
-                page,
-                &lost,
-                &mut group,
-            );
+            self.finish(PageAt::new(self, segment, place, &page), page, &lost, &mut group);
         }
         {
             let mut open = lock(&self.open[index]);
@@ -339,14 +331,7 @@ impl FinishPass<'_> {
         }
     }
 
-    fn keep(
-        &self,
-        at: &PageAt<'_>,
-        page: SpooledPage,
-        judged: Judged,
-        lines: &LineCounts,
-        found: &mut Group,
-    ) {
+    fn keep(&self, at: &PageAt<'_>, page: SpooledPage, judged: Judged, lines: &LineCounts, found: &mut Group) {
         let statistics = &mut found.summary.statistics;
         let known = (at.place.key, &*at.timestamp);
         let split = self.finisher().keep(known, &judged, lines, statistics);
@@ -393,44 +378,35 @@ impl FinishPass<'_> {
             return;
         }
         let left = lines.left();
-        self.input
-            .ledger
-            .page(found, at.place, (reason, at.priority), || {
-                let text = self.input.candidates.text(&gone.left.text);
-                let (matched, match_start) = ledger::split_match(matched.as_ref(), text);
-                let whole = match at.dropped {
-                    Some(_) => page.text_bytes,
-                    None => gone.left.text.len() as u64,
-                };
-                DroppedPage {
-                    reason: reason.code().to_owned(),
-                    rule: reason.rule().to_owned(),
-                    matched,
-                    match_start,
-                    text: text.to_owned(),
-                    text_bytes: whole,
-                    url: page.url.clone(),
-                    timestamp: at.timestamp.to_string(),
-                    language: gone.left.language.clone(),
-                    language_score: gone.left.probability as f32,
-                    lines: left.lines,
-                    chars: left.chars,
-                    words: left.words,
-                    archive: at.label.to_owned(),
-                    record_offset: at.record_offset,
-                }
-            });
+        self.input.ledger.page(found, at.place, (reason, at.priority), || {
+            let text = self.input.candidates.text(&gone.left.text);
+            let (matched, match_start) = ledger::split_match(matched.as_ref(), text);
+            let whole = match at.dropped {
+                Some(_) => page.text_bytes,
+                None => gone.left.text.len() as u64,
+            };
+            DroppedPage {
+                reason: reason.code().to_owned(),
+                rule: reason.rule().to_owned(),
+                matched,
+                match_start,
+                text: text.to_owned(),
+                text_bytes: whole,
+                url: page.url.clone(),
+                timestamp: at.timestamp.to_string(),
+                language: gone.left.language.clone(),
+                language_score: gone.left.probability as f32,
+                lines: left.lines,
+                chars: left.chars,
+                words: left.words,
+                archive: at.label.to_owned(),
+                record_offset: at.record_offset,
+            }
+        });
     }
 
     /// Notes the lines that went while the page was in.
-    fn note_lines(
-        &self,
-        at: &PageAt<'_>,
-        url: &str,
-        fate: Option<Reason>,
-        lines: Vec<SpooledLine>,
-        found: &mut Group,
-    ) {
+    fn note_lines(&self, at: &PageAt<'_>, url: &str, fate: Option<Reason>, lines: Vec<SpooledLine>, found: &mut Group) {
         for line in lines {
             let priority = sample::line_priority(at.priority, line.number);
             let of_rules = line.reason.stage() <= c4_filters::Stage::Rules;
@@ -438,35 +414,25 @@ impl FinishPass<'_> {
                 continue;
             }
             let draw = (line.reason, priority);
-            self.input
-                .ledger
-                .line(found, at.place, draw, line.number, || {
-                    let (matched, match_start) =
-                        ledger::split_match(line.matched.as_ref(), &line.text);
-                    DroppedLine {
-                        reason: line.reason.code().to_owned(),
-                        rule: line.reason.rule().to_owned(),
-                        matched,
-                        match_start,
-                        text: line.text,
-                        line: line.number,
-                        page: fate.map_or(KEPT, Reason::code).to_owned(),
-                        url: url.to_owned(),
-                        archive: at.label.to_owned(),
-                        record_offset: at.record_offset,
-                    }
-                });
+            self.input.ledger.line(found, at.place, draw, line.number, || {
+                let (matched, match_start) = ledger::split_match(line.matched.as_ref(), &line.text);
+                DroppedLine {
+                    reason: line.reason.code().to_owned(),
+                    rule: line.reason.rule().to_owned(),
+                    matched,
+                    match_start,
+                    text: line.text,
+                    line: line.number,
+                    page: fate.map_or(KEPT, Reason::code).to_owned(),
+                    url: url.to_owned(),
+                    archive: at.label.to_owned(),
+                    record_offset: at.record_offset,
+                }
+            });
         }
     }
 
-    fn note_duplicate(
-        &self,
-        at: &PageAt<'_>,
-        reason: Reason,
-        position: u32,
-        winner: Place,
-        found: &mut Group,
-    ) {
+    fn note_duplicate(&self, at: &PageAt<'_>, reason: Reason, position: u32, winner: Place, found: &mut Group) {
         if !self.input.ledger.is_kept() {
             return;
         }
@@ -485,12 +451,7 @@ impl FinishPass<'_> {
 
     /// Notes the text of the most frequent duplicates where it stays.
     fn note_repeated(&self, at: &PageAt<'_>, text: &str, url: &str, found: &mut Group) {
-        for &rank in self
-            .repeated
-            .get(&(at.segment, at.page))
-            .into_iter()
-            .flatten()
-        {
+        for &rank in self.repeated.get(&(at.segment, at.page)).into_iter().flatten() {
             let most = &self.input.repeated[rank];
             let first = most.winner.position as usize;
             let copy = match &self.input.recipe.dedup {
@@ -511,13 +472,7 @@ impl FinishPass<'_> {
     }
 
     /// Notes the copies that go.
-    fn note_duplicates(
-        &self,
-        at: &PageAt<'_>,
-        losers: &[Loser],
-        copies: &[Lost],
-        found: &mut Group,
-    ) {
+    fn note_duplicates(&self, at: &PageAt<'_>, losers: &[Loser], copies: &[Lost], found: &mut Group) {
         for (loser, lost) in losers.iter().zip(copies) {
             let reason = match (&self.input.recipe.dedup, lost.same_page) {
                 (Some(DedupStep::Spans { .. }), _) => Reason::SpanDuplicate,

@@ -97,8 +97,7 @@ impl Frame {
     /// # Errors
     /// The frame is not what was written.
     pub fn items<T: DeserializeOwned>(&self, path: &Path) -> Result<Vec<T>, Error> {
-        let plain =
-            decompress(&self.0[HEAD..], self.unpacked_bytes()).map_err(|_| damaged(path))?;
+        let plain = decompress(&self.0[HEAD..], self.unpacked_bytes()).map_err(|_| damaged(path))?;
         decode(path, &plain)
     }
 }

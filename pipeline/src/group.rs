@@ -160,12 +160,7 @@ impl Group {
             domains,
         } = self.layout;
         let mut tables = vec![(ROWS, sets * rows), (DOMAINS, domains), (SUMMARY, 1)];
-        tables.extend(
-            Table::ALL
-                .iter()
-                .zip(ledger)
-                .map(|(t, n)| (of_ledger(*t), n)),
-        );
+        tables.extend(Table::ALL.iter().zip(ledger).map(|(t, n)| (of_ledger(*t), n)));
         for (table, count) in tables {
             let mut of_table = writer.table(table, count);
             for ((_, slot), list) in self.slots.range((table, 0)..(table + 1, 0)) {

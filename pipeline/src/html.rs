@@ -24,8 +24,7 @@ use reference::Referent;
 pub fn html_to_text(html: &str) -> String {
     let text = html_bytes_to_text(html.as_bytes());
     // The tokenizer cuts only at ASCII bytes and adds only whole characters.
-    let text = String::from_utf8(text)
-        .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+    let text = String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
     trimmed(text)
 }
 
@@ -190,9 +189,7 @@ fn tag_end(html: &[u8], mut pos: usize) -> (usize, bool) {
             Some(&quote @ (b'"' | b'\'')) => past(html, value + 1, quote),
             _ => {
                 let rest = &html[value.min(html.len())..];
-                let len = rest
-                    .iter()
-                    .position(|b| b.is_ascii_whitespace() || *b == b'>');
+                let len = rest.iter().position(|b| b.is_ascii_whitespace() || *b == b'>');
                 len.map_or(html.len(), |n| value + n)
             }
         };
@@ -362,9 +359,7 @@ impl Sink {
                     BLANK
                         if b == b' '
                             && pos > start
-                            && html
-                                .get(pos + 1)
-                                .is_some_and(|&n| CLASS[usize::from(n)] == ORDINARY) =>
+                            && html.get(pos + 1).is_some_and(|&n| CLASS[usize::from(n)] == ORDINARY) =>
                     {
                         pos += 2;
                     }
@@ -377,10 +372,7 @@ impl Sink {
             match class {
                 BLANK => {
                     pos += 1;
-                    while html
-                        .get(pos)
-                        .is_some_and(|&b| CLASS[usize::from(b)] == BLANK)
-                    {
+                    while html.get(pos).is_some_and(|&b| CLASS[usize::from(b)] == BLANK) {
                         pos += 1;
                     }
                     if !self.blank {
@@ -453,8 +445,7 @@ impl Sink {
         }
         let blank = folds(c);
         if !(blank && self.blank && !self.pre) {
-            self.out
-                .extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            self.out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             self.blank = blank;
         }
     }

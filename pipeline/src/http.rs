@@ -220,9 +220,7 @@ fn begins_body(rest: &[u8]) -> bool {
                 if name.is_empty() || !name.iter().all(|&b| is_token(b)) {
                     return true;
                 }
-                let content = name
-                    .get(..8)
-                    .is_some_and(|n| n.eq_ignore_ascii_case(b"content-"));
+                let content = name.get(..8).is_some_and(|n| n.eq_ignore_ascii_case(b"content-"));
                 fields |= content || !document;
             }
         }
@@ -240,9 +238,7 @@ fn is_token(b: u8) -> bool {
 fn parse_status(line: &[u8]) -> Option<u16> {
     let protocol_end = line.iter().position(u8::is_ascii_whitespace)?;
     let (protocol, rest) = line.split_at(protocol_end);
-    let http = protocol
-        .get(..4)
-        .is_some_and(|p| p.eq_ignore_ascii_case(b"HTTP"));
+    let http = protocol.get(..4).is_some_and(|p| p.eq_ignore_ascii_case(b"HTTP"));
     if !http && !protocol.eq_ignore_ascii_case(b"ICY") {
         return None;
     }
@@ -251,9 +247,7 @@ fn parse_status(line: &[u8]) -> Option<u16> {
     if !code.iter().all(u8::is_ascii_digit) || rest.get(3).is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    let code = code
-        .iter()
-        .fold(0, |n, &d| n * 10 + u16::from(d.wrapping_sub(b'0')));
+    let code = code.iter().fold(0, |n, &d| n * 10 + u16::from(d.wrapping_sub(b'0')));
     (code >= 100).then_some(code)
 }
 
@@ -359,9 +353,7 @@ pub fn dechunk(coded: &[u8]) -> Option<(Vec<u8>, bool)> {
             return Some((out, true));
         };
         rest = &after[size..];
-        let next = rest
-            .strip_prefix(b"\r\n")
-            .or_else(|| rest.strip_prefix(b"\n"));
+        let next = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"));
         match next {
             Some(next) => rest = next,
             None if rest.is_empty() => {}
@@ -485,8 +477,7 @@ mod tests {
 
     use super::*;
 
-    const PAGE: &str =
-        "<html><body><p>The rain began at noon, and the river rose.</p></body></html>";
+    const PAGE: &str = "<html><body><p>The rain began at noon, and the river rose.</p></body></html>";
 
     fn gzip(data: &[u8]) -> Vec<u8> {
         let mut e = GzEncoder::new(Vec::new(), Compression::default());
@@ -524,10 +515,7 @@ mod tests {
         block.extend_from_slice(body);
         let head = parse_head(&block).expect("a head");
         let body = decode_body(&head);
-        (
-            String::from_utf8_lossy(&body.bytes).into_owned(),
-            body.truncated,
-        )
+        (String::from_utf8_lossy(&body.bytes).into_owned(), body.truncated)
     }
 
     #[test]
@@ -561,10 +549,8 @@ mod tests {
 
     #[test]
     fn fields() {
-        let head = parse_head(
-            b"HTTP/1.1 200 OK\nX-Long: a\n\t folded \nCONTENT-type :text/html\nno colon\n\nbody\n",
-        )
-        .expect("a head");
+        let head = parse_head(b"HTTP/1.1 200 OK\nX-Long: a\n\t folded \nCONTENT-type :text/html\nno colon\n\nbody\n")
+            .expect("a head");
         let values = |name| -> Vec<String> {
             let text = |v: Cow<'_, [u8]>| String::from_utf8_lossy(&v).into_owned();
             head.values(name).map(text).collect()
@@ -599,10 +585,7 @@ mod tests {
             assert_eq!(body(&format!("{line}\r\n{rest}")), page, "{line}");
         }
         // Last among the fields.
-        assert_eq!(
-            body("Content-Type: a\n<br />\n\n<p>x"),
-            ("<p>x".to_owned(), true)
-        );
+        assert_eq!(body("Content-Type: a\n<br />\n\n<p>x"), ("<p>x".to_owned(), true));
         // No blank line: the body has come, whatever stands in it.
         for html in [
             "<html>\n<p>x\n\n<p>y",
@@ -621,17 +604,9 @@ mod tests {
         block.extend_from_slice(&b"a:\n".repeat(1 << 20));
         block.extend_from_slice(b"\n<p>x");
         assert_eq!(parse_head(&block).err(), Some(NoHead::TooLarge));
-        let within = [
-            b"HTTP/1.1 200 OK\n",
-            b"a:\n".repeat(1 << 18).as_slice(),
-            b"\n<p>x",
-        ]
-        .concat();
+        let within = [b"HTTP/1.1 200 OK\n", b"a:\n".repeat(1 << 18).as_slice(), b"\n<p>x"].concat();
         let head = parse_head(&within).expect("a head");
-        assert_eq!(
-            (head.values("a").count(), head.body),
-            (1 << 18, &b"<p>x"[..])
-        );
+        assert_eq!((head.values("a").count(), head.body), (1 << 18, &b"<p>x"[..]));
         let line = [b"HTTP/1.1 200 OK\na:".as_slice(), &vec![b'b'; 2 << 20]].concat();
         assert_eq!(parse_head(&line).err(), Some(NoHead::TooLarge));
     }
@@ -662,10 +637,7 @@ mod tests {
         assert_eq!(decoded(both, &chunked(&zstd(page))), whole);
         // One blank line too many before what is coded.
         let behind = |coded: &[u8]| [b"\r\n", coded].concat();
-        assert_eq!(
-            decoded("Content-Encoding: gzip", &behind(&gzip(page))),
-            whole
-        );
+        assert_eq!(decoded("Content-Encoding: gzip", &behind(&gzip(page))), whole);
         assert_eq!(decoded("X: y", &behind(&gzip(page))), whole);
         assert_eq!(decoded(both, &behind(&chunked(&zstd(page)))), whole);
         let both = "Content-Encoding: gzip\r\nTransfer-Encoding: chunked";
@@ -674,10 +646,7 @@ mod tests {
             decoded("Transfer-Encoding: gzip, chunked", &chunked(&gzip(page))),
             whole
         );
-        assert_eq!(
-            decoded("Content-Encoding: br, gzip", &gzip(&brotli(page))),
-            whole
-        );
+        assert_eq!(decoded("Content-Encoding: br, gzip", &gzip(&brotli(page))), whole);
         // Two members, then padding.
         let mut members = [gzip(&page[..9]), gzip(&page[9..])].concat();
         members.extend_from_slice(&[0; 40]);
@@ -691,10 +660,7 @@ mod tests {
             let field = format!("Content-Encoding: {coding}");
             assert_eq!(decoded(&field, PAGE.as_bytes()), whole, "{coding}");
         }
-        assert_eq!(
-            decoded("Transfer-Encoding: chunked", PAGE.as_bytes()),
-            whole
-        );
+        assert_eq!(decoded("Transfer-Encoding: chunked", PAGE.as_bytes()), whole);
         assert_eq!(decoded("X: y", &gzip(PAGE.as_bytes())), whole);
         for text in ["0\nis a number", "add\nmore", "c0ffee; please"] {
             let got = decoded("Transfer-Encoding: chunked", text.as_bytes());
@@ -713,10 +679,7 @@ mod tests {
         ];
         for (field, coded) in cases {
             let (got, truncated) = decoded(field, &coded[..coded.len() / 2]);
-            assert!(
-                truncated && !got.is_empty() && long.starts_with(&got),
-                "{field}"
-            );
+            assert!(truncated && !got.is_empty() && long.starts_with(&got), "{field}");
         }
         let mut damaged = coded;
         let middle = damaged.len() / 2;

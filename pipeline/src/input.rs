@@ -208,11 +208,7 @@ pub enum InputError {
 ///
 /// # Errors
 /// See [`InputError`].
-pub fn resolve(
-    arguments: &[PathBuf],
-    base: Option<&Path>,
-    step: &ReadStep,
-) -> Result<Vec<Input>, InputError> {
+pub fn resolve(arguments: &[PathBuf], base: Option<&Path>, step: &ReadStep) -> Result<Vec<Input>, InputError> {
     let places = Places {
         base: base.map(Location::parse).transpose()?,
         ..Places::here()?
@@ -228,11 +224,7 @@ pub fn resolve(
 ///
 /// # Errors
 /// See [`InputError`].
-pub fn resolve_in(
-    arguments: &[PathBuf],
-    places: &Places<'_>,
-    step: &ReadStep,
-) -> Result<Vec<Input>, InputError> {
+pub fn resolve_in(arguments: &[PathBuf], places: &Places<'_>, step: &ReadStep) -> Result<Vec<Input>, InputError> {
     let mut named = Named::default();
     for argument in arguments {
         let path = argument.as_path();
@@ -264,12 +256,7 @@ pub fn remote(inputs: &[Input]) -> impl Iterator<Item = (usize, Address)> {
     })
 }
 
-fn add_path(
-    path: &Path,
-    places: &Places<'_>,
-    step: &ReadStep,
-    named: &mut Named,
-) -> Result<(), InputError> {
+fn add_path(path: &Path, places: &Places<'_>, step: &ReadStep, named: &mut Named) -> Result<(), InputError> {
     let metadata = fs::metadata(path).map_err(unreadable(path))?;
     if !metadata.is_dir() {
         // Of a pipe the first bytes are gone once they were looked at, and it may never have any.
@@ -285,9 +272,7 @@ fn add_path(
     let mut found = Named::default();
     walk(path, &mut found, &mut Vec::new())?;
     if found.files.is_empty() {
-        return Err(InputError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(InputError::Empty { path: path.to_owned() });
     }
     let folder = std::path::absolute(path).map_err(unreadable(path))?;
     let below = |file: PathBuf| {
@@ -321,11 +306,7 @@ impl Named {
         let named = std::path::absolute(path).map_err(unreadable(path))?;
         if let Some(before) = self.files.get(&real) {
             if *before != named {
-                tracing::warn!(
-                    "{}: is the file {}, read once",
-                    named.display(),
-                    before.display()
-                );
+                tracing::warn!("{}: is the file {}, read once", named.display(), before.display());
             }
             if *before <= named {
                 return Ok(());
@@ -363,9 +344,7 @@ fn is_listing(location: &Location) -> bool {
 fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
     match Source::open(path, step).map_err(unreadable(path))? {
         Some(_) => Ok(()),
-        None => Err(InputError::NotAnArchive {
-            path: path.to_owned(),
-        }),
+        None => Err(InputError::NotAnArchive { path: path.to_owned() }),
     }
 }
 
@@ -373,10 +352,7 @@ fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
 fn walk(folder: &Path, named: &mut Named, above: &mut Vec<PathBuf>) -> Result<(), InputError> {
     let real = fs::canonicalize(folder).map_err(unreadable(folder))?;
     if above.contains(&real) {
-        tracing::warn!(
-            "{}: left out: links to a folder that it is in",
-            folder.display()
-        );
+        tracing::warn!("{}: left out: links to a folder that it is in", folder.display());
         return Ok(());
     }
     above.push(real);
@@ -395,16 +371,12 @@ fn walk(folder: &Path, named: &mut Named, above: &mut Vec<PathBuf>) -> Result<()
             }
         } else if !metadata.is_file() || is_listing(&Location::File(path.clone())) {
             continue;
-        } else if is_called_archive(&path)
-            || archive::holds_records(&path).map_err(unreadable(&path))?
-        {
+        } else if is_called_archive(&path) || archive::holds_records(&path).map_err(unreadable(&path))? {
             named.add(&path)?;
-        } else if [".warc", ".wet", ".wat", ".arc"].iter().any(|part| {
-            name(&path)
-                .to_string_lossy()
-                .to_ascii_lowercase()
-                .contains(part)
-        }) {
+        } else if [".warc", ".wet", ".wat", ".arc"]
+            .iter()
+            .any(|part| name(&path).to_string_lossy().to_ascii_lowercase().contains(part))
+        {
             tracing::warn!(
                 "{}: left out: no WARC or ARC record in it, plain or in gzip or zstd",
                 path.display()
@@ -418,13 +390,9 @@ fn walk(folder: &Path, named: &mut Named, above: &mut Vec<PathBuf>) -> Result<()
 /// An empty file with the name of an archive is one that got lost, and reading says so.
 fn is_called_archive(path: &Path) -> bool {
     let name = name(path).to_string_lossy().to_ascii_lowercase();
-    let plain = [".gz", ".zst"]
-        .iter()
-        .find_map(|end| name.strip_suffix(end));
+    let plain = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end));
     let plain = plain.unwrap_or(&name);
-    [".warc", ".wet", ".wat", ".arc"]
-        .iter()
-        .any(|end| plain.ends_with(end))
+    [".warc", ".wet", ".wat", ".arc"].iter().any(|end| plain.ends_with(end))
 }
 
 fn name(path: &Path) -> &std::ffi::OsStr {
@@ -483,11 +451,7 @@ mod tests {
         let arguments: Vec<PathBuf> = arguments.iter().map(|a| a.to_path_buf()).collect();
         let inputs = resolve(&arguments, base, &STEP)?;
         let names = inputs.iter().map(|input| input.file().unwrap());
-        assert!(
-            names
-                .zip(&inputs)
-                .all(|(path, input)| path.ends_with(&*input.label))
-        );
+        assert!(names.zip(&inputs).all(|(path, input)| path.ends_with(&*input.label)));
         Ok(inputs.iter().map(|input| input.label.to_string()).collect())
     }
 
@@ -518,38 +482,23 @@ mod tests {
         assert_eq!(labels(&[&listing], None).unwrap(), ["a.warc"]);
         fs::write(&listing, "https://data.example/crawl/a.warc\n").unwrap();
         assert_eq!(labels(&[&listing], Some(root)).unwrap(), ["a.warc"]);
-        assert!(matches!(
-            labels(&[&listing], None),
-            Err(InputError::Remote { .. })
-        ));
+        assert!(matches!(labels(&[&listing], None), Err(InputError::Remote { .. })));
         fs::write(&listing, "crawl/a.warc\ncrawl/b.warc\n").unwrap();
         let error = labels(&[&listing], None).unwrap_err().to_string();
-        assert!(
-            error.contains("line 2") && error.contains("1 of 2"),
-            "{error}"
-        );
+        assert!(error.contains("line 2") && error.contains("1 of 2"), "{error}");
     }
 
     #[test]
     fn what_is_no_archive_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.warc.gz");
-        assert!(matches!(
-            labels(&[&path], None),
-            Err(InputError::Unreadable { .. })
-        ));
+        assert!(matches!(labels(&[&path], None), Err(InputError::Unreadable { .. })));
         fs::write(&path, "hello").unwrap();
-        assert!(matches!(
-            labels(&[&path], None),
-            Err(InputError::NotAnArchive { .. })
-        ));
+        assert!(matches!(labels(&[&path], None), Err(InputError::NotAnArchive { .. })));
         // In a folder its name says that it should be one; reading fails then.
         assert_eq!(labels(&[dir.path()], None).unwrap(), ["a.warc.gz"]);
         fs::rename(&path, dir.path().join("a.warc.gz.part")).unwrap();
-        assert!(matches!(
-            labels(&[dir.path()], None),
-            Err(InputError::Empty { .. })
-        ));
+        assert!(matches!(labels(&[dir.path()], None), Err(InputError::Empty { .. })));
     }
 
     #[test]
@@ -558,11 +507,7 @@ mod tests {
         let root = dir.path();
         fs::write(root.join("b.warc"), RECORD).unwrap();
         let listing = root.join("wet.paths");
-        fs::write(
-            &listing,
-            "crawl/c.warc\ns3://other/crawl/b.warc\ncrawl/c.warc\n",
-        )
-        .unwrap();
+        fs::write(&listing, "crawl/c.warc\ns3://other/crawl/b.warc\ncrawl/c.warc\n").unwrap();
         let network = Network::new(crate::remote::NetworkOptions::default());
         let mut places = Places {
             base: None,
@@ -590,8 +535,7 @@ mod tests {
         places.base = Some(Location::parse(Path::new("https://mirror/cc")).unwrap());
         let inputs = resolve_in(std::slice::from_ref(&listing), &places, &STEP).unwrap();
         let at: Vec<String> = inputs.iter().map(|i| i.location.to_string()).collect();
-        let expected =
-            ["crawl/b.warc", "crawl/c.warc"].map(|path| format!("https://mirror/cc/{path}"));
+        let expected = ["crawl/b.warc", "crawl/c.warc"].map(|path| format!("https://mirror/cc/{path}"));
         assert_eq!(at, expected);
         // Nothing was fetched for all that.
         assert_eq!(network.transfer().requests, 0);
@@ -599,14 +543,7 @@ mod tests {
             let refused = resolve(&[remote.into()], None, &STEP).unwrap_err();
             assert!(matches!(refused, InputError::Remote { .. }), "{refused}");
         }
-        let folder = resolve_in(
-            &["s3://bucket/folder/".into()],
-            &Places {
-                base: None,
-                ..places
-            },
-            &STEP,
-        );
+        let folder = resolve_in(&["s3://bucket/folder/".into()], &Places { base: None, ..places }, &STEP);
         assert!(matches!(folder, Err(InputError::NoFile { .. })));
     }
 }

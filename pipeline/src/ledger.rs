@@ -10,9 +10,7 @@ use crate::group::{Group, Groups, Layout, of_ledger};
 use crate::rows::{Bucketed, Buckets, part};
 use crate::sample::Sampler;
 use crate::spool::Matched;
-use c4_data::ledger::{
-    DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerRow, LedgerWriter, Table,
-};
+use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerRow, LedgerWriter, Table};
 use c4_data::{LedgerFile, LedgerMode};
 use c4_filters::Reason;
 use serde::{Deserialize, Serialize};
@@ -85,13 +83,7 @@ impl Candidates {
 /// What was drawn for a sample: reasons, and places in the draw.
 pub type Drawn = Vec<(Reason, u64)>;
 
-fn offer(
-    mode: LedgerMode,
-    sampler: &Sampler,
-    reason: Reason,
-    priority: u64,
-    drawn: &mut Drawn,
-) -> bool {
+fn offer(mode: LedgerMode, sampler: &Sampler, reason: Reason, priority: u64, drawn: &mut Drawn) -> bool {
     match mode {
         LedgerMode::All => true,
         LedgerMode::None => false,
@@ -299,9 +291,7 @@ impl Ledger {
         buckets.read(0, 1, |entries| {
             for entry in entries {
                 let drawn = match (self.mode, entry.draw) {
-                    (LedgerMode::Sample(_), Some((reason, priority))) => {
-                        draw.takes(reason as usize, priority)
-                    }
+                    (LedgerMode::Sample(_), Some((reason, priority))) => draw.takes(reason as usize, priority),
                     _ => true,
                 };
                 // One fate a URL.

@@ -65,9 +65,7 @@ pub struct GzipDecoder {
 impl GzipDecoder {
     /// A decoder at the start of deflate data.
     fn fresh(&mut self) -> &mut Decompress {
-        let inflate = self
-            .inflate
-            .get_or_insert_with(|| Box::new(Decompress::new(false)));
+        let inflate = self.inflate.get_or_insert_with(|| Box::new(Decompress::new(false)));
         inflate.reset(false);
         inflate
     }
@@ -138,12 +136,7 @@ impl GzipDecoder {
     }
 
     /// Reads on in the member, behind its header, and adds up to `max` bytes of it to `out`.
-    pub fn step(
-        &mut self,
-        source: &mut impl BufRead,
-        out: &mut Vec<u8>,
-        max: usize,
-    ) -> io::Result<Step> {
+    pub fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
         let start = out.len();
         let Some(inflate) = &mut self.inflate else {
             return Ok(Step::End);
@@ -228,12 +221,7 @@ impl ZstdDecoder {
     }
 
     /// Reads on in the frame and adds up to `max` bytes of it to `out`.
-    pub fn step(
-        &mut self,
-        source: &mut impl BufRead,
-        out: &mut Vec<u8>,
-        max: usize,
-    ) -> io::Result<Step> {
+    pub fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
         let start = out.len();
         loop {
             let done = out.len() - start;
@@ -329,12 +317,7 @@ mod tests {
     fn steps_give_the_member_and_say_what_is_wrong() {
         let text = text(3 * ROOM);
         let whole = member(&text);
-        for (max, room) in [
-            (usize::MAX, 1 << 20),
-            (1000, 17),
-            (ROOM, ROOM),
-            (ROOM + 1, 4096),
-        ] {
+        for (max, room) in [(usize::MAX, 1 << 20), (1000, 17), (ROOM, ROOM), (ROOM + 1, 4096)] {
             assert_eq!(steps(&whole, max, room), (text.clone(), Step::End));
             let (out, end) = steps(&whole[..whole.len() - 3], max, room);
             assert_eq!((out, end), (text.clone(), Step::Truncated));

@@ -100,17 +100,11 @@ impl PieceReader {
     ///
     /// # Errors
     /// The operating system cannot read the file.
-    pub fn open(
-        path: &Path,
-        format: Format,
-        max_record_bytes: u64,
-    ) -> io::Result<Option<PieceReader>> {
+    pub fn open(path: &Path, format: Format, max_record_bytes: u64) -> io::Result<Option<PieceReader>> {
         let file = File::open(path)?;
         let mut pending = Vec::new();
         (&file).take(PIECE_BYTES as u64).read_to_end(&mut pending)?;
-        let head = pending
-            .first_chunk()
-            .filter(|head| head.starts_with(&MAGIC));
+        let head = pending.first_chunk().filter(|head| head.starts_with(&MAGIC));
         Ok(head.copied().map(|head| PieceReader {
             file: Arc::new(file),
             format,

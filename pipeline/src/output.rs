@@ -175,9 +175,7 @@ impl Identity {
         match differs {
             Some((ours, theirs)) if ours.name == theirs.name => {
                 let name = &ours.name;
-                return Some(format!(
-                    "other inputs ({name} has changed, or is another one)"
-                ));
+                return Some(format!("other inputs ({name} has changed, or is another one)"));
             }
             None if self.inputs.len() == other.inputs.len() => {}
             _ => return Some(format!("other inputs ({} archives)", other.inputs.len())),
@@ -244,29 +242,18 @@ pub fn inspect(dir: &Path, identity: &Identity, overwrite: bool) -> Result<Found
         .into_iter()
         .find(|n| !WORK_ENTRIES.contains(&n.as_str()) && !is_temporary(n, &OWN_FILES));
     if let Some(name) = strange {
-        return refuse(format!(
-            "{WORK}/{name} is no file of a build; choose another folder"
-        ));
+        return refuse(format!("{WORK}/{name} is no file of a build; choose another folder"));
     }
     let marker = Mark::read(&work)?.map(|mark| mark.identity);
 
     // Shards that a build has written: those of the manifest, or of a build that was stopped while
     // it moved them to their place.
     let mut ours: Vec<String> = Vec::new();
-    ours.extend(
-        manifest
-            .iter()
-            .flat_map(|m| &m.shards)
-            .map(|shard| shard.file.clone()),
-    );
+    ours.extend(manifest.iter().flat_map(|m| &m.shards).map(|shard| shard.file.clone()));
     let files = manifest.iter().flat_map(|m| &m.ledger.files);
     ours.extend(files.map(|file| file.file.clone()));
     if marker.is_some() {
-        ours.extend(
-            names(dir)?
-                .into_iter()
-                .filter(|name| Format::is_shard_name(name)),
-        );
+        ours.extend(names(dir)?.into_iter().filter(|name| Format::is_shard_name(name)));
         let names = names(&dir.join(ledger::LEDGER_FOLDER))?.into_iter();
         let names = names.filter(|name| ledger::Table::is_file_name(name));
         ours.extend(names.map(|name| format!("{}/{name}", ledger::LEDGER_FOLDER)));
@@ -343,9 +330,7 @@ pub fn is_begun(dir: &Path, overwrite: bool) -> bool {
 
 /// Whether `name` is that of a temporary file of [`c4_fs::write_atomic`] for one of `files`.
 fn is_temporary(name: &str, files: &[&str]) -> bool {
-    let middle = name
-        .strip_prefix('.')
-        .and_then(|name| name.strip_suffix(".tmp"));
+    let middle = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
     let id = middle.and_then(|middle| files.iter().find_map(|file| middle.strip_prefix(file)));
     let id = id.and_then(|id| id.strip_prefix('.'));
     id.is_some_and(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
@@ -420,12 +405,7 @@ impl Output {
     ///
     /// # Errors
     /// What [`inspect`] refuses; a folder that cannot be written; another build at work here.
-    pub fn prepare(
-        dir: &Path,
-        work: Option<&Path>,
-        identity: &Identity,
-        overwrite: bool,
-    ) -> Result<Output, Error> {
+    pub fn prepare(dir: &Path, work: Option<&Path>, identity: &Identity, overwrite: bool) -> Result<Output, Error> {
         let own = dir.join(WORK);
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
@@ -539,8 +519,7 @@ impl Output {
         let Some(json) = c4_fs::read_if_there(&path)? else {
             return Ok(None);
         };
-        let Ok((its_origin, what, changed)) = serde_json::from_slice::<(u64, T, Vec<u64>)>(&json)
-        else {
+        let Ok((its_origin, what, changed)) = serde_json::from_slice::<(u64, T, Vec<u64>)>(&json) else {
             return Ok(None);
         };
         if its_origin != origin {
@@ -563,9 +542,7 @@ impl Output {
         let (waiting, placed) = (folder.join(name), self.dir.join(file));
         match is_whole(&waiting, bytes) {
             true => Some(waiting),
-            false if self.own.join(REPLACING).exists() => {
-                Some(placed).filter(|placed| is_whole(placed, bytes))
-            }
+            false if self.own.join(REPLACING).exists() => Some(placed).filter(|placed| is_whole(placed, bytes)),
             false => None,
         }
     }
@@ -627,10 +604,7 @@ impl Output {
             // What was told of the old corpus goes with it.
             remove_with(&self.dir.join(REPORT_FILE), page::GENERATOR)?;
             remove_with(&self.dir.join(card::FILE), card::MARK)?;
-            for folder in [&self.dir, &folder]
-                .into_iter()
-                .filter(|folder| folder.is_dir())
-            {
+            for folder in [&self.dir, &folder].into_iter().filter(|folder| folder.is_dir()) {
                 c4_fs::sync_folder(folder).map_err(DataError::io(folder, "sync"))?;
             }
             c4_fs::write_atomic(&replacing, b"")?;
@@ -696,10 +670,7 @@ pub fn clear_work(dir: &Path) -> Result<(), Error> {
     let left = names(&work)?;
     let left = left.iter().filter(|name| is_temporary(name, &OWN_FILES));
     // The mark goes last.
-    for name in left
-        .map(String::as_str)
-        .chain(WORK_ENTRIES.into_iter().rev())
-    {
+    for name in left.map(String::as_str).chain(WORK_ENTRIES.into_iter().rev()) {
         let path = work.join(name);
         match fs::symlink_metadata(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}

@@ -26,11 +26,7 @@ pub trait Job: Sync {
     /// Opens source `index`; `None`: there is nothing in it.
     fn open(&self, index: usize) -> Result<Option<Self::Source>, Self::Error>;
     /// The next batch of source `index`; `None` at its end.
-    fn next(
-        &self,
-        index: usize,
-        source: &mut Self::Source,
-    ) -> Result<Option<Self::Batch>, Self::Error>;
+    fn next(&self, index: usize, source: &mut Self::Source) -> Result<Option<Self::Batch>, Self::Error>;
     /// Whether a batch is so large that nothing is to be read ahead while it waits.
     fn is_large(_batch: &Self::Batch) -> bool {
         false
@@ -87,9 +83,7 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     rayon::broadcast(|context| {
         let run = || -> Result<(), J::Error> {
             while !stop.load(Ordering::Relaxed) {
-                let Some((slot, ahead)) =
-                    pick(job, &board, count, context.index(), context.num_threads())?
-                else {
+                let Some((slot, ahead)) = pick(job, &board, count, context.index(), context.num_threads())? else {
                     return Ok(());
                 };
                 step(job, &board, &slot, ahead)?;
@@ -111,10 +105,7 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
 ///
 /// # Errors
 /// One of those of `each`; no other call is begun then.
-pub fn each<T: Send, E: Send>(
-    count: usize,
-    each: impl Fn(usize) -> Result<T, E> + Sync,
-) -> Result<Vec<T>, E> {
+pub fn each<T: Send, E: Send>(count: usize, each: impl Fn(usize) -> Result<T, E> + Sync) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(count));
     let error = Mutex::new(None);
@@ -145,13 +136,7 @@ pub fn each<T: Send, E: Send>(
 type Picked<J> = Option<(Arc<Slot<J>>, usize)>;
 
 /// The source that thread `thread` of `threads` goes to next; `None` if none is left.
-fn pick<J: Job>(
-    job: &J,
-    board: &Board<J>,
-    count: usize,
-    thread: usize,
-    threads: usize,
-) -> Result<Picked<J>, J::Error> {
+fn pick<J: Job>(job: &J, board: &Board<J>, count: usize, thread: usize, threads: usize) -> Result<Picked<J>, J::Error> {
     loop {
         let index = {
             let mut state = lock(&board.state);
@@ -166,10 +151,7 @@ fn pick<J: Job>(
                 if state.opening == 0 {
                     return Ok(None);
                 }
-                state = board
-                    .opened
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = board.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.next += 1;
             state.opening += 1;
@@ -195,12 +177,7 @@ fn pick<J: Job>(
 }
 
 /// Takes one batch from the source and works on it; whoever reads has `ahead` batches ready.
-fn step<J: Job>(
-    job: &J,
-    board: &Board<J>,
-    slot: &Arc<Slot<J>>,
-    ahead: usize,
-) -> Result<(), J::Error> {
+fn step<J: Job>(job: &J, board: &Board<J>, slot: &Arc<Slot<J>>, ahead: usize) -> Result<(), J::Error> {
     let taken = match slot.source.try_lock() {
         Ok(source) => read(job, board, slot, source, ahead)?,
         Err(_) => {
@@ -260,9 +237,7 @@ fn read<J: Job>(
 fn last_ready<J: Job>(board: &Board<J>, slot: &Arc<Slot<J>>) -> Option<(u64, J::Batch)> {
     let ready = lock(&slot.ready).pop_front();
     if ready.is_none() {
-        lock(&board.state)
-            .slots
-            .retain(|other| !Arc::ptr_eq(other, slot));
+        lock(&board.state).slots.retain(|other| !Arc::ptr_eq(other, slot));
     }
     ready
 }
@@ -319,22 +294,13 @@ mod tests {
     }
 
     fn run(threads: usize, fail_at: Option<u64>) -> (Result<(), String>, Vec<(u64, bool)>) {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let job = Sum {
             sums: (0..20).map(|_| Mutex::new((0, false))).collect(),
             fail_at,
         };
         let result = pool.install(|| drain(&job, 20));
-        (
-            result,
-            job.sums
-                .into_iter()
-                .map(|m| m.into_inner().unwrap())
-                .collect(),
-        )
+        (result, job.sums.into_iter().map(|m| m.into_inner().unwrap()).collect())
     }
 
     #[test]

@@ -73,11 +73,7 @@ pub struct Estimate {
 ///
 /// # Errors
 /// Lists that cannot be used; a document that cannot be encoded.
-pub fn estimate(
-    target: &TargetOptions,
-    ledger: LedgerMode,
-    look: &Look,
-) -> Result<Estimate, Error> {
+pub fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) -> Result<Estimate, Error> {
     let recipe = &target.recipe;
     let admission = admission::load(recipe, &target.lists)?;
     if let Some(step) = &recipe.language {
@@ -190,11 +186,7 @@ impl<'a> Sample<'a> {
         let key = url::md5(&normalized);
         let about = (&page.url, key, owner, &page.timestamp, &page.content_type);
         frame::encode(&about, &mut self.spool);
-        if self
-            .admission
-            .refuse(&page.text, &normalized, key)
-            .is_some()
-        {
+        if self.admission.refuse(&page.text, &normalized, key).is_some() {
             return;
         }
         let Cleaned::Keep(cleaned) = self.cleaner.clean(&page.text) else {
@@ -203,9 +195,7 @@ impl<'a> Sample<'a> {
         self.text_claims += match &self.recipe.dedup {
             None => 0,
             Some(DedupStep::Lines { .. }) => dedup::line_keys(&cleaned.text).len(),
-            Some(DedupStep::Spans { span_sentences, .. }) => {
-                dedup::span_keys(&cleaned.text, *span_sentences).len()
-            }
+            Some(DedupStep::Spans { span_sentences, .. }) => dedup::span_keys(&cleaned.text, *span_sentences).len(),
         } as u64;
         frame::encode(&cleaned.text, &mut self.spool);
         let detection = self.recipe.language.as_ref().map(|step| {
@@ -307,9 +297,7 @@ pub fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec
     }
     let device = |path: &Path| {
         #[cfg(unix)]
-        let number = fs::metadata(path)
-            .map(|m| std::os::unix::fs::MetadataExt::dev(&m))
-            .ok();
+        let number = fs::metadata(path).map(|m| std::os::unix::fs::MetadataExt::dev(&m)).ok();
         #[cfg(not(unix))]
         let number: Option<u64> = fs::metadata(path).ok().map(|_| 0);
         number
@@ -336,7 +324,5 @@ pub fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec
 
 /// How many parts the keys are compared in.
 pub fn key_parts(estimate: &Estimate, memory: Memory) -> u64 {
-    (estimate.key_bytes / memory.election() as f64)
-        .ceil()
-        .max(1.0) as u64
+    (estimate.key_bytes / memory.election() as f64).ceil().max(1.0) as u64
 }

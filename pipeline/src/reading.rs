@@ -148,8 +148,7 @@ impl Health {
     pub fn note(&mut self, damage: Vec<(u64, Damage)>) {
         self.damaged += damage.len() as u64;
         self.damage.extend(damage);
-        self.damage
-            .sort_by_key(|(place, damage)| (*place, damage.offset));
+        self.damage.sort_by_key(|(place, damage)| (*place, damage.offset));
         self.damage.truncate(LISTED_DAMAGE);
     }
 

@@ -33,12 +33,7 @@ pub fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usiz
 
 /// How many buckets each of `sets` sets has, which have `text_bytes` together: it is not known beforehand
 /// how much of that is whose.
-pub fn bucket_count_of_sets(
-    sets: usize,
-    text_bytes: u64,
-    file_bytes: u64,
-    bucket_bytes: u64,
-) -> usize {
+pub fn bucket_count_of_sets(sets: usize, text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
     bucket_count(text_bytes, file_bytes, bucket_bytes).min(MOST_SLOTS / sets)
 }
 
@@ -115,10 +110,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
         unpacked.sum::<usize>() >= self.large_bytes
     }
 
-    fn unpack(
-        frames: Vec<(&'g Path, Frame)>,
-        of_file: impl Fn(&T) -> bool + Sync,
-    ) -> Result<Vec<T>, Error> {
+    fn unpack(frames: Vec<(&'g Path, Frame)>, of_file: impl Fn(&T) -> bool + Sync) -> Result<Vec<T>, Error> {
         let unpacked: Vec<Vec<T>> = frames
             .into_par_iter()
             .map(|(path, frame)| {

@@ -106,10 +106,7 @@ pub struct Built {
 impl Built {
     /// Whether something could not be read.
     pub fn damaged(&self) -> bool {
-        self.manifest
-            .inputs
-            .iter()
-            .any(|input| input.state != InputState::Read)
+        self.manifest.inputs.iter().any(|input| input.state != InputState::Read)
     }
 }
 
@@ -119,16 +116,10 @@ impl Built {
 /// See [`Error`]. Damage in archives is none: it is in the manifest and the tally.
 pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
     let read = |target: &TargetOptions| target.recipe.read.clone();
-    if let Some(other) = options
-        .targets
-        .iter()
-        .find(|t| read(t) != read(&options.targets[0]))
-    {
+    if let Some(other) = options.targets.iter().find(|t| read(t) != read(&options.targets[0])) {
         return Err(c4_data::Error::Recipe {
             name: other.recipe.name.clone(),
-            reason:
-                "reads archives in another way than the recipe before it; build them one by one"
-                    .to_owned(),
+            reason: "reads archives in another way than the recipe before it; build them one by one".to_owned(),
         }
         .into());
     }
@@ -188,25 +179,15 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
     };
     let todo: Vec<usize> = (0..inputs.len()).filter(missing).collect();
     if !todo.is_empty() {
-        let bytes = todo
-            .iter()
-            .filter_map(|archive| inputs[*archive].bytes)
-            .sum();
-        let unknown = todo
-            .iter()
-            .filter(|archive| inputs[**archive].bytes.is_none());
+        let bytes = todo.iter().filter_map(|archive| inputs[*archive].bytes).sum();
+        let unknown = todo.iter().filter(|archive| inputs[**archive].bytes.is_none());
         let unknown = unknown.count() as u64;
         let progress = Progress::with_unknown("reading", Unit::Bytes, bytes, unknown);
-        let remote =
-            input::remote(inputs).filter(|(archive, _)| todo.binary_search(archive).is_ok());
-        let downloads = builds
-            .first()
-            .map(|build| build.output.work.join("downloads"));
+        let remote = input::remote(inputs).filter(|(archive, _)| todo.binary_search(archive).is_ok());
+        let downloads = builds.first().map(|build| build.output.work.join("downloads"));
         let downloads = downloads.unwrap_or_default();
         let threads = rayon::current_num_threads();
-        let fetcher = options
-            .remote
-            .fetch(remote.collect(), &downloads, threads)?;
+        let fetcher = options.remote.fetch(remote.collect(), &downloads, threads)?;
         let targets: Vec<Target<'_>> = builds.iter().map(Build::as_target).collect();
         let memory = memory.shared_by(targets.len());
         let missing = clean_pass::run(&targets, inputs, (&todo, &fetcher), memory, &progress);
@@ -220,10 +201,7 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
                 advice: missing.iter().find_map(|m| m.advice.clone()),
             });
         }
-        for Missing {
-            archive, reason, ..
-        } in missing
-        {
+        for Missing { archive, reason, .. } in missing {
             tracing::error!("{}: {reason}", inputs[archive].location);
             for build in &*builds {
                 let mut entry = ArchiveEntry {

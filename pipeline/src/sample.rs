@@ -117,11 +117,7 @@ mod tests {
     fn the_sample_does_not_depend_on_the_order() {
         let draw = |things: &[u64]| {
             let sampler = Sampler::new(1, 10);
-            let mut taken: Vec<u64> = things
-                .iter()
-                .copied()
-                .filter(|p| sampler.offer(0, *p))
-                .collect();
+            let mut taken: Vec<u64> = things.iter().copied().filter(|p| sampler.offer(0, *p)).collect();
             taken.retain(|p| sampler.holds(0, *p));
             taken.sort_unstable();
             taken

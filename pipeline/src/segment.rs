@@ -177,11 +177,8 @@ impl SegmentWriter {
 
     /// Whether no more should come.
     pub fn is_full(&self, memory: Memory) -> bool {
-        let claims =
-            self.urls.len() as u64 * UrlClaim::MEMORY + self.texts.len() as u64 * TextClaim::MEMORY;
-        claims >= memory.segment_keys()
-            || self.text_bytes >= memory.segment_text()
-            || self.entry.pages >= 1 << 24
+        let claims = self.urls.len() as u64 * UrlClaim::MEMORY + self.texts.len() as u64 * TextClaim::MEMORY;
+        claims >= memory.segment_keys() || self.text_bytes >= memory.segment_text() || self.entry.pages >= 1 << 24
     }
 
     /// Ends the segment. Claims are in the order of their keys.
@@ -202,11 +199,7 @@ impl SegmentWriter {
     }
 }
 
-fn put_claims<C: Claim>(
-    writer: &mut WorkWriter,
-    table: usize,
-    mut claims: Vec<C>,
-) -> Result<(), Error> {
+fn put_claims<C: Claim>(writer: &mut WorkWriter, table: usize, mut claims: Vec<C>) -> Result<(), Error> {
     claims.sort_unstable_by_key(C::key);
     let slots = claims.len() / SLOT_CLAIMS;
     let slots = slots.next_power_of_two().clamp(1, MOST_SLOTS);
@@ -284,9 +277,7 @@ impl Segments {
 
     /// Where one is.
     pub fn path(&self, segment: usize) -> PathBuf {
-        let Segment {
-            archive, number, ..
-        } = self.all[segment];
+        let Segment { archive, number, .. } = self.all[segment];
         segment_path(&self.work, archive as usize, number as usize)
     }
 

@@ -72,19 +72,14 @@ impl Sets {
             [None] => None,
             _ => Some(language),
         };
-        let found = self
-            .languages
-            .binary_search_by_key(&language, |l| l.as_deref());
+        let found = self.languages.binary_search_by_key(&language, |l| l.as_deref());
         let language = found.expect("pages of other languages do not stay");
         language * Split::ALL.len() + split as usize
     }
 
     /// The sets that are written, with their places: those of languages that have documents, and
     /// always both splits of one.
-    pub fn written<'a>(
-        &'a self,
-        sizes: &'a SetSizes,
-    ) -> impl Iterator<Item = (usize, ShardSet<'a>)> {
+    pub fn written<'a>(&'a self, sizes: &'a SetSizes) -> impl Iterator<Item = (usize, ShardSet<'a>)> {
         let splits = Split::ALL.len();
         let languages = self.languages.iter().enumerate();
         let there = move |(i, language): &(usize, &Option<String>)| {
@@ -134,12 +129,7 @@ mod tests {
             })
             .collect();
         let [train, validation] = Split::ALL;
-        let expected = [
-            ("de", train),
-            ("de", validation),
-            ("und", train),
-            ("und", validation),
-        ];
+        let expected = [("de", train), ("de", validation), ("und", train), ("und", validation)];
         assert_eq!(names, expected);
     }
 }

@@ -93,9 +93,7 @@ impl Source {
             None
         };
         let reader = match (kind, step.wet_reading, pieces) {
-            (ArchiveKind::Wet, WetReading::Lines, _) => {
-                Reader::Chunks(Box::new(ChunkReader::new(archive, limit)))
-            }
+            (ArchiveKind::Wet, WetReading::Lines, _) => Reader::Chunks(Box::new(ChunkReader::new(archive, limit))),
             (_, _, Some(pieces)) => Reader::Pieces(pieces),
             _ => Reader::Records(Box::new(RecordReader::new(archive, limit))),
         };
@@ -103,11 +101,7 @@ impl Source {
             media_types: step.media_types,
             verify_digests: step.verify_digests,
         };
-        Ok(Some(Source {
-            kind,
-            reader,
-            judge,
-        }))
+        Ok(Some(Source { kind, reader, judge }))
     }
 
     /// Bytes of the file read so far.
@@ -125,11 +119,7 @@ impl Source {
     /// The operating system cannot read the file; nothing more comes then.
     pub fn next_batch(&mut self) -> io::Result<Option<Batch>> {
         let judge = self.judge;
-        let batch = |content, large| Batch {
-            content,
-            judge,
-            large,
-        };
+        let batch = |content, large| Batch { content, judge, large };
         let reader = match &mut self.reader {
             Reader::Chunks(reader) => {
                 let piece = reader.next_piece()?.map(|piece| match piece {
@@ -178,10 +168,7 @@ impl OpenSource {
     /// Opens an archive; the error says why it cannot be read.
     pub fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
         match Source::open(path, step) {
-            Ok(Some(source)) => Ok(OpenSource {
-                source,
-                reported: 0,
-            }),
+            Ok(Some(source)) => Ok(OpenSource { source, reported: 0 }),
             Ok(None) => Err("not a crawl archive (no WARC or ARC record in it)".to_owned()),
             Err(e) => Err(e.to_string()),
         }
@@ -308,10 +295,7 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Form
             b"\nwarc-type: metadata",
             b"\nwarc-type: continuation",
         ];
-        if warc
-            .iter()
-            .any(|line| memchr::memmem::find(&beginning, line).is_some())
-        {
+        if warc.iter().any(|line| memchr::memmem::find(&beginning, line).is_some()) {
             seen = Some(ArchiveKind::Warc);
         } else if typeless || archive::holds_records(path)? {
             // Where no record parser finds its way, the reference's line reading may.

@@ -16,19 +16,17 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// The operating system refuses.
 pub fn listen() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in &mut signals {
-                if asked() {
-                    tell("Stopped. The same command goes on with what is done.");
-                    // As a shell would say it.
-                    std::process::exit(128 + signal);
-                }
-                ask();
-                tell("Stopping when the work in hand is done; once more to stop at once.");
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in &mut signals {
+            if asked() {
+                tell("Stopped. The same command goes on with what is done.");
+                // As a shell would say it.
+                std::process::exit(128 + signal);
             }
-        })?;
+            ask();
+            tell("Stopping when the work in hand is done; once more to stop at once.");
+        }
+    })?;
     Ok(())
 }
 

@@ -126,11 +126,7 @@ pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swe
 /// Calls `keep` for every page that stays with a recipe. Which pages compete for a URL is a matter
 /// of the recipe, since those that are too long do not; which of them stays is decided as in a
 /// build ([`url_pass`](crate::url_pass)). Sorts 32 bytes a page.
-fn newest_pages(
-    archives: &[ReadArchive],
-    recipes: usize,
-    mut keep: impl FnMut(&SweptPage, usize, Kept),
-) {
+fn newest_pages(archives: &[ReadArchive], recipes: usize, mut keep: impl FnMut(&SweptPage, usize, Kept)) {
     let mut places: Vec<(u128, u32, u32)> = Vec::new();
     for (a, archive) in archives.iter().enumerate() {
         let pages = archive.pages.iter().enumerate();
@@ -138,9 +134,8 @@ fn newest_pages(
     }
     let page = |&(_, a, p): &(u128, u32, u32)| &archives[a as usize].pages[p as usize];
     places.par_sort_unstable_by_key(|place| (place.0, place.1, page(place).order));
-    let outcome = |&(_, a, p): &(u128, u32, u32), recipe: usize| {
-        archives[a as usize].outcomes[p as usize * recipes + recipe]
-    };
+    let outcome =
+        |&(_, a, p): &(u128, u32, u32), recipe: usize| archives[a as usize].outcomes[p as usize * recipes + recipe];
     let mut competing = Vec::new();
     for copies in places.chunk_by(|a, b| a.0 == b.0) {
         for recipe in 0..recipes {

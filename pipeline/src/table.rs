@@ -107,16 +107,10 @@ pub fn funnel(tally: &Value) -> String {
         for reason in Reason::of(scope) {
             let n = number(tally, &[name, "dropped", reason.code()]);
             if n > 0 {
-                table.row([
-                    &format!("  - {}", reason.code()),
-                    &thousands(n),
-                    &percent(n, read),
-                ]);
+                table.row([&format!("  - {}", reason.code()), &thousands(n), &percent(n, read)]);
             }
         }
-        let with_page = tally
-            .get(name)
-            .and_then(|t| t.get("gone_with_page")?.as_object());
+        let with_page = tally.get(name).and_then(|t| t.get("gone_with_page")?.as_object());
         if let Some(with_page) = with_page {
             let n: u64 = with_page.values().filter_map(Value::as_u64).sum();
             table.row(["  - gone with their page", &thousands(n), &percent(n, read)]);

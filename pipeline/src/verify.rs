@@ -176,15 +176,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     }
     let soft = stats.as_ref().map(stats::Stats::soft_passed);
     let soft = soft.filter(|_| whole && readable);
-    promises(
-        manifest,
-        &judge,
-        &touched,
-        &documents,
-        soft,
-        &mut sums,
-        &mut checks,
-    );
+    promises(manifest, &judge, &touched, &documents, soft, &mut sums, &mut checks);
     if let (Some(unit), Some(keys)) = (unit, keys) {
         let found = finish(&corpus, unit, &touched, keys)?;
         checks.push(copies(&corpus, unit, &touched, &found)?);
@@ -195,9 +187,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
 /// Whether another version of the rules made the corpus.
 fn program(manifest: &Manifest) -> Option<Check> {
     let (made, this) = (&*manifest.versions.program, env!("CARGO_PKG_VERSION"));
-    let counted = format!(
-        "made by version {made}, checked with the rules of version {this}: these may differ"
-    );
+    let counted = format!("made by version {made}, checked with the rules of version {this}: these may differ");
     let note = || Finding::default().with_status("program", Status::Note, counted);
     (made != this).then(note)
 }
@@ -246,23 +236,13 @@ fn one_row_a_url(
 }
 
 /// Scans for `keys` and what comes after them.
-fn finish_pass(
-    corpus: &Corpus<'_>,
-    unit: Unit,
-    touched: &Touched,
-    keys: Keys,
-) -> Result<Repeated, Error> {
+fn finish_pass(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Result<Repeated, Error> {
     collect(corpus, unit, touched, &keys)?;
     finish(corpus, unit, touched, keys)
 }
 
 /// Ends the pass of `keys` and makes all further ones.
-fn finish(
-    corpus: &Corpus<'_>,
-    unit: Unit,
-    touched: &Touched,
-    keys: Keys,
-) -> Result<Repeated, Error> {
+fn finish(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Result<Repeated, Error> {
     let mut found = Repeated::default();
     let mut next = keys.finish(&mut found);
     while let Some(keys) = next {
@@ -290,12 +270,7 @@ fn collect(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: &Keys) -> R
 }
 
 /// Where the first of the keys stand that stand twice. Reads the shards once more, if there are any.
-fn located(
-    corpus: &Corpus<'_>,
-    unit: Unit,
-    touched: &Touched,
-    found: &Repeated,
-) -> Result<Finding, Error> {
+fn located(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) -> Result<Finding, Error> {
     if found.first.is_empty() {
         return Ok(Finding::default());
     }
@@ -324,12 +299,7 @@ fn located(
 }
 
 /// Whether dedup left one copy of each line or span.
-fn copies(
-    corpus: &Corpus<'_>,
-    unit: Unit,
-    touched: &Touched,
-    found: &Repeated,
-) -> Result<Check, Error> {
+fn copies(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) -> Result<Check, Error> {
     let (name, what) = match unit {
         Unit::Span(_) => ("duplicate spans", "spans"),
         _ => ("duplicate lines", "lines"),
@@ -382,12 +352,7 @@ fn promises(
             "domains",
             "are of listed domains",
         ),
-        (
-            recipe.urls.is_some(),
-            Rule::Listed,
-            "listed URLs",
-            "have listed URLs",
-        ),
+        (recipe.urls.is_some(), Rule::Listed, "listed URLs", "have listed URLs"),
     ] {
         let finding = sums.take(rule);
         if taken {
@@ -421,9 +386,7 @@ fn promises(
             });
         }
     }
-    if let Some(DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) =
-        recipe.dedup
-    {
+    if let Some(DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) = recipe.dedup {
         let counted = format!("{documents} have {min_sentences} sentences");
         checks.push(sums.take(Rule::Sentences).check("sentences", counted));
     }
@@ -454,10 +417,7 @@ fn promises(
             false => format!("{with_list} documents in a language with a list hold no word of it"),
         };
         checks.push(match judge.knows_bad_words() {
-            false => not_checked(
-                "bad words",
-                "the word lists or the languages are not at hand",
-            ),
+            false => not_checked("bad words", "the word lists or the languages are not at hand"),
             true => {
                 let mut finding = finding;
                 let other = soft_passed.filter(|n| *n != sums.soft_passed);
@@ -477,10 +437,7 @@ fn line_rules(touched: &Touched, sums: &mut RowSums, checks: &mut Vec<Check>) {
     let (broken, shortened) = (sums.take(Rule::Lines), sums.take(Rule::ShortenedLines));
     let unstable = match sums.unstable_lines {
         0 => String::new(),
-        n => format!(
-            " ({} would change, though stay, in a second pass)",
-            thousands(n)
-        ),
+        n => format!(" ({} would change, though stay, in a second pass)", thousands(n)),
     };
     let all = thousands(sums.amount.lines);
     let name = "line rules";

@@ -48,9 +48,7 @@ impl Record {
 
     /// `WARC-Type`, lower-cased; empty without one.
     pub fn record_type(&self) -> String {
-        self.header("WARC-Type")
-            .unwrap_or_default()
-            .to_ascii_lowercase()
+        self.header("WARC-Type").unwrap_or_default().to_ascii_lowercase()
     }
 
     /// `WARC-Target-URI`, without the angle brackets that some crawlers write.
@@ -67,12 +65,7 @@ impl Record {
 
     /// The record that `member` holds, if it holds one and nothing else and that is as it should be: its length
     /// fits, and it is no segment of one. What is in `member` after that is of no use.
-    pub fn alone(
-        member: &mut Vec<u8>,
-        format: Format,
-        offset: u64,
-        max_record_bytes: u64,
-    ) -> Option<Record> {
+    pub fn alone(member: &mut Vec<u8>, format: Format, offset: u64, max_record_bytes: u64) -> Option<Record> {
         if Format::of(member) != Some(format) {
             return None;
         }
@@ -146,10 +139,7 @@ fn parse_header(head: &[u8], name: &str) -> Option<String> {
         let Some(colon) = memchr::memchr(b':', line) else {
             continue;
         };
-        if !line[..colon]
-            .trim_ascii()
-            .eq_ignore_ascii_case(name.as_bytes())
-        {
+        if !line[..colon].trim_ascii().eq_ignore_ascii_case(name.as_bytes()) {
             continue;
         }
         let mut value = line[colon + 1..].trim_ascii().to_vec();
@@ -345,8 +335,7 @@ impl RecordReader {
             let damage = self.too_large(record.offset);
             self.pending.push_back(Item::Damage(damage));
         } else if let Some(total) = next.header("WARC-Segment-Total-Length") {
-            self.pending
-                .push_back(close(open.record, total.parse().ok()));
+            self.pending.push_back(close(open.record, total.parse().ok()));
         } else {
             self.segments = Some(open);
         }
@@ -496,11 +485,7 @@ impl RecordReader {
     /// with it.
     fn next_start(&mut self, from: usize, format: Format) -> Option<usize> {
         let first = self.used + from.max(1);
-        while self
-            .record_starts
-            .front()
-            .is_some_and(|place| *place < first)
-        {
+        while self.record_starts.front().is_some_and(|place| *place < first) {
             self.record_starts.pop_front();
         }
         let member = self.record_starts.front().map(|place| place - self.used);
@@ -525,13 +510,9 @@ impl RecordReader {
             Some(format) => format,
             None => {
                 self.want(MAX_ARC_HEADER_BYTES)?;
-                while !self.rest().contains(&b'\n')
-                    && self.rest().len() < MAX_ARC_HEADER_BYTES
-                    && self.cross()?
-                {}
+                while !self.rest().contains(&b'\n') && self.rest().len() < MAX_ARC_HEADER_BYTES && self.cross()? {}
                 let Some(format) = Format::of(self.rest()) else {
-                    return self
-                        .malformed(offset, "the bytes here are no WARC or ARC record".into());
+                    return self.malformed(offset, "the bytes here are no WARC or ARC record".into());
                 };
                 self.archive.set_format(format);
                 format
@@ -601,9 +582,7 @@ impl RecordReader {
         let tail = &self.rest()[end..];
         let next = &tail[tail.iter().take_while(|b| is_blank(b)).count()..];
         let behind = self.used + end..=self.buffer.len() - next.len();
-        let start = self
-            .starts
-            .partition_point(|start| start.place < *behind.start());
+        let start = self.starts.partition_point(|start| start.place < *behind.start());
         let starts_member = self
             .starts
             .get(start)
@@ -613,9 +592,7 @@ impl RecordReader {
             || tail.starts_with(b"\r\n\r\n")
             || tail.starts_with(b"\n\n")
             || match format {
-                Format::Warc => {
-                    next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit)
-                }
+                Format::Warc => next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit),
                 // Its content ends with one line end.
                 Format::Arc => arc::header(next).is_some() || tail.starts_with(b"\n"),
             }
@@ -624,9 +601,7 @@ impl RecordReader {
     /// Whether a record that ends at `end` lies in a member that could not be read to its end.
     fn is_cut(&self, end: usize) -> bool {
         let place = self.used + end;
-        self.damage
-            .as_ref()
-            .is_some_and(|(start, _)| place > *start)
+        self.damage.as_ref().is_some_and(|(start, _)| place > *start)
     }
 
     /// A record whose length is missing or wrong: it ends where the next one starts, or with its
@@ -673,9 +648,8 @@ impl RecordReader {
                 if self.rest().is_empty() && self.damage.is_some() {
                     return Ok(None);
                 }
-                let cause = format!(
-                    "the record is cut: its Content-Length is {length}, and {there} bytes of it are there"
-                );
+                let cause =
+                    format!("the record is cut: its Content-Length is {length}, and {there} bytes of it are there");
                 Ok(Some(Item::Damage(damage(Reason::Truncated, offset, cause))))
             }
             _ => {
@@ -717,11 +691,7 @@ impl RecordReader {
     /// Leaves out what is no record, up to the next one of the member.
     fn malformed(&mut self, offset: u64, cause: String) -> io::Result<Option<Item>> {
         self.skip_record()?;
-        Ok(Some(Item::Damage(damage(
-            Reason::MalformedRecord,
-            offset,
-            cause,
-        ))))
+        Ok(Some(Item::Damage(damage(Reason::MalformedRecord, offset, cause))))
     }
 
     fn too_large(&self, offset: u64) -> Damage {
@@ -757,11 +727,7 @@ impl RecordReader {
 
     /// The offset of the record that starts here.
     fn offset(&mut self) -> u64 {
-        while self
-            .starts
-            .get(1)
-            .is_some_and(|next| next.place <= self.used)
-        {
+        while self.starts.get(1).is_some_and(|next| next.place <= self.used) {
             self.starts.pop_front();
             self.records_of_member = 0;
         }
@@ -833,14 +799,9 @@ fn ends_as_html(block: &[u8]) -> bool {
 /// that ends a record, unless that is the one behind an HTTP head.
 fn ends_whole(record: &[u8], header: usize) -> bool {
     let (head, block) = record.split_at(header);
-    let line: &[u8] = if head.ends_with(b"\r\n") {
-        b"\r\n\r\n"
-    } else {
-        b"\n\n"
-    };
+    let line: &[u8] = if head.ends_with(b"\r\n") { b"\r\n\r\n" } else { b"\n\n" };
     let more = |end: usize| end < trim_line_ends(block, 0);
-    let has_body =
-        !block.starts_with(b"HTTP/") || header_end(block, Format::Warc, 0).is_some_and(more);
+    let has_body = !block.starts_with(b"HTTP/") || header_end(block, Format::Warc, 0).is_some_and(more);
     ends_as_html(block) || (block.ends_with(line) && has_body)
 }
 
@@ -882,10 +843,7 @@ fn next_record(bytes: &[u8], format: Format, from: usize) -> Option<usize> {
         .find(|&at| {
             let starts_line = at > 0 && bytes[at - 1] == b'\n';
             let line = &bytes[at + RECORD_MAGIC.len()..];
-            let version = line
-                .iter()
-                .take_while(|b| b.is_ascii_digit() || **b == b'.')
-                .count();
+            let version = line.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
             let ends = matches!(line.get(version), Some(b'\r' | b'\n'));
             starts_line && (3..=4).contains(&version) && ends
         })
@@ -893,9 +851,6 @@ fn next_record(bytes: &[u8], format: Format, from: usize) -> Option<usize> {
 
 /// The end of `bytes` without line ends at its end, but not before `from`.
 fn trim_line_ends(bytes: &[u8], from: usize) -> usize {
-    let blank = bytes[from..]
-        .iter()
-        .rev()
-        .take_while(|b| matches!(b, b'\r' | b'\n'));
+    let blank = bytes[from..].iter().rev().take_while(|b| matches!(b, b'\r' | b'\n'));
     bytes.len() - blank.count()
 }

@@ -9,9 +9,7 @@
 use crate::archive::{Archive, Compression, MemberError, Progress};
 use crate::digest::{self, Checked};
 use crate::memory::Large;
-use crate::reading::{
-    Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, RawPage, Split, damage, read_on, short,
-};
+use crate::reading::{Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, RawPage, Split, damage, read_on, short};
 use crate::warc::Record;
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
@@ -170,9 +168,7 @@ impl ChunkReader {
                     self.large_member = false;
                     self.members += 1;
                     if self.by_member {
-                        self.pending
-                            .members
-                            .push((self.pending.bytes.len(), offset));
+                        self.pending.members.push((self.pending.bytes.len(), offset));
                     }
                 }
                 Ok(None) => self.done = true,
@@ -187,12 +183,7 @@ impl ChunkReader {
             true => CHUNK_BYTES,
             false => MEMBER_BYTES,
         };
-        match read_on(
-            &mut self.archive,
-            &mut self.pending.bytes,
-            most,
-            &mut self.large,
-        ) {
+        match read_on(&mut self.archive, &mut self.pending.bytes, most, &mut self.large) {
             Ok(Progress::More) => self.large_member = true,
             Ok(Progress::End) => self.inside = false,
             Err(error) => {
@@ -206,9 +197,7 @@ impl ChunkReader {
                     None
                 };
                 let good = good.filter(|at| *at > self.member_place);
-                self.pending
-                    .bytes
-                    .truncate(good.unwrap_or(self.member_place));
+                self.pending.bytes.truncate(good.unwrap_or(self.member_place));
                 self.note(error)?;
             }
         }
@@ -244,10 +233,7 @@ impl ChunkReader {
         rest.extend_from_slice(&self.pending.bytes[at..]);
         self.pending.bytes.truncate(at);
         let base = self.pending.base + at as u64;
-        let split = self
-            .pending
-            .members
-            .partition_point(|(start, _)| *start < at);
+        let split = self.pending.members.partition_point(|(start, _)| *start < at);
         let mut members = self.pending.members.split_off(split);
         if members.first().is_none_or(|(start, _)| *start > at)
             && let Some((_, offset)) = self.pending.members.last()
@@ -319,12 +305,7 @@ pub fn split(chunk: &Chunk, verify_digests: bool) -> Vec<Split> {
         }
         if line == DELIMITER {
             if !is_first {
-                out.push(finish(
-                    std::mem::take(&mut draft),
-                    start,
-                    chunk,
-                    verify_digests,
-                ));
+                out.push(finish(std::mem::take(&mut draft), start, chunk, verify_digests));
             }
             draft.place = start;
         }
@@ -345,10 +326,7 @@ pub fn split(chunk: &Chunk, verify_digests: bool) -> Vec<Split> {
             let expected = content_length.parse().unwrap_or(0);
             page.text.reserve(rest.len().min(expected));
             page.content_length = content_length;
-        } else if !["WARC", "CONTENT-", "Content-"]
-            .iter()
-            .any(|p| line.starts_with(p))
-        {
+        } else if !["WARC", "CONTENT-", "Content-"].iter().any(|p| line.starts_with(p)) {
             push_line(&mut page.text, line);
         }
     }

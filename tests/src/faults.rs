@@ -136,24 +136,14 @@ impl Library {
         let dir = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/faults/library.c");
         let mut cc = Command::new("cc");
-        cc.args([
-            "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o",
-        ]);
-        cc.arg(dir.path().join("library.so"))
-            .arg(source)
-            .arg("-ldl");
+        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
+        cc.arg(dir.path().join("library.so")).arg(source).arg("-ldl");
         assert!(cc.status().unwrap().success(), "{cc:?}");
         Some(Library { dir })
     }
 
     /// Runs a command with it.
-    fn run(
-        &self,
-        mut command: Command,
-        root: &Path,
-        fault: Option<(Call, How, u64)>,
-        log: Option<&Path>,
-    ) -> Ended {
+    fn run(&self, mut command: Command, root: &Path, fault: Option<(Call, How, u64)>, log: Option<&Path>) -> Ended {
         // A scenario a thread, each with files of its own.
         let own = |name: &str| {
             let thread = std::thread::current().id();
@@ -162,9 +152,7 @@ impl Library {
         let (counts, said) = (own("counts"), own("stderr"));
         fs::write(&counts, vec![0; 8192]).unwrap();
         command.env("LD_PRELOAD", self.dir.path().join("library.so"));
-        command
-            .env("FAULTS_ROOT", root)
-            .env("FAULTS_COUNTS", &counts);
+        command.env("FAULTS_ROOT", root).env("FAULTS_COUNTS", &counts);
         if let Some((call, how, at)) = fault {
             let forever = i32::from(matches!(how, How::FromThenOn(..)));
             command.env("FAULTS_CALL", (call as usize).to_string());
@@ -235,10 +223,7 @@ impl Extent {
     /// All where `C4_FAULTS=all` is set (`make faults`), else what takes seconds.
     pub fn of_environment(places: usize, cuts: usize) -> Extent {
         match std::env::var("C4_FAULTS") {
-            Ok(all) if all == "all" => Extent {
-                places: 300,
-                cuts: 200,
-            },
+            Ok(all) if all == "all" => Extent { places: 300, cuts: 200 },
             // Something between, while a fault is looked for.
             Ok(number) => Extent {
                 places: number.parse().unwrap(),
@@ -434,10 +419,7 @@ impl Scenario<'_> {
             self.reset_to(&left);
             // What a run that was broken wants, which is the same command where it has not begun.
             let again = library.run((self.again)(2), self.root, None, None);
-            let at = format!(
-                "after change {place} ({:?}), {kept:?}",
-                changes[*place as usize - 1]
-            );
+            let at = format!("after change {place} ({:?}), {kept:?}", changes[*place as usize - 1]);
             match again.status {
                 Some(0) => match difference(&(self.result)(), &expected) {
                     Some(name) => wrong.push(format!("{at}: {name} differs")),
@@ -466,9 +448,9 @@ fn names(line: &str, struck: &Path) -> bool {
     let name = struck.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
     let plain = name.strip_prefix('.').unwrap_or(name);
-    let plain = plain.strip_suffix(".tmp").map_or(name, |plain| {
-        plain.rsplit_once('.').map_or(plain, |(plain, _)| plain)
-    });
+    let plain = plain
+        .strip_suffix(".tmp")
+        .map_or(name, |plain| plain.rsplit_once('.').map_or(plain, |(plain, _)| plain));
     let plain = plain.strip_suffix(".partial").unwrap_or(plain);
     let folder = struck.parent().unwrap_or(struck).to_string_lossy();
     line.contains(plain) || line.contains(&*folder)

@@ -9,9 +9,7 @@ pub mod program;
 pub mod python;
 pub mod server;
 
-use c4_data::{
-    Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading,
-};
+use c4_data::{Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading};
 use c4_pipeline::reading;
 use c4_pipeline::remote::RemoteOptions;
 use c4_pipeline::run::{BuildOptions, Built, Outcome, TargetOptions, build};
@@ -37,9 +35,7 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 
 /// A golden file.
 pub fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
 /// One gzip member.
@@ -64,13 +60,7 @@ pub fn record(kind: &str, url: &str, date: &str, content_type: &str, block: &[u8
 
 /// A WET's record.
 pub fn conversion(url: &str, text: &str) -> Vec<u8> {
-    record(
-        "conversion",
-        url,
-        "2019-04-18T10:12:43Z",
-        "text/plain",
-        text.as_bytes(),
-    )
+    record("conversion", url, "2019-04-18T10:12:43Z", "text/plain", text.as_bytes())
 }
 
 /// A text that every recipe keeps: three English sentences of its own.
@@ -148,18 +138,14 @@ pub fn counters(dir: &Path) -> BTreeMap<String, u64> {
 /// An object of numbers.
 pub fn numbers(object: &serde_json::Value) -> BTreeMap<String, u64> {
     let pairs = object.as_object().unwrap().iter();
-    pairs
-        .map(|(k, v)| (k.clone(), v.as_u64().unwrap()))
-        .collect()
+    pairs.map(|(k, v)| (k.clone(), v.as_u64().unwrap())).collect()
 }
 
 /// What reading an archive gives, in order.
 pub fn read(path: &Path, wet_reading: WetReading) -> Vec<reading::Split> {
     let (mut recipe, _) = Recipe::load("en").unwrap();
     recipe.read.wet_reading = wet_reading;
-    let mut source = source::Source::open(path, &recipe.read)
-        .unwrap()
-        .expect("an archive");
+    let mut source = source::Source::open(path, &recipe.read).unwrap().expect("an archive");
     let mut splits = Vec::new();
     while let Some(batch) = source.next_batch().unwrap() {
         splits.extend(source::split(batch).flatten());

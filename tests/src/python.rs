@@ -68,9 +68,7 @@ fn environment(venv: &str, package: &str) -> Result<PathBuf, String> {
     let venv = target.join(venv);
     let ready = venv.join(format!("ready-{package}"));
     if !ready.exists() {
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&venv))?;
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
         run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", package]))?;
         File::create(&ready).map_err(|e| e.to_string())?;
     }

@@ -269,11 +269,7 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>, plan: &Mutex<Plan>) -> O
         };
     }
     let range = headers.get("range").map(|range| {
-        let (from, to) = range
-            .strip_prefix("bytes=")
-            .unwrap()
-            .split_once('-')
-            .unwrap();
+        let (from, to) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         (from.parse::<u64>().unwrap(), to.parse::<u64>().ok())
     });
     let from = range.map_or(0, |(from, _)| from);
@@ -444,8 +440,7 @@ pub fn breaking_proxy(to: SocketAddr, after: usize) -> SocketAddr {
             let Ok(server) = TcpStream::connect(to) else {
                 continue;
             };
-            let (mut from_client, mut to_server) =
-                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
             thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
             thread::spawn(move || {
                 let left = if i % 2 == 0 { after as u64 } else { u64::MAX };
@@ -513,9 +508,7 @@ fn hear(stream: &TcpStream) -> Option<Heard> {
 /// Writes an answer: the status with its reason, header lines, and a body with its length.
 pub fn reply(stream: &mut TcpStream, status: &str, headers: &[String], body: &[u8]) {
     let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
-    headers
-        .iter()
-        .for_each(|line| head += &format!("{line}\r\n"));
+    headers.iter().for_each(|line| head += &format!("{line}\r\n"));
     head += &format!("Content-Length: {}\r\n\r\n", body.len());
     // A client that goes away is no failure of the server.
     let _ = stream.write_all(&[head.as_bytes(), body].concat());

@@ -61,9 +61,7 @@ fn every_compression_and_framing_gives_the_same_pages() {
         frame.extend_from_slice(dictionary);
         frame
     };
-    let each = |pack: &dyn Fn(&[u8]) -> Vec<u8>| -> Vec<Vec<u8>> {
-        plain.iter().map(|record| pack(record)).collect()
-    };
+    let each = |pack: &dyn Fn(&[u8]) -> Vec<u8>| -> Vec<Vec<u8>> { plain.iter().map(|record| pack(record)).collect() };
     let mut dictionary_first = vec![frame(&dictionary)];
     dictionary_first.extend(each(&with_dictionary));
     let mut packed_dictionary = vec![frame(&zstd(&dictionary))];
@@ -77,10 +75,7 @@ fn every_compression_and_framing_gives_the_same_pages() {
         ("gzip by record", each(&gzip)),
         ("gzip as one", vec![gzip(&plain.concat())]),
         ("gzip, zeros behind", trailing(each(&gzip), &[0; 700])),
-        (
-            "gzip, rubbish behind",
-            trailing(each(&gzip), b"and so on and on"),
-        ),
+        ("gzip, rubbish behind", trailing(each(&gzip), b"and so on and on")),
         ("zstd by record", each(&zstd)),
         ("zstd as one", vec![zstd(&plain.concat())]),
         ("zstd, dictionary", dictionary_first),
@@ -98,11 +93,7 @@ fn every_compression_and_framing_gives_the_same_pages() {
             // Offsets are where a reader finds the record again.
             let offsets = offsets(name, parts);
             let of_pages: Vec<u64> = found.iter().map(|page| page.record_offset).collect();
-            assert_eq!(
-                of_pages,
-                offsets[offsets.len() - 9000..],
-                "{name} {reading:?}"
-            );
+            assert_eq!(of_pages, offsets[offsets.len() - 9000..], "{name} {reading:?}");
             let mut bare = found;
             bare.iter_mut().for_each(|page| page.record_offset = 0);
             assert_eq!(*expected.get_or_insert(bare.clone()), bare, "{name}");
@@ -198,11 +189,7 @@ fn a_damaged_first_member_costs_itself() {
         for reading in BOTH {
             let splits = read(&path, reading);
             assert_eq!(urls(&splits).len(), 19, "byte {at} {reading:?}");
-            assert_eq!(
-                damage(&splits),
-                [(Reason::CorruptMember, 0)],
-                "byte {at} {reading:?}"
-            );
+            assert_eq!(damage(&splits), [(Reason::CorruptMember, 0)], "byte {at} {reading:?}");
         }
     }
     // Empty and blank members before the first record are nothing.
@@ -244,18 +231,10 @@ fn damage_in_one_large_member_cuts_no_page() {
             let splits = read(&path, reading);
             assert_eq!(damage(&splits).len(), 1, "{reading:?}");
             let found = pages(splits);
-            assert!(
-                (2..6).contains(&found.len()),
-                "{reading:?}: {}",
-                found.len()
-            );
+            assert!((2..6).contains(&found.len()), "{reading:?}: {}", found.len());
             for page in found {
                 let end = format!("The end of page {}.", page.url.rsplit('/').next().unwrap());
-                assert!(
-                    page.text.ends_with(&end),
-                    "{reading:?}: {} is cut",
-                    page.url
-                );
+                assert!(page.text.ends_with(&end), "{reading:?}: {} is cut", page.url);
             }
         }
     }
@@ -274,11 +253,7 @@ fn lengths_that_overflow_or_stand_close_are_read() {
     fs::write(&path, &close).unwrap();
     assert_eq!(urls(&read(&path, WetReading::Records)).len(), 5);
     let head = "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 18446744073709551615\r\n\r\n";
-    fs::write(
-        &path,
-        [&close[..], b"\r\n\r\n", head.as_bytes(), b"text"].concat(),
-    )
-    .unwrap();
+    fs::write(&path, [&close[..], b"\r\n\r\n", head.as_bytes(), b"text"].concat()).unwrap();
     let splits = read(&path, WetReading::Records);
     assert_eq!((urls(&splits).len(), damage(&splits).len()), (5, 1));
 }
@@ -290,13 +265,7 @@ fn a_cut_response_is_no_text() {
     let path = dir.path().join("a.warc");
     let date = "2019-04-18T10:12:43Z";
     let body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>A page that is cut here.";
-    let response = record(
-        "response",
-        "https://a.example/",
-        date,
-        "application/http",
-        body,
-    );
+    let response = record("response", "https://a.example/", date, "application/http", body);
     let bytes = [&members(0)[0][..], &response[..response.len() - 10]].concat();
     fs::write(&path, bytes).unwrap();
     let splits = read(&path, WetReading::Lines);
@@ -345,28 +314,19 @@ fn wrong_headers_are_read() {
     let head = "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: http://a.example/";
     let date = "WARC-Date: 2019-04-18T10:12:43Z";
     let records = [
-        record(
-            &format!("{head}short\r\n{date}\r\nContent-Length: 3"),
-            "A body, cut.",
-        ),
+        record(&format!("{head}short\r\n{date}\r\nContent-Length: 3"), "A body, cut."),
         record(
             &format!("{head}long\r\n{date}\r\nContent-Length: 4000"),
             "A body, long.",
         ),
         record(&format!("{head}none\r\n{date}"), "A body without length."),
-        record(
-            &format!("{head}space\r\n{date}\r\nContent-Length: 7 "),
-            "A body.",
-        ),
+        record(&format!("{head}space\r\n{date}\r\nContent-Length: 7 "), "A body."),
         record(
             "WARC/0.18\nwarc-type: conversion\nwarc-target-uri:\n http://a.example/folded\n\
              warc-date: 2008\ncontent-length: 7",
             "A body.",
         ),
-        record(
-            &format!("{head}last\r\n{date}\r\nContent-Length: 7"),
-            "A body.",
-        ),
+        record(&format!("{head}last\r\n{date}\r\nContent-Length: 7"), "A body."),
     ];
     let lf_only = records[5].replace("\r\n", "\n").replace("/last", "/lf");
     let all: String = records.iter().cloned().chain([lf_only]).collect();
@@ -394,28 +354,19 @@ fn wrong_headers_are_read() {
 fn too_large_records_are_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.warc");
-    let large = conversion(
-        "https://a.example/large",
-        &"A line of a large text.\n".repeat(90_000),
-    );
+    let large = conversion("https://a.example/large", &"A line of a large text.\n".repeat(90_000));
     let small = |name: &str| conversion(&format!("https://a.example/{name}"), &good_text(1));
     for pack in [
         |parts: &[Vec<u8>]| parts.concat(),
         |parts: &[Vec<u8>]| gzip(&parts.concat()),
     ] {
-        fs::write(
-            &path,
-            pack(&[small("before"), large.clone(), small("after")]),
-        )
-        .unwrap();
+        fs::write(&path, pack(&[small("before"), large.clone(), small("after")])).unwrap();
         for reading in BOTH {
             let (mut recipe, _) = c4_data::Recipe::load("en").unwrap();
             recipe.read.wet_reading = reading;
             recipe.read.max_record_bytes = 1 << 20;
             let step = &recipe.read;
-            let mut source = c4_pipeline::source::Source::open(&path, step)
-                .unwrap()
-                .unwrap();
+            let mut source = c4_pipeline::source::Source::open(&path, step).unwrap().unwrap();
             let mut splits = Vec::new();
             while let Some(batch) = source.next_batch().unwrap() {
                 splits.extend(c4_pipeline::source::split(batch).flatten());
@@ -442,10 +393,7 @@ fn pieces_of_a_wet_do_not_change_its_pages() {
             let filler = "x".repeat((i * 7919) % 5000);
             let body = format!("See WARC/1.0 here{end} WARC/1.0x{end}line {i} {filler}{end}");
             text += &format!("WARC/1.0{end}WARC-Target-URI: u{i}{end}WARC-Date: d{end}{end}{body}");
-            expected.push((
-                format!("u{i}"),
-                format!("See WARC/1.0 here\nline {i} {filler}"),
-            ));
+            expected.push((format!("u{i}"), format!("See WARC/1.0 here\nline {i} {filler}")));
             i += 1;
         }
         fs::write(&path, &text).unwrap();
@@ -458,12 +406,7 @@ fn pieces_of_a_wet_do_not_change_its_pages() {
             .into_iter()
             .map(|(url, text)| (url, text.trim_end().to_owned()))
             .collect();
-        assert!(
-            found == expected,
-            "{end:?}: {} of {}",
-            found.len(),
-            expected.len()
-        );
+        assert!(found == expected, "{end:?}: {} of {}", found.len(), expected.len());
     }
 }
 
@@ -480,8 +423,7 @@ fn records_are_those_of_the_warc_crate() {
     for path in names.iter().filter_map(|name| shared(name)) {
         let mut bytes = Vec::new();
         let file = fs::File::open(&path).unwrap();
-        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(file), &mut bytes)
-            .unwrap();
+        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(file), &mut bytes).unwrap();
         let theirs = warc::WarcReader::new(std::io::Cursor::new(&bytes[..]));
         let theirs: Vec<(String, Vec<u8>)> = theirs
             .iter_records()
@@ -501,16 +443,8 @@ fn records_are_those_of_the_warc_crate() {
         }
         assert_eq!(ours.len(), theirs.len(), "{}", path.display());
         for (ours, theirs) in ours.iter().zip(&theirs) {
-            assert_eq!(
-                ours.0.trim_matches(['<', '>']),
-                theirs.0.trim_matches(['<', '>'])
-            );
-            assert!(
-                ours.1 == theirs.1,
-                "{}: block of {}",
-                path.display(),
-                ours.0
-            );
+            assert_eq!(ours.0.trim_matches(['<', '>']), theirs.0.trim_matches(['<', '>']));
+            assert!(ours.1 == theirs.1, "{}: block of {}", path.display(), ours.0);
         }
     }
 }
@@ -563,11 +497,7 @@ fn archives_of_many_tools() {
         ("wet/cc_1.warc.wet.gz", [3, 3], &[]),
         ("wet/handmade-3-records.warc.wet", [3, 3], &[]),
         ("wet/hostile-resaved-crlf.warc.wet.gz", [318, 318], &[]),
-        (
-            "wet/cut-CC-MAIN-20170720121902-00000.warc.wet.gz",
-            [43, 43],
-            CUT,
-        ),
+        ("wet/cut-CC-MAIN-20170720121902-00000.warc.wet.gz", [43, 43], CUT),
         // WARC/0.18 with lines in LF, and with an identified type that is empty.
         ("warc/pywarc/sample.warc.gz", [100, 100], &[]),
     ];
@@ -582,11 +512,7 @@ fn archives_of_many_tools() {
             for (reason, _) in damage(&splits) {
                 *reasons.entry(reason).or_insert(0) += 1;
             }
-            assert_eq!(
-                reasons,
-                damaged.iter().copied().collect(),
-                "{name} {reading:?}"
-            );
+            assert_eq!(reasons, damaged.iter().copied().collect(), "{name} {reading:?}");
         }
     }
 }

@@ -90,9 +90,7 @@ fn sequential(path: &Path) -> Vec<Bare> {
 
 /// The records of pieces, each read on one of `threads` threads.
 fn by_pieces(path: &Path, threads: usize) -> Vec<Bare> {
-    let mut reader = PieceReader::open(path, Format::Warc, 1 << 30)
-        .unwrap()
-        .unwrap();
+    let mut reader = PieceReader::open(path, Format::Warc, 1 << 30).unwrap().unwrap();
     let pieces = std::iter::from_fn(|| reader.next_piece().unwrap());
     let mut lanes: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
     for (i, piece) in pieces.enumerate() {
@@ -105,10 +103,7 @@ fn by_pieces(path: &Path, threads: usize) -> Vec<Bare> {
             };
             lane.into_iter().map(records).collect::<Vec<_>>()
         };
-        let lanes: Vec<_> = lanes
-            .into_iter()
-            .map(|lane| scope.spawn(move || work(lane)))
-            .collect();
+        let lanes: Vec<_> = lanes.into_iter().map(|lane| scope.spawn(move || work(lane))).collect();
         let found = lanes.into_iter().flat_map(|lane| lane.join().unwrap());
         found.collect::<BTreeMap<usize, Vec<Bare>>>()
     });
@@ -139,8 +134,7 @@ impl std::fmt::Debug for Payload {
 
 /// What a web server may send: text, bytes that no compression makes smaller, and whole archives.
 fn payload() -> impl Strategy<Value = Payload> {
-    let inner = (0..1000_usize)
-        .prop_map(|i| response(&format!("https://forged.example/{i}"), html(i).as_bytes()));
+    let inner = (0..1000_usize).prop_map(|i| response(&format!("https://forged.example/{i}"), html(i).as_bytes()));
     let noise = (any::<u64>(), 1..60_000_usize).prop_map(|(seed, size)| noise(seed, size));
     let part = prop_oneof![
         noise,
@@ -197,38 +191,17 @@ fn archives_and_bodies_in_payloads_are_no_records() {
     let dir = tempfile::tempdir().unwrap();
     // Over 256 KiB of an inner archive, stored as it came, between pages.
     let inner: Vec<u8> = (0..4000)
-        .flat_map(|i| {
-            gzip(&response(
-                &format!("https://forged.example/{i}"),
-                html(i).as_bytes(),
-            ))
-        })
+        .flat_map(|i| gzip(&response(&format!("https://forged.example/{i}"), html(i).as_bytes())))
         .collect();
     let mut members: Vec<Vec<u8>> = (0..40)
-        .map(|i| {
-            gzip(&response(
-                &format!("https://a.example/{i}"),
-                html(i).as_bytes(),
-            ))
-        })
+        .map(|i| gzip(&response(&format!("https://a.example/{i}"), html(i).as_bytes())))
         .collect();
-    members.insert(
-        20,
-        gzip(&response("https://a.example/inner.warc.gz", &inner)),
-    );
+    members.insert(20, gzip(&response("https://a.example/inner.warc.gz", &inner)));
     let path = archive(dir.path(), "a.warc.gz", &members.concat());
     let (urls, damaged) = outcome(&path);
     assert_eq!(damaged, []);
-    assert!(
-        urls.iter().all(|url| url.starts_with("https://a.example/")),
-        "{urls:?}"
-    );
-    assert_eq!(
-        urls.iter()
-            .filter(|url| !url.ends_with("inner.warc.gz"))
-            .count(),
-        40
-    );
+    assert!(urls.iter().all(|url| url.starts_with("https://a.example/")), "{urls:?}");
+    assert_eq!(urls.iter().filter(|url| !url.ends_with("inner.warc.gz")).count(), 40);
     for (name, pages) in [("archive-inside-archive", 120), ("bodies-in-gzip", 60)] {
         if let Some(path) = shared_case(&format!("{name}.warc.gz")) {
             let (urls, damaged) = outcome(&path);
@@ -241,14 +214,7 @@ fn archives_and_bodies_in_payloads_are_no_records() {
 #[test]
 fn damage_in_pieces_costs_what_it_costs_a_sequential_reader() {
     let dir = tempfile::tempdir().unwrap();
-    let body = |i: usize| {
-        [
-            html(i).into_bytes(),
-            b"<!--".to_vec(),
-            noise(i as u64, 30_000),
-        ]
-        .concat()
-    };
+    let body = |i: usize| [html(i).into_bytes(), b"<!--".to_vec(), noise(i as u64, 30_000)].concat();
     let good: Vec<Vec<u8>> = (0..60)
         .map(|i| gzip(&response(&format!("https://a.example/{i}"), &body(i))))
         .collect();
@@ -268,11 +234,7 @@ fn damage_in_pieces_costs_what_it_costs_a_sequential_reader() {
             let path = archive(dir.path(), "a.warc.gz", &members.concat());
             let (urls, damaged) = outcome(&path);
             let lost = format!("https://a.example/{member}");
-            assert!(
-                !urls.contains(&lost) && urls.len() == 59,
-                "{member}: {}",
-                urls.len()
-            );
+            assert!(!urls.contains(&lost) && urls.len() == 59, "{member}: {}", urls.len());
             assert_eq!(damaged.len(), 1, "{member}");
         }
     }
@@ -284,9 +246,7 @@ fn arc_gives_the_pages_of_the_same_crawl_as_warc() {
     let pages = 300;
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n";
     let url = |i: usize| format!("http://a.example/{i}");
-    let warcs: Vec<Vec<u8>> = (0..pages)
-        .map(|i| response(&url(i), html(i).as_bytes()))
-        .collect();
+    let warcs: Vec<Vec<u8>> = (0..pages).map(|i| response(&url(i), html(i).as_bytes())).collect();
     let version = "1 0 CommonCrawl\nURL IP-address Archive-date Content-type Archive-length\n\n";
     let arc = |second: bool| -> Vec<Vec<u8>> {
         let first = format!(
@@ -296,17 +256,10 @@ fn arc_gives_the_pages_of_the_same_crawl_as_warc() {
         let record = |i: usize| {
             let block = format!("{head}{}", html(i));
             let more = if second { "200 - - 0 a.arc.gz " } else { "" };
-            let line = format!(
-                "{} 192.0.2.7 20190420100000 text/html {more}{}\n",
-                url(i),
-                block.len()
-            );
+            let line = format!("{} 192.0.2.7 20190420100000 text/html {more}{}\n", url(i), block.len());
             format!("{line}{block}\n").into_bytes()
         };
-        [first.into_bytes()]
-            .into_iter()
-            .chain((0..pages).map(record))
-            .collect()
+        [first.into_bytes()].into_iter().chain((0..pages).map(record)).collect()
     };
     let bare = |path: &Path| -> Vec<RawPage> {
         let mut found = self::pages(read(path, WetReading::Lines));
@@ -324,10 +277,7 @@ fn arc_gives_the_pages_of_the_same_crawl_as_warc() {
         let frames = archive(
             dir.path(),
             "a.arc.zst",
-            &records
-                .iter()
-                .flat_map(|record| zstd(record))
-                .collect::<Vec<u8>>(),
+            &records.iter().flat_map(|record| zstd(record)).collect::<Vec<u8>>(),
         );
         for path in [plain, packed, one, frames] {
             assert!(bare(&path) == expected, "{}", path.display());
@@ -337,10 +287,7 @@ fn arc_gives_the_pages_of_the_same_crawl_as_warc() {
         damaged[100][50] ^= 0xff;
         let path = archive(dir.path(), "damaged.arc.gz", &damaged.concat());
         let (urls, reasons) = outcome(&path);
-        assert_eq!(
-            (urls.len(), reasons),
-            (pages - 1, vec![Reason::CorruptMember])
-        );
+        assert_eq!((urls.len(), reasons), (pages - 1, vec![Reason::CorruptMember]));
         let mut short = records;
         let text = String::from_utf8(short[5].clone()).unwrap();
         let (line, rest) = text.split_once('\n').unwrap();
@@ -372,13 +319,7 @@ fn arc_gives_the_pages_of_the_same_crawl_as_warc() {
     for (name, date) in real {
         if let Some(path) = shared_case(&format!("{name}.arc.gz")) {
             let found = self::pages(read(&path, WetReading::Lines));
-            assert_eq!(
-                found
-                    .iter()
-                    .map(|page| &*page.timestamp)
-                    .collect::<Vec<_>>(),
-                [date]
-            );
+            assert_eq!(found.iter().map(|page| &*page.timestamp).collect::<Vec<_>>(), [date]);
             assert!(found[0].text.len() > 500, "{name}");
         }
     }
@@ -395,24 +336,13 @@ fn with(record: Vec<u8>, fields: &str) -> Vec<u8> {
 fn segments_are_joined_where_they_follow_and_counted_where_they_do_not() {
     let dir = tempfile::tempdir().unwrap();
     let whole = response("https://a.example/long", html(7).as_bytes());
-    let block =
-        &whole[whole.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4..whole.len() - 4];
+    let block = &whole[whole.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4..whole.len() - 4];
     let parts: Vec<&[u8]> = block.chunks(block.len() / 3 + 1).collect();
     let segments: Vec<Vec<u8>> = (1..)
         .zip(&parts)
         .map(|(number, part)| {
-            let kind = if number == 1 {
-                "response"
-            } else {
-                "continuation"
-            };
-            let record = record(
-                kind,
-                "https://a.example/long",
-                DATE,
-                "application/http",
-                part,
-            );
+            let kind = if number == 1 { "response" } else { "continuation" };
+            let record = record(kind, "https://a.example/long", DATE, "application/http", part);
             let mut fields = format!("WARC-Segment-Number: {number}");
             fields += match number {
                 1 => "\r\nWARC-Record-ID: <urn:uuid:1>".to_owned(),
@@ -437,12 +367,7 @@ fn segments_are_joined_where_they_follow_and_counted_where_they_do_not() {
             .map(|page| page.text)
     };
     let expected = text(&archive(dir.path(), "whole.warc", &whole)).unwrap();
-    let gzipped = |parts: &[Vec<u8>]| {
-        parts
-            .iter()
-            .flat_map(|part| gzip(part))
-            .collect::<Vec<u8>>()
-    };
+    let gzipped = |parts: &[Vec<u8>]| parts.iter().flat_map(|part| gzip(part)).collect::<Vec<u8>>();
     let all = [&others[..1], &segments, &others[1..]].concat();
     for (name, bytes) in [("all.warc", all.concat()), ("all.warc.gz", gzipped(&all))] {
         let path = archive(dir.path(), name, &bytes);
@@ -454,16 +379,9 @@ fn segments_are_joined_where_they_follow_and_counted_where_they_do_not() {
     for lost in [1, 2] {
         let mut some = all.clone();
         some.remove(1 + lost);
-        for (name, bytes) in [
-            ("some.warc", some.concat()),
-            ("some.warc.gz", gzipped(&some)),
-        ] {
+        for (name, bytes) in [("some.warc", some.concat()), ("some.warc.gz", gzipped(&some))] {
             let (urls, damaged) = outcome(&archive(dir.path(), name, &bytes));
-            assert_eq!(
-                urls,
-                ["https://a.example/0", "https://a.example/1"],
-                "{name} {lost}"
-            );
+            assert_eq!(urls, ["https://a.example/0", "https://a.example/1"], "{name} {lost}");
             assert_eq!(damaged, [Reason::Truncated], "{name} {lost}");
         }
     }
@@ -503,17 +421,11 @@ fn a_record_that_is_shorter_than_it_says_is_cut_or_ends_as_a_whole_one() {
     for one in [open, bare] {
         for (name, bytes) in [
             ("a.warc.gz", [gzip(&good(0)), gzip(&one)].concat()),
-            (
-                "b.warc.gz",
-                [gzip(&good(0)), gzip(&one), gzip(&good(2))].concat(),
-            ),
+            ("b.warc.gz", [gzip(&good(0)), gzip(&one), gzip(&good(2))].concat()),
             ("a.warc", [good(0), one.clone()].concat()),
         ] {
             let (urls, damaged) = outcome(&archive(dir.path(), name, &bytes));
-            assert!(
-                urls.contains(&"https://a.example/1".to_owned()),
-                "{name}: {urls:?}"
-            );
+            assert!(urls.contains(&"https://a.example/1".to_owned()), "{name}: {urls:?}");
             assert_eq!(damaged, [], "{name}");
         }
     }
@@ -532,11 +444,7 @@ fn a_record_that_is_shorter_than_it_says_is_cut_or_ends_as_a_whole_one() {
         );
     }
     let cases = [
-        (
-            "member-shorter-than-length.warc.gz",
-            1,
-            vec![Reason::Truncated],
-        ),
+        ("member-shorter-than-length.warc.gz", 1, vec![Reason::Truncated]),
         ("last-length-too-large.warc", 1, vec![]),
     ];
     for (name, pages, reasons) in cases {
@@ -551,22 +459,12 @@ fn a_record_that_is_shorter_than_it_says_is_cut_or_ends_as_a_whole_one() {
 fn a_right_length_is_trusted_whatever_follows() {
     let dir = tempfile::tempdir().unwrap();
     let good = |i: usize| response(&format!("https://a.example/{i}"), html(i).as_bytes());
-    for (padding, damage) in [
-        (&b"\0"[..], 0),
-        (b"\0\0\0\r\n", 0),
-        (b"  \n", 0),
-        (b"rubbish\r\n", 1),
-    ] {
-        let bytes: Vec<u8> = (0..3)
-            .flat_map(|i| [good(i), padding.to_vec()].concat())
-            .collect();
+    for (padding, damage) in [(&b"\0"[..], 0), (b"\0\0\0\r\n", 0), (b"  \n", 0), (b"rubbish\r\n", 1)] {
+        let bytes: Vec<u8> = (0..3).flat_map(|i| [good(i), padding.to_vec()].concat()).collect();
         let path = archive(dir.path(), "a.warc", &bytes);
         let found = self::pages(read(&path, WetReading::Lines));
         assert_eq!(found.len(), 3, "{padding:?}");
-        assert!(
-            found.iter().all(|page| !page.text.contains("WARC")),
-            "{padding:?}"
-        );
+        assert!(found.iter().all(|page| !page.text.contains("WARC")), "{padding:?}");
         assert_eq!(outcome(&path).1.len(), 3 * damage, "{padding:?}");
     }
     // A body that holds records, uncompressed.
@@ -581,11 +479,7 @@ fn a_right_length_is_trusted_whatever_follows() {
     ));
     assert_eq!(
         urls,
-        [
-            "https://a.example/0",
-            "https://a.example/nested",
-            "https://a.example/1"
-        ]
+        ["https://a.example/0", "https://a.example/nested", "https://a.example/1"]
     );
     assert_eq!(damaged, []);
     for (name, pages) in [
@@ -604,18 +498,8 @@ fn a_right_length_is_trusted_whatever_follows() {
 #[test]
 fn hostile_archives_cost_no_more_than_their_bytes() {
     let dir = tempfile::tempdir().unwrap();
-    let good = |i: usize| {
-        gzip(&response(
-            &format!("https://a.example/{i}"),
-            html(i).as_bytes(),
-        ))
-    };
-    let frame = |i: usize| {
-        zstd(&response(
-            &format!("https://a.example/{i}"),
-            html(i).as_bytes(),
-        ))
-    };
+    let good = |i: usize| gzip(&response(&format!("https://a.example/{i}"), html(i).as_bytes()));
+    let frame = |i: usize| zstd(&response(&format!("https://a.example/{i}"), html(i).as_bytes()));
     let nested = |depth: usize| {
         let mut inner = b"WARC/1.0\r\n\r\n".to_vec();
         for _ in 0..depth {
@@ -645,29 +529,18 @@ fn hostile_archives_cost_no_more_than_their_bytes() {
             good(1),
         ),
         ("nested.warc.gz", nested(3000), good(1)),
-        (
-            "magics.warc.zst",
-            [0x28, 0xb5, 0x2f, 0xfd].repeat(1 << 20),
-            frame(1),
-        ),
+        ("magics.warc.zst", [0x28, 0xb5, 0x2f, 0xfd].repeat(1 << 20), frame(1)),
         ("empty.warc.zst", empty.repeat(300_000), frame(1)),
         ("skippable.warc.zst", skippable.repeat(300_000), frame(1)),
     ];
     for (name, hostile, last) in shapes {
-        let first = if name.ends_with("gz") {
-            good(0)
-        } else {
-            frame(0)
-        };
+        let first = if name.ends_with("gz") { good(0) } else { frame(0) };
         let size = hostile.len();
         let path = archive(dir.path(), name, &[first, hostile, last].concat());
         let start = cpu();
         let (urls, _) = outcome(&path);
         let took = cpu() - start;
-        assert!(
-            urls.contains(&"https://a.example/0".to_owned()),
-            "{name}: {urls:?}"
-        );
+        assert!(urls.contains(&"https://a.example/0".to_owned()), "{name}: {urls:?}");
         // 2 MB a second and four seconds for a slow machine: each of these took ten and more while it was quadratic.
         assert!(
             took < 4.0 + size as f64 / 2e6,
@@ -686,18 +559,8 @@ fn hostile_archives_cost_no_more_than_their_bytes() {
 /// CPU seconds of this process so far.
 fn cpu() -> f64 {
     let stat = fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let ticks = |i: usize| {
-        fields
-            .get(i)
-            .and_then(|n| n.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
 }
 
@@ -734,12 +597,7 @@ fn long_urls_are_counted() {
 fn pieces_that_nobody_reads_hold_up_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let members: Vec<u8> = (0..100)
-        .flat_map(|i| {
-            gzip(&response(
-                &format!("https://a.example/{i}"),
-                &noise(i, 20_000),
-            ))
-        })
+        .flat_map(|i| gzip(&response(&format!("https://a.example/{i}"), &noise(i, 20_000))))
         .collect();
     let path = archive(dir.path(), "a.warc.gz", &members);
     let recipe = Recipe::load("c4").unwrap().0;
@@ -769,27 +627,18 @@ fn digests_are_verified_on_request() {
     let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let in_chunks = format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}");
     let fields = [
-        (
-            false,
-            "WARC-Block-Digest: sha1:G2Y5GQMONB44MLCOWPDHMM5KA5LHBTRY",
-        ),
+        (false, "WARC-Block-Digest: sha1:G2Y5GQMONB44MLCOWPDHMM5KA5LHBTRY"),
         (
             false,
             "WARC-Block-Digest: SHA-256:86E9DD66A063BE980C0B4ED86290E967AE1DE3C21E8EDFAA2CEBD63477B2586A",
         ),
-        (
-            false,
-            "WARC-Payload-Digest: md5:708d698e9efc420699401189910d2d4c",
-        ),
+        (false, "WARC-Payload-Digest: md5:708d698e9efc420699401189910d2d4c"),
         (
             false,
             "WARC-Payload-Digest: sha256:3zceg4l4umwgotftaymkyzsdoh7whuytmiq4wdrzw74tkyyc5ijq====",
         ),
         (true, "WARC-Block-Digest: md5:KCMU6TIL32X3YOLNAPLM5E6VHU"),
-        (
-            true,
-            "WARC-Payload-Digest: sha1:ZHGZXZJLM4IXRV2VF46TVPIAYMEEU3E5",
-        ),
+        (true, "WARC-Payload-Digest: sha1:ZHGZXZJLM4IXRV2VF46TVPIAYMEEU3E5"),
         (
             true,
             "WARC-Payload-Digest: sha1:0b1f202d9b794f03dc36cc4cfd6b362772b3c0f9",
@@ -813,13 +662,7 @@ fn digests_are_verified_on_request() {
     }
     // A request has a payload digest as well, of nothing.
     let block = b"GET / HTTP/1.1\r\nHost: right.example\r\n\r\n";
-    let request = record(
-        "request",
-        "https://right.example/",
-        DATE,
-        "application/http",
-        block,
-    );
+    let request = record("request", "https://right.example/", DATE, "application/http", block);
     let field = "WARC-Payload-Digest: sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ";
     records.push(with(request, field));
     let members: Vec<u8> = records.iter().flat_map(|record| gzip(record)).collect();
@@ -846,8 +689,7 @@ fn digests_are_verified_on_request() {
         }
         assert_eq!(urls, vec!["https://right.example/"; kept]);
         assert_eq!(reasons, vec![Reason::WrongDigest; differ]);
-        let inputs =
-            c4_pipeline::input::resolve(std::slice::from_ref(path), None, &recipe.read).unwrap();
+        let inputs = c4_pipeline::input::resolve(std::slice::from_ref(path), None, &recipe.read).unwrap();
         let found = c4_pipeline::verify::archives::archives(&inputs, 1 << 30, 2).unwrap();
         let (counted, listed) = (found.differ as usize, found.listed.len());
         assert_eq!((counted, found.damaged, listed), (differ, 0, differ));
@@ -866,15 +708,8 @@ fn rewritten_line_ends_and_missing_lengths_lose_no_page() {
     let records: Vec<u8> = (0..3)
         .flat_map(|i| response(&format!("https://a.example/{i}"), html(i).as_bytes()))
         .collect();
-    let rewritten = String::from_utf8(records)
-        .unwrap()
-        .replace("\r\n", "\r\r\n");
-    let block = |i: usize| {
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{}\n",
-            html(i)
-        )
-    };
+    let rewritten = String::from_utf8(records).unwrap().replace("\r\n", "\r\r\n");
+    let block = |i: usize| format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{}\n", html(i));
     let line = |i: usize| format!("http://a.example/{i} 192.0.2.7 20190420100000 text/html -1\n");
     let arc: String = (0..3).map(|i| line(i) + &block(i)).collect();
     let arc = format!("filedesc://a.arc 0.0.0.0 20190420100000 text/plain -1\n1 0 X\nURL\n\n{arc}");
@@ -889,10 +724,7 @@ fn rewritten_line_ends_and_missing_lengths_lose_no_page() {
 fn a_damaged_header_line_of_an_arc_costs_its_record() {
     let dir = tempfile::tempdir().unwrap();
     let record = |i: usize, ip: &str| {
-        let block = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{}",
-            html(i)
-        );
+        let block = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n{}", html(i));
         let length = block.len();
         format!("http://a.example/{i} {ip} 20190420100000 text/html {length}\n{block}\n")
     };
@@ -909,15 +741,8 @@ fn a_damaged_header_line_of_an_arc_costs_its_record() {
 #[test]
 fn padding_and_circles_are_passed_over() {
     let dir = tempfile::tempdir().unwrap();
-    let good = |i: usize| {
-        gzip(&response(
-            &format!("https://a.example/{i}"),
-            html(i).as_bytes(),
-        ))
-    };
-    let padded: Vec<u8> = (0..3)
-        .flat_map(|i| [good(i), vec![0; 600]].concat())
-        .collect();
+    let good = |i: usize| gzip(&response(&format!("https://a.example/{i}"), html(i).as_bytes()));
+    let padded: Vec<u8> = (0..3).flat_map(|i| [good(i), vec![0; 600]].concat()).collect();
     let folder = dir.path().join("folder");
     fs::create_dir(&folder).unwrap();
     let path = archive(&folder, "a.warc.gz", &padded);

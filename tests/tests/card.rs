@@ -15,8 +15,7 @@ fn samples() -> PathBuf {
 
 fn written(dir: &Path, options: &CardOptions) -> String {
     let manifest = Manifest::read(dir).unwrap().unwrap();
-    let stats: Value =
-        serde_json::from_slice(&std::fs::read(dir.join("stats.json")).unwrap()).unwrap();
+    let stats: Value = serde_json::from_slice(&std::fs::read(dir.join("stats.json")).unwrap()).unwrap();
     card(&manifest, &stats, options)
 }
 
@@ -90,10 +89,7 @@ fn splits_without_rows_are_left_out() {
     built(&options("en", &[&wet], &output)).unwrap();
     let text = written(&output, &CardOptions::default());
     let (head, body) = parts(&text);
-    assert!(
-        head.contains("split: train") && !head.contains("validation"),
-        "{head}"
-    );
+    assert!(head.contains("split: train") && !head.contains("validation"), "{head}");
     assert!(body.contains("corpus[\"train\"]"));
 
     // Nothing at all is in it.
@@ -102,10 +98,7 @@ fn splits_without_rows_are_left_out() {
     built(&options("en", &[&wet], &output)).unwrap();
     let text = written(&output, &CardOptions::default());
     let (head, body) = parts(&text);
-    assert!(
-        !head.contains("configs:") && !head.contains("splits:"),
-        "{head}"
-    );
+    assert!(!head.contains("configs:") && !head.contains("splits:"), "{head}");
     assert!(body.contains("There are no documents in it."));
 }
 
@@ -117,12 +110,7 @@ fn what_is_given_is_stated_and_does_no_harm() {
     std::fs::write(&wet, conversion("https://a.example/", &good_text(1))).unwrap();
     let (mut recipe, _) = Recipe::load("en").unwrap();
     recipe.name = "mine".into();
-    recipe
-        .clean
-        .as_mut()
-        .unwrap()
-        .page_phrases
-        .push("a | b `c`".into());
+    recipe.clean.as_mut().unwrap().page_phrases.push("a | b `c`".into());
     recipe.language = None;
     recipe.bad_words = None;
     let options = BuildOptions {
@@ -143,16 +131,10 @@ fn what_is_given_is_stated_and_does_no_harm() {
     let text = written(&output, &options);
     let (head, body) = parts(&text);
     assert!(head.contains("license: \"cc0-1.0\"\n"), "{head}");
-    assert!(
-        head.contains(r##"pretty_name: "Mine: \"a\" # <b>""##),
-        "{head}"
-    );
+    assert!(head.contains(r##"pretty_name: "Mine: \"a\" # <b>""##), "{head}");
     assert!(!head.contains("language:"), "{head}");
     assert!(body.contains("# Mine: \"a\" \\# \\<b\\>\n"), "{body}");
-    assert!(
-        body.contains("`cc0-1.0` in the head of this card was chosen"),
-        "{body}"
-    );
+    assert!(body.contains("`cc0-1.0` in the head of this card was chosen"), "{body}");
     assert!(
         body.contains("--recipe mine.toml --shard-size 1000 --ledger all"),
         "{body}"

@@ -52,10 +52,7 @@ fn texts_in_a_hundred_languages() {
     assert_eq!(rows.len(), 149);
     assert_same(&rows);
     let known: BTreeSet<&str> = LANGUAGES.into();
-    let mut found: BTreeSet<&str> = rows
-        .iter()
-        .map(|r| r["language"].as_str().unwrap())
-        .collect();
+    let mut found: BTreeSet<&str> = rows.iter().map(|r| r["language"].as_str().unwrap()).collect();
     assert!(found.remove("und"));
     assert!(found.is_subset(&known));
     assert!(found.len() >= 105, "{}", found.len());
@@ -81,8 +78,7 @@ fn languages_are_those_of_mc4_and_two_more() {
 
 #[test]
 fn limits_are_those_of_the_original() {
-    let sentence =
-        "The quick answer would have been simpler though nobody in our village had found it ";
+    let sentence = "The quick answer would have been simpler though nobody in our village had found it ";
     // What is left of 99 and 100 bytes: a space at both ends counts.
     let letters = |n: usize| sentence.repeat(2)[..n].to_owned() + "y";
     assert_eq!(detect(&letters(96)), None);
@@ -103,10 +99,7 @@ fn data_are_those_that_the_readme_names() {
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
     for name in ["network.bin", "letters.bin"] {
         let data = fs::read(folder.join(name)).unwrap();
-        let digest: String = Sha256::digest(&data)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let digest: String = Sha256::digest(&data).iter().map(|b| format!("{b:02x}")).collect();
         assert!(readme.contains(&digest), "{name}: {digest}");
     }
 }
@@ -137,10 +130,7 @@ fn build_keeps_undetermined_pages() {
 
     let rows = rows("golden_cld3.jsonl.gz");
     let by_start = |start: &str| {
-        let row = rows
-            .iter()
-            .find(|row| text(row).starts_with(start))
-            .unwrap();
+        let row = rows.iter().find(|row| text(row).starts_with(start)).unwrap();
         text(row).to_owned()
     };
     let pages = [
@@ -163,10 +153,7 @@ fn build_keeps_undetermined_pages() {
     built(&options(file.to_str().unwrap(), &[&input], &output)).unwrap();
 
     let documents = documents(&output);
-    let found: Vec<(&str, &str)> = documents
-        .values()
-        .map(|(_, d)| (&*d.page.url, &*d.language))
-        .collect();
+    let found: Vec<(&str, &str)> = documents.values().map(|(_, d)| (&*d.page.url, &*d.language)).collect();
     let expected = [
         ("http://bs.example/", "und"),
         ("http://en.example/", "en"),
@@ -176,11 +163,7 @@ fn build_keeps_undetermined_pages() {
         ("http://zh.example/", "zh"),
     ];
     assert_eq!(found, expected);
-    let score = |name: &str| {
-        documents[&format!("http://{name}.example/")]
-            .1
-            .language_score
-    };
+    let score = |name: &str| documents[&format!("http://{name}.example/")].1.language_score;
     assert_eq!(score("short"), 0.0);
     assert_eq!(score("mixed"), 0.0);
     assert!((0.5..0.7).contains(&score("bs")));

@@ -54,13 +54,11 @@ fn damage_anywhere_is_an_error_or_nothing() {
     let documents: Vec<Document> = (0..30).map(document).collect();
     for format in [Format::Arrow, Format::Parquet, Format::Jsonl] {
         let path = dir.path().join(format.file_name(Split::Train, 0, 1));
-        let mut writer =
-            ShardWriter::create(&path, dir.path(), format, Split::Train, &meta).unwrap();
+        let mut writer = ShardWriter::create(&path, dir.path(), format, Split::Train, &meta).unwrap();
         writer.write(documents.clone()).unwrap();
         writer.finish().unwrap();
         let whole = fs::read(&path).unwrap();
-        let read =
-            || -> Result<Vec<Document>, c4_data::Error> { ShardReader::open(&path)?.collect() };
+        let read = || -> Result<Vec<Document>, c4_data::Error> { ShardReader::open(&path)?.collect() };
         assert_eq!(read().unwrap().len(), documents.len());
         let (mut errors, mut tries) = (0, 0);
         for at in (0..whole.len()).step_by(4) {

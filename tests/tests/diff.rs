@@ -19,15 +19,8 @@ const FRIDAY: &str = "2019-04-19T10:00:00Z";
 
 /// A WET of pages: URL, date, text.
 fn wet(path: &Path, pages: &[(&str, &str, &str)]) {
-    let record = |(url, date, text): &(&str, &str, &str)| {
-        gzip(&record(
-            "conversion",
-            url,
-            date,
-            "text/plain",
-            text.as_bytes(),
-        ))
-    };
+    let record =
+        |(url, date, text): &(&str, &str, &str)| gzip(&record("conversion", url, date, "text/plain", text.as_bytes()));
     fs::write(path, pages.iter().flat_map(record).collect::<Vec<u8>>()).unwrap();
 }
 
@@ -100,9 +93,7 @@ fn pages(causes: &[PageCause]) -> BTreeMap<&'static str, u64> {
 /// Cause to lines gone and lines cut.
 fn lines(causes: &[LineCause]) -> BTreeMap<&'static str, (u64, u64)> {
     let lines = causes.iter();
-    lines
-        .map(|c| (c.cause.code(), (c.lines, c.cut_lines)))
-        .collect()
+    lines.map(|c| (c.cause.code(), (c.lines, c.cut_lines))).collect()
 }
 
 fn shown(causes: &[LineCause], code: &str) -> Vec<String> {
@@ -143,10 +134,7 @@ fn every_rule_is_found_behind_what_it_took() {
             with(3, "They came to watch porn in the evening together."),
         ),
         // Pages that lose lines.
-        (
-            "https://mark.example/",
-            with(4, "This line has no end mark at all"),
-        ),
+        ("https://mark.example/", with(4, "This line has no end mark at all")),
         ("https://words.example/", with(5, "Two words.")),
         (
             "https://script.example/",
@@ -177,10 +165,7 @@ fn every_rule_is_found_behind_what_it_took() {
         .collect();
     let path = |name: &str| dir.path().join(name);
     wet(&path("both.wet.gz"), &both);
-    let changed = format!(
-        "{}But on Friday they stayed at home, all of them.\n",
-        good[13]
-    );
+    let changed = format!("{}But on Friday they stayed at home, all of them.\n", good[13]);
     let only_a = [
         ("https://first.example/", MONDAY, &*good[14]),
         ("https://news.example/", MONDAY, &*good[13]),
@@ -242,16 +227,10 @@ fn every_rule_is_found_behind_what_it_took() {
     let policy = one("policy", None);
     assert_eq!(policy.pages, found.pages);
     assert!(policy.only_a.is_empty() && policy.only_b.is_empty());
-    assert_eq!(
-        lines(&policy.changed.only_a),
-        BTreeMap::from([("policy", (1, 0))])
-    );
+    assert_eq!(lines(&policy.changed.only_a), BTreeMap::from([("policy", (1, 0))]));
     assert_eq!((policy.changed.pages, policy.domains_in_all), (1, 1));
     let words = one("bad_words", Some("https://www.WORD.example/"));
-    assert_eq!(
-        (words.pages.a, words.pages.b, words.pages.only_a),
-        (1, 0, 1)
-    );
+    assert_eq!((words.pages.a, words.pages.b, words.pages.only_a), (1, 0, 1));
     assert_eq!(pages(&words.only_a), BTreeMap::from([("bad_words", 1)]));
     adds_up(&words);
 
@@ -311,10 +290,7 @@ fn a_page_that_was_crawled_again_is_told_from_one_that_lost_a_line() {
     let found = compared(&a, &b);
     let expected = BTreeMap::from([("global_duplicate", (1, 0)), ("other_version", (1, 0))]);
     assert_eq!(lines(&found.changed.only_a), expected);
-    assert_eq!(
-        shown(&found.changed.only_a, "global_duplicate"),
-        [copy.trim_end()]
-    );
+    assert_eq!(shown(&found.changed.only_a, "global_duplicate"), [copy.trim_end()]);
     assert_eq!(
         lines(&found.changed.only_b),
         BTreeMap::from([("other_version", (1, 0))])
@@ -327,14 +303,8 @@ fn lines_in_another_order_are_another_version() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (good_text(1), good_text(2));
     let (a, b) = (dir.path().join("a.wet.gz"), dir.path().join("b.wet.gz"));
-    wet(
-        &a,
-        &[("https://a.example/", MONDAY, &format!("{one}{two}"))],
-    );
-    wet(
-        &b,
-        &[("https://a.example/", FRIDAY, &format!("{two}{one}"))],
-    );
+    wet(&a, &[("https://a.example/", MONDAY, &format!("{one}{two}"))]);
+    wet(&b, &[("https://a.example/", FRIDAY, &format!("{two}{one}"))]);
     let (a, b) = (
         corpus("en", &[&a], &dir.path().join("a")),
         corpus("en", &[&b], &dir.path().join("b")),
@@ -364,9 +334,7 @@ fn formats_and_splits_and_missing_ledgers() {
     wet(&input, &all);
     let path = |name: &str| dir.path().join(name);
     // Small shards, half of the pages in each split.
-    let halves = BUILTIN_RECIPES[1]
-        .1
-        .replace("name = \"en\"", "name = \"halves\"");
+    let halves = BUILTIN_RECIPES[1].1.replace("name = \"en\"", "name = \"halves\"");
     let halves = halves.replace("validation_one_in = 1000", "validation_one_in = 2");
     fs::write(path("halves.toml"), halves).unwrap();
     let halves = path("halves.toml").to_string_lossy().into_owned();
@@ -396,10 +364,7 @@ fn formats_and_splits_and_missing_ledgers() {
     }
 
     let expected = compared(&noclean, &arrow);
-    assert_eq!(
-        pages(&expected.only_a),
-        BTreeMap::from([("too_few_sentences", 100)])
-    );
+    assert_eq!(pages(&expected.only_a), BTreeMap::from([("too_few_sentences", 100)]));
     let of_a = BTreeMap::from([("global_duplicate", (198, 0)), ("local_duplicate", (1, 0))]);
     // Which copy stays is chance; the page that has it loses its second one to itself.
     assert_eq!(lines(&expected.changed.only_a), of_a);
@@ -413,13 +378,7 @@ fn formats_and_splits_and_missing_ledgers() {
     // The same record tells of lines; jsonl does not say which record, but which archives.
     let found = compared(&noclean, &jsonl);
     assert_eq!(found.only_a, expected.only_a);
-    assert_eq!(
-        lines(&found.changed.only_a)
-            .values()
-            .map(|n| n.0)
-            .sum::<u64>(),
-        199
-    );
+    assert_eq!(lines(&found.changed.only_a).values().map(|n| n.0).sum::<u64>(), 199);
     assert!(
         found.notes.iter().any(|note| note.contains("jsonl")),
         "{:?}",
@@ -481,8 +440,8 @@ fn recipes_on_real_pages_leave_no_difference_unexplained() {
     let Some(inputs) = bench() else { return };
     let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
     let dir = tempfile::tempdir().unwrap();
-    let [c4, en, noblocklist, noclean] = ["c4", "en", "en.noblocklist", "en.noclean"]
-        .map(|recipe| corpus(recipe, &inputs, &dir.path().join(recipe)));
+    let [c4, en, noblocklist, noclean] =
+        ["c4", "en", "en.noblocklist", "en.noclean"].map(|recipe| corpus(recipe, &inputs, &dir.path().join(recipe)));
 
     let found = compared(&c4, &en);
     println!(
@@ -491,19 +450,9 @@ fn recipes_on_real_pages_leave_no_difference_unexplained() {
     );
     assert_eq!(found.unknown(), 0);
     assert!(found.pages.changed > 400);
-    let codes: Vec<&str> = found
-        .changed
-        .only_a
-        .iter()
-        .map(|c| c.cause.code())
-        .collect();
+    let codes: Vec<&str> = found.changed.only_a.iter().map(|c| c.cause.code()).collect();
     assert_eq!(codes, ["global_duplicate", "local_duplicate"]);
-    let codes: Vec<&str> = found
-        .changed
-        .only_b
-        .iter()
-        .map(|c| c.cause.code())
-        .collect();
+    let codes: Vec<&str> = found.changed.only_b.iter().map(|c| c.cause.code()).collect();
     assert_eq!(codes, ["span_duplicate"]);
 
     let found = compared(&en, &noblocklist);
@@ -517,11 +466,7 @@ fn recipes_on_real_pages_leave_no_difference_unexplained() {
     for (recipe, other) in [(&en, &noclean), (&c4, &noclean)] {
         let found = compared(recipe, other);
         assert_eq!(found.unknown(), 0);
-        assert!(
-            found.changed.only_a.is_empty(),
-            "{:?}",
-            found.changed.only_a
-        );
+        assert!(found.changed.only_a.is_empty(), "{:?}", found.changed.only_a);
         assert!(compared(recipe, recipe).is_empty());
     }
 }
@@ -544,22 +489,13 @@ fn causes_are_those_of_the_whole_ledger() {
         let mut dropped: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         for line in LedgerReader::<DroppedLine>::new(b, &manifest.ledger) {
             let line = line.unwrap();
-            dropped
-                .entry(line.url)
-                .or_default()
-                .push((line.reason, line.text));
+            dropped.entry(line.url).or_default().push((line.reason, line.text));
         }
         for cause in &compared(a, b).changed.only_a {
             let code = cause.cause.code();
-            for example in cause
-                .examples
-                .iter()
-                .filter(|example| example.left.is_none())
-            {
+            for example in cause.examples.iter().filter(|example| example.left.is_none()) {
                 let line = example.line.trim();
-                let said = |(reason, text): &(String, String)| {
-                    reason == code && text.trim().starts_with(line)
-                };
+                let said = |(reason, text): &(String, String)| reason == code && text.trim().starts_with(line);
                 let lines = dropped.get(&example.url);
                 // Spans take sentences; the ledger lists the lines that lost all.
                 let spans = code == "span_duplicate";

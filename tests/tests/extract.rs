@@ -38,11 +38,7 @@ impl Record {
 /// What the default recipe reads of a response.
 fn page_text(record: &Record) -> Result<Extracted, Rejected> {
     let identified = record.fields.get("warc-identified-payload-type");
-    extract::page_text(
-        &record.block,
-        identified.map(String::as_str),
-        MediaTypes::Html,
-    )
+    extract::page_text(&record.block, identified.map(String::as_str), MediaTypes::Html)
 }
 
 /// The records of a WARC file, by their own `Content-Length` as far as it leads to the next one.
@@ -142,10 +138,7 @@ fn texts_of_many_pages() {
         }
     }
     let mean = sum / f64::from(scored);
-    println!(
-        "{pages} pages, {} texts, mean token F1 {mean:.4}",
-        texts.len()
-    );
+    println!("{pages} pages, {} texts, mean token F1 {mean:.4}", texts.len());
     assert!((f64::from(pages) / texts.len() as f64 - 1.0).abs() <= 0.01);
     // May only rise.
     assert!(mean >= 0.995);
@@ -236,12 +229,7 @@ fn heads_as_servers_write_them() {
         assert!(got.text.starts_with("T"), "{name}: {}", got.text);
         assert!(!got.text.contains("header"), "{name}: {}", got.text);
         let latin1 = name == "lt1" || name == "lt3";
-        assert_eq!(
-            got.charset == "windows-1252",
-            latin1,
-            "{name}: {}",
-            got.charset
-        );
+        assert_eq!(got.charset == "windows-1252", latin1, "{name}: {}", got.charset);
         assert!(!got.text.contains('\u{fffd}'), "{name}: {}", got.text);
     }
     for name in [
@@ -257,11 +245,7 @@ fn heads_as_servers_write_them() {
             }
             let got = got.unwrap_or_else(|why| panic!("{case}: {why}"));
             assert!(got.text.contains("The river"), "{case}: {}", got.text);
-            assert!(
-                !got.text.contains(['\u{fffd}', '\u{feff}']),
-                "{case}: {}",
-                got.text
-            );
+            assert!(!got.text.contains(['\u{fffd}', '\u{feff}']), "{case}: {}", got.text);
         }
     }
 }
@@ -272,10 +256,7 @@ fn identified_types() {
         let html = ["i1", "i2", "i3", "i4"].contains(&name.as_str());
         match got {
             Ok(_) => assert!(html, "{name}"),
-            Err(why) => assert!(
-                !html && matches!(why, Rejected::ContentType(_)),
-                "{name}: {why}"
-            ),
+            Err(why) => assert!(!html && matches!(why, Rejected::ContentType(_)), "{name}: {why}"),
         }
     }
 }
@@ -286,11 +267,7 @@ fn quadratic_pages() {
         let start = std::time::Instant::now();
         let cases = cases_of(name);
         let took = start.elapsed();
-        assert!(
-            took.as_secs() < 20,
-            "{name}: {} pages, {took:?}",
-            cases.len()
-        );
+        assert!(took.as_secs() < 20, "{name}: {} pages, {took:?}", cases.len());
     }
 }
 
@@ -317,8 +294,8 @@ fn legacy_charsets() {
         let response = &responses[text("url")];
         let block = &response.block;
         let body = &block[find(block, b"\r\n\r\n").expect("a head") + 4..];
-        let want = charset::for_label(text("declared_as").as_bytes())
-            .map(|encoding| html_to_text(&encoding.decode(body).0));
+        let want =
+            charset::for_label(text("declared_as").as_bytes()).map(|encoding| html_to_text(&encoding.decode(body).0));
         let got = page_text(response);
         match text("declared_where") {
             "http" | "meta" => {

@@ -29,9 +29,7 @@ fn rows(name: &str) -> Vec<Value> {
 }
 
 fn text<'v>(row: &'v Value, key: &str) -> &'v str {
-    row[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("{key} in {row}"))
+    row[key].as_str().unwrap_or_else(|| panic!("{key} in {row}"))
 }
 
 fn counter_map(row: &Value) -> BTreeMap<String, u64> {
@@ -131,10 +129,7 @@ fn page_length() {
     assert_eq!(rows.len(), 5);
     for row in &rows {
         let page = text(row, "char").repeat(row["n"].as_u64().unwrap() as usize);
-        assert_eq!(
-            !length::too_long(&page, 190_000),
-            row["valid"].as_bool().unwrap()
-        );
+        assert_eq!(!length::too_long(&page, 190_000), row["valid"].as_bool().unwrap());
     }
 }
 
@@ -220,13 +215,7 @@ fn english_filter() {
         let detection = language::detect(DetectorKind::Langdetect, text(row, "text"));
         let best = row["probs"].as_array().and_then(|probs| probs.first());
         match (&detection, best) {
-            (
-                Detection::Best {
-                    language,
-                    probability,
-                },
-                Some(best),
-            ) => {
+            (Detection::Best { language, probability }, Some(best)) => {
                 assert_eq!(language, best[0].as_str().unwrap(), "{row}");
                 // The order of the profiles on the reference's disk decides over the last bits.
                 let difference = (probability - best[1].as_f64().unwrap()).abs();
@@ -237,11 +226,7 @@ fn english_filter() {
             _ => panic!("{row}: {detection:?}"),
         }
         let verdict = language::judge(&step, &detection);
-        assert_eq!(
-            verdict == Verdict::Keep,
-            row["kept"].as_bool().unwrap(),
-            "{row}"
-        );
+        assert_eq!(verdict == Verdict::Keep, row["kept"].as_bool().unwrap(), "{row}");
         let counters: Vec<String> = counter_map(row).into_keys().collect();
         match verdict {
             Verdict::DropPage(reason) => assert!(counters.contains(&reason.counter().to_owned())),

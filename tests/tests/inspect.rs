@@ -83,10 +83,7 @@ fn what_is_explained_is_what_was_built() {
                 let place = (archive.to_owned(), offset);
                 let reason = explanation.reason.map(|reason| reason.code().to_owned());
                 assert_eq!(dropped.get(&place), reason.as_ref(), "{explanation:#?}");
-                let open = explanation
-                    .stations
-                    .iter()
-                    .any(|s| s.passed == Passed::Open);
+                let open = explanation.stations.iter().any(|s| s.passed == Passed::Open);
                 assert!(!open, "{explanation:#?}");
                 if explanation.reason == Some(Reason::OlderCopy) {
                     continue;
@@ -214,20 +211,12 @@ fn adds_up(output: &Path) {
     let kept = fates.iter().filter(|fate| fate.fate == KEPT).count();
     assert_eq!(kept, documents.len());
     assert!(fates.is_sorted_by(|a, b| a.url_key < b.url_key));
-    let spans = stats["counters"]["dedupe-spans/span-duplicate"]
-        .as_u64()
-        .unwrap_or(0);
+    let spans = stats["counters"]["dedupe-spans/span-duplicate"].as_u64().unwrap_or(0);
     let of_pages = Reason::OlderCopy.code();
     let duplicates = rows::<Duplicate>(output);
-    let older = duplicates
-        .iter()
-        .filter(|row| row.reason == of_pages)
-        .count();
+    let older = duplicates.iter().filter(|row| row.reason == of_pages).count();
     assert_eq!(tally["pages"]["dropped"][of_pages], older);
-    let by_spans = duplicates
-        .iter()
-        .filter(|row| row.reason == "span_duplicate")
-        .count();
+    let by_spans = duplicates.iter().filter(|row| row.reason == "span_duplicate").count();
     assert_eq!(by_spans as u64, spans);
 }
 
@@ -282,10 +271,7 @@ fn without_a_corpus_dedup_is_left_open() {
     let (recipe, _) = Recipe::load("en").unwrap();
     let lists = Lists::load(&recipe, Path::new("")).unwrap();
     let explainer = Explainer::new(&recipe, &lists, None).unwrap();
-    let text = format!(
-        "{}A menu\nWe use Cookies on this site of ours.\n",
-        good_text(1)
-    );
+    let text = format!("{}A menu\nWe use Cookies on this site of ours.\n", good_text(1));
     let explanation = explainer.explain_text(&text);
     assert_eq!(explanation.reason, None);
     let station = |name| explanation.stations.iter().find(|s| s.name == name);
@@ -305,10 +291,7 @@ fn without_a_corpus_dedup_is_left_open() {
 
     let short = explainer.explain_text("Only one sentence stands on this page.");
     assert_eq!(short.reason, Some(Reason::TooFewSentences));
-    let code = explainer.explain_text(&format!(
-        "{}Then {{ came along the road.\nLast line.",
-        good_text(1)
-    ));
+    let code = explainer.explain_text(&format!("{}Then {{ came along the road.\nLast line.", good_text(1)));
     assert_eq!(code.reason, Some(Reason::CurlyBracket));
     assert_eq!(code.lines[4].reason, Some(Reason::CurlyBracket));
 }
@@ -318,21 +301,14 @@ fn records_are_numbered_from_the_first() {
     let archive = samples().join("sample-00001.warc.wet.gz");
     let (recipe, _) = Recipe::load("en").unwrap();
     let inputs = options("en", &[&archive], Path::new("x")).inputs;
-    let at = |n| {
-        find(&inputs, &recipe.read, &Wanted::Record(n))
-            .unwrap()
-            .pop()
-    };
+    let at = |n| find(&inputs, &recipe.read, &Wanted::Record(n)).unwrap().pop();
     let read = read(&archive, recipe.read.wet_reading);
     for (number, split) in (0..).zip(&read) {
         assert_eq!(at(number).unwrap().split, *split);
     }
     assert!(at(read.len() as u64).is_none());
     let page = pages(read).pop().unwrap();
-    let url = format!(
-        "{}/?utm_source=x",
-        page.url.replace("https://", "http://www.")
-    );
+    let url = format!("{}/?utm_source=x", page.url.replace("https://", "http://www."));
     let found = find(&inputs, &recipe.read, &Wanted::Url(url)).unwrap();
     assert_eq!(found[0].split, c4_pipeline::reading::Split::Page(page));
 }

@@ -24,18 +24,13 @@ type Answer<'a> = Option<Option<(&'a str, u64)>>;
 
 fn assert_same(text: &str) {
     let expected = ORACLE.detect_langs(text).ok();
-    let expected: Answer = expected.as_ref().map(|languages| {
-        languages
-            .first()
-            .map(|l| (l.lang.as_str(), l.prob.to_bits()))
-    });
+    let expected: Answer = expected
+        .as_ref()
+        .map(|languages| languages.first().map(|l| (l.lang.as_str(), l.prob.to_bits())));
     let found: Answer = match detect(text) {
         Detection::Undetectable => None,
         Detection::Nothing => Some(None),
-        Detection::Best {
-            language,
-            probability,
-        } => Some(Some((language, probability.to_bits()))),
+        Detection::Best { language, probability } => Some(Some((language, probability.to_bits()))),
     };
     assert_eq!(found, expected, "{text:?}");
 }
@@ -158,9 +153,7 @@ fn made_up(dice: &mut Dice) -> String {
         let word = dice.pick(&words);
         match dice.below(70) {
             0 => text.push_str(dice.pick(ADDRESSES)),
-            1 => {
-                text.extend((0..dice.below(90)).map(|_| dice.pick(&["a", "Z", "0", "-", ".", "_"])))
-            }
+            1 => text.extend((0..dice.below(90)).map(|_| dice.pick(&["a", "Z", "0", "-", ".", "_"]))),
             2 => text.push_str(&dice.below(100_000).to_string()),
             3 => text.extend(word.chars().rev()),
             4 => text.extend(word.chars().flat_map(|c| [c, '\u{301}'])),
@@ -181,8 +174,7 @@ fn made_up(dice: &mut Dice) -> String {
 
 #[test]
 fn made_up_texts() {
-    let count = std::env::var("C4_LANGDETECT_TEXTS")
-        .map_or(20_000, |count| count.parse().expect("a number"));
+    let count = std::env::var("C4_LANGDETECT_TEXTS").map_or(20_000, |count| count.parse().expect("a number"));
     let mut dice = Dice(1);
     let texts: Vec<String> = (0..count).map(|_| made_up(&mut dice)).collect();
     assert_all_same(&texts);
@@ -206,8 +198,7 @@ fn limits() {
         }
     }
     for length in [
-        1, 2, 3, 63, 64, 65, 66, 128, 254, 255, 256, 257, 509, 510, 511, 512, 765, 2075, 2076,
-        2077, 4200,
+        1, 2, 3, 63, 64, 65, 66, 128, 254, 255, 256, 257, 509, 510, 511, 512, 765, 2075, 2076, 2077, 4200,
     ] {
         let run = "a".repeat(length);
         let dots = "a.".repeat(length);
@@ -234,8 +225,7 @@ fn code_points() {
         .map(|c| format!("{c} {c}A e{c}h"))
         .collect();
     // Most have no n-gram but these: a few of those are enough.
-    let interesting =
-        |c: char| c < '\u{3400}' || c.is_alphabetic() && !('\u{3400}'..'\u{4e00}').contains(&c);
+    let interesting = |c: char| c < '\u{3400}' || c.is_alphabetic() && !('\u{3400}'..'\u{4e00}').contains(&c);
     let (most, rest): (Vec<_>, Vec<_>) = texts
         .into_iter()
         .partition(|text| text.chars().next().is_some_and(interesting));
@@ -258,12 +248,7 @@ fn archives(folder: &str) {
     for file in files {
         let pages = pages(&file);
         let lines: Vec<&str> = pages.iter().flat_map(|page| page.lines()).collect();
-        println!(
-            "{}: {} pages, {} lines",
-            file.display(),
-            pages.len(),
-            lines.len()
-        );
+        println!("{}: {} pages, {} lines", file.display(), pages.len(), lines.len());
         assert_all_same(&pages);
         let step = lines.len().div_ceil(MOST_LINES).max(1);
         let lines: Vec<&str> = lines.into_iter().step_by(step).collect();

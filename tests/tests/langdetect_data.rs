@@ -73,9 +73,7 @@ fn letters(profiles: &[Profile]) -> Vec<char> {
     latin.sort_by(|a, b| shares[b].total_cmp(&shares[a]));
     let frequent = &latin[..9];
     let ascii = shares.keys().filter(|c| c.is_ascii());
-    let rest = shares
-        .keys()
-        .filter(|c| !c.is_ascii() && !frequent.contains(c));
+    let rest = shares.keys().filter(|c| !c.is_ascii() && !frequent.contains(c));
     ascii.chain(frequent).chain(rest).copied().collect()
 }
 
@@ -90,9 +88,7 @@ fn derive(folder: &Path) -> Vec<u8> {
     let mut profiles: Vec<Profile> = files.iter().map(|file| read(file)).collect();
 
     // A text meets the n-grams of normalised characters only.
-    let normalised: BTreeSet<char> = ('\0'..=char::MAX)
-        .map(langdetect::text::normalize)
-        .collect();
+    let normalised: BTreeSet<char> = ('\0'..=char::MAX).map(langdetect::text::normalize).collect();
     for profile in &mut profiles {
         profile
             .grams
@@ -100,10 +96,7 @@ fn derive(folder: &Path) -> Vec<u8> {
     }
 
     let letters = letters(&profiles);
-    let mut classes: BTreeMap<char, u16> = (3u16..)
-        .zip(&letters)
-        .map(|(class, &c)| (c, class))
-        .collect();
+    let mut classes: BTreeMap<char, u16> = (3u16..).zip(&letters).map(|(class, &c)| (c, class)).collect();
     classes.insert(' ', 0);
 
     let mut out = vec![profiles.len() as u8];
@@ -135,12 +128,7 @@ fn derive(folder: &Path) -> Vec<u8> {
         out.extend_from_slice(&(grams.len() as u32).to_le_bytes());
         out.extend(grams.keys().flatten().flat_map(|class| class.to_le_bytes()));
         out.extend(grams.values().map(|entries| entries.len() as u8));
-        out.extend(
-            grams
-                .values()
-                .flatten()
-                .flat_map(|entry| entry.to_le_bytes()),
-        );
+        out.extend(grams.values().flatten().flat_map(|entry| entry.to_le_bytes()));
     }
     out
 }

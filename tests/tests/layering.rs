@@ -8,11 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[test]
 fn crates_depend_downwards_only() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let metadata = MetadataCommand::new()
-        .manifest_path(manifest)
-        .no_deps()
-        .exec()
-        .unwrap();
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
     let members: BTreeSet<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();
     let allowed = BTreeMap::from([
         ("c4-data", vec![]),
@@ -20,10 +16,7 @@ fn crates_depend_downwards_only() {
         ("c4-pipeline", vec!["c4-data", "c4-filters"]),
         ("c4-python", vec!["c4-data", "c4-filters", "c4-pipeline"]),
         ("t5-trainer", vec!["c4-data"]),
-        (
-            "c4-tests",
-            vec!["c4-data", "c4-filters", "c4-pipeline", "t5-trainer"],
-        ),
+        ("c4-tests", vec!["c4-data", "c4-filters", "c4-pipeline", "t5-trainer"]),
     ]);
     for package in &metadata.packages {
         let allowed = &allowed[package.name.as_str()];
@@ -41,11 +34,7 @@ fn crates_depend_downwards_only() {
 fn rules_know_no_io() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../filters/clippy.toml");
     let text = std::fs::read_to_string(path).unwrap();
-    for forbidden in [
-        "std::fs::read",
-        "std::time::SystemTime::now",
-        "std::env::var",
-    ] {
+    for forbidden in ["std::fs::read", "std::time::SystemTime::now", "std::env::var"] {
         assert!(text.contains(forbidden), "{forbidden}");
     }
 }

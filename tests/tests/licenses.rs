@@ -91,17 +91,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn is_license(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_string_lossy().to_uppercase();
-    let names = [
-        "LICENSE",
-        "LICENCE",
-        "COPYING",
-        "COPYRIGHT",
-        "NOTICE",
-        "UNLICENSE",
-    ];
-    names.iter().any(|start| name.starts_with(start))
-        && !name.ends_with(".RS")
-        && !path.ends_with(NOT_CHOSEN)
+    let names = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
+    names.iter().any(|start| name.starts_with(start)) && !name.ends_with(".RS") && !path.ends_with(NOT_CHOSEN)
 }
 
 /// A text without the Apache License in it, which `LICENSE` has; lines end as ours do.
@@ -109,23 +100,15 @@ fn text(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     let text = lines.join("\n");
-    let ends = [
-        "END OF TERMS AND CONDITIONS",
-        "limitations under the License.",
-    ];
+    let ends = ["END OF TERMS AND CONDITIONS", "limitations under the License."];
     let ends = ends.map(|end| text.rfind(end).map(|at| at + end.len()));
-    let (before, after) = match (
-        text.find("Apache License\n"),
-        ends.into_iter().max().flatten(),
-    ) {
+    let (before, after) = match (text.find("Apache License\n"), ends.into_iter().max().flatten()) {
         (Some(from), Some(to)) if from < to => (&text[..from], &text[to..]),
         _ => return text.trim_matches('\n').to_owned(),
     };
     match (before.trim(), after.trim()) {
         ("", "") => String::new(),
-        (before, after) => format!("{before}\n\n[the Apache License]\n\n{after}")
-            .trim()
-            .to_owned(),
+        (before, after) => format!("{before}\n\n[the Apache License]\n\n{after}").trim().to_owned(),
     }
 }
 
@@ -136,9 +119,7 @@ fn texts(package: &Package) -> Option<Vec<String>> {
     files(folder, &mut found);
     let is_there = !found.is_empty();
     let license = package.license.as_deref().unwrap_or_default();
-    let mut offered = license
-        .split(['(', ')', '/'])
-        .flat_map(|part| part.split(" OR "));
+    let mut offered = license.split(['(', ')', '/']).flat_map(|part| part.split(" OR "));
     let chosen = offered.any(|name| name.trim() == "Apache-2.0") && !license.contains(" AND ");
     if chosen {
         // The other licences on offer: LICENSE-MIT and so on. What a folder within holds is other people's.
@@ -153,18 +134,15 @@ fn texts(package: &Package) -> Option<Vec<String>> {
 /// The list of all crates, those with the same texts together.
 fn list() -> String {
     let crates = crates();
-    let known: Vec<_> = crates
-        .iter()
-        .map(|package| (package, texts(package)))
-        .collect();
+    let known: Vec<_> = crates.iter().map(|package| (package, texts(package))).collect();
     let mut groups: BTreeMap<Vec<String>, Vec<&Package>> = BTreeMap::new();
     for (package, texts) in &known {
         let license = package.license.as_deref();
         // Some packages leave the text out, which another of the same repository has.
         let sibling = || {
-            let mut others = known.iter().filter(|(other, _)| {
-                other.repository == package.repository && other.license == package.license
-            });
+            let mut others = known
+                .iter()
+                .filter(|(other, _)| other.repository == package.repository && other.license == package.license);
             others.find_map(|(_, texts)| texts.clone())
         };
         let by_authors = || {
@@ -214,8 +192,7 @@ fn every_crate_in_the_programs_is_named_with_its_licence() {
     }
     let there = fs::read_to_string(&path).unwrap();
     let name = |line: &str| line.ends_with(')').then(|| line.to_owned());
-    let [ours, wanted] =
-        [&there, &list].map(|text| text.lines().filter_map(name).collect::<BTreeSet<_>>());
+    let [ours, wanted] = [&there, &list].map(|text| text.lines().filter_map(name).collect::<BTreeSet<_>>());
     let differ: Vec<_> = ours.symmetric_difference(&wanted).collect();
     assert!(
         there == list,

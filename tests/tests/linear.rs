@@ -55,12 +55,7 @@ fn linear<T>(name: &str, make: impl Fn(usize) -> T, work: impl Fn(&T)) {
 /// `unit` again and again, `n` bytes of it, between two ends.
 fn filled(before: &str, unit: &str, after: &str, n: usize) -> Vec<u8> {
     let times = n.div_ceil(unit.len());
-    [
-        before.as_bytes(),
-        &unit.as_bytes().repeat(times),
-        after.as_bytes(),
-    ]
-    .concat()
+    [before.as_bytes(), &unit.as_bytes().repeat(times), after.as_bytes()].concat()
 }
 
 #[test]
@@ -113,9 +108,7 @@ fn markup() {
                 black_box(html_to_text(page));
             },
         );
-        responses(&name, "Content-Type: text/html", |n| {
-            filled(before, unit, after, n)
-        });
+        responses(&name, "Content-Type: text/html", |n| filled(before, unit, after, n));
     }
 }
 
@@ -170,9 +163,7 @@ fn bodies() {
         ("", "\u{1}x"),
         ("", "\n<p>\r"),
     ] {
-        responses(&format!("{before} {unit}"), html, |n| {
-            filled(before, unit, "", n)
-        });
+        responses(&format!("{before} {unit}"), html, |n| filled(before, unit, "", n));
     }
     let latin1: Vec<u8> = b"\xe9\xff ".to_vec();
     responses("bytes beyond UTF-8", html, |n| latin1.repeat(n / 3));
@@ -193,11 +184,7 @@ fn heads() {
         ("Content-Type: text/html;", " charset=", "\r\n\r\n"),
         ("Content-Type: text/html;", "charset=", "\r\n\r\n"),
         ("Content-Type: text/html;", "charset=\"", "\r\n\r\n"),
-        (
-            "Content-Type: text/html;",
-            "charset='charset=\"",
-            "\r\n\r\n",
-        ),
+        ("Content-Type: text/html;", "charset='charset=\"", "\r\n\r\n"),
         ("Content-Type: text/html;", "charset ", "\r\n\r\n"),
         ("", "Content-Type: x\r\n", "\r\n"),
         ("", "Content-Type: x/y\r\n", "\r\n"),
@@ -208,11 +195,7 @@ fn heads() {
         ("Content-Length: ", "9", "\r\n\r\n"),
         ("", ":", "\r\n\r\n"),
         ("", " ", ""),
-        (
-            "",
-            "HTTP/1.1 100 Continue\r\n\r\n",
-            "HTTP/1.1 200 OK\r\n\r\n",
-        ),
+        ("", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"),
     ] {
         let before = format!("HTTP/1.1 200 OK\r\n{before}");
         let after = format!("{after}<p>x");
@@ -257,39 +240,25 @@ fn codings() {
     }
     let coding = |name: &str| format!("Content-Type: text/html\r\nContent-Encoding: {name}");
     let member = gzip(b"x");
-    responses("gzip members", &coding("gzip"), |n| {
-        member.repeat(n / member.len())
-    });
+    responses("gzip members", &coding("gzip"), |n| member.repeat(n / member.len()));
     let empty = gzip(b"");
-    responses("empty gzip members", &coding("gzip"), |n| {
-        empty.repeat(n / empty.len())
-    });
-    responses("gzip heads", &coding("gzip"), |n| {
-        empty[..10].repeat(n / 10)
-    });
+    responses("empty gzip members", &coding("gzip"), |n| empty.repeat(n / empty.len()));
+    responses("gzip heads", &coding("gzip"), |n| empty[..10].repeat(n / 10));
     for level in [1, 19] {
         let frame = zstd::bulk::compress(b"x", level).unwrap();
-        responses("zstd frames", &coding("zstd"), |n| {
-            frame.repeat(n / frame.len())
-        });
+        responses("zstd frames", &coding("zstd"), |n| frame.repeat(n / frame.len()));
     }
     let frame = zstd::bulk::compress(b"", 1).unwrap();
-    responses("empty zstd frames", &coding("zstd"), |n| {
-        frame.repeat(n / frame.len())
-    });
+    responses("empty zstd frames", &coding("zstd"), |n| frame.repeat(n / frame.len()));
     let skipped = [&b"\x50\x2a\x4d\x18\0\0\0\0"[..]].concat();
     responses("skippable zstd frames", &coding("zstd"), |n| {
         skipped.repeat(n / skipped.len())
     });
-    responses("zstd magics", &coding("zstd"), |n| {
-        b"\x28\xb5\x2f\xfd".repeat(n / 4)
-    });
+    responses("zstd magics", &coding("zstd"), |n| b"\x28\xb5\x2f\xfd".repeat(n / 4));
     responses("stored deflate blocks", &coding("deflate"), |n| {
         b"\0\0\0\xff\xff".repeat(n / 5)
     });
-    responses("brotli metadata", &coding("br"), |n| {
-        b"\x06\x1a\x03".repeat(n / 3)
-    });
+    responses("brotli metadata", &coding("br"), |n| b"\x06\x1a\x03".repeat(n / 3));
 }
 
 #[test]
@@ -299,11 +268,7 @@ fn filters() {
     let step = recipe.bad_words.as_ref().unwrap();
     let bad_words = BadWords::new(step, &lists).unwrap();
     let cleaner = Cleaner::new(&recipe);
-    let word = lists.words["en"]
-        .words
-        .iter()
-        .max_by_key(|w| w.len())
-        .unwrap();
+    let word = lists.words["en"].words.iter().max_by_key(|w| w.len()).unwrap();
     let almost = format!("{} ", &word[..word.len() - 1]);
     let almost_joined = &word[..word.len() - 1];
     for unit in [

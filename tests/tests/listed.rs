@@ -137,16 +137,9 @@ fn webtextlike_filter() {
         (&[page], "https://a.com/x\n"),
         (&[page], ""),
         (&[], "https://a.com/x\n"),
-        (
-            &[page],
-            "https://a.com/x\nhttp://www.a.com/x?utm_source=b\r\n",
-        ),
+        (&[page], "https://a.com/x\nhttp://www.a.com/x?utm_source=b\r\n"),
     ];
-    for (i, (row, (pages, list))) in rows("golden_webtextlike.jsonl")
-        .iter()
-        .zip(cases)
-        .enumerate()
-    {
+    for (i, (row, (pages, list))) in rows("golden_webtextlike.jsonl").iter().zip(cases).enumerate() {
         // A page that is in no list and a URL that no page has, which the rows do not count.
         let (other, missing) = (("http://b.com/", "2019", 2), "http://c.com/\n");
         let input = dir.path().join(format!("{i}.wet"));
@@ -189,11 +182,7 @@ fn a_page_of_another_domain_does_not_compete_but_one_of_another_url_does() {
     let done = built(&options).unwrap();
     done.tally.check().unwrap();
     assert_eq!(urls(&output), ["http://www.a.com/x/"]);
-    let expected = [
-        ("passed", 2),
-        ("filtered:bad_domain", 3),
-        ("filtered:bad_subdomain", 1),
-    ];
+    let expected = [("passed", 2), ("filtered:bad_domain", 3), ("filtered:bad_subdomain", 1)];
     assert_eq!(step(&output, "realnews-domain-filter"), counts(&expected));
     let expected = [("passed", 1), ("filtered", 1)];
     assert_eq!(step(&output, "duplicate-url-filter"), counts(&expected));
@@ -229,10 +218,7 @@ fn who_does_not_compete_leaves_no_trace_in_fates() {
     assert_eq!(found, [2, 1, 0]);
     holds(&options, Status::Ok);
     let second = dir.path().join("again");
-    let mut again = BuildOptions {
-        threads: 1,
-        ..options
-    };
+    let mut again = BuildOptions { threads: 1, ..options };
     again.targets[0].output = second.clone();
     built(&again).unwrap();
     let ledger = |dir: &Path| tree(&dir.join("ledger"));
@@ -265,17 +251,11 @@ fn holds(options: &BuildOptions, status: Status) {
 fn corpora_are_verified_against_their_lists() {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("a.wet");
-    let pages = [
-        ("http://a.com/1", "2019", 1),
-        ("http://x.b.org/2", "2019", 2),
-    ];
+    let pages = [("http://a.com/1", "2019", 1), ("http://x.b.org/2", "2019", 2)];
     archive(&input, &pages);
     for (recipe, list) in [
         ("realnewslike", "a.com\nb.org\n"),
-        (
-            "webtextlike",
-            "http://a.com/1\nhttp://x.b.org/2\nhttp://c.net/\n",
-        ),
+        ("webtextlike", "http://a.com/1\nhttp://x.b.org/2\nhttp://c.net/\n"),
     ] {
         let output = dir.path().join(recipe);
         let options = listed(recipe, list, &input, &output);
@@ -291,9 +271,7 @@ fn corpora_are_verified_against_their_lists() {
         fs::write(&name, list).unwrap();
         // A corpus that was built without its list, under a manifest that names it.
         let mut manifest = Manifest::read(&output).unwrap().unwrap();
-        let short = list
-            .replace("http://x.b.org/2\n", "")
-            .replace("b.org\n", "");
+        let short = list.replace("http://x.b.org/2\n", "").replace("b.org\n", "");
         fs::write(&name, short).unwrap();
         let lists = Lists::load(&manifest.recipe, Path::new("")).unwrap();
         manifest.recipe_hash = manifest.recipe.hash(&lists);
@@ -306,10 +284,7 @@ fn corpora_are_verified_against_their_lists() {
 fn explanations_tell_what_the_lists_say() {
     let dir = tempfile::tempdir().unwrap();
     let input = dir.path().join("a.wet");
-    let pages = [
-        ("http://a.com/1", "2019", 1),
-        ("http://x.b.org/2", "2019", 2),
-    ];
+    let pages = [("http://a.com/1", "2019", 1), ("http://x.b.org/2", "2019", 2)];
     archive(&input, &pages);
     for (recipe, list, station, reason) in [
         (
@@ -331,11 +306,7 @@ fn explanations_tell_what_the_lists_say() {
             let explanation = &explainer.explain(&found).unwrap()[0];
             let stations = &explanation.stations;
             let at = stations.iter().find(|s| s.name == station).unwrap();
-            let expected = if kept {
-                Passed::Keep
-            } else {
-                Passed::Drop(reason)
-            };
+            let expected = if kept { Passed::Keep } else { Passed::Drop(reason) };
             assert_eq!(at.passed, expected, "{}", at.says);
             assert_eq!(explanation.reason, (!kept).then_some(reason));
             assert_eq!(explanation.lines.len(), 3);

@@ -11,9 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../data")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data").join(name)
 }
 
 fn multilingual() -> (Recipe, Lists) {
@@ -38,10 +36,7 @@ fn lists_have_the_checksums_of_their_readme() {
             let sum = c4_data::fs::sha256_file(&path).unwrap();
             let line = readme.lines().find(|line| line.contains(&sum));
             let line = line.unwrap_or_else(|| panic!("{name}: no {sum} in the table"));
-            assert!(
-                line.contains(name) || folder == "publicsuffix",
-                "{name}: {line}"
-            );
+            assert!(line.contains(name) || folder == "publicsuffix", "{name}: {line}");
         }
         assert_eq!(known, files);
     }
@@ -57,18 +52,12 @@ fn the_recipe_is_that_of_the_reference() {
     assert_eq!(language.undetermined, Undetermined::Keep);
     let codes: BTreeSet<&String> = language.keep.iter().collect();
     assert_eq!((codes.len(), language.keep.len()), (107, 107));
-    assert_eq!(
-        codes.iter().filter(|code| code.ends_with("-Latn")).count(),
-        6
-    );
+    assert_eq!(codes.iter().filter(|code| code.ends_with("-Latn")).count(), 6);
     assert_eq!(lists.words.len(), 28);
     let bases: BTreeSet<&str> = lists.words.keys().map(|code| base_language(code)).collect();
     assert_eq!(bases.len(), 27);
     for (language, name) in &recipe.bad_words.as_ref().unwrap().lists {
-        assert!(
-            name.ends_with(&format!("-{language}")),
-            "{language} = {name}"
-        );
+        assert!(name.ends_with(&format!("-{language}")), "{language} = {name}");
     }
 }
 
@@ -88,16 +77,10 @@ fn words_count_by_the_language_without_its_suffix() {
         for entry in &list.words {
             let base = base_language(code);
             let others = || list.words.iter().filter(|other| *other != entry);
-            let inside = |other: &String| {
-                unspaced && entry.contains(other.as_str()) && !allowed.contains(other)
-            };
+            let inside = |other: &String| unspaced && entry.contains(other.as_str()) && !allowed.contains(other);
             if allowed.contains(entry) {
                 if !others().any(inside) {
-                    assert_eq!(
-                        check(base, entry),
-                        BadWordsVerdict::Passed,
-                        "{code} {entry}"
-                    );
+                    assert_eq!(check(base, entry), BadWordsVerdict::Passed, "{code} {entry}");
                     of_their_own += 1;
                 }
                 continue;
@@ -106,11 +89,7 @@ fn words_count_by_the_language_without_its_suffix() {
             if *entry == entry.to_lowercase() {
                 let text = format!("… {entry} …");
                 for language in [base, &format!("{base}-Latn")] {
-                    assert_eq!(
-                        check(language, &text),
-                        BadWordsVerdict::Dropped,
-                        "{code} {entry}"
-                    );
+                    assert_eq!(check(language, &text), BadWordsVerdict::Dropped, "{code} {entry}");
                 }
                 assert_eq!(rule.check(base, &text, stays), BadWordsVerdict::SoftPassed);
             }
@@ -134,9 +113,7 @@ fn a_language_whose_words_are_all_allowed_drops_nothing() {
     let mut step = recipe.bad_words.unwrap();
     step.allow.insert("en".into(), vec!["flurb".into()]);
     let mut lists = Lists::default();
-    lists
-        .words
-        .insert("en".into(), WordList::from_text("flurb\n"));
+    lists.words.insert("en".into(), WordList::from_text("flurb\n"));
     let rule = BadWords::new(&step, &lists).unwrap();
     assert_eq!(rule.check("en", "a flurb", 0), BadWordsVerdict::NoList);
 }

@@ -32,18 +32,12 @@ fn rows<T: for<'a> Deserialize<'a>>(reader: impl Read) -> Vec<T> {
 
 #[test]
 fn golden_sentences() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/golden/golden_sentences.jsonl"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/golden_sentences.jsonl");
     let rows: Vec<Line> = rows(File::open(path).expect("the golden file"));
     assert_eq!(rows.len(), 642);
     for row in rows {
         let text = &row.text;
-        let sentences: Vec<&str> = punkt::english()
-            .sentences(text)
-            .map(|span| &text[span])
-            .collect();
+        let sentences: Vec<&str> = punkt::english().sentences(text).map(|span| &text[span]).collect();
         assert_eq!(sentences, row.sentences, "{text:?}");
         assert_eq!(sentences.len(), row.n, "{text:?}");
     }
@@ -51,13 +45,8 @@ fn golden_sentences() {
 
 #[test]
 fn golden_fuzz() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../tests/golden/fuzz_punkt.jsonl.gz"
-    );
-    let rows: Vec<Fuzz> = rows(MultiGzDecoder::new(
-        File::open(path).expect("the golden file"),
-    ));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/fuzz_punkt.jsonl.gz");
+    let rows: Vec<Fuzz> = rows(MultiGzDecoder::new(File::open(path).expect("the golden file")));
     assert_eq!(rows.len(), 30_000);
     for row in rows {
         let text = &row.text;

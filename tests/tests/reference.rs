@@ -22,9 +22,7 @@ fn json(path: &Path) -> Value {
 fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     let lines = text.split('\n').filter(|line| !line.is_empty());
-    lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn base64(text: &str) -> Vec<u8> {
@@ -38,9 +36,7 @@ fn base64(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(digit).collect();
     let mut bytes = Vec::new();
     for group in digits.chunks(4) {
-        let bits = group
-            .iter()
-            .fold(0_u32, |bits, d| bits << 6 | u32::from(*d));
+        let bits = group.iter().fold(0_u32, |bits, d| bits << 6 | u32::from(*d));
         let bits = bits << (6 * (4 - group.len()));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
     }
@@ -58,10 +54,7 @@ fn wet_splitting() {
         let splits = read(&path, WetReading::Lines);
         if row["error"].is_string() {
             // The reference fails the whole file; here the record is dropped and counted.
-            let damaged = splits
-                .iter()
-                .filter(|s| matches!(s, Read::Damage(_)))
-                .count();
+            let damaged = splits.iter().filter(|s| matches!(s, Read::Damage(_))).count();
             assert_eq!(damaged, 1, "{row}");
             continue;
         }
@@ -95,12 +88,7 @@ fn line_dedup() {
     let golden = json(&golden("golden_dedupe.json"));
     let input = dir.path().join("a.wet");
     let records = golden["pages"].as_array().unwrap().iter();
-    let records = records.flat_map(|page| {
-        conversion(
-            page["url"].as_str().unwrap(),
-            page["text"].as_str().unwrap(),
-        )
-    });
+    let records = records.flat_map(|page| conversion(page["url"].as_str().unwrap(), page["text"].as_str().unwrap()));
     fs::write(&input, records.collect::<Vec<u8>>()).unwrap();
     for min_sentences in [3, 0] {
         let output = dir.path().join(min_sentences.to_string());
@@ -109,17 +97,10 @@ fn line_dedup() {
         options.targets[0].recipe.language = None;
         options.targets[0].recipe.dedup = Some(DedupStep::Lines { min_sentences });
         built(&options).unwrap();
-        let expected = golden["result"][min_sentences.to_string()]
-            .as_array()
-            .unwrap();
+        let expected = golden["result"][min_sentences.to_string()].as_array().unwrap();
         let expected: BTreeMap<&str, &str> = expected
             .iter()
-            .map(|page| {
-                (
-                    page["url"].as_str().unwrap(),
-                    page["text"].as_str().unwrap(),
-                )
-            })
+            .map(|page| (page["url"].as_str().unwrap(), page["text"].as_str().unwrap()))
             .collect();
         let found = documents(&output);
         let found: BTreeMap<&str, &str> = found
@@ -157,10 +138,7 @@ fn whole_graph() {
         let (split, document) = &found[page["url"].as_str().unwrap()];
         assert_eq!(document.page.text, page["text"].as_str().unwrap());
         assert_eq!(document.page.timestamp, page["timestamp"].as_str().unwrap());
-        assert_eq!(
-            document.page.content_length,
-            page["content_length"].as_str().unwrap()
-        );
+        assert_eq!(document.page.content_length, page["content_length"].as_str().unwrap());
         assert_eq!(split.name(), page["split"].as_str().unwrap());
     }
     assert_eq!(
@@ -186,34 +164,21 @@ fn compare(recipe: &str, inputs: &[&str], expected: &str) {
     let mut found = documents(dir.path());
     for row in json_lines(&pages) {
         let url = row["url"].as_str().unwrap();
-        let (split, document) = found
-            .remove(url)
-            .unwrap_or_else(|| panic!("{url} is missing"));
+        let (split, document) = found.remove(url).unwrap_or_else(|| panic!("{url} is missing"));
         let text = &document.page.text;
         let digest = c4_data::fs::hex(&Sha256::digest(text.as_bytes()));
         assert_eq!(digest, row["sha256"].as_str().unwrap(), "{url}: {text}");
         assert_eq!(text.chars().count() as u64, row["chars"].as_u64().unwrap());
         assert_eq!(split.name(), row["split"].as_str().unwrap(), "{url}");
-        assert_eq!(
-            document.page.timestamp,
-            row["timestamp"].as_str().unwrap(),
-            "{url}"
-        );
+        assert_eq!(document.page.timestamp, row["timestamp"].as_str().unwrap(), "{url}");
     }
-    assert!(
-        found.is_empty(),
-        "not in the reference's output: {:?}",
-        found.keys()
-    );
+    assert!(found.is_empty(), "not in the reference's output: {:?}", found.keys());
     assert_eq!(
         comparable(counters(dir.path())),
         comparable(numbers(&json(&stats)["counters"]))
     );
     let urls = counters(dir.path());
-    let (passed, too_long) = (
-        &urls["duplicate-url-filter/passed"],
-        "too-long-filter/passed",
-    );
+    let (passed, too_long) = (&urls["duplicate-url-filter/passed"], "too-long-filter/passed");
     let filtered = urls.get("duplicate-url-filter/filtered").unwrap_or(&0);
     assert_eq!(passed + filtered, urls[too_long]);
 }
@@ -316,10 +281,7 @@ fn published_c4_comes_out_unchanged() {
         let (_, document) = &found[&url(row)];
         if document.page.text != text(row) {
             // Spaces that a removed citation left at the start of a line, as in the reference.
-            let trimmed: Vec<String> = text(row)
-                .split('\n')
-                .map(|line| line.trim_start().to_owned())
-                .collect();
+            let trimmed: Vec<String> = text(row).split('\n').map(|line| line.trim_start().to_owned()).collect();
             assert_eq!(document.page.text, trimmed.join("\n"));
             changed.push(url(row));
         }
@@ -380,10 +342,7 @@ fn tally_is_conserved() {
             .iter()
             .flat_map(|input| pages(read(input, recipe.read.wet_reading)))
             .collect();
-        let lines: u64 = read
-            .iter()
-            .map(|page| cleaner.measure(&page.text, |_| {}).lines)
-            .sum();
+        let lines: u64 = read.iter().map(|page| cleaner.measure(&page.text, |_| {}).lines).sum();
         let tally = &stats["tally"];
         assert_eq!(number(&tally["pages"]["in"]), read.len() as u64);
         assert_eq!(number(&tally["lines"]["in"]), lines);
@@ -403,11 +362,6 @@ fn tally_is_conserved() {
             .map(|(_, d)| cleaner.measure(&d.page.text, |_| {}).lines);
         assert_eq!(number(&tally["lines"]["out"]), lines.sum::<u64>(), "{name}");
         let manifest = Manifest::read(dir.path()).unwrap().unwrap();
-        assert!(
-            manifest
-                .shards
-                .iter()
-                .any(|shard| shard.split == Split::Validation)
-        );
+        assert!(manifest.shards.iter().any(|shard| shard.split == Split::Validation));
     }
 }

@@ -48,9 +48,7 @@ fn options(folder: &Path, keep: bool) -> FetchOptions {
 
 fn addresses(server: &Server, paths: &[impl AsRef<str>]) -> Vec<(usize, Address)> {
     let address = |path: &str| server.url(path).parse().unwrap();
-    (0..)
-        .zip(paths.iter().map(|path| address(path.as_ref())))
-        .collect()
+    (0..).zip(paths.iter().map(|path| address(path.as_ref()))).collect()
 }
 
 /// Fetches files one after the other; gives their bytes.
@@ -92,9 +90,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn nothing_is_lost_and_nothing_comes_twice() {
     let server = Server::start(Plan::Percent(20, 1));
     let marks = [Validator::Strong, Validator::Weak, Validator::Modified];
-    let paths: Vec<String> = (0..900)
-        .map(|i| format!("/crawl/{}/{i:03}.gz", i % 7))
-        .collect();
+    let paths: Vec<String> = (0..900).map(|i| format!("/crawl/{}/{i:03}.gz", i % 7)).collect();
     for (i, path) in paths.iter().enumerate() {
         // From 1 byte to 300 kB, small ones more often.
         let len = 1 + (i * 7919 % 548).pow(2);
@@ -113,10 +109,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
         let i = next.fetch_add(1, Ordering::Relaxed);
         let Some(path) = paths.get(i) else { return };
         let file = fetcher.take(i).unwrap();
-        assert!(
-            fs::read(file.path()).unwrap() == **server.get(path),
-            "{path}"
-        );
+        assert!(fs::read(file.path()).unwrap() == **server.get(path), "{path}");
         drop(file);
         let again = fetcher.take(i).unwrap_err();
         assert_eq!(again.failure, FetchFailure::Stopped);
@@ -137,9 +130,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
     for fault in Fault::ALL {
         assert!(faults.contains_key(&fault), "{fault:?} never happened");
     }
-    let resumed = requests
-        .iter()
-        .filter(|r| r.from > Some(0) && r.status == 206);
+    let resumed = requests.iter().filter(|r| r.from > Some(0) && r.status == 206);
     assert!(resumed.count() >= 10, "cut downloads go on where they were");
     let refused = requests.iter().filter(|r| r.status == 412);
     assert!(refused.count() > 0, "a changed file shows by its ETag");
@@ -149,9 +140,7 @@ fn nothing_is_lost_and_nothing_comes_twice() {
 fn no_more_is_on_disk_than_is_read_ahead() {
     let server = Server::start(Plan::None);
     let paths: Vec<String> = (0..30).map(|i| format!("/{i:02}.gz")).collect();
-    paths
-        .iter()
-        .for_each(|path| server.put(path, noise(path, 1000)));
+    paths.iter().for_each(|path| server.put(path, noise(path, 1000)));
     let dir = tempfile::tempdir().unwrap();
     let network = network();
     let list = addresses(&server, &paths);
@@ -174,10 +163,7 @@ fn no_more_is_on_disk_than_is_read_ahead() {
     settled(8);
     let there = files(dir.path());
     let there: Vec<_> = there.keys().map(|path| path.to_str().unwrap()).collect();
-    assert_eq!(
-        there,
-        ["00.gz", "03.gz", "04.gz", "05.gz", "06.gz", "07.gz"]
-    );
+    assert_eq!(there, ["00.gz", "03.gz", "04.gz", "05.gz", "06.gz", "07.gz"]);
     drop(fetcher);
     assert_eq!(files(dir.path()).len(), 1);
     drop(taken);
@@ -194,15 +180,9 @@ fn what_fails_for_good_says_so_and_the_rest_comes() {
     let results = fetch(&network(), &server, &paths, &options(dir.path(), false));
     assert!(results[0].is_ok() && results[2].is_ok());
     let missing = failed(&results[1]);
-    assert_eq!(
-        (missing.failure, missing.attempts),
-        (FetchFailure::Missing, 1)
-    );
+    assert_eq!((missing.failure, missing.attempts), (FetchFailure::Missing, 1));
     let said = missing.to_string();
-    assert!(
-        said.contains(&server.url("b.gz")) && said.contains("404"),
-        "{said}"
-    );
+    assert!(said.contains(&server.url("b.gz")) && said.contains("404"), "{said}");
 
     for (fault, cause) in [
         (Fault::Forbidden, "403"),
@@ -222,10 +202,7 @@ fn what_fails_for_good_says_so_and_the_rest_comes() {
         let error = failed(&results[0]);
         let said = error.to_string();
         assert_eq!(error.failure, FetchFailure::GaveUp, "{said}");
-        assert!(
-            said.contains(cause) && said.contains("8 attempts"),
-            "{said}"
-        );
+        assert!(said.contains(cause) && said.contains("8 attempts"), "{said}");
         assert_eq!(server.requests().len(), 8, "{said}");
     }
 }
@@ -238,12 +215,7 @@ fn bytes_that_do_not_last_are_no_progress() {
     server.put_with("/a.gz", noise("a", 300_000), Validator::None, true);
     server.put_with("/b.gz", noise("b", 300_000), Validator::Strong, false);
     let dir = tempfile::tempdir().unwrap();
-    let results = fetch(
-        &network(),
-        &server,
-        &["/a.gz", "/b.gz"],
-        &options(dir.path(), false),
-    );
+    let results = fetch(&network(), &server, &["/a.gz", "/b.gz"], &options(dir.path(), false));
     let error = failed(&results[0]);
     assert_eq!(error.failure, FetchFailure::GaveUp);
     assert!(error.attempts <= 10, "{error}");
@@ -266,10 +238,7 @@ fn when_nothing_comes_the_others_are_not_tried() {
     };
     // Those under way when the sixteenth fails are finished.
     assert!((16..20).contains(&count(FetchFailure::GaveUp)));
-    assert_eq!(
-        count(FetchFailure::GaveUp) + count(FetchFailure::Stopped),
-        100
-    );
+    assert_eq!(count(FetchFailure::GaveUp) + count(FetchFailure::Stopped), 100);
 }
 
 #[test]
@@ -279,10 +248,7 @@ fn a_wrong_length_in_the_head_does_no_harm() {
         server.put("/a.gz", noise("a", 200_000));
         let dir = tempfile::tempdir().unwrap();
         let results = fetch(&network(), &server, &["/a.gz"], &options(dir.path(), false));
-        assert!(
-            results[0].as_ref().unwrap() == &**server.get("/a.gz"),
-            "{fault:?}"
-        );
+        assert!(results[0].as_ref().unwrap() == &**server.get("/a.gz"), "{fault:?}");
     }
 }
 
@@ -290,12 +256,7 @@ fn a_wrong_length_in_the_head_does_no_harm() {
 #[test]
 fn a_later_process_goes_on_with_a_part() {
     let bytes = noise("a", 1_000_000);
-    for mark in [
-        Validator::Strong,
-        Validator::Weak,
-        Validator::Modified,
-        Validator::None,
-    ] {
+    for mark in [Validator::Strong, Validator::Weak, Validator::Modified, Validator::None] {
         for changes in [false, true] {
             let server = Server::start(Plan::Always(Fault::Stall));
             server.put_with("/x/a.gz", bytes.clone(), mark, false);
@@ -315,12 +276,7 @@ fn a_later_process_goes_on_with_a_part() {
             }
             server.set_plan(Plan::None);
             let (sent, _) = (server.sent(), server.requests());
-            let results = fetch(
-                &network(),
-                &server,
-                &["/x/a.gz"],
-                &options(dir.path(), true),
-            );
+            let results = fetch(&network(), &server, &["/x/a.gz"], &options(dir.path(), true));
             assert!(results[0].as_ref().unwrap() == &**server.get("/x/a.gz"));
             let requests = server.requests();
             let strong = mark == Validator::Strong;
@@ -381,9 +337,7 @@ fn kept_downloads_are_taken_from_disk_while_they_are_the_same() {
 fn two_at_one_folder_share_the_work() {
     let server = Server::start(Plan::None);
     let paths: Vec<String> = (0..40).map(|i| format!("/{i}.gz")).collect();
-    paths
-        .iter()
-        .for_each(|path| server.put(path, noise(path, 100_000)));
+    paths.iter().for_each(|path| server.put(path, noise(path, 100_000)));
     let dir = tempfile::tempdir().unwrap();
     let networks = [network(), network()];
     thread::scope(|scope| {
@@ -439,9 +393,7 @@ fn a_server_that_asks_for_a_wait_gets_it_from_all() {
 fn the_rate_is_that_of_all_downloads_together() {
     let server = Server::start(Plan::None);
     let paths = ["/a.gz", "/b.gz", "/c.gz", "/d.gz"];
-    paths
-        .iter()
-        .for_each(|path| server.put(path, noise(path, 250_000)));
+    paths.iter().for_each(|path| server.put(path, noise(path, 250_000)));
     let network = Network::new(NetworkOptions {
         retry: impatient(),
         rate: Some(500_000),
@@ -468,10 +420,7 @@ fn a_host_that_is_not_there_is_named() {
     let error = network().get(&address).unwrap_err();
     assert_eq!((error.failure, error.attempts), (FetchFailure::GaveUp, 8));
     let said = error.to_string();
-    assert!(
-        said.contains("127.0.0.1:9") && said.contains("refused"),
-        "{said}"
-    );
+    assert!(said.contains("127.0.0.1:9") && said.contains("refused"), "{said}");
     let error = network()
         .get(&"https://name.invalid/x.gz".parse().unwrap())
         .unwrap_err();
@@ -483,15 +432,9 @@ fn crawls(server: &Server, below: &str, count: usize) {
     for crawl in ["CC-MAIN-2018-34", "CC-MAIN-2018-39"] {
         let mut listing = String::new();
         for i in 0..count {
-            let path = format!(
-                "crawl-data/{crawl}/segments/1.{}/wet/{i:05}.warc.wet.gz",
-                i % 3
-            );
+            let path = format!("crawl-data/{crawl}/segments/1.{}/wet/{i:05}.warc.wet.gz", i % 3);
             let url = format!("http://{crawl}.example/{i}");
-            server.put(
-                &format!("{below}/{path}"),
-                gzip(&conversion(&url, "A text.")),
-            );
+            server.put(&format!("{below}/{path}"), gzip(&conversion(&url, "A text.")));
             listing += &format!("{path}\n");
         }
         let path = format!("{below}/crawl-data/{crawl}/wet.paths.gz");
@@ -514,10 +457,7 @@ fn resolve(arguments: &[&str], places: &Places<'_>) -> Result<Vec<String>, Input
     let arguments: Vec<PathBuf> = arguments.iter().map(PathBuf::from).collect();
     let (recipe, _) = c4_data::Recipe::load("en").unwrap();
     let inputs = input::resolve_in(&arguments, places, &recipe.read)?;
-    Ok(inputs
-        .iter()
-        .map(|input| input.location.to_string())
-        .collect())
+    Ok(inputs.iter().map(|input| input.location.to_string()).collect())
 }
 
 #[test]
@@ -546,11 +486,7 @@ fn crawls_resolve_by_name_to_samples_that_are_nested() {
 
     // The listing itself, from the store or from this machine, gives the same sample.
     let listing = "crawl-data/CC-MAIN-2018-34/wet.paths.gz";
-    let expected: Vec<String> = small
-        .iter()
-        .filter(|url| url.contains(names[0]))
-        .cloned()
-        .collect();
+    let expected: Vec<String> = small.iter().filter(|url| url.contains(names[0])).cloned().collect();
     let url = format!("{store}/{listing}");
     let by_url = resolve(&[&url], &places(&store, Some(20), &network)).unwrap();
     assert_eq!(by_url, expected);

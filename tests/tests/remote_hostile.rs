@@ -7,8 +7,7 @@
 
 use c4_pipeline::input::{self, Places};
 use c4_pipeline::remote::{
-    Address, Clock, FetchError, FetchFailure, FetchOptions, Fetcher, Network, NetworkOptions,
-    RetryPolicy,
+    Address, Clock, FetchError, FetchFailure, FetchOptions, Fetcher, Network, NetworkOptions, RetryPolicy,
 };
 use c4_tests::server::{Heard, noise, reply, serve};
 use c4_tests::{gzip, tree};
@@ -50,12 +49,7 @@ fn get(network: &Network, server: SocketAddr) -> Result<Vec<u8>, FetchError> {
 }
 
 /// Files `/0` to `/count`, kept in the folder.
-fn fetch(
-    network: &Network,
-    server: SocketAddr,
-    count: usize,
-    folder: &Path,
-) -> Vec<Result<Vec<u8>, FetchError>> {
+fn fetch(network: &Network, server: SocketAddr, count: usize, folder: &Path) -> Vec<Result<Vec<u8>, FetchError>> {
     let list = (0..count).map(|i| (i, address(server, &format!("/{i}"))));
     let options = FetchOptions {
         folder: folder.to_owned(),
@@ -123,10 +117,7 @@ fn two_versions_are_never_spliced() {
             } else {
                 get(&network(impatient()), server)
             };
-            assert!(
-                bytes.unwrap() == noise("new", size),
-                "{before:?} {after:?} {kept}"
-            );
+            assert!(bytes.unwrap() == noise("new", size), "{before:?} {after:?} {kept}");
         }
     }
 }
@@ -137,10 +128,7 @@ fn ranges_that_were_not_asked_for_begin_the_file_anew() {
     let size = 400_000_usize;
     let strong = "ETag: \"1\"\r\n";
     for wrong in [
-        format!(
-            "HTTP/1.1 206 X\r\n{strong}Content-Range: bytes 0-{}/{size}",
-            size - 1
-        ),
+        format!("HTTP/1.1 206 X\r\n{strong}Content-Range: bytes 0-{}/{size}", size - 1),
         format!(
             "HTTP/1.1 206 X\r\n{strong}Content-Range: bytes 200001-{}/{size}",
             size - 1
@@ -200,18 +188,11 @@ fn a_line_that_is_cut_at_each_mebibyte_brings_a_file_with_a_strong_etag() {
         let done = network.transfer();
         if comes {
             assert!(result.unwrap() == *bytes);
-            assert_eq!(
-                (done.bytes, done.restarts),
-                (size as u64, 0),
-                "nothing comes twice"
-            );
+            assert_eq!((done.bytes, done.restarts), (size as u64, 0), "nothing comes twice");
             assert_eq!(heard.lock().unwrap().len(), 13);
         } else {
             let said = result.unwrap_err().to_string();
-            assert!(
-                said.contains("no strong ETag, so each attempt begins anew"),
-                "{said}"
-            );
+            assert!(said.contains("no strong ETag, so each attempt begins anew"), "{said}");
         }
     }
 }
@@ -221,17 +202,13 @@ fn a_line_that_is_cut_at_each_mebibyte_brings_a_file_with_a_strong_etag() {
 #[test]
 fn responses_that_are_held_open() {
     let bytes = noise("open", 100_000);
-    let range =
-        "HTTP/1.1 206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes 0-99999/100000\r\n";
+    let range = "HTTP/1.1 206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes 0-99999/100000\r\n";
     for (head, whole) in [
         (format!("{range}Content-Length: 100000\r\n\r\n"), true),
         // All bytes of the range, without an end of the body.
         (format!("{range}\r\n"), true),
         (format!("{range}Content-Length: 100001\r\n\r\n"), true),
-        (
-            "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_owned(),
-            true,
-        ),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_owned(), true),
         // Nobody knows whether more is to come.
         ("HTTP/1.1 200 OK\r\n\r\n".to_owned(), false),
         (
@@ -270,13 +247,8 @@ fn a_busy_machine_makes_no_server_slow() {
     let (server, _) = serve("127.0.0.1", move |_, stream| {
         // As S3 does after a while: it hangs up on who does not read.
         let _ = stream.set_write_timeout(Some(Duration::from_secs(10)));
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: {size}\r\n\r\n"
-        );
-        if stream
-            .write_all(&[head.as_bytes(), &served].concat())
-            .is_err()
-        {
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nETag: \"1\"\r\nContent-Length: {size}\r\n\r\n");
+        if stream.write_all(&[head.as_bytes(), &served].concat()).is_err() {
             lost.fetch_add(1, Ordering::Relaxed);
         }
     });
@@ -348,17 +320,13 @@ fn ten_minutes_of_403_are_survived() {
     for (status, headers) in [
         ("403 Forbidden", vec![]),
         ("503 Slow Down", vec![]),
-        (
-            "429 Too Many Requests",
-            vec!["Retry-After: 99999999".to_owned()],
-        ),
+        ("429 Too Many Requests", vec!["Retry-After: 99999999".to_owned()]),
         ("503 Slow Down", vec!["Retry-After: 7".to_owned()]),
     ] {
         // From the start, or in the middle.
         for served in [0, 10] {
             let (network, clock) = simulated(RetryPolicy::default());
-            let (count, blocked, headers) =
-                (AtomicUsize::new(0), Mutex::new(None), headers.clone());
+            let (count, blocked, headers) = (AtomicUsize::new(0), Mutex::new(None), headers.clone());
             let now = clock.clone();
             let (server, heard) = serve("127.0.0.1", move |request, stream| {
                 if count.fetch_add(1, Ordering::Relaxed) >= served {
@@ -368,28 +336,16 @@ fn ten_minutes_of_403_are_survived() {
                         return reply(stream, status, &headers, b"<html>Request blocked.</html>");
                     }
                 }
-                reply(
-                    stream,
-                    "200 OK",
-                    &["ETag: \"1\"".to_owned()],
-                    request.path.as_bytes(),
-                );
+                reply(stream, "200 OK", &["ETag: \"1\"".to_owned()], request.path.as_bytes());
             });
             let dir = tempfile::tempdir().unwrap();
             let start = clock.now();
             let results = fetch(&network, server, 40, dir.path());
             for (i, result) in results.into_iter().enumerate() {
-                assert_eq!(
-                    result.unwrap(),
-                    format!("/{i}").into_bytes(),
-                    "{status} {served}"
-                );
+                assert_eq!(result.unwrap(), format!("/{i}").into_bytes(), "{status} {served}");
             }
             let (waited, requests) = (clock.now() - start, heard.lock().unwrap().len());
-            assert!(
-                waited >= BLOCK && waited < 3 * BLOCK,
-                "{status}: {waited:?}"
-            );
+            assert!(waited >= BLOCK && waited < 3 * BLOCK, "{status}: {waited:?}");
             // Those who are blocked and go on asking stay blocked.
             assert!(requests < 40 + 4 * 60, "{status}: {requests} requests");
         }
@@ -411,9 +367,7 @@ fn what_is_forbidden_for_good_is_given_up() {
     assert!(results.iter().all(Result::is_ok));
 
     let start = clock.now();
-    let (server, _) = serve("127.0.0.2", |_, stream| {
-        reply(stream, "403 Forbidden", &[], b"no")
-    });
+    let (server, _) = serve("127.0.0.2", |_, stream| reply(stream, "403 Forbidden", &[], b"no"));
     let dir = tempfile::tempdir().unwrap();
     let results = fetch(&network, server, 200, dir.path());
     assert!(results.iter().all(Result::is_err));
@@ -432,10 +386,7 @@ fn denials_are_final() {
         let error = get(&network(impatient()), server).unwrap_err();
         assert_eq!((error.failure, error.attempts), (FetchFailure::Denied, 1));
         let said = error.to_string();
-        assert!(
-            said.contains(code) && said.contains("credentials"),
-            "{said}"
-        );
+        assert!(said.contains(code) && said.contains("credentials"), "{said}");
         heard.lock().unwrap().clear();
         let dir = tempfile::tempdir().unwrap();
         let results = fetch(&network(impatient()), server, 100, dir.path());
@@ -454,19 +405,12 @@ fn nothing_of_a_server_commands_the_terminal() {
             vec!["x-amz-bucket-region: \t\u{1b}[1m".to_owned()],
             "<Region>\u{1b}[2J</Region>",
         ),
-        (
-            "302 \u{9b}2J",
-            vec!["Location: http://\u{1b}[2J/".to_owned()],
-            "",
-        ),
+        ("302 \u{9b}2J", vec!["Location: http://\u{1b}[2J/".to_owned()], ""),
         ("302 Found", vec!["Location: \u{1b}[2J:x".to_owned()], ""),
         ("302 Found", vec!["Location: e\u{202e}vil:x".to_owned()], ""),
         (
             "200 OK",
-            vec![
-                "Content-Encoding: \u{1b}[2J".to_owned(),
-                "ETag: \u{1b}".to_owned(),
-            ],
+            vec!["Content-Encoding: \u{1b}[2J".to_owned(), "ETag: \u{1b}".to_owned()],
             "",
         ),
         ("\u{1b}[2J", vec![], ""),
@@ -502,19 +446,14 @@ fn gzip_around_gzip_is_taken_off() {
                 false => partial(stream, request, &body, &head, usize::MAX),
             }
         });
-        assert!(
-            get(&network(impatient()), server).unwrap() == *expected,
-            "{header}"
-        );
+        assert!(get(&network(impatient()), server).unwrap() == *expected, "{header}");
         let dir = tempfile::tempdir().unwrap();
         for again in [false, true] {
             heard.lock().unwrap().clear();
             let came = fetch(&network(impatient()), server, 1, dir.path()).remove(0);
             assert!(came.unwrap() == *expected, "{header}");
             let heard = heard.lock().unwrap();
-            let asked = heard
-                .iter()
-                .any(|heard| heard.headers.contains_key("if-none-match"));
+            let asked = heard.iter().any(|heard| heard.headers.contains_key("if-none-match"));
             assert_eq!((heard.len(), asked), (1, again), "{header}: it is kept");
         }
     }
@@ -539,10 +478,7 @@ fn an_error_page_is_no_listing() {
     let listing = format!("http://{server}/wet.paths.gz");
     let error = input::resolve_in(&[listing.clone().into()], &places, &recipe.read).unwrap_err();
     let said = error.to_string();
-    assert!(
-        said.contains(&listing) && said.contains("page of HTML"),
-        "{said}"
-    );
+    assert!(said.contains(&listing) && said.contains("page of HTML"), "{said}");
 }
 
 /// What a machine that went down has left may have holes: only what was synced counts.

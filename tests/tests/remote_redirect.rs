@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_pipeline::remote::{
-    Address, FetchError, FetchFailure, FetchOptions, Fetcher, Network, NetworkOptions, RetryPolicy,
-    S3Options,
+    Address, FetchError, FetchFailure, FetchOptions, Fetcher, Network, NetworkOptions, RetryPolicy, S3Options,
 };
 use c4_tests::server::{Heard, noise, reply, serve};
 use c4_tests::tree;
@@ -65,12 +64,7 @@ fn sender(ip: &str, status: &'static str) -> (SocketAddr, Shared<Vec<Heard>>, Sh
         if request.path.starts_with("/a") {
             let to = location.lock().unwrap().clone();
             let cookie = "Set-Cookie: session=secret-cookie".to_owned();
-            reply(
-                stream,
-                status,
-                &[format!("Location: {to}"), cookie],
-                b"moved",
-            );
+            reply(stream, status, &[format!("Location: {to}"), cookie], b"moved");
         } else {
             reply(stream, "200 OK", &[], b"the file");
         }
@@ -91,10 +85,7 @@ fn no_credential_leaves_its_host() {
                 format!("http://secret-user:secret-password@{home}/a.gz"),
                 "authorization",
             ),
-            (
-                format!("http://{home}/a.gz?X-Amz-Signature=secret-signature"),
-                "",
-            ),
+            (format!("http://{home}/a.gz?X-Amz-Signature=secret-signature"), ""),
         ] {
             for (place, heard) in [(port, &at_port), (host, &at_host)] {
                 *to.lock().unwrap() = format!("http://{place}/file?x=1");
@@ -120,8 +111,7 @@ fn no_credential_leaves_its_host() {
             assert!(!second.headers.contains_key("referer"));
             let signed = second.headers.get("authorization").cloned();
             assert!(
-                !address.starts_with("s3:")
-                    || signed != last_but_one(&at_home).headers.get("authorization").cloned(),
+                !address.starts_with("s3:") || signed != last_but_one(&at_home).headers.get("authorization").cloned(),
                 "each URL is signed by itself"
             );
         }
@@ -150,12 +140,7 @@ fn on_the_way_back_there_are_none_either() {
 fn circles_and_what_has_no_end() {
     let (circle, heard) = serve("127.0.0.1", |request, stream| {
         let to = if request.path == "/x" { "/y" } else { "/x" };
-        reply(
-            stream,
-            "301 Moved Permanently",
-            &[format!("Location: {to}")],
-            b"",
-        );
+        reply(stream, "301 Moved Permanently", &[format!("Location: {to}")], b"");
     });
     let error = get(&network(None), &format!("http://{circle}/x")).unwrap_err();
     let said = error.to_string();
@@ -164,12 +149,7 @@ fn circles_and_what_has_no_end() {
     assert_eq!(heard.lock().unwrap().len(), 2);
 
     let (endless, heard) = serve("127.0.0.1", |request, stream| {
-        reply(
-            stream,
-            "302 Found",
-            &[format!("Location: {}x", request.path)],
-            b"",
-        );
+        reply(stream, "302 Found", &[format!("Location: {}x", request.path)], b"");
     });
     let error = get(&network(None), &format!("http://{endless}/x")).unwrap_err();
     let said = error.to_string();
@@ -178,9 +158,7 @@ fn circles_and_what_has_no_end() {
     assert_eq!(heard.lock().unwrap().len(), 11);
 
     // Without a place to go to it is an answer as any other.
-    let (nowhere, _) = serve("127.0.0.1", |_, stream| {
-        reply(stream, "302 Found", &[], b"")
-    });
+    let (nowhere, _) = serve("127.0.0.1", |_, stream| reply(stream, "302 Found", &[], b""));
     let said = get(&network(None), &format!("http://{nowhere}/x")).unwrap_err();
     assert!(said.to_string().contains("302 Found"), "{said}");
 }
@@ -215,10 +193,9 @@ fn signed_queries_are_handed_to_nobody() {
     let (open, _) = serve("127.0.0.1", |_, stream| {
         reply(stream, "200 OK", &["ETag: \"1\"".to_owned()], b"the file");
     });
-    let address: Address =
-        format!("http://secret-user:secret-password@{open}/b.gz?sig={SIGNATURE}")
-            .parse()
-            .unwrap();
+    let address: Address = format!("http://secret-user:secret-password@{open}/b.gz?sig={SIGNATURE}")
+        .parse()
+        .unwrap();
     let fetcher = Fetcher::start(&network(None), vec![(0, address.clone())], &options).unwrap();
     fetcher.take(0).unwrap();
     let kept = tree(dir.path());
@@ -228,10 +205,7 @@ fn signed_queries_are_handed_to_nobody() {
         assert!(!all.contains(SIGNATURE) && !all.contains("secret"), "{all}");
     }
     let shown = format!("{address} {address:?}");
-    assert!(
-        !shown.contains(SIGNATURE) && !shown.contains("secret"),
-        "{shown}"
-    );
+    assert!(!shown.contains(SIGNATURE) && !shown.contains("secret"), "{shown}");
 }
 
 /// Two servers may mark different files alike: what is on its way from one does not go on from another.
@@ -258,17 +232,9 @@ fn a_part_goes_on_from_the_server_that_it_came_from() {
         let mut count = count.lock().unwrap();
         let to = if *count == 0 { first } else { second };
         *count += 1;
-        reply(
-            stream,
-            "302 Found",
-            &[format!("Location: http://{to}/f.gz")],
-            b"",
-        );
+        reply(stream, "302 Found", &[format!("Location: http://{to}/f.gz")], b"");
     });
     let bytes = get(&network(None), &format!("http://{home}/f.gz")).unwrap();
-    assert!(
-        bytes == noise("second", size),
-        "two servers' files are mixed"
-    );
+    assert!(bytes == noise("second", size), "two servers' files are mixed");
     assert_eq!(last(&at_second).from(), Some(0));
 }

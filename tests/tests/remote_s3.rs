@@ -7,8 +7,7 @@
 use c4_pipeline::input::{self, Places};
 use c4_pipeline::remote::crawl::{CrawlFiles, Sample};
 use c4_pipeline::remote::{
-    Address, FetchError, FetchFailure, FetchOptions, Fetcher, Network, NetworkOptions, RetryPolicy,
-    S3Options, Transfer,
+    Address, FetchError, FetchFailure, FetchOptions, Fetcher, Network, NetworkOptions, RetryPolicy, S3Options, Transfer,
 };
 use c4_tests::gzip;
 use c4_tests::python::Script;
@@ -109,9 +108,7 @@ fn objects() -> BTreeMap<String, Vec<u8>> {
         (LARGE.to_owned(), noise("large", 3_000_000)),
         ("private/one-byte.gz".to_owned(), vec![7]),
     ]);
-    let listing: Vec<String> = (0..30)
-        .map(|i| format!("crawl-data/x/{i:02}.warc.gz"))
-        .collect();
+    let listing: Vec<String> = (0..30).map(|i| format!("crawl-data/x/{i:02}.warc.gz")).collect();
     let key = "crawl-data/CC-MAIN-2019-18/warc.paths.gz".to_owned();
     objects.insert(key, gzip(listing.join("\n").as_bytes()));
     objects
@@ -119,10 +116,7 @@ fn objects() -> BTreeMap<String, Vec<u8>> {
 
 fn network(endpoint: SocketAddr, variables: &[(&str, &str)]) -> Network {
     let endpoint = format!("http://{endpoint}");
-    let given = [
-        ("AWS_ENDPOINT_URL", endpoint.as_str()),
-        ("AWS_REGION", "eu-west-3"),
-    ];
+    let given = [("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", "eu-west-3")];
     let variables = given.iter().chain(variables);
     let variables = variables.map(|(name, value)| (name.to_string(), value.to_string()));
     Network::new(NetworkOptions {
@@ -158,10 +152,7 @@ fn anybody_reads_what_is_public() {
     }
     let refused = get(&network, LARGE).unwrap_err();
     // moto gives no reason, so it may be one that asks too fast.
-    assert_eq!(
-        (refused.failure, refused.attempts),
-        (FetchFailure::GaveUp, 8)
-    );
+    assert_eq!((refused.failure, refused.attempts), (FetchFailure::GaveUp, 8));
     let said = refused.to_string();
     for part in ["403 Forbidden", LARGE, "set AWS_ACCESS_KEY_ID"] {
         assert!(said.contains(part), "{said}");
@@ -177,14 +168,8 @@ fn credentials_sign_requests() {
         assert!(get(&user, key).unwrap() == objects[key], "{key}");
     }
     let missing = get(&user, "private/missing.gz").unwrap_err();
-    assert_eq!(
-        (missing.failure, missing.attempts),
-        (FetchFailure::Missing, 1)
-    );
-    assert!(
-        missing.to_string().contains("404 Not Found (NoSuchKey)"),
-        "{missing}"
-    );
+    assert_eq!((missing.failure, missing.attempts), (FetchFailure::Missing, 1));
+    assert!(missing.to_string().contains("404 Not Found (NoSuchKey)"), "{missing}");
 
     let [id, secret, token] = &moto.session;
     let session = network(
@@ -200,16 +185,10 @@ fn credentials_sign_requests() {
     // That the server does check.
     let wrong = network(
         moto.address,
-        &[
-            ("AWS_ACCESS_KEY_ID", &moto.user[0]),
-            ("AWS_SECRET_ACCESS_KEY", "wrong"),
-        ],
+        &[("AWS_ACCESS_KEY_ID", &moto.user[0]), ("AWS_SECRET_ACCESS_KEY", "wrong")],
     );
     let refused = get(&wrong, LARGE).unwrap_err();
-    assert_eq!(
-        (refused.failure, refused.attempts),
-        (FetchFailure::Denied, 1)
-    );
+    assert_eq!((refused.failure, refused.attempts), (FetchFailure::Denied, 1));
     let said = refused.to_string();
     assert!(
         said.contains("SignatureDoesNotMatch") && !said.contains("wrong"),
@@ -272,10 +251,7 @@ fn crawls_resolve_in_a_bucket() {
     }
 }
 
-const KEYS: [(&str, &str); 2] = [
-    ("AWS_ACCESS_KEY_ID", "id"),
-    ("AWS_SECRET_ACCESS_KEY", "key"),
-];
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key")];
 
 /// The region that a request is signed for.
 fn region(heard: &Heard) -> String {
@@ -305,11 +281,9 @@ fn the_region_that_s3_names_is_used() {
         ),
     ] {
         let headers: Vec<String> = headers.into_iter().map(str::to_owned).collect();
-        let (server, heard) = serve("127.0.0.1", move |request, stream| {
-            match region(request).as_str() {
-                "us-west-2" => reply(stream, "200 OK", &[], b"the file"),
-                _ => reply(stream, status, &headers, body.as_bytes()),
-            }
+        let (server, heard) = serve("127.0.0.1", move |request, stream| match region(request).as_str() {
+            "us-west-2" => reply(stream, "200 OK", &[], b"the file"),
+            _ => reply(stream, status, &headers, body.as_bytes()),
         });
         let network = network(server, &KEYS);
         for key in ["a.gz", "b.gz"] {
@@ -328,10 +302,7 @@ fn a_region_that_cannot_be_used_is_told() {
         // It names what was asked, another each time, none, or what is no region.
         ("x-amz-bucket-region: eu-west-3", "set AWS_REGION=eu-west-3"),
         ("x-amz-bucket-region: us-west-1", "set AWS_REGION=us-west-1"),
-        (
-            "x-nothing: said",
-            "set AWS_REGION to the region of the bucket",
-        ),
+        ("x-nothing: said", "set AWS_REGION to the region of the bucket"),
         (
             "x-amz-bucket-region: evil.example/",
             "set AWS_REGION to the region of the bucket",
@@ -344,10 +315,7 @@ fn a_region_that_cannot_be_used_is_told() {
         let error = get(&network(server, &KEYS), "a.gz").unwrap_err();
         let said = error.to_string();
         assert_eq!((error.failure, error.attempts), (FetchFailure::Refused, 1));
-        assert!(
-            said.contains(says) && said.contains("PermanentRedirect"),
-            "{said}"
-        );
+        assert!(said.contains(says) && said.contains("PermanentRedirect"), "{said}");
         assert!(heard.lock().unwrap().len() <= 2, "{said}");
     }
 }
@@ -359,18 +327,12 @@ fn credentials_that_no_header_can_hold_are_refused() {
     let [id, key] = KEYS;
     let trimmed = [id, key, ("AWS_SESSION_TOKEN", "token\r\n")];
     get(&network(server, &trimmed), "a.gz").unwrap();
-    assert_eq!(
-        heard.lock().unwrap()[0].headers["x-amz-security-token"],
-        "token"
-    );
+    assert_eq!(heard.lock().unwrap()[0].headers["x-amz-security-token"], "token");
     let broken = [id, key, ("AWS_SESSION_TOKEN", "to\nken")];
     let error = get(&network(server, &broken), "a.gz").unwrap_err();
     let said = error.to_string();
     assert_eq!(error.failure, FetchFailure::Refused, "{said}");
-    assert!(
-        said.contains("AWS_SESSION_TOKEN") && !said.contains("ken "),
-        "{said}"
-    );
+    assert!(said.contains("AWS_SESSION_TOKEN") && !said.contains("ken "), "{said}");
 }
 
 #[test]
@@ -387,10 +349,7 @@ fn denials_say_which_variables_to_set() {
         let error = get(&network(server, variables), "a.gz").unwrap_err();
         let said = error.to_string();
         assert_eq!((error.failure, error.attempts), (FetchFailure::Denied, 1));
-        assert!(
-            said.contains("(AccessDenied)") && said.contains(says),
-            "{said}"
-        );
+        assert!(said.contains("(AccessDenied)") && said.contains(says), "{said}");
         assert_eq!(heard.lock().unwrap().len(), 1);
     }
 }

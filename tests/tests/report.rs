@@ -36,9 +36,7 @@ const EVIL: [&str; 7] = [
 fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
     let start = format!(" {attribute}=\"");
     let pieces = page.split(start.as_str()).skip(1);
-    pieces
-        .map(|piece| piece.split('"').next().unwrap())
-        .collect()
+    pieces.map(|piece| piece.split('"').next().unwrap()).collect()
 }
 
 #[test]
@@ -120,10 +118,7 @@ fn sums_that_are_not_right_are_said_at_the_top() {
         ..sources
     })
     .unwrap_err();
-    assert!(
-        error.to_string().starts_with("stats.json is not what"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("stats.json is not what"), "{error}");
 }
 
 /// A browser, or `None`, which is said.
@@ -163,14 +158,8 @@ fn dom(browser: &Path, folder: &Path, page: &Path, dark: bool) -> String {
             "--virtual-time-budget=5000",
             "--dump-dom",
         ])
-        .arg(format!(
-            "--blink-settings=preferredColorScheme={}",
-            u8::from(!dark)
-        ))
-        .arg(format!(
-            "--user-data-dir={}",
-            profile.path().join("profile").display()
-        ))
+        .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!dark)))
+        .arg(format!("--user-data-dir={}", profile.path().join("profile").display()))
         .arg(format!("file://{}", page.display()))
         .stdout(File::create(&out).unwrap())
         .stderr(Stdio::null());
@@ -188,9 +177,7 @@ fn dom(browser: &Path, folder: &Path, page: &Path, dark: bool) -> String {
 
 /// What the driver found.
 fn found(dom: &str) -> Value {
-    let coded = dom
-        .split_once("FOUND:")
-        .and_then(|(_, rest)| rest.split_once(":END"));
+    let coded = dom.split_once("FOUND:").and_then(|(_, rest)| rest.split_once(":END"));
     let coded = coded
         .unwrap_or_else(|| panic!("the driver did not end: {}", &dom[..dom.len().min(2000)]))
         .0;
@@ -246,13 +233,8 @@ fn checked(browser: &Path, page: &str) -> Value {
         assert_eq!(desk[none], json!([]), "{none}");
     }
     assert_eq!(desk["unnamed"], 0);
-    let orders: Vec<_> = (0..4)
-        .map(|i| desk["sorts"][i]["sort"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        orders,
-        ["ascending", "descending", "descending", "descending"]
-    );
+    let orders: Vec<_> = (0..4).map(|i| desk["sorts"][i]["sort"].as_str().unwrap()).collect();
+    assert_eq!(orders, ["ascending", "descending", "descending", "descending"]);
     assert!(
         place(&desk, 0, "b9.example") < place(&desk, 0, "b10.example"),
         "numbers in names count as numbers"
@@ -265,15 +247,9 @@ fn checked(browser: &Path, page: &str) -> Value {
     assert_eq!(desk["search"][1]["names"], json!([]));
     assert_eq!(desk["search"][2]["names"].as_array().unwrap().len(), 12);
     assert!(desk["heads"].as_u64().unwrap() > 20);
-    assert_eq!(
-        desk["reached"], desk["heads"],
-        "the keyboard reaches every head"
-    );
+    assert_eq!(desk["reached"], desk["heads"], "the keyboard reaches every head");
     assert_eq!(desk["themes"], json!(["light", "dark", "system"]));
-    assert!(
-        desk["system"].as_f64().unwrap() < 0.1,
-        "dark where the system is dark"
-    );
+    assert!(desk["system"].as_f64().unwrap() < 0.1, "dark where the system is dark");
 
     let phone = found(&dom(browser, folder.path(), &phone, false));
     assert_eq!(phone["width"], 360);
@@ -288,10 +264,7 @@ fn checked(browser: &Path, page: &str) -> Value {
             assert!(worst["ratio"].as_f64().unwrap() >= 4.5, "{theme}: {worst}");
         }
         assert!(found["dark"]["background"].as_f64() < found["light"]["background"].as_f64());
-        eprintln!(
-            "worst contrast: light {}, dark {}",
-            found["light"], found["dark"]
-        );
+        eprintln!("worst contrast: light {}, dark {}", found["light"], found["dark"]);
     }
     desk
 }
@@ -310,14 +283,8 @@ fn a_browser_shows_sorts_and_searches_a_report() {
         place(&desk, 3, "example.org") < place(&desk, 3, "example.com"),
         "by the share kept"
     );
-    assert_eq!(
-        desk["units"],
-        json!(["lines", "words", "characters", "pages"])
-    );
-    assert_eq!(
-        (desk["masked"].as_u64(), desk["revealed"].as_u64()),
-        (Some(0), Some(2))
-    );
+    assert_eq!(desk["units"], json!(["lines", "words", "characters", "pages"]));
+    assert_eq!((desk["masked"].as_u64(), desk["revealed"].as_u64()), (Some(0), Some(2)));
 }
 
 #[test]
@@ -330,9 +297,6 @@ fn a_browser_shows_sorts_and_searches_a_comparison() {
     );
     for (mark, count) in [("-", &desk["was"]), ("+", &desk["now"])] {
         let marks = count.as_array().unwrap();
-        assert!(
-            marks.len() > 10 && marks.iter().all(|m| m == mark),
-            "{marks:?}"
-        );
+        assert!(marks.len() > 10 && marks.iter().all(|m| m == mark), "{marks:?}");
     }
 }

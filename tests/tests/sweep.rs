@@ -114,11 +114,7 @@ fn equals_separate_builds_on_the_samples() {
     ];
     check("c4", &lists, &[&samples()]);
     // A recipe that does not clean.
-    check(
-        "en.noclean",
-        &["page.max_page_chars=200,400,2000"],
-        &[&samples()],
-    );
+    check("en.noclean", &["page.max_page_chars=200,400,2000"], &[&samples()]);
 }
 
 #[test]
@@ -140,23 +136,11 @@ fn which_copy_of_a_page_stays_is_a_matter_of_the_setting() {
     let dir = tempfile::tempdir().unwrap();
     let page = |url: &str, date: &str, lines: usize| {
         let text: String = (0..lines).map(good_text).collect();
-        gzip(&record(
-            "conversion",
-            url,
-            date,
-            "text/plain",
-            text.as_bytes(),
-        ))
+        gzip(&record("conversion", url, date, "text/plain", text.as_bytes()))
     };
     let (early, late) = ("2019-04-18T00:00:00Z", "2019-04-19T00:00:00Z");
     // The newest copy is the longest; two of one time; one that is bad but newest.
-    let bad = record(
-        "conversion",
-        "http://c.example/",
-        late,
-        "text/plain",
-        b"lorem ipsum",
-    );
+    let bad = record("conversion", "http://c.example/", late, "text/plain", b"lorem ipsum");
     let first = [
         page("http://a.example/x", early, 1),
         page("https://www.a.example/x/", late, 9),
@@ -179,20 +163,13 @@ fn which_copy_of_a_page_stays_is_a_matter_of_the_setting() {
         "line.min_words=0,5",
     ];
     let swept = check("c4", &sets, &[&paths[0], &paths[1]]);
-    let read: Vec<(&str, u64)> = swept
-        .domains
-        .iter()
-        .map(|d| (&*d.domain, d.pages_read))
-        .collect();
+    let read: Vec<(&str, u64)> = swept.domains.iter().map(|d| (&*d.domain, d.pages_read)).collect();
     assert_eq!(read, [("b.example", 4), ("a.example", 3), ("c.example", 2)]);
 }
 
 #[test]
 fn a_full_sweep_takes_all_steps_and_leaves_nothing() {
-    let sets = [
-        "page.min_sentences=3,5",
-        "language.min_probability=0.5,0.99999",
-    ];
+    let sets = ["page.min_sentences=3,5", "language.min_probability=0.5,0.99999"];
     let grid = grid("c4", &sets, true).unwrap();
     let samples = samples();
     let inputs = inputs(&[&samples], &grid);
@@ -227,14 +204,9 @@ fn the_report_says_what_was_swept() {
     };
     let text = report.to_text();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(
-        lines[0].contains("Off: bad_words, dedup, language"),
-        "{text}"
-    );
+    assert!(lines[0].contains("Off: bad_words, dedup, language"), "{text}");
     assert!(lines[2].contains("clean.min_words"), "{text}");
-    let marked: Vec<usize> = (0..lines.len())
-        .filter(|&i| lines[i].ends_with("<- recipe"))
-        .collect();
+    let marked: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].ends_with("<- recipe")).collect();
     assert_eq!(marked, [7], "{text}");
     assert!(text.contains('█'), "{text}");
     let json = report.to_json();
@@ -251,10 +223,7 @@ fn the_report_says_what_was_swept() {
             assert_eq!(row[key], n);
         }
     }
-    assert_eq!(
-        json["domains"][0]["combinations"].as_array().unwrap().len(),
-        8
-    );
+    assert_eq!(json["domains"][0]["combinations"].as_array().unwrap().len(), 8);
     assert_eq!(json["steps_off"].as_array().unwrap().len(), 3);
 }
 
@@ -263,50 +232,26 @@ fn bad_settings_are_refused_in_one_line() {
     let many: Vec<String> = (0..257).map(|n| n.to_string()).collect();
     let many = format!("line.min_words={}", many.join(","));
     let cases: [(&str, &[&str], &[&str]); 16] = [
-        (
-            "c4",
-            &["line.min_wrods=3"],
-            &["clean.min_wrods", "`min_words`"],
-        ),
+        ("c4", &["line.min_wrods=3"], &["clean.min_wrods", "`min_words`"]),
         ("c4", &["min_words=3"], &["min_words", "STEP.KEY"]),
         ("c4", &["line.min_words"], &["line.min_words", "no value"]),
         ("c4", &["line.min_words=a"], &["TOML"]),
         ("c4", &["line.min_words=-1"], &["clean.min_words", "-1"]),
-        (
-            "c4",
-            &["line.min_words=3,\"4\""],
-            &["clean.min_words", "string"],
-        ),
+        ("c4", &["line.min_words=3,\"4\""], &["clean.min_words", "string"]),
         ("c4", &["line.min_words=3", "page.min_words=4"], &["twice"]),
-        (
-            "c4",
-            &["clean.end_marks=[]"],
-            &["clean.end_marks", "needs a mark"],
-        ),
+        ("c4", &["clean.end_marks=[]"], &["clean.end_marks", "needs a mark"]),
         ("c4", &["clean.page_phrases=[\"Lorem\"]"], &["lower-case"]),
         (
             "c4",
             &["read.wet_reading=\"records\""],
             &["read.wet_reading", "same for"],
         ),
-        (
-            "c4",
-            &["dedup.span_sentences=2"],
-            &["dedup", "off", "--full"],
-        ),
+        ("c4", &["dedup.span_sentences=2"], &["dedup", "off", "--full"]),
         ("c4", &["language.min_probability=0.9"], &["--full"]),
         ("c4", &["bad_words.fraction=0.5"], &["--full"]),
         ("c4", &["split.validation_one_in=7"], &["--full"]),
-        (
-            "c4",
-            &["paragraphs.min_lines=3"],
-            &["does not take", "length, clean"],
-        ),
-        (
-            "en.noclean",
-            &["line.min_words=3"],
-            &["does not take", "clean"],
-        ),
+        ("c4", &["paragraphs.min_lines=3"], &["does not take", "length, clean"]),
+        ("en.noclean", &["line.min_words=3"], &["does not take", "clean"]),
     ];
     for (recipe, sets, words) in cases {
         let error = grid(recipe, sets, false).unwrap_err();
@@ -320,10 +265,7 @@ fn bad_settings_are_refused_in_one_line() {
     let halves = many.split_once(",20,").unwrap().0;
     let error = grid(
         "c4",
-        &[
-            halves,
-            "page.min_sentences=1,2,3,4,5,6,7,8,9,10,11,12,13,14",
-        ],
+        &[halves, "page.min_sentences=1,2,3,4,5,6,7,8,9,10,11,12,13,14"],
         false,
     );
     assert!(error.unwrap_err().contains("280 combinations"));
@@ -376,19 +318,12 @@ const PIECES: [&str; 34] = [
     "éééééééééééé",
     "]",
 ];
-const BREAKS: [&str; 8] = [
-    "\n", "\n", "\n", "\r\n", "\x0b", "\x1c", "\u{85}", "\u{2028}",
-];
+const BREAKS: [&str; 8] = ["\n", "\n", "\n", "\r\n", "\x0b", "\x1c", "\u{85}", "\u{2028}"];
 
 fn text() -> impl Strategy<Value = String> {
     let line = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..6);
     let end = prop::sample::select(&[".", "", " [3]", "!", "?\"", " "][..]);
-    let line = (
-        line,
-        prop::bool::ANY,
-        end,
-        prop::sample::select(&BREAKS[..]),
-    );
+    let line = (line, prop::bool::ANY, end, prop::sample::select(&BREAKS[..]));
     let lines = prop::collection::vec(line, 0..9);
     lines.prop_map(|lines| {
         let line = |(pieces, spaced, end, line_break): (Vec<&str>, bool, &str, &str)| {
@@ -407,30 +342,22 @@ fn clean_step() -> impl Strategy<Value = CleanStep> {
     let phrases: &[&[&str]] = &[&[], &["lorem ipsum"], &["javascript", "hello"], &["use"]];
     (
         (0..26_usize, 0..7_usize, 0..7_usize),
-        list(&[
-            &[".", "?", "!", "\""],
-            &["."],
-            &[" "],
-            &["]", ".", " "],
-            &["?\"", "。"],
-        ]),
+        list(&[&[".", "?", "!", "\""], &["."], &[" "], &["]", ".", " "], &["?\"", "。"]]),
         list(&[&["..."], &[], &["d."]]),
         list(&[&["{"], &[], &["}", "A"]]),
         (list(phrases), list(phrases), list(phrases)),
     )
-        .prop_map(
-            |(numbers, end_marks, not_end_marks, code_marks, phrases)| CleanStep {
-                max_word_chars: numbers.0,
-                end_marks,
-                not_end_marks,
-                min_words: numbers.1,
-                page_phrases: phrases.0,
-                script_phrases: phrases.1,
-                code_marks,
-                policy_phrases: phrases.2,
-                min_sentences: numbers.2,
-            },
-        )
+        .prop_map(|(numbers, end_marks, not_end_marks, code_marks, phrases)| CleanStep {
+            max_word_chars: numbers.0,
+            end_marks,
+            not_end_marks,
+            min_words: numbers.1,
+            page_phrases: phrases.0,
+            script_phrases: phrases.1,
+            code_marks,
+            policy_phrases: phrases.2,
+            min_sentences: numbers.2,
+        })
 }
 
 fn recipe() -> impl Strategy<Value = Recipe> {

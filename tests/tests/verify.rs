@@ -6,8 +6,7 @@
 
 use c4_data::ledger::{DroppedPage, Fate, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table};
 use c4_data::{
-    DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader,
-    ShardWriter, Split,
+    DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader, ShardWriter, Split,
 };
 use c4_filters::url;
 use c4_pipeline::input;
@@ -75,8 +74,7 @@ fn rewrite(dir: &Path, shard: usize, change: impl FnOnce(&mut Vec<Document>)) {
         recipe_hash: manifest.recipe_hash.clone(),
     };
     let scratch = tempfile::tempdir_in(dir).unwrap();
-    let mut writer =
-        ShardWriter::create(&path, scratch.path(), manifest.format, entry.split, &meta).unwrap();
+    let mut writer = ShardWriter::create(&path, scratch.path(), manifest.format, entry.split, &meta).unwrap();
     writer.write(rows).unwrap();
     manifest.shards[shard] = writer.finish().unwrap();
     manifest.write(dir).unwrap();
@@ -144,8 +142,7 @@ fn little_memory_takes_longer_and_finds_the_same() {
     let line = documents(&en).into_values().next().unwrap().1.page.text;
     rewrite(&en, 0, |rows| {
         let line = line.lines().next().unwrap();
-        rows.iter_mut()
-            .for_each(|row| row.page.text += &format!("\n{line}"));
+        rows.iter_mut().for_each(|row| row.page.text += &format!("\n{line}"));
     });
     for dir in [&en, &c4] {
         let (much, little) = (verified(dir), verified_with(dir, 2048, None));
@@ -167,15 +164,8 @@ fn flipped_byte() {
     sample_corpus("c4", dir.path(), Format::Arrow, LedgerMode::All);
     let manifest = Manifest::read(dir.path()).unwrap().unwrap();
     assert!(manifest.shards.len() > 4);
-    let shards = manifest
-        .shards
-        .iter()
-        .map(|shard| (&shard.file, "shard files"));
-    let ledger = manifest
-        .ledger
-        .files
-        .iter()
-        .map(|file| (&file.file, "ledger files"));
+    let shards = manifest.shards.iter().map(|shard| (&shard.file, "shard files"));
+    let ledger = manifest.ledger.files.iter().map(|file| (&file.file, "ledger files"));
     for (file, name) in shards.chain(ledger) {
         let path = dir.path().join(file);
         let sound = fs::read(&path).unwrap();
@@ -292,11 +282,7 @@ fn foreign_line() {
             assert!(failed.contains(&"stats and shards"), "{failed:?}");
             let check = check(&report, "line rules");
             let known = recipe == "en" || (format != Format::Jsonl && ledger != LedgerMode::None);
-            let expected = if known {
-                Status::Failed
-            } else {
-                Status::NotChecked
-            };
+            let expected = if known { Status::Failed } else { Status::NotChecked };
             assert_eq!((check.status, check.offences), (expected, 1), "{report:#?}");
             let example = &check.examples[0];
             assert_eq!((example.row, example.url.as_ref()), (Some(1), Some(&url)));
@@ -323,10 +309,7 @@ fn text_that_stands_elsewhere() {
         let check = check(&report, name);
         assert_eq!(check.status, Status::Failed, "{report:#?}");
         let files: Vec<&str> = check.examples.iter().map(|o| &*o.file).collect();
-        assert!(
-            files[0].starts_with("train-00000") && files.len() > 1,
-            "{files:?}"
-        );
+        assert!(files[0].starts_with("train-00000") && files.len() > 1, "{files:?}");
     }
 }
 
@@ -338,9 +321,7 @@ fn rows_that_the_recipe_does_not_keep() {
         ("language", |row| row.language = "de".into()),
         ("language", |row| row.language_score = 0.989_999),
         ("language", |row| row.language_score = f32::NAN),
-        ("columns", |row| {
-            row.page.provenance.archive = "other.warc.gz".into()
-        }),
+        ("columns", |row| row.page.provenance.archive = "other.warc.gz".into()),
         ("columns", |row| row.page.timestamp.clear()),
         ("bad words", |row| {
             row.page.text += "\nThat is a TIED  up, tied up matter."
@@ -361,11 +342,7 @@ fn rows_that_the_recipe_does_not_keep() {
         rewrite(&dir, 0, |rows| change(&mut rows[2]));
         let report = verified(&dir);
         let check = check(&report, name);
-        assert_eq!(
-            (check.status, check.offences),
-            (Status::Failed, 1),
-            "{report:#?}"
-        );
+        assert_eq!((check.status, check.offences), (Status::Failed, 1), "{report:#?}");
         assert_eq!(check.examples[0].row, Some(2));
     }
     // The least probability there is, rounded as the column is.
@@ -409,15 +386,9 @@ fn manifest_that_says_otherwise() {
     let sound = Manifest::read(dir.path()).unwrap().unwrap();
     type Change = fn(&mut Manifest);
     let changes: [(&[&str], Change); 6] = [
-        (&["recipe hash"], |m| {
-            m.recipe.clean.as_mut().unwrap().min_words = 4
-        }),
+        (&["recipe hash"], |m| m.recipe.clean.as_mut().unwrap().min_words = 4),
         (&["recipe hash", "schema", "stats.json"], |m| {
-            let other = if m.recipe_hash.starts_with('0') {
-                "1"
-            } else {
-                "0"
-            };
+            let other = if m.recipe_hash.starts_with('0') { "1" } else { "0" };
             m.recipe_hash.replace_range(..1, other);
         }),
         (&["schema"], |m| m.versions.schema += 1),
@@ -504,25 +475,13 @@ fn ledger_of_other_documents() {
     let fates = LedgerReader::<Fate>::new(dir.path(), &manifest.ledger);
     let mut fates: Vec<Fate> = fates.map(|fate| fate.unwrap()).collect();
     // Another URL, not another number of them.
-    fates
-        .iter_mut()
-        .find(|fate| fate.fate == KEPT)
-        .unwrap()
-        .url_key ^= 1;
+    fates.iter_mut().find(|fate| fate.fate == KEPT).unwrap().url_key ^= 1;
     let mut writer = LedgerWriter::new(&dir.path().join(LEDGER_FOLDER), u64::MAX);
-    fates
-        .into_iter()
-        .for_each(|fate| writer.write(fate).unwrap());
-    manifest
-        .ledger
-        .files
-        .retain(|file| file.table != Table::Fates);
+    fates.into_iter().for_each(|fate| writer.write(fate).unwrap());
+    manifest.ledger.files.retain(|file| file.table != Table::Fates);
     manifest.ledger.files.extend(writer.finish().unwrap());
     manifest.write(dir.path()).unwrap();
-    assert_eq!(
-        named(&verified(dir.path()), Status::Failed),
-        ["ledger fates"]
-    );
+    assert_eq!(named(&verified(dir.path()), Status::Failed), ["ledger fates"]);
 }
 
 #[test]
@@ -537,12 +496,7 @@ fn word_lists_that_are_files_and_a_soft_share() {
     step.fraction = 0.5;
     step.lists = [("en".to_owned(), "mine.txt".to_owned())].into();
     let wet = dir.path().join("a.warc.wet.gz");
-    let record = |i: usize| {
-        gzip(&conversion(
-            &format!("https://a.example/{i}"),
-            &good_text(i),
-        ))
-    };
+    let record = |i: usize| gzip(&conversion(&format!("https://a.example/{i}"), &good_text(i)));
     fs::write(&wet, (0..40).flat_map(record).collect::<Vec<u8>>()).unwrap();
     built(&BuildOptions {
         inputs: input::resolve(&[wet], None, &recipe.read).unwrap(),
@@ -558,10 +512,7 @@ fn word_lists_that_are_files_and_a_soft_share() {
     assert!((5..35).contains(&kept), "{kept}");
     let report = verified(&output);
     holds(&report);
-    assert_eq!(
-        named(&report, Status::NotChecked),
-        ["recipe hash", "bad words"]
-    );
+    assert_eq!(named(&report, Status::NotChecked), ["recipe hash", "bad words"]);
     let report = verified_with(&output, 1 << 20, Some(&lists));
     holds(&report);
     assert_eq!(named(&report, Status::NotChecked), [""; 0]);
@@ -665,10 +616,7 @@ fn no_false_alarm_where_pages_were_crawled_several_times() {
                 ),
                 _ => format!("A page of {i} words without an end\n"),
             };
-            let (url, date) = (
-                format!("https://a.example/{i}"),
-                format!("20{year}-04-18T10:12:43Z"),
-            );
+            let (url, date) = (format!("https://a.example/{i}"), format!("20{year}-04-18T10:12:43Z"));
             record("conversion", &url, &date, "text/plain", text.as_bytes())
         };
         (0..90).flat_map(page).collect()
@@ -711,9 +659,7 @@ fn no_false_alarm_where_pages_were_crawled_several_times() {
     let mut pages: Vec<DroppedPage> = pages.map(|page| page.unwrap()).collect();
     pages.pop().unwrap();
     let mut writer = LedgerWriter::new(&few.join(LEDGER_FOLDER), u64::MAX);
-    pages
-        .into_iter()
-        .for_each(|page| writer.write(page).unwrap());
+    pages.into_iter().for_each(|page| writer.write(page).unwrap());
     let files = &mut manifest.ledger.files;
     files.retain(|file| file.table != Table::Pages);
     files.extend(writer.finish().unwrap());

@@ -28,9 +28,7 @@ fn sequences(rows: usize, length: usize, seed: u32) -> Sequences {
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [place, size, rows, steps, rest @ ..] = &arguments[..] else {
-        anyhow::bail!(
-            "usage: device_step DEVICE SIZE ROWS STEPS [DROPOUT] [bf16|f32] [adafactor|adamw]"
-        );
+        anyhow::bail!("usage: device_step DEVICE SIZE ROWS STEPS [DROPOUT] [bf16|f32] [adafactor|adamw]");
     };
     let place: Place = place.parse().map_err(anyhow::Error::msg)?;
     let rows: usize = rows.parse()?;

@@ -17,9 +17,9 @@ const TIME: Duration = Duration::from_secs(5);
 /// A word is a token.
 fn words(text: &str, out: &mut Vec<u32>) {
     out.extend(text.split_ascii_whitespace().map(|word| {
-        let hash = word.bytes().fold(7u32, |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(u32::from(byte))
-        });
+        let hash = word
+            .bytes()
+            .fold(7u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
         3 + hash % 31_997
     }));
 }
@@ -68,10 +68,7 @@ fn main() -> Result<(), Error> {
         drop(feed);
         let start = Instant::now();
         open(threads, last)?.next()?;
-        println!(
-            "  going on there: {:.0?} to the first batch",
-            start.elapsed()
-        );
+        println!("  going on there: {:.0?} to the first batch", start.elapsed());
     }
     Ok(())
 }

@@ -26,18 +26,11 @@ fn sequences(rows: usize, length: usize, seed: u32) -> Sequences {
 /// User and system seconds of this process, and its largest resident set in MB (Linux).
 fn usage() -> anyhow::Result<(f64, f64)> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat
-        .rsplit(") ")
-        .next()
-        .unwrap_or_default()
-        .split(' ')
-        .collect();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak
-        .and_then(|line| line.split_whitespace().next())
-        .unwrap_or("0");
+    let peak = peak.and_then(|line| line.split_whitespace().next()).unwrap_or("0");
     Ok((ticks / 100.0, peak.parse::<f64>()? / 1024.0))
 }
 
@@ -52,10 +45,7 @@ fn main() -> anyhow::Result<()> {
         ..ModelConfig::named(size)?
     };
     let mut model = T5::new(config, 0)?;
-    let mut optimizer = Optimizer::new(
-        OptimizerConfig::Adafactor(Default::default()),
-        model.layout(),
-    );
+    let mut optimizer = Optimizer::new(OptimizerConfig::Adafactor(Default::default()), model.layout());
     let targets = sequences(rows, 114, 7);
     let decoder_inputs = targets
         .tokens

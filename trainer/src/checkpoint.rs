@@ -77,10 +77,7 @@ impl View for Values<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.0
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect()
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     fn data_len(&self) -> usize {
@@ -120,12 +117,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Something cannot be written; nothing is left of it then.
-    pub fn write(
-        &mut self,
-        folder: &Path,
-        model: &T5,
-        optimizer: &Optimizer,
-    ) -> Result<PathBuf, Error> {
+    pub fn write(&mut self, folder: &Path, model: &T5, optimizer: &Optimizer) -> Result<PathBuf, Error> {
         let target = folder.join(name(self.step));
         let partial = folder.join(format!("{}{PARTIAL}", name(self.step)));
         remove(&partial)?;
@@ -143,19 +135,11 @@ impl Checkpoint {
         Ok(target)
     }
 
-    fn write_partial(
-        &mut self,
-        partial: &Path,
-        model: &T5,
-        optimizer: &Optimizer,
-    ) -> Result<(), Error> {
+    fn write_partial(&mut self, partial: &Path, model: &T5, optimizer: &Optimizer) -> Result<(), Error> {
         c4_data::fs::create_folder(partial).map_err(|e| Error::io(partial, e))?;
         let variables = model.layout().variables().iter().map(|variable| {
             let values = &model.parameters()[variable.range.clone()];
-            (
-                variable.name.clone(),
-                Values(values, variable.shape.clone()),
-            )
+            (variable.name.clone(), Values(values, variable.shape.clone()))
         });
         let begun = partial
             .parent()
@@ -183,8 +167,8 @@ impl Checkpoint {
     }
 
     fn json(&self, path: &Path) -> Result<Vec<u8>, Error> {
-        let mut json = serde_json::to_vec_pretty(self)
-            .map_err(|e| Error::format(path, format!("cannot be written: {e}")))?;
+        let mut json =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::format(path, format!("cannot be written: {e}")))?;
         json.push(b'\n');
         Ok(json)
     }
@@ -196,8 +180,7 @@ impl Checkpoint {
     pub fn read(checkpoint: &Path) -> Result<Checkpoint, Error> {
         let path = checkpoint.join(NOTE);
         let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let note: Checkpoint =
-            serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e.to_string()))?;
+        let note: Checkpoint = serde_json::from_slice(&bytes).map_err(|e| Error::format(&path, e.to_string()))?;
         note.validate()
             .map_err(|error| Error::format(&path, error.to_string()))?;
         Ok(note)
@@ -217,14 +200,11 @@ impl Checkpoint {
                     ("group", at.group),
                     ("example", at.example),
                 ] {
-                    limits::whole(key, value, most.clone())
-                        .map_err(|error| error.under("cursor.corpora"))?;
+                    limits::whole(key, value, most.clone()).map_err(|error| error.under("cursor.corpora"))?;
                 }
             }
         }
-        self.config
-            .validate()
-            .map_err(|error| error.under("config"))
+        self.config.validate().map_err(|error| error.under("config"))
     }
 
     /// Notes the validation loss of a checkpoint that is written.
@@ -257,7 +237,8 @@ impl Checkpoint {
         let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
         match self.xxh3.get(name) {
             Some(sum) if *sum != checksum(&path, &bytes[..])? => {
-                let problem = "its checksum is not that of checkpoint.json; it was cut or changed, take an earlier checkpoint";
+                let problem =
+                    "its checksum is not that of checkpoint.json; it was cut or changed, take an earlier checkpoint";
                 Err(Error::format(&path, problem))
             }
             _ => Ok((path, bytes)),
@@ -388,8 +369,7 @@ fn write_tensors<'a>(
         true => "make room, and go on by --resume",
         false => "make room, and give the same command again",
     };
-    safetensors::serialize_to_file(tensors, Some(metadata), path)
-        .map_err(|e| not_written(path, e, advice))
+    safetensors::serialize_to_file(tensors, Some(metadata), path).map_err(|e| not_written(path, e, advice))
 }
 
 /// Why a file of tensors is not there.
@@ -433,20 +413,11 @@ fn open_as(path: &Path, other: &Path) -> Result<(), Error> {
 }
 
 fn tensors<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
-    SafeTensors::deserialize(bytes).map_err(|e| {
-        Error::format(
-            path,
-            format!("{e}; it was cut or changed, take an earlier checkpoint"),
-        )
-    })
+    SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::format(path, format!("{e}; it was cut or changed, take an earlier checkpoint")))
 }
 
-fn read_values(
-    path: &Path,
-    file: &SafeTensors<'_>,
-    name: &str,
-    values: &mut [f32],
-) -> Result<(), Error> {
+fn read_values(path: &Path, file: &SafeTensors<'_>, name: &str, values: &mut [f32]) -> Result<(), Error> {
     let tensor = file
         .tensor(name)
         .map_err(|e| Error::format(path, format!("`{name}`: {e}")))?;

@@ -85,12 +85,7 @@ impl RunConfig {
     ///
     /// # Errors
     /// An unknown size or key, a value that cannot be.
-    pub fn resolve(
-        size: &str,
-        file: Option<&Path>,
-        settings: &[String],
-        ids: Option<u32>,
-    ) -> Result<RunConfig, Error> {
+    pub fn resolve(size: &str, file: Option<&Path>, settings: &[String], ids: Option<u32>) -> Result<RunConfig, Error> {
         let changes = Changes::read(file, settings)?;
         let mut config = RunConfig::named(size)?;
         if let Some(ids) = ids {
@@ -114,11 +109,7 @@ impl RunConfig {
     ///
     /// # Errors
     /// An unknown key, a value that cannot be.
-    pub fn further(
-        model: ModelConfig,
-        file: Option<&Path>,
-        settings: &[String],
-    ) -> Result<RunConfig, Error> {
+    pub fn further(model: ModelConfig, file: Option<&Path>, settings: &[String]) -> Result<RunConfig, Error> {
         let config = RunConfig {
             model,
             schedule: Schedule::Constant { rate: 1e-3 },
@@ -174,9 +165,7 @@ impl RunConfig {
             }
             let rows = table == "[model]" && line.starts_with("vocab_size = ");
             match rows && !says_vocab_size {
-                true => {
-                    out += "# vocab_size: that of the vocabulary, rounded up to a multiple of 128\n"
-                }
+                true => out += "# vocab_size: that of the vocabulary, rounded up to a multiple of 128\n",
                 false => out += &format!("{line}\n"),
             }
         }
@@ -191,14 +180,9 @@ impl RunConfig {
         let config = RunConfig::deserialize(table).map_err(|e| {
             // Behind its message, the error names the key.
             let text = e.to_string();
-            let key = text
-                .lines()
-                .last()
-                .and_then(|line| line.strip_prefix("in `"));
+            let key = text.lines().last().and_then(|line| line.strip_prefix("in `"));
             match key.and_then(|key| key.strip_suffix('`')) {
-                Some(key) if find(&changes.table, key).is_some() => {
-                    changes.refuse(key, plain(e.message()))
-                }
+                Some(key) if find(&changes.table, key).is_some() => changes.refuse(key, plain(e.message())),
                 Some(key) => wrong(&format!("{key}: {}", e.message())),
                 None => wrong(e.message()),
             }
@@ -211,9 +195,7 @@ impl RunConfig {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         self.model.validate().map_err(|e| e.under("model"))?;
         self.schedule.validate().map_err(|e| e.under("schedule"))?;
-        self.optimizer
-            .validate()
-            .map_err(|e| e.under("optimizer"))?;
+        self.optimizer.validate().map_err(|e| e.under("optimizer"))?;
         self.feed.validate().map_err(|e| e.under("feed"))?;
         limits::whole("steps", self.steps, 1..=limits::COUNT)?;
         limits::whole("batches_per_step", self.batches_per_step, 1..=1 << 20)?;
@@ -236,8 +218,8 @@ impl RunConfig {
         }
         let objective = self.feed.objective.resolve()?;
         self.feed.layout.row_lengths(objective.lengths())?;
-        let sees_inputs = self.model.architecture == Architecture::PrefixLm
-            || self.model.loss_on == LossOn::AfterInputs;
+        let sees_inputs =
+            self.model.architecture == Architecture::PrefixLm || self.model.loss_on == LossOn::AfterInputs;
         if sees_inputs && self.feed.objective.objective == ObjectiveKind::Lm {
             return Err(Error::Setting(
                 "feed.objective.objective = lm has no inputs, which model.architecture = prefix_lm and model.loss_on = \
@@ -266,8 +248,8 @@ impl<'a> Changes<'a> {
         };
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-            let table: Table = toml::from_str(&text)
-                .map_err(|e| Error::format(path, e.to_string().trim_end().to_owned()))?;
+            let table: Table =
+                toml::from_str(&text).map_err(|e| Error::format(path, e.to_string().trim_end().to_owned()))?;
             merge(&mut changes.table, table.clone());
             changes.file = Some((path, table));
         }
@@ -346,9 +328,7 @@ fn merge(base: &mut Table, changes: Table) {
     for (key, value) in changes {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new))
-                if new
-                    .get("kind")
-                    .is_none_or(|kind| old.get("kind") == Some(kind)) =>
+                if new.get("kind").is_none_or(|kind| old.get("kind") == Some(kind)) =>
             {
                 merge(old, new);
             }
@@ -400,10 +380,7 @@ mod tests {
         assert_eq!(rows(None, &[]), 32_128);
         assert_eq!(rows(Some(32_100), &[]), 32_128);
         assert_eq!(rows(Some(8100), &[]), 8192);
-        assert_eq!(
-            rows(Some(8100), &["model.vocab_size=9000".to_owned()]),
-            9000
-        );
+        assert_eq!(rows(Some(8100), &["model.vocab_size=9000".to_owned()]), 9000);
         let config = resolved(&["model.architecture=language_model"]).unwrap();
         assert_eq!(
             (config.model.encoder_layers, config.feed.layout),
@@ -423,15 +400,9 @@ mod tests {
         };
         let name = path.display();
         let told = error(&[]);
-        assert!(
-            told.starts_with(&format!("feed.rows = -3 ({name}): ")),
-            "{told}"
-        );
+        assert!(told.starts_with(&format!("feed.rows = -3 ({name}): ")), "{told}");
         let told = error(&["feed.rows=4"]);
-        assert!(
-            told.starts_with(&format!("steps = 0 ({name}): must be")),
-            "{told}"
-        );
+        assert!(told.starts_with(&format!("steps = 0 ({name}): must be")), "{told}");
         let told = error(&["feed.rows=0", "steps=3"]);
         assert!(told.starts_with("feed.rows = 0: must be"), "{told}");
     }
@@ -491,16 +462,10 @@ mod tests {
             ("model.d_model=9223372036854775807", "model.d_model"),
             ("model.heads=0", "model.heads = 0"),
             ("model.decoder_layers=1000000", "model.decoder_layers"),
-            (
-                "model.relative_max_distance=99999999999",
-                "relative_max_distance",
-            ),
+            ("model.relative_max_distance=99999999999", "relative_max_distance"),
         ] {
             let error = resolved(&[setting]).unwrap_err().to_string();
-            assert!(
-                error.contains(word) && error.lines().count() == 1,
-                "{setting}: {error}"
-            );
+            assert!(error.contains(word) && error.lines().count() == 1, "{setting}: {error}");
         }
         assert!(RunConfig::resolve("huge", None, &[], None).is_err());
         // Each in range, all together not.

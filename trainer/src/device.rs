@@ -81,9 +81,7 @@ impl FromStr for Place {
             None if text == "cpu" => Ok(Place::Cpu),
             None if text == "cuda" => Ok(Place::Cuda(0)),
             None if text == "candle" => Ok(Place::Candle),
-            None if text == "emulated" && cfg!(feature = "cuda-emulated") => {
-                Ok(Place::Emulated(Emulation::default()))
-            }
+            None if text == "emulated" && cfg!(feature = "cuda-emulated") => Ok(Place::Emulated(Emulation::default())),
             Some(("cuda", number)) if number.parse::<u16>().is_ok() => {
                 let number: u16 = number.parse().unwrap_or_default();
                 Ok(Place::Cuda(number.into()))

@@ -39,9 +39,7 @@ pub enum Error {
     #[error("{0}")]
     Diverged(String),
     /// Training ended early, but what was trained is saved.
-    #[error(
-        "{cause}; the steps before are saved: when that is mended, --resume goes on after step {step}"
-    )]
+    #[error("{cause}; the steps before are saved: when that is mended, --resume goes on after step {step}")]
     Stopped {
         /// Why it ended.
         cause: Box<Error>,

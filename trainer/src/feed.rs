@@ -137,15 +137,7 @@ impl Feed {
             shard_order: ShardOrder::Manifest,
             ..config.clone()
         };
-        Feed::start(
-            corpora,
-            &config,
-            ids,
-            tokenizer,
-            None,
-            Choice::InTurn,
-            Some(1),
-        )
+        Feed::start(corpora, &config, ids, tokenizer, None, Choice::InTurn, Some(1))
     }
 
     fn start(
@@ -166,11 +158,7 @@ impl Feed {
                 examples: 0,
                 corpora: vec![Position::default(); corpora.len()],
             },
-            Some(cursor)
-                if cursor.fingerprint == fingerprint && cursor.corpora.len() == corpora.len() =>
-            {
-                cursor
-            }
+            Some(cursor) if cursor.fingerprint == fingerprint && cursor.corpora.len() == corpora.len() => cursor,
             Some(_) => {
                 return Err(Error::Setting(
                     "the cursor is of other corpora, weights, vocabulary, seed or objective: go on with those it was made \
@@ -364,11 +352,7 @@ pub fn examples(
     }
     // Stable: among equals in the order of corpora.
     found.sort_by_key(|(number, _)| *number);
-    Ok(found
-        .into_iter()
-        .map(|(_, shown)| shown)
-        .take(count)
-        .collect())
+    Ok(found.into_iter().map(|(_, shown)| shown).take(count).collect())
 }
 
 fn chain(config: &FeedConfig, ids: Ids, tokenizer: Arc<dyn Tokenizer>) -> Result<Chain, Error> {

@@ -43,9 +43,7 @@ impl Decoding {
         let problem = match *self {
             Decoding::Beam { beams: 0, .. } => "beams is 0; give 1 at least",
             Decoding::Beam { alpha, .. } if !alpha.is_finite() => "alpha must be finite",
-            Decoding::Sample { temperature, .. }
-                if !temperature.is_finite() || temperature <= 0.0 =>
-            {
+            Decoding::Sample { temperature, .. } if !temperature.is_finite() || temperature <= 0.0 => {
                 "temperature must be finite and above 0; take greedy decoding for the likeliest token"
             }
             Decoding::Sample { top_p, .. } if top_p.is_nan() || top_p <= 0.0 || top_p > 1.0 => {
@@ -106,21 +104,12 @@ fn log_probabilities(logits: &[f32]) -> Vec<f64> {
 /// The first of the largest.
 fn argmax(values: &[f32]) -> usize {
     let first = |best: usize, index: usize| {
-        if values[index] > values[best] {
-            index
-        } else {
-            best
-        }
+        if values[index] > values[best] { index } else { best }
     };
     (0..values.len()).fold(0, first)
 }
 
-fn one_by_one(
-    decoder: &mut Decoder<'_>,
-    rows: usize,
-    decoding: Decoding,
-    max_length: usize,
-) -> Vec<Generated> {
+fn one_by_one(decoder: &mut Decoder<'_>, rows: usize, decoding: Decoding, max_length: usize) -> Vec<Generated> {
     let mut all = vec![
         Generated {
             tokens: Vec::new(),
@@ -167,26 +156,14 @@ fn one_by_one(
     all
 }
 
-fn draw(
-    logits: &[f32],
-    temperature: f32,
-    top_k: usize,
-    top_p: f32,
-    random: &mut ChaCha8Rng,
-) -> usize {
+fn draw(logits: &[f32], temperature: f32, top_k: usize, top_p: f32, random: &mut ChaCha8Rng) -> usize {
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     tokens.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     if top_k > 0 {
         tokens.truncate(top_k);
     }
-    let scaled: Vec<f32> = tokens
-        .iter()
-        .map(|&token| logits[token] / temperature)
-        .collect();
-    let probabilities: Vec<f64> = log_probabilities(&scaled)
-        .into_iter()
-        .map(f64::exp)
-        .collect();
+    let scaled: Vec<f32> = tokens.iter().map(|&token| logits[token] / temperature).collect();
+    let probabilities: Vec<f64> = log_probabilities(&scaled).into_iter().map(f64::exp).collect();
     let mut total = 0.0;
     let mut kept = 0;
     while kept < probabilities.len() && (kept == 0 || total < f64::from(top_p)) {
@@ -223,13 +200,7 @@ struct Search {
 
 /// Mesh TensorFlow's beam search: `2 * beams` candidates a step, of which those that end are finished; it stops when no
 /// sequence alive can become better than the worst finished one.
-fn beam(
-    decoder: &mut Decoder<'_>,
-    rows: usize,
-    beams: usize,
-    alpha: f64,
-    max_length: usize,
-) -> Vec<Generated> {
+fn beam(decoder: &mut Decoder<'_>, rows: usize, beams: usize, alpha: f64, max_length: usize) -> Vec<Generated> {
     let penalty = |length: usize| ((5.0 + length as f64) / 6.0).powf(alpha);
     let mut searches: Vec<Search> = (0..rows)
         .map(|row| Search {
@@ -249,21 +220,15 @@ fn beam(
         let logits = decoder.step(&last);
         let vocab = logits.len() / last.len();
         let mut places: Vec<usize> = (0..rows * beams).collect();
-        for (row, search) in searches
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, search)| !search.done)
-        {
+        for (row, search) in searches.iter_mut().enumerate().filter(|(_, search)| !search.done) {
             let mut candidates = Vec::new();
             for (from, beam) in search.alive.iter().enumerate() {
                 let logits = &logits[beam.place * vocab..][..vocab];
                 let next = log_probabilities(logits).into_iter().enumerate();
-                candidates
-                    .extend(next.map(|(token, p)| (beam.log_probability + p, from, token as u32)));
+                candidates.extend(next.map(|(token, p)| (beam.log_probability + p, from, token as u32)));
             }
-            let better = |a: &(f64, usize, u32), b: &(f64, usize, u32)| {
-                b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2)))
-            };
+            let better =
+                |a: &(f64, usize, u32), b: &(f64, usize, u32)| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2)));
             let wanted = 2 * beams;
             if candidates.len() > wanted {
                 candidates.select_nth_unstable_by(wanted - 1, better);
@@ -279,9 +244,7 @@ fn beam(
                         tokens,
                         log_probability,
                     };
-                    search
-                        .finished
-                        .push((log_probability / penalty(length), found));
+                    search.finished.push((log_probability / penalty(length), found));
                 } else if alive.len() < beams {
                     let place = row * beams + alive.len();
                     places[place] = search.alive[from].place;
@@ -296,13 +259,11 @@ fn beam(
             search.alive = alive;
             search.finished.sort_by(|a, b| b.0.total_cmp(&a.0));
             search.finished.truncate(beams);
-            let hope = search.alive.first().map_or(f64::NEG_INFINITY, |best| {
-                best.log_probability / penalty(max_length)
-            });
-            let worst = search
-                .finished
-                .last()
-                .map_or(f64::NEG_INFINITY, |worst| worst.0);
+            let hope = search
+                .alive
+                .first()
+                .map_or(f64::NEG_INFINITY, |best| best.log_probability / penalty(max_length));
+            let worst = search.finished.last().map_or(f64::NEG_INFINITY, |worst| worst.0);
             search.done = search.finished.len() == beams && hope <= worst;
         }
         decoder.reorder(&places);

@@ -86,13 +86,9 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         }
         text => text.map_err(|error| Error::io(&path, error))?,
     };
-    let config: Config =
-        serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
+    let config: Config = serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
     if config.model_type != "t5" {
-        let problem = format!(
-            "model_type is `{}`; take a T5 or T5 v1.1",
-            config.model_type
-        );
+        let problem = format!("model_type is `{}`; take a T5 or T5 v1.1", config.model_type);
         return Err(Error::format(&path, problem));
     }
     let ends = match &config.eos_token_id {
@@ -104,11 +100,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
     for (key, ids, ours) in [
         ("pad_token_id", one(&config.pad_token_id), 0),
         ("eos_token_id", ends.to_vec(), EOS),
-        (
-            "decoder_start_token_id",
-            one(&config.decoder_start_token_id),
-            0,
-        ),
+        ("decoder_start_token_id", one(&config.decoder_start_token_id), 0),
     ] {
         if let Some(id) = ids.iter().find(|id| **id != ours) {
             let problem = format!("{key} is {id}; only a T5 where it is {ours} alone can be read");
@@ -120,9 +112,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         "gated-gelu" | "gated-gelu_new" => Activation::GatedGelu,
         "gated-silu" | "gated-swish" => Activation::GatedSilu,
         other => {
-            let problem = format!(
-                "feed_forward_proj is `{other}`; only relu, gated-gelu and gated-silu can be read"
-            );
+            let problem = format!("feed_forward_proj is `{other}`; only relu, gated-gelu and gated-silu can be read");
             return Err(Error::format(&path, problem));
         }
     };
@@ -150,17 +140,12 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         .map_err(|error| Error::format(&path, error.to_string()))?;
     let layout = crate::model::Layout::new(&config);
     let mut parameters = memory::parameters(&layout)?;
-    let mut missing: BTreeSet<&str> = layout
-        .variables()
-        .iter()
-        .map(|variable| &variable.name[..])
-        .collect();
+    let mut missing: BTreeSet<&str> = layout.variables().iter().map(|variable| &variable.name[..]).collect();
     // The first name that the embedding came by.
     let mut embedded: Option<String> = None;
     for path in weight_files(folder)? {
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| Error::format(&path, error.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
         let mut tensors = file.tensors();
         // Else another of them would be named each time.
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
@@ -181,8 +166,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             };
             if tensor.shape() != variable.shape {
                 let (is, should) = (tensor.shape(), &variable.shape);
-                let problem =
-                    format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
+                let problem = format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
                 return Err(Error::format(&path, problem));
             }
             let values = values(&path, &name, &tensor)?;
@@ -212,10 +196,7 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         }
     }
     if let Some(name) = missing.first() {
-        let problem = format!(
-            "variable `{name}` is missing (with {} more)",
-            missing.len() - 1
-        );
+        let problem = format!("variable `{name}` is missing (with {} more)", missing.len() - 1);
         return Err(Error::format(&folder.join(WEIGHTS), problem));
     }
     T5::with_parameters(config, parameters)
@@ -253,8 +234,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         weight_map: HashMap<String, String>,
     }
     let text = std::fs::read(&index).map_err(|error| Error::io(&index, error))?;
-    let parsed: Index =
-        serde_json::from_slice(&text).map_err(|error| Error::format(&index, error.to_string()))?;
+    let parsed: Index = serde_json::from_slice(&text).map_err(|error| Error::format(&index, error.to_string()))?;
     let files: BTreeSet<String> = parsed.weight_map.into_values().collect();
     Ok(files.into_iter().map(|file| folder.join(file)).collect())
 }
@@ -264,10 +244,7 @@ fn values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, 
     let (pairs, _) = data.as_chunks::<2>();
     let (quads, _) = data.as_chunks::<4>();
     match tensor.dtype() {
-        Dtype::F32 => Ok(quads
-            .iter()
-            .map(|bytes| f32::from_le_bytes(*bytes))
-            .collect()),
+        Dtype::F32 => Ok(quads.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
         Dtype::BF16 => Ok(pairs
             .iter()
             .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
@@ -277,8 +254,7 @@ fn values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, 
             .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
             .collect()),
         other => {
-            let problem =
-                format!("variable `{name}` is {other:?}; only F32, BF16 and F16 can be read");
+            let problem = format!("variable `{name}` is {other:?}; only F32, BF16 and F16 can be read");
             Err(Error::format(path, problem))
         }
     }
@@ -300,10 +276,7 @@ impl View for Tensor<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect()
+        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     fn data_len(&self) -> usize {
@@ -388,8 +361,5 @@ fn encoder_name(name: &str) -> Option<String> {
     if rest.contains(".EncDecAttention.") || rest.contains(".layer.1.layer_norm") {
         return None;
     }
-    Some(format!(
-        "encoder.{}",
-        rest.replace(".layer.2.", ".layer.1.")
-    ))
+    Some(format!("encoder.{}", rest.replace(".layer.2.", ".layer.1.")))
 }

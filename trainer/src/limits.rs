@@ -23,12 +23,7 @@ where
 }
 
 /// Refuses a number that is not finite, or that does not hold what it `must`.
-pub(crate) fn real(
-    key: &str,
-    value: impl Into<f64>,
-    holds: impl Fn(f64) -> bool,
-    must: &str,
-) -> Result<(), Error> {
+pub(crate) fn real(key: &str, value: impl Into<f64>, holds: impl Fn(f64) -> bool, must: &str) -> Result<(), Error> {
     let value = value.into();
     match value.is_finite() && holds(value) {
         true => Ok(()),

@@ -113,13 +113,7 @@ fn activations(config: &RunConfig, training: bool) -> Result<u64, Error> {
         true => 1,
         false => 0,
     };
-    let encoder = stack(
-        model,
-        model.encoder_layers as u64 * cross,
-        inputs,
-        None,
-        training,
-    );
+    let encoder = stack(model, model.encoder_layers as u64 * cross, inputs, None, training);
     let seen = (cross > 0).then_some(inputs);
     let decoder = stack(model, model.decoder_layers as u64, targets, seen, training);
     let logits = targets.min(TARGETS) * model.vocab_size as u64;
@@ -142,11 +136,7 @@ fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, training: 
     let feed_forward = n.saturating_mul(inner * model.d_ff as u64);
     let sublayers = layers * if seen.is_some() { 3 } else { 2 };
     let streams = if training { sublayers + 1 } else { 2 };
-    let kept = if training && !model.recompute {
-        layers
-    } else {
-        1
-    };
+    let kept = if training && !model.recompute { layers } else { 1 };
     let saved = attention.saturating_add(cross).saturating_add(feed_forward);
     let streams = n.saturating_mul(d).saturating_mul(streams);
     streams.saturating_add(saved.saturating_mul(kept))

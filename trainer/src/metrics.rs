@@ -83,8 +83,7 @@ impl Metrics {
         let scalars: Vec<(String, f64)> = fields.filter_map(scalar).collect();
         let scalars = scalars.iter().map(|(name, value)| (&name[..], *value));
         self.waiting.extend(format!("{measured}\n").into_bytes());
-        self.events
-            .scalars(step, scalars.chain(more.iter().copied()))?;
+        self.events.scalars(step, scalars.chain(more.iter().copied()))?;
         self.flush()
     }
 

@@ -21,9 +21,7 @@ mod stack;
 mod t5;
 mod visibility;
 
-pub use config::{
-    Activation, Architecture, Denominator, DropoutShape, EOS, Head, LossOn, ModelConfig, VOCAB_SIZE,
-};
+pub use config::{Activation, Architecture, Denominator, DropoutShape, EOS, Head, LossOn, ModelConfig, VOCAB_SIZE};
 pub use decoder::Decoder;
 pub use head::Loss;
 pub(crate) use init::uniform;

@@ -128,10 +128,7 @@ impl Objective {
     /// Whether segments are cut from many documents joined (128 in the reference), and not from one each. Joined
     /// documents have nothing between them, no EOS either.
     pub fn joins_documents(&self) -> bool {
-        !matches!(
-            self.kind,
-            ObjectiveKind::PrefixLm | ObjectiveKind::Deshuffling
-        )
+        !matches!(self.kind, ObjectiveKind::PrefixLm | ObjectiveKind::Deshuffling)
     }
 
     /// Inputs and targets of a segment, without EOS, not trimmed. Linear in its length.
@@ -171,10 +168,7 @@ impl Objective {
             }
             ObjectiveKind::IidDenoising => mean(n as f64 * self.density * (1.0 - self.density)),
             ObjectiveKind::BertStyle | ObjectiveKind::MassStyle => 1,
-            ObjectiveKind::PrefixLm
-            | ObjectiveKind::Lm
-            | ObjectiveKind::DropTokens
-            | ObjectiveKind::Deshuffling => 0,
+            ObjectiveKind::PrefixLm | ObjectiveKind::Lm | ObjectiveKind::DropTokens | ObjectiveKind::Deshuffling => 0,
         }
     }
 }

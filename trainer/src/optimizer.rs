@@ -34,11 +34,7 @@ impl OptimizerConfig {
         let positive = |key, value: f64| limits::real(key, value, |x| x > 0.0, "above 0");
         let least = match *self {
             OptimizerConfig::Adafactor(config) => {
-                limits::whole(
-                    "min_factored_size",
-                    config.min_factored_size,
-                    1..=limits::COUNT,
-                )?;
+                limits::whole("min_factored_size", config.min_factored_size, 1..=limits::COUNT)?;
                 positive("decay_exponent", config.decay_exponent)?;
                 positive("clip_threshold", config.clip_threshold)?;
                 positive("epsilon", config.epsilon.into())?;
@@ -76,29 +72,16 @@ impl Optimizer {
     /// An optimiser that has seen nothing yet.
     pub fn new(config: OptimizerConfig, layout: &Layout) -> Optimizer {
         match config {
-            OptimizerConfig::Adafactor(config) => {
-                Optimizer::Adafactor(Adafactor::new(config, layout))
-            }
+            OptimizerConfig::Adafactor(config) => Optimizer::Adafactor(Adafactor::new(config, layout)),
             OptimizerConfig::AdamW(config) => Optimizer::AdamW(AdamW::new(config, layout)),
         }
     }
 
     /// Changes `parameters` by `gradients`, both in the order of `layout`. `step` counts from 0.
-    pub fn update(
-        &mut self,
-        layout: &Layout,
-        parameters: &mut [f32],
-        gradients: &[f32],
-        rate: f64,
-        step: u64,
-    ) {
+    pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         match self {
-            Optimizer::Adafactor(optimizer) => {
-                optimizer.update(layout, parameters, gradients, rate, step)
-            }
-            Optimizer::AdamW(optimizer) => {
-                optimizer.update(layout, parameters, gradients, rate, step)
-            }
+            Optimizer::Adafactor(optimizer) => optimizer.update(layout, parameters, gradients, rate, step),
+            Optimizer::AdamW(optimizer) => optimizer.update(layout, parameters, gradients, rate, step),
         }
     }
 

@@ -44,10 +44,7 @@ impl Metrics {
                 // The last line may be cut while a run is going on.
                 Err(_) if number + 1 == text.lines().count() => continue,
                 Err(e) => {
-                    let problem = format!(
-                        "line {} is damaged ({e}); remove it to draw the others",
-                        number + 1
-                    );
+                    let problem = format!("line {} is damaged ({e}); remove it to draw the others", number + 1);
                     return Err(Error::format(path, problem));
                 }
             };
@@ -67,9 +64,7 @@ impl Metrics {
                 speed.map(|(tokens, seconds)| tokens / seconds.max(1e-9)),
             );
             if let Some((wait, seconds)) = number("waited").zip(number("seconds")) {
-                metrics
-                    .waited
-                    .push((step, 100.0 * wait / seconds.max(1e-9)));
+                metrics.waited.push((step, 100.0 * wait / seconds.max(1e-9)));
                 // The first batch is always waited for.
                 if metrics.waited.len() > 1 {
                     waited += wait;
@@ -118,16 +113,8 @@ fn draw<'a>(metrics: &Metrics, out: &'a mut String) -> Result<(), Failure<'a>> {
         ("validation", VALIDATION, metrics.validation.clone()),
     ];
     chart(&top, "loss, nats a target", &loss)?;
-    chart(
-        &middle,
-        "learning rate",
-        &[("", TRAINING, thinned(&metrics.rate))],
-    )?;
-    chart(
-        &bottom,
-        "tokens a second",
-        &[("", TRAINING, thinned(&metrics.speed))],
-    )?;
+    chart(&middle, "learning rate", &[("", TRAINING, thinned(&metrics.rate))])?;
+    chart(&bottom, "tokens a second", &[("", TRAINING, thinned(&metrics.speed))])?;
     if waits {
         let title = format!(
             "waiting for data, % of the time ({:.1} % in all; more `feed.threads` may help)",
@@ -143,9 +130,7 @@ fn thinned(series: &[(f64, f64)]) -> Series {
     let group = series.len().div_ceil(POINTS).max(1);
     let mean = |points: &[(f64, f64)]| {
         let n = points.len() as f64;
-        let sum = points
-            .iter()
-            .fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+        let sum = points.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
         (sum.0 / n, sum.1 / n)
     };
     series.chunks(group).map(mean).collect()
@@ -192,10 +177,7 @@ fn chart<'a>(
         .label_style(("sans-serif", 13))
         .draw()?;
     for (name, color, series) in lines {
-        chart.draw_series(LineSeries::new(
-            series.iter().copied(),
-            color.stroke_width(2),
-        ))?;
+        chart.draw_series(LineSeries::new(series.iter().copied(), color.stroke_width(2)))?;
         if let Some(&(x, y)) = series.last().filter(|_| !name.is_empty()) {
             let style = ("sans-serif", 13).into_font().color(color);
             let anchor = Pos::new(HPos::Right, VPos::Bottom);
@@ -219,9 +201,8 @@ mod tests {
         let mut text = String::new();
         for step in 1..=3000 {
             let loss = 10.0 / f64::from(step).sqrt();
-            text += &format!(
-                "{{\"step\":{step},\"loss\":{loss},\"learning_rate\":0.01,\"tokens\":100,\"seconds\":0.5}}\n"
-            );
+            text +=
+                &format!("{{\"step\":{step},\"loss\":{loss},\"learning_rate\":0.01,\"tokens\":100,\"seconds\":0.5}}\n");
         }
         text += "{\"step\":3000,\"validation_loss\":1.5}\n{\"step\":30";
         std::fs::write(&path, text).unwrap();
@@ -229,12 +210,7 @@ mod tests {
         assert_eq!((metrics.loss.len(), metrics.validation.len()), (3000, 1));
         assert_eq!(metrics.speed[0], (1.0, 200.0));
         let picture = svg(&metrics).unwrap();
-        for word in [
-            "<svg",
-            "loss, nats a target",
-            "learning rate",
-            "validation 1.500",
-        ] {
+        for word in ["<svg", "loss, nats a target", "learning rate", "validation 1.500"] {
             assert!(picture.contains(word), "{word}");
         }
         assert!(!picture.contains("waiting for data"));
@@ -260,9 +236,7 @@ mod tests {
 
     #[test]
     fn long_runs_are_thinned_to_means() {
-        let series: Series = (0..4000)
-            .map(|i| (f64::from(i), f64::from(i % 4)))
-            .collect();
+        let series: Series = (0..4000).map(|i| (f64::from(i), f64::from(i % 4))).collect();
         let thin = thinned(&series);
         assert_eq!(thin.len(), 1000);
         assert!(thin.iter().all(|p| p.1 == 1.5));

@@ -90,8 +90,7 @@ impl Run {
     pub fn import(folder: &Path, config: RunConfig, vocab: &Path, model: T5) -> Result<Run, Error> {
         if Layout::new(&config.model) != *model.layout() {
             return Err(Error::Setting(
-                "these settings are of a model of another shape; leave out those of its sizes"
-                    .into(),
+                "these settings are of a model of another shape; leave out those of its sizes".into(),
             ));
         }
         Run::begin_with(folder, config, vocab, |config| {
@@ -305,9 +304,7 @@ impl Run {
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let found = text.lines().rev().any(|line| {
             let line: Result<serde_json::Value, _> = serde_json::from_str(line);
-            line.is_ok_and(|line| {
-                line["step"] == self.step && line.get("validation_loss").is_some()
-            })
+            line.is_ok_and(|line| line["step"] == self.step && line.get("validation_loss").is_some())
         });
         Ok(!found)
     }
@@ -342,11 +339,7 @@ impl Run {
             let line: Result<serde_json::Value, _> = serde_json::from_str(line);
             line.is_ok_and(|line| line["step"].as_u64().is_some_and(|step| step <= self.step))
         };
-        let lines: String = text
-            .lines()
-            .filter(before)
-            .flat_map(|line| [line, "\n"])
-            .collect();
+        let lines: String = text.lines().filter(before).flat_map(|line| [line, "\n"]).collect();
         Ok(c4_data::fs::write_atomic(&path, lines.as_bytes())?)
     }
 }

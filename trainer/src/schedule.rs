@@ -95,9 +95,7 @@ impl Schedule {
     /// Says which setting, and what to do.
     pub fn validate(&self) -> Result<(), Error> {
         let rate = |key, rate: f64| limits::real(key, rate, |rate| rate >= 0.0, "not negative");
-        let part = |key, part: f64| {
-            limits::real(key, part, |part| (0.0..=1.0).contains(&part), "from 0 to 1")
-        };
+        let part = |key, part: f64| limits::real(key, part, |part| (0.0..=1.0).contains(&part), "from 0 to 1");
         let steps = |key, steps: u64| limits::whole(key, steps, 0..=limits::COUNT);
         let (total, warmup) = match *self {
             Schedule::InverseSquareRoot {
@@ -163,9 +161,7 @@ impl Schedule {
         let now = step as f64;
         // Part of the way from the warm-up's end to the run's.
         let rise = |warmup: u64| (now + 1.0).min(warmup as f64) / (warmup.max(1) as f64);
-        let done = |warmup: u64, total: u64| {
-            ((now - warmup as f64) / (total as f64 - warmup as f64)).clamp(0.0, 1.0)
-        };
+        let done = |warmup: u64, total: u64| ((now - warmup as f64) / (total as f64 - warmup as f64)).clamp(0.0, 1.0);
         match *self {
             Schedule::InverseSquareRoot {
                 warmup_steps,
@@ -181,17 +177,13 @@ impl Schedule {
                 rate * ((total - now) / (total * linear_decay_fraction)).clamp(0.0, 1.0)
             }
             Schedule::Constant { rate } => rate,
-            Schedule::Linear {
-                rate, warmup_steps, ..
-            } if step < warmup_steps => rate * rise(warmup_steps),
+            Schedule::Linear { rate, warmup_steps, .. } if step < warmup_steps => rate * rise(warmup_steps),
             Schedule::Linear {
                 rate,
                 warmup_steps,
                 total_steps,
             } => rate * (1.0 - done(warmup_steps, total_steps)),
-            Schedule::Cosine {
-                rate, warmup_steps, ..
-            } if step < warmup_steps => rate * rise(warmup_steps),
+            Schedule::Cosine { rate, warmup_steps, .. } if step < warmup_steps => rate * rise(warmup_steps),
             Schedule::Cosine {
                 rate,
                 warmup_steps,

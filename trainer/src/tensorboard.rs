@@ -40,19 +40,13 @@ impl EventFile {
     pub fn create(folder: &Path, step: u64) -> Result<EventFile, Error> {
         // Later than all of them, even if the clock was put back.
         let last = list(folder)?.iter().filter_map(|path| seconds(path)).max();
-        let time = last
-            .map_or(0, |last| last.saturating_add(1))
-            .max(now() as u64);
+        let time = last.map_or(0, |last| last.saturating_add(1)).max(now() as u64);
         let path = folder.join(format!("{PREFIX}{time:010}{SUFFIX}"));
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).open(&path);
         let file = file.map_err(|e| Error::io(&path, e))?;
         let waiting = Vec::new();
-        let mut file = EventFile {
-            path,
-            file,
-            waiting,
-        };
+        let mut file = EventFile { path, file, waiting };
         file.write(0, |event| put_bytes(event, 3, b"brain.Event:2"))?;
         let mut session = Vec::new();
         put_number(&mut session, 1, START);
@@ -64,11 +58,7 @@ impl EventFile {
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn scalars<'a>(
-        &mut self,
-        step: u64,
-        scalars: impl IntoIterator<Item = (&'a str, f64)>,
-    ) -> Result<(), Error> {
+    pub fn scalars<'a>(&mut self, step: u64, scalars: impl IntoIterator<Item = (&'a str, f64)>) -> Result<(), Error> {
         let mut summary = Vec::new();
         for (name, value) in scalars {
             let mut scalar = Vec::new();

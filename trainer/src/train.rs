@@ -102,11 +102,7 @@ pub fn train(run: &mut Run, told: impl FnMut(&Event) -> bool) -> Result<(), Erro
     })
 }
 
-fn steps(
-    run: &mut Run,
-    metrics: &mut Option<Metrics>,
-    mut told: impl FnMut(&Event) -> bool,
-) -> Result<(), Error> {
+fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut told: impl FnMut(&Event) -> bool) -> Result<(), Error> {
     let config = run.config.clone();
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
@@ -146,22 +142,14 @@ fn steps(
     Ok(())
 }
 
-fn save(
-    run: &mut Run,
-    metrics: &mut Metrics,
-    told: &mut impl FnMut(&Event) -> bool,
-) -> Result<bool, Error> {
+fn save(run: &mut Run, metrics: &mut Metrics, told: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
     metrics.sync()?;
     run.save()?;
     Ok(told(&Event::Checkpoint(run.step)))
 }
 
 /// A look at the validation documents. Metrics last: what they have is not looked at again.
-fn look(
-    run: &mut Run,
-    metrics: &mut Metrics,
-    told: &mut impl FnMut(&Event) -> bool,
-) -> Result<bool, Error> {
+fn look(run: &mut Run, metrics: &mut Metrics, told: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
     let config = &run.config;
     let loss_of = |batch: &Batch| match &mut run.accelerator {
         Some(accelerator) => accelerator.evaluate(batch),
@@ -244,8 +232,7 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
         if let Some(limit) = run.config.clip_norm {
             optimizer::clip_global_norm(gradients, norm, limit);
         }
-        run.optimizer
-            .update(layout, parameters, gradients, rate, run.step);
+        run.optimizer.update(layout, parameters, gradients, rate, run.step);
     }
     run.step += 1;
     run.cursor = next;

@@ -75,11 +75,9 @@ impl Vocab {
             ));
         }
         if model.trainer.byte_fallback {
-            return Err(
-                "falls back to bytes, as mT5's vocabulary does; that is not supported: \
+            return Err("falls back to bytes, as mT5's vocabulary does; that is not supported: \
                  take T5's, or train one with `t5 vocab train`"
-                    .to_owned(),
-            );
+                .to_owned());
         }
         if model.trainer.whitespace_as_suffix || model.denormalizes {
             return Err(
@@ -97,9 +95,7 @@ impl Vocab {
             let id = pieces.iter().position(|piece| piece.text == name);
             id.map(|id| id as u32)
         };
-        let unknown = pieces
-            .iter()
-            .position(|piece| piece.kind == PieceKind::Unknown);
+        let unknown = pieces.iter().position(|piece| piece.kind == PieceKind::Unknown);
         let unk = unknown.ok_or("has no <unk>; train with an unk_id")? as u32;
         let is_control = |id: &u32| pieces[*id as usize].kind == PieceKind::Control;
         let eos = find("</s>").filter(is_control);
@@ -184,15 +180,13 @@ impl Vocab {
 
     /// The id of a piece, by its text as it is in the file; sentinels also as `<extra_id_0>`.
     pub fn id(&self, piece: &str) -> Option<u32> {
-        self.segmenter
-            .id(piece)
-            .or_else(|| match parse_sentinel(piece) {
-                Some(k) => self.sentinel(k),
-                None => {
-                    let found = self.pieces.iter().position(|p| p.text == piece);
-                    found.map(|id| id as u32)
-                }
-            })
+        self.segmenter.id(piece).or_else(|| match parse_sentinel(piece) {
+            Some(k) => self.sentinel(k),
+            None => {
+                let found = self.pieces.iter().position(|p| p.text == piece);
+                found.map(|id| id as u32)
+            }
+        })
     }
 
     /// Appends the ids of `text`: exactly those of the sentencepiece library from version 0.2.2 on (0.2.3 is the newest), for a
@@ -338,9 +332,7 @@ fn check_pieces(pieces: &[Piece]) -> Result<(), String> {
             piece.text.escape_debug()
         ));
     }
-    let unknown = pieces
-        .iter()
-        .filter(|piece| piece.kind == PieceKind::Unknown);
+    let unknown = pieces.iter().filter(|piece| piece.kind == PieceKind::Unknown);
     if unknown.count() > 1 {
         return Err("has more than one <unk>; it is damaged, take another copy".to_owned());
     }
@@ -369,9 +361,7 @@ fn sentinel_piece(k: u32) -> Piece {
 fn count_sentinels(pieces: &[Piece]) -> Result<u32, String> {
     let number = |piece: &Piece| parse_sentinel(&piece.text);
     let numbers = pieces.iter().rev().map(number);
-    let in_place = (0..)
-        .zip(numbers)
-        .take_while(|(k, number)| Some(*k) == *number);
+    let in_place = (0..).zip(numbers).take_while(|(k, number)| Some(*k) == *number);
     let sentinels = in_place.count();
     let all = pieces.iter().filter_map(number).count();
     if all != sentinels {

@@ -96,18 +96,10 @@ fn documents_count_for_their_own_domain() {
     // An EOS a document and segment is no token of the text.
     assert!(targets > domains.iter().map(tokens).sum());
 
-    let table = said(&[
-        "eval", &run, "--corpus", &all, "--by", "domain", "--top", "1",
-    ]);
+    let table = said(&["eval", &run, "--corpus", &all, "--by", "domain", "--top", "1"]);
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 5, "{table}");
-    let starts = [
-        "domain ",
-        "blog.south.example ",
-        "(2 others) ",
-        "all ",
-        "step 3: ",
-    ];
+    let starts = ["domain ", "blog.south.example ", "(2 others) ", "all ", "step 3: "];
     for (line, start) in lines.iter().zip(starts) {
         assert!(line.starts_with(start), "{table}");
     }
@@ -135,8 +127,7 @@ fn the_domains_together_are_the_whole() {
         ..note.config.feed
     };
     for limit in [0, 3] {
-        let whole =
-            train::evaluate(|b| model.evaluate(b), &vocab, &corpora, &config, limit).unwrap();
+        let whole = train::evaluate(|b| model.evaluate(b), &vocab, &corpora, &config, limit).unwrap();
         let parts = by_domain::evaluate(&mut model, &vocab, &corpora, &config, limit).unwrap();
         let sum = |of: fn(&by_domain::Part) -> f64| parts.values().map(of).sum::<f64>();
         assert_eq!(sum(|part| part.loss.targets as f64), whole.targets as f64);

@@ -12,9 +12,7 @@ use common::{batch, close, kinds, mesh_model, relative, small};
 use t5_trainer::Batch;
 use t5_trainer::device::{Accelerator, Emulation, Place, Precision, open};
 use t5_trainer::model::{Architecture, DropoutShape, LossOn, ModelConfig, T5, Variable};
-use t5_trainer::optimizer::{
-    AdafactorConfig, AdamWConfig, Optimizer, OptimizerConfig, clip_global_norm, global_norm,
-};
+use t5_trainer::optimizer::{AdafactorConfig, AdamWConfig, Optimizer, OptimizerConfig, clip_global_norm, global_norm};
 
 /// Where tests run; `None`, said on stdout, where nothing can.
 fn place() -> Option<Place> {
@@ -22,9 +20,7 @@ fn place() -> Option<Place> {
         Ok(name) => Some(name.parse().unwrap()),
         Err(_) if cfg!(feature = "cuda-emulated") => Some(Place::Emulated(Emulation::OneThread)),
         Err(_) => {
-            println!(
-                "skipped: without T5_TEST_DEVICE=cuda no GPU is used, and this is built without cuda-emulated"
-            );
+            println!("skipped: without T5_TEST_DEVICE=cuda no GPU is used, and this is built without cuda-emulated");
             None
         }
     }
@@ -37,9 +33,7 @@ fn adafactor() -> OptimizerConfig {
 /// A model on the device.
 fn on(place: Place, precision: Precision, model: &T5) -> Box<dyn Accelerator> {
     let optimizer = Optimizer::new(adafactor(), model.layout());
-    open(place, precision, model, Some(&optimizer))
-        .unwrap()
-        .unwrap()
+    open(place, precision, model, Some(&optimizer)).unwrap().unwrap()
 }
 
 /// The largest difference of a variable's gradients, relative to its largest one; with its name.
@@ -76,10 +70,7 @@ fn mesh_models_give_the_same_logits_and_losses() {
             let expected = golden[key].as_f64().unwrap();
             let loss = device.evaluate(&batch).unwrap();
             let ours = (loss.cross_entropy + z_loss * loss.log_z_squares) / denominator;
-            assert!(
-                (ours - expected).abs() < 1e-5,
-                "{name} {key}: {ours}, not {expected}"
-            );
+            assert!((ours - expected).abs() < 1e-5, "{name} {key}: {ours}, not {expected}");
         }
         println!("{name}: logits at most {worst:e} away");
     }
@@ -92,14 +83,10 @@ fn hugging_face_models_agree() {
     for mut reference in hugging_face().into_iter().flatten() {
         let mut optimizer = reference.optimizer();
         let (model, batch) = (&mut reference.model, &reference.batch);
-        let mut device = open(place, Precision::F32, model, Some(&optimizer))
-            .unwrap()
-            .unwrap();
+        let mut device = open(place, Precision::F32, model, Some(&optimizer)).unwrap().unwrap();
         let logits = device.logits(batch).unwrap();
         let denominator = model.denominator(batch).unwrap();
-        let loss = device
-            .accumulate(batch, (1.0 / denominator) as f32, 0)
-            .unwrap();
+        let loss = device.accumulate(batch, (1.0 / denominator) as f32, 0).unwrap();
         let gradients = device.gradients().unwrap();
         device.update(RATE, 0).unwrap();
         device.download(model, Some(&mut optimizer)).unwrap();
@@ -151,10 +138,7 @@ fn the_cpu_gives_the_same_gradients() {
                         (ours.cross_entropy, theirs.cross_entropy),
                         (ours.log_z_squares, theirs.log_z_squares),
                     ] {
-                        assert!(
-                            (ours / theirs - 1.0).abs() < 1e-6,
-                            "{what}: {ours}, {theirs}"
-                        );
+                        assert!((ours / theirs - 1.0).abs() < 1e-6, "{what}: {ours}, {theirs}");
                     }
                 }
                 let ours = device.gradients().unwrap();
@@ -183,10 +167,7 @@ fn gradients_agree_with_differences() {
         let batch = batch(&config, 2, 20, 14, 5);
         let mut model = T5::new(config.clone(), 2).unwrap();
         // Smaller embeddings, so that the softmax is not one of a few values.
-        model
-            .parameters_mut()
-            .iter_mut()
-            .for_each(|value| *value *= 0.7);
+        model.parameters_mut().iter_mut().for_each(|value| *value *= 0.7);
         let at = |model: &T5| {
             let mut device = on(place, Precision::F32, model);
             let loss = device.accumulate(&batch, 1.0, 9).unwrap();
@@ -260,9 +241,7 @@ fn optimizers_go_the_same_way() {
         let config = wide();
         let mut model = T5::new(config.clone(), 1).unwrap();
         let mut optimizer = Optimizer::new(settings, model.layout());
-        let mut device = open(place, Precision::F32, &model, Some(&optimizer))
-            .unwrap()
-            .unwrap();
+        let mut device = open(place, Precision::F32, &model, Some(&optimizer)).unwrap().unwrap();
         let batch = batch(&config, 2, 40, 24, 3);
         for step in 0..4 {
             model.zero_gradients();
@@ -295,16 +274,10 @@ fn optimizers_go_the_same_way() {
 fn bf16_is_close() {
     let Some(place) = place() else { return };
     for kind in kinds().into_iter().chain([wide()]) {
-        let config = ModelConfig {
-            dropout: 0.1,
-            ..kind
-        };
+        let config = ModelConfig { dropout: 0.1, ..kind };
         let mut model = T5::new(config.clone(), 1).unwrap();
         // As after some steps: at first, softmax is one of a few values, which bf16 may rank otherwise.
-        model
-            .parameters_mut()
-            .iter_mut()
-            .for_each(|value| *value *= 0.5);
+        model.parameters_mut().iter_mut().for_each(|value| *value *= 0.5);
         let mut device = on(place, Precision::Bf16, &model);
         let batch = batch(&config, 3, 40, 24, 3);
         let theirs = model.accumulate(&batch, 0.1, 1).unwrap();
@@ -367,28 +340,20 @@ fn one_batch_can_be_learned_by_heart() {
 fn bits(place: Place, precision: Precision, config: &ModelConfig, batch: &Batch) -> Vec<u32> {
     let model = T5::new(config.clone(), 1).unwrap();
     let mut optimizer = Optimizer::new(adafactor(), model.layout());
-    let mut device = open(place, precision, &model, Some(&optimizer))
-        .unwrap()
-        .unwrap();
+    let mut device = open(place, precision, &model, Some(&optimizer)).unwrap().unwrap();
     device.accumulate(batch, 0.1, 2).unwrap();
     let gradients = device.gradients().unwrap();
     device.update(0.01, 0).unwrap();
     let mut model = model;
     device.download(&mut model, Some(&mut optimizer)).unwrap();
-    let all = gradients
-        .iter()
-        .chain(model.parameters())
-        .chain(optimizer.state());
+    let all = gradients.iter().chain(model.parameters()).chain(optimizer.state());
     all.map(|value| value.to_bits()).collect()
 }
 
 #[test]
 fn the_same_bits_every_time() {
     let Some(place) = place() else { return };
-    let config = ModelConfig {
-        dropout: 0.1,
-        ..wide()
-    };
+    let config = ModelConfig { dropout: 0.1, ..wide() };
     let batch = batch(&config, 2, 40, 24, 3);
     for precision in [Precision::F32, Precision::Bf16] {
         let first = bits(place, precision, &config, &batch);
@@ -451,11 +416,5 @@ fn what_is_wrong_is_refused() {
     assert!(refused.contains("optimiser"), "{refused}");
     device.evaluate(&wrong).unwrap();
     wrong.inputs.tokens[3] = 48;
-    assert!(
-        device
-            .evaluate(&wrong)
-            .unwrap_err()
-            .to_string()
-            .contains("48")
-    );
+    assert!(device.evaluate(&wrong).unwrap_err().to_string().contains("48"));
 }

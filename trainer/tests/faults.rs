@@ -85,18 +85,9 @@ fn pretrain(place: &Place, output: &Path, steps: &str) -> Command {
         names.into_iter().any(|name| !name.contains('.'))
     });
     if begun {
-        return t5(&[
-            "pretrain", "-o", run, "--resume", "--steps", steps, "-t", "1",
-        ]);
+        return t5(&["pretrain", "-o", run, "--resume", "--steps", steps, "-t", "1"]);
     }
-    let corpus = [
-        "--corpus",
-        &place.corpus,
-        "--vocab",
-        &place.vocab,
-        "-o",
-        run,
-    ];
+    let corpus = ["--corpus", &place.corpus, "--vocab", &place.vocab, "-o", run];
     let mut command = t5(&["pretrain", "--size", "tiny"]);
     command.args(corpus).args(settings(steps));
     command
@@ -106,15 +97,7 @@ fn with_pretraining(place: &Place, name: &str, before: Files, then: impl FnOnce(
     let output = PathBuf::from(place.path("run"));
     let command = || pretrain(place, &output, "4");
     let result = || run_of(&output);
-    with_scenario(
-        place,
-        name,
-        (&output, before),
-        &command,
-        &|_| command(),
-        &result,
-        then,
-    );
+    with_scenario(place, name, (&output, before), &command, &|_| command(), &result, then);
 }
 
 #[test]
@@ -164,19 +147,7 @@ fn each_call_of_vocab_train_and_export_fails_once() {
     let before = Files::from([("there/".into(), Vec::new())]);
     let vocab = output.join("vocab.model");
     let vocab = vocab.to_str().unwrap();
-    let train = || {
-        t5(&[
-            "vocab",
-            "train",
-            &place.corpus,
-            "--size",
-            "300",
-            "-o",
-            vocab,
-            "-t",
-            "1",
-        ])
-    };
+    let train = || t5(&["vocab", "train", &place.corpus, "--size", "300", "-o", vocab, "-t", "1"]);
     let extent = Extent::of_environment(2, 0);
     let at = (&*output, before);
     // What has its name and could not be made sure of is not written over without being told to.
@@ -185,37 +156,16 @@ fn each_call_of_vocab_train_and_export_fails_once() {
         command.arg("--overwrite");
         command
     };
-    with_scenario(
-        &place,
-        "vocab train",
-        at,
-        &train,
-        &again,
-        &result,
-        |train| {
-            train.each_call_fails_once(&library, extent);
-        },
-    );
+    with_scenario(&place, "vocab train", at, &train, &again, &result, |train| {
+        train.each_call_fails_once(&library, extent);
+    });
     let run = place.path("run");
-    assert!(
-        pretrain(&place, Path::new(&run), "1")
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(pretrain(&place, Path::new(&run), "1").status().unwrap().success());
     said(&["inspect", &run]);
     let folder = output.to_str().unwrap();
     let export = || t5(&["export", &run, "-o", folder]);
     let at = (&*output, Files::new());
-    with_scenario(
-        &place,
-        "export",
-        at,
-        &export,
-        &|_| export(),
-        &result,
-        |export| {
-            export.each_call_fails_once(&library, extent);
-        },
-    );
+    with_scenario(&place, "export", at, &export, &|_| export(), &result, |export| {
+        export.each_call_fails_once(&library, extent);
+    });
 }

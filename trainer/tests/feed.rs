@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{
-    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe,
-    ShardMeta, ShardSet, ShardWriter, Split, Versions,
+    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe, ShardMeta, ShardSet,
+    ShardWriter, Split, Versions,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -14,12 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use t5_trainer::feed::{
-    Cursor, EpochStart, Feed, FeedConfig, Layout, Packer, Packing, ShardOrder, Source, Tokenizer,
-    Validation, examples,
+    Cursor, EpochStart, Feed, FeedConfig, Layout, Packer, Packing, ShardOrder, Source, Tokenizer, Validation, examples,
 };
-use t5_trainer::objective::{
-    Ids, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, append_eos_after_trim,
-};
+use t5_trainer::objective::{Ids, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, append_eos_after_trim};
 use t5_trainer::{Batch, Error};
 
 // ---- corpora whose tokens tell where they are from
@@ -32,10 +29,7 @@ const IDS: Ids = Ids {
 /// A text's words are its token ids.
 fn numbers() -> Arc<dyn Tokenizer> {
     Arc::new(|text: &str, out: &mut Vec<u32>| {
-        out.extend(
-            text.split_whitespace()
-                .map(|word| word.parse::<u32>().unwrap()),
-        );
+        out.extend(text.split_whitespace().map(|word| word.parse::<u32>().unwrap()));
     })
 }
 
@@ -138,11 +132,7 @@ fn corpus(dir: &Path, format: Format, shards: &[Shard]) -> PathBuf {
 fn plain(dir: &Path, format: Format) -> PathBuf {
     let train = |documents| shard(Split::Train, documents);
     let validation = shard(Split::Validation, 110..120);
-    corpus(
-        dir,
-        format,
-        &[train(0..37), train(37..90), train(90..110), validation],
-    )
+    corpus(dir, format, &[train(0..37), train(37..90), train(90..110), validation])
 }
 
 fn source(path: &Path) -> Source {
@@ -243,9 +233,7 @@ fn by_hand(documents: &[Range<u32>], config: &FeedConfig, epochs: u64) -> Vec<Ba
                 true => vec![tokens.concat()],
                 false => tokens,
             };
-            let segments = pieces
-                .iter()
-                .flat_map(|piece| piece.chunks(lengths.segment));
+            let segments = pieces.iter().flat_map(|piece| piece.chunks(lengths.segment));
             for (segment, index) in segments.zip(0..) {
                 let mut rng = Random::at(Place {
                     seed: config.seed,
@@ -316,10 +304,7 @@ fn an_epoch_uses_every_document_once_and_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let path = plain(dir.path(), format);
         let mut feed = open(&[source(&path)], &lm(), None).unwrap();
-        assert_eq!(
-            feed.corpora()[0].validation,
-            Validation::Own { documents: 10 }
-        );
+        assert_eq!(feed.corpora()[0].validation, Validation::Own { documents: 10 });
         assert_eq!(feed.corpora()[0].documents, 110);
         let (text, starts) = text_of_epochs(&mut feed, 3);
         let epoch = all(0..110);
@@ -342,13 +327,8 @@ fn an_epoch_uses_every_document_once_and_in_order() {
 #[test]
 fn seeded_shards_have_another_order_in_each_epoch_and_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let shards: Vec<Shard> = (0..12)
-        .map(|i| shard(Split::Train, i * 10..i * 10 + 10))
-        .collect();
-    let shards: Vec<Shard> = shards
-        .into_iter()
-        .chain([shard(Split::Validation, 900..901)])
-        .collect();
+    let shards: Vec<Shard> = (0..12).map(|i| shard(Split::Train, i * 10..i * 10 + 10)).collect();
+    let shards: Vec<Shard> = shards.into_iter().chain([shard(Split::Validation, 900..901)]).collect();
     let path = corpus(dir.path(), Format::Arrow, &shards);
     let order = |seed| {
         let config = FeedConfig {
@@ -389,11 +369,7 @@ fn of_long_documents_one_part_is_used_and_counted() {
         split: Split::Train,
         texts: (0..600).map(long).collect(),
     };
-    let path = corpus(
-        dir.path(),
-        Format::Arrow,
-        &[train, shard(Split::Validation, 0..1)],
-    );
+    let path = corpus(dir.path(), Format::Arrow, &[train, shard(Split::Validation, 0..1)]);
     let config = FeedConfig {
         max_document_tokens: 100,
         ..lm()
@@ -404,10 +380,7 @@ fn of_long_documents_one_part_is_used_and_counted() {
     let mut text = text.as_slice();
     for i in 0..600 {
         let offset = text[0] - 10 - 1000 * i;
-        assert!(
-            offset.is_multiple_of(100),
-            "parts begin at multiples of their length"
-        );
+        assert!(offset.is_multiple_of(100), "parts begin at multiples of their length");
         parts[offset as usize / 100] += 1;
         let length = if offset == 200 { 50 } else { 100 };
         let wanted: Vec<u32> = (0..length).map(|k| 10 + 1000 * i + offset + k).collect();
@@ -455,11 +428,7 @@ fn threads_do_not_show() {
         take(&mut feed, 90)
     };
     let one = made(1);
-    assert_eq!(
-        one.last().unwrap().1.corpora[1].epoch,
-        2,
-        "over several epochs"
-    );
+    assert_eq!(one.last().unwrap().1.corpora[1].epoch, 2, "over several epochs");
     assert!(one == made(2), "2 threads");
     assert!(one == made(4), "4 threads");
 }
@@ -518,9 +487,7 @@ fn a_cursor_goes_on_exactly_at_every_batch() {
 #[test]
 fn going_on_reads_nothing_of_what_was_used() {
     let dir = tempfile::tempdir().unwrap();
-    let train: Vec<Shard> = (0..2)
-        .map(|i| shard(Split::Train, i * 3000..i * 3000 + 3000))
-        .collect();
+    let train: Vec<Shard> = (0..2).map(|i| shard(Split::Train, i * 3000..i * 3000 + 3000)).collect();
     let shards: Vec<Shard> = train
         .into_iter()
         .chain([shard(Split::Validation, 9000..9001)])
@@ -529,10 +496,7 @@ fn going_on_reads_nothing_of_what_was_used() {
     let mut feed = open(&[source(&path)], &spans(), None).unwrap();
     let (_, cursor) = take(&mut feed, 250).pop().unwrap();
     let at = cursor.corpora[0];
-    assert!(
-        at.epoch == 0 && at.shard == 0 && at.document > 1000,
-        "{at:?}"
-    );
+    assert!(at.epoch == 0 && at.shard == 0 && at.document > 1000, "{at:?}");
 
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let notes = seen.clone();
@@ -540,23 +504,12 @@ fn going_on_reads_nothing_of_what_was_used() {
         numbers().encode(text, out);
         notes.lock().unwrap().insert(out[0] / 100);
     };
-    let mut feed = Feed::open(
-        &[source(&path)],
-        &spans(),
-        IDS,
-        Arc::new(watched),
-        Some(cursor),
-    )
-    .unwrap();
+    let mut feed = Feed::open(&[source(&path)], &spans(), IDS, Arc::new(watched), Some(cursor)).unwrap();
     feed.next().unwrap().unwrap();
     drop(feed);
     let seen = seen.lock().unwrap();
     let first = u32::try_from(at.document).unwrap();
-    assert_eq!(
-        *seen.first().unwrap(),
-        first,
-        "the group of the cursor is the first"
-    );
+    assert_eq!(*seen.first().unwrap(), first, "the group of the cursor is the first");
     // What is ahead is bounded: 3 batches, 6 groups in store, 2 in work, by 8 documents; a batch takes 2 groups at most.
     assert!(
         *seen.last().unwrap() < first + 8 * (3 * 2 + 6 + 2 + 2),
@@ -601,18 +554,12 @@ fn rows_may_change_at_a_cursor_and_other_things_not() {
     weights[0].weight = Some(0.5);
     others.push((weights, spans()));
     for (sources, config) in others {
-        let error = open(&sources, &config, Some(cursor.clone()))
-            .err()
-            .unwrap()
-            .to_string();
+        let error = open(&sources, &config, Some(cursor.clone())).err().unwrap().to_string();
         assert!(error.contains("the cursor is of other corpora"), "{error}");
     }
     let mut beyond = cursor.clone();
     beyond.corpora[0].document = 10_000;
-    let error = open(&sources, &spans(), Some(beyond))
-        .err()
-        .unwrap()
-        .to_string();
+    let error = open(&sources, &spans(), Some(beyond)).err().unwrap().to_string();
     assert!(error.contains("behind its end"), "{error}");
     let mut beyond = cursor;
     beyond.corpora[0].example = 10_000;
@@ -674,10 +621,7 @@ fn without_weights_corpora_and_languages_count_by_their_text() {
     let shares: Vec<f64> = feed.corpora().iter().map(|c| c.share).collect();
     assert_eq!(shares, [0.75, 0.25]);
     let validations: Vec<Validation> = feed.corpora().iter().map(|c| c.validation).collect();
-    let [own, held_out] = [
-        Validation::Own { documents: 5 },
-        Validation::HeldOut { documents: 1 },
-    ];
+    let [own, held_out] = [Validation::Own { documents: 5 }, Validation::HeldOut { documents: 1 }];
     assert_eq!(validations, [own, held_out]);
 
     let french = Source {
@@ -688,10 +632,7 @@ fn without_weights_corpora_and_languages_count_by_their_text() {
     assert_eq!(feed.corpora().len(), 1);
     let (text, _) = text_of_epochs(&mut feed, 1);
     assert_eq!(text[..99], (511..610).collect::<Vec<u32>>());
-    let error = open(&[french, source(&path)], &lm(), None)
-        .err()
-        .unwrap()
-        .to_string();
+    let error = open(&[french, source(&path)], &lm(), None).err().unwrap().to_string();
     assert!(error.contains("given twice"), "{error}");
 }
 
@@ -737,19 +678,12 @@ fn a_corpus_without_validation_holds_some_documents_out() {
         );
         let sources = [source(&path)];
         let mut train = open(&sources, &lm(), None).unwrap();
-        assert_eq!(
-            train.corpora()[0].validation,
-            Validation::HeldOut { documents: 3 }
-        );
+        assert_eq!(train.corpora()[0].validation, Validation::HeldOut { documents: 3 });
         assert_eq!(train.corpora()[0].documents, 247);
         let (text, _) = text_of_epochs(&mut train, 1);
         let epoch = all(3..250);
         assert_eq!(text[..epoch.len()], epoch);
-        assert_eq!(
-            text[epoch.len()],
-            tokens(3).start,
-            "and so in the next epoch"
-        );
+        assert_eq!(text[epoch.len()], tokens(3).start, "and so in the next epoch");
         let mut validation = Feed::validation(&sources, &lm(), IDS, numbers()).unwrap();
         let text: Vec<u32> = rest(&mut validation).iter().flat_map(targets).collect();
         assert_eq!(text, all(0..3));
@@ -782,11 +716,7 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
         Format::Arrow,
         &[shard(Split::Train, 0..0), shard(Split::Validation, 0..0)],
     );
-    let no_train = corpus(
-        &path("no-train"),
-        Format::Arrow,
-        &[shard(Split::Validation, 0..5)],
-    );
+    let no_train = corpus(&path("no-train"), Format::Arrow, &[shard(Split::Validation, 0..5)]);
     let one = corpus(&path("one"), Format::Arrow, &[shard(Split::Train, 0..1)]);
     let two = corpus(&path("two"), Format::Arrow, &[shard(Split::Train, 0..2)]);
     let blank = Shard {
@@ -794,11 +724,7 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
         split: Split::Train,
         texts: vec![" \n ".to_owned(); 30],
     };
-    let blank = corpus(
-        &path("blank"),
-        Format::Arrow,
-        &[blank, shard(Split::Validation, 0..5)],
-    );
+    let blank = corpus(&path("blank"), Format::Arrow, &[blank, shard(Split::Validation, 0..5)]);
     std::fs::create_dir(path("nothing")).unwrap();
     let good = plain(&path("good"), Format::Arrow);
     let rest = [
@@ -811,10 +737,7 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
         (vec![source(&blank)], "all its documents are blank"),
         (vec![weighted(&good, 0.0)], "weight 0 must be above 0"),
         (vec![weighted(&good, f64::NAN)], "weight NaN"),
-        (
-            vec![weighted(&good, 1.0), source(&two)],
-            "give one to all of them",
-        ),
+        (vec![weighted(&good, 1.0), source(&two)], "give one to all of them"),
         (vec![source(&good), source(&good)], "given twice"),
         (
             vec![Source {
@@ -828,10 +751,7 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
         let error = refusal(&sources, &spans());
         assert!(error.contains(word), "{error}");
         if let [source] = &sources[..] {
-            assert!(
-                error.starts_with(&source.path.display().to_string()),
-                "{error}"
-            );
+            assert!(error.starts_with(&source.path.display().to_string()), "{error}");
         }
     }
     let mut smallest = open(&[source(&two)], &spans(), None).unwrap();
@@ -839,13 +759,7 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
     take(&mut smallest, 3);
     for (config, word) in [
         (FeedConfig { rows: 0, ..spans() }, "rows = 0"),
-        (
-            FeedConfig {
-                threads: 0,
-                ..spans()
-            },
-            "threads = 0",
-        ),
+        (FeedConfig { threads: 0, ..spans() }, "threads = 0"),
         (
             FeedConfig {
                 documents_per_group: 0,
@@ -865,10 +779,7 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
         assert!(error.contains(word), "{error}");
     }
     let unknown = toml::from_str::<FeedConfig>("rows = 3\nrow = 4").unwrap_err();
-    assert!(
-        unknown.message().contains("unknown field `row`"),
-        "{unknown}"
-    );
+    assert!(unknown.message().contains("unknown field `row`"), "{unknown}");
     let config: FeedConfig = toml::from_str("rows = 3\n[objective]\ndensity = 0.5").unwrap();
     assert_eq!((config.rows, config.objective.density), (3, Some(0.5)));
 }
@@ -885,18 +796,12 @@ fn shards_that_are_not_what_the_manifest_says_are_named() {
 
         std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
         let error = refusal(&sources, &spans());
-        assert!(
-            error.contains(&name) && error.contains("cut short"),
-            "{error}"
-        );
+        assert!(error.contains(&name) && error.contains("cut short"), "{error}");
 
         // The right size, and so found only when it is read: zeros in its place.
         std::fs::write(&file, vec![0; bytes.len()]).unwrap();
         let error = refusal(&sources, &spans());
-        assert!(
-            error.contains(&name) && error.contains("damaged"),
-            "{error}"
-        );
+        assert!(error.contains(&name) && error.contains("damaged"), "{error}");
 
         std::fs::remove_file(&file).unwrap();
         let error = refusal(&sources, &spans());
@@ -905,10 +810,7 @@ fn shards_that_are_not_what_the_manifest_says_are_named() {
 
         // A manifest that promises other numbers of documents.
         let manifest = Manifest::read(&path).unwrap().unwrap();
-        for (rows, word) in [
-            (60, "ends after 53 documents"),
-            (50, "more than the 50 documents"),
-        ] {
+        for (rows, word) in [(60, "ends after 53 documents"), (50, "more than the 50 documents")] {
             let mut other = manifest.clone();
             other.shards[1].rows = rows;
             other.write(&path).unwrap();
@@ -939,19 +841,18 @@ fn a_tokeniser_that_fits_not_or_panics_is_no_hang() {
     let silent = |_: &str, _: &mut Vec<u32>| {};
     let mut feed = Feed::open(&[source(&path)], &spans(), IDS, Arc::new(silent), None).unwrap();
     let error = feed.next().err().unwrap().to_string();
-    assert!(
-        error.contains("not one of its documents has a token"),
-        "{error}"
-    );
+    assert!(error.contains("not one of its documents has a token"), "{error}");
 
     let panics = |text: &str, out: &mut Vec<u32>| {
         numbers().encode(text, out);
         assert!(out[0] < 5000, "a text of its own");
     };
     let mut feed = Feed::open(&[source(&path)], &spans(), IDS, Arc::new(panics), None).unwrap();
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-        while feed.next().unwrap().is_some() {}
-    }));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(
+        move || {
+            while feed.next().unwrap().is_some() {}
+        },
+    ));
     let panic = panic.unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"a text of its own"));
 }
@@ -963,19 +864,9 @@ fn padding_and_blank_texts_are_left_out() {
     let train = Shard {
         language: None,
         split: Split::Train,
-        texts: vec![
-            words("10 0 11"),
-            words(" \n"),
-            words("0"),
-            words(""),
-            words("12 13"),
-        ],
+        texts: vec![words("10 0 11"), words(" \n"), words("0"), words(""), words("12 13")],
     };
-    let path = corpus(
-        dir.path(),
-        Format::Arrow,
-        &[train, shard(Split::Validation, 0..1)],
-    );
+    let path = corpus(dir.path(), Format::Arrow, &[train, shard(Split::Validation, 0..1)]);
     let mut feed = open(&[source(&path)], &lm(), None).unwrap();
     let (text, _) = text_of_epochs(&mut feed, 1);
     assert_eq!(text[..4], [10, 11, 12, 13]);
@@ -997,11 +888,7 @@ fn examples_are_those_of_the_feed() {
         packing: Packing::OnePerRow,
         ..spans()
     };
-    let (batch, _) = open(&sources[..1], &config, None)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
+    let (batch, _) = open(&sources[..1], &config, None).unwrap().next().unwrap().unwrap();
     for (row, shown) in shown.iter().step_by(2).take(3).enumerate() {
         let of = |side: &t5_trainer::Sequences| -> Vec<u32> {
             let row = side.tokens[row * side.length..][..side.length].iter();
@@ -1009,11 +896,7 @@ fn examples_are_those_of_the_feed() {
         };
         assert_eq!(of(&batch.inputs), shown.example.inputs);
         assert_eq!(of(&batch.targets), shown.example.targets);
-        let kept = shown
-            .example
-            .inputs
-            .iter()
-            .filter(|t| shown.segment.contains(t));
+        let kept = shown.example.inputs.iter().filter(|t| shown.segment.contains(t));
         assert!(kept.count() > shown.segment.len() / 2);
     }
 }
@@ -1026,18 +909,11 @@ fn only_a_slow_feed_is_waited_for() {
         numbers().encode(text, out);
         std::thread::sleep(Duration::from_millis(2));
     };
-    let config = FeedConfig {
-        threads: 1,
-        ..spans()
-    };
+    let config = FeedConfig { threads: 1, ..spans() };
     let mut feed = Feed::open(&[source(&path)], &config, IDS, Arc::new(slow), None).unwrap();
     take(&mut feed, 20);
     // 20 batches hold over 100 documents of at least 2 ms each.
-    assert!(
-        feed.waited() > Duration::from_millis(150),
-        "{:?}",
-        feed.waited()
-    );
+    assert!(feed.waited() > Duration::from_millis(150), "{:?}", feed.waited());
 
     let mut feed = open(&[source(&path)], &config, None).unwrap();
     take(&mut feed, 1);
@@ -1047,8 +923,5 @@ fn only_a_slow_feed_is_waited_for() {
         take(&mut feed, 2);
     }
     let waited = feed.waited() - first;
-    assert!(
-        waited < Duration::from_millis(300),
-        "{waited:?} of a second"
-    );
+    assert!(waited < Duration::from_millis(300), "{waited:?} of a second");
 }

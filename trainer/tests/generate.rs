@@ -16,23 +16,12 @@ fn kinds() -> [ModelConfig; 3] {
         head: Head::Untied,
         ..small(Architecture::EncoderDecoder)
     };
-    [
-        small(Architecture::EncoderDecoder),
-        small(Architecture::Shared),
-        gated,
-    ]
+    [small(Architecture::EncoderDecoder), small(Architecture::Shared), gated]
 }
 
 fn inputs(vocab: u32) -> Sequences {
     let tokens = [[3, 4, 2, 1, 0, 0], [2, 2, 4, 3, 4, 1]];
-    one_example_a_row(
-        6,
-        tokens
-            .as_flattened()
-            .iter()
-            .map(|token| token % vocab)
-            .collect(),
-    )
+    one_example_a_row(6, tokens.as_flattened().iter().map(|token| token % vocab).collect())
 }
 
 #[test]
@@ -59,13 +48,7 @@ fn hugging_face_says_the_same() {
         // transformers' length penalty is `length^1`; one whose `5 +` vanishes beside it does not exist here, so alpha 1.
         for (key, decoding) in [
             ("greedy", Decoding::Greedy),
-            (
-                "beam4",
-                Decoding::Beam {
-                    beams: 4,
-                    alpha: 1.0,
-                },
-            ),
+            ("beam4", Decoding::Beam { beams: 4, alpha: 1.0 }),
         ] {
             let ours = generate(&mut model, 3, &inputs, decoding, 20).unwrap();
             for (row, (ours, expected)) in ours.iter().zip(ids(key).chunks(21)).enumerate() {
@@ -74,11 +57,7 @@ fn hugging_face_says_the_same() {
                     .iter()
                     .position(|&token| token == EOS)
                     .map_or(20, |end| end + 1);
-                println!(
-                    "{name} {key} {row}: {:?} {:?}",
-                    ours.tokens,
-                    &expected[1..=end]
-                );
+                println!("{name} {key} {row}: {:?} {:?}", ours.tokens, &expected[1..=end]);
                 assert_eq!(ours.tokens, expected[1..=end], "{name} {key} row {row}");
             }
         }
@@ -101,9 +80,7 @@ fn kept_keys_give_the_logits_of_a_whole_pass() {
         let expected = model.logits(&batch).unwrap();
         let mut decoder = model.decoder(2, &inputs, 1, 9).unwrap();
         for step in 0..9 {
-            let last: Vec<u32> = (0..2)
-                .map(|row| batch.decoder_inputs[row * 9 + step])
-                .collect();
+            let last: Vec<u32> = (0..2).map(|row| batch.decoder_inputs[row * 9 + step]).collect();
             let logits = decoder.step(&last);
             for row in 0..2 {
                 let start = (row * 9 + step) * vocab;
@@ -161,8 +138,7 @@ fn a_wide_beam_finds_the_best_of_all() {
                     longer.push(tokens);
                     continue;
                 }
-                let score = log_probability(&mut model, &inputs, &tokens)
-                    / ((5.0 + length as f64) / 6.0).powf(alpha);
+                let score = log_probability(&mut model, &inputs, &tokens) / ((5.0 + length as f64) / 6.0).powf(alpha);
                 if score > best.0 {
                     best = (score, tokens);
                 }
@@ -170,14 +146,7 @@ fn a_wide_beam_finds_the_best_of_all() {
         }
         prefixes = longer;
     }
-    let found = generate(
-        &mut model,
-        1,
-        &inputs,
-        Decoding::Beam { beams: 400, alpha },
-        longest,
-    )
-    .unwrap();
+    let found = generate(&mut model, 1, &inputs, Decoding::Beam { beams: 400, alpha }, longest).unwrap();
     assert_eq!(found[0].tokens, best.1);
     let exact = log_probability(&mut model, &inputs, &best.1);
     assert!((found[0].log_probability - exact).abs() < 1e-4);
@@ -188,17 +157,7 @@ fn one_beam_is_greedy_where_nothing_ends() {
     for config in kinds() {
         let mut model = T5::new(config, 7).unwrap();
         let greedy = generate(&mut model, 2, &inputs(48), Decoding::Greedy, 12).unwrap();
-        let beam = generate(
-            &mut model,
-            2,
-            &inputs(48),
-            Decoding::Beam {
-                beams: 1,
-                alpha: 0.0,
-            },
-            12,
-        )
-        .unwrap();
+        let beam = generate(&mut model, 2, &inputs(48), Decoding::Beam { beams: 1, alpha: 0.0 }, 12).unwrap();
         for (greedy, beam) in greedy.iter().zip(&beam) {
             if !greedy.tokens.contains(&EOS) && !beam.tokens.contains(&EOS) {
                 assert_eq!(greedy.tokens, beam.tokens);
@@ -232,10 +191,7 @@ fn draws_follow_their_settings() {
     let one = draw(1, 1.0, 1, 1.0);
     assert_eq!(one, draw(2, 1.0, 0, 1e-6));
     assert_eq!(one, draw(3, 1e-3, 0, 1.0));
-    assert_eq!(
-        one,
-        generate(&mut model, 2, &inputs, Decoding::Greedy, 8).unwrap()
-    );
+    assert_eq!(one, generate(&mut model, 2, &inputs, Decoding::Greedy, 8).unwrap());
     for bad in [
         Decoding::Sample {
             seed: 0,
@@ -249,10 +205,7 @@ fn draws_follow_their_settings() {
             top_k: 0,
             top_p: 0.0,
         },
-        Decoding::Beam {
-            beams: 0,
-            alpha: 0.6,
-        },
+        Decoding::Beam { beams: 0, alpha: 0.6 },
     ] {
         assert!(generate(&mut model, 2, &inputs, bad, 8).is_err());
     }
@@ -315,11 +268,7 @@ fn language_models_go_on_as_in_a_whole_pass() {
             targets,
         };
         let expected = model.logits(&batch).unwrap();
-        let prompt: Vec<u32> = rows
-            .iter()
-            .flat_map(|row| &row[..length])
-            .copied()
-            .collect();
+        let prompt: Vec<u32> = rows.iter().flat_map(|row| &row[..length]).copied().collect();
         let prompt = one_example_a_row(length, prompt);
         let beams = 2;
         let mut decoder = model.decoder(2, &prompt, beams, 11 - length).unwrap();

@@ -7,9 +7,7 @@
 mod common;
 
 use c4_data::{Document, Manifest, ShardMeta, ShardReader, ShardWriter};
-use common::program::{
-    Place, SMALL, archives, checkpoints, losses, refused, said, state, stderr, t5,
-};
+use common::program::{Place, SMALL, archives, checkpoints, losses, refused, said, state, stderr, t5};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -19,9 +17,7 @@ use std::time::Duration;
 fn shards(corpus: &str) -> Vec<PathBuf> {
     let manifest = c4_data::Manifest::read(Path::new(corpus)).unwrap().unwrap();
     let files = manifest.shards.iter().filter(|shard| shard.rows > 0);
-    files
-        .map(|shard| Path::new(corpus).join(&shard.file))
-        .collect()
+    files.map(|shard| Path::new(corpus).join(&shard.file)).collect()
 }
 
 /// Turns one bit in the middle of a file, and gives what it was.
@@ -47,15 +43,9 @@ fn numbers_that_cannot_be_are_refused_before_anything_is_made() {
             "optimizer.clip_threshold=inf",
             ["optimizer.clip_threshold = inf", "finite"],
         ),
-        (
-            "optimizer.decay_exponent=nan",
-            ["optimizer.decay_exponent", "finite"],
-        ),
+        ("optimizer.decay_exponent=nan", ["optimizer.decay_exponent", "finite"]),
         ("clip_norm=inf", ["clip_norm", "finite"]),
-        (
-            "model.d_model=9223372036854775807",
-            ["model.d_model", "must be 1 to"],
-        ),
+        ("model.d_model=9223372036854775807", ["model.d_model", "must be 1 to"]),
         (
             "model.decoder_layers=1000000000000",
             ["model.decoder_layers", "must be 1 to"],
@@ -79,10 +69,7 @@ fn numbers_that_cannot_be_are_refused_before_anything_is_made() {
         "--set",
         "model.decoder_layers=1000",
     ];
-    refused(
-        &place.begin(&out, &huge),
-        &["GB of memory", "this machine has"],
-    );
+    refused(&place.begin(&out, &huge), &["GB of memory", "this machine has"]);
     let wide = ["--set", "feed.rows=1048576", "--set", "model.d_ff=1048576"];
     refused(&place.begin(&out, &wide), &["feed.rows", "GB of memory"]);
     // By the file that says so.
@@ -118,16 +105,8 @@ fn numbers_that_cannot_be_are_refused_before_anything_is_made() {
         ("\"heads\": 2", "\"heads\": 4000", "GB of memory"),
         ("\"rows\": 2", "\"rows\": 0", "config.feed.rows"),
         ("\"step\": 2", "\"step\": 18446744073709551615", "step"),
-        (
-            "\"group\": ",
-            "\"group\": 99999999999999",
-            "cursor.corpora.group",
-        ),
-        (
-            "\"clip_threshold\": 1.0",
-            "\"clip_threshold\": null",
-            "checkpoint.json",
-        ),
+        ("\"group\": ", "\"group\": 99999999999999", "cursor.corpora.group"),
+        ("\"clip_threshold\": 1.0", "\"clip_threshold\": null", "checkpoint.json"),
     ] {
         assert!(good.contains(from), "{from} in {good}");
         let mut changed = good.replacen(from, to, 1);
@@ -137,10 +116,7 @@ fn numbers_that_cannot_be_are_refused_before_anything_is_made() {
         }
         fs::write(&note, changed).unwrap();
         refused(&["eval", &out], &[word]);
-        refused(
-            &["pretrain", "-o", &out, "--resume"],
-            &["no good checkpoint", word],
-        );
+        refused(&["pretrain", "-o", &out, "--resume"], &["no good checkpoint", word]);
     }
     fs::write(&note, good).unwrap();
     let nowhere = stderr(&t5(&["eval", &place.path("nowhere")]));
@@ -171,11 +147,7 @@ fn numbers_that_cannot_be_are_refused_before_anything_is_made() {
     let imported = place.path("imported");
     let import = ["import", &exported, "-o", &imported];
     for (from, to, word) in [
-        (
-            "\"num_layers\": 1",
-            "\"num_layers\": 9999999999",
-            "encoder_layers",
-        ),
+        ("\"num_layers\": 1", "\"num_layers\": 9999999999", "encoder_layers"),
         ("\"d_ff\": 64", "\"d_ff\": 18446744073709551615", "d_ff"),
         ("\"vocab_size\": 512", "\"vocab_size\": 0", "vocab_size"),
     ] {
@@ -209,14 +181,7 @@ fn nobody_needs_to_listen() {
         drop(reader);
         Stdio::from(writer)
     };
-    let full = || {
-        Stdio::from(
-            fs::OpenOptions::new()
-                .write(true)
-                .open("/dev/full")
-                .unwrap(),
-        )
-    };
+    let full = || Stdio::from(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let output = piped(&arguments, Stdio::null(), closed());
     assert!(output.status.success(), "{output:?}");
     assert_eq!(losses(&run).len(), 12);
@@ -244,10 +209,7 @@ fn nobody_needs_to_listen() {
         assert!(told.contains(what), "{told}");
     }
     // A name that a terminal would take for a command.
-    refused(
-        &["inspect", "no\u{1b}[31m\u{202e}run"],
-        &["no\u{fffd}[31m\u{fffd}run"],
-    );
+    refused(&["inspect", "no\u{1b}[31m\u{202e}run"], &["no\u{fffd}[31m\u{fffd}run"]);
 }
 
 #[cfg(unix)]
@@ -266,20 +228,11 @@ fn a_signal_saves_and_stops() {
         }
         let pid = child.id().to_string();
         let flag = format!("-{signal}");
-        assert!(
-            Command::new("kill")
-                .args([&flag, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([&flag, &pid]).status().unwrap().success());
         let output = child.wait_with_output().unwrap();
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(status), "{told}");
-        assert!(
-            told.contains("Stopping after this step; once more"),
-            "{told}"
-        );
+        assert!(told.contains("Stopping after this step; once more"), "{told}");
         assert!(told.contains("Stopped after step"), "{told}");
         // Not a step is lost.
         let steps = losses(&run).len() as u64;
@@ -304,10 +257,7 @@ fn damage_of_the_data_is_told_and_no_step_lost() {
     said(&place.begin(&whole, &settings));
     // Only those of training are whole: the first look fails.
     let of_validation = |path: &&PathBuf| path.to_string_lossy().contains("validation");
-    let validation = shards
-        .iter()
-        .find(of_validation)
-        .expect("validation shards");
+    let validation = shards.iter().find(of_validation).expect("validation shards");
     let good = damage(validation);
     refused(
         &place.begin(&run, &settings),
@@ -384,10 +334,7 @@ fn what_was_trained_before_a_damaged_shard_is_saved() {
     let arguments = begin(&run, "40");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let name = train[2].file_name().unwrap().to_string_lossy().into_owned();
-    refused(
-        &arguments,
-        &[&name, "damaged", "--resume goes on after step"],
-    );
+    refused(&arguments, &[&name, "damaged", "--resume goes on after step"]);
     let done = losses(&run).len() as u64;
     assert!(done > 0 && done < 40);
     assert_eq!(checkpoints(&run), [format!("step-{done:08}")]);
@@ -422,10 +369,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     );
     let resume = ["pretrain", "-o", &run, "--resume"];
     // Settings that cannot be are not a checkpoint's damage.
-    refused(
-        &[&resume[..], &["--set", "model.d_ff=8"]].concat(),
-        &["another shape"],
-    );
+    refused(&[&resume[..], &["--set", "model.d_ff=8"]].concat(), &["another shape"]);
     refused(
         &[&resume[..], &["--set", "optimizer={kind='adamw'}"]].concat(),
         &["optimiser's state"],
@@ -436,13 +380,8 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert!(output.status.success(), "{told}");
     for (step, what) in [(8, "checkpoint.json"), (6, "model.safetensors")] {
         let name = format!("step-{step:08}");
-        let line = told
-            .lines()
-            .find(|line| line.contains(&name) && line.contains(what));
-        assert!(
-            line.is_some_and(|line| line.contains("passed over")),
-            "{told}"
-        );
+        let line = told.lines().find(|line| line.contains(&name) && line.contains(what));
+        assert!(line.is_some_and(|line| line.contains("passed over")), "{told}");
         let aside = format!("checkpoints/{name}.damaged");
         assert!(Path::new(&run).join(aside).is_dir());
     }
@@ -464,12 +403,7 @@ fn a_damaged_checkpoint_is_passed_over() {
     }
     refused(
         &resume,
-        &[
-            "no good checkpoint",
-            "step-00000002",
-            "step-00000004",
-            "step-00000006",
-        ],
+        &["no good checkpoint", "step-00000002", "step-00000004", "step-00000006"],
     );
     assert!(checkpoint(&run, 6).is_dir(), "nothing was moved");
 }
@@ -486,29 +420,15 @@ fn nothing_is_mixed_up() {
     refused(&place.begin(&place.corpus, &[]), &["holds a corpus"]);
     refused(&place.begin(&exported, &[]), &["holds a model"]);
     refused(&place.begin(&run, &[]), &["holds a run", "--resume"]);
-    refused(
-        &["import", &exported, "-o", &place.corpus],
-        &["holds a corpus"],
-    );
+    refused(&["import", &exported, "-o", &place.corpus], &["holds a corpus"]);
     refused(&["import", &exported, "-o", &run], &["holds a run"]);
     refused(&["export", &run, "-o", &place.corpus], &["holds a corpus"]);
     refused(&["export", &run, "-o", &run], &["holds a run"]);
     let at_2 = checkpoint(&run, 2).to_string_lossy().into_owned();
     refused(&["export", &run, "-o", &at_2], &["holds a checkpoint"]);
     let before = fs::read(&place.vocab).unwrap();
-    refused(
-        &["plot", &run, "-o", &place.vocab],
-        &["vocab.model", "no SVG"],
-    );
-    let train = [
-        "vocab",
-        "train",
-        &place.corpus,
-        "--size",
-        "310",
-        "-o",
-        &place.vocab,
-    ];
+    refused(&["plot", &run, "-o", &place.vocab], &["vocab.model", "no SVG"]);
+    let train = ["vocab", "train", &place.corpus, "--size", "310", "-o", &place.vocab];
     refused(&train, &["vocab.model", "--overwrite"]);
     assert_eq!(fs::read(&place.vocab).unwrap(), before);
     let picture = place.path("picture.svg");
@@ -519,10 +439,7 @@ fn nothing_is_mixed_up() {
     said(&[&train[..], &["--overwrite", "-t", "2"]].concat());
     assert_ne!(fs::read(&place.vocab).unwrap(), before);
     let resume = ["pretrain", "-o", &run, "--resume", "--vocab", &place.vocab];
-    refused(
-        &resume,
-        &["vocab.model", "is not the vocabulary", "leave out --vocab"],
-    );
+    refused(&resume, &["vocab.model", "is not the vocabulary", "leave out --vocab"]);
     let own = Path::new(&run).join("vocab.model");
     fs::copy(&place.vocab, &own).unwrap();
     let other = place.path("other");
@@ -546,10 +463,7 @@ fn nothing_is_mixed_up() {
     let at = arguments.iter().position(|a| *a == "--corpus").unwrap();
     arguments[at + 1] = "corpus";
     let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
-    let output = command
-        .args(&arguments)
-        .current_dir(place.dir.path())
-        .output();
+    let output = command.args(&arguments).current_dir(place.dir.path()).output();
     assert!(output.unwrap().status.success());
     let resume = ["pretrain", "-o", &relative, "--resume"];
     said(&[&resume[..], &["--steps", "3"]].concat());
@@ -565,10 +479,7 @@ fn what_inspect_prints_is_a_configuration() {
     let place = Place::new();
     let mut arguments = vec!["inspect", "--size", "tiny"];
     // All but the rows of the embedding, which are the vocabulary's.
-    for setting in SMALL
-        .iter()
-        .filter(|setting| !setting.contains("vocab_size"))
-    {
+    for setting in SMALL.iter().filter(|setting| !setting.contains("vocab_size")) {
         arguments.extend(["--set", setting]);
     }
     let plain = said(&arguments);
@@ -582,28 +493,13 @@ fn what_inspect_prints_is_a_configuration() {
         "rows = 2",
         "# vocab_size",
     ] {
-        assert!(
-            plain.lines().any(|l| l.starts_with(line)),
-            "{line} in {plain}"
-        );
+        assert!(plain.lines().any(|l| l.starts_with(line)), "{line} in {plain}");
     }
     let table: toml::Table = toml::from_str(&plain).unwrap();
-    assert!(
-        !table["model"]
-            .as_table()
-            .unwrap()
-            .contains_key("vocab_size")
-    );
+    assert!(!table["model"].as_table().unwrap().contains_key("vocab_size"));
     // With examples, too.
     let mut shown = arguments.clone();
-    shown.extend([
-        "--vocab",
-        &place.vocab,
-        "--corpus",
-        &place.corpus,
-        "-n",
-        "2",
-    ]);
+    shown.extend(["--vocab", &place.vocab, "--corpus", &place.corpus, "-n", "2"]);
     let shown = said(&shown);
     assert!(shown.contains("#   inputs ("), "{shown}");
     toml::from_str::<toml::Table>(&shown).unwrap();
@@ -611,20 +507,8 @@ fn what_inspect_prints_is_a_configuration() {
     let file = place.path("m.toml");
     fs::write(&file, &plain).unwrap();
     let (by_file, by_settings) = (place.path("by-file"), place.path("by-settings"));
-    let pretrain = [
-        "pretrain",
-        "--corpus",
-        &place.corpus,
-        "--vocab",
-        &place.vocab,
-    ];
-    said(
-        &[
-            &pretrain[..],
-            &["--config", &file, "--steps", "2", "-o", &by_file],
-        ]
-        .concat(),
-    );
+    let pretrain = ["pretrain", "--corpus", &place.corpus, "--vocab", &place.vocab];
+    said(&[&pretrain[..], &["--config", &file, "--steps", "2", "-o", &by_file]].concat());
     said(&place.begin(&by_settings, &["--steps", "2"]));
     assert_eq!(state(&by_file, 2), state(&by_settings, 2));
     // The rows where they were said, and of a run.
@@ -663,8 +547,7 @@ fn a_row_that_no_build_writes_is_refused_before_it_is_unpacked() {
         recipe_hash: manifest.recipe_hash.clone(),
     };
     let split = entry.split;
-    let mut writer =
-        ShardWriter::create(&shard, place.dir.path(), manifest.format, split, &meta).unwrap();
+    let mut writer = ShardWriter::create(&shard, place.dir.path(), manifest.format, split, &meta).unwrap();
     writer.write(rows).unwrap();
     manifest.shards[0] = writer.finish().unwrap();
     manifest.write(corpus).unwrap();
@@ -672,15 +555,7 @@ fn a_row_that_no_build_writes_is_refused_before_it_is_unpacked() {
     let words = [&*entry.file, "batch 0 holds ", "bytes, at most "];
     let vocab = place.path("other.model");
     refused(
-        &[
-            "vocab",
-            "train",
-            &place.corpus,
-            "--size",
-            "300",
-            "-o",
-            &vocab,
-        ],
+        &["vocab", "train", &place.corpus, "--size", "300", "-o", &vocab],
         &words,
     );
     let run = place.path("run");

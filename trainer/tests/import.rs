@@ -11,12 +11,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-const GATED: [&str; 4] = [
-    "--set",
-    "model.activation=gated_gelu",
-    "--set",
-    "model.head=untied",
-];
+const GATED: [&str; 4] = ["--set", "model.activation=gated_gelu", "--set", "model.head=untied"];
 /// The form of examples that the runs of [`Place`] have, so that losses can be compared.
 const FEED: [&str; 6] = [
     "--set",
@@ -62,10 +57,7 @@ fn a_model_comes_back_as_it_was() {
         if name == "v1.1" {
             // As transformers 5 writes it.
             let config = String::from_utf8(read(&folder, "config.json")).unwrap();
-            let tied = config.replace(
-                "\"tie_word_embeddings\": false",
-                "\"tie_word_embeddings\": true",
-            );
+            let tied = config.replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
             assert_ne!(config, tied);
             fs::write(Path::new(&folder).join("config.json"), tied).unwrap();
             let (fifth, back) = (place.path("fifth"), place.path("fifth-back"));
@@ -84,11 +76,7 @@ fn a_model_comes_back_as_it_was() {
         on.extend(["--set", "schedule={kind='constant', rate=0.01}"]);
         said(&on);
         assert!(loss(&imported, &place.corpus) < loss(&run, &place.corpus) - 0.2);
-        assert!(
-            Path::new(&imported)
-                .join("checkpoints/step-00000020")
-                .is_dir()
-        );
+        assert!(Path::new(&imported).join("checkpoints/step-00000020").is_dir());
     }
 }
 
@@ -126,11 +114,7 @@ fn rewrite(from: &str, to: &str, dtype: Dtype, files: usize, value: impl Fn(f32)
     }
     if files > 1 {
         let index = serde_json::json!({"weight_map": map});
-        fs::write(
-            Path::new(to).join("model.safetensors.index.json"),
-            index.to_string(),
-        )
-        .unwrap();
+        fs::write(Path::new(to).join("model.safetensors.index.json"), index.to_string()).unwrap();
     }
 }
 
@@ -140,10 +124,7 @@ fn values(folder: &str) -> HashMap<String, Vec<f32>> {
     let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     let of = |(name, tensor): (String, TensorView<'_>)| {
         let quads = tensor.data().as_chunks().0.iter();
-        (
-            name,
-            quads.map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        )
+        (name, quads.map(|bytes| f32::from_le_bytes(*bytes)).collect())
     };
     tensors.into_iter().map(of).collect()
 }
@@ -158,15 +139,9 @@ fn half_precision_and_parts_are_read() {
     for (name, files) in [("bf16", 1), ("f16", 1), ("f32", 3), ("bf16", 2)] {
         let (to, run) = (place.path("changed"), place.path("run"));
         match name {
-            "bf16" => rewrite(&folder, &to, Dtype::BF16, files, |x| {
-                as_bf16(x).to_le_bytes().to_vec()
-            }),
-            "f16" => rewrite(&folder, &to, Dtype::F16, files, |x| {
-                as_f16(x).to_le_bytes().to_vec()
-            }),
-            _ => rewrite(&folder, &to, Dtype::F32, files, |x| {
-                x.to_le_bytes().to_vec()
-            }),
+            "bf16" => rewrite(&folder, &to, Dtype::BF16, files, |x| as_bf16(x).to_le_bytes().to_vec()),
+            "f16" => rewrite(&folder, &to, Dtype::F16, files, |x| as_f16(x).to_le_bytes().to_vec()),
+            _ => rewrite(&folder, &to, Dtype::F32, files, |x| x.to_le_bytes().to_vec()),
         }
         let back = place.path("back");
         said(&["import", &to, "-o", &run]);
@@ -194,11 +169,7 @@ fn renamed(folder: &str, names: impl Fn(&str) -> Vec<String>) {
     let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     let renamed: HashMap<String, TensorView<'_>> = tensors
         .into_iter()
-        .flat_map(|(name, view)| {
-            names(&name)
-                .into_iter()
-                .map(move |name| (name, view.clone()))
-        })
+        .flat_map(|(name, view)| names(&name).into_iter().map(move |name| (name, view.clone())))
         .collect();
     safetensors::serialize_to_file(renamed, None, &path).unwrap();
 }
@@ -209,11 +180,7 @@ fn the_embedding_is_found_by_any_of_its_names() {
     let silu = ["--set", "model.activation=gated_silu"];
     let (_, folder) = exported(&place, "tied", &silu);
     let config = fs::read_to_string(Path::new(&folder).join("config.json")).unwrap();
-    for part in [
-        "\"gated-silu\"",
-        "\"dense_act_fn\": \"silu\"",
-        "\"is_gated_act\": true",
-    ] {
+    for part in ["\"gated-silu\"", "\"dense_act_fn\": \"silu\"", "\"is_gated_act\": true"] {
         assert!(config.contains(part), "{part} in {config}");
     }
     let weights = read(&folder, "model.safetensors");
@@ -271,10 +238,7 @@ fn the_embedding_is_found_by_any_of_its_names() {
             decoder,
             &["`decoder.embed_tokens.weight`", "`shared.weight`", "differ"][..],
         ),
-        (
-            head,
-            &["config.json", "tie_word_embeddings", "lm_head.weight"],
-        ),
+        (head, &["config.json", "tie_word_embeddings", "lm_head.weight"]),
     ] {
         let mut tensors: HashMap<String, TensorView<'_>> = ours.tensors().into_iter().collect();
         tensors.insert(name.to_owned(), theirs.tensor(shared).unwrap());
@@ -299,8 +263,10 @@ fn tokenizer_json(vocab: &t5_trainer::Vocab) -> serde_json::Value {
     let first = vocab.size() - vocab.sentinels();
     let added: Vec<_> = (first..vocab.size())
         .chain([1, 0, 2])
-        .map(|id| serde_json::json!({"id": id, "content": name(id), "single_word": false, "lstrip": true, "rstrip": true,
-            "normalized": false, "special": true}))
+        .map(|id| {
+            serde_json::json!({"id": id, "content": name(id), "single_word": false, "lstrip": true, "rstrip": true,
+            "normalized": false, "special": true})
+        })
         .collect();
     serde_json::json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
@@ -316,15 +282,7 @@ fn a_tokenizer_json_is_the_vocabulary_that_it_says() {
     let place = Place::new();
     let (_, folder) = exported(&place, "json", &[]);
     let vocab = t5_trainer::Vocab::open(Path::new(&place.vocab)).unwrap();
-    let ask = |folder: &str| {
-        said(&[
-            "generate",
-            folder,
-            "The river \t___ is",
-            "--max-tokens",
-            "8",
-        ])
-    };
+    let ask = |folder: &str| said(&["generate", folder, "The river \t___ is", "--max-tokens", "8"]);
     let wanted = ask(&folder);
     let json = tokenizer_json(&vocab);
     let path = Path::new(&folder).join("tokenizer.json");
@@ -382,17 +340,9 @@ fn a_tokenizer_json_is_the_vocabulary_that_it_says() {
     };
     use serde_json::json;
     change("/model/type", json!("BPE"), &["model.type", "`BPE`"]);
-    change(
-        "/model/byte_fallback",
-        json!(true),
-        &["model.byte_fallback", "mT5"],
-    );
+    change("/model/byte_fallback", json!(true), &["model.byte_fallback", "mT5"]);
     change("/model/unk_id", json!(null), &["model.unk_id"]);
-    change(
-        "/model/vocab/1/0",
-        json!("<end>"),
-        &["`</s>` has the id 1", "`<end>`"],
-    );
+    change("/model/vocab/1/0", json!("<end>"), &["`</s>` has the id 1", "`<end>`"]);
     change(
         "/normalizer",
         json!({"type": "NFKC"}),
@@ -413,11 +363,7 @@ fn a_tokenizer_json_is_the_vocabulary_that_it_says() {
         json!({"type": "ByteLevel"}),
         &["pre_tokenizer: `ByteLevel`"],
     );
-    change(
-        "/pre_tokenizer",
-        json!(null),
-        &["pre_tokenizer", "Metaspace"],
-    );
+    change("/pre_tokenizer", json!(null), &["pre_tokenizer", "Metaspace"]);
     change(
         "/pre_tokenizer/pretokenizers/1/prepend_scheme",
         json!("first"),
@@ -449,10 +395,7 @@ fn a_tokenizer_json_is_the_vocabulary_that_it_says() {
     fs::write(&path, "{").unwrap();
     refused(&import, &["tokenizer.json: ", "is no tokenizer.json"]);
     fs::remove_file(&path).unwrap();
-    refused(
-        &import,
-        &["neither spiece.model nor tokenizer.json", "--vocab"],
-    );
+    refused(&import, &["neither spiece.model nor tokenizer.json", "--vocab"]);
 }
 
 /// T5's own: both files give the same ids.
@@ -499,14 +442,8 @@ fn what_is_no_t5_is_refused_in_one_line() {
     };
     with("\"model_type\": \"t5\"", "\"model_type\": \"bart\"");
     refused(&import, &["config.json", "`bart`", "T5"]);
-    with(
-        "\"feed_forward_proj\": \"relu\"",
-        "\"feed_forward_proj\": \"silu\"",
-    );
-    refused(
-        &import,
-        &["config.json", "feed_forward_proj", "`silu`", "gated-silu"],
-    );
+    with("\"feed_forward_proj\": \"relu\"", "\"feed_forward_proj\": \"silu\"");
+    refused(&import, &["config.json", "feed_forward_proj", "`silu`", "gated-silu"]);
     with("\"eos_token_id\": 1", "\"eos_token_id\": 2");
     refused(&import, &["config.json", "eos_token_id is 2"]);
     with("\"eos_token_id\": 1", "\"eos_token_id\": [1, 5]");
@@ -524,10 +461,7 @@ fn what_is_no_t5_is_refused_in_one_line() {
         ],
     );
     with("\"num_decoder_layers\": 1", "\"num_decoder_layers\": 2");
-    refused(
-        &import,
-        &["model.safetensors", "decoder.block.1.layer.0", "missing"],
-    );
+    refused(&import, &["model.safetensors", "decoder.block.1.layer.0", "missing"]);
     with("\"num_layers\": 1,\n", "");
     refused(&import, &["config.json", "num_layers"]);
     fs::remove_file(file("config.json")).unwrap();
@@ -552,25 +486,13 @@ fn what_is_no_t5_is_refused_in_one_line() {
     fs::rename(file("spiece.model"), file("other.model")).unwrap();
     refused(&import, &["spiece.model", "--vocab"]);
     let large = place.path("large.model");
-    said(&[
-        "vocab",
-        "train",
-        &place.corpus,
-        "--size",
-        "450",
-        "-o",
-        &large,
-    ]);
+    said(&["vocab", "train", &place.corpus, "--size", "450", "-o", &large]);
     refused(
         &[&import[..], &["--vocab", &large]].concat(),
         &["large.model", "550 ids", "512 rows"],
     );
     refused(
-        &[
-            &import[..],
-            &["--vocab", &place.vocab, "--set", "model.d_ff=96"],
-        ]
-        .concat(),
+        &[&import[..], &["--vocab", &place.vocab, "--set", "model.d_ff=96"]].concat(),
         &["another shape"],
     );
     refused(

@@ -102,8 +102,5 @@ fn one_language_of_a_corpus_is_read_alone() {
         assert!(shown.contains(word), "{word} in {shown}");
     }
     let french = source("fr");
-    refused(
-        &["eval", &run, "--corpus", &french],
-        &["no shards of language \"fr\""],
-    );
+    refused(&["eval", &run, "--corpus", &french], &["no shards of language \"fr\""]);
 }

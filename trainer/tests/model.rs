@@ -9,8 +9,8 @@ mod common;
 use common::references::{RATE, close_logits, hugging_face};
 use common::{batch, close, golden_json, kinds, mesh_model, one_example_a_row, relative, small};
 use t5_trainer::model::{
-    Activation, Architecture, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix, ModelConfig,
-    T5, Threads, bucket, multiply,
+    Activation, Architecture, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix, ModelConfig, T5, Threads, bucket,
+    multiply,
 };
 use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
 use t5_trainer::{Batch, huggingface};
@@ -35,10 +35,7 @@ fn mesh_models_give_the_same_logits_and_losses() {
         for (key, z_loss) in [("loss_eval_no_z", 0.0), ("loss_train_with_z", 1e-4)] {
             let expected = golden[key].as_f64().unwrap();
             let ours = loss(&mut model, &batch, z_loss);
-            assert!(
-                (ours - expected).abs() < 1e-5,
-                "{name} {key}: {ours}, not {expected}"
-            );
+            assert!((ours - expected).abs() < 1e-5, "{name} {key}: {ours}, not {expected}");
         }
         println!("{name}: logits at most {worst:e} away");
     }
@@ -82,10 +79,7 @@ fn parameters_of_all_sizes() {
     }
     // Table 2, in millions.
     let base = || ModelConfig::named("base").unwrap();
-    for (architecture, millions) in [
-        (Architecture::Shared, 137.9),
-        (Architecture::LanguageModel, 109.6),
-    ] {
+    for (architecture, millions) in [(Architecture::Shared, 137.9), (Architecture::LanguageModel, 109.6)] {
         let layout = Layout::new(&base().with_architecture(architecture));
         assert!(
             (layout.len() as f64 / 1e6 - millions).abs() < 0.05,
@@ -102,10 +96,7 @@ fn variables_fill_the_buffer() {
         let mut end = 0;
         for variable in layout.variables() {
             assert_eq!(variable.range.start, end, "{}", variable.name);
-            assert_eq!(
-                variable.range.len(),
-                variable.shape.iter().product::<usize>()
-            );
+            assert_eq!(variable.range.len(), variable.shape.iter().product::<usize>());
             end = variable.range.end;
         }
         assert_eq!(end, layout.len());
@@ -117,15 +108,8 @@ fn settings_are_checked() {
     let text = serde_json::to_string_pretty(&small(Architecture::Shared)).unwrap();
     let parsed: ModelConfig = serde_json::from_str(&text).unwrap();
     assert_eq!(parsed, small(Architecture::Shared));
-    assert!(
-        serde_json::from_str::<ModelConfig>(&text.replacen('{', "{\"layers\": 3,", 1)).is_err()
-    );
-    assert!(
-        ModelConfig::named("huge")
-            .unwrap_err()
-            .to_string()
-            .contains("small")
-    );
+    assert!(serde_json::from_str::<ModelConfig>(&text.replacen('{', "{\"layers\": 3,", 1)).is_err());
+    assert!(ModelConfig::named("huge").unwrap_err().to_string().contains("small"));
     let bad = ModelConfig {
         dropout: 1.0,
         ..small(Architecture::Shared)
@@ -134,24 +118,12 @@ fn settings_are_checked() {
     let mut model = T5::new(small(Architecture::EncoderDecoder), 0).unwrap();
     let mut wrong = batch(model.config(), 2, 8, 8, 0);
     wrong.inputs.tokens[3] = 48;
-    assert!(
-        model
-            .evaluate(&wrong)
-            .unwrap_err()
-            .to_string()
-            .contains("48")
-    );
+    assert!(model.evaluate(&wrong).unwrap_err().to_string().contains("48"));
     wrong.inputs.tokens[3] = 4;
     wrong.inputs.segments[7] = 1;
     wrong.inputs.segments[6] = 0;
     wrong.inputs.segments[5] = 1;
-    assert!(
-        model
-            .evaluate(&wrong)
-            .unwrap_err()
-            .to_string()
-            .contains("two pieces")
-    );
+    assert!(model.evaluate(&wrong).unwrap_err().to_string().contains("two pieces"));
 }
 
 #[test]
@@ -175,14 +147,8 @@ fn first_values_have_their_distributions() {
             "encoder.block.0.layer.0.SelfAttention.q.weight",
             (256.0 * 32.0f64).powf(-0.5),
         ),
-        (
-            "encoder.block.0.layer.0.SelfAttention.k.weight",
-            256f64.powf(-0.5),
-        ),
-        (
-            "encoder.block.1.layer.0.SelfAttention.o.weight",
-            128f64.powf(-0.5),
-        ),
+        ("encoder.block.0.layer.0.SelfAttention.k.weight", 256f64.powf(-0.5)),
+        ("encoder.block.1.layer.0.SelfAttention.o.weight", 128f64.powf(-0.5)),
         (
             "decoder.block.0.layer.2.DenseReluDense.wi_1.weight",
             cut * 256f64.powf(-0.5),
@@ -206,15 +172,8 @@ fn first_values_have_their_distributions() {
         );
         assert!(mean.abs() < 4.0 * std / n.sqrt(), "{name}: mean {mean}");
     }
-    let norm = model
-        .layout()
-        .variable("encoder.final_layer_norm.weight")
-        .unwrap();
-    assert!(
-        model.parameters()[norm.range.clone()]
-            .iter()
-            .all(|&value| value == 1.0)
-    );
+    let norm = model.layout().variable("encoder.final_layer_norm.weight").unwrap();
+    assert!(model.parameters()[norm.range.clone()].iter().all(|&value| value == 1.0));
     // A variable's values depend on its name, not on what is before it.
     let deeper = T5::new(
         ModelConfig {
@@ -225,9 +184,7 @@ fn first_values_have_their_distributions() {
     )
     .unwrap();
     let name = "decoder.block.0.layer.0.SelfAttention.k.weight";
-    let values = |model: &T5| {
-        model.parameters()[model.layout().variable(name).unwrap().range.clone()].to_vec()
-    };
+    let values = |model: &T5| model.parameters()[model.layout().variable(name).unwrap().range.clone()].to_vec();
     assert_eq!(values(&model), values(&deeper));
     assert_ne!(values(&model), values(&T5::new(config, 8).unwrap()));
 }
@@ -236,9 +193,7 @@ fn first_values_have_their_distributions() {
 fn every_variable_gets_a_gradient() {
     for config in kinds() {
         let mut model = T5::new(config.clone(), 1).unwrap();
-        model
-            .accumulate(&batch(&config, 2, 40, 24, 3), 1.0, 0)
-            .unwrap();
+        model.accumulate(&batch(&config, 2, 40, 24, 3), 1.0, 0).unwrap();
         for variable in model.layout().variables() {
             let gradients = &model.gradients()[variable.range.clone()];
             assert!(
@@ -272,10 +227,7 @@ fn gradients_agree_with_differences() {
             let batch = batch(&config, 2, 20, 14, 5);
             let mut model = T5::new(config.clone(), 2).unwrap();
             // Smaller embeddings, so that the softmax is not one of a few values.
-            model
-                .parameters_mut()
-                .iter_mut()
-                .for_each(|value| *value *= 0.7);
+            model.parameters_mut().iter_mut().for_each(|value| *value *= 0.7);
             let at = |model: &mut T5| {
                 let loss = model.accumulate(&batch, 1.0, 9).unwrap();
                 loss.cross_entropy + f64::from(config.z_loss) * loss.log_z_squares
@@ -289,10 +241,7 @@ fn gradients_agree_with_differences() {
                 let step = 2e-3;
                 let mut moved = |sign: f64| {
                     let values = &mut model.parameters_mut()[variable.range.clone()];
-                    for (value, (start, g)) in values
-                        .iter_mut()
-                        .zip(start[variable.range.clone()].iter().zip(g))
-                    {
+                    for (value, (start, g)) in values.iter_mut().zip(start[variable.range.clone()].iter().zip(g)) {
                         *value = (f64::from(*start) + sign * step * f64::from(*g) / size) as f32;
                     }
                     at(&mut model)
@@ -334,10 +283,7 @@ fn batches_accumulate() {
     let (one, two) = (batch(&config, 2, 40, 24, 3), batch(&config, 2, 40, 24, 4));
     let mut both = one.clone();
     both.rows = 4;
-    for (to, from) in [
-        (&mut both.inputs, &two.inputs),
-        (&mut both.targets, &two.targets),
-    ] {
+    for (to, from) in [(&mut both.inputs, &two.inputs), (&mut both.targets, &two.targets)] {
         to.tokens.extend(&from.tokens);
         to.segments.extend(&from.segments);
         to.positions.extend(&from.positions);
@@ -370,10 +316,7 @@ fn packing_changes_nothing() {
     for segment in [1, 2] {
         let own = |sequences: &t5_trainer::Sequences| {
             let tokens = sequences.tokens.iter().zip(&sequences.segments);
-            let tokens: Vec<u32> = tokens
-                .filter(|of| *of.1 == segment)
-                .map(|of| *of.0)
-                .collect();
+            let tokens: Vec<u32> = tokens.filter(|of| *of.1 == segment).map(|of| *of.0).collect();
             one_example_a_row(tokens.len(), tokens)
         };
         let targets = own(&packed.targets);
@@ -384,17 +327,9 @@ fn packing_changes_nothing() {
             targets,
         };
         let logits = model.logits(&alone).unwrap();
-        close(
-            "logits",
-            &logits,
-            &together[start..start + logits.len()],
-            1e-4,
-        );
+        close("logits", &logits, &together[start..start + logits.len()], 1e-4);
         start += logits.len();
-        let (loss, own) = (
-            losses[segment as usize - 1],
-            model.evaluate(&alone).unwrap(),
-        );
+        let (loss, own) = (losses[segment as usize - 1], model.evaluate(&alone).unwrap());
         let counts = |loss: &Loss| (loss.targets, loss.correct, loss.positions);
         assert_eq!(counts(&loss), counts(&own));
         assert!((loss.cross_entropy - own.cross_entropy).abs() < 1e-4 * own.cross_entropy);
@@ -414,10 +349,7 @@ fn the_same_bits_on_any_number_of_threads() {
     };
     let batch = batch(&config, 4, 160, 96, 3);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let mut model = T5::new(config.clone(), 1).unwrap();
             let optimizer = OptimizerConfig::Adafactor(Default::default());
@@ -439,18 +371,11 @@ fn the_same_bits_on_any_number_of_threads() {
 
 #[test]
 fn products_do_not_depend_on_threads() {
-    let values = |len: usize| -> Vec<f32> {
-        (0..len)
-            .map(|i| ((i * 7919) % 1009) as f32 / 1009.0 - 0.5)
-            .collect()
-    };
+    let values = |len: usize| -> Vec<f32> { (0..len).map(|i| ((i * 7919) % 1009) as f32 / 1009.0 - 0.5).collect() };
     for (m, n, k) in [(1, 7, 5), (64, 512, 64), (300, 700, 900), (33, 2048, 513)] {
         let (a, b) = (values(m * k), values(k * n));
         let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut out = values(m * n);
                 multiply(
@@ -490,10 +415,7 @@ fn dropout_keeps_the_mean() {
         assert_eq!(loss(1), loss(1));
         assert_ne!(loss(1), loss(2));
         // No dropout in evaluation.
-        assert_eq!(
-            model.evaluate(&batch).unwrap(),
-            model.evaluate(&batch).unwrap()
-        );
+        assert_eq!(model.evaluate(&batch).unwrap(), model.evaluate(&batch).unwrap());
         let mut still = T5::with_parameters(
             ModelConfig {
                 dropout: 0.0,
@@ -502,10 +424,7 @@ fn dropout_keeps_the_mean() {
             model.parameters().to_vec(),
         )
         .unwrap();
-        assert_eq!(
-            model.evaluate(&batch).unwrap(),
-            still.evaluate(&batch).unwrap()
-        );
+        assert_eq!(model.evaluate(&batch).unwrap(), still.evaluate(&batch).unwrap());
     }
 }
 
@@ -556,9 +475,7 @@ fn hugging_face_models_agree() {
         let encoded = model.encode(batch.rows, &batch.inputs).unwrap().to_vec();
         let logits = model.logits(batch).unwrap();
         let denominator = model.denominator(batch).unwrap();
-        let loss = model
-            .accumulate(batch, (1.0 / denominator) as f32, 0)
-            .unwrap();
+        let loss = model.accumulate(batch, (1.0 / denominator) as f32, 0).unwrap();
         let gradients = model.gradients().to_vec();
         let (layout, parameters, buffer) = model.buffers();
         optimizer.update(layout, parameters, buffer, RATE, 0);

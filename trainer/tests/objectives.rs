@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 use t5_trainer::feed::{Packer, Packing};
 use t5_trainer::objective::{
-    Example, Ids, Lengths, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, Spans,
-    append_eos_after_trim, mask, noise, span_corruption,
+    Example, Ids, Lengths, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, Spans, append_eos_after_trim, mask,
+    noise, span_corruption,
 };
 
 fn golden(name: &str) -> Option<Value> {
@@ -19,9 +19,7 @@ fn golden(name: &str) -> Option<Value> {
 
 fn tokens(value: &Value) -> Vec<u32> {
     let numbers = value.as_array().unwrap().iter();
-    numbers
-        .map(|n| u32::try_from(n.as_u64().unwrap()).unwrap())
-        .collect()
+    numbers.map(|n| u32::try_from(n.as_u64().unwrap()).unwrap()).collect()
 }
 
 fn at(index: u64) -> Random {
@@ -87,28 +85,14 @@ fn masks_give_the_inputs_and_targets_of_the_reference() {
                 noise::noise_token_to_sentinel(&text, &mask, ids),
             ),
             ("drop_noise_tokens", noise::drop_noise_tokens(&text, &mask)),
-            (
-                "drop_nonnoise_tokens",
-                noise::drop_nonnoise_tokens(&text, &mask),
-            ),
+            ("drop_nonnoise_tokens", noise::drop_nonnoise_tokens(&text, &mask)),
         ];
         for (function, found) in found {
-            assert_eq!(
-                found,
-                tokens(&case[function]),
-                "{function}: {}",
-                case["name"]
-            );
+            assert_eq!(found, tokens(&case[function]), "{function}: {}", case["name"]);
         }
         let example = span_corruption::corrupt(&text, &mask, ids);
-        assert_eq!(
-            example.inputs,
-            tokens(&case["noise_span_to_unique_sentinel"])
-        );
-        assert_eq!(
-            example.targets,
-            tokens(&case["nonnoise_span_to_unique_sentinel"])
-        );
+        assert_eq!(example.inputs, tokens(&case["noise_span_to_unique_sentinel"]));
+        assert_eq!(example.targets, tokens(&case["nonnoise_span_to_unique_sentinel"]));
         let permuted = noise::permute_noise_tokens(&text, &mask, &mut at(1));
         let mut sorted = permuted.clone();
         sorted.sort_unstable();
@@ -128,25 +112,14 @@ fn random_spans_have_the_counts_of_the_reference() {
     assert_eq!(rows.len(), 288);
     for (row, i) in rows.iter().zip(0..) {
         let length = usize::try_from(row["length"].as_u64().unwrap()).unwrap();
-        let (density, mean) = (
-            row["density"].as_f64().unwrap(),
-            row["mean_span"].as_f64().unwrap(),
-        );
+        let (density, mean) = (row["density"].as_f64().unwrap(), row["mean_span"].as_f64().unwrap());
         let mask = mask::random_spans_noise_mask(length, density, mean, &mut at(i));
         assert_eq!(mask.len(), length);
         let noise = mask.iter().filter(|m| **m).count();
         assert_eq!(noise as u64, row["num_noise"], "{row}");
         assert_eq!(runs(&mask, true) as u64, row["num_noise_spans"], "{row}");
-        assert_eq!(
-            mask[0],
-            row["starts_with_noise"].as_bool().unwrap(),
-            "{row}"
-        );
-        assert_eq!(
-            mask[length - 1],
-            row["ends_with_noise"].as_bool().unwrap(),
-            "{row}"
-        );
+        assert_eq!(mask[0], row["starts_with_noise"].as_bool().unwrap(), "{row}");
+        assert_eq!(mask[length - 1], row["ends_with_noise"].as_bool().unwrap(), "{row}");
     }
 }
 
@@ -219,12 +192,7 @@ fn rows_are_packed_as_by_the_reference() {
                     ("decoder_loss_weights", loss),
                 ];
                 for (feature, found) in found {
-                    assert_eq!(
-                        found,
-                        tokens(&wanted[feature]),
-                        "{feature}: {}",
-                        case["note"]
-                    );
+                    assert_eq!(found, tokens(&wanted[feature]), "{feature}: {}", case["note"]);
                 }
             }
         }
@@ -240,18 +208,9 @@ fn configured_lengths_are_the_papers() {
         ("mean_span_length = 5.0", (581, 512, 105)),
         ("mean_span_length = 10.0", (591, 512, 99)),
         ("objective = \"iid_denoising\"", (511, 512, 192)),
-        (
-            "objective = \"iid_denoising\"\ndensity = 0.10",
-            (511, 512, 103),
-        ),
-        (
-            "objective = \"iid_denoising\"\ndensity = 0.25",
-            (511, 512, 256),
-        ),
-        (
-            "objective = \"iid_denoising\"\ndensity = 0.5",
-            (511, 512, 512),
-        ),
+        ("objective = \"iid_denoising\"\ndensity = 0.10", (511, 512, 103)),
+        ("objective = \"iid_denoising\"\ndensity = 0.25", (511, 512, 256)),
+        ("objective = \"iid_denoising\"\ndensity = 0.5", (511, 512, 512)),
         ("objective = \"drop_tokens\"", (511, 512, 104)),
         ("objective = \"bert_style\"", (511, 512, 512)),
         ("objective = \"mass_style\"", (511, 512, 512)),
@@ -261,10 +220,7 @@ fn configured_lengths_are_the_papers() {
         ("targets_length = 62", (568, 512, 62)),
         ("objective = \"lm\"\ntargets_length = 128", (127, 0, 128)),
         // By this project's own rules.
-        (
-            "objective = \"iid_denoising\"\ninputs_length = 128",
-            (127, 128, 48),
-        ),
+        ("objective = \"iid_denoising\"\ninputs_length = 128", (127, 128, 48)),
         ("spans = \"rolled\"", (567, 512, 115)),
     ];
     for (toml, (segment, inputs, targets)) in table {
@@ -277,10 +233,7 @@ fn configured_lengths_are_the_papers() {
     }
     let sentinels = |toml| objective(toml).sentinels();
     assert_eq!(sentinels(""), 28);
-    assert_eq!(
-        sentinels("objective = \"iid_denoising\"\ndensity = 0.5"),
-        129
-    );
+    assert_eq!(sentinels("objective = \"iid_denoising\"\ndensity = 0.5"), 129);
     assert_eq!(sentinels("objective = \"mass_style\""), 1);
 }
 
@@ -366,9 +319,7 @@ fn draws_are_uniform() {
 #[test]
 fn all_random_span_masks_are_equally_likely() {
     // 12 tokens, 5 noise, 2 spans: 4 ways to cut the noise times 6 to cut the rest; and 3 of 6 and 6: 10 times 10.
-    for (length, density, mean, ways) in
-        [(12, 0.4, 2.5, 24), (12, 0.5, 2.0, 100), (9, 0.12, 3.0, 1)]
-    {
+    for (length, density, mean, ways) in [(12, 0.4, 2.5, 24), (12, 0.5, 2.0, 100), (9, 0.12, 3.0, 1)] {
         let mut masks = std::collections::BTreeMap::<Vec<bool>, u32>::new();
         for i in 0..ways * 400 {
             let mask = mask::random_spans_noise_mask(length, density, mean, &mut at(i));
@@ -421,10 +372,7 @@ fn prefixes_rolls_and_regular_spans_are_uniform() {
 fn rates_are_those_asked_for() {
     let within = |found: usize, n: usize, p: f64| {
         let (mean, deviation) = (n as f64 * p, (n as f64 * p * (1.0 - p)).sqrt());
-        assert!(
-            (found as f64 - mean).abs() < 4.0 * deviation,
-            "{found} of {n} at {p}"
-        );
+        assert!((found as f64 - mean).abs() < 4.0 * deviation, "{found} of {n} at {p}");
     };
     for density in [0.1, 0.15, 0.25, 0.5] {
         let mask = mask::iid_noise_mask(100_000, density, &mut at(3));
@@ -618,21 +566,9 @@ fn ends_are_trimmed_for_eos() {
         targets: targets.to_vec(),
     };
     for (given, wanted, trimmed) in [
-        (
-            example(&[5, 6, 7], &[8, 9]),
-            example(&[5, 6, 7, 1], &[8, 9, 1]),
-            false,
-        ),
-        (
-            example(&[5, 6, 7, 8], &[8]),
-            example(&[5, 6, 7, 1], &[8, 1]),
-            true,
-        ),
-        (
-            example(&[5], &[8, 9, 10]),
-            example(&[5, 1], &[8, 9, 1]),
-            true,
-        ),
+        (example(&[5, 6, 7], &[8, 9]), example(&[5, 6, 7, 1], &[8, 9, 1]), false),
+        (example(&[5, 6, 7, 8], &[8]), example(&[5, 6, 7, 1], &[8, 1]), true),
+        (example(&[5], &[8, 9, 10]), example(&[5, 1], &[8, 9, 1]), true),
         (example(&[], &[]), example(&[1], &[1]), false),
     ] {
         let mut found = given.clone();
@@ -646,10 +582,7 @@ fn ends_are_trimmed_for_eos() {
     let mut lm = example(&[], &[8, 9]);
     assert!(!append_eos_after_trim(
         &mut lm,
-        Lengths {
-            inputs: 0,
-            ..lengths
-        },
+        Lengths { inputs: 0, ..lengths },
         Ids::T5
     ));
     assert_eq!(
@@ -666,33 +599,21 @@ fn nonsense_is_refused_in_one_line() {
         ("density = 1.0", "density is 1"),
         ("density = nan", "density is NaN"),
         ("density = -0.15", "density"),
-        (
-            "density = 0.9999999\nmean_span_length = 60000.0",
-            "lower it",
-        ),
+        ("density = 0.9999999\nmean_span_length = 60000.0", "lower it"),
         ("mean_span_length = 0.5", "mean_span_length is 0.5"),
         ("mean_span_length = inf", "mean_span_length"),
         ("inputs_length = 1", "inputs_length is 1"),
         ("inputs_length = 1000000", "inputs_length"),
         ("targets_length = 0", "targets_length is 0"),
-        (
-            "objective = \"lm\"\ninputs_length = 512",
-            "no inputs_length",
-        ),
+        ("objective = \"lm\"\ninputs_length = 512", "no inputs_length"),
         ("objective = \"lm\"\ndensity = 0.15", "no density"),
         ("objective = \"deshuffling\"\ndensity = 0.15", "no density"),
         (
             "objective = \"prefix_lm\"\nmean_span_length = 3.0",
             "no mean_span_length",
         ),
-        (
-            "objective = \"iid_denoising\"\nspans = \"rolled\"",
-            "no spans",
-        ),
-        (
-            "spans = \"regular\"\nmean_span_length = 3.0",
-            "no mean_span_length",
-        ),
+        ("objective = \"iid_denoising\"\nspans = \"rolled\"", "no spans"),
+        ("spans = \"regular\"\nmean_span_length = 3.0", "no mean_span_length"),
         ("objective = \"span\"", "unknown variant"),
         ("mean_noise_span_length = 3.0", "unknown field"),
         ("density = \"15 %\"", "invalid type"),
@@ -735,10 +656,7 @@ fn configurations_survive_toml() {
         };
         let json = serde_json::to_string(&config).unwrap();
         assert!(json.contains(&format!("\"{}\"", kind.name())), "{json}");
-        assert_eq!(
-            serde_json::from_str::<ObjectiveConfig>(&json).unwrap(),
-            config
-        );
+        assert_eq!(serde_json::from_str::<ObjectiveConfig>(&json).unwrap(), config);
         let value: toml::Value = toml::Value::try_from(config).unwrap();
         assert_eq!(value.try_into::<ObjectiveConfig>().unwrap(), config);
     }

@@ -8,8 +8,7 @@ use common::{batch, golden_json, small};
 use t5_trainer::Schedule;
 use t5_trainer::model::{Architecture, T5};
 use t5_trainer::optimizer::{
-    Adafactor, AdafactorConfig, AdamWConfig, Optimizer, OptimizerConfig, clip_global_norm,
-    global_norm,
+    Adafactor, AdafactorConfig, AdamWConfig, Optimizer, OptimizerConfig, clip_global_norm, global_norm,
 };
 
 /// NumPy's `RandomState(0).randn`: Mersenne Twister and the polar method, as the golden trajectories were drawn.
@@ -24,11 +23,7 @@ impl Numpy {
         let mut state = vec![seed];
         for i in 1..624u32 {
             let last = state[i as usize - 1];
-            state.push(
-                1_812_433_253u32
-                    .wrapping_mul(last ^ (last >> 30))
-                    .wrapping_add(i),
-            );
+            state.push(1_812_433_253u32.wrapping_mul(last ^ (last >> 30)).wrapping_add(i));
         }
         Numpy {
             state,
@@ -93,15 +88,13 @@ fn adafactor_follows_mesh() {
         let steps = case["w_stats"].as_array().unwrap();
         // As the case was made: tiny parameters in one, one gradient ten times as large.
         let std = if shape == [2, 3] { 1e-5 } else { 1.0 };
-        let mut draw =
-            |std: f64| -> Vec<f32> { (0..len).map(|_| (random.normal() * std) as f32).collect() };
+        let mut draw = |std: f64| -> Vec<f32> { (0..len).map(|_| (random.normal() * std) as f32).collect() };
         let mut w = draw(std);
         let gradients: Vec<_> = (0..steps.len())
             .map(|step| draw(if step == 2 { 10.0 } else { 1.0 }))
             .collect();
         let rate = case["lr"].as_f64().unwrap();
-        let mut optimizer =
-            Adafactor::with_shapes(AdafactorConfig::default(), [&shape[..]].into_iter());
+        let mut optimizer = Adafactor::with_shapes(AdafactorConfig::default(), [&shape[..]].into_iter());
         for (step, (gradients, expected)) in gradients.iter().zip(steps).enumerate() {
             optimizer.update_variable(0, &mut w, gradients, rate, step as u64);
             let largest = w.iter().fold(0.0f64, |max, w| max.max(f64::from(w.abs())));
@@ -132,10 +125,7 @@ fn schedules_follow_mesh() {
     };
     for row in golden["lr"].as_array().unwrap() {
         let number = |key: &str| row[key].as_f64().unwrap();
-        let (step, total_steps) = (
-            row["step"].as_u64().unwrap(),
-            row["total"].as_u64().unwrap(),
-        );
+        let (step, total_steps) = (row["step"].as_u64().unwrap(), row["total"].as_u64().unwrap());
         let noam = |linear_decay_fraction| Schedule::InverseSquareRoot {
             warmup_steps: 10_000,
             scale: 1.0,
@@ -195,10 +185,7 @@ fn schedules_rise_and_fall() {
     );
     let parsed: Schedule = serde_json::from_str(r#"{"kind": "inverse_square_root"}"#).unwrap();
     assert_eq!(parsed, Schedule::t5());
-    assert!(
-        serde_json::from_str::<Schedule>(r#"{"kind": "constant", "rate": 1, "warmup": 3}"#)
-            .is_err()
-    );
+    assert!(serde_json::from_str::<Schedule>(r#"{"kind": "constant", "rate": 1, "warmup": 3}"#).is_err());
 }
 
 /// AdamW against its formula, in f64.
@@ -224,10 +211,7 @@ fn adamw_is_adamw() {
                 m[i] = 0.9 * m[i] + 0.1 * g;
                 v[i] = 0.999 * v[i] + 0.001 * g * g;
                 let time = step as i32 + 1;
-                let (first, second) = (
-                    m[i] / (1.0 - 0.9f64.powi(time)),
-                    v[i] / (1.0 - 0.999f64.powi(time)),
-                );
+                let (first, second) = (m[i] / (1.0 - 0.9f64.powi(time)), v[i] / (1.0 - 0.999f64.powi(time)));
                 w[i] -= 0.01 * (first / (second.sqrt() + 1e-8) + decay * w[i]);
             }
         }
@@ -277,11 +261,7 @@ fn a_state_can_be_saved() {
 #[test]
 fn gradients_are_clipped_by_their_global_norm() {
     let mut gradients: Vec<f32> = (0..100_000).map(|i| (i % 7) as f32 - 3.0).collect();
-    let exact = gradients
-        .iter()
-        .map(|&g| f64::from(g).powi(2))
-        .sum::<f64>()
-        .sqrt();
+    let exact = gradients.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
     let norm = global_norm(&gradients);
     assert!((norm / exact - 1.0).abs() < 1e-6);
     let before = gradients.clone();

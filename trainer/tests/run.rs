@@ -29,9 +29,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     let halves = place.path("halves");
     said(&place.begin(&halves, &["--steps", "20"]));
     assert_eq!(state(&halves, 20), state(&whole, 20));
-    said(&[
-        "pretrain", "-o", &halves, "--resume", "--steps", "40", "-t", "1",
-    ]);
+    said(&["pretrain", "-o", &halves, "--resume", "--steps", "40", "-t", "1"]);
     assert_eq!(state(&halves, 40), state(&whole, 40));
     assert_eq!(losses(&halves), found);
     assert_eq!(shown(&halves), measured(&halves));
@@ -39,11 +37,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     // Killed again and again, with a checkpoint after every step.
     let killed = place.path("killed");
     let every = ["--steps", "40", "--set", "checkpoint_every=1"];
-    let mut arguments: Vec<String> = place
-        .begin(&killed, &every)
-        .iter()
-        .map(|a| (*a).to_owned())
-        .collect();
+    let mut arguments: Vec<String> = place.begin(&killed, &every).iter().map(|a| (*a).to_owned()).collect();
     let mut kills = 0;
     for moment in (60..).step_by(37) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
@@ -62,9 +56,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
         }
         kills += 1;
         if Path::new(&killed).join("checkpoints").is_dir() && !checkpoints(&killed).is_empty() {
-            arguments = ["pretrain", "-o", &killed, "--resume"]
-                .map(str::to_owned)
-                .into();
+            arguments = ["pretrain", "-o", &killed, "--resume"].map(str::to_owned).into();
         }
     }
     assert!(kills > 1, "{kills}");
@@ -95,13 +87,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
         "{text}"
     );
     let seen = said(&["inspect", &whole, "-n", "2"]);
-    for word in [
-        "steps = 40",
-        "[model]",
-        "parameters",
-        "inputs (",
-        "<extra_id_0>",
-    ] {
+    for word in ["steps = 40", "[model]", "parameters", "inputs (", "<extra_id_0>"] {
         assert!(seen.contains(word), "{word} in {seen}");
     }
     said(&["plot", &whole]);
@@ -192,10 +178,7 @@ fn a_device_that_is_not_there_is_said_in_one_line() {
     } else {
         let driver = Path::new("/dev/nvidiactl").exists();
         match cfg!(feature = "cuda") {
-            false => refused(
-                &arguments("cuda:77"),
-                &["cuda:77", "make cuda", "--device cpu"],
-            ),
+            false => refused(&arguments("cuda:77"), &["cuda:77", "make cuda", "--device cpu"]),
             true if driver => refused(&arguments("cuda:77"), &["--device cuda"]),
             true => refused(&arguments("cuda:77"), &["no NVIDIA driver", "--device cpu"]),
         }
@@ -217,20 +200,9 @@ fn what_cannot_be_is_said_in_one_line() {
     refused(&place.begin(&out, &["--set", "feed.row=3"]), &["row"]);
     refused(&["pretrain", "-o", &out, "--resume"], &["no checkpoint"]);
     let nowhere = place.path("nowhere");
-    let missing = [
-        "pretrain",
-        "-o",
-        &out,
-        "--vocab",
-        &place.vocab,
-        "--corpus",
-        &nowhere,
-    ];
+    let missing = ["pretrain", "-o", &out, "--vocab", &place.vocab, "--corpus", &nowhere];
     refused(&missing, &["nowhere"]);
-    refused(
-        &["pretrain", "-o", &out, "--vocab", &place.vocab],
-        &["--corpus"],
-    );
+    refused(&["pretrain", "-o", &out, "--vocab", &place.vocab], &["--corpus"]);
     refused(&["generate", &nowhere, "x"], &["nowhere"]);
 
     // A rate that tears the model apart: the last good checkpoint is told, and stays.
@@ -252,10 +224,7 @@ fn what_cannot_be_is_said_in_one_line() {
     bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&model, bytes).unwrap();
     let on = ["pretrain", "-o", &torn, "--resume", "--steps", "3"];
-    refused(
-        &on,
-        &["no good checkpoint", "model.safetensors", "checksum"],
-    );
+    refused(&on, &["no good checkpoint", "model.safetensors", "checksum"]);
     // As a checkpoint that is older than checksums.
     let note = model.with_file_name("checkpoint.json");
     let summed = fs::read(&note).unwrap();
@@ -270,20 +239,9 @@ fn what_cannot_be_is_said_in_one_line() {
     let vocab = Path::new(&torn).join("vocab.model");
     let own = fs::read(&vocab).unwrap();
     let other = place.path("other.model");
-    said(&[
-        "vocab",
-        "train",
-        &place.corpus,
-        "--size",
-        "310",
-        "-o",
-        &other,
-    ]);
+    said(&["vocab", "train", &place.corpus, "--size", "310", "-o", &other]);
     fs::copy(&other, &vocab).unwrap();
-    refused(
-        &on,
-        &["vocab.model", "is not the vocabulary", "put that back"],
-    );
+    refused(&on, &["vocab.model", "is not the vocabulary", "put that back"]);
     fs::write(&vocab, own).unwrap();
 
     // A corpus without a page; one with a shard that is cut.
@@ -299,10 +257,7 @@ fn what_cannot_be_is_said_in_one_line() {
         arguments[at + 1] = corpus;
         arguments
     };
-    refused(
-        &begin(&empty),
-        &["empty", "the corpus is empty", "c4 stats"],
-    );
+    refused(&begin(&empty), &["empty", "the corpus is empty", "c4 stats"]);
     let manifest = c4_data::Manifest::read(Path::new(&place.corpus)).unwrap();
     let mut shards = manifest.unwrap().shards.into_iter();
     let shard = shards.find(|s| s.split == c4_data::Split::Train);
@@ -318,10 +273,7 @@ fn what_cannot_be_is_said_in_one_line() {
     let model = Path::new(&torn).join("checkpoints/step-00000003/model.safetensors");
     let bytes = fs::read(&model).unwrap();
     fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
-    refused(
-        &["eval", &torn],
-        &["model.safetensors", "earlier checkpoint"],
-    );
+    refused(&["eval", &torn], &["model.safetensors", "earlier checkpoint"]);
     fs::remove_file(&model).unwrap();
     refused(&["eval", &torn], &["model.safetensors"]);
 }
@@ -351,10 +303,7 @@ fn tensorboard_shows_every_step_once() {
     );
     assert!(after["train/loss"].iter().map(|p| p.0).eq(1..=15));
     assert!(after["validation/loss"].iter().map(|p| p.0).eq([10]));
-    assert_ne!(
-        after["train/learning_rate"][14],
-        before["train/learning_rate"][14]
-    );
+    assert_ne!(after["train/learning_rate"][14], before["train/learning_rate"][14]);
 
     // A run that begins anew in the folder leaves nothing of the old one.
     fs::remove_dir_all(Path::new(&run).join("checkpoints")).unwrap();
@@ -408,10 +357,7 @@ fn models_without_an_encoder_go_on_with_a_text() {
         said(&["generate", &run, "", "--max-tokens", "3"]);
         // Hugging Face has no class for it.
         let out = place.path("exported");
-        refused(
-            &["export", &run, "-o", &out],
-            &[name, "encoder_decoder", "shared"],
-        );
+        refused(&["export", &run, "-o", &out], &[name, "encoder_decoder", "shared"]);
     }
     let run = place.path("shared");
     said(&place.begin(&run, &[&shared[..], &["--steps", "30"]].concat()));
@@ -457,12 +403,8 @@ fn a_full_disk_leaves_the_last_checkpoint() {
     let out = place.path("exported");
     said(&["export", &full, "-o", &out]);
     let there = || {
-        let entries = fs::read_dir(&out)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> = entries
-            .map(|path| (fs::read(&path).unwrap(), path))
-            .collect();
+        let entries = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = entries.map(|path| (fs::read(&path).unwrap(), path)).collect();
         files.sort();
         files
     };
@@ -514,25 +456,16 @@ fn a_run_whose_folder_was_made_anew_writes_nothing_there() {
         if made_anew {
             said(&place.begin(&run, &["--steps", "3", "--set", "seed=7"]));
         }
-        let before = (
-            seen(),
-            made_anew.then(|| (state(&run, 3), checkpoints(&run))),
-        );
+        let before = (seen(), made_anew.then(|| (state(&run, 3), checkpoints(&run))));
         let kill = Command::new("kill").arg(first.id().to_string()).status();
         assert!(kill.unwrap().success());
         let output = first.wait_with_output().unwrap();
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{told}");
         let line = told.lines().last().unwrap();
-        assert!(
-            line.starts_with("t5: ") && line.contains("run/lock"),
-            "{told}"
-        );
+        assert!(line.starts_with("t5: ") && line.contains("run/lock"), "{told}");
         assert!(line.contains("made anew by another run"), "{told}");
-        let after = (
-            seen(),
-            made_anew.then(|| (state(&run, 3), checkpoints(&run))),
-        );
+        let after = (seen(), made_anew.then(|| (state(&run, 3), checkpoints(&run))));
         assert!(before == after);
         if made_anew {
             fs::remove_dir_all(&run).unwrap();

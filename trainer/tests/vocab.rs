@@ -20,10 +20,7 @@ use t5_trainer::vocab::train::{Counter, TrainOptions, WordCounts, train};
 /// Licence Apache-2.0; the reference, and what others open our files with.
 const SENTENCEPIECE: &str = "sentencepiece==0.2.3";
 
-const PROSE: [&str; 2] = [
-    include_str!("../../README.md"),
-    include_str!("../../ARCHITECTURE.md"),
-];
+const PROSE: [&str; 2] = [include_str!("../../README.md"), include_str!("../../ARCHITECTURE.md")];
 
 fn counts() -> WordCounts {
     let counter = Counter::new().unwrap();
@@ -95,21 +92,16 @@ fn hard_texts() -> Vec<String> {
     for unit in ["!", "0", "=", "-", "a", "ha", "é", "👍", "の", "~", "! "] {
         for n in [2, 3, 7, 50, 1000] {
             texts.push(unit.repeat(n));
-            texts.push(format!(
-                "{} {}",
-                "Some words before it. ".repeat(n),
-                unit.repeat(n)
-            ));
+            texts.push(format!("{} {}", "Some words before it. ".repeat(n), unit.repeat(n)));
         }
     }
     texts.push("x".repeat(100_000));
     texts.push("The end of the river. ".repeat(20_000));
     // Made up of all sorts of characters.
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let pool: Vec<char> =
-        "aeiounrst  \n\t.,!0189ÄéßñžФжидا中の한👍\u{301}\u{308}\u{200d}\u{3000}½ﬁ▁{~\0\u{1}"
-            .chars()
-            .collect();
+    let pool: Vec<char> = "aeiounrst  \n\t.,!0189ÄéßñžФжидا中の한👍\u{301}\u{308}\u{200d}\u{3000}½ﬁ▁{~\0\u{1}"
+        .chars()
+        .collect();
     for _ in 0..2000 {
         let length = random.next_u32() % 60;
         let text = (0..length).map(|_| match random.next_u32() % 8 {
@@ -174,10 +166,7 @@ fn hard_texts_have_the_ids_of_the_library() {
 
 #[test]
 fn real_texts_have_the_ids_of_the_library() {
-    let (Some(t5), Some(c4)) = (
-        shared("spm/t5_spiece.model"),
-        shared("c4/c4-en-500.json.gz"),
-    ) else {
+    let (Some(t5), Some(c4)) = (shared("spm/t5_spiece.model"), shared("c4/c4-en-500.json.gz")) else {
         return;
     };
     let mut texts = String::new();
@@ -219,10 +208,7 @@ fn layout_is_that_of_t5() {
         assert_eq!(vocab.sentinel(100), None);
         assert_eq!(vocab.id("<extra_id_7>"), Some(size + 92));
         assert_eq!(vocab.id("▁<extra_id_7>"), Some(size + 92));
-        assert_eq!(
-            (vocab.id("</s>"), vocab.id("no such piece")),
-            (Some(1), None)
-        );
+        assert_eq!((vocab.id("</s>"), vocab.id("no such piece")), (Some(1), None));
         let sentinel = vocab.piece(size + 99).unwrap();
         assert_eq!(
             (&*sentinel.text, sentinel.kind),
@@ -240,18 +226,13 @@ fn layout_is_that_of_t5() {
 fn sentinels_are_typed_but_never_read_from_a_corpus() {
     for with_sentinels in [false, true] {
         let vocab = open(&small(700, with_sentinels)).unwrap();
-        let text =
-            "The <extra_id_0> of the<extra_id_1> file <extra_id_100> <extra_id_07> <extra_id_99>";
+        let text = "The <extra_id_0> of the<extra_id_1> file <extra_id_100> <extra_id_07> <extra_id_99>";
         let first_sentinel = vocab.size() - vocab.sentinels();
         let corpus = encode(&vocab, text);
         assert!(corpus.iter().all(|id| *id < first_sentinel), "{corpus:?}");
         let mut typed = Vec::new();
         vocab.encode_with_sentinels(text, &mut typed);
-        let sentinels: Vec<u32> = typed
-            .iter()
-            .copied()
-            .filter(|id| *id >= first_sentinel)
-            .collect();
+        let sentinels: Vec<u32> = typed.iter().copied().filter(|id| *id >= first_sentinel).collect();
         assert_eq!(sentinels, [799, 798, 700]);
         let between = encode(&vocab, " file <extra_id_100> <extra_id_07> ");
         assert!(typed.windows(between.len()).any(|ids| ids == between));
@@ -284,10 +265,7 @@ fn texts_come_back() {
 fn threads_agree() {
     let vocab = open(file()).unwrap();
     let texts: Vec<&str> = PROSE.iter().flat_map(|text| text.lines()).collect();
-    let alone: Vec<Vec<u32>> = texts
-        .iter()
-        .map(|text| encode(&open(file()).unwrap(), text))
-        .collect();
+    let alone: Vec<Vec<u32>> = texts.iter().map(|text| encode(&open(file()).unwrap(), text)).collect();
     let many = (0..50).into_par_iter().flat_map(|_| texts.par_iter());
     let many: Vec<Vec<u32>> = many.map(|text| encode(&vocab, text)).collect();
     for round in many.chunks(texts.len()) {
@@ -334,10 +312,7 @@ fn runs_of_marks_are_cut_as_the_newest_library_does() {
     ];
     let mut small = Vec::new();
     for (name, kind) in [("<pad>", 3), ("</s>", 3), ("<unk>", 2)] {
-        small.extend(field(
-            1,
-            &[field(1, name.as_bytes()), vec![3 << 3, kind]].concat(),
-        ));
+        small.extend(field(1, &[field(1, name.as_bytes()), vec![3 << 3, kind]].concat()));
     }
     for (piece, score) in pieces {
         let score = [&[2 << 3 | 5][..], &score.to_le_bytes()].concat();
@@ -356,9 +331,7 @@ fn runs_of_marks_are_cut_as_the_newest_library_does() {
             // The second time from memory.
             for _ in 0..2 {
                 let ids = encode(vocab, &run);
-                let cut = ids[1..]
-                    .iter()
-                    .map(|id| vocab.piece(*id).unwrap().text.len());
+                let cut = ids[1..].iter().map(|id| vocab.piece(*id).unwrap().text.len());
                 assert_eq!(vocab.piece(ids[0]).unwrap().text, "\u{2581}");
                 assert_eq!(cut.collect::<Vec<_>>(), lengths, "{run}");
             }
@@ -381,10 +354,7 @@ fn other_files_are_refused_with_the_reason() {
         file
     };
     refused(b"", "is no SentencePiece model");
-    refused(
-        b"[package]\nname = \"no model\"\n",
-        "is no SentencePiece model",
-    );
+    refused(b"[package]\nname = \"no model\"\n", "is no SentencePiece model");
     refused(&vec![0; 5000], "is no SentencePiece model");
     // Two fields of one message are one: these change the training's settings.
     refused(&with(&field(2, &[3 << 3, 2])), "is a BPE model");
@@ -459,18 +429,12 @@ fn pieces_are_sorted_distinct_and_of_one_script() {
     );
     for piece in normal {
         let text = piece.text.strip_prefix('▁').unwrap_or(&piece.text);
-        assert!(
-            piece.text.chars().count() <= 16 && !text.contains('▁'),
-            "{piece:?}"
-        );
+        assert!(piece.text.chars().count() <= 16 && !text.contains('▁'), "{piece:?}");
         let letters = text.chars().filter(|c| c.is_alphabetic()).count();
         assert!(letters == 0 || letters == text.chars().count(), "{piece:?}");
     }
     // The probabilities of a unigram model add up to one, or less where pieces were left out.
-    let sum: f64 = normal
-        .iter()
-        .map(|piece| f64::from(piece.score).exp())
-        .sum();
+    let sum: f64 = normal.iter().map(|piece| f64::from(piece.score).exp()).sum();
     assert!((0.9..1.001).contains(&sum), "{sum}");
     // What every text of this project is full of.
     for word in ["▁the", "▁and", "▁of", "ing"] {
@@ -493,11 +457,7 @@ fn sizes_that_cannot_be_are_refused() {
             .unwrap_err()
             .contains("too small for the sample's characters")
     );
-    assert!(
-        trained(1_000_000, 0.9995)
-            .unwrap_err()
-            .contains("take a larger sample")
-    );
+    assert!(trained(1_000_000, 0.9995).unwrap_err().contains("take a larger sample"));
     assert!(trained(700, 1.5).unwrap_err().contains("give a share"));
     let nothing = train(WordCounts::default(), &TrainOptions::default(), |_| ());
     assert!(nothing.unwrap_err().to_string().contains("no words"));
@@ -516,10 +476,7 @@ fn corpus(dir: &Path, name: &str, pages: impl Iterator<Item = String>) -> PathBu
 }
 
 fn t5(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_t5"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_t5")).args(arguments).output().unwrap()
 }
 
 /// What a command that must succeed prints on stdout.
@@ -536,11 +493,7 @@ fn commands() {
     let ships = corpus(
         dir.path(),
         "ships",
-        (0..400).map(|i| {
-            good_text(i)
-                .replace("river", "harbour")
-                .replace("apples", "anchors")
-        }),
+        (0..400).map(|i| good_text(i).replace("river", "harbour").replace("apples", "anchors")),
     );
     let (houses, ships) = (houses.to_str().unwrap(), ships.to_str().unwrap());
     let file = dir.path().join("ours.model");
@@ -549,32 +502,18 @@ fn commands() {
     let other = other.to_str().unwrap();
     let weighted = [format!("{houses}=3"), format!("{ships}=1")];
     let trained = |threads: &str| {
-        let size = [
-            "--size",
-            "120",
-            "-o",
-            file,
-            "--threads",
-            threads,
-            "--overwrite",
-        ];
+        let size = ["--size", "120", "-o", file, "--threads", threads, "--overwrite"];
         let arguments = [&["vocab", "train", &weighted[0], &weighted[1]], &size[..]].concat();
         let output = t5(&arguments);
         assert!(output.status.success(), "{output:?}");
         assert!(output.stdout.is_empty());
-        (
-            fs::read(file).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+        (fs::read(file).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     let (first, said) = trained("1");
     assert!(trained("3").0 == first);
     // Of the smaller part a third.
     let documents = |name: &str| -> f64 {
-        let line = said
-            .lines()
-            .find(|line| line.contains(&format!("{name}: ")))
-            .unwrap();
+        let line = said.lines().find(|line| line.contains(&format!("{name}: "))).unwrap();
         let number = line.split(": ").nth(1).unwrap().split(' ').next().unwrap();
         number.parse().unwrap()
     };
@@ -583,10 +522,7 @@ fn commands() {
     assert!(said.contains("would change the mixture"), "{said}");
 
     let shown = printed(&["vocab", "show", file]);
-    assert!(
-        shown.contains("220 ids: 120 pieces and 100 sentinels"),
-        "{shown}"
-    );
+    assert!(shown.contains("220 ids: 120 pieces and 100 sentinels"), "{shown}");
     assert!(printed(&["vocab", "show", file, "--id", "219"]).contains("▁<extra_id_0>"));
     assert!(printed(&["vocab", "show", file, "--piece", " river"]).contains("▁river"));
     let text = "nobody asked <extra_id_0> the river";
@@ -597,19 +533,10 @@ fn commands() {
     assert_eq!(decoded.trim_end(), text);
 
     for (arguments, reason) in [
-        (
-            &["vocab", "show", file, "--id", "220"][..],
-            "they are 0 to 219",
-        ),
+        (&["vocab", "show", file, "--id", "220"][..], "they are 0 to 219"),
         (&["vocab", "show", file, "--piece", "xyzzy"], "has no piece"),
-        (
-            &["tokenize", "--vocab", file, "--decode", "1 x"],
-            "`x` is no id",
-        ),
-        (
-            &["vocab", "train", "nowhere", "-o", other],
-            "holds no finished corpus",
-        ),
+        (&["tokenize", "--vocab", file, "--decode", "1 x"], "`x` is no id"),
+        (&["vocab", "train", "nowhere", "-o", other], "holds no finished corpus"),
         (
             &["vocab", "train", &format!("{houses}=-1"), "-o", other],
             "is no weight",
@@ -618,10 +545,7 @@ fn commands() {
             &["vocab", "train", &format!("{houses}:de"), "-o", other],
             "not by language",
         ),
-        (
-            &["vocab", "train", houses, "-o", "no/such/folder/x"],
-            "no/such/folder",
-        ),
+        (&["vocab", "train", houses, "-o", "no/such/folder/x"], "no/such/folder"),
     ] {
         let output = t5(arguments);
         let said = String::from_utf8(output.stderr).unwrap();

@@ -160,11 +160,7 @@ impl Grams {
 
     fn insert(&mut self, slot: usize, key: u64, first: u32) -> u16 {
         let place = self.grams.len() as u16;
-        self.grams.push(Gram {
-            key,
-            first,
-            count: 1,
-        });
+        self.grams.push(Gram { key, first, count: 1 });
         self.table[slot] = place + 1;
         if 2 * self.grams.len() > self.table.len() {
             self.table = vec![0; 2 * self.table.len()];
@@ -191,9 +187,7 @@ pub(super) fn layer(letters: &Letters, network: &Network, text: &str) -> Layer {
     let script = network.script.sum(script.into_iter());
 
     let mut layer: Layer = [0.0; _];
-    let parts: [&[f32]; 6] = [
-        &bigrams, &quadgrams, &relevant, &script, &trigrams, &unigrams,
-    ];
+    let parts: [&[f32]; 6] = [&bigrams, &quadgrams, &relevant, &script, &trigrams, &unigrams];
     for (place, x) in layer.iter_mut().zip(parts.into_iter().flatten()) {
         *place = *x;
     }
@@ -201,13 +195,7 @@ pub(super) fn layer(letters: &Letters, network: &Network, text: &str) -> Layer {
 }
 
 /// The sum of the embeddings of the n-grams of one size (`ContinuousBagOfNgramsFunction`).
-fn sum(
-    text: &Marked,
-    grams: &Grams,
-    n: u32,
-    embedding: &Embedding<16>,
-    order: &mut Order,
-) -> [f32; 16] {
+fn sum(text: &Marked, grams: &Grams, n: u32, embedding: &Embedding<16>, order: &mut Order) -> [f32; 16] {
     let total = grams.total as f32;
     let mut hashes = Vec::with_capacity(grams.grams.len());
     let mut features = Vec::with_capacity(grams.grams.len());
@@ -267,12 +255,9 @@ fn text_script(letters: &Letters, text: &str) -> usize {
     let (mut hangul, mut others) = (0_u32, 0_u32);
     let found = scan::span(letters, text, 0..text.len(), &mut |c| match u32::from(c) {
         0x20 => {}
-        0x1100..0x1200
-        | 0x3130..0x3190
-        | 0xa960..0xa980
-        | 0xac00..0xd7b0
-        | 0xd7b0..0xd800
-        | 0xffa0..=0xffdc => hangul += 1,
+        0x1100..0x1200 | 0x3130..0x3190 | 0xa960..0xa980 | 0xac00..0xd7b0 | 0xd7b0..0xd800 | 0xffa0..=0xffdc => {
+            hangul += 1
+        }
         _ => others += 1,
     });
     match found {

@@ -70,9 +70,7 @@ impl<T: Copy + Default> Table<T> {
                 let block = table.blocks.get_mut(c / BLOCK)?;
                 if *block == 0 {
                     *block = u16::try_from(table.values.len() / BLOCK).ok()?;
-                    table
-                        .values
-                        .resize(table.values.len() + BLOCK, T::default());
+                    table.values.resize(table.values.len() + BLOCK, T::default());
                 }
                 table.values[usize::from(*block) * BLOCK + c % BLOCK] = value;
             }
@@ -121,14 +119,7 @@ mod tests {
         for (c, script) in scripts {
             assert_eq!(letters.script(c), script, "{c}");
         }
-        for (c, lower) in [
-            ('A', 'a'),
-            ('z', 'z'),
-            ('Ж', 'ж'),
-            ('Ⱥ', 'ⱥ'),
-            ('𐐀', '𐐨'),
-            ('漢', '漢'),
-        ] {
+        for (c, lower) in [('A', 'a'), ('z', 'z'), ('Ж', 'ж'), ('Ⱥ', 'ⱥ'), ('𐐀', '𐐨'), ('漢', '漢')] {
             assert_eq!(letters.lower(c), lower);
         }
         // Unlike Unicode's: one character becomes one.

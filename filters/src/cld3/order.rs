@@ -86,8 +86,7 @@ impl Order {
             }
             std::mem::swap(&mut self.list, &mut self.old);
             self.old.reverse();
-            self.old
-                .extend(known as u16..hashes.len().min(buckets.into()) as u16);
+            self.old.extend(known as u16..hashes.len().min(buckets.into()) as u16);
             self.group(hashes, buckets);
         }
         self.list.iter().rev().map(|key| usize::from(*key))
@@ -149,15 +148,11 @@ mod tests {
     #[test]
     fn order_is_that_of_libstdcxx() {
         let few = ordered((0..20).map(|i| (i * i).to_string()));
-        let expected = [
-            18, 17, 16, 15, 14, 2, 8, 0, 1, 3, 13, 4, 5, 10, 11, 6, 19, 7, 12, 9,
-        ];
+        let expected = [18, 17, 16, 15, 14, 2, 8, 0, 1, 3, 13, 4, 5, 10, 11, 6, 19, 7, 12, 9];
         assert_eq!(few, expected);
         let many = ordered((0..20_000).map(|i| format!("{}/{}", i * i, 7 * i)));
         let folded = many.iter().fold(0_u64, |folded, i| {
-            folded
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(*i as u64)
+            folded.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(*i as u64)
         });
         assert_eq!(folded, 10_583_706_354_117_901_648);
         assert!(ordered(std::iter::empty()).is_empty());

@@ -47,11 +47,7 @@ pub(super) fn span(
     // The character at a place of the text, its script, and where the next one starts.
     let look = |at: usize| match text.as_bytes().get(at) {
         Some(byte) if byte.is_ascii() => {
-            let script = if byte.is_ascii_alphabetic() {
-                LATIN
-            } else {
-                COMMON
-            };
+            let script = if byte.is_ascii_alphabetic() { LATIN } else { COMMON };
             Some((char::from(*byte), script, at + 1))
         }
         _ => {

@@ -74,10 +74,7 @@ pub(super) fn squeeze(text: &mut Vec<u8>) {
     let mut skipping = false;
     while from < end {
         let mut length = CHUNK.min(end - from);
-        while text
-            .get(from + length)
-            .is_some_and(|byte| is_continuation(*byte))
-        {
+        while text.get(from + length).is_some_and(|byte| is_continuation(*byte)) {
             length += 1;
         }
         let chunk = &text[from..from + length];
@@ -161,21 +158,14 @@ mod tests {
         assert_eq!(squeezed(&" ".repeat(4 * CHUNK)), " ");
         assert_eq!(squeezed(&"a b c d e f g h i j k l m n o p ".repeat(9)), " ");
         // No space near: characters stay whole.
-        assert!(
-            squeezed(&"あ".repeat(500))
-                .chars()
-                .all(|c| c == 'あ' || c == ' ')
-        );
+        assert!(squeezed(&"あ".repeat(500)).chars().all(|c| c == 'あ' || c == ' '));
     }
 
     #[test]
     fn samples_are_spread_and_whole() {
         assert_eq!(sample("äöü".as_bytes(), 6), "äöü");
         let text: String = ('a'..='t').map(|c| c.to_string().repeat(3)).collect();
-        assert_eq!(
-            sample(text.as_bytes(), 30),
-            "bcccdd ffgggh jjjkkk mnnnoo qqrrrs "
-        );
+        assert_eq!(sample(text.as_bytes(), 30), "bcccdd ffgggh jjjkkk mnnnoo qqrrrs ");
         assert_eq!(sample("éééééééé".as_bytes(), 10), "é é é é é ");
     }
 }

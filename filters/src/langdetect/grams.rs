@@ -82,10 +82,7 @@ impl Grams {
             #[inline(always)]
             |i| {
                 let block: usize = blocks[i];
-                select(
-                    self.masks[block],
-                    numbers[i].wrapping_sub(self.before[block]),
-                )
+                select(self.masks[block], numbers[i].wrapping_sub(self.before[block]))
             },
         );
         meanwhile(2);

@@ -219,17 +219,11 @@ impl Shares {
     }
 
     /// Reads the shares of the n-grams of one length, and says which n-grams they are.
-    fn append<const N: usize>(
-        &mut self,
-        data: &mut Reader,
-        totals: &[f64; LANGUAGES],
-    ) -> Option<Vec<[u16; N]>> {
+    fn append<const N: usize>(&mut self, data: &mut Reader, totals: &[f64; LANGUAGES]) -> Option<Vec<[u16; N]>> {
         let count = data.word()? as usize;
         let grams = groups(data.take(count * N * 2)?).collect();
         let counts = data.take(count)?;
-        let sum = |counts: &mut dyn Iterator<Item = &u8>| -> usize {
-            counts.map(|&count| usize::from(count)).sum()
-        };
+        let sum = |counts: &mut dyn Iterator<Item = &u8>| -> usize { counts.map(|&count| usize::from(count)).sum() };
         let entries = sum(&mut counts.iter());
         let few = sum(&mut counts.iter().filter(|&&count| count <= FEW));
         let rows = counts.iter().filter(|&&count| count > FEW).count();
@@ -279,21 +273,13 @@ impl Shares {
 /// The table of classes of the Basic Multilingual Plane.
 fn classes(letters: &[u16], kanji: impl Iterator<Item = [u16; 2]>) -> Vec<u16> {
     let mut own: Vec<u16> = (0..=u16::MAX)
-        .map(|c| {
-            if is_upper(c.into()) {
-                OTHER_UPPER
-            } else {
-                OTHER
-            }
-        })
+        .map(|c| if is_upper(c.into()) { OTHER_UPPER } else { OTHER })
         .collect();
     own[usize::from(b' ')] = SPACE;
     for (&letter, class) in letters.iter().zip(FIRST_LETTER..) {
         own[usize::from(letter)] = class;
     }
-    let mut classes: Vec<u16> = (0..=u16::MAX)
-        .map(|c| own[usize::from(normalized(c))])
-        .collect();
+    let mut classes: Vec<u16> = (0..=u16::MAX).map(|c| own[usize::from(normalized(c))]).collect();
     for [from, to] in kanji {
         classes[usize::from(from)] = own[usize::from(to)];
     }

@@ -145,8 +145,7 @@ impl Random<'_> {
     fn unit(&mut self) -> f64 {
         let [high, low] = self.words(self.next);
         self.next += 2;
-        (f64::from(high >> 5) * 67_108_864.0 + f64::from(low >> 6))
-            * (1.0 / 9_007_199_254_740_992.0)
+        (f64::from(high >> 5) * 67_108_864.0 + f64::from(low >> 6)) * (1.0 / 9_007_199_254_740_992.0)
     }
 
     /// `random.gauss(0.0, 1.0)`.
@@ -223,12 +222,7 @@ impl<'a, 'b> Draws<'a, 'b> {
         self.drawn -= self.used;
         self.used = 0;
         let unneeded = self.n.leading_zeros();
-        for (i, word) in self
-            .random
-            .words::<BATCH>(self.next)
-            .into_iter()
-            .enumerate()
-        {
+        for (i, word) in self.random.words::<BATCH>(self.next).into_iter().enumerate() {
             let number = word >> unneeded;
             self.numbers[self.drawn % ROOM] = number;
             self.ends[self.drawn % ROOM] = self.next + i + 1;

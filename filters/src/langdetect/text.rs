@@ -65,11 +65,7 @@ fn cut(text: &str) -> usize {
         at += block.len();
     }
     let rest = &text.as_bytes()[at..];
-    let more = rest
-        .iter()
-        .enumerate()
-        .filter(|&(_, &byte)| starts(byte))
-        .nth(left);
+    let more = rest.iter().enumerate().filter(|&(_, &byte)| starts(byte)).nth(left);
     more.map_or(text.len(), |(more, _)| at + more)
 }
 
@@ -139,11 +135,7 @@ fn without_mailboxes(text: &str) -> String {
 
 /// How many of the first bytes, `most` at most, are in the set.
 fn run(bytes: &[u8], most: usize, set: impl Fn(u8) -> bool) -> usize {
-    bytes
-        .iter()
-        .take(most)
-        .take_while(|&&byte| set(byte))
-        .count()
+    bytes.iter().take(most).take_while(|&&byte| set(byte)).count()
 }
 
 /// `TO_NORMALIZE_VI_CHARS`, `DMARK_CLASS` and `NORMALIZED_VI_CHARS_*` of `utils/messages.properties`:
@@ -230,10 +222,7 @@ mod tests {
 
     #[test]
     fn addresses_become_a_space() {
-        assert_eq!(
-            prepare("see https://x.org/a b http:// c"),
-            "see   b http:// c"
-        );
+        assert_eq!(prepare("see https://x.org/a b http:// c"), "see   b http:// c");
         assert_eq!(prepare("http://ahttp://b"), " ://b");
         assert_eq!(prepare("mail a.b@c.de, or a@b, a@bc"), "mail  , or a@b,  ");
         assert_eq!(prepare("a@b@c.de a@bc@d.ef"), "a@   @d.ef");
@@ -260,10 +249,7 @@ mod tests {
 
     #[test]
     fn vietnamese_letters_are_composed() {
-        assert_eq!(
-            prepare("a\u{301} x\u{301} ơ\u{323}\u{301}"),
-            "á x\u{301} ợ\u{301}"
-        );
+        assert_eq!(prepare("a\u{301} x\u{301} ơ\u{323}\u{301}"), "á x\u{301} ợ\u{301}");
         for (_, marked) in MARKED {
             assert_eq!(marked.chars().count(), PLAIN.chars().count());
         }

@@ -155,9 +155,8 @@ impl Trie {
     #[inline(always)]
     pub(super) fn is_triple(&self, pair: u16, third: u16) -> bool {
         let span = self.seconds[usize::from(pair)];
-        span.place(third).is_some_and(|place| {
-            self.sets[span.at as usize + place / 64].bits >> (place % 64) & 1 == 1
-        })
+        span.place(third)
+            .is_some_and(|place| self.sets[span.at as usize + place / 64].bits >> (place % 64) & 1 == 1)
     }
 
     /// How many n-grams of three classes come before this one, which must be one.

@@ -18,11 +18,7 @@ const STRIDE: usize = 5;
 
 /// `Detector._detect_block`: the probabilities of all languages.
 #[inline(always)]
-pub(super) fn probabilities(
-    profiles: &Profiles,
-    stream: &Stream,
-    grams: &Grams,
-) -> [f64; LANGUAGES] {
+pub(super) fn probabilities(profiles: &Profiles, stream: &Stream, grams: &Grams) -> [f64; LANGUAGES] {
     let mut random = stream.random();
     let mut mean = [0.0; LANGUAGES];
     for _ in 0..TRIALS {
@@ -71,12 +67,7 @@ fn walk(profiles: &Profiles, grams: &Grams, mut draws: Draws, weight: f64) -> Ro
         draws.use_up(STRIDE);
         let [a, b, c, d, e] = rows(shares, grams, &mut spare);
         for i in 0..WIDTH {
-            row[i] = row[i]
-                * (weight + a[i])
-                * (weight + b[i])
-                * (weight + c[i])
-                * (weight + d[i])
-                * (weight + e[i]);
+            row[i] = row[i] * (weight + a[i]) * (weight + b[i]) * (weight + c[i]) * (weight + d[i]) * (weight + e[i]);
         }
         steps += STRIDE;
     }

@@ -7,51 +7,26 @@ fn split(text: &str) -> Vec<&str> {
 #[test]
 fn the_tables_are_complete_and_can_be_looked_up() {
     let punkt = english();
-    let count = |flag| {
-        punkt
-            .holders
-            .values()
-            .filter(|&&flags| flags & flag != 0)
-            .count()
-    };
+    let count = |flag| punkt.holders.values().filter(|&&flags| flags & flag != 0).count();
     assert_eq!(count(ABBREVIATION), 156);
     assert_eq!(count(COLLOCATES), 5);
     assert_eq!(punkt.collocations.len(), 37);
-    let starters = punkt
-        .contexts
-        .values()
-        .filter(|&&bits| bits & STARTER != 0)
-        .count();
+    let starters = punkt.contexts.values().filter(|&&bits| bits & STARTER != 0).count();
     assert_eq!(starters, 39);
-    let words = punkt
-        .contexts
-        .values()
-        .filter(|&&bits| bits & !STARTER != 0)
-        .count();
+    let words = punkt.contexts.values().filter(|&&bits| bits & !STARTER != 0).count();
     assert_eq!(words, 20_366);
     let seconds = punkt.collocations.iter().map(|(_, second)| second);
-    for word in punkt
-        .contexts
-        .keys()
-        .chain(punkt.holders.keys())
-        .chain(seconds)
-    {
+    for word in punkt.contexts.keys().chain(punkt.holders.keys()).chain(seconds) {
         assert!(*word == NUMBER || lower(word, &mut [0; MAX_KEY]) == Some(*word));
     }
 }
 
 #[test]
 fn the_heuristics_decide_as_published() {
-    assert_eq!(
-        split("Mr. Smith left. He won."),
-        ["Mr. Smith left.", "He won."]
-    );
+    assert_eq!(split("Mr. Smith left. He won."), ["Mr. Smith left.", "He won."]);
     assert_eq!(split("At 5 p.m. The end."), ["At 5 p.m.", "The end."]);
     assert_eq!(split("By J. Aron. Ok."), ["By J. Aron.", "Ok."]);
-    assert_eq!(
-        split("(It ended.) \"So?\" Yes"),
-        ["(It ended.)", "\"So?\"", "Yes"]
-    );
+    assert_eq!(split("(It ended.) \"So?\" Yes"), ["(It ended.)", "\"So?\"", "Yes"]);
     assert_eq!(split("hello.She ran"), ["hello.She ran"]);
     assert_eq!(split(" \u{1c}\u{a0}\n"), [""; 0]);
 }
@@ -69,11 +44,7 @@ fn counting_stops_early_and_agrees_with_the_iterator() {
     ] {
         let sentences = split(text).len();
         for n in 0..5 {
-            assert_eq!(
-                english().has_at_least(text, n),
-                sentences >= n,
-                "{text:?}, {n}"
-            );
+            assert_eq!(english().has_at_least(text, n), sentences >= n, "{text:?}, {n}");
         }
     }
     let text = "This is short. ".repeat(1000);

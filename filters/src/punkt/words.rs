@@ -1,8 +1,8 @@
 //! Words as Punkt cuts them, and what their spelling tells.
 
 use super::chars::{
-    COMMA, MULTI, NON_WORD, NOT_START, SPACE, WIDE, class, class_at, is_digit, is_letter, is_lower,
-    is_upper, skip_space, space_len,
+    COMMA, MULTI, NON_WORD, NOT_START, SPACE, WIDE, class, class_at, is_digit, is_letter, is_lower, is_upper,
+    skip_space, space_len,
 };
 
 /// The type that all numbers share (`PunktToken._get_type`).
@@ -29,11 +29,7 @@ pub(super) struct Token<'t> {
 impl Token<'_> {
     /// The key of the word in the tables: lower case, numbers all alike, without its final period if
     /// `bare` (`type_no_period`, `type_no_sentperiod`). `None` if no table can hold it.
-    pub(super) fn type_of<'b>(
-        &self,
-        bare: bool,
-        buffer: &'b mut [u8; MAX_KEY],
-    ) -> Option<&'b [u8]> {
+    pub(super) fn type_of<'b>(&self, bare: bool, buffer: &'b mut [u8; MAX_KEY]) -> Option<&'b [u8]> {
         if is_number(self.text) {
             return Some(NUMBER);
         }
@@ -66,10 +62,7 @@ impl Token<'_> {
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix('-').unwrap_or(word);
     let digits = digits.strip_prefix(['.', ',']).unwrap_or(digits);
-    digits.chars().next().is_some_and(is_digit)
-        && digits
-            .chars()
-            .all(|c| matches!(c, ',' | '.' | '-') || is_digit(c))
+    digits.chars().next().is_some_and(is_digit) && digits.chars().all(|c| matches!(c, ',' | '.' | '-') || is_digit(c))
 }
 
 /// The lower-case form of `word` if it is short enough for the tables and plain ASCII, as all their
@@ -129,8 +122,7 @@ fn word_end(bytes: &[u8], start: usize) -> usize {
         let class = class(bytes[at]);
         if class != 0 {
             let comma = class & COMMA != 0;
-            if ends_word(bytes, at) || comma && (at + 1 == bytes.len() || ends_word(bytes, at + 1))
-            {
+            if ends_word(bytes, at) || comma && (at + 1 == bytes.len() || ends_word(bytes, at + 1)) {
                 break;
             }
         }

@@ -127,11 +127,7 @@ impl BadWords {
     /// The first listed word in `lower`, as a byte range: what [`check`](Self::check) went by.
     pub fn find(&self, language: &str, lower: &str) -> Option<Range<usize>> {
         let pattern = self.patterns.get(base_language(language))?;
-        pattern
-            .regex
-            .captures(lower)?
-            .get(1)
-            .map(|word| word.range())
+        pattern.regex.captures(lower)?.get(1).map(|word| word.range())
     }
 }
 
@@ -179,11 +175,7 @@ mod tests {
                 for after in ["", "s", "_", "é", "\u{301}", "—", ".", "\n", " x", "Ⓐ", "½"] {
                     let fill = "y".repeat((before.len() * 31 + after.len() * 7 + word.len()) % 70);
                     let text = format!("{fill}{before}{word}{after}");
-                    assert_eq!(
-                        spotter.is_in(&text),
-                        pattern.regex.is_match(&text),
-                        "{text}"
-                    );
+                    assert_eq!(spotter.is_in(&text), pattern.regex.is_match(&text), "{text}");
                 }
             }
         }

@@ -84,9 +84,7 @@ fn host_name(url: &str) -> &str {
     let rest = match url.find("//") {
         Some(0) => &url[2..],
         Some(at) => match url[..at].strip_suffix(':') {
-            Some(scheme) if !scheme.is_empty() && scheme.bytes().all(is_of_scheme) => {
-                &url[at + 2..]
-            }
+            Some(scheme) if !scheme.is_empty() && scheme.bytes().all(is_of_scheme) => &url[at + 2..],
             _ => url,
         },
         None => url,
@@ -114,8 +112,7 @@ fn is_bracketed_ipv6(name: &str) -> bool {
             Some((address, zone)) => (address, Some(zone)),
             None => (address, None),
         };
-        zone.is_none_or(|zone| !zone.is_empty() && !zone.contains('%'))
-            && address.parse::<Ipv6Addr>().is_ok()
+        zone.is_none_or(|zone| !zone.is_empty() && !zone.contains('%')) && address.parse::<Ipv6Addr>().is_ok()
     })
 }
 
@@ -166,9 +163,7 @@ impl Domains {
         let host = Host::of(normalized);
         match self.domains.get(&host.main_domain()) {
             None => Some(Reason::BadDomain),
-            Some(Some(subdomains)) if !subdomains.contains(&host.subdomain) => {
-                Some(Reason::BadSubdomain)
-            }
+            Some(Some(subdomains)) if !subdomains.contains(&host.subdomain) => Some(Reason::BadSubdomain),
             Some(_) => None,
         }
     }

@@ -40,11 +40,7 @@ pub(crate) struct AnyPhrase {
 impl AnyPhrase {
     /// The phrases, each not empty.
     pub(crate) fn new(lists: [&[String]; 3]) -> AnyPhrase {
-        let phrases: Vec<String> = lists
-            .into_iter()
-            .flatten()
-            .map(|p| regex::escape(p))
-            .collect();
+        let phrases: Vec<String> = lists.into_iter().flatten().map(|p| regex::escape(p)).collect();
         AnyPhrase {
             pattern: Regex::new(&phrases.join("|")).ok(),
             none: phrases.is_empty(),
@@ -64,11 +60,7 @@ mod tests {
 
     #[test]
     fn tells_texts_that_hold_no_phrase() {
-        let lists = [
-            vec!["a.c".to_owned()],
-            vec![],
-            vec!["x|y".into(), "ö".into()],
-        ];
+        let lists = [vec!["a.c".to_owned()], vec![], vec!["x|y".into(), "ö".into()]];
         let any = AnyPhrase::new([&lists[0], &lists[1], &lists[2]]);
         let held = ["-a.c-", "x|y", "Föhn"].map(|text| any.is_in(text));
         assert_eq!((held, any.is_in("abc x y ")), ([true; 3], false));

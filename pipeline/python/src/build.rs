@@ -31,9 +31,7 @@ fn memory_of(memory: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
     match whole("memory", memory)? {
         n if n < memory::LEAST => {
             let least = memory::LEAST;
-            Err(invalid(format!(
-                "memory={n}: a build needs at least {least} bytes"
-            )))
+            Err(invalid(format!("memory={n}: a build needs at least {least} bytes")))
         }
         n if n > MOST_MEMORY => Err(invalid(format!("memory={n}: no machine has so much"))),
         n => Ok(Some(n)),
@@ -73,9 +71,7 @@ pub fn build<'py>(
         Ok(one) => one,
         Err(TryLockError::Poisoned(one)) => one.into_inner(),
         Err(TryLockError::WouldBlock) => {
-            return Err(PyRuntimeError::new_err(
-                "another build runs in this process",
-            ));
+            return Err(PyRuntimeError::new_err("another build runs in this process"));
         }
     };
     let network = Network::new(NetworkOptions {
@@ -101,9 +97,7 @@ pub fn build<'py>(
         memory_bytes,
         work_dir,
         overwrite,
-        ledger: ledger
-            .parse()
-            .map_err(|e| invalid(format!("ledger={ledger:?}: {e}")))?,
+        ledger: ledger.parse().map_err(|e| invalid(format!("ledger={ledger:?}: {e}")))?,
         remote: RemoteOptions {
             network: network.clone(),
             ..RemoteOptions::default()
@@ -116,14 +110,10 @@ pub fn build<'py>(
         let mut raised = None;
         while !build.is_finished() {
             py.detach(|| std::thread::sleep(EVERY));
-            let told = py
-                .check_signals()
-                .and_then(|()| match (progress, watch.now()) {
-                    (Some(call), Some((pass, done, total))) => {
-                        call.call1((pass, done, total)).map(drop)
-                    }
-                    _ => Ok(()),
-                });
+            let told = py.check_signals().and_then(|()| match (progress, watch.now()) {
+                (Some(call), Some((pass, done, total))) => call.call1((pass, done, total)).map(drop),
+                _ => Ok(()),
+            });
             if let (Err(e), None) = (told, &raised) {
                 // Ctrl-C, or the callback: what is in hand is finished, so that the same call goes on.
                 stop::ask();

@@ -8,8 +8,7 @@
 
 use crate::error::invalid;
 use arrow::array::{
-    Array, ArrayData, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, StructArray,
-    make_array, new_null_array,
+    Array, ArrayData, ArrayRef, AsArray, BinaryArray, Int64Array, ListArray, StructArray, make_array, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast, cast_with_options};
@@ -49,10 +48,7 @@ pub fn batch<'py>(any: &Bound<'py, PyAny>) -> PyResult<Batch<'py>> {
     let mut sorted: Vec<&String> = names.iter().collect();
     sorted.sort_unstable();
     if let Some(two) = sorted.windows(2).find(|two| two[0] == two[1]) {
-        return Err(invalid(format!(
-            "batch: two columns are named `{}`",
-            two[0]
-        )));
+        return Err(invalid(format!("batch: two columns are named `{}`", two[0])));
     }
     Ok(Batch {
         rows: batch.getattr("num_rows")?.extract()?,
@@ -85,10 +81,7 @@ fn import<'py>(any: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// A table as one batch of `class`.
-fn joined<'py>(
-    table: &Bound<'py, PyAny>,
-    class: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn joined<'py>(table: &Bound<'py, PyAny>, class: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = table.py();
     let arrays = PyList::empty(py);
     for column in table.getattr("columns")?.try_iter()? {
@@ -152,11 +145,7 @@ impl<'py> Batch<'py> {
     }
 
     /// `self` with `columns` in place of those of the same names, or after all others.
-    pub fn with(
-        &self,
-        without: &[&str],
-        columns: Vec<(&str, ArrayRef)>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    pub fn with(&self, without: &[&str], columns: Vec<(&str, ArrayRef)>) -> PyResult<Bound<'py, PyAny>> {
         let py = self.batch.py();
         let pyarrow = py.import("pyarrow")?;
         let (fields, arrays) = (PyList::empty(py), PyList::empty(py));
@@ -191,9 +180,7 @@ fn check(kind: &DataType, name: &str, wanted: &DataType) -> PyResult<()> {
     // A column of nulls alone has no type of its own.
     match like || *kind == DataType::Null {
         true => Ok(()),
-        false => Err(invalid(format!(
-            "column `{name}` is {kind}; wanted: {wanted}"
-        ))),
+        false => Err(invalid(format!("column `{name}` is {kind}; wanted: {wanted}"))),
     }
 }
 
@@ -205,8 +192,7 @@ fn convert(array: &ArrayRef, name: &str, wanted: &DataType) -> PyResult<ArrayRef
         safe: false,
         ..CastOptions::default()
     };
-    cast_with_options(&small(array, name)?, wanted, &options)
-        .map_err(|e| invalid(format!("column `{name}`: {e}")))
+    cast_with_options(&small(array, name)?, wanted, &options).map_err(|e| invalid(format!("column `{name}`: {e}")))
 }
 
 /// Refuses what a column of strings or bytes cannot hold: views, dictionaries and large columns can have more than 2 GiB. Of a
@@ -224,8 +210,7 @@ fn small(array: &ArrayRef, name: &str) -> PyResult<ArrayRef> {
             if values.is_empty() {
                 return Ok(new_null_array(&DataType::Utf8, array.len()));
             }
-            let values =
-                cast(&small(values, name)?, &DataType::Utf8).map_err(|e| invalid(e.to_string()))?;
+            let values = cast(&small(values, name)?, &DataType::Utf8).map_err(|e| invalid(e.to_string()))?;
             let offsets = values.as_string::<i32>().value_offsets();
             let length = |key: usize| (offsets[key + 1] - offsets[key]) as u64;
             let keys = dictionary.normalized_keys();
@@ -239,11 +224,7 @@ fn small(array: &ArrayRef, name: &str) -> PyResult<ArrayRef> {
             "column `{name}` holds {bytes} bytes; a batch takes less than 2 GiB of a column: cut it"
         )));
     }
-    let far = |offsets: &[i64]| {
-        offsets
-            .last()
-            .is_some_and(|last| *last > i64::from(i32::MAX))
-    };
+    let far = |offsets: &[i64]| offsets.last().is_some_and(|last| *last > i64::from(i32::MAX));
     Ok(match array.data_type() {
         DataType::LargeBinary if far(any.as_binary::<i64>().value_offsets()) => {
             Arc::new(any.as_binary::<i64>().iter().collect::<BinaryArray>())
@@ -271,10 +252,7 @@ fn is_text(kind: &DataType) -> bool {
 fn is_bytes(kind: &DataType) -> bool {
     matches!(
         kind,
-        DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView
-            | DataType::FixedSizeBinary(_)
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
     )
 }
 
@@ -328,10 +306,7 @@ pub fn texts_or_null<'a>(batch: &Batch<'_>, name: &'a str) -> PyResult<Texts<'a>
     let array = match bytes {
         Some(bytes) => {
             let relabelled = array.call_method1("cast", (bytes,));
-            sound(
-                &relabelled.map_err(|e| of_arrow(array.py(), &column, e))?,
-                &column,
-            )?
+            sound(&relabelled.map_err(|e| of_arrow(array.py(), &column, e))?, &column)?
         }
         None => cast(&batch.column(name, &DataType::Utf8)?, &DataType::Binary)
             .map_err(|e| invalid(format!("{column}: {e}")))?,
@@ -380,9 +355,7 @@ pub fn floats(batch: &Batch<'_>, name: &str) -> PyResult<arrow::array::Float64Ar
 pub fn hash(array: &BinaryArray, name: &str, row: usize) -> PyResult<u128> {
     let bytes = array.value(row).try_into().map_err(|_| {
         let len = array.value(row).len();
-        invalid(format!(
-            "column `{name}`, row {row}: {len} bytes; a hash has 16"
-        ))
+        invalid(format!("column `{name}`, row {row}: {len} bytes; a hash has 16"))
     })?;
     Ok(u128::from_be_bytes(bytes))
 }
@@ -456,9 +429,7 @@ impl Drops {
         let none = || DataType::Struct(Fields::from(vec![number("position"), number("same_page")]));
         let item = match kind {
             DataType::Null => return Ok(none()),
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                item.data_type()
-            }
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => item.data_type(),
             other => other,
         };
         match item {
@@ -468,11 +439,7 @@ impl Drops {
                     let Some((_, field)) = fields.find(name) else {
                         return Err(invalid(format!("drops: the structs have no `{name}`")));
                     };
-                    check(
-                        field.data_type(),
-                        &format!("drops.{name}"),
-                        &DataType::Int64,
-                    )?;
+                    check(field.data_type(), &format!("drops.{name}"), &DataType::Int64)?;
                 }
                 Ok(item.clone())
             }

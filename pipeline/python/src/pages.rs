@@ -5,9 +5,7 @@ use crate::error::invalid;
 use crate::recipe::{Loaded, Name, load};
 use crate::stats::{Stats, seal, unseal};
 use crate::threads;
-use arrow::array::{
-    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, ListBuilder, StringBuilder,
-};
+use arrow::array::{Array, ArrayRef, BinaryBuilder, BooleanBuilder, Float32Builder, ListBuilder, StringBuilder};
 use arrow::compute::concat;
 use arrow_pyarrow::ToPyArrow;
 use c4_data::DedupStep;
@@ -76,9 +74,7 @@ impl Found {
     fn allows(&self, reason: Option<Reason>, text: Option<&str>) -> bool {
         let before = self.reason.and_then(|at| Reason::ALL.get(at).copied());
         match reason {
-            None => {
-                before.is_none() && text.is_some_and(|text| self.text == xxh3_64(text.as_bytes()))
-            }
+            None => before.is_none() && text.is_some_and(|text| self.text == xxh3_64(text.as_bytes())),
             Some(Reason::OlderCopy) => before.is_none_or(Reason::competes),
             Some(_) => reason == before,
         }
@@ -170,8 +166,7 @@ pub fn keys<'py>(
                 for key in dedup::keys(loaded.recipe.dedup.as_ref(), text) {
                     count += 1;
                     if count > MOST_KEYS {
-                        let what =
-                            format!("rows to {row} have more than {MOST_KEYS} keys: cut the batch");
+                        let what = format!("rows to {row} have more than {MOST_KEYS} keys: cut the batch");
                         return Err(invalid(what));
                     }
                     lists.values().append_value(key.to_be_bytes());
@@ -209,16 +204,13 @@ pub fn finish<'py>(
         for row in rows {
             let at = |what: &str| invalid(format!("row {row}: {what}"));
             let key = hash(&url_keys, "url_key", row)?;
-            let found = Found::decode(counts.value(row), key, loaded.seed).ok_or_else(|| {
-                at("column `counts` is not what c4.clean gave for this url_key by this recipe")
-            })?;
+            let found = Found::decode(counts.value(row), key, loaded.seed)
+                .ok_or_else(|| at("column `counts` is not what c4.clean gave for this url_key by this recipe"))?;
             let reason = match reasons.or_null(row)? {
                 Some(code) => Some(
                     Reason::from_code(code)
                         .filter(|reason| reason.scope() == Scope::Page)
-                        .ok_or_else(|| {
-                            at(&format!("column `reason`: no page goes for {code:?}"))
-                        })?,
+                        .ok_or_else(|| at(&format!("column `reason`: no page goes for {code:?}")))?,
                 ),
                 None => None,
             };
@@ -269,33 +261,21 @@ fn lost(
         return Ok(lost);
     }
     let places = dedup::places(step, text);
-    let place = |at: i64, places: usize| {
-        u32::try_from(at)
-            .ok()
-            .filter(|at| (*at as usize) < places)
-            .ok_or(at)
-    };
+    let place = |at: i64, places: usize| u32::try_from(at).ok().filter(|at| (*at as usize) < places).ok_or(at);
     for (position, same_page) in drops {
         let position = position.ok_or("drops: a position is null")?;
-        let position = place(position, places)
-            .map_err(|at| format!("drops: position {at}: this page has {places} keys"))?;
+        let position =
+            place(position, places).map_err(|at| format!("drops: position {at}: this page has {places} keys"))?;
         // Of equal keys of one page the first stays.
         let before = |at| {
-            place(at, position as usize).map_err(|at| {
-                format!("drops: same_page {at} does not come before position {position}")
-            })
+            place(at, position as usize)
+                .map_err(|at| format!("drops: same_page {at} does not come before position {position}"))
         };
         let same_page = same_page.map(before).transpose()?;
-        lost.push(Lost {
-            position,
-            same_page,
-        });
+        lost.push(Lost { position, same_page });
     }
     lost.sort_unstable_by_key(|lost| lost.position);
-    match lost
-        .windows(2)
-        .find(|two| two[0].position == two[1].position)
-    {
+    match lost.windows(2).find(|two| two[0].position == two[1].position) {
         Some(two) => Err(format!("drops: position {} comes twice", two[0].position)),
         None => Ok(lost),
     }
@@ -321,12 +301,7 @@ struct Finished {
 
 impl Finished {
     /// A page that went before, or its text with the copies it loses.
-    fn page(
-        &mut self,
-        loaded: &Loaded,
-        page: KnownPage<'_>,
-        before: Result<(String, Vec<Lost>), Reason>,
-    ) {
+    fn page(&mut self, loaded: &Loaded, page: KnownPage<'_>, before: Result<(String, Vec<Lost>), Reason>) {
         let finisher = loaded.finisher();
         let statistics = &mut self.statistics;
         let mut lines = page.lines;

@@ -23,10 +23,7 @@ use std::sync::Arc;
 /// Files, folders and listings of this machine as archives, in the order in which a build has them.
 fn resolve(paths: &[PathBuf], loaded: &Loaded) -> PyResult<Vec<Input>> {
     let here = Places::here().map_err(|e| invalid(e.to_string()))?;
-    let places = Places {
-        any_file: true,
-        ..here
-    };
+    let places = Places { any_file: true, ..here };
     let inputs = input::resolve_in(paths, &places, &loaded.recipe.read);
     inputs.map_err(of_input)
 }
@@ -76,7 +73,8 @@ impl<'py> FromPyObject<'_, 'py> for Paths {
 pub fn inputs<'py>(py: Python<'py>, paths: Paths, recipe: Name) -> PyResult<Bound<'py, PyAny>> {
     let loaded = load(&recipe)?;
     let inputs = py.detach(|| resolve(&paths.0, &loaded))?;
-    let entry = |input: &Input| json!({ "path": input.location.to_string(), "archive": &*input.label, "bytes": input.bytes });
+    let entry =
+        |input: &Input| json!({ "path": input.location.to_string(), "archive": &*input.label, "bytes": input.bytes });
     of_json(py, &inputs.iter().map(entry).collect())
 }
 
@@ -187,8 +185,7 @@ impl Reader {
             let (first, batches) = open.batches(self.threads);
             if batches.is_empty() {
                 let entry = serde_json::to_value(open.health.entry(input));
-                self.entries
-                    .push(entry.map_err(|e| invalid(e.to_string()))?);
+                self.entries.push(entry.map_err(|e| invalid(e.to_string()))?);
                 self.open = None;
                 self.next += 1;
                 continue;
@@ -233,14 +230,7 @@ impl Reader {
         };
         let (kind, label) = (source.kind(), &self.inputs[self.next].label);
         let tally = &mut self.statistics.tally;
-        let names = [
-            "url",
-            "text",
-            "timestamp",
-            "content_type",
-            "content_length",
-            "archive",
-        ];
+        let names = ["url", "text", "timestamp", "content_type", "content_length", "archive"];
         let mut texts: [StringBuilder; 6] = Default::default();
         let mut numbers: [Int64Builder; 2] = Default::default();
         let mut damaged = Vec::new();
@@ -259,14 +249,7 @@ impl Reader {
                             content_length,
                             record_offset,
                         } = page;
-                        let values = [
-                            &*url,
-                            &text,
-                            &timestamp,
-                            &content_type,
-                            &content_length,
-                            label,
-                        ];
+                        let values = [&*url, &text, &timestamp, &content_type, &content_length, label];
                         for (column, value) in texts.iter_mut().zip(values) {
                             column.append_value(value);
                         }
@@ -283,13 +266,9 @@ impl Reader {
             }
         }
         health.note(damaged);
-        let strings = texts
-            .iter_mut()
-            .map(|column| Arc::new(column.finish()) as ArrayRef);
+        let strings = texts.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let strings = names.into_iter().zip(strings);
-        let integers = numbers
-            .iter_mut()
-            .map(|column| Arc::new(column.finish()) as ArrayRef);
+        let integers = numbers.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let integers = ["record_offset", "order"].into_iter().zip(integers);
         RecordBatch::try_from_iter(strings.chain(integers)).map_err(|e| invalid(e.to_string()))
     }

@@ -7,8 +7,8 @@ use crate::stats::{Stats, of_json, to_json};
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::next_batch;
 use c4_data::{
-    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe,
-    ShardEntry, ShardMeta, ShardSet, Split, SplitStep, Versions,
+    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe, ShardEntry, ShardMeta,
+    ShardSet, Split, SplitStep, Versions,
 };
 use c4_filters::{DomainTable, counters, guard, url};
 use c4_pipeline::rows::part;
@@ -23,8 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A format by its name.
 pub fn format_of(name: &str) -> PyResult<Format> {
-    serde_json::from_value(json!(name))
-        .map_err(|_| invalid(format!("format={name:?}: wanted: arrow, parquet, jsonl")))
+    serde_json::from_value(json!(name)).map_err(|_| invalid(format!("format={name:?}: wanted: arrow, parquet, jsonl")))
 }
 
 fn split_of(name: &str) -> PyResult<Split> {
@@ -35,9 +34,7 @@ fn split_of(name: &str) -> PyResult<Split> {
 /// Python's argument `shard_size`.
 pub fn shard_size_of(size: &Bound<'_, PyAny>) -> PyResult<u64> {
     match whole("shard_size", size)? {
-        n if n < LEAST_SHARD_BYTES => Err(invalid(format!(
-            "shard_size={n}: at least {LEAST_SHARD_BYTES} bytes"
-        ))),
+        n if n < LEAST_SHARD_BYTES => Err(invalid(format!("shard_size={n}: at least {LEAST_SHARD_BYTES} bytes"))),
         n => Ok(n),
     }
 }
@@ -137,8 +134,7 @@ impl ShardWriter {
         if folder.as_os_str().is_empty() {
             return Err(invalid("folder is empty"));
         }
-        std::fs::create_dir_all(&scratch)
-            .map_err(|e| of_data(c4_data::Error::io(&scratch, "create")(e)))?;
+        std::fs::create_dir_all(&scratch).map_err(|e| of_data(c4_data::Error::io(&scratch, "create")(e)))?;
         let writer = c4_data::ShardWriter::create(&target, &scratch, format, set, &meta);
         let writer = writer.inspect_err(|_| {
             // What cannot be removed harms nobody.
@@ -199,9 +195,7 @@ fn check_language(recipe: &Recipe, language: Option<&str>) -> PyResult<()> {
         known => format!("one of: {}", known.join(", ")),
     };
     let (name, language) = (&recipe.name, language.unwrap_or("None"));
-    Err(invalid(format!(
-        "language={language}: recipe {name} wants {wanted}"
-    )))
+    Err(invalid(format!("language={language}: recipe {name} wants {wanted}")))
 }
 
 /// A number that no other writer of this process has.
@@ -244,22 +238,11 @@ impl ShardWriter {
             "archive",
         ];
         let columns = names.map(|name| texts(batch, name));
-        let [
-            url,
-            text,
-            timestamp,
-            content_type,
-            content_length,
-            language,
-            archive,
-        ] = columns;
+        let [url, text, timestamp, content_type, content_length, language, archive] = columns;
         let (url, text, timestamp) = (url?, text?, timestamp?);
         let (content_type, content_length) = (content_type?, content_length?);
         let (language, archive) = (language?, archive?);
-        let (score, offset) = (
-            floats(batch, "language_score")?,
-            integers(batch, "record_offset")?,
-        );
+        let (score, offset) = (floats(batch, "language_score")?, integers(batch, "record_offset")?);
         let reasons = texts_if_there(batch, "reason")?;
         let mut documents = Vec::with_capacity(batch.rows);
         let mut last = self.last;
@@ -272,9 +255,7 @@ impl ShardWriter {
                 return Err(wrong(what.to_owned()));
             }
             last = key;
-            let place = self
-                .place
-                .check(key, language.value(row)?, &self.loaded.recipe.split);
+            let place = self.place.check(key, language.value(row)?, &self.loaded.recipe.split);
             place.map_err(|what| wrong(format!("this page {what}")))?;
             if let Some(reasons) = &reasons
                 && let Some(reason) = reasons.or_null(row)?
@@ -283,9 +264,7 @@ impl ShardWriter {
             }
             let score = score.value(row);
             if !(0.0..=2.0).contains(&score) {
-                return Err(wrong(format!(
-                    "`language_score` is {score}, and no probability"
-                )));
+                return Err(wrong(format!("`language_score` is {score}, and no probability")));
             }
             let record_offset = offset.value(row);
             let Ok(record_offset) = u64::try_from(record_offset) else {
@@ -360,11 +339,7 @@ fn complete(shards: &[ShardEntry], sets: &Sets, format: Format) -> Result<(), St
                 return Err(format!("{} where {name} should be", shard.file));
             }
         }
-        if !sets
-            .languages()
-            .iter()
-            .any(|l| l.as_deref() == set.language)
-        {
+        if !sets.languages().iter().any(|l| l.as_deref() == set.language) {
             return Err(format!("the recipe has none as {}", first.file));
         }
         found.insert((set.language, set.split.name()));
@@ -400,23 +375,14 @@ pub fn manifest<'py>(
     let tally = &stats.0.tally;
     tally.check().map_err(invalid)?;
     let wrong = |name: &'static str| move |e| invalid(format!("{name}: {e}"));
-    let mut shards: Vec<ShardEntry> =
-        serde_json::from_str(&to_json(shards)?).map_err(wrong("shards"))?;
+    let mut shards: Vec<ShardEntry> = serde_json::from_str(&to_json(shards)?).map_err(wrong("shards"))?;
     shards.sort_by(|a, b| {
-        let key = |entry: &ShardEntry| {
-            (
-                entry.language.clone(),
-                entry.split as usize,
-                entry.file.clone(),
-            )
-        };
+        let key = |entry: &ShardEntry| (entry.language.clone(), entry.split as usize, entry.file.clone());
         key(a).cmp(&key(b))
     });
-    let inputs: Vec<InputEntry> =
-        serde_json::from_str(&to_json(inputs)?).map_err(wrong("inputs"))?;
+    let inputs: Vec<InputEntry> = serde_json::from_str(&to_json(inputs)?).map_err(wrong("inputs"))?;
     let format = format_of(format)?;
-    complete(&shards, &Sets::of(recipe), format)
-        .map_err(|what| invalid(format!("shards: {what}")))?;
+    complete(&shards, &Sets::of(recipe), format).map_err(|what| invalid(format!("shards: {what}")))?;
     for split in Split::ALL {
         let shards = shards.iter().filter(|shard| shard.split == split);
         let rows = shards.fold(0u64, |sum, shard| sum.saturating_add(shard.rows));
@@ -435,9 +401,7 @@ pub fn manifest<'py>(
     let opened: u64 = tally.archives.iter().sum();
     if (inputs.len() as u64) < opened {
         let has = inputs.len();
-        return Err(invalid(format!(
-            "inputs: {has} archives, but {opened} were read"
-        )));
+        return Err(invalid(format!("inputs: {has} archives, but {opened} were read")));
     }
     let mut value = json!({
         "recipe": recipe.name,

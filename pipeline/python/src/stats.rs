@@ -95,9 +95,7 @@ impl Stats {
         Ok(())
     }
 
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
         let from = slf.get_type().getattr("from_bytes")?;
         Ok((from, (slf.borrow().to_bytes(slf.py())?,)))
     }
@@ -125,8 +123,7 @@ pub fn unseal(sealed: &[u8], seed: u64) -> Option<&[u8]> {
 
 /// JSON as Python's dicts and lists.
 pub fn of_json<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    py.import("json")?
-        .call_method1("loads", (value.to_string(),))
+    py.import("json")?.call_method1("loads", (value.to_string(),))
 }
 
 /// Python's dicts and lists as JSON.
@@ -134,8 +131,6 @@ pub fn to_json(any: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = any.py();
     // Whatever else is a mapping is a dict then.
     let default = [("default", py.get_type::<pyo3::types::PyDict>())].into_py_dict(py)?;
-    let text = py
-        .import("json")?
-        .call_method("dumps", (any,), Some(&default))?;
+    let text = py.import("json")?.call_method("dumps", (any,), Some(&default))?;
     text.extract()
 }

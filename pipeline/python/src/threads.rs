@@ -18,9 +18,7 @@ const ROWS: usize = 16;
 pub fn of(threads: &Bound<'_, PyAny>) -> PyResult<usize> {
     match whole("threads", threads)? {
         n if n <= MOST => Ok(n as usize),
-        n => Err(invalid(format!(
-            "threads={n}: at most {MOST}; 0: one a core"
-        ))),
+        n => Err(invalid(format!("threads={n}: at most {MOST}; 0: one a core"))),
     }
 }
 

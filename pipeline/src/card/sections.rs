@@ -67,13 +67,7 @@ pub fn summary(manifest: &Manifest, stats: &Value, facts: &Facts<'_>) -> String 
             thousands(sums.file_bytes),
         ]
     });
-    let heads = [
-        "split",
-        "documents",
-        "bytes of text",
-        "files",
-        "bytes of files",
-    ];
+    let heads = ["split", "documents", "bytes of text", "files", "bytes of files"];
     text += &table(heads, rows.collect());
     let by_language = facts.languages().next().is_some();
     if by_language {
@@ -88,13 +82,7 @@ pub fn summary(manifest: &Manifest, stats: &Value, facts: &Facts<'_>) -> String 
                 thousands(config.sum(|split| split.file_bytes)),
             ]
         });
-        let heads = [
-            "language",
-            "train",
-            "validation",
-            "bytes of text",
-            "bytes of files",
-        ];
+        let heads = ["language", "train", "validation", "bytes of text", "bytes of files"];
         text += &table(heads, rows.collect());
     }
     let of = if by_language { " of a language" } else { "" };
@@ -121,9 +109,7 @@ fn columns(format: Format) -> String {
         "url" => "as in the archive's record",
         "text" => "the cleaned text; lines are separated by `\\n`",
         "timestamp" => "when the page was fetched (`WARC-Date`)",
-        "content_type" | "content_length" => {
-            "the header, verbatim: of the record (WET) or the HTTP response (WARC)"
-        }
+        "content_type" | "content_length" => "the header, verbatim: of the record (WET) or the HTTP response (WARC)",
         "language" => "by the recipe's detector",
         "language_score" => "its probability, 0 to 1",
         "archive" => "the archive the page was read from",
@@ -210,20 +196,12 @@ pub fn statistics(stats: &Value) -> String {
             thousands(number(stage, &["words", "out"])),
         ]
     };
-    let heads = [
-        "step",
-        "pages in",
-        "pages out",
-        "of all",
-        "lines out",
-        "words out",
-    ];
+    let heads = ["step", "pages in", "pages out", "of all", "lines out", "words out"];
     text += &table(heads, stages.iter().map(row).collect());
     for (scope, unit) in [(Scope::Page, "pages"), (Scope::Line, "lines")] {
         let all = number(stats, &["tally", unit, "in"]);
         let dropped = |reason: &Reason| number(stats, &["tally", unit, "dropped", reason.code()]);
-        let mut reasons: Vec<(u64, Reason)> =
-            Reason::of(scope).iter().map(|r| (dropped(r), *r)).collect();
+        let mut reasons: Vec<(u64, Reason)> = Reason::of(scope).iter().map(|r| (dropped(r), *r)).collect();
         reasons.retain(|(n, _)| *n > 0);
         if reasons.is_empty() {
             continue;
@@ -237,8 +215,7 @@ pub fn statistics(stats: &Value) -> String {
         let share = format!("of all {unit}");
         text += &table([&head, unit, &share], rows.collect());
     }
-    text +=
-        "A line counts under the reason that took it, or under its page's if it went with it.\n\n";
+    text += "A line counts under the reason that took it, or under its page's if it went with it.\n\n";
     text + &languages(stats)
 }
 
@@ -259,10 +236,7 @@ fn languages(stats: &Value) -> String {
     let heads = ["language", "pages that came to the step", "documents"];
     let mut text = table(heads, rows.collect());
     if rest > 0 {
-        let _ = writeln!(
-            text,
-            "{rest} more of {seen} languages are in `stats.json`.\n"
-        );
+        let _ = writeln!(text, "{rest} more of {seen} languages are in `stats.json`.\n");
     }
     text
 }
@@ -280,10 +254,7 @@ pub fn provenance(manifest: &Manifest, license: &str) -> String {
     for input in inputs.iter().take(ARCHIVES) {
         let state = match input.state {
             InputState::Read => String::new(),
-            InputState::Damaged => format!(
-                "; {} places in it could not be read",
-                thousands(input.damaged_records)
-            ),
+            InputState::Damaged => format!("; {} places in it could not be read", thousands(input.damaged_records)),
             InputState::Failed => "; could not be read to its end".to_owned(),
         };
         let bytes = thousands(input.bytes);
@@ -342,9 +313,9 @@ pub fn limitations(manifest: &Manifest) -> String {
     }
     match &recipe.dedup {
         None => points.push("Text that several pages share was not removed.".to_owned()),
-        Some(DedupStep::Lines { .. }) => points.push(
-            "Of equal lines one stays, so a page may lack lines that another one has.".to_owned(),
-        ),
+        Some(DedupStep::Lines { .. }) => {
+            points.push("Of equal lines one stays, so a page may lack lines that another one has.".to_owned())
+        }
         Some(DedupStep::Spans { .. }) => points.push(
             "Of equal spans of sentences one stays, so a page may lack sentences that another one \
              has, and a line that lost some may be shorter than the line rules allow."
@@ -359,9 +330,7 @@ pub fn limitations(manifest: &Manifest) -> String {
         );
     }
     let damaged = manifest.inputs.iter();
-    let damaged = damaged
-        .filter(|input| input.state != InputState::Read)
-        .count();
+    let damaged = damaged.filter(|input| input.state != InputState::Read).count();
     if damaged > 0 {
         let all = thousands(manifest.inputs.len() as u64);
         points.push(format!(
@@ -376,9 +345,7 @@ pub fn limitations(manifest: &Manifest) -> String {
 pub fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let mut text = String::from("## How to load\n\n");
     // That with most documents is what people will want to see.
-    let most = facts
-        .configs()
-        .max_by_key(|config| config.sum(|split| split.rows));
+    let most = facts.configs().max_by_key(|config| config.sum(|split| split.rows));
     let first = most.and_then(|config| config.splits().next());
     let Some((set, _)) = first else {
         return text + "There are no documents in it.\n\n";
@@ -392,9 +359,7 @@ pub fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
          name on the Hub\nprint(corpus[\"{split}\"][0][\"text\"])\n```\n\n"
     );
     let other = match manifest.format {
-        Format::Arrow => format!(
-            "Or as Arrow IPC files: `polars.scan_ipc(\"{files}\")`, `pyarrow.ipc.open_file`."
-        ),
+        Format::Arrow => format!("Or as Arrow IPC files: `polars.scan_ipc(\"{files}\")`, `pyarrow.ipc.open_file`."),
         Format::Parquet => format!("Or as Parquet files: `polars.scan_parquet(\"{files}\")`."),
         Format::Jsonl => format!("Or as gzip JSON lines: `zcat {files}`."),
     };
@@ -408,20 +373,13 @@ pub fn reproduction(manifest: &Manifest, facts: &Facts<'_>) -> String {
         None => format!("{}.toml", manifest.recipe.name),
     };
     let mut lists = String::new();
-    if let Some(file) = manifest
-        .recipe
-        .domains
-        .iter()
-        .find_map(|step| step.file.as_ref())
-    {
+    if let Some(file) = manifest.recipe.domains.iter().find_map(|step| step.file.as_ref()) {
         lists += &format!(" --domains {file}");
     }
     for file in manifest.recipe.urls.iter().flat_map(|step| &step.files) {
         lists += &format!(" --urls {file}");
     }
-    let mut text = String::from(
-        "## How to reproduce\n\nWith the archives above in the folder `crawl`:\n\n```sh\n",
-    );
+    let mut text = String::from("## How to reproduce\n\nWith the archives above in the folder `crawl`:\n\n```sh\n");
     let ledger = match manifest.ledger.mode {
         mode if mode == LedgerMode::default() => String::new(),
         mode => format!(" --ledger {mode}"),
@@ -450,9 +408,7 @@ pub fn reproduction(manifest: &Manifest, facts: &Facts<'_>) -> String {
 /// A size as the command line takes it.
 fn size(bytes: u64) -> String {
     let units = [(30, "G"), (20, "M"), (10, "K")];
-    let unit = units
-        .iter()
-        .find(|(shift, _)| bytes.trailing_zeros() >= *shift);
+    let unit = units.iter().find(|(shift, _)| bytes.trailing_zeros() >= *shift);
     match unit {
         Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
         None => bytes.to_string(),
@@ -487,11 +443,7 @@ mod tests {
         let mut rows = Vec::new();
         constants("", &serde_json::to_value(&recipe).unwrap(), &mut rows);
         let keys: Vec<&str> = rows.iter().map(|(key, _)| &**key).collect();
-        for key in [
-            "dedup.span_sentences",
-            "clean.end_marks",
-            "bad_words.lists.en",
-        ] {
+        for key in ["dedup.span_sentences", "clean.end_marks", "bad_words.lists.en"] {
             assert!(keys.contains(&key), "{keys:?}");
         }
     }

@@ -13,10 +13,7 @@ fn mark_then_header_then_page() {
     assert_eq!(found(page, http), ("windows-1252", CharsetSource::Http));
     let marked = b"\xef\xbb\xbf<meta charset=koi8-r>";
     assert_eq!(found(marked, http), ("UTF-8", CharsetSource::Bom));
-    assert_eq!(
-        found(b"\xfe\xff\0<", http),
-        ("UTF-16BE", CharsetSource::Bom)
-    );
+    assert_eq!(found(b"\xfe\xff\0<", http), ("UTF-16BE", CharsetSource::Bom));
 }
 
 #[test]
@@ -24,10 +21,7 @@ fn header_labels() {
     let of = |v: &str| charset_param(v.as_bytes()).map(Encoding::name);
     assert_eq!(of("text/html;charset=utf8"), Some("UTF-8"));
     assert_eq!(of("text/html; charset='big5'"), Some("Big5"));
-    assert_eq!(
-        of("text/html; charset=nonsense; charset=gb2312"),
-        Some("GBK")
-    );
+    assert_eq!(of("text/html; charset=nonsense; charset=gb2312"), Some("GBK"));
     assert_eq!(of("text/html; charset"), None);
     assert_eq!(of("text/html; charset="), None);
     assert_eq!(of("text/html; charset=\"utf-8"), Some("UTF-8"));
@@ -44,19 +38,10 @@ fn page_declarations() {
     assert_eq!(of("<meta content='text/html; charset=big5'>"), None);
     assert_eq!(of("<meta charset=utf-16le>"), Some("UTF-8"));
     assert_eq!(of("<meta charset=x-user-defined>"), Some("windows-1252"));
-    assert_eq!(
-        of("<!-- <meta charset=big5> --><meta charset=gbk>"),
-        Some("GBK")
-    );
+    assert_eq!(of("<!-- <meta charset=big5> --><meta charset=gbk>"), Some("GBK"));
     assert_eq!(of("<!--><meta charset=gbk>"), Some("GBK"));
-    assert_eq!(
-        of("<a title='<meta charset=big5>'><meta charset=gbk>"),
-        Some("GBK")
-    );
-    assert_eq!(
-        of("<script>if (a<b && c='</script><meta charset=gbk>"),
-        Some("GBK")
-    );
+    assert_eq!(of("<a title='<meta charset=big5>'><meta charset=gbk>"), Some("GBK"));
+    assert_eq!(of("<script>if (a<b && c='</script><meta charset=gbk>"), Some("GBK"));
     assert_eq!(of("<meta charset=nonsense><meta charset=gbk>"), Some("GBK"));
     assert_eq!(
         of("<?xml version='1.0' encoding='windows-1251'?><p>"),
@@ -76,10 +61,7 @@ fn plain_text_declares_nothing() {
 
 #[test]
 fn undeclared() {
-    assert_eq!(
-        found("naïve".as_bytes(), ""),
-        ("UTF-8", CharsetSource::Utf8Valid)
-    );
+    assert_eq!(found("naïve".as_bytes(), ""), ("UTF-8", CharsetSource::Utf8Valid));
     // Cut inside its last character.
     assert_eq!(found(b"na\xc3", ""), ("UTF-8", CharsetSource::Utf8Valid));
     let texts = [
@@ -87,14 +69,8 @@ fn undeclared() {
             "windows-1251",
             "Сегодня утром в городе прошёл сильный дождь, и река вышла из берегов.",
         ),
-        (
-            "Shift_JIS",
-            "今日は朝から雨が降っていて、川の水がだいぶ増えました。",
-        ),
-        (
-            "EUC-KR",
-            "오늘 아침부터 비가 와서 강물이 많이 불어났습니다.",
-        ),
+        ("Shift_JIS", "今日は朝から雨が降っていて、川の水がだいぶ増えました。"),
+        ("EUC-KR", "오늘 아침부터 비가 와서 강물이 많이 불어났습니다."),
         (
             "windows-1252",
             "Le garçon a mangé une pêche très mûre à côté de la forêt.",
@@ -110,22 +86,14 @@ fn undeclared() {
         }
         body.extend_from_slice(&encoding.encode(text).0);
         let got = detect(&body, b"text/html", true);
-        assert_eq!(
-            (got.encoding.name(), got.source),
-            (name, CharsetSource::Detected)
-        );
+        assert_eq!((got.encoding.name(), got.source), (name, CharsetSource::Detected));
         assert!(decode(&body, &got).ends_with(text));
     }
 }
 
 #[test]
 fn utf16_without_mark() {
-    let wide = |f: fn(u16) -> [u8; 2]| -> Vec<u8> {
-        "<p>rain and rivers</p>"
-            .encode_utf16()
-            .flat_map(f)
-            .collect()
-    };
+    let wide = |f: fn(u16) -> [u8; 2]| -> Vec<u8> { "<p>rain and rivers</p>".encode_utf16().flat_map(f).collect() };
     assert_eq!(found(&wide(u16::to_le_bytes), "").0, "UTF-16LE");
     assert_eq!(found(&wide(u16::to_be_bytes), "").0, "UTF-16BE");
     // Declared, but not so.
@@ -134,9 +102,7 @@ fn utf16_without_mark() {
 
 #[test]
 fn damaged_utf8_stays_utf8() {
-    let mut body = "Größe und Höhe der Bäume über dem Fluß, "
-        .repeat(8)
-        .into_bytes();
+    let mut body = "Größe und Höhe der Bäume über dem Fluß, ".repeat(8).into_bytes();
     body.insert(50, 0xff);
     assert_eq!(found(&body, ""), ("UTF-8", CharsetSource::Detected));
 }
@@ -144,10 +110,7 @@ fn damaged_utf8_stays_utf8() {
 #[test]
 fn wrong_declaration_of_clear_utf8() {
     let body = "<meta charset=gbk>Größe und Höhe der Bäume über dem Fluß, ".repeat(4);
-    assert_eq!(
-        found(body.as_bytes(), ""),
-        ("UTF-8", CharsetSource::Utf8Valid)
-    );
+    assert_eq!(found(body.as_bytes(), ""), ("UTF-8", CharsetSource::Utf8Valid));
     // Two characters prove nothing.
     assert_eq!(found("<meta charset=gbk>öö".as_bytes(), "").0, "GBK");
 }

@@ -8,9 +8,7 @@ use crate::Error;
 use crate::input;
 use crate::memory;
 use crate::output;
-use crate::run::{
-    BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build,
-};
+use crate::run::{BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
 use crate::stop;
 use crate::table::{percent, thousands};
 use crate::terminal::tell;
@@ -151,11 +149,7 @@ impl What {
                 "two recipes are called {}; their corpora would be in one folder",
                 recipe.name
             );
-            targets.push(TargetOptions {
-                lists,
-                recipe,
-                output,
-            });
+            targets.push(TargetOptions { lists, recipe, output });
         }
         let remote = args.remote.options();
         let places = args.remote.places(args.base.as_deref(), &remote.network)?;
@@ -283,12 +277,7 @@ fn summarize(target: &TargetOptions, built: &Built) {
             reason.doc()
         ));
     }
-    let others: Vec<u64> = reasons
-        .iter()
-        .skip(5)
-        .map(|(n, _)| *n)
-        .filter(|n| *n > 0)
-        .collect();
+    let others: Vec<u64> = reasons.iter().skip(5).map(|(n, _)| *n).filter(|n| *n > 0).collect();
     if !others.is_empty() {
         tell(format_args!(
             "{:>12}  for {} other reasons (c4 stats {})",
@@ -311,10 +300,7 @@ fn summarize(target: &TargetOptions, built: &Built) {
 
 /// Says what could not be read; gives whether all could.
 pub(super) fn report_damage(inputs: &[InputEntry]) -> bool {
-    let bad: Vec<_> = inputs
-        .iter()
-        .filter(|i| i.state != InputState::Read)
-        .collect();
+    let bad: Vec<_> = inputs.iter().filter(|i| i.state != InputState::Read).collect();
     if bad.is_empty() {
         return true;
     }
@@ -332,14 +318,9 @@ pub(super) fn report_damage(inputs: &[InputEntry]) -> bool {
                 input.archive, damage.offset, damage.cause
             ));
         }
-        let unlisted = input
-            .damaged_records
-            .saturating_sub(input.damage.len() as u64);
+        let unlisted = input.damaged_records.saturating_sub(input.damage.len() as u64);
         if unlisted > 0 {
-            tell(format_args!(
-                "  {}: and {unlisted} more places",
-                input.archive
-            ));
+            tell(format_args!("  {}: and {unlisted} more places", input.archive));
         }
     }
     false

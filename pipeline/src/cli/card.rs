@@ -66,10 +66,9 @@ fn refuse_others(target: &Path) -> Result<(), Error> {
         Ok(content) if card::is_card(&content) => Ok(()),
         Ok(_) => Err(Error::Output {
             path: target.to_owned(),
-            reason:
-                "was not written by `c4 card`; replace it with --force, or write elsewhere with \
+            reason: "was not written by `c4 card`; replace it with --force, or write elsewhere with \
                      --output FILE"
-                    .into(),
+                .into(),
         }),
     }
 }

@@ -45,15 +45,10 @@ fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Re
         .collect();
     if !there.is_empty() && !there.contains(language) {
         let there: Vec<&str> = there.into_iter().collect();
-        anyhow::bail!(
-            "{dir}: holds no documents in `{language}`; it has {}",
-            there.join(", ")
-        );
+        anyhow::bail!("{dir}: holds no documents in `{language}`; it has {}", there.join(", "));
     }
     if manifest.format == Format::Jsonl && !manifest.recipe.split.by_language {
-        anyhow::bail!(
-            "{dir}: its jsonl shards do not say languages; --language needs arrow or parquet"
-        );
+        anyhow::bail!("{dir}: its jsonl shards do not say languages; --language needs arrow or parquet");
     }
     Ok(())
 }
@@ -73,8 +68,7 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
         SplitArg::Train => Split::Train,
         SplitArg::Validation => Split::Validation,
     });
-    let is_language =
-        |found: Option<&str>| args.language.is_none() || args.language.as_deref() == found;
+    let is_language = |found: Option<&str>| args.language.is_none() || args.language.as_deref() == found;
     let mut out = JsonLines(BufWriter::new(stdout()));
     let limit = BatchLimit::of(&manifest.recipe);
     let mut left = args.limit.unwrap_or(u64::MAX);

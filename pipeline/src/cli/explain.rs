@@ -77,19 +77,14 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<()> {
                 _ => &args.inputs,
             };
             if inputs.is_empty() {
-                bail!(
-                    "name the archives (INPUT), or a corpus with --build that says where they are"
-                );
+                bail!("name the archives (INPUT), or a corpus with --build that says where they are");
             }
             let mut inputs = input::resolve(inputs, args.base.as_deref(), &recipe.read)?;
             if let Some(corpus) = &corpus {
                 corpus.label(&mut inputs)?;
             }
             if args.record.is_some() && inputs.len() != 1 {
-                bail!(
-                    "--record counts in one archive, but there are {}",
-                    inputs.len()
-                );
+                bail!("--record counts in one archive, but there are {}", inputs.len());
             }
             let wanted = match (&args.url, args.record, args.random) {
                 (Some(url), _, _) => Wanted::Url(url.clone()),
@@ -151,10 +146,7 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
         "" => "the text",
         url => url,
     };
-    let open = explanation
-        .stations
-        .iter()
-        .any(|s| s.passed == Passed::Open);
+    let open = explanation.stations.iter().any(|s| s.passed == Passed::Open);
     let (style, verdict) = match explanation.reason {
         Some(reason) => (BAD, format!("dropped: {}", reason.code())),
         None if explanation.missing => (BAD, "dropped, for a reason not known here".to_owned()),
@@ -172,8 +164,7 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
         writeln!(out, "  {:<10} {style}{word}{style:#}  {says}", station.name)?;
     }
     if !explanation.lines.is_empty() {
-        let legend =
-            "(blank: the line rules keep it, -: dropped, ~: a part is left, .: went with the page)";
+        let legend = "(blank: the line rules keep it, -: dropped, ~: a part is left, .: went with the page)";
         writeln!(out, "\n{FAINT}{legend}{FAINT:#}")?;
     }
     let codes = explanation.lines.iter().filter_map(|line| line.reason);
@@ -186,11 +177,7 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
             went_along += 1;
             let all = explanation.lines.iter().filter(|line| line.went_along());
             let more = all.count().saturating_sub(SHOWN_ALONG);
-            writeln!(
-                out,
-                ". {:width$}  {FAINT}… and {more} more lines{FAINT:#}",
-                ""
-            )?;
+            writeln!(out, ". {:width$}  {FAINT}… and {more} more lines{FAINT:#}", "")?;
             continue;
         } else if went_along > SHOWN_ALONG {
             continue;
@@ -235,12 +222,7 @@ fn print_line(out: &mut impl Write, line: &Line, width: usize) -> std::io::Resul
     }
     for copy in line.kept_by.iter().take(3) {
         let copy = copy.to_string();
-        writeln!(
-            out,
-            "  {:width$}  {FAINT}kept by {}{FAINT:#}",
-            "",
-            printable(&copy)
-        )?;
+        writeln!(out, "  {:width$}  {FAINT}kept by {}{FAINT:#}", "", printable(&copy))?;
     }
     Ok(())
 }

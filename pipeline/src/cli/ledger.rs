@@ -164,14 +164,8 @@ fn print_rows<R: LedgerRow>(
         let value = value.context("the ledger cannot be read; build it again")?;
         let row = row(&value);
         let wanted = args.reason.is_none_or(|reason| reason.code() == row.reason)
-            && args
-                .domain
-                .as_ref()
-                .is_none_or(|domain| is_in(row.url, domain))
-            && args
-                .grep
-                .as_ref()
-                .is_none_or(|regex| regex.is_match(row.text));
+            && args.domain.as_ref().is_none_or(|domain| is_in(row.url, domain))
+            && args.grep.as_ref().is_none_or(|regex| regex.is_match(row.text));
         if !wanted {
             continue;
         }
@@ -181,11 +175,7 @@ fn print_rows<R: LedgerRow>(
             continue;
         }
         let (reason, url) = (row.reason, printable(row.url));
-        writeln!(
-            out,
-            "{BOLD}{reason}{BOLD:#}  {url}\n  {}",
-            printable(&row.about)
-        )?;
+        writeln!(out, "{BOLD}{reason}{BOLD:#}  {url}\n  {}", printable(&row.about))?;
         let start = row.match_start.map(|at| at as usize);
         let place = start.map_or(0..0, |at| at..at + row.matched.len());
         let (from, to) = window(row.text, &place);
@@ -197,11 +187,7 @@ fn print_rows<R: LedgerRow>(
             printable(&row.text[from..place.start.max(from)])
         )?;
         if !place.is_empty() {
-            write!(
-                out,
-                "{MATCH}{}{MATCH:#}",
-                printable(&row.text[place.clone()])
-            )?;
+            write!(out, "{MATCH}{}{MATCH:#}", printable(&row.text[place.clone()]))?;
         }
         let rest = printable(&row.text[place.end.max(from)..to]);
         writeln!(out, "{rest}{}", mark(to < row.text.len()))?;
@@ -213,10 +199,7 @@ fn print_rows<R: LedgerRow>(
 fn is_in(page: &str, domain: &str) -> bool {
     let (host, domain) = (url::domain(page), domain.to_lowercase());
     let domain = domain.trim_start_matches("www.");
-    host == domain
-        || host
-            .strip_suffix(domain)
-            .is_some_and(|rest| rest.ends_with('.'))
+    host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
 /// The part of a text that is shown: around what the rule went by, at most some lines.

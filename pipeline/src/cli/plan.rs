@@ -58,10 +58,7 @@ pub(super) fn run(args: Plan) -> anyhow::Result<()> {
         for (name, value) in [
             ("pages", about(estimate.pages)),
             ("text", size(estimate.text_bytes)),
-            (
-                "pages kept, before duplicates and listed words",
-                about(estimate.kept),
-            ),
+            ("pages kept, before duplicates and listed words", about(estimate.kept)),
             ("CPU time", duration(estimate.cpu_seconds)),
             (
                 "time by the clock, on idle cores",
@@ -135,10 +132,7 @@ fn say(disk: &Disk) -> String {
     let free = disk
         .free
         .map_or("unknown".to_owned(), |free| DecimalBytes(free).to_string());
-    format!(
-        "disk of {}: {wanted} wanted, {free} free",
-        disk.folder.display()
-    )
+    format!("disk of {}: {wanted} wanted, {free} free", disk.folder.display())
 }
 
 fn refuse_small(disks: &[Disk]) -> anyhow::Result<()> {

@@ -3,9 +3,7 @@
 use super::parse_size;
 use crate::input::{Location, Places};
 use crate::remote::crawl::{self, CrawlFiles, Sample};
-use crate::remote::{
-    Address, AddressError, Network, NetworkOptions, RemoteOptions, RetryPolicy, S3Options,
-};
+use crate::remote::{Address, AddressError, Network, NetworkOptions, RemoteOptions, RetryPolicy, S3Options};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -78,11 +76,7 @@ impl RemoteArgs {
     }
 
     /// Where to look for what is named.
-    pub(super) fn places<'a>(
-        &self,
-        base: Option<&Path>,
-        network: &'a Network,
-    ) -> Result<Places<'a>, AddressError> {
+    pub(super) fn places<'a>(&self, base: Option<&Path>, network: &'a Network) -> Result<Places<'a>, AddressError> {
         Ok(Places {
             any_file: false,
             base: base.map(Location::parse).transpose()?,

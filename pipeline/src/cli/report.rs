@@ -37,11 +37,7 @@ pub(super) fn run(args: &Report) -> anyhow::Result<()> {
         run: read_json(&dir.join(output::RUN_FILE)).ok().as_ref(),
         examples: &examples,
     })?;
-    write_page(
-        args.output.as_deref(),
-        &dir.join(output::REPORT_FILE),
-        &html,
-    )
+    write_page(args.output.as_deref(), &dir.join(output::REPORT_FILE), &html)
 }
 
 /// Writes a page to the file that was named, or to `default`, and says so.
@@ -52,17 +48,10 @@ pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> an
     let path = named.unwrap_or(default);
     // A pipe or a device is no file that could be lost.
     if path.is_file() && !output::is_with(path, page::GENERATOR) {
-        bail!(
-            "{}: is there, and no report; name another file with -o",
-            path.display()
-        );
+        bail!("{}: is there, and no report; name another file with -o", path.display());
     }
     fs::write_atomic(path, html.as_bytes())?;
-    tell(format_args!(
-        "Report in {} ({} kB)",
-        path.display(),
-        html.len() / 1000
-    ));
+    tell(format_args!("Report in {} ({} kB)", path.display(), html.len() / 1000));
     Ok(())
 }
 
@@ -93,10 +82,7 @@ fn examples(dir: &Path, ledger: &LedgerEntry) -> Result<Examples, Error> {
     for line in LedgerReader::<DroppedLine>::new(dir, ledger) {
         let line = line?;
         let shown = count.entry(line.reason.clone()).or_default();
-        if *shown < EXAMPLES
-            && !line.text.trim().is_empty()
-            && seen.insert((line.reason.clone(), line.url.clone()))
-        {
+        if *shown < EXAMPLES && !line.text.trim().is_empty() && seen.insert((line.reason.clone(), line.url.clone())) {
             *shown += 1;
             examples.lines.push(ExampleLine {
                 matched: place(line.match_start, &line.matched),

@@ -67,12 +67,7 @@ pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
 }
 
 /// Prints what was found; the exit status.
-fn answer(
-    json: bool,
-    found: &impl Serialize,
-    holds: bool,
-    text: impl FnOnce() -> String,
-) -> anyhow::Result<ExitCode> {
+fn answer(json: bool, found: &impl Serialize, holds: bool, text: impl FnOnce() -> String) -> anyhow::Result<ExitCode> {
     let printed = match json {
         true => {
             let mut json = serde_json::to_value(found)?;
@@ -98,11 +93,7 @@ fn archives(paths: &[PathBuf], threads: usize, json: bool) -> anyhow::Result<Exi
         let mut out = String::new();
         for wrong in &found.listed {
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                out,
-                "{}, byte {}: {}",
-                wrong.archive, wrong.offset, wrong.what
-            );
+            let _ = writeln!(out, "{}, byte {}: {}", wrong.archive, wrong.offset, wrong.what);
         }
         let unlisted = found.differ + found.damaged - found.listed.len() as u64;
         if unlisted > 0 {
@@ -157,11 +148,7 @@ fn render_check(check: &Check, out: &mut String) {
         _ => check.counted.clone(),
     };
     let (name, status) = (check.name, status(check.status));
-    let separator = if check.status == Status::NotChecked {
-        ": "
-    } else {
-        "  "
-    };
+    let separator = if check.status == Status::NotChecked { ": " } else { "  " };
     let _ = writeln!(out, "{name:<17} {status:<11}{separator}{counted}");
     for offence in &check.examples {
         let _ = writeln!(out, "{:>18}{}", "", describe(offence));

@@ -58,9 +58,7 @@ impl Cause {
     pub fn doc(self) -> &'static str {
         match self {
             Cause::Rule(reason) => reason.doc(),
-            Cause::Rewritten => {
-                "The line rules cut the line, or took white space or citation markers from it."
-            }
+            Cause::Rewritten => "The line rules cut the line, or took white space or citation markers from it.",
             Cause::OtherVersion => "The other corpus has the page as it was at another time.",
             Cause::OtherReading => {
                 "The same page was read as another text: from another archive, by another read.wet_reading, or by another version of the program."

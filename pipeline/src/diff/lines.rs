@@ -91,11 +91,7 @@ pub struct LineDiff<'t> {
 /// Code points add up: those of the first text less those only there are those of the second less
 /// those only there (line ends apart). Memory is linear in the texts, as is time but for lines that
 /// start with the same word.
-pub fn compare<'t>(
-    views: [View<'t>; 2],
-    records: Records,
-    same_rules: bool,
-) -> [Vec<LineDiff<'t>>; 2] {
+pub fn compare<'t>(views: [View<'t>; 2], records: Records, same_rules: bool) -> [Vec<LineDiff<'t>>; 2] {
     let mut work = Work {
         sides: views.map(Side::new),
         diffs: [Vec::new(), Vec::new()],
@@ -342,9 +338,7 @@ impl<'t> Work<'t> {
                 // The rules have kept it, so nothing else can have taken it.
                 (None, Some(DedupStep::Lines { .. })) => Cause::Rule(Reason::GlobalDuplicate),
                 (None, Some(DedupStep::Spans { .. })) => Cause::Rule(Reason::SpanDuplicate),
-                (Some(losers), _) if !losers.is_empty() => {
-                    main_reason(losers).map_or(Cause::Unknown, Cause::Rule)
-                }
+                (Some(losers), _) if !losers.is_empty() => main_reason(losers).map_or(Cause::Unknown, Cause::Rule),
                 // What is left of a line that is there as a whole.
                 _ if own.lost_spans() => Cause::Rule(Reason::SpanDuplicate),
                 _ => Cause::Unknown,

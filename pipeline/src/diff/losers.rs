@@ -45,17 +45,14 @@ impl Losers {
         let ledger = &corpus.manifest.ledger;
         let tables = ledger.files.iter();
         let tables = tables.filter(|file| file.table == Table::Duplicates);
-        losers
-            .rows
-            .reserve(tables.map(|file| file.rows as usize).sum());
+        losers.rows.reserve(tables.map(|file| file.rows as usize).sum());
         for row in LedgerReader::<Duplicate>::new(&corpus.dir, ledger) {
             let row = row?;
             let reason = Reason::from_code(&row.reason);
             let Some(reason) = reason.filter(|reason| reason.scope() == Scope::Line) else {
                 continue;
             };
-            let same_page =
-                (row.kept_record_offset, &row.kept_archive) == (row.record_offset, &row.archive);
+            let same_page = (row.kept_record_offset, &row.kept_archive) == (row.record_offset, &row.archive);
             // Positions are stored plus one, so that none needs no room.
             let kept = row.kept_position.saturating_add(1);
             let next = losers.archives.len() as u32;
@@ -136,10 +133,7 @@ pub fn holes(text: &str, step: &DedupStep, losers: &[Loser]) -> Vec<Hole> {
         }
     }
     let lines_before = text.split('\n').count();
-    holes.extend(gone.map(|(_, reason)| Hole {
-        lines_before,
-        reason,
-    }));
+    holes.extend(gone.map(|(_, reason)| Hole { lines_before, reason }));
     holes
 }
 

@@ -3,9 +3,7 @@
 
 use crate::output;
 use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, Table};
-use c4_data::{
-    BatchLimit, Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split,
-};
+use c4_data::{BatchLimit, Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split};
 use c4_filters::url;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -136,8 +134,7 @@ impl<'c> SetRows<'c> {
                 return Ok(None);
             };
             let path = self.corpus.checked(&shard.file, &shard.sha256)?;
-            let reader =
-                ShardReader::open_within(&path, BatchLimit::of(&self.corpus.manifest.recipe))?;
+            let reader = ShardReader::open_within(&path, BatchLimit::of(&self.corpus.manifest.recipe))?;
             self.open = Some((path, reader));
         }
     }
@@ -265,11 +262,7 @@ impl Fates {
                 self.found = Some((key, head.fate));
             }
             self.head = self.rows.next().transpose()?;
-            if self
-                .head
-                .as_ref()
-                .is_some_and(|next| next.url_key < head.url_key)
-            {
+            if self.head.as_ref().is_some_and(|next| next.url_key < head.url_key) {
                 return Err(Error::Format {
                     path: self.folder.clone(),
                     reason: "its table of fates is not in the order of the URLs' MD5; build the corpus again".into(),

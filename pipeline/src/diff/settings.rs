@@ -25,11 +25,7 @@ pub fn facts(corpus: &Corpus) -> CorpusFacts {
 pub fn recipes(a: &Recipe, b: &Recipe) -> Vec<KeyDiff> {
     let [mut a, b] = [a, b].map(|recipe| {
         let mut keys = BTreeMap::new();
-        flatten(
-            "",
-            serde_json::to_value(recipe).unwrap_or_default(),
-            &mut keys,
-        );
+        flatten("", serde_json::to_value(recipe).unwrap_or_default(), &mut keys);
         keys.retain(|key, _| {
             let not_hashed = ["name", "description"].contains(&key.as_str());
             !not_hashed && !key.starts_with("expect.")

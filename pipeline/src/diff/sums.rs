@@ -1,9 +1,7 @@
 //! Adding up what differs.
 
 use super::Cause;
-use super::facts::{
-    Changed, Diff, Group, LineCause, LineExample, PageCause, PageCounts, PageExample,
-};
+use super::facts::{Changed, Diff, Group, LineCause, LineExample, PageCause, PageCounts, PageExample};
 use super::lines::LineDiff;
 use super::pages::Row;
 use c4_filters::Amount;
@@ -118,13 +116,7 @@ impl Sums {
 
     /// Adds what [`both`](Self::both) did not say of a page with other text: the lines that differ,
     /// or the cause if none do.
-    pub fn changed(
-        &mut self,
-        domain: &str,
-        rows: [&Row; 2],
-        lines: &[Vec<LineDiff<'_>>; 2],
-        otherwise: Cause,
-    ) {
+    pub fn changed(&mut self, domain: &str, rows: [&Row; 2], lines: &[Vec<LineDiff<'_>>; 2], otherwise: Cause) {
         let mut by_cause: [BTreeMap<Cause, Vec<&LineDiff<'_>>>; 2] = Default::default();
         for (by_cause, lines) in by_cause.iter_mut().zip(lines) {
             for line in lines {

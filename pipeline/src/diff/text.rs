@@ -32,9 +32,7 @@ pub fn text(diff: &Diff) -> String {
     let sections = [("A", "B", &changed.only_a), ("B", "A", &changed.only_b)];
     for (here, other, causes) in sections {
         if !causes.is_empty() {
-            out += &format!(
-                "\nPages in both with other text: lines only in {here}, and what {other} did with them\n"
-            );
+            out += &format!("\nPages in both with other text: lines only in {here}, and what {other} did with them\n");
             out += &line_causes(causes, changed.pages);
         }
     }
@@ -49,11 +47,7 @@ pub fn text(diff: &Diff) -> String {
         out += &groups(&diff.languages);
         out += "\nDiffering pages by domain";
         if diff.domains_in_all > diff.domains.len() as u64 {
-            out += &format!(
-                " (top {} of {})",
-                diff.domains.len(),
-                thousands(diff.domains_in_all)
-            );
+            out += &format!(" (top {} of {})", diff.domains.len(), thousands(diff.domains_in_all));
         }
         out.push('\n');
         out += &groups(&diff.domains);
@@ -61,9 +55,7 @@ pub fn text(diff: &Diff) -> String {
     out += &examples(diff);
     if !diff.notes.is_empty() {
         out += "\nNotes\n";
-        diff.notes
-            .iter()
-            .for_each(|note| out += &format!("  {note}\n"));
+        diff.notes.iter().for_each(|note| out += &format!("  {note}\n"));
     }
     out
 }
@@ -180,14 +172,7 @@ fn cut(text: &str, max: usize) -> String {
 
 fn page_causes(causes: &[PageCause], all: u64) -> String {
     let mut table = Table::default().left([5]);
-    table.row([
-        "cause",
-        "pages",
-        "share",
-        "lines",
-        "characters",
-        "decided by",
-    ]);
+    table.row(["cause", "pages", "share", "lines", "characters", "decided by"]);
     for cause in causes {
         table.row([
             cause.cause.code(),
@@ -203,15 +188,7 @@ fn page_causes(causes: &[PageCause], all: u64) -> String {
 
 fn line_causes(causes: &[LineCause], all: u64) -> String {
     let mut table = Table::default().left([6]);
-    let heads = [
-        "cause",
-        "pages",
-        "",
-        "lines",
-        "lines cut",
-        "characters",
-        "decided by",
-    ];
+    let heads = ["cause", "pages", "", "lines", "lines cut", "characters", "decided by"];
     table.row(heads);
     for cause in causes {
         table.row([
@@ -259,11 +236,7 @@ fn examples(diff: &Diff) -> String {
     let changed = &diff.changed;
     for (name, causes) in [("A", &changed.only_a), ("B", &changed.only_b)] {
         for cause in causes.iter().filter(|cause| !cause.examples.is_empty()) {
-            out += &format!(
-                "\nLines only in {name}: {}. {}\n",
-                cause.cause.code(),
-                cause.doc
-            );
+            out += &format!("\nLines only in {name}: {}. {}\n", cause.cause.code(), cause.doc);
             for line in &cause.examples {
                 out += &format!("  {}\n", cut(&line.url, 4 * SHOWN_CHARS));
                 if !line.line.is_empty() {

@@ -110,13 +110,8 @@ impl Corpus {
     pub fn label(&self, inputs: &mut [Input]) -> Result<(), Error> {
         for input in inputs {
             let file = input.file()?;
-            let same =
-                |path: &PathBuf| std::path::absolute(path).ok() == std::path::absolute(file).ok();
-            let labels = self
-                .manifest
-                .inputs
-                .iter()
-                .map(|entry| entry.archive.as_str());
+            let same = |path: &PathBuf| std::path::absolute(path).ok() == std::path::absolute(file).ok();
+            let labels = self.manifest.inputs.iter().map(|entry| entry.archive.as_str());
             let by_path = self.inputs.iter().position(same);
             let by_path = by_path.and_then(|i| labels.clone().nth(i));
             let by_name = || {
@@ -140,11 +135,7 @@ impl Corpus {
     /// # Errors
     /// They cannot be read.
     pub fn look_up(&self, pages: &[(&str, u64)]) -> Result<Vec<Known>, Error> {
-        let wanted: HashMap<(&str, u64), usize> = pages
-            .iter()
-            .enumerate()
-            .map(|(i, page)| (*page, i))
-            .collect();
+        let wanted: HashMap<(&str, u64), usize> = pages.iter().enumerate().map(|(i, page)| (*page, i)).collect();
         let mut known: Vec<Known> = pages.iter().map(|_| Known::default()).collect();
         let mut urls: HashMap<(String, u64), (Option<String>, Option<Place>)> = HashMap::new();
         for row in LedgerReader::<Duplicate>::new(&self.dir, &self.manifest.ledger) {
@@ -180,10 +171,7 @@ impl Corpus {
                     shard: shard.file.clone(),
                     row,
                 };
-                let key = (
-                    page.provenance.archive.to_string(),
-                    page.provenance.record_offset,
-                );
+                let key = (page.provenance.archive.to_string(), page.provenance.record_offset);
                 if let Some(i) = wanted.get(&(key.0.as_str(), key.1)) {
                     known[*i].1 = Some(place.clone());
                 }

@@ -178,8 +178,7 @@ fn read_responses(found: &mut [Found], step: &ReadStep) -> Result<(), Error> {
                 && record.record_type() == "response"
                 && let Some(i) = records.remove(&(record.offset, record.url()))
             {
-                found[i].extracted =
-                    source::response_text(&record, step.media_types, &mut None).ok();
+                found[i].extracted = source::response_text(&record, step.media_types, &mut None).ok();
             }
         }
     }

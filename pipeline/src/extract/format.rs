@@ -67,8 +67,7 @@ fn start(body: &[u8]) -> &[u8] {
 
 /// Whether a tag, a comment or a declaration stands here.
 fn begins_as_markup(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'<', b'!' | b'?' | b'/', ..])
-        || matches!(bytes, [b'<', b, ..] if b.is_ascii_alphabetic())
+    matches!(bytes, [b'<', b'!' | b'?' | b'/', ..]) || matches!(bytes, [b'<', b, ..] if b.is_ascii_alphabetic())
 }
 
 /// Whether there is markup somewhere.
@@ -233,8 +232,7 @@ fn is_table(start: &[u8]) -> bool {
         };
         let (mut more, mut alike) = (0, first >= 2);
         for row in rows {
-            alike =
-                alike && fields(row) == first && !matches!(row.last(), Some(b'.' | b'!' | b'?'));
+            alike = alike && fields(row) == first && !matches!(row.last(), Some(b'.' | b'!' | b'?'));
             if !alike {
                 return false;
             }
@@ -337,11 +335,7 @@ mod tests {
             b"%!PS-Adobe",
         ] {
             assert!(is_binary(
-                &[
-                    magic,
-                    b" text that is like a page's text, for long".as_slice()
-                ]
-                .concat()
+                &[magic, b" text that is like a page's text, for long".as_slice()].concat()
             ));
         }
     }

@@ -9,11 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Where an entry is: a URL's host is replaced by `base`; a path is below it, or below `beside`.
-pub(super) fn locate(
-    entry: &str,
-    base: Option<&Location>,
-    beside: Option<&Location>,
-) -> Result<Location, InputError> {
+pub(super) fn locate(entry: &str, base: Option<&Location>, beside: Option<&Location>) -> Result<Location, InputError> {
     if is_url(entry) {
         let (_, rest) = entry.split_once("://").unwrap_or_default();
         let below = rest.split_once('/').map_or("", |(_, path)| path);
@@ -27,11 +23,7 @@ pub(super) fn locate(
 }
 
 /// Adds what a listing lists, or a sample of it.
-pub(super) fn read(
-    listing: &Location,
-    places: &Places<'_>,
-    named: &mut Named,
-) -> Result<(), InputError> {
+pub(super) fn read(listing: &Location, places: &Places<'_>, named: &mut Named) -> Result<(), InputError> {
     let (bytes, beside) = fetch(listing, places)?;
     let text = text(listing, bytes)?;
     let mut seen = BTreeSet::new();
@@ -118,8 +110,7 @@ fn text(listing: &Location, bytes: Vec<u8>) -> Result<String, InputError> {
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.trim_start().starts_with('<') {
-        let cause =
-            "is a page of HTML or XML and no listing; a server may have sent it in place of one";
+        let cause = "is a page of HTML or XML and no listing; a server may have sent it in place of one";
         return Err(unreadable(&path)(std::io::Error::other(cause)));
     }
     Ok(text.to_owned())

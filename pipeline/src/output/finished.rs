@@ -22,10 +22,7 @@ pub fn finished(dir: &Path) -> Result<Manifest, DataError> {
         let (archives, work) = (mark.identity.inputs.len(), mark.folder(&work));
         let read = (0..archives).filter(|archive| ArchiveEntry::is_there(&work, *archive));
         reason += &match read.count() {
-            0 => format!(
-                ", but one of recipe {} that was begun",
-                mark.identity.recipe
-            ),
+            0 => format!(", but one of recipe {} that was begun", mark.identity.recipe),
             read => format!(
                 ", but one of recipe {} that was begun: {read} of {archives} archives are read",
                 mark.identity.recipe

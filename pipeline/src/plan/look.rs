@@ -53,9 +53,7 @@ impl Look {
         let wanted = match remote {
             0 => (known / SAMPLE_SHARE).clamp(*SAMPLE_BYTES.start(), *SAMPLE_BYTES.end()),
             _ => {
-                let rate = network
-                    .rate()
-                    .map(|rate| rate.saturating_mul(SAMPLE_SECONDS));
+                let rate = network.rate().map(|rate| rate.saturating_mul(SAMPLE_SECONDS));
                 rate.unwrap_or(u64::MAX).min(*SAMPLE_BYTES.end())
             }
         };
@@ -156,10 +154,7 @@ mod tests {
         let (small, large) = (Some(10), Some(1000));
         assert_eq!(times(&[small, large, small], 4), [(large, 4)]);
         assert_eq!(times(&[large, large], 4), [(large, 2), (large, 2)]);
-        assert_eq!(
-            times(&[None, None, None], 3),
-            [(None, 1), (None, 1), (None, 1)]
-        );
+        assert_eq!(times(&[None, None, None], 3), [(None, 1), (None, 1), (None, 1)]);
         assert_eq!(times(&[small], 1), [(small, 1)]);
         assert_eq!(times(&[], 1), []);
     }

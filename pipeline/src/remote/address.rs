@@ -58,9 +58,8 @@ impl AddressError {
 
 /// Whether the text has the form of a URL, of whatever scheme.
 pub fn is_url(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| {
-        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
-    })
+    text.split_once("://")
+        .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 impl FromStr for Address {
@@ -82,9 +81,7 @@ impl FromStr for Address {
                 // It becomes part of a path here and there.
                 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
                 let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-                if !bucket.starts_with(|c: char| c.is_ascii_alphanumeric())
-                    || !bucket.bytes().all(plain)
-                {
+                if !bucket.starts_with(|c: char| c.is_ascii_alphanumeric()) || !bucket.bytes().all(plain) {
                     return Err(error("no name of a bucket; write s3://bucket/key"));
                 }
                 check_key(key).map_err(error)?;
@@ -191,8 +188,7 @@ impl Address {
     /// The URL of an object: `endpoint` is the server's, to which bucket and key are added.
     pub(super) fn object_url(bucket: &str, key: &str, endpoint: &str) -> Result<Url, AddressError> {
         // Of a listing's entry, too.
-        check_key(key)
-            .map_err(|reason| AddressError::new(&format!("s3://{bucket}/{key}"), reason))?;
+        check_key(key).map_err(|reason| AddressError::new(&format!("s3://{bucket}/{key}"), reason))?;
         let endpoint = endpoint.trim_end_matches('/');
         let key = utf8_percent_encode(key, S3_PATH);
         let text = format!("{endpoint}/{bucket}/{key}");
@@ -245,10 +241,7 @@ mod tests {
         assert_eq!(http.host(), "data.example:8080");
         assert_eq!(http.path(), "a%20b/c.warc.gz");
         assert_eq!(http.name(), "c.warc.gz");
-        assert_eq!(
-            http.to_string(),
-            "https://data.example:8080/a%20b/c.warc.gz?…"
-        );
+        assert_eq!(http.to_string(), "https://data.example:8080/a%20b/c.warc.gz?…");
         let s3 = address("s3://bucket/a b/c.warc.gz");
         assert_eq!((s3.host(), s3.path()), ("bucket".into(), "a b/c.warc.gz"));
         for bad in [

@@ -146,11 +146,7 @@ impl<'a> Tries<'a> {
             self.since.get_or_insert(now);
         }
         let (failure, cause, advice) = match trouble {
-            Trouble::Final {
-                failure,
-                cause,
-                advice,
-            } => (failure, cause, advice),
+            Trouble::Final { failure, cause, advice } => (failure, cause, advice),
             Trouble::Passing {
                 cause,
                 after,
@@ -213,9 +209,7 @@ mod tests {
     fn waits_double_up_to_the_cap_and_are_spread() {
         let policy = RetryPolicy::default();
         for (failures, bound) in [(0, 1), (1, 2), (4, 16), (6, 60), (u32::MAX, 60)] {
-            let waits: Vec<f64> = (0..400)
-                .map(|_| policy.wait(failures).as_secs_f64())
-                .collect();
+            let waits: Vec<f64> = (0..400).map(|_| policy.wait(failures).as_secs_f64()).collect();
             let bound = f64::from(bound);
             let mean = waits.iter().sum::<f64>() / 400.0 / bound;
             assert!(waits.iter().all(|w| *w <= bound));
@@ -226,22 +220,12 @@ mod tests {
 
     #[test]
     fn retry_after_in_both_forms() {
-        let now = DateTime::parse_from_rfc3339("2015-10-21T07:27:00Z")
-            .unwrap()
-            .to_utc();
+        let now = DateTime::parse_from_rfc3339("2015-10-21T07:27:00Z").unwrap().to_utc();
         let seconds = |text| retry_after(text, now).map(|wait| wait.as_secs());
         assert_eq!(seconds(" 120 "), Some(120));
         assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(60));
         assert_eq!(seconds("Wed, 21 Oct 2015 07:26:00 GMT"), Some(0));
-        for no in [
-            "soon",
-            "",
-            "-1",
-            "1e9",
-            "99999999999999999999",
-            "+ 1",
-            "\t\0",
-        ] {
+        for no in ["soon", "", "-1", "1e9", "99999999999999999999", "+ 1", "\t\0"] {
             assert_eq!(seconds(no), None, "{no:?}");
         }
         assert_eq!(seconds("18446744073709551615"), Some(u64::MAX));
@@ -292,17 +276,11 @@ mod tests {
         let begin = start + Duration::from_secs(served.unwrap_or(0));
         for minute in 0.. {
             let now = begin + Duration::from_secs(60 * minute);
-            if tries
-                .failed(trouble(kind, None), false, (&hosts, now))
-                .is_err()
-            {
+            if tries.failed(trouble(kind, None), false, (&hosts, now)).is_err() {
                 return 60 * minute;
             }
             if serves_others {
-                hosts.served(
-                    &"https://h/y".parse().unwrap(),
-                    now + Duration::from_secs(1),
-                );
+                hosts.served(&"https://h/y".parse().unwrap(), now + Duration::from_secs(1));
             }
         }
         unreachable!()
@@ -336,8 +314,7 @@ mod tests {
         let failures = |minutes: u64| {
             let mut tries = Tries::new(&address, &policy);
             let now = start + Duration::from_secs(60 * minutes);
-            let mut failed =
-                || tries.failed(trouble(Passing::Throttled, None), false, (&hosts, now));
+            let mut failed = || tries.failed(trouble(Passing::Throttled, None), false, (&hosts, now));
             (1..100).find(|_| failed().is_err())
         };
         assert_eq!(failures(0), None);

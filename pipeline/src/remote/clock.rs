@@ -16,9 +16,7 @@ impl Clock {
 
     /// The time.
     pub fn now(&self) -> Instant {
-        self.0
-            .as_ref()
-            .map_or_else(Instant::now, |simulated| *lock(simulated))
+        self.0.as_ref().map_or_else(Instant::now, |simulated| *lock(simulated))
     }
 
     pub(super) async fn sleep(&self, wait: Duration) {

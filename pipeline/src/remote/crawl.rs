@@ -71,12 +71,7 @@ mod tests {
         for name in ["CC-MAIN-2019-18", "CC-MAIN-2012", "CC-MAIN-2008-2009"] {
             assert!(is_name(name), "{name}");
         }
-        for no in [
-            "CC-MAIN-",
-            "CC-MAIN-2019-18/",
-            "CC-NEWS",
-            "CC-MAIN-2019-18.paths",
-        ] {
+        for no in ["CC-MAIN-", "CC-MAIN-2019-18/", "CC-NEWS", "CC-MAIN-2019-18.paths"] {
             assert!(!is_name(no), "{no}");
         }
         let store = STORE.parse().unwrap();
@@ -93,25 +88,15 @@ mod tests {
 
     #[test]
     fn samples_are_nested_spread_and_blind_to_order_and_host() {
-        let paths: Vec<String> = (0..1000)
-            .map(|i| format!("crawl-data/{i:05}.wet.gz"))
-            .collect();
+        let paths: Vec<String> = (0..1000).map(|i| format!("crawl-data/{i:05}.wet.gz")).collect();
         let take = |files, seed, paths: Vec<String>| Sample { files, seed }.take(paths, |p| p);
         let small = take(20, 0, paths.clone());
         let large = take(40, 0, paths.clone());
         assert_eq!(large[..20], small);
         assert_eq!(take(20, 0, paths.iter().rev().cloned().collect()), small);
-        let urls = paths
-            .iter()
-            .map(|path| format!("https://h/{path}"))
-            .collect();
+        let urls = paths.iter().map(|path| format!("https://h/{path}")).collect();
         let of_urls = take(20, 0, urls);
-        assert!(
-            of_urls
-                .iter()
-                .zip(&small)
-                .all(|(url, path)| url.ends_with(path))
-        );
+        assert!(of_urls.iter().zip(&small).all(|(url, path)| url.ends_with(path)));
         let other = take(20, 1, paths.clone());
         assert!(small.iter().filter(|path| other.contains(path)).count() < 5);
         let first_half = large.iter().filter(|path| **path < paths[500]).count();

@@ -62,14 +62,7 @@ mod tests {
     #[test]
     fn only_gzip_in_gzip_is_unpacked() {
         let once = gzip(b"WARC/1.0");
-        for no in [
-            &once[..],
-            b"WARC/1.0",
-            b"",
-            b"\x1f",
-            b"\x1f\x8b\x08",
-            &once[..12],
-        ] {
+        for no in [&once[..], b"WARC/1.0", b"", b"\x1f", b"\x1f\x8b\x08", &once[..12]] {
             assert!(!is_twice(no).unwrap(), "{no:?}");
         }
         let twice = gzip(&once);

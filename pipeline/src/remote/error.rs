@@ -39,9 +39,7 @@ pub enum FetchFailure {
 impl FetchError {
     /// The cause, without the address and the advice.
     pub fn reason(&self) -> String {
-        let FetchError {
-            cause, attempts, ..
-        } = self;
+        let FetchError { cause, attempts, .. } = self;
         match self.failure {
             FetchFailure::GaveUp => format!("{cause} (given up after {attempts} attempts)"),
             _ => cause.clone(),

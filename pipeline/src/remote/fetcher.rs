@@ -132,9 +132,7 @@ impl Fetcher {
             }),
             changed: Condvar::new(),
             next: AtomicUsize::new(0),
-            room: Arc::new(Semaphore::new(
-                options.read_ahead.clamp(1, Semaphore::MAX_PERMITS),
-            )),
+            room: Arc::new(Semaphore::new(options.read_ahead.clamp(1, Semaphore::MAX_PERMITS))),
             given_up: AtomicU32::new(0),
             keep: options.keep,
             addresses,
@@ -210,11 +208,7 @@ async fn work(shared: Arc<Shared>, session: Arc<Session>) {
         };
         // Whatever happens to this task, nobody waits for ever.
         let mut outcome = Outcome {
-            slot: Slot::Failed(unasked(
-                address,
-                FetchFailure::Stopped,
-                "stopped".to_owned(),
-            )),
+            slot: Slot::Failed(unasked(address, FetchFailure::Stopped, "stopped".to_owned())),
             shared: &shared,
             position,
         };

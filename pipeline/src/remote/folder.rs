@@ -62,10 +62,7 @@ pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
     let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut users: BTreeMap<String, BTreeSet<&Address>> = BTreeMap::new();
     for address in addresses {
-        hosts
-            .entry(relative(address))
-            .or_default()
-            .insert(address.host());
+        hosts.entry(relative(address)).or_default().insert(address.host());
         users.entry(with_host(address)).or_default().insert(address);
     }
     let place = |address: &&Address| {
@@ -135,8 +132,7 @@ pub(super) async fn fetch_to(
     let mut note = open(&place.note).map_err(|e| disk(&place.note, e))?;
     lock(&note, &place.note).await;
     let mut known = String::new();
-    note.read_to_string(&mut known)
-        .map_err(|e| disk(&place.note, e))?;
+    note.read_to_string(&mut known).map_err(|e| disk(&place.note, e))?;
     let boot = boot();
     // Of a process that was killed while it wrote, there may be anything.
     let known: Option<Note> = serde_json::from_str(&known).ok();
@@ -167,14 +163,11 @@ pub(super) async fn fetch_to(
             };
             write_note(&mut note, &known).map_err(|e| disk(&place.note, e))?;
             session.counters.reused.fetch_add(1, Ordering::Relaxed);
-            return Ok(OnDisk {
-                bytes: metadata.len(),
-            });
+            return Ok(OnDisk { bytes: metadata.len() });
         }
     }
     let part = open(&place.part).map_err(|e| disk(&place.part, e))?;
-    let known =
-        known.filter(|known| known.url == url && known.boot == boot && known.unpacked.is_none());
+    let known = known.filter(|known| known.url == url && known.boot == boot && known.unpacked.is_none());
     let mut sink = Part {
         len: part.metadata().map_err(|e| disk(&place.part, e))?.len(),
         file: part,
@@ -321,10 +314,7 @@ mod tests {
         .to_vec();
         let addresses: Vec<&Address> = addresses.iter().collect();
         let places = places(Path::new("d"), &addresses);
-        let files: Vec<_> = places
-            .iter()
-            .map(|place| place.file.to_str().unwrap())
-            .collect();
+        let files: Vec<_> = places.iter().map(|place| place.file.to_str().unwrap()).collect();
         assert_eq!(
             files,
             [

@@ -149,14 +149,8 @@ impl Network {
     ///
     /// # Errors
     /// It could not be fetched, for good.
-    pub fn first(
-        &self,
-        address: &Address,
-        most: u64,
-    ) -> Result<(Vec<u8>, Option<u64>), FetchError> {
-        self.wait_for(address, async |session| {
-            transfer::first(session, address, most).await
-        })
+    pub fn first(&self, address: &Address, most: u64) -> Result<(Vec<u8>, Option<u64>), FetchError> {
+        self.wait_for(address, async |session| transfer::first(session, address, most).await)
     }
 
     /// What `fetch` gives, unless the user asks to stop before.
@@ -218,12 +212,7 @@ impl Network {
     }
 
     fn start(&self) -> Result<Started, String> {
-        let NetworkOptions {
-            retry,
-            rate,
-            s3,
-            clock,
-        } = &self.0.options;
+        let NetworkOptions { retry, rate, s3, clock } = &self.0.options;
         // Ours is the only one in the program; if somebody else's is there already, it will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -271,9 +260,7 @@ impl Session {
         trouble: Trouble,
         progressed: bool,
     ) -> Result<(), FetchError> {
-        self.counters
-            .failed_requests
-            .fetch_add(1, Ordering::Relaxed);
+        self.counters.failed_requests.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
         let wait = tries.failed(trouble, progressed, (&self.hosts, now))?;
         self.clock.sleep(wait).await;
@@ -310,10 +297,7 @@ impl Session {
                 self.hosts.served(address, self.clock.now());
                 let at = || Address::Http(Box::new(route.here().clone())).to_string();
                 let at = moved.then(at);
-                return Ok(Answer {
-                    response: answer,
-                    at,
-                });
+                return Ok(Answer { response: answer, at });
             }
             let location = answer.headers().get(header::LOCATION).cloned();
             let location = location.filter(|_| Route::is_redirect(status));
@@ -425,9 +409,7 @@ impl Session {
                     _ => passing(Passing::PerhapsThrottled, None),
                 };
             }
-            StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => {
-                FetchFailure::Refused
-            }
+            StatusCode::NOT_IMPLEMENTED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => FetchFailure::Refused,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => {
                 return passing(Passing::Broken, None);
             }
@@ -446,11 +428,7 @@ impl Session {
             ),
             _ => None,
         };
-        Trouble::Final {
-            failure,
-            cause,
-            advice,
-        }
+        Trouble::Final { failure, cause, advice }
     }
 }
 
@@ -492,10 +470,7 @@ impl Refusal {
 fn headers(ask: &Ask<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     // Sizes and ranges are of the file as it is.
-    headers.insert(
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let mut add = |name, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);

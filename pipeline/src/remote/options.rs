@@ -41,12 +41,7 @@ impl RemoteOptions {
     ///
     /// # Errors
     /// The client cannot be started.
-    pub fn fetch(
-        &self,
-        list: Vec<(usize, Address)>,
-        passing: &Path,
-        threads: usize,
-    ) -> Result<Fetcher, FetchError> {
+    pub fn fetch(&self, list: Vec<(usize, Address)>, passing: &Path, threads: usize) -> Result<Fetcher, FetchError> {
         let options = FetchOptions {
             folder: self.keep.clone().unwrap_or_else(|| passing.to_owned()),
             keep: self.keep.is_some(),

@@ -66,9 +66,7 @@ impl Route {
             }
             (_, "http" | "https") => {}
             (_, scheme) => {
-                return Err(refused(format!(
-                    "redirects to {scheme}:, which cannot be read"
-                )));
+                return Err(refused(format!("redirects to {scheme}:, which cannot be read")));
             }
         }
         if let Some(name) = self.query_value_in(&next) {
@@ -168,13 +166,7 @@ mod tests {
         }
         assert!(follow(signed, "https://g/?d=20260101").is_ok());
         assert!(follow(signed, "/b?s=0123456789abcdef0%2Fb").is_ok());
-        assert!(
-            follow(
-                "http://h/?s=0123456789abcdef",
-                "https://h/?s=0123456789abcdef"
-            )
-            .is_ok()
-        );
+        assert!(follow("http://h/?s=0123456789abcdef", "https://h/?s=0123456789abcdef").is_ok());
         let mut route = Route::new(&"https://h/".parse().unwrap());
         let unreadable = HeaderValue::from_bytes(b"/\xff").unwrap();
         assert!(route.follow(&unreadable).is_err());

@@ -6,8 +6,7 @@ use crate::parallel::lock;
 use http::{HeaderValue, Method};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
-    HttpResponse, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpService,
 };
 use object_store::{ClientOptions, HeaderMap};
 use reqwest::Url;
@@ -48,9 +47,9 @@ impl S3Options {
     /// Of the environment.
     pub fn from_env() -> S3Options {
         let variables = std::env::vars_os();
-        S3Options::from_variables(variables.filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))
+        S3Options::from_variables(
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
     }
 
     /// Of variables given. Empty ones count as not set; blanks and line ends around a value are none of it.
@@ -97,8 +96,8 @@ impl S3 {
         }
         let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or(value(AmazonS3ConfigKey::Endpoint));
         let yes = |key| value(key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        let anonymous = yes(AmazonS3ConfigKey::SkipSignature)
-            || CREDENTIALS.into_iter().all(|key| value(key).is_none());
+        let anonymous =
+            yes(AmazonS3ConfigKey::SkipSignature) || CREDENTIALS.into_iter().all(|key| value(key).is_none());
         let payer = value(AmazonS3ConfigKey::RequestPayer);
         let payer = payer.is_some_and(|v| ["true", "requester"].contains(&&*v.to_lowercase()));
         let credentials = if anonymous {
@@ -270,13 +269,7 @@ pub(super) fn is_final(code: &str) -> bool {
 
 /// Codes of a server that cannot just now.
 pub(super) fn is_busy(code: &str) -> bool {
-    [
-        "InternalError",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "SlowDown",
-    ]
-    .contains(&code)
+    ["InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"].contains(&code)
 }
 
 /// Our client, for the requests that get credentials.
@@ -344,16 +337,7 @@ mod tests {
         }
         assert_eq!(s3.region("other"), "eu-west-3");
         // What a server names becomes part of a host that gets signatures.
-        for no in [
-            "",
-            "evil.example/",
-            "a.b",
-            "a@b",
-            "x#",
-            "US",
-            "a\r\nb",
-            &"x".repeat(33),
-        ] {
+        for no in ["", "evil.example/", "a.b", "a@b", "x#", "US", "a\r\nb", &"x".repeat(33)] {
             assert!(!s3.learn("c", no), "{no:?}");
             assert_eq!(s3.region("c"), "eu-west-3");
         }
@@ -363,27 +347,17 @@ mod tests {
     #[test]
     fn advice_says_what_to_set() {
         let anonymous = s3(&[]).unwrap();
-        let says =
-            |bucket, code, region| anonymous.advice(bucket, code, region).unwrap_or_default();
+        let says = |bucket, code, region| anonymous.advice(bucket, code, region).unwrap_or_default();
         assert!(says("b", "AccessDenied", None).contains("set AWS_ACCESS_KEY_ID and"));
         let crawl = says("commoncrawl", "AccessDenied", None);
-        assert!(
-            crawl.contains("--store https://data.commoncrawl.org/"),
-            "{crawl}"
-        );
+        assert!(crawl.contains("--store https://data.commoncrawl.org/"), "{crawl}");
         let named = says("b", "PermanentRedirect", Some("eu-west-3"));
         assert!(named.contains("set AWS_REGION=eu-west-3"), "{named}");
         let unnamed = says("b", "PermanentRedirect", Some("evil\u{1b}[2J"));
         assert_eq!(unnamed, "set AWS_REGION to the region of the bucket");
         assert_eq!(says("b", "NoSuchKey", None), "");
-        let keys = [
-            ("AWS_ACCESS_KEY_ID", "id"),
-            ("AWS_SECRET_ACCESS_KEY", "key"),
-        ];
-        let signed = s3(&keys)
-            .unwrap()
-            .advice("b", "AccessDenied", None)
-            .unwrap();
+        let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key")];
+        let signed = s3(&keys).unwrap().advice("b", "AccessDenied", None).unwrap();
         assert!(signed.contains("AWS_SKIP_SIGNATURE=true"), "{signed}");
     }
 }

@@ -132,11 +132,7 @@ pub(super) async fn first(
     }
 }
 
-async fn attempt_first(
-    session: &Session,
-    address: &Address,
-    most: u64,
-) -> Result<(Vec<u8>, Option<u64>), Trouble> {
+async fn attempt_first(session: &Session, address: &Address, most: u64) -> Result<(Vec<u8>, Option<u64>), Trouble> {
     let ask = Ask {
         range: Some((0, Some(most.saturating_sub(1)))),
         ..Ask::default()
@@ -149,9 +145,7 @@ async fn attempt_first(
             _ => return Err(Trouble::passing("the server sends another range")),
         },
         status => {
-            return Err(Trouble::passing(format!(
-                "{status}, which was not asked for"
-            )));
+            return Err(Trouble::passing(format!("{status}, which was not asked for")));
         }
     };
     let mut bytes = Vec::new();
@@ -165,9 +159,7 @@ async fn attempt_first(
     }
     let (got, wanted) = (bytes.len() as u64, size.unwrap_or(0).min(most));
     if got < wanted {
-        return Err(Trouble::passing(format!(
-            "ended after {got} of {wanted} bytes"
-        )));
+        return Err(Trouble::passing(format!("ended after {got} of {wanted} bytes")));
     }
     bytes.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     Ok((bytes, size))
@@ -188,9 +180,7 @@ pub(super) async fn unchanged(
     };
     loop {
         let trouble = match session.ask(address, &ask).await {
-            Ok(answer)
-                if answer.response.status() == StatusCode::NOT_MODIFIED && known.etag.is_some() =>
-            {
+            Ok(answer) if answer.response.status() == StatusCode::NOT_MODIFIED && known.etag.is_some() => {
                 return Ok(Some(known.clone()));
             }
             Ok(answer) => {
@@ -237,10 +227,7 @@ impl Download<'_> {
             StatusCode::OK => (None, answer.response.content_length()),
             StatusCode::PARTIAL_CONTENT => match content_range(answer.response.headers()) {
                 // Who does not say the size again has said it before.
-                Some(range) => (
-                    Some(range),
-                    range.size.or(known.and_then(|known| known.size)),
-                ),
+                Some(range) => (Some(range), range.size.or(known.and_then(|known| known.size))),
                 None => {
                     self.restart(true);
                     return Err(Trouble::passing("206 without a Content-Range"));
@@ -256,9 +243,7 @@ impl Download<'_> {
                 return Err(Trouble::passing("the server has no such range"));
             }
             status => {
-                return Err(Trouble::passing(format!(
-                    "{status}, which was not asked for"
-                )));
+                return Err(Trouble::passing(format!("{status}, which was not asked for")));
             }
         };
         let version = Version::of(&answer, size);
@@ -356,9 +341,7 @@ impl Download<'_> {
             _ if sink.len() == 0 => Err(Trouble::passing("an empty body")),
             Some(size) if sink.len() < size => {
                 let got = sink.len();
-                Err(Trouble::passing(format!(
-                    "ended after {got} of {size} bytes"
-                )))
+                Err(Trouble::passing(format!("ended after {got} of {size} bytes")))
             }
             _ => Ok(()),
         }
@@ -398,10 +381,7 @@ impl Flow<'_> {
     }
 
     /// What comes next, or the client's error; a server that is too slow is [`Trouble`].
-    async fn next(
-        &mut self,
-        answer: &mut reqwest::Response,
-    ) -> Result<reqwest::Result<Option<Bytes>>, Trouble> {
+    async fn next(&mut self, answer: &mut reqwest::Response) -> Result<reqwest::Result<Option<Bytes>>, Trouble> {
         let policy = &self.session.policy;
         let slow = policy.slowest_bytes_per_second;
         loop {
@@ -420,9 +400,7 @@ impl Flow<'_> {
             // Then bytes may lie here that nobody has had time to take.
             let is_late = until.elapsed() > LATE && self.late < MOST_LATE;
             if !is_late && self.bytes < slow as f64 * policy.slow_window.as_secs_f64() {
-                return Err(Trouble::passing(format!(
-                    "slower than {slow} bytes a second"
-                )));
+                return Err(Trouble::passing(format!("slower than {slow} bytes a second")));
             }
             self.late += u32::from(is_late);
             (self.waited, self.bytes) = (Duration::ZERO, 0.0);

@@ -55,10 +55,7 @@ mod tests {
     #[test]
     fn bars_have_their_share_of_the_width() {
         let pieces = [
-            Piece {
-                n: 25,
-                class: "kept",
-            },
+            Piece { n: 25, class: "kept" },
             Piece { n: 0, class: "l1" },
             Piece { n: 75, class: "l2" },
         ];

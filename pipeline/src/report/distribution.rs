@@ -68,9 +68,7 @@ fn figure(name: &str, histogram: &Histogram) -> Result<Markup, Error> {
     let medians = medians(histogram);
     let chart = svg(&Bars {
         of: &title,
-        description: &format!(
-            "{title}: histogram. {medians} All numbers are in the table that follows."
-        ),
+        description: &format!("{title}: histogram. {medians} All numbers are in the table that follows."),
         read,
         kept: &histogram.kept,
         labels: &labels,
@@ -120,11 +118,7 @@ fn median_bin(counts: &[u64]) -> Option<usize> {
 /// `200 to 499`, or `5` for a bin of one whole number.
 fn bin_name(histogram: &Histogram, bin: usize) -> String {
     let side = |i: usize| histogram.edges.get(i).copied().flatten();
-    let whole = histogram
-        .edges
-        .iter()
-        .flatten()
-        .all(|edge| edge.fract() == 0.0);
+    let whole = histogram.edges.iter().flatten().all(|edge| edge.fract() == 0.0);
     match (side(bin), side(bin + 1)) {
         (Some(from), Some(to)) if whole && to - from <= 1.0 => number::plain(from),
         (Some(from), Some(to)) if whole => {

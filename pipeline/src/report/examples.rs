@@ -64,20 +64,14 @@ impl Examples {
 
 /// The section with the examples of each reason, the largest reason first.
 pub fn section(examples: &Examples, stats: &Stats) -> Option<Section> {
-    let (mut of_pages, mut of_lines): (Vec<&str>, Vec<&str>) = examples
-        .codes()
-        .into_iter()
-        .partition(|code| is_page_reason(code));
+    let (mut of_pages, mut of_lines): (Vec<&str>, Vec<&str>) =
+        examples.codes().into_iter().partition(|code| is_page_reason(code));
     if of_pages.is_empty() && of_lines.is_empty() {
         return None;
     }
     let tally = &stats.tally;
     let count = |code: &str| {
-        let counts = [
-            &tally.pages.dropped,
-            &tally.lines.dropped,
-            &tally.records.dropped,
-        ];
+        let counts = [&tally.pages.dropped, &tally.lines.dropped, &tally.records.dropped];
         counts
             .into_iter()
             .find_map(|counts| counts.get(code))

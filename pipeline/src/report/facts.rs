@@ -12,13 +12,7 @@ use serde_json::Value;
 /// Archives that are listed at most; those with damage come first.
 const LISTED: usize = 300;
 /// The order of the passes of a build.
-const PASSES: [&str; 5] = [
-    "clean",
-    "newest page per URL",
-    "duplicates",
-    "finish",
-    "shards",
-];
+const PASSES: [&str; 5] = ["clean", "newest page per URL", "duplicates", "finish", "shards"];
 /// The order of the sections of a recipe.
 const PARTS: [&str; 10] = [
     "read",
@@ -51,9 +45,9 @@ pub fn run(manifest: &Manifest, run: Option<&Run>) -> Option<Section> {
         } else {
             0.0
         };
-        let threads = run.threads.map_or_else(String::new, |n| {
-            format!(" of {}", number::of(n, "thread", "threads"))
-        });
+        let threads = run
+            .threads
+            .map_or_else(String::new, |n| format!(" of {}", number::of(n, "thread", "threads")));
         facts.push((
             "CPU time",
             format!("{}, {cores:.1} cores busy{threads}", number::seconds(cpu)),
@@ -62,18 +56,9 @@ pub fn run(manifest: &Manifest, run: Option<&Run>) -> Option<Section> {
     if let Some(memory) = run.peak_memory_bytes {
         facts.push(("Peak memory", number::bytes(memory)));
     }
-    let columns = vec![
-        Column::text("Pass"),
-        Column::number("Time"),
-        Column::bar("Share"),
-    ];
+    let columns = vec![Column::text("Pass"), Column::number("Time"), Column::bar("Share")];
     let mut table = Table::new(html! { "Time by pass" }, columns);
-    let place = |name: &str| {
-        PASSES
-            .iter()
-            .position(|pass| *pass == name)
-            .unwrap_or(PASSES.len())
-    };
+    let place = |name: &str| PASSES.iter().position(|pass| *pass == name).unwrap_or(PASSES.len());
     let mut passes: Vec<(&String, &f64)> = run.wall_seconds_by_pass.iter().collect();
     passes.sort_by_key(|(name, _)| place(name));
     for (name, s) in passes {
@@ -108,12 +93,7 @@ pub fn recipe(manifest: &Manifest) -> Option<Section> {
     if recipe.is_empty() {
         return None;
     }
-    let place = |name: &str| {
-        PARTS
-            .iter()
-            .position(|part| *part == name)
-            .unwrap_or(PARTS.len())
-    };
+    let place = |name: &str| PARTS.iter().position(|part| *part == name).unwrap_or(PARTS.len());
     let mut parts: Vec<(&String, &Value)> = recipe.iter().filter(|(_, v)| v.is_object()).collect();
     parts.sort_by_key(|(name, _)| place(name));
     let columns = || vec![Column::text("Constant"), Column::text("Value")];
@@ -121,10 +101,9 @@ pub fn recipe(manifest: &Manifest) -> Option<Section> {
     for (part, value) in parts {
         for (key, value) in value.as_object().into_iter().flatten() {
             let name = html! { code { span.muted { (Crawl(part)) "." } (Crawl(key)) } };
-            table.rows.push(vec![
-                Cell::text(name),
-                Cell::text(super::value::value(value)),
-            ]);
+            table
+                .rows
+                .push(vec![Cell::text(name), Cell::text(super::value::value(value))]);
         }
     }
     let field = |name: &str| recipe.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -148,11 +127,7 @@ pub fn inputs(manifest: &Manifest) -> Option<Section> {
     inputs.sort_by_key(|input| input.state == "read");
     let damaged = inputs.iter().filter(|input| input.state != "read").count() as u64;
     let bytes = inputs.iter().map(|input| input.bytes).sum();
-    let columns = vec![
-        Column::text("Archive"),
-        Column::number("Size"),
-        Column::text("State"),
-    ];
+    let columns = vec![Column::text("Archive"), Column::number("Size"), Column::text("State")];
     let mut table = Table::new(
         html! { "Archives read" @if inputs.len() > LISTED { ": " (LISTED) " of " (number::count(inputs.len() as u64)) } },
         columns,
@@ -215,10 +190,7 @@ fn shard_table(manifest: &Manifest) -> Table {
         table.rows.push(vec![
             Cell::text(html! { bdi.url { (Crawl(&shard.file)) } }),
             Cell::count(shard.rows),
-            Cell::keyed(
-                html! { (number::bytes(shard.text_bytes)) },
-                shard.text_bytes as f64,
-            ),
+            Cell::keyed(html! { (number::bytes(shard.text_bytes)) }, shard.text_bytes as f64),
             Cell::keyed(html! { (number::bytes(shard.bytes)) }, shard.bytes as f64),
         ]);
     }

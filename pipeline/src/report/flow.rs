@@ -130,21 +130,14 @@ pub fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
         return None;
     }
     let with_records = unit == Unit::Pages && records.read >= account.read && records.read > 0;
-    let source = if with_records {
-        records.read
-    } else {
-        account.read
-    };
+    let source = if with_records { records.read } else { account.read };
 
     let mut left: Vec<Exit> = Vec::new();
     if with_records {
         left.extend(exits(&records.dropped, End::Record));
     }
     let of_pages = unit == Unit::Pages;
-    left.extend(exits(
-        &account.dropped,
-        if of_pages { End::Page } else { End::Line },
-    ));
+    left.extend(exits(&account.dropped, if of_pages { End::Page } else { End::Line }));
     left.extend(exits(&account.gone_with_page, End::WithPage));
     if account.trimmed > 0 {
         left.push(Exit {
@@ -158,9 +151,7 @@ pub fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
     let mut reaches = source;
     let mut steps = Vec::new();
     for (name, doc) in step_names(stats) {
-        let (mut here, rest): (Vec<_>, Vec<_>) = left
-            .into_iter()
-            .partition(|exit| stage_of(stats, exit) == name);
+        let (mut here, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|exit| stage_of(stats, exit) == name);
         left = rest;
         // The largest branch turns last: it then runs below the small ones and not across them.
         here.sort_by(|a, b| a.n.cmp(&b.n).then_with(|| a.code.cmp(&b.code)));
@@ -191,15 +182,12 @@ pub fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
 }
 
 fn exits(counts: &Counts, end: End) -> impl Iterator<Item = Exit> {
-    counts
-        .iter()
-        .filter(|(_, n)| **n > 0)
-        .map(move |(code, n)| Exit {
-            code: code.clone(),
-            doc: reason_doc(code).to_owned(),
-            n: *n,
-            end,
-        })
+    counts.iter().filter(|(_, n)| **n > 0).map(move |(code, n)| Exit {
+        code: code.clone(),
+        doc: reason_doc(code).to_owned(),
+        n: *n,
+        end,
+    })
 }
 
 /// The steps with their sentences: those of the statistics, or else those that dropped something.
@@ -210,20 +198,12 @@ fn step_names(stats: &Stats) -> Vec<(String, String)> {
     }
     let tally = &stats.tally;
     let used = |stage: &Stage| {
-        let counts = [
-            &tally.records.dropped,
-            &tally.pages.dropped,
-            &tally.lines.dropped,
-        ];
+        let counts = [&tally.records.dropped, &tally.pages.dropped, &tally.lines.dropped];
         let mut codes = counts.into_iter().flatten().filter(|(_, n)| **n > 0);
         codes.any(|(code, _)| Reason::from_code(code).is_some_and(|r| r.stage() == *stage))
     };
-    let stages = Stage::ALL
-        .iter()
-        .filter(|stage| **stage == Stage::Read || used(stage));
-    stages
-        .map(|stage| (stage.name().to_owned(), String::new()))
-        .collect()
+    let stages = Stage::ALL.iter().filter(|stage| **stage == Stage::Read || used(stage));
+    stages.map(|stage| (stage.name().to_owned(), String::new())).collect()
 }
 
 /// The step at which a branch leaves; the statistics know best, then the list of reasons.
@@ -364,11 +344,7 @@ pub fn draw(flow: &Flow, sizes: Sizes) -> Drawing {
         path,
         height: Sizes::TAIL,
     };
-    Drawing {
-        height,
-        steps,
-        kept,
-    }
+    Drawing { height, steps, kept }
 }
 
 /// A band that comes down with its right side at `right`, turns, and ends at `mouth` around `middle`.
@@ -396,10 +372,7 @@ fn band(right: f64, width: f64, middle: f64, mouth: f64) -> String {
 /// A coordinate with two digits after the point.
 fn px(x: f64) -> String {
     let digits = format!("{x:.2}");
-    digits
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
+    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -428,10 +401,7 @@ mod tests {
         }
         let pages = flow(&stats(), Unit::Pages).unwrap();
         let titles: Vec<_> = pages.steps.iter().map(|s| s.title).collect();
-        assert_eq!(
-            titles,
-            ["Read", "Length", "Line and page rules", "Bad words"]
-        );
+        assert_eq!(titles, ["Read", "Length", "Line and page rules", "Bad words"]);
         assert_eq!(pages.steps[1].reaches, 100);
         assert!(flow(&stats(), Unit::Words).is_none(), "not counted");
     }
@@ -449,11 +419,7 @@ mod tests {
         let widest = draw(&flow, Sizes::WIDE).steps[3].1[0].height;
         assert!((widest - (240.0 * 90.0 / 110.0 + 8.0)).abs() < 1e-6);
         let heads = draw(&flow, Sizes::NARROW).steps;
-        assert_eq!(
-            (heads[1].0, heads[2].0),
-            (52.0, 72.0),
-            "a title of two lines"
-        );
+        assert_eq!((heads[1].0, heads[2].0), (52.0, 72.0), "a title of two lines");
     }
 
     #[test]

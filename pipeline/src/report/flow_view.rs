@@ -10,9 +10,7 @@ use std::collections::BTreeSet;
 
 /// The section with the rivers of all units, of which a switch shows one.
 pub fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
-    let units = Unit::ALL
-        .into_iter()
-        .filter_map(|unit| flow::flow(stats, unit));
+    let units = Unit::ALL.into_iter().filter_map(|unit| flow::flow(stats, unit));
     let flows: Vec<Flow> = units.collect();
     if flows.iter().all(|flow| flow.source == 0) {
         return None;
@@ -47,11 +45,7 @@ pub fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
 }
 
 fn river(flow: &Flow, linked: &BTreeSet<&str>) -> Markup {
-    let ends = flow
-        .steps
-        .iter()
-        .flat_map(|step| &step.exits)
-        .map(|exit| exit.end);
+    let ends = flow.steps.iter().flat_map(|step| &step.exits).map(|exit| exit.end);
     let ends: Vec<End> = ends.collect();
     html! {
         figure.river.(flow.unit.name()) {

@@ -32,9 +32,7 @@ fn wrong_sums(stats: &Stats) -> Vec<String> {
         ("characters", &tally.chars),
         ("words", &tally.words),
     ];
-    let wrong = accounts
-        .into_iter()
-        .filter(|(_, account)| account.missing() != 0);
+    let wrong = accounts.into_iter().filter(|(_, account)| account.missing() != 0);
     wrong
         .map(|(name, account)| {
             format!(
@@ -122,8 +120,7 @@ fn tile(name: &str, value: &str, sub: &str, share: Option<(u64, u64)>) -> Markup
 /// The reason that took most.
 fn largest(account: &Account) -> Option<(&str, u64)> {
     let all = account.dropped.iter().filter(|(_, n)| **n > 0);
-    all.max_by_key(|(_, n)| **n)
-        .map(|(code, n)| (code.as_str(), *n))
+    all.max_by_key(|(_, n)| **n).map(|(code, n)| (code.as_str(), *n))
 }
 
 /// What made the report and from what.

@@ -87,20 +87,11 @@ fn draw<'a>(bars: &Bars<'_>, out: &'a mut String) -> Result<(), Failure<'a>> {
         .y_label_formatter(&|y| number::tick(*y))
         .label_style(font)
         .draw()?;
-    for (counts, color, inset) in [
-        (bars.read.unwrap_or_default(), READ, 0.06),
-        (bars.kept, KEPT, 0.06),
-    ] {
-        chart.draw_series(
-            counts
-                .iter()
-                .enumerate()
-                .filter(|(_, n)| **n > 0)
-                .map(|(i, n)| {
-                    let (left, right) = (i as f64 + inset, (i + 1) as f64 - inset);
-                    Rectangle::new([(left, 0.0), (right, *n as f64)], color.filled())
-                }),
-        )?;
+    for (counts, color, inset) in [(bars.read.unwrap_or_default(), READ, 0.06), (bars.kept, KEPT, 0.06)] {
+        chart.draw_series(counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, n)| {
+            let (left, right) = (i as f64 + inset, (i + 1) as f64 - inset);
+            Rectangle::new([(left, 0.0), (right, *n as f64)], color.filled())
+        }))?;
     }
     area.present()?;
     drop(chart);
@@ -113,10 +104,7 @@ fn adapt(svg: &str, bars: &Bars<'_>) -> String {
     for (color, class) in CLASSES {
         out = out
             .replace(&format!("fill=\"{color}\""), &format!("class=\"{class}\""))
-            .replace(
-                &format!("stroke=\"{color}\""),
-                &format!("class=\"{class}\""),
-            );
+            .replace(&format!("stroke=\"{color}\""), &format!("class=\"{class}\""));
     }
     for noise in [
         " opacity=\"1\"",
@@ -130,9 +118,7 @@ fn adapt(svg: &str, bars: &Bars<'_>) -> String {
     let (width, height) = SIZE;
     let label = super::text::Crawl(bars.description);
     let open = maud::html! { (label) }.into_string();
-    format!(
-        "<svg class=\"hist\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{open}\">{inside}"
-    )
+    format!("<svg class=\"hist\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{open}\">{inside}")
 }
 
 /// An axis of bars of one width each, whose labels are given.
@@ -152,11 +138,7 @@ impl Ranged for Slots<'_> {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        let every = self
-            .labels
-            .len()
-            .div_ceil(hint.max_num_points().max(1))
-            .max(1);
+        let every = self.labels.len().div_ceil(hint.max_num_points().max(1)).max(1);
         let shift = if self.between { 0.0 } else { 0.5 };
         (0..self.labels.len())
             .step_by(every)
@@ -175,10 +157,7 @@ impl ValueFormatter<f64> for Slots<'_> {
     }
 
     fn format_ext(&self, value: &f64) -> String {
-        self.labels
-            .get(*value as usize)
-            .cloned()
-            .unwrap_or_default()
+        self.labels.get(*value as usize).cloned().unwrap_or_default()
     }
 }
 
@@ -201,10 +180,7 @@ mod tests {
         assert!(out.starts_with("<svg class=\"hist\" viewBox="));
         assert!(out.contains("Most are &quot;short&quot;."));
         for class in ["read", "kept", "ink"] {
-            assert!(
-                out.contains(&format!("class=\"{class}\"")),
-                "{class}: {out}"
-            );
+            assert!(out.contains(&format!("class=\"{class}\"")), "{class}: {out}");
         }
         assert!(!out.contains("#0") && !out.contains("http"), "{out}");
         assert!(out.contains("10"));
@@ -221,12 +197,6 @@ mod tests {
             between: true,
         };
         assert!(svg(&bars).is_ok());
-        assert!(
-            svg(&Bars {
-                kept: &[0, 0],
-                ..bars
-            })
-            .is_ok()
-        );
+        assert!(svg(&Bars { kept: &[0, 0], ..bars }).is_ok());
     }
 }

@@ -35,11 +35,7 @@ pub fn short(n: u64) -> String {
 
 /// `part` of `whole`, from 0 to 1; 0 of nothing.
 pub fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// A share: `80.2 %`. Small ones keep a digit that says something, and what is not all is never
@@ -105,17 +101,10 @@ pub fn seconds(s: f64) -> String {
 pub fn plain(x: f64) -> String {
     if x.fract() == 0.0 && x.abs() < 1e15 {
         let whole = count(x.abs() as u64);
-        if x < 0.0 {
-            format!("−{whole}")
-        } else {
-            whole
-        }
+        if x < 0.0 { format!("−{whole}") } else { whole }
     } else {
         let digits = format!("{x:.4}");
-        digits
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned()
+        digits.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 }
 

@@ -151,10 +151,7 @@ fn losses(pages: &[u64]) -> impl Iterator<Item = (usize, u64)> {
 fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
     let read = row.pages.first().copied().unwrap_or(0);
     let kept = row.pages.last().copied().unwrap_or(0);
-    let mut pieces = vec![Piece {
-        n: kept,
-        class: "kept",
-    }];
+    let mut pieces = vec![Piece { n: kept, class: "kept" }];
     // What went last stands beside what stayed.
     let mut lost: Vec<(usize, u64)> = losses(&row.pages).filter(|(_, n)| *n > 0).collect();
     lost.reverse();
@@ -167,9 +164,7 @@ fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
 
 /// The step that took most, if any took something.
 fn worst(survival: &Survival, row: &Survivor) -> Markup {
-    let worst = losses(&row.pages)
-        .filter(|(_, n)| *n > 0)
-        .max_by_key(|(_, n)| *n);
+    let worst = losses(&row.pages).filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n);
     let read = row.pages.first().copied().unwrap_or(0);
     html! {
         @if let Some((stage, n)) = worst {
@@ -198,20 +193,10 @@ pub fn years(stats: &Stats) -> Result<Option<Section>, Error> {
     );
     for (year, n) in &stats.years {
         let key = year.parse().unwrap_or(0.0);
-        let row = [
-            Cell::keyed(crawl(year), key),
-            Cell::count(n.read),
-            Cell::count(n.kept),
-        ];
-        table
-            .rows
-            .push(row.into_iter().chain([kept_share(*n)]).collect());
+        let row = [Cell::keyed(crawl(year), key), Cell::count(n.read), Cell::count(n.kept)];
+        table.rows.push(row.into_iter().chain([kept_share(*n)]).collect());
     }
-    let labels: Vec<String> = stats
-        .years
-        .keys()
-        .map(|y| text::head(y, 6).0.to_owned())
-        .collect();
+    let labels: Vec<String> = stats.years.keys().map(|y| text::head(y, 6).0.to_owned()).collect();
     let column = |pick: fn(&InOut) -> u64| stats.years.values().map(pick).collect::<Vec<u64>>();
     let chart = if labels.len() >= 3 {
         let description = "Pages read and kept by year. All numbers are in the table that follows.";
@@ -254,9 +239,7 @@ pub fn duplicates(stats: &Stats) -> Option<Section> {
             span.quote { bdi { (Crawl(shown)) @if cut { "…" } } }
             @if !duplicate.url.is_empty() { span.note { "stays on " (text::url(&duplicate.url)) } }
         };
-        table
-            .rows
-            .push(vec![Cell::text(cell), Cell::count(duplicate.copies)]);
+        table.rows.push(vec![Cell::text(cell), Cell::count(duplicate.copies)]);
     }
     table.sorted_by = Some(1);
     table.search = Some("duplicates");
@@ -280,17 +263,8 @@ pub fn bad_words(stats: &Stats) -> Option<Section> {
         Column::number("Pages"),
         Column::bar("Of pages with one"),
     ];
-    let mut table = Table::new(
-        html! { "Words of the blocklist, by pages that hold them" },
-        columns,
-    );
-    let dropped = stats
-        .tally
-        .pages
-        .dropped
-        .get("bad_words")
-        .copied()
-        .unwrap_or(0);
+    let mut table = Table::new(html! { "Words of the blocklist, by pages that hold them" }, columns);
+    let dropped = stats.tally.pages.dropped.get("bad_words").copied().unwrap_or(0);
     for word in &stats.bad_words {
         table.rows.push(vec![
             Cell::text(masked(&word.word)),

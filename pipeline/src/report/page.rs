@@ -106,11 +106,7 @@ fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for i in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= chunk.len() {
-                char::from(letter)
-            } else {
-                '='
-            });
+            out.push(if i <= chunk.len() { char::from(letter) } else { '=' });
         }
     }
     out

@@ -53,10 +53,7 @@ fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
     );
     for (code, n) in sorted(&tally.pages.dropped) {
         let gone = |counts: &super::model::Counts| counts.get(code).copied();
-        let (lines, words) = (
-            gone(&tally.lines.gone_with_page),
-            gone(&tally.words.gone_with_page),
-        );
+        let (lines, words) = (gone(&tally.lines.gone_with_page), gone(&tally.words.gone_with_page));
         table.rows.push(vec![
             reason(code, linked),
             Cell::count(n),
@@ -112,12 +109,9 @@ fn record_table(stats: &Stats) -> Table {
     let mut table = Table::new(html! { "Records that became no page" }, columns);
     for (code, n) in sorted(&records.dropped) {
         let cells = [Cell::count(n), share_cell(n, records.read)];
-        table.rows.push(
-            [reason(code, &BTreeSet::new())]
-                .into_iter()
-                .chain(cells)
-                .collect(),
-        );
+        table
+            .rows
+            .push([reason(code, &BTreeSet::new())].into_iter().chain(cells).collect());
     }
     table.show_caption = true;
     table.sorted_by = Some(1);

@@ -25,10 +25,7 @@ pub struct Column {
 impl Column {
     /// A column of words.
     pub const fn text(head: &'static str) -> Column {
-        Column {
-            head,
-            kind: Kind::Text,
-        }
+        Column { head, kind: Kind::Text }
     }
 
     /// A column of numbers.
@@ -41,10 +38,7 @@ impl Column {
 
     /// A column of bars.
     pub const fn bar(head: &'static str) -> Column {
-        Column {
-            head,
-            kind: Kind::Bar,
-        }
+        Column { head, kind: Kind::Bar }
     }
 }
 
@@ -71,10 +65,7 @@ impl Cell {
         // Enough digits to tell shares apart, few enough to keep long tables small.
         let key = format!("{key:.5}");
         let key = key.trim_end_matches('0').trim_end_matches('.').to_owned();
-        Cell {
-            show,
-            key: Some(key),
-        }
+        Cell { show, key: Some(key) }
     }
 
     /// Nothing, which sorts below everything.
@@ -169,9 +160,7 @@ mod tests {
         let mut table = Table::new(html! { "All" }, columns);
         table.sorted_by = Some(1);
         for (name, n) in [("a", 1234), ("b", 5)] {
-            table
-                .rows
-                .push(vec![Cell::text(html! { (name) }), Cell::count(n)]);
+            table.rows.push(vec![Cell::text(html! { (name) }), Cell::count(n)]);
         }
         let out = table.render("names").into_string();
         assert!(out.contains("<th scope=\"row\">a</th><td class=\"n\" data-v=\"1234\">1,234</td>"));
@@ -181,10 +170,7 @@ mod tests {
 
     #[test]
     fn keys_keep_five_digits() {
-        assert_eq!(
-            Cell::keyed(html! {}, 0.123_456).key.as_deref(),
-            Some("0.12346")
-        );
+        assert_eq!(Cell::keyed(html! {}, 0.123_456).key.as_deref(), Some("0.12346"));
         assert_eq!(Cell::count(1000).key.as_deref(), Some("1000"));
         assert_eq!(Cell::count(0).key.as_deref(), Some("0"));
     }

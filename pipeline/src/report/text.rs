@@ -22,9 +22,7 @@ impl Render for Crawl<'_> {
                 '\'' => out.push_str("&#39;"),
                 '\n' | '\t' => out.push(c),
                 // Joiners belong to the spelling of some languages and to emoji.
-                '\u{200c}' | '\u{200d}'
-                    if !before.is_ascii() && chars.peek().is_some_and(|next| !next.is_ascii()) =>
-                {
+                '\u{200c}' | '\u{200d}' if !before.is_ascii() && chars.peek().is_some_and(|next| !next.is_ascii()) => {
                     out.push(c);
                 }
                 _ if is_deceptive(c) => {
@@ -55,9 +53,7 @@ pub fn crawl(text: &str) -> Markup {
 
 /// A URL as text, without its scheme if that is the usual one; cut if it is very long.
 pub fn url(url: &str) -> Markup {
-    let shown = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
+    let shown = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let (shown, cut) = head(shown.unwrap_or(url), 160);
     html! { bdi.url { (Crawl(shown)) @if cut { "…" } } }
 }
@@ -83,9 +79,7 @@ fn tail(text: &str, chars: usize) -> (&str, bool) {
 pub fn masked(word: &str) -> Markup {
     let mut chars = word.chars();
     let first = chars.next().map_or(String::new(), String::from);
-    let dots: String = chars
-        .map(|c| if c.is_alphanumeric() { '•' } else { c })
-        .collect();
+    let dots: String = chars.map(|c| if c.is_alphanumeric() { '•' } else { c }).collect();
     html! {
         bdi.masked { (Crawl(&first)) (Crawl(&dots)) }
         bdi.revealed { (Crawl(word)) }
@@ -132,10 +126,7 @@ mod tests {
         assert!(!out.contains(['\u{202e}', '\u{200b}', '\u{0}', '\u{200d}']));
         assert!(out.contains("U+202E") && out.contains("U+200B") && out.contains("U+0000"));
         let persian = "می\u{200c}خواهم";
-        assert_eq!(
-            crawl(persian).into_string(),
-            format!("<bdi>{persian}</bdi>")
-        );
+        assert_eq!(crawl(persian).into_string(), format!("<bdi>{persian}</bdi>"));
     }
 
     #[test]

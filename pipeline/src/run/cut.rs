@@ -68,11 +68,7 @@ impl Cut {
         let buckets = |bytes| bucket_count(bytes, u64::MAX, memory.bucket());
         let all = build.options.ledger == LedgerMode::All;
         let of_text = |rows: u64| {
-            if all {
-                tally.text_bytes_in + rows * 600
-            } else {
-                1
-            }
+            if all { tally.text_bytes_in + rows * 600 } else { 1 }
         };
         let losers = claims(URLS) + claims(TEXTS);
         let (sets, shard_bytes) = (build.sets.count(), build.options.shard_size_bytes);

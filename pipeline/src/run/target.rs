@@ -169,9 +169,7 @@ impl<'a> Build<'a> {
         }
         let name = &self.target.recipe.name;
         let folder = work.display();
-        tracing::warn!(
-            "{name}: files of {folder} are gone or changed; what needs them is done again"
-        );
+        tracing::warn!("{name}: files of {folder} are gone or changed; what needs them is done again");
         self.output.keep_archives_only()?;
         let mut again = gone.into_iter();
         Ok(again.try_for_each(|(archive, _)| ArchiveEntry::remove(work, archive))?)
@@ -185,9 +183,7 @@ impl<'a> Build<'a> {
         }
         let may_miss = self.options.allow_missing;
         match ArchiveEntry::read(work, archive) {
-            Ok(entry) if entry.build == self.output.key && (may_miss || !entry.health.missing) => {
-                Ok(Some(entry))
-            }
+            Ok(entry) if entry.build == self.output.key && (may_miss || !entry.health.missing) => Ok(Some(entry)),
             Ok(_) | Err(c4_data::Error::Format { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -257,9 +253,7 @@ impl<'a> Build<'a> {
             let ranges_done = whole.count().min(ranges);
             let mut judged = 0;
             for archive in self.archives_done() {
-                judged += ArchiveEntry::read(work, archive)?
-                    .gone(work, archive)?
-                    .len();
+                judged += ArchiveEntry::read(work, archive)?.gone(work, archive)?.len();
             }
             let shards = self.output.entries_done()?;
             text += &format!(

@@ -17,8 +17,8 @@ use c4_data::ledger::Table;
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
-    Document, LedgerEntry, LedgerFile, Manifest, Page, Provenance, ShardEntry, ShardSet,
-    ShardWriter, Versions, fs as c4_fs,
+    Document, LedgerEntry, LedgerFile, Manifest, Page, Provenance, ShardEntry, ShardSet, ShardWriter, Versions,
+    fs as c4_fs,
 };
 use c4_filters::{counters, guard};
 use rayon::prelude::*;
@@ -80,9 +80,10 @@ impl Build<'_> {
         for (key, value) in rest.as_object().into_iter().flatten() {
             stats[key] = value.clone();
         }
-        let repeated = summary.repeated.iter().map(|(_, repeated)| {
-            json!({ "copies": repeated.copies, "text": repeated.text, "url": repeated.url })
-        });
+        let repeated = summary
+            .repeated
+            .iter()
+            .map(|(_, repeated)| json!({ "copies": repeated.copies, "text": repeated.text, "url": repeated.url }));
         stats["duplicates"] = repeated.collect();
         let stats = pretty(&stats);
         manifest.stats_sha256 = c4_fs::sha256_hex(&stats);
@@ -129,12 +130,7 @@ impl Build<'_> {
         Ok(entry)
     }
 
-    fn write_shards(
-        &self,
-        groups: &Groups,
-        layout: Layout,
-        sizes: &SetSizes,
-    ) -> Result<Vec<ShardEntry>, Error> {
+    fn write_shards(&self, groups: &Groups, layout: Layout, sizes: &SetSizes) -> Result<Vec<ShardEntry>, Error> {
         let mut list = Vec::new();
         for (place, set) in self.sets.written(sizes) {
             let size = sizes.get(&place).copied().unwrap_or_default();
@@ -172,8 +168,7 @@ impl Build<'_> {
             return Err(Error::Stopped);
         }
         let target = self.output.whole.join(&name);
-        let mut writer =
-            ShardWriter::create(&target, &self.output.partial, format, set, &self.meta)?;
+        let mut writer = ShardWriter::create(&target, &self.output.partial, format, set, &self.meta)?;
         let mut waiting = Vec::new();
         let mut write = |waiting: &mut Vec<Document>, more_may_come| -> Result<(), Error> {
             let next = || shard::next_batch(waiting, more_may_come);
@@ -183,9 +178,7 @@ impl Build<'_> {
                 .into_par_iter()
                 .map(|batch| shard::encode(format, &self.meta, &batch))
                 .collect::<Result<_, _>>()?;
-            encoded
-                .into_iter()
-                .try_for_each(|batch| Ok(writer.append(batch)?))
+            encoded.into_iter().try_for_each(|batch| Ok(writer.append(batch)?))
         };
         buckets.read(index, count, |rows| {
             waiting.extend(rows.into_iter().map(|row| self.document(row)));
@@ -217,12 +210,7 @@ impl Build<'_> {
     }
 
     /// `stats.json` and `run.json`, and last of all the manifest.
-    fn write_reports(
-        &self,
-        manifest: &Manifest,
-        stats: &[u8],
-        wall_seconds: f64,
-    ) -> Result<(), Error> {
+    fn write_reports(&self, manifest: &Manifest, stats: &[u8], wall_seconds: f64) -> Result<(), Error> {
         let options = self.options;
         let by_pass = |laps: &[(&str, f64)]| -> Value {
             let pass = |(name, seconds): &(&str, f64)| ((*name).to_owned(), json!(seconds));
@@ -242,10 +230,7 @@ impl Build<'_> {
             "memory_budget_bytes": options.memory_bytes,
             "threads": rayon::current_num_threads(),
         });
-        for (file, bytes) in [
-            (output::STATS_FILE, stats),
-            (output::RUN_FILE, &pretty(&run)),
-        ] {
+        for (file, bytes) in [(output::STATS_FILE, stats), (output::RUN_FILE, &pretty(&run))] {
             c4_data::fs::write_atomic(&self.output.dir.join(file), bytes)?;
         }
         Ok(manifest.write(&self.output.dir)?)

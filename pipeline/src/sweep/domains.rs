@@ -18,8 +18,7 @@ impl Domains {
             self.pages[id as usize] += 1;
             return id;
         }
-        let id = u32::try_from(self.names.len())
-            .expect("memory ends before four thousand million domains");
+        let id = u32::try_from(self.names.len()).expect("memory ends before four thousand million domains");
         let name: Arc<str> = Arc::from(domain);
         self.names.push(name.clone());
         self.pages.push(1);

@@ -74,10 +74,7 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
             }
         };
         let mut sum = Kept::default();
-        swept
-            .domains
-            .iter_mut()
-            .for_each(|d| d.kept.push(Kept::default()));
+        swept.domains.iter_mut().for_each(|d| d.kept.push(Kept::default()));
         for shard in &manifest.shards {
             for document in ShardReader::open(&output.join(&shard.file))? {
                 let page = document?.page;

@@ -97,11 +97,7 @@ impl Report<'_> {
                     _ => vec![String::new(); 2],
                 };
                 row.push(name.to_owned());
-                row.extend(
-                    columns
-                        .iter()
-                        .map(|&c| thousands(numbers(&domain.kept[c])[i])),
-                );
+                row.extend(columns.iter().map(|&c| thousands(numbers(&domain.kept[c])[i])));
                 table.cells(row);
             }
         }

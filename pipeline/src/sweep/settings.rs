@@ -84,10 +84,7 @@ impl Grid {
         };
         Ok(Grid {
             keys: settings.iter().map(|s| s.key().to_owned()).collect(),
-            combinations: rows
-                .into_iter()
-                .map(combination)
-                .collect::<Result<_, _>>()?,
+            combinations: rows.into_iter().map(combination).collect::<Result<_, _>>()?,
         })
     }
 

@@ -108,11 +108,7 @@ fn one(input: &Input, max_record_bytes: u64) -> Result<Digests, Error> {
                 Checked::None => found.without += 1,
                 Checked::Wrong(what) => {
                     found.differ += 1;
-                    wrong(
-                        &mut found,
-                        record.offset,
-                        format!("{}: {what}", record.url()),
-                    );
+                    wrong(&mut found, record.offset, format!("{}: {what}", record.url()));
                 }
             },
             Ok(Some(Item::Damage(damage))) => {

@@ -123,20 +123,12 @@ impl Corpus<'_> {
                 let read = self.scan_shard(shard, &work, &mut sum, &progress);
                 match read {
                     Ok(()) => Ok((shard, sum, None)),
-                    Err(c4_data::Error::Io {
-                        path,
-                        action,
-                        cause,
-                    }) if cause.kind() != std::io::ErrorKind::InvalidData
-                        && cause.kind() != std::io::ErrorKind::UnexpectedEof
-                        && cause.kind() != std::io::ErrorKind::InvalidInput =>
+                    Err(c4_data::Error::Io { path, action, cause })
+                        if cause.kind() != std::io::ErrorKind::InvalidData
+                            && cause.kind() != std::io::ErrorKind::UnexpectedEof
+                            && cause.kind() != std::io::ErrorKind::InvalidInput =>
                     {
-                        Err(c4_data::Error::Io {
-                            path,
-                            action,
-                            cause,
-                        }
-                        .into())
+                        Err(c4_data::Error::Io { path, action, cause }.into())
                     }
                     Err(e) => Ok((shard, sum, Some(e.to_string()))),
                 }

@@ -6,9 +6,7 @@ use crate::error::Error;
 use crate::progress::{Progress, Unit};
 use crate::table::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
-use c4_data::{
-    BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs,
-};
+use c4_data::{BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -55,9 +53,7 @@ pub fn files(dir: &Path, manifest: &Manifest) -> Result<Files, Error> {
         format!("{files} files, {bytes} bytes: sizes and SHA-256")
     };
     let (sound_shards, mut finding) = check(&shards)?;
-    misnamed(manifest)
-        .into_iter()
-        .for_each(|o| finding.add(|| o));
+    misnamed(manifest).into_iter().for_each(|o| finding.add(|| o));
     let mut checks = vec![finding.check("shard files", counted(&shards))];
     let (sound_ledger, finding) = check(&files)?;
     progress.finish();
@@ -65,10 +61,7 @@ pub fn files(dir: &Path, manifest: &Manifest) -> Result<Files, Error> {
         checks.push(finding.check("ledger files", counted(&files)));
     }
     let stray = stray(dir, manifest)?;
-    checks.push(stray.check(
-        "other files",
-        "no shards or tables but those of the manifest".into(),
-    ));
+    checks.push(stray.check("other files", "no shards or tables but those of the manifest".into()));
     Ok(Files {
         checks,
         shards: sound_shards,
@@ -182,11 +175,7 @@ pub fn schemas(dir: &Path, manifest: &Manifest, sound: &[bool]) -> Result<Check,
         recipe: manifest.recipe.name.clone(),
         recipe_hash: manifest.recipe_hash.clone(),
     };
-    let shards = manifest
-        .shards
-        .iter()
-        .zip(sound)
-        .filter(|(_, sound)| **sound);
+    let shards = manifest.shards.iter().zip(sound).filter(|(_, sound)| **sound);
     let limit = BatchLimit::of(&manifest.recipe);
     let mut finding = Finding::default();
     let mut count = 0;

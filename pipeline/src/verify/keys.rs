@@ -179,8 +179,7 @@ mod tests {
             let mut found = Repeated::default();
             let mut next = Some(Keys::new(limit));
             while let Some(pass) = next {
-                keys.par_chunks(100)
-                    .for_each(|some| pass.add(some.to_vec()));
+                keys.par_chunks(100).for_each(|some| pass.add(some.to_vec()));
                 assert!(pass.held.load(Ordering::SeqCst) <= limit.max(40_000));
                 next = pass.finish(&mut found);
             }

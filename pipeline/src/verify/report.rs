@@ -171,9 +171,6 @@ mod tests {
         let files: Vec<&str> = sum.examples.iter().map(|o| &*o.file).collect();
         assert_eq!(files, ["0", "1", "2", "3", "4"]);
         assert_eq!(sum.check("x", String::new()).status, Status::Failed);
-        assert_eq!(
-            Finding::default().check("x", String::new()).status,
-            Status::Ok
-        );
+        assert_eq!(Finding::default().check("x", String::new()).status, Status::Ok);
     }
 }

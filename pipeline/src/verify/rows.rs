@@ -5,9 +5,7 @@ use super::keys::marked;
 use super::report::{Finding, Offence};
 use super::touched::{self, Touched};
 use crate::rows::part;
-use c4_data::{
-    DedupStep, Format, LanguageStep, Manifest, Recipe, UNDETERMINED_LANGUAGE, Undetermined,
-};
+use c4_data::{DedupStep, Format, LanguageStep, Manifest, Recipe, UNDETERMINED_LANGUAGE, Undetermined};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::{length, paragraphs};
 use c4_filters::{Admission, Amount, Cleaner, Reason, Verdict, dedup, punkt, url};
@@ -248,9 +246,7 @@ impl<'a> Judge<'a> {
 
     /// Whether the blocklist is looked at.
     pub fn knows_bad_words(&self) -> bool {
-        let language = self.format != Format::Jsonl
-            || self.language.is_some()
-            || self.recipe.split.by_language;
+        let language = self.format != Format::Jsonl || self.language.is_some() || self.recipe.split.by_language;
         self.bad_words.is_some() && language
     }
 
@@ -294,8 +290,7 @@ impl<'a> Judge<'a> {
             && *language != row.document.language
         {
             let found = &row.document.language;
-            sums[Rule::Split]
-                .add(|| row.offence(format!("is in `{found}`, in a shard for `{language}`")));
+            sums[Rule::Split].add(|| row.offence(format!("is in `{found}`, in a shard for `{language}`")));
         }
         if let Some(what) = self.columns(row) {
             sums[Rule::Columns].add(|| row.offence(what));
@@ -327,11 +322,7 @@ impl<'a> Judge<'a> {
 
     fn columns(&self, row: &Row<'_>) -> Option<String> {
         let page = &row.document.page;
-        let empty = [
-            ("url", &page.url),
-            ("text", &page.text),
-            ("timestamp", &page.timestamp),
-        ];
+        let empty = [("url", &page.url), ("text", &page.text), ("timestamp", &page.timestamp)];
         if let Some((name, _)) = empty.iter().find(|(_, value)| value.is_empty()) {
             return Some(format!("has no {name}"));
         }
@@ -343,9 +334,7 @@ impl<'a> Judge<'a> {
     fn lines(&self, row: &Row<'_>, sums: &mut RowSums) {
         let text = &row.document.page.text;
         let least = match &self.recipe.dedup {
-            Some(DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) => {
-                *min_sentences
-            }
+            Some(DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) => *min_sentences,
             None => 0,
         };
         if least > 0 && dedup::too_few_sentences(text, least) {
@@ -363,9 +352,7 @@ impl<'a> Judge<'a> {
         };
         for line in text.split('\n') {
             sums.whole_lines += u64::from(whole);
-            if let Verdict::DropLine(reason) | Verdict::DropPage(reason) =
-                self.cleaner.recheck(line)
-            {
+            if let Verdict::DropLine(reason) | Verdict::DropPage(reason) = self.cleaner.recheck(line) {
                 sums[rule].add(|| broken_line(row, line, reason));
             } else if line.contains('[') || line.starts_with(' ') {
                 let again = self.cleaner.line(line);
@@ -377,8 +364,7 @@ impl<'a> Judge<'a> {
         let untouched = whole && !matches!(self.recipe.dedup, Some(DedupStep::Lines { .. }));
         let missing = step.min_sentences;
         if untouched && fewer_sentences_by_line(text, missing) {
-            sums[Rule::RuleSentences]
-                .add(|| row.offence(format!("has fewer than {missing} sentences, line by line")));
+            sums[Rule::RuleSentences].add(|| row.offence(format!("has fewer than {missing} sentences, line by line")));
         }
     }
 
@@ -392,9 +378,7 @@ impl<'a> Judge<'a> {
                 undetermined: Undetermined::Keep,
                 ..
             }) if language == UNDETERMINED_LANGUAGE => None,
-            Some(step) if !step.keeps(language) => Some(format!(
-                "is in `{language}`, which the recipe does not keep"
-            )),
+            Some(step) if !step.keeps(language) => Some(format!("is in `{language}`, which the recipe does not keep")),
             // The score was rounded to 32 bits after the step had decided; so is the limit here.
             Some(step) if score.is_nan() || score < step.min_probability as f32 => Some(format!(
                 "has probability {score}, the recipe wants {}",

@@ -6,9 +6,7 @@ use crate::error::Error;
 use crate::ledger::noted;
 use crate::output::STATS_FILE;
 use crate::table::thousands;
-use c4_data::ledger::{
-    DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow, Table,
-};
+use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow, Table};
 use c4_data::{LedgerEntry, LedgerFile, LedgerMode, Manifest, Split};
 use c4_filters::{Reason, Scope, Stage};
 use rayon::prelude::*;
@@ -18,9 +16,7 @@ use std::path::Path;
 
 /// The sum; `None` if a number is missing, or if they are so large that none has counted them.
 fn total(numbers: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
-    numbers
-        .into_iter()
-        .try_fold(0_u64, |sum, n| sum.checked_add(n?))
+    numbers.into_iter().try_fold(0_u64, |sum, n| sum.checked_add(n?))
 }
 
 /// What lines are counted in.
@@ -46,8 +42,7 @@ pub fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), E
             if c4_data::fs::sha256_hex(&bytes) != manifest.stats_sha256 {
                 finding.add(|| offence("is not what the build wrote: its SHA-256 differs"));
             }
-            serde_json::from_slice::<Value>(&bytes)
-                .map_err(|e| format!("is not what a build writes: {e}"))
+            serde_json::from_slice::<Value>(&bytes).map_err(|e| format!("is not what a build writes: {e}"))
         }
     };
     let stats = match value {
@@ -123,9 +118,7 @@ impl Stats {
     /// The sum over an object of `tally`; `None` if it is missing or holds another thing than
     /// numbers.
     fn sum(&self, path: &[&str]) -> Option<u64> {
-        let found = path
-            .iter()
-            .try_fold(&self.value["tally"], |v, key| v.get(key));
+        let found = path.iter().try_fold(&self.value["tally"], |v, key| v.get(key));
         let numbers = found?.as_object()?.values().map(Value::as_u64);
         total(numbers)
     }
@@ -167,16 +160,12 @@ impl Stats {
         const NAME: &str = "stages";
         let mut sums = Comparison::default();
         let taken = Stage::ALL.into_iter();
-        let taken: Vec<Stage> = taken
-            .filter(|stage| stage.taken(&manifest.recipe).is_some())
-            .collect();
+        let taken: Vec<Stage> = taken.filter(|stage| stage.taken(&manifest.recipe).is_some()).collect();
         let listed = self.value["stages"].as_array().cloned().unwrap_or_default();
         let names: Vec<&str> = listed.iter().filter_map(|s| s["stage"].as_str()).collect();
-        if !names.iter().eq(taken
+        if !names
             .iter()
-            .map(|stage| stage.name())
-            .collect::<Vec<_>>()
-            .iter())
+            .eq(taken.iter().map(|stage| stage.name()).collect::<Vec<_>>().iter())
         {
             let what = format!("stages are {}, not those of the recipe", names.join(", "));
             sums.finding.add(|| offence(what));
@@ -184,8 +173,7 @@ impl Stats {
         }
         let mut units = vec!["pages"];
         units.extend(UNITS);
-        let mut left: Vec<Option<u64>> =
-            units.iter().map(|unit| self.tally(&[unit, "in"])).collect();
+        let mut left: Vec<Option<u64>> = units.iter().map(|unit| self.tally(&[unit, "in"])).collect();
         for (stage, listed) in taken.iter().zip(&listed) {
             let name = stage.name();
             for (left, unit) in left.iter_mut().zip(&units) {
@@ -202,10 +190,7 @@ impl Stats {
                     Scope::Line => "lines",
                 };
                 sums.equal(
-                    &format!(
-                        "step {name}, {unit} dropped as {}, and the tally",
-                        reason.code()
-                    ),
+                    &format!("step {name}, {unit} dropped as {}, and the tally", reason.code()),
                     listed["dropped"][unit][reason.code()].as_u64(),
                     self.tally(&[unit, "dropped", reason.code()]),
                 );
@@ -223,16 +208,12 @@ impl Stats {
         let reasons = Reason::ALL.iter().filter(|reason| reason.stage() == stage);
         let taken = reasons.map(|reason| match (reason.scope(), unit) {
             (Scope::Record, _) | (Scope::Line, "pages") => Some(0),
-            (Scope::Page, "pages") | (Scope::Line, _) => {
-                self.tally(&[unit, "dropped", reason.code()])
-            }
+            (Scope::Page, "pages") | (Scope::Line, _) => self.tally(&[unit, "dropped", reason.code()]),
             (Scope::Page, _) => self.tally(&[unit, "gone_with_page", reason.code()]),
         });
         let taken = total(taken);
         match (stage, unit) {
-            (Stage::Rules, "lines" | "chars" | "words") => {
-                total([taken, self.tally(&[unit, "trimmed"])])
-            }
+            (Stage::Rules, "lines" | "chars" | "words") => total([taken, self.tally(&[unit, "trimmed"])]),
             _ => taken,
         }
     }
@@ -259,10 +240,7 @@ impl Stats {
                 Some(self.counter(&format!("{name}/examples"))),
             );
         }
-        sums.check(
-            "stats and shards",
-            "documents, lines, characters, words, bytes",
-        )
+        sums.check("stats and shards", "documents, lines, characters, words, bytes")
     }
 
     /// Pages that the blocklist let pass though they hold a listed word.
@@ -282,30 +260,16 @@ struct Counts {
 
 /// Compares the ledger with `stats.json` and the shards. Reads every table once; memory is that of
 /// a record batch a thread. `rows` is `None` if not all shards were read.
-pub fn ledger(
-    dir: &Path,
-    manifest: &Manifest,
-    sound: &[bool],
-    stats: &Stats,
-    rows: Option<&RowSums>,
-) -> Vec<Check> {
+pub fn ledger(dir: &Path, manifest: &Manifest, sound: &[bool], stats: &Stats, rows: Option<&RowSums>) -> Vec<Check> {
     let entry = &manifest.ledger;
     let names = ["ledger rows", "ledger fates"];
     if entry.mode == LedgerMode::None {
-        return names
-            .map(|name| not_checked(name, "the corpus has no ledger"))
-            .into();
+        return names.map(|name| not_checked(name, "the corpus has no ledger")).into();
     }
     if sound.contains(&false) {
-        return names
-            .map(|name| not_checked(name, "the ledger is damaged"))
-            .into();
+        return names.map(|name| not_checked(name, "the ledger is damaged")).into();
     }
-    let parts: Vec<Counts> = entry
-        .files
-        .par_iter()
-        .map(|file| count(dir, entry, file))
-        .collect();
+    let parts: Vec<Counts> = entry.files.par_iter().map(|file| count(dir, entry, file)).collect();
     let mut found = Counts::default();
     for part in parts {
         for (key, n) in part.rows {
@@ -319,10 +283,7 @@ pub fn ledger(
         found.rows.get(&key).copied().unwrap_or(0)
     };
     let mut sums = Comparison::default();
-    found
-        .wrong
-        .iter()
-        .for_each(|o| sums.finding.add(|| o.clone()));
+    found.wrong.iter().for_each(|o| sums.finding.add(|| o.clone()));
     for reason in Reason::ALL {
         let code = reason.code();
         let (table, unit) = match reason.scope() {
@@ -374,11 +335,7 @@ pub fn ledger(
         checks.push(not_checked(names[1], why));
         return checks;
     };
-    sums.equal(
-        "URLs with fate kept, and documents",
-        Some(kept),
-        Some(rows.rows),
-    );
+    sums.equal("URLs with fate kept, and documents", Some(kept), Some(rows.rows));
     sums.equal(
         "sum of the keys of URLs with fate kept, and of documents",
         Some(found.url_keys),
@@ -400,9 +357,7 @@ fn older(stats: &Stats, unit: &str) -> u64 {
         "pages" => "dropped",
         _ => "gone_with_page",
     };
-    stats
-        .tally(&[unit, group, Reason::OlderCopy.code()])
-        .unwrap_or(0)
+    stats.tally(&[unit, group, Reason::OlderCopy.code()]).unwrap_or(0)
 }
 
 fn count(dir: &Path, entry: &LedgerEntry, file: &LedgerFile) -> Counts {

@@ -51,9 +51,7 @@ impl Touched {
             return unknown("JSON lines do not say where a page was read");
         }
         let files = manifest.ledger.files.iter().zip(sound);
-        let files: Vec<_> = files
-            .filter(|(f, _)| f.table == Table::Duplicates)
-            .collect();
+        let files: Vec<_> = files.filter(|(f, _)| f.table == Table::Duplicates).collect();
         if files.is_empty() {
             return unknown("the corpus has no ledger");
         }

@@ -166,10 +166,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode> {
                 bytes.len()
             );
         } else if fs::read(&path).ok().as_ref() != Some(&bytes) {
-            eprintln!(
-                "{}: not what its sources give; run make-samples",
-                archive.file
-            );
+            eprintln!("{}: not what its sources give; run make-samples", archive.file);
             differing += 1;
         }
     }
@@ -190,26 +187,17 @@ fn archive_bytes(archive: &Archive, sources: &Path) -> Result<Vec<u8>> {
         ("WARC-Record-ID", &info_id),
         ("WARC-Filename", &archive.file),
     ];
-    let mut bytes = gzip(&record_bytes(
-        RecordType::Warcinfo,
-        &fields,
-        info.as_bytes(),
-    ))?;
+    let mut bytes = gzip(&record_bytes(RecordType::Warcinfo, &fields, info.as_bytes()))?;
     for record in &archive.record {
-        let members = record_members(archive, record, &info_id, sources)
-            .with_context(|| record.file.display().to_string())?;
+        let members =
+            record_members(archive, record, &info_id, sources).with_context(|| record.file.display().to_string())?;
         bytes.extend_from_slice(&members);
     }
     Ok(bytes)
 }
 
 /// The members of one listed record: itself, and its request and metadata if the archive keeps them.
-fn record_members(
-    archive: &Archive,
-    record: &Record,
-    info_id: &str,
-    sources: &Path,
-) -> Result<Vec<u8>> {
+fn record_members(archive: &Archive, record: &Record, info_id: &str, sources: &Path) -> Result<Vec<u8>> {
     let body = body_bytes(record, &sources.join(&record.file))?;
     let record_type = record.record_type.unwrap_or(match archive.kind {
         Kind::Warc => RecordType::Response,
@@ -225,10 +213,7 @@ fn record_members(
 
     let id = |part: RecordType| record_id(&[&archive.file, &record.url, &record.date, part.name()]);
     let own_id = id(record_type);
-    let mut fields = vec![
-        ("WARC-Record-ID", own_id.as_str()),
-        ("WARC-Warcinfo-ID", info_id),
-    ];
+    let mut fields = vec![("WARC-Record-ID", own_id.as_str()), ("WARC-Warcinfo-ID", info_id)];
     if record.damage != Some(Damage::NoUrl) {
         fields.push(("WARC-Target-URI", &record.url));
     }
@@ -325,10 +310,7 @@ fn http_request(url: &str) -> Result<String> {
 }
 
 fn http_reply(record: &Record, body: &[u8]) -> Result<Vec<u8>> {
-    let mut head = format!(
-        "HTTP/1.1 {}\r\n",
-        record.status.as_deref().unwrap_or("200 OK")
-    );
+    let mut head = format!("HTTP/1.1 {}\r\n", record.status.as_deref().unwrap_or("200 OK"));
     if let Some(content_type) = &record.content_type {
         head.push_str(&format!("Content-Type: {content_type}\r\n"));
     }
@@ -396,10 +378,7 @@ fn damaged(mut member: Vec<u8>, damage: Option<Damage>) -> Vec<u8> {
             member[checksum] ^= 1;
         }
         Some(Damage::Cut) => member.truncate(middle),
-        Some(
-            Damage::BadUtf8 | Damage::NoUrl | Damage::NoDate | Damage::NoHttp | Damage::NoHeader,
-        )
-        | None => {}
+        Some(Damage::BadUtf8 | Damage::NoUrl | Damage::NoDate | Damage::NoHttp | Damage::NoHeader) | None => {}
     }
     member
 }

@@ -267,13 +267,7 @@ pub fn after(before: &Files, changes: &[Change], kept: Kept, seed: usize) -> Fil
     }
     for (path, bytes) in before {
         let is_file = !path.to_string_lossy().ends_with('/');
-        for folder in path
-            .ancestors()
-            .skip(1)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-        {
+        for folder in path.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
             if disk.find(folder).is_none() {
                 disk.make(folder, false);
             }
@@ -285,9 +279,7 @@ pub fn after(before: &Files, changes: &[Change], kept: Kept, seed: usize) -> Fil
             (file.now, file.synced) = (bytes.clone(), bytes.clone());
         }
     }
-    disk.namings
-        .iter_mut()
-        .for_each(|naming| naming.synced = true);
+    disk.namings.iter_mut().for_each(|naming| naming.synced = true);
     changes.iter().for_each(|change| disk.apply(change));
 
     let Kept(names, data) = kept;

@@ -42,10 +42,7 @@ pub fn stats() -> Value {
         json!({"name": "b9.example", "pages": [20, 20, 0]}),
         json!({"name": "x".repeat(400), "pages": [3, 3, 3]}),
     ];
-    domains.extend(
-        EVIL.iter()
-            .map(|name| json!({"name": name, "pages": [2, 1, 1]})),
-    );
+    domains.extend(EVIL.iter().map(|name| json!({"name": name, "pages": [2, 1, 1]})));
     let duplicates = EVIL.map(|text| json!({"copies": 20, "text": text, "url": text}));
     let years: Value = (2013..2021)
         .map(|y| (y.to_string(), json!({"in": y, "out": y - 2000})))

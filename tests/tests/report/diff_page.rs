@@ -4,8 +4,8 @@ use super::EVIL;
 use c4_data::{Format, InputState, LedgerMode};
 use c4_filters::Reason;
 use c4_pipeline::diff::{
-    self, Cause, Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause,
-    LineExample, PageCause, PageCounts, PageExample,
+    self, Cause, Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause,
+    PageCounts, PageExample,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -44,11 +44,7 @@ fn inputs(n: &mut Numbers) -> Vec<InputFacts> {
 }
 
 fn page_causes(n: &mut Numbers) -> Vec<PageCause> {
-    let causes = [
-        Cause::Rule(Reason::BadWords),
-        Cause::NotRead,
-        Cause::Unknown,
-    ];
+    let causes = [Cause::Rule(Reason::BadWords), Cause::NotRead, Cause::Unknown];
     let cause = |cause: Cause| PageCause {
         cause,
         rule: cause.rule(),
@@ -187,9 +183,7 @@ fn words(page: &str) -> BTreeSet<String> {
         .collect::<Vec<_>>()
         .join(" ");
     let words = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | ','));
-    words
-        .map(|word| word.trim_end_matches(['.', ',']).to_owned())
-        .collect()
+    words.map(|word| word.trim_end_matches(['.', ',']).to_owned()).collect()
 }
 
 fn numbers(value: &Value, all: &mut Vec<String>) {
@@ -220,12 +214,7 @@ fn every_number_of_the_facts_is_on_the_page() {
 fn the_top_says_what_made_the_difference() {
     let mut facts = facts();
     let line = &mut facts.changed.only_b[1];
-    (
-        line.pages,
-        facts.pages.only_a,
-        facts.pages.only_b,
-        facts.pages.changed,
-    ) = (3_000_000, 1, 1, 3_999_998);
+    (line.pages, facts.pages.only_a, facts.pages.only_b, facts.pages.changed) = (3_000_000, 1, 1, 3_999_998);
     let page = diff::page(&facts);
     let top = page.split_once("<nav").unwrap().0;
     for part in [

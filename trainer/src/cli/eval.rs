@@ -103,8 +103,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
                     accelerator.is_none(),
                     "--by domain is measured on the CPU; leave out --device"
                 );
-                let found =
-                    by_domain::evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
+                let found = by_domain::evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
                 let mut all = Part::default();
                 found.values().for_each(|part| all.add(part));
                 let mut parts: Vec<(String, Part)> = found.into_iter().collect();

@@ -19,16 +19,10 @@ pub(crate) struct Export {
 }
 
 pub(crate) fn run(args: Export) -> anyhow::Result<()> {
-    let Named {
-        path,
-        note,
-        vocab: _,
-    } = Named::open(&args.run)?;
+    let Named { path, note, vocab: _ } = Named::open(&args.run)?;
     run::refuse_mixing(&args.output, run::Holds::Model)?;
     huggingface::save(&note.model(&path)?, &args.output)?;
-    let owner = path
-        .ancestors()
-        .find(|folder| folder.join(run::VOCAB).is_file());
+    let owner = path.ancestors().find(|folder| folder.join(run::VOCAB).is_file());
     if let Some(owner) = owner {
         let vocab = owner.join(run::VOCAB);
         let vocab = std::fs::read(&vocab).with_context(|| vocab.display().to_string())?;

@@ -87,10 +87,7 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
             positions: (0..length as u32).collect(),
         };
         let found = generate(&mut model, 1, &inputs, decoding, args.max_tokens.into())?;
-        let said = found
-            .first()
-            .map(|found| &found.tokens[..])
-            .unwrap_or_default();
+        let said = found.first().map(|found| &found.tokens[..]).unwrap_or_default();
         match goes_on {
             true => print(format_args!("{}", continued(&text, &tokens, said, &vocab)))?,
             false => print(format_args!("{}", filled(&text, said, &vocab)))?,
@@ -109,12 +106,8 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
 /// A model, its vocabulary, and what it was trained by, if that is known.
 fn open(folder: &Path) -> anyhow::Result<(T5, Vocab, Option<ObjectiveKind>)> {
     if folder.join("config.json").is_file() {
-        let vocab = vocab::in_folder(folder).with_context(|| {
-            format!(
-                "{}: has neither spiece.model nor tokenizer.json",
-                folder.display()
-            )
-        })?;
+        let vocab = vocab::in_folder(folder)
+            .with_context(|| format!("{}: has neither spiece.model nor tokenizer.json", folder.display()))?;
         return Ok((huggingface::load(folder)?, Vocab::open(&vocab)?, None));
     }
     let named = Named::open(folder)?;
@@ -165,10 +158,7 @@ fn filled(text: &str, said: &[u32], vocab: &Vocab) -> String {
         blanks += 1;
         // From its own sentinel to the next one, or to the end.
         let is = |id: &u32| Some(*id) == vocab.sentinel(k);
-        let answer = said
-            .iter()
-            .position(is)
-            .map_or(&[][..], |at| &said[at + 1..]);
+        let answer = said.iter().position(is).map_or(&[][..], |at| &said[at + 1..]);
         let ends = |id: &u32| *id == vocab.eos() || is_sentinel(vocab, *id);
         let end = answer.iter().position(ends).unwrap_or(answer.len());
         let answer = vocab.decode(&answer[..end]);

@@ -67,13 +67,7 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
         && args.examples > 0
     {
         let vocab = Arc::new(vocab);
-        let found = feed::examples(
-            &config.corpora,
-            &config.feed,
-            ids(&vocab),
-            vocab.clone(),
-            args.examples,
-        )?;
+        let found = feed::examples(&config.corpora, &config.feed, ids(&vocab), vocab.clone(), args.examples)?;
         for shown in found {
             print(format_args!("#\n# {}:", shown.corpus))?;
             for (what, tokens) in [

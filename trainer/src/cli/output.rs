@@ -32,10 +32,7 @@ impl Write for Stdout {
 }
 
 fn unwritable(error: io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("standard output cannot be written: {error}"),
-    )
+    io::Error::new(error.kind(), format!("standard output cannot be written: {error}"))
 }
 
 /// `1 document`, `2 documents`.

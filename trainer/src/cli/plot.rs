@@ -22,10 +22,7 @@ pub(crate) struct Plot {
 pub(crate) fn run(args: &Plot) -> anyhow::Result<()> {
     let path = args.run.join(METRICS);
     let metrics = Metrics::read(&path)?;
-    let output = args
-        .output
-        .clone()
-        .unwrap_or_else(|| args.run.join("plot.svg"));
+    let output = args.output.clone().unwrap_or_else(|| args.run.join("plot.svg"));
     refuse_other(&output)?;
     let picture = svg(&metrics).with_context(|| path.display().to_string())?;
     c4_data::fs::write_atomic(&output, picture.as_bytes())?;
@@ -40,10 +37,7 @@ fn refuse_other(path: &Path) -> anyhow::Result<()> {
     }
     let mut start = [0; 5];
     let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    let is_empty = file
-        .read(&mut start)
-        .with_context(|| path.display().to_string())?
-        == 0;
+    let is_empty = file.read(&mut start).with_context(|| path.display().to_string())? == 0;
     anyhow::ensure!(
         is_empty || [b"<svg ", b"<?xml"].contains(&&start),
         "{}: is a file, but no SVG; name another one for the picture",

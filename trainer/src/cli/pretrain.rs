@@ -41,12 +41,7 @@ pub(crate) struct Pretrain {
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     config: Option<PathBuf>,
     /// The model, by name.
-    #[arg(
-        long,
-        default_value = "small",
-        value_name = "SIZE",
-        conflicts_with = "resume"
-    )]
+    #[arg(long, default_value = "small", value_name = "SIZE", conflicts_with = "resume")]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(ModelConfig::names()))]
     size: String,
     /// Steps in all; the same as --set steps=N.
@@ -149,9 +144,7 @@ fn listen(bar: &ProgressBar) -> anyhow::Result<Arc<AtomicI32>> {
             line(&bar, "Stopping after this step; once more to stop at once.");
         }
     };
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(listen)?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
     Ok(stop)
 }
 
@@ -252,11 +245,7 @@ impl Teller {
                 100.0 * e.validation_accuracy
             )),
             Event::Epoch(start) => {
-                self.line(&format!(
-                    "{}: epoch {} begins",
-                    start.corpus,
-                    start.epoch + 1
-                ));
+                self.line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
             }
             Event::Checkpoint(step) => self.line(&format!("step {step}: checkpoint written")),
         }
@@ -285,9 +274,7 @@ impl Teller {
         );
         self.bar.set_position(report.step);
         self.bar.set_message(text.clone());
-        let due = self
-            .last_line
-            .is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
         if self.bar.is_hidden() && (due || report.step == self.steps) {
             self.last_line = Some(Instant::now());
             tell(format_args!("step {}/{}: {text}", report.step, self.steps));
@@ -318,9 +305,7 @@ fn tell_of_first_step(run: &Run, bar: &ProgressBar) -> anyhow::Result<Sender<()>
             line(&bar, &text);
         }
     };
-    std::thread::Builder::new()
-        .name("first step".to_owned())
-        .spawn(wait)?;
+    std::thread::Builder::new().name("first step".to_owned()).spawn(wait)?;
     Ok(sender)
 }
 
@@ -328,12 +313,7 @@ fn tell_of_first_step(run: &Run, bar: &ProgressBar) -> anyhow::Result<Sender<()>
 mod tests {
     #[test]
     fn thousands_have_commas() {
-        for (n, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (60_506_624, "60,506,624"),
-        ] {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (60_506_624, "60,506,624")] {
             assert_eq!(super::thousands(n), text);
         }
     }

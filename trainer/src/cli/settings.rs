@@ -18,9 +18,7 @@ pub(super) fn parse_source(text: &str) -> Result<Source, String> {
     }
     let (rest, weight) = match text.rsplit_once('=') {
         Some((rest, weight)) => {
-            let weight: f64 = weight
-                .parse()
-                .map_err(|_| format!("`{weight}` is no weight"))?;
+            let weight: f64 = weight.parse().map_err(|_| format!("`{weight}` is no weight"))?;
             if !(weight > 0.0 && weight.is_finite()) {
                 return Err(format!("the weight is {weight}, and must be positive"));
             }
@@ -29,9 +27,7 @@ pub(super) fn parse_source(text: &str) -> Result<Source, String> {
         None => (text, None),
     };
     let (path, language) = match rest.rsplit_once(':') {
-        Some((path, language)) if !PathBuf::from(rest).is_dir() => {
-            (path, Some(language.to_owned()))
-        }
+        Some((path, language)) if !PathBuf::from(rest).is_dir() => (path, Some(language.to_owned())),
         _ => (rest, None),
     };
     Ok(Source {
@@ -52,13 +48,7 @@ pub(super) struct CorpusArgs {
 #[derive(Debug, Args)]
 pub(super) struct ThreadsArg {
     /// Threads [default: one a core].
-    #[arg(
-        short,
-        long,
-        default_value_t = 0,
-        hide_default_value = true,
-        value_name = "N"
-    )]
+    #[arg(short, long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=512))]
     threads: u16,
 }

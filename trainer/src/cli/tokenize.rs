@@ -32,11 +32,7 @@ pub(crate) fn run(args: &Tokenize) -> anyhow::Result<()> {
     }
     let mut input = stdin().lock();
     let mut line = Vec::new();
-    while input
-        .read_until(b'\n', &mut line)
-        .context("standard input")?
-        > 0
-    {
+    while input.read_until(b'\n', &mut line).context("standard input")? > 0 {
         // As in SentencePiece, what is no UTF-8 is U+FFFD.
         let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line));
         print(args, &vocab, &text, &mut out)?;
@@ -50,9 +46,7 @@ fn print(args: &Tokenize, vocab: &Vocab, text: &str, out: &mut impl Write) -> an
     if args.decode {
         for word in text.split_whitespace() {
             let id: Option<u32> = word.parse().ok().filter(|id| *id < vocab.size());
-            ids.push(id.with_context(|| {
-                format!("`{word}` is no id; they are 0 to {}", vocab.size() - 1)
-            })?);
+            ids.push(id.with_context(|| format!("`{word}` is no id; they are 0 to {}", vocab.size() - 1))?);
         }
         writeln!(out, "{}", vocab.decode(&ids))?;
         return Ok(());

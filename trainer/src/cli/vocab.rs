@@ -87,15 +87,9 @@ pub(crate) fn run(args: Vocab) -> anyhow::Result<()> {
 fn run_train(args: &Train) -> anyhow::Result<()> {
     let start = Instant::now();
     // Not after an hour's work.
-    let folder = args
-        .output
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        anyhow::bail!(
-            "{}: no such folder to write to; make it first",
-            folder.display()
-        );
+        anyhow::bail!("{}: no such folder to write to; make it first", folder.display());
     }
     anyhow::ensure!(
         args.overwrite || !args.output.is_file(),
@@ -132,9 +126,7 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
     };
     let told = |progress| match progress {
         Progress::Counted { words, characters } => {
-            tell(format_args!(
-                "{words} different words, {characters} characters"
-            ));
+            tell(format_args!("{words} different words, {characters} characters"));
         }
         Progress::Left(pieces) => tell(format_args!("{pieces} pieces")),
     };
@@ -169,9 +161,7 @@ fn run_show(args: &Show) -> anyhow::Result<()> {
         let escaped = piece.replace(' ', "\u{2581}");
         let id = vocab.id(&escaped);
         let id = id.with_context(|| {
-            format!(
-                "{name}: has no piece `{escaped}`; `t5 tokenize` shows what the text is cut into"
-            )
+            format!("{name}: has no piece `{escaped}`; `t5 tokenize` shows what the text is cut into")
         })?;
         print(&vocab, id, &mut out)?;
     } else {

@@ -104,9 +104,7 @@ impl<'a> Sublayer<'a> {
         let row = shape.heads * shape.queries * shape.keys;
         let limit = self.kernels.driver.limits().scores;
         let each = (limit / row.max(1)).min(TASKS / shape.heads).max(1);
-        (0..rows)
-            .step_by(each)
-            .map(move |start| start..rows.min(start + each))
+        (0..rows).step_by(each).map(move |start| start..rows.min(start + each))
     }
 
     fn scored<'s>(&'s self, rows: &Range<usize>) -> Scored<'s> {
@@ -134,29 +132,14 @@ impl<'a> Sublayer<'a> {
     }
 
     /// `out = x + attention(norm(x))`, both `[n, d_model]`.
-    pub fn forward(
-        &self,
-        x: &Buffer,
-        out: &mut Buffer,
-        saved: &mut Saved,
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
+    pub fn forward(&self, x: &Buffer, out: &mut Buffer, saved: &mut Saved, scratch: &mut Scratch) -> Result<(), Error> {
         self.inner(x, saved, scratch)?;
         let (d, width) = (self.d(), self.width());
         let context = Matrix::new(saved.context.all(), x.len() / d, width);
         let weight = self.weight(&self.layout.o, width);
         let dropout = self.dropout.map(|dropout| dropout.1);
         let shape = (self.seen.queries, d);
-        project_residual(
-            self.kernels,
-            x,
-            out,
-            context,
-            weight,
-            dropout,
-            shape,
-            scratch,
-        )
+        project_residual(self.kernels, x, out, context, weight, dropout, shape, scratch)
     }
 
     /// The part that the backward pass needs.
@@ -175,14 +158,8 @@ impl<'a> Sublayer<'a> {
         let weight = self.weight(range, d).t();
         kernels.multiply(scratch.wide.all_mut(), 0.0, 1.0, y, weight)?;
         saved.q.resize(n * width)?;
-        let split = |from: &Buffer, to: &mut Buffer, columns| {
-            kernels.split_heads(from.all(), to.all_mut(), columns)
-        };
-        split(
-            &scratch.wide,
-            &mut saved.q,
-            self.columns(queries, columns, 0),
-        )?;
+        let split = |from: &Buffer, to: &mut Buffer, columns| kernels.split_heads(from.all(), to.all_mut(), columns);
+        split(&scratch.wide, &mut saved.q, self.columns(queries, columns, 0))?;
         let inputs = self.seen.rows * keys;
         saved.k.resize(inputs * width)?;
         saved.v.resize(inputs * width)?;
@@ -196,16 +173,8 @@ impl<'a> Sublayer<'a> {
                 (2 * width, 0)
             }
         };
-        split(
-            &scratch.wide,
-            &mut saved.k,
-            self.columns(keys, stride, first),
-        )?;
-        split(
-            &scratch.wide,
-            &mut saved.v,
-            self.columns(keys, stride, first + width),
-        )?;
+        split(&scratch.wide, &mut saved.k, self.columns(keys, stride, first))?;
+        split(&scratch.wide, &mut saved.v, self.columns(keys, stride, first + width))?;
         saved.log_sums.resize(n * self.heads)?;
         saved.context.resize(n * width)?;
         scratch.pieces.resize(n * width)?;
@@ -236,27 +205,16 @@ impl<'a> Sublayer<'a> {
     /// `[rows and heads, queries, keys]`.
     fn probabilities<'b>(&self, of: &'b Buffer, rows: &Range<usize>) -> Matrix<'b> {
         let shape = self.shape();
-        Matrix::batch(
-            of.all(),
-            rows.len() * shape.heads,
-            shape.queries,
-            shape.keys,
-        )
+        Matrix::batch(of.all(), rows.len() * shape.heads, shape.queries, shape.keys)
     }
 
-    fn scores(
-        &self,
-        rows: &Range<usize>,
-        saved: &Saved,
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
+    fn scores(&self, rows: &Range<usize>, saved: &Saved, scratch: &mut Scratch) -> Result<(), Error> {
         let shape = self.shape();
         let len = rows.len() * shape.heads * shape.queries * shape.keys;
         scratch.scores.resize(len)?;
         let q = self.matrices(&saved.q, rows, shape.queries);
         let k = self.matrices(&saved.k, rows, shape.keys).t();
-        self.kernels
-            .multiply(scratch.scores.all_mut(), 0.0, 1.0, q, k)
+        self.kernels.multiply(scratch.scores.all_mut(), 0.0, 1.0, q, k)
     }
 
     /// Takes the gradient of the output in `dx`, leaves that of the input there. Gradients of variables, of the bias by
@@ -299,9 +257,7 @@ impl<'a> Sublayer<'a> {
         };
         let columns = range.len() / d;
         scratch.wide.resize(n * columns)?;
-        let merge = |from: &Buffer, to: &mut Buffer, columns| {
-            kernels.merge_heads(from.all(), to.all_mut(), columns)
-        };
+        let merge = |from: &Buffer, to: &mut Buffer, columns| kernels.merge_heads(from.all(), to.all_mut(), columns);
         let to = &mut scratch.wide;
         merge(&scratch.dq, to, self.columns(queries, columns, 0))?;
         if self.encoded.is_none() {
@@ -333,12 +289,7 @@ impl<'a> Sublayer<'a> {
     }
 
     /// From the gradient of the context in `scratch.pieces` to those of `q`, `k`, `v` in `dq`, `dk`, `dv`, as pieces.
-    fn scores_backward(
-        &self,
-        saved: &Saved,
-        scratch: &mut Scratch,
-        dbias: &mut Buffer,
-    ) -> Result<(), Error> {
+    fn scores_backward(&self, saved: &Saved, scratch: &mut Scratch, dbias: &mut Buffer) -> Result<(), Error> {
         let kernels = self.kernels;
         let Heads { queries, keys, .. } = self.shape();
         scratch.dq.resize(saved.q.len())?;

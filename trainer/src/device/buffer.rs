@@ -95,9 +95,7 @@ impl Buffer {
         );
         let size = self.dtype.size();
         Region {
-            address: self
-                .region
-                .map_or(0, |region| region.address + (start * size) as u64),
+            address: self.region.map_or(0, |region| region.address + (start * size) as u64),
             bytes: len * size,
         }
     }

@@ -67,9 +67,7 @@ impl Accelerator for Candle {
     }
 
     fn download(&self, model: &mut T5, optimizer: Option<&mut Optimizer>) -> Result<(), Error> {
-        model
-            .parameters_mut()
-            .copy_from_slice(self.model.parameters());
+        model.parameters_mut().copy_from_slice(self.model.parameters());
         if let (Some(to), Some(from)) = (optimizer, &self.optimizer) {
             to.clone_from(from);
         }

@@ -7,9 +7,7 @@ use crate::Error;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{CUmemPool_attribute, CUresult};
-use cudarc::driver::{
-    self, CudaContext, CudaFunction, CudaModule, CudaStream, LaunchConfig, PushKernelArg,
-};
+use cudarc::driver::{self, CudaContext, CudaFunction, CudaModule, CudaStream, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_longlong, c_void};
@@ -61,13 +59,14 @@ pub(super) fn find(number: usize) -> Result<(), Error> {
     };
     if number >= count {
         return Err(Error::Device(match count {
-                0 => "--device cuda: the driver shows no GPU (CUDA_VISIBLE_DEVICES may hide them); train by --device cpu".into(),
-                1 => format!("--device cuda:{number}: there is one GPU; write cuda:0"),
-                count => format!(
-                    "--device cuda:{number}: there are {count} GPUs; write cuda:0 to cuda:{}",
-                    count - 1
-                ),
-            }));
+            0 => "--device cuda: the driver shows no GPU (CUDA_VISIBLE_DEVICES may hide them); train by --device cpu"
+                .into(),
+            1 => format!("--device cuda:{number}: there is one GPU; write cuda:0"),
+            count => format!(
+                "--device cuda:{number}: there are {count} GPUs; write cuda:0 to cuda:{}",
+                count - 1
+            ),
+        }));
     }
     Ok(())
 }
@@ -144,10 +143,7 @@ impl Cuda {
     }
 
     fn function(&self, name: &str) -> Result<CudaFunction, Error> {
-        let mut functions = self
-            .functions
-            .lock()
-            .expect("no thread panics with the lock");
+        let mut functions = self.functions.lock().expect("no thread panics with the lock");
         if let Some(function) = functions.get(name) {
             return Ok(function.clone());
         }
@@ -272,8 +268,7 @@ impl Driver for Cuda {
         self.bind()?;
         let stream = self.stream.cu_stream();
         // SAFETY: see `zero`; lengths are asserted.
-        let done =
-            unsafe { result::memcpy_dtod_async(to.address, from.address, from.bytes, stream) };
+        let done = unsafe { result::memcpy_dtod_async(to.address, from.address, from.bytes, stream) };
         done.map_err(|e| self.failed("memory cannot be copied", e))
     }
 

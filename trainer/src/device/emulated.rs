@@ -49,12 +49,8 @@ impl Emulated {
         let size = operand.dtype.size();
         assert!((start + len) * size <= operand.region.bytes, "outside");
         // SAFETY: the region is of memory that is there (driver.rs), and the bytes were just asserted to be in it.
-        let bytes = unsafe {
-            std::slice::from_raw_parts(
-                Emulated::bytes(operand.region).add(start * size),
-                len * size,
-            )
-        };
+        let bytes =
+            unsafe { std::slice::from_raw_parts(Emulated::bytes(operand.region).add(start * size), len * size) };
         match operand.dtype {
             Dtype::F32 => {
                 let (quads, _) = bytes.as_chunks::<4>();
@@ -62,10 +58,7 @@ impl Emulated {
             }
             Dtype::Bf16 => {
                 let (pairs, _) = bytes.as_chunks::<2>();
-                pairs
-                    .iter()
-                    .map(|pair| bf16::from_ne_bytes(*pair).to_f32())
-                    .collect()
+                pairs.iter().map(|pair| bf16::from_ne_bytes(*pair).to_f32()).collect()
             }
             dtype => panic!("no products of {dtype:?}"),
         }
@@ -77,10 +70,7 @@ impl Emulated {
         assert!((start + values.len()) * size <= operand.region.bytes);
         // SAFETY: as above; and nothing else looks at this memory, since work is done in order and operands do not overlap.
         let bytes = unsafe {
-            std::slice::from_raw_parts_mut(
-                Emulated::bytes(operand.region).add(start * size),
-                values.len() * size,
-            )
+            std::slice::from_raw_parts_mut(Emulated::bytes(operand.region).add(start * size), values.len() * size)
         };
         match operand.dtype {
             Dtype::F32 => bytes.copy_from_slice(bytemuck::cast_slice(values)),
@@ -185,12 +175,7 @@ impl Driver for Emulated {
                 Emulated::values(operand, number, columns, rows)
             };
             let (a, b) = (matrix(&product.a, m, k), matrix(&product.b, k, n));
-            fn view<'a>(
-                values: &'a [f32],
-                of: &Operand,
-                rows: usize,
-                columns: usize,
-            ) -> Matrix<'a> {
+            fn view<'a>(values: &'a [f32], of: &Operand, rows: usize, columns: usize) -> Matrix<'a> {
                 match of.transposed {
                     false => Matrix::strided(values, columns, rows, of.leading).t(),
                     true => Matrix::strided(values, rows, columns, of.leading),

@@ -62,28 +62,13 @@ impl<'a> Sublayer<'a> {
     }
 
     /// `out = x + f(norm(x) W_i) W_o`, both `[n, d_model]`.
-    pub fn forward(
-        &self,
-        x: &Buffer,
-        out: &mut Buffer,
-        saved: &mut Saved,
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
+    pub fn forward(&self, x: &Buffer, out: &mut Buffer, saved: &mut Saved, scratch: &mut Scratch) -> Result<(), Error> {
         self.inner(x, saved, scratch)?;
         let (d, d_ff, _) = self.sizes();
         let hidden = Matrix::new(saved.hidden.all(), x.len() / d, d_ff);
         let weight = self.weight(&self.layout.wo, d_ff);
         let (dropout, shape) = (self.sites().1, (self.length, d));
-        project_residual(
-            self.kernels,
-            x,
-            out,
-            hidden,
-            weight,
-            dropout,
-            shape,
-            scratch,
-        )
+        project_residual(self.kernels, x, out, hidden, weight, dropout, shape, scratch)
     }
 
     /// The part that the backward pass needs.
@@ -105,13 +90,7 @@ impl<'a> Sublayer<'a> {
             Some(gated) => {
                 saved.pre.resize(n * columns)?;
                 kernels.multiply(saved.pre.all_mut(), 0.0, 1.0, y, weight)?;
-                kernels.gated(
-                    gated,
-                    saved.pre.all(),
-                    saved.hidden.all_mut(),
-                    dropout,
-                    shape,
-                )
+                kernels.gated(gated, saved.pre.all(), saved.hidden.all_mut(), dropout, shape)
             }
         }
     }

@@ -112,9 +112,7 @@ impl Head<'_> {
             scratch.logits.resize(n * vocab)?;
             let logits = scratch.logits.all_mut();
             kernels.multiply(logits, 0.0, self.scale, part, self.matrix().t())?;
-            let (weight, z_loss) = backward
-                .as_ref()
-                .map_or((0.0, 0.0), |to| (to.weight, to.z_loss));
+            let (weight, z_loss) = backward.as_ref().map_or((0.0, 0.0), |to| (to.weight, to.z_loss));
             if backward.is_some() {
                 scratch.dlogits.resize(n * vocab)?;
             }

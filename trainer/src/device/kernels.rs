@@ -136,14 +136,7 @@ fn row_threads(width: usize) -> u32 {
 }
 
 impl Kernels {
-    pub fn multiply(
-        &self,
-        out: ViewMut<'_>,
-        beta: f32,
-        alpha: f32,
-        a: Matrix<'_>,
-        b: Matrix<'_>,
-    ) -> Result<(), Error> {
+    pub fn multiply(&self, out: ViewMut<'_>, beta: f32, alpha: f32, a: Matrix<'_>, b: Matrix<'_>) -> Result<(), Error> {
         product::multiply(&*self.driver, out, beta, alpha, a, b)
     }
 
@@ -176,13 +169,7 @@ impl Kernels {
     }
 
     /// A block a row, `width` elements wide.
-    fn rows(
-        &self,
-        kernel: &str,
-        rows: usize,
-        width: usize,
-        arguments: &[Argument],
-    ) -> Result<(), Error> {
+    fn rows(&self, kernel: &str, rows: usize, width: usize, arguments: &[Argument]) -> Result<(), Error> {
         let threads = row_threads(width);
         self.launch(kernel, [u32_of(rows), 1], threads, REDUCTION * 4, arguments)
     }
@@ -198,13 +185,7 @@ impl Kernels {
     // Rows of the residual stream.
 
     /// Tokens must be rows of the table.
-    pub fn embed(
-        &self,
-        table: View<'_>,
-        tokens: View<'_>,
-        out: ViewMut<'_>,
-        d: usize,
-    ) -> Result<(), Error> {
+    pub fn embed(&self, table: View<'_>, tokens: View<'_>, out: ViewMut<'_>, d: usize) -> Result<(), Error> {
         let n = tokens.len();
         let arguments = [
             read(table, Dtype::F32, table.len()),
@@ -286,13 +267,7 @@ impl Kernels {
             number(keep.into()),
         ];
         let shared = (REDUCTION + u32_of(d)) * 4;
-        self.launch(
-            "norm_backward",
-            [u32_of(blocks), 1],
-            row_threads(d),
-            shared,
-            &arguments,
-        )?;
+        self.launch("norm_backward", [u32_of(blocks), 1], row_threads(d), shared, &arguments)?;
         let arguments = [
             read(partial.all(), Dtype::F32, blocks * d),
             write(&dweight, Dtype::F32, d),
@@ -323,22 +298,13 @@ impl Kernels {
     }
 
     /// Drops of `x` `[rows, length, width]` in place.
-    pub fn drop(
-        &self,
-        x: ViewMut<'_>,
-        dropout: Site,
-        (length, width): (usize, usize),
-    ) -> Result<(), Error> {
+    pub fn drop(&self, x: ViewMut<'_>, dropout: Site, (length, width): (usize, usize)) -> Result<(), Error> {
         let (n, dtype) = (x.len(), x.dtype());
         let name = match dtype {
             Dtype::F32 => "drop".to_owned(),
             dtype => Kernels::typed("drop_activations", dtype),
         };
-        let arguments = [
-            write(&x, dtype, n),
-            number(n),
-            site(Some(dropout), length, width),
-        ];
+        let arguments = [write(&x, dtype, n), number(n), site(Some(dropout), length, width)];
         self.each(&name, n, &arguments)
     }
 
@@ -362,12 +328,7 @@ impl Kernels {
 
     // Feed-forward layers.
 
-    pub fn relu(
-        &self,
-        h: ViewMut<'_>,
-        dropout: Option<Site>,
-        (length, width): (usize, usize),
-    ) -> Result<(), Error> {
+    pub fn relu(&self, h: ViewMut<'_>, dropout: Option<Site>, (length, width): (usize, usize)) -> Result<(), Error> {
         let (n, dtype) = (h.len(), h.dtype());
         let arguments = [write(&h, dtype, n), number(n), site(dropout, length, width)];
         self.each(&Kernels::typed("relu", dtype), n, &arguments)
@@ -431,12 +392,7 @@ impl Kernels {
     // Attention.
 
     /// `[rows, length, stride]` to `[rows, heads, length, d_kv]`.
-    pub fn split_heads(
-        &self,
-        from: View<'_>,
-        out: ViewMut<'_>,
-        columns: Columns,
-    ) -> Result<(), Error> {
+    pub fn split_heads(&self, from: View<'_>, out: ViewMut<'_>, columns: Columns) -> Result<(), Error> {
         let (n, dtype) = (out.len(), out.dtype());
         let arguments = [read(from, dtype, columns.total(n)), write(&out, dtype, n)];
         let arguments = [&arguments[..], &columns.arguments(n)].concat();
@@ -444,12 +400,7 @@ impl Kernels {
     }
 
     /// The way back.
-    pub fn merge_heads(
-        &self,
-        from: View<'_>,
-        out: ViewMut<'_>,
-        columns: Columns,
-    ) -> Result<(), Error> {
+    pub fn merge_heads(&self, from: View<'_>, out: ViewMut<'_>, columns: Columns) -> Result<(), Error> {
         let (n, dtype) = (from.len(), from.dtype());
         let arguments = [read(from, dtype, n), write(&out, dtype, columns.total(n))];
         let arguments = [&arguments[..], &columns.arguments(n)].concat();
@@ -496,12 +447,7 @@ impl Kernels {
         ];
         let arguments = [&first[..], &scored.arguments()].concat();
         let (blocks, keys) = (count / scored.shape.keys, scored.shape.keys);
-        self.rows(
-            &Kernels::typed("softmax_backward", dtype),
-            blocks,
-            keys,
-            &arguments,
-        )
+        self.rows(&Kernels::typed("softmax_backward", dtype), blocks, keys, &arguments)
     }
 
     /// Adds gradients of scores of `rows` rows to those of the bias by distance; `partial` is memory for it.
@@ -581,13 +527,7 @@ impl Kernels {
     // The head.
 
     /// Rows must be in `from`.
-    pub fn gather_rows(
-        &self,
-        from: View<'_>,
-        rows: View<'_>,
-        out: ViewMut<'_>,
-        d: usize,
-    ) -> Result<(), Error> {
+    pub fn gather_rows(&self, from: View<'_>, rows: View<'_>, out: ViewMut<'_>, d: usize) -> Result<(), Error> {
         let dtype = from.dtype();
         let arguments = [
             read(from, dtype, from.len()),
@@ -595,22 +535,11 @@ impl Kernels {
             write(&out, dtype, rows.len() * d),
             number(d),
         ];
-        self.rows(
-            &Kernels::typed("gather_rows", dtype),
-            rows.len(),
-            d,
-            &arguments,
-        )
+        self.rows(&Kernels::typed("gather_rows", dtype), rows.len(), d, &arguments)
     }
 
     /// Rows must be in `out`, and different.
-    pub fn scatter_rows(
-        &self,
-        from: View<'_>,
-        rows: View<'_>,
-        out: ViewMut<'_>,
-        d: usize,
-    ) -> Result<(), Error> {
+    pub fn scatter_rows(&self, from: View<'_>, rows: View<'_>, out: ViewMut<'_>, d: usize) -> Result<(), Error> {
         let arguments = [
             read(from, Dtype::F32, rows.len() * d),
             read(rows, Dtype::U32, rows.len()),
@@ -641,12 +570,7 @@ impl Kernels {
             Argument::F32(weight),
             Argument::F32(z_loss),
         ];
-        self.rows(
-            &Kernels::typed("cross_entropy", dtype),
-            n,
-            vocab,
-            &arguments,
-        )
+        self.rows(&Kernels::typed("cross_entropy", dtype), n, vocab, &arguments)
     }
 
     // Optimisers.
@@ -685,13 +609,7 @@ impl Kernels {
     }
 
     /// Moves moments of rows and of columns of `g`; `partial` is memory for it.
-    pub fn factored_moments(
-        &self,
-        g: View<'_>,
-        rows: ViewMut<'_>,
-        decay: f32,
-        epsilon: f32,
-    ) -> Result<(), Error> {
+    pub fn factored_moments(&self, g: View<'_>, rows: ViewMut<'_>, decay: f32, epsilon: f32) -> Result<(), Error> {
         let count = rows.len();
         let columns = g.len() / count;
         let arguments = [
@@ -747,12 +665,7 @@ impl Kernels {
         self.each("column_moments", count, &arguments)
     }
 
-    pub fn inverse_roots(
-        &self,
-        x: View<'_>,
-        mean: Option<View<'_>>,
-        out: ViewMut<'_>,
-    ) -> Result<(), Error> {
+    pub fn inverse_roots(&self, x: View<'_>, mean: Option<View<'_>>, out: ViewMut<'_>) -> Result<(), Error> {
         let n = x.len();
         let arguments = [
             read(x, Dtype::F32, n),
@@ -831,13 +744,7 @@ impl Kernels {
         self.rows("moments", blocks, EACH / 8, &arguments)
     }
 
-    pub fn moments_step(
-        &self,
-        w: ViewMut<'_>,
-        g: View<'_>,
-        v: View<'_>,
-        step: Step<'_>,
-    ) -> Result<(), Error> {
+    pub fn moments_step(&self, w: ViewMut<'_>, g: View<'_>, v: View<'_>, step: Step<'_>) -> Result<(), Error> {
         let n = g.len();
         let arguments = [
             write(&w, Dtype::F32, n),

@@ -91,12 +91,7 @@ impl DeviceOptimizer {
         Ok(())
     }
 
-    fn adafactor(
-        &mut self,
-        place: Place<'_>,
-        parameters: &mut Buffer,
-        g: View<'_>,
-    ) -> Result<(), Error> {
+    fn adafactor(&mut self, place: Place<'_>, parameters: &mut Buffer, g: View<'_>) -> Result<(), Error> {
         let Plan::Adafactor(plan) = &self.plan else {
             return Ok(());
         };
@@ -115,13 +110,7 @@ impl DeviceOptimizer {
                 let of_columns = of_rows.end..range.end;
                 let state = &mut self.state;
                 kernels.factored_moments(g, state.view_mut(of_rows.clone()), decay, epsilon)?;
-                kernels.column_moments(
-                    g,
-                    state.view_mut(of_columns.clone()),
-                    decay,
-                    epsilon,
-                    &mut self.parts,
-                )?;
+                kernels.column_moments(g, state.view_mut(of_columns.clone()), decay, epsilon, &mut self.parts)?;
                 self.rows.resize(rows)?;
                 self.columns.resize(columns)?;
                 kernels.mean(state.view(of_rows.clone()), self.sums.view_mut(2..3))?;
@@ -146,12 +135,7 @@ impl DeviceOptimizer {
         }
     }
 
-    fn adamw(
-        &mut self,
-        place: Place<'_>,
-        parameters: &mut Buffer,
-        g: View<'_>,
-    ) -> Result<(), Error> {
+    fn adamw(&mut self, place: Place<'_>, parameters: &mut Buffer, g: View<'_>) -> Result<(), Error> {
         let Plan::AdamW(plan) = &self.plan else {
             return Ok(());
         };

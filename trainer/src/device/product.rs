@@ -22,11 +22,7 @@ impl<'a> Matrix<'a> {
 
     /// `[batch, rows, cols]`. Panics if that is not the length.
     pub fn batch(view: View<'a>, batch: usize, rows: usize, cols: usize) -> Matrix<'a> {
-        assert_eq!(
-            view.len(),
-            batch * rows * cols,
-            "{batch} x {rows} x {cols} matrices"
-        );
+        assert_eq!(view.len(), batch * rows * cols, "{batch} x {rows} x {cols} matrices");
         Matrix {
             view,
             rows,
@@ -83,8 +79,7 @@ pub(super) fn multiply(
     }
     let region = out.region();
     let overlaps = |other: Region| {
-        other.address < region.address + region.bytes as u64
-            && region.address < other.address + other.bytes as u64
+        other.address < region.address + region.bytes as u64 && region.address < other.address + other.bytes as u64
     };
     assert!(!overlaps(a.view.region()) && !overlaps(b.view.region()));
     // Column after column, the result is `out^T = b^T a^T`; and `b^T` is what is there of `b`.

@@ -7,8 +7,8 @@ use super::feed_forward;
 use super::kernels::Kernels;
 use crate::Error;
 use crate::model::{
-    self, AttentionLayout, Distances, Dropout, FeedForwardLayout, Keep, ModelConfig, Part, Site,
-    StackLayout, Visibility,
+    self, AttentionLayout, Distances, Dropout, FeedForwardLayout, Keep, ModelConfig, Part, Site, StackLayout,
+    Visibility,
 };
 use std::ops::Range;
 
@@ -60,22 +60,10 @@ impl Scratch {
     }
 
     /// Norms rows of `x` into `y`.
-    pub fn norm(
-        &mut self,
-        kernels: &Kernels,
-        x: &Buffer,
-        weight: View<'_>,
-        epsilon: f32,
-    ) -> Result<(), Error> {
+    pub fn norm(&mut self, kernels: &Kernels, x: &Buffer, weight: View<'_>, epsilon: f32) -> Result<(), Error> {
         self.y.resize(x.len())?;
         self.inverse.resize(x.len() / weight.len())?;
-        kernels.norm(
-            x.all(),
-            weight,
-            self.y.all_mut(),
-            self.inverse.all_mut(),
-            epsilon,
-        )
+        kernels.norm(x.all(), weight, self.y.all_mut(), self.inverse.all_mut(), epsilon)
     }
 
     /// Backward of the last [`norm`](Scratch::norm), from `dy`: `dx` and `dweight` are added to.
@@ -215,18 +203,15 @@ impl Memory {
     fn grow(&mut self, kernels: &Kernels, streams: usize, saved: usize) {
         let activations = self.activations;
         let fit = |len: usize, wanted: usize| wanted.max(len);
-        self.streams
-            .resize_with(fit(self.streams.len(), streams), || {
-                Buffer::new(&kernels.driver, Dtype::F32)
-            });
-        self.attention
-            .resize_with(fit(self.attention.len(), saved), || {
-                attention::Saved::new(kernels, activations)
-            });
-        self.feed_forward
-            .resize_with(fit(self.feed_forward.len(), saved), || {
-                feed_forward::Saved::new(kernels, activations)
-            });
+        self.streams.resize_with(fit(self.streams.len(), streams), || {
+            Buffer::new(&kernels.driver, Dtype::F32)
+        });
+        self.attention.resize_with(fit(self.attention.len(), saved), || {
+            attention::Saved::new(kernels, activations)
+        });
+        self.feed_forward.resize_with(fit(self.feed_forward.len(), saved), || {
+            feed_forward::Saved::new(kernels, activations)
+        });
     }
 }
 
@@ -282,11 +267,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn feed_forward<'s>(
-        &'s self,
-        layout: &'s FeedForwardLayout,
-        sublayer: usize,
-    ) -> feed_forward::Sublayer<'s> {
+    fn feed_forward<'s>(&'s self, layout: &'s FeedForwardLayout, sublayer: usize) -> feed_forward::Sublayer<'s> {
         feed_forward::Sublayer {
             kernels: self.kernels,
             layout,
@@ -304,12 +285,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Fills `memory.output`.
-    pub fn forward(
-        &self,
-        keep: Keep,
-        memory: &mut Memory,
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
+    pub fn forward(&self, keep: Keep, memory: &mut Memory, scratch: &mut Scratch) -> Result<(), Error> {
         let (kernels, d) = (self.kernels, self.config.d_model);
         let n = self.tokens.all.len();
         let length = self.seen.queries;
@@ -344,12 +320,10 @@ impl<'a> Pass<'a> {
                 Part::Cross(layout) => self
                     .attention(layout, None, self.cross, sublayer)
                     .forward(x, out, attention, scratch)?,
-                Part::FeedForward(layout) => self.feed_forward(layout, sublayer).forward(
-                    x,
-                    out,
-                    &mut memory.feed_forward[place],
-                    scratch,
-                )?,
+                Part::FeedForward(layout) => {
+                    self.feed_forward(layout, sublayer)
+                        .forward(x, out, &mut memory.feed_forward[place], scratch)?
+                }
             }
         }
         memory.output.resize(n * d)?;
@@ -429,11 +403,7 @@ impl<'a> Pass<'a> {
             kernels.drop(dx.all_mut(), site, (length, d))?;
         }
         let tokens = self.tokens;
-        let groups = (
-            tokens.ids.all(),
-            tokens.starts.all(),
-            tokens.positions.all(),
-        );
+        let groups = (tokens.ids.all(), tokens.starts.all(), tokens.positions.all());
         let table = sink.variables.view_mut(self.embedding.clone());
         kernels.embed_backward(groups, dx.all(), table, d)
     }

@@ -51,9 +51,7 @@ impl DeviceT5 {
         optimizer: Option<&Optimizer>,
     ) -> Result<DeviceT5, Error> {
         let name = driver.name();
-        let kernels = Kernels {
-            driver: driver.clone(),
-        };
+        let kernels = Kernels { driver: driver.clone() };
         let activations = match precision {
             Precision::Bf16 => Dtype::Bf16,
             Precision::F32 => Dtype::F32,
@@ -117,19 +115,13 @@ impl DeviceT5 {
     fn refresh(&mut self) -> Result<(), Error> {
         if let Some(cast) = self.cast.as_mut().filter(|_| self.stale) {
             let shape = (1, 1);
-            self.kernels
-                .cast(self.parameters.all(), cast.all_mut(), None, shape)?;
+            self.kernels.cast(self.parameters.all(), cast.all_mut(), None, shape)?;
         }
         self.stale = false;
         Ok(())
     }
 
-    fn forward(
-        &mut self,
-        batch: &Batch,
-        keep: Keep,
-        dropout: Option<Dropout>,
-    ) -> Result<Sight, Error> {
+    fn forward(&mut self, batch: &Batch, keep: Keep, dropout: Option<Dropout>) -> Result<Sight, Error> {
         model::check(&self.config, batch)?;
         self.refresh()?;
         let sight = self.sight(batch)?;
@@ -245,8 +237,7 @@ impl Accelerator for DeviceT5 {
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {
-        self.kernels
-            .square_sums(self.gradients.all(), &mut self.partial)?;
+        self.kernels.square_sums(self.gradients.all(), &mut self.partial)?;
         let sums: Vec<f64> = self.partial.get()?;
         Ok(sums.iter().sum::<f64>().sqrt())
     }
@@ -266,13 +257,7 @@ impl Accelerator for DeviceT5 {
             return Ok(());
         };
         self.stale = true;
-        optimizer.update(
-            &self.layout,
-            &mut self.parameters,
-            &self.gradients,
-            rate,
-            step,
-        )
+        optimizer.update(&self.layout, &mut self.parameters, &self.gradients, rate, step)
     }
 
     fn gradients(&self) -> Result<Vec<f32>, Error> {
@@ -288,12 +273,7 @@ impl Accelerator for DeviceT5 {
     }
 }
 
-fn head_of<'a>(
-    kernels: &'a Kernels,
-    config: &ModelConfig,
-    layout: &'a Layout,
-    weights: &'a Buffer,
-) -> Head<'a> {
+fn head_of<'a>(kernels: &'a Kernels, config: &ModelConfig, layout: &'a Layout, weights: &'a Buffer) -> Head<'a> {
     Head {
         kernels,
         weights,

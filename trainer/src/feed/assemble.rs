@@ -202,10 +202,7 @@ impl Assembler {
             self.counts.left_out += group.left_out;
             self.counts.trimmed += group.trimmed;
             place.barren &= group.examples.is_empty();
-            place.at = Position {
-                example,
-                ..group.start
-            };
+            place.at = Position { example, ..group.start };
             place.group = Some(group);
         }
         Ok(())

@@ -89,22 +89,15 @@ impl Chain {
             // Padding that a text would bring along would be taken for its end.
             tokens.retain(|id| *id != self.ids.pad);
             found.tokens += tokens.len() as u64;
-            let chunk = self.chunk(
-                &tokens,
-                place(Purpose::Chunk, self.seed, raw.start, corpus, i),
-            );
+            let chunk = self.chunk(&tokens, place(Purpose::Chunk, self.seed, raw.start, corpus, i));
             found.left_out += (tokens.len() - chunk.len()) as u64;
             if joins {
                 joined.extend_from_slice(chunk);
             } else {
-                found
-                    .segments
-                    .extend(chunk.chunks(length).map(<[u32]>::to_vec));
+                found.segments.extend(chunk.chunks(length).map(<[u32]>::to_vec));
             }
         }
-        found
-            .segments
-            .extend(joined.chunks(length).map(<[u32]>::to_vec));
+        found.segments.extend(joined.chunks(length).map(<[u32]>::to_vec));
         Ok(found)
     }
 
@@ -121,13 +114,7 @@ impl Chain {
     }
 
     /// Segment `i` of the group at `start` as an example with EOS, and whether it was trimmed.
-    pub fn example(
-        &self,
-        segment: &[u32],
-        start: Position,
-        corpus: u32,
-        i: u64,
-    ) -> (Example, bool) {
+    pub fn example(&self, segment: &[u32], start: Position, corpus: u32, i: u64) -> (Example, bool) {
         let mut rng = Random::at(place(Purpose::Noise, self.seed, start, corpus, i));
         let mut example = self.objective.example(segment, self.ids, &mut rng);
         let trimmed = append_eos_after_trim(&mut example, self.objective.lengths(), self.ids);

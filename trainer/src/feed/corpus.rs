@@ -84,12 +84,7 @@ impl Piece {
     pub fn open_at(&self, row: u64) -> Result<ShardReader, Error> {
         let path = &self.path;
         let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-        let as_it_is = (
-            path.clone(),
-            self.sha256.clone(),
-            is.len(),
-            is.modified().ok(),
-        );
+        let as_it_is = (path.clone(), self.sha256.clone(), is.len(), is.modified().ok());
         let compared = || COMPARED.lock().unwrap_or_else(PoisonError::into_inner);
         // Not under the lock: other corpora are compared at the same time.
         let known = compared().contains(&as_it_is);
@@ -120,8 +115,7 @@ pub(super) fn open(sources: &[Source], split: Split) -> Result<Vec<Corpus>, Erro
     let weighted = sources.iter().filter(|source| source.weight.is_some());
     if ![0, sources.len()].contains(&weighted.count()) {
         return Err(Error::Setting(
-            "some corpora have a weight and some have none: give one to all of them, or to none"
-                .to_owned(),
+            "some corpora have a weight and some have none: give one to all of them, or to none".to_owned(),
         ));
     }
     let mut all = Vec::new();
@@ -269,9 +263,7 @@ fn of_language(
             text_bytes,
             share: 0.0,
             validation: match validation_rows {
-                0 => Validation::HeldOut {
-                    documents: held_out,
-                },
+                0 => Validation::HeldOut { documents: held_out },
                 documents => Validation::Own { documents },
             },
         },
@@ -279,16 +271,9 @@ fn of_language(
     }))
 }
 
-fn piece(
-    dir: &Path,
-    shard: &ShardEntry,
-    rows: Range<u64>,
-    limit: BatchLimit,
-) -> Result<Piece, Error> {
+fn piece(dir: &Path, shard: &ShardEntry, rows: Range<u64>, limit: BatchLimit) -> Result<Piece, Error> {
     let path = dir.join(&shard.file);
-    let bytes = std::fs::metadata(&path)
-        .map_err(|e| Error::io(&path, e))?
-        .len();
+    let bytes = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
     if bytes != shard.bytes {
         let problem = format!(
             "has {bytes} bytes where the manifest says {}: it was cut short or replaced; `c4 verify` says more",

@@ -50,10 +50,7 @@ impl Documents {
         let chain = chain(&config, ids, tokenizer)?;
         let row_lengths = config.layout.row_lengths(chain.objective.lengths())?;
         let mut readers = Vec::new();
-        for (corpus, i) in corpus::open(sources, Split::Validation)?
-            .into_iter()
-            .zip(0..)
-        {
+        for (corpus, i) in corpus::open(sources, Split::Validation)?.into_iter().zip(0..) {
             let start = Position::default();
             let reading = reading(&config, Some(1));
             readers.push((i, GroupReader::new(Arc::new(corpus), i, reading, start)?));

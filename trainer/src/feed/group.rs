@@ -47,12 +47,7 @@ impl GroupReader {
     ///
     /// # Errors
     /// A place that the corpus does not have.
-    pub fn new(
-        corpus: Arc<Corpus>,
-        index: u32,
-        reading: Reading,
-        at: Position,
-    ) -> Result<GroupReader, Error> {
+    pub fn new(corpus: Arc<Corpus>, index: u32, reading: Reading, at: Position) -> Result<GroupReader, Error> {
         let mut reader = GroupReader {
             corpus,
             index,
@@ -128,9 +123,7 @@ impl GroupReader {
             }
             if self.at.group == 0 {
                 let name = &self.corpus.info.name;
-                return Err(Error::Setting(format!(
-                    "{name}: all its documents are blank"
-                )));
+                return Err(Error::Setting(format!("{name}: all its documents are blank")));
             }
             self.at = Position {
                 epoch: self.at.epoch + 1,
@@ -157,9 +150,8 @@ impl GroupReader {
                 };
                 if more.transpose().map_err(fail)?.is_some() {
                     let rows = piece.shard_rows;
-                    let problem = format!(
-                        "has more than the {rows} documents that the manifest says; `c4 verify` says more"
-                    );
+                    let problem =
+                        format!("has more than the {rows} documents that the manifest says; `c4 verify` says more");
                     return Err(Error::format(path, problem));
                 }
                 self.at.shard += 1;

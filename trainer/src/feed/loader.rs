@@ -95,8 +95,7 @@ impl Store {
             };
             self.work.notify_all();
             let number = u32::try_from(corpus).expect("checked when the feed was opened");
-            let group =
-                raw.and_then(|raw| raw.map(|raw| self.chain.examples(&raw, number)).transpose());
+            let group = raw.and_then(|raw| raw.map(|raw| self.chain.examples(&raw, number)).transpose());
             self.lock().corpora[corpus].done.insert(ticket, group);
             self.ready.notify_all();
         }
@@ -121,10 +120,7 @@ impl Store {
             if next.is_some() {
                 return next;
             }
-            state = self
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -142,10 +138,7 @@ impl Store {
                 self.work.notify_all();
                 return Some(group);
             }
-            state = self
-                .ready
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -68,11 +68,7 @@ impl Sublayer<'_> {
             true => (saved_q, 3 * width, width),
             false => (saved_kv, 2 * width, 0),
         };
-        let projected = |data, stride, column| Projected {
-            data,
-            stride,
-            column,
-        };
+        let projected = |data, stride, column| Projected { data, stride, column };
         Attention {
             heads: self.heads,
             d_kv: self.d_kv,
@@ -184,14 +180,7 @@ impl Sublayer<'_> {
         );
         resize(&mut scratch.wide, n * width);
         let weight = Matrix::new(&p[layout.o.clone()], d, width);
-        multiply(
-            &mut scratch.wide,
-            Into::Set,
-            1.0,
-            dout,
-            weight,
-            Threads::All,
-        );
+        multiply(&mut scratch.wide, Into::Set, 1.0, dout, weight, Threads::All);
         // The scores.
         let pieces = &mut scratch.gradients;
         let scores = self.scores(&saved.q, &saved.kv);
@@ -219,14 +208,7 @@ impl Sublayer<'_> {
         }
         let dq = Matrix::new(&scratch.wide, n, columns);
         let y = Matrix::new(&scratch.y, n, d);
-        multiply(
-            &mut gradients[range.clone()],
-            Into::Add,
-            1.0,
-            dq.t(),
-            y,
-            Threads::All,
-        );
+        multiply(&mut gradients[range.clone()], Into::Add, 1.0, dq.t(), y, Threads::All);
         let weight = Matrix::new(&p[range], columns, d);
         multiply(&mut scratch.dy, Into::Set, 1.0, dq, weight, Threads::All);
         if let Some(encoded) = self.encoded {

@@ -101,9 +101,7 @@ impl<'a> Twin<'a> {
         let sublayers = stack.layout.layers.iter();
         let sublayers: usize = sublayers.map(|l| 2 + usize::from(l.cross.is_some())).sum();
         let site = |sublayer: usize, place| self.site(stack.number, sublayer, place);
-        let mut x = self
-            .at(self.layout.embedding.start)?
-            .index_select(&tokens, 0)?;
+        let mut x = self.at(self.layout.embedding.start)?.index_select(&tokens, 0)?;
         x = self.dropped(x, site(sublayers, 0), length)?;
         let bias = self.bias(stack)?;
         let mut sublayer = 0;
@@ -138,8 +136,7 @@ impl<'a> Twin<'a> {
     fn norm(&self, x: &Tensor, weight: &Range<usize>) -> Result<Tensor> {
         let square = x.sqr()?.mean_keepdim(D::Minus1)?;
         let root = (square + f64::from(self.config.norm_epsilon))?.sqrt()?;
-        x.broadcast_div(&root)?
-            .broadcast_mul(self.at(weight.start)?)
+        x.broadcast_div(&root)?.broadcast_mul(self.at(weight.start)?)
     }
 
     /// `x w^T`.
@@ -155,9 +152,7 @@ impl<'a> Twin<'a> {
             .map(|i| distances.bucket(queries - 1 - i / keys + i % keys) as u32)
             .collect();
         let buckets = Tensor::from_vec(buckets, queries * keys, &self.device)?;
-        let bias = self
-            .at(stack.layout.relative_bias.start)?
-            .index_select(&buckets, 0)?;
+        let bias = self.at(stack.layout.relative_bias.start)?.index_select(&buckets, 0)?;
         bias.t()?.reshape((1, heads, queries, keys))
     }
 
@@ -178,24 +173,13 @@ impl<'a> Twin<'a> {
         (visibility, bias, encoded): (&Visibility, Option<&Tensor>, Option<&Tensor>),
         sites: (Option<Site>, Option<Site>),
     ) -> Result<Tensor> {
-        let (heads, d_kv, width) = (
-            self.config.heads,
-            self.config.d_kv,
-            self.config.heads_width(),
-        );
+        let (heads, d_kv, width) = (self.config.heads, self.config.d_kv, self.config.heads_width());
         let Visibility {
-            rows,
-            queries,
-            keys,
-            ..
+            rows, queries, keys, ..
         } = *visibility;
         let y = self.norm(&x, &layout.norm)?;
         let source = encoded.unwrap_or(&y);
-        let split = |x: Tensor, length: usize| {
-            x.reshape((rows, length, heads, d_kv))?
-                .transpose(1, 2)?
-                .contiguous()
-        };
+        let split = |x: Tensor, length: usize| x.reshape((rows, length, heads, d_kv))?.transpose(1, 2)?.contiguous();
         let q = split(self.linear(&y, layout.q.start)?, queries)?;
         let k = split(self.linear(source, layout.kv.start)?, keys)?;
         let v = split(
@@ -273,10 +257,7 @@ impl<'a> Twin<'a> {
         let hidden = (hidden.index_select(&rows, 0)? * f64::from(scale))?;
         let logits = self.linear(&hidden, self.layout.head.start)?;
         let highest = logits.max_keepdim(D::Minus1)?.detach();
-        let sum = logits
-            .broadcast_sub(&highest)?
-            .exp()?
-            .sum_keepdim(D::Minus1)?;
+        let sum = logits.broadcast_sub(&highest)?.exp()?.sum_keepdim(D::Minus1)?;
         let log_z = (sum.log()? + &highest)?;
         let said = logits.gather(&tokens, 1)?;
         let cross_entropy = (&log_z - &said)?;
@@ -284,10 +265,7 @@ impl<'a> Twin<'a> {
         let total = ((&cross_entropy + z_loss)?.sum_all()? * f64::from(weight))?;
         let column = |x: &Tensor| x.flatten_all()?.to_vec1::<f32>();
         loss.cross_entropy = column(&cross_entropy)?.into_iter().map(f64::from).sum();
-        loss.log_z_squares = column(&log_z)?
-            .into_iter()
-            .map(|z| f64::from(z) * f64::from(z))
-            .sum();
+        loss.log_z_squares = column(&log_z)?.into_iter().map(|z| f64::from(z) * f64::from(z)).sum();
         let (said, highest) = (column(&said)?, column(&highest)?);
         loss.correct = said
             .iter()

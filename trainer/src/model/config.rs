@@ -204,9 +204,7 @@ impl ModelConfig {
     /// # Errors
     /// An unknown name.
     pub fn named(name: &str) -> Result<ModelConfig, Error> {
-        let Some(&(name, layers, d_model, d_ff, d_kv, heads)) =
-            SIZES.iter().find(|size| size.0 == name)
-        else {
+        let Some(&(name, layers, d_model, d_ff, d_kv, heads)) = SIZES.iter().find(|size| size.0 == name) else {
             let names: Vec<_> = ModelConfig::names().collect();
             return Err(Error::Setting(format!(
                 "there is no model size `{name}`; take one of {}",
@@ -223,11 +221,7 @@ impl ModelConfig {
             heads,
             encoder_layers: layers,
             decoder_layers: layers,
-            activation: if gated {
-                Activation::GatedGelu
-            } else {
-                Activation::Relu
-            },
+            activation: if gated { Activation::GatedGelu } else { Activation::Relu },
             head: if gated { Head::Untied } else { Head::Tied },
             dropout: if gated { 0.0 } else { 0.1 },
             dropout_shape: DropoutShape::default(),
@@ -294,29 +288,16 @@ impl ModelConfig {
         };
         if self.encoder_layers != encoder_layers {
             let problem = format!("does not go with this architecture; give {encoder_layers}");
-            return Err(limits::refuse(
-                "encoder_layers",
-                self.encoder_layers,
-                problem,
-            ));
+            return Err(limits::refuse("encoder_layers", self.encoder_layers, problem));
         }
         let rate = |rate| (0.0..1.0).contains(&rate);
         limits::real("dropout", self.dropout, rate, "from 0 to below 1")?;
         let not_negative = |value| value >= 0.0;
         limits::real("z_loss", self.z_loss, not_negative, "not negative")?;
-        limits::real(
-            "norm_epsilon",
-            self.norm_epsilon,
-            not_negative,
-            "not negative",
-        )?;
+        limits::real("norm_epsilon", self.norm_epsilon, not_negative, "not negative")?;
         if self.relative_buckets < 4 || !self.relative_buckets.is_multiple_of(4) {
             let problem = "must be a multiple of 4";
-            return Err(limits::refuse(
-                "relative_buckets",
-                self.relative_buckets,
-                problem,
-            ));
+            return Err(limits::refuse("relative_buckets", self.relative_buckets, problem));
         }
         if self.relative_max_distance <= self.relative_buckets / 2 {
             return Err(limits::refuse(
@@ -355,9 +336,7 @@ impl ModelConfig {
             .checked_mul(matrices)?
             .checked_add(d)?;
         let stack = |layers: usize, attentions: u64| {
-            let layer = attention
-                .checked_mul(attentions)?
-                .checked_add(feed_forward)?;
+            let layer = attention.checked_mul(attentions)?.checked_add(feed_forward)?;
             let layers = layer.checked_mul(number(layers)?)?;
             layers
                 .checked_add(product(self.relative_buckets, self.heads)?)?

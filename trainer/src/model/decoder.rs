@@ -75,14 +75,7 @@ impl T5 {
         let config = self.config();
         let (d, width) = (config.d_model, config.heads_width());
         let layers = &self.layout().decoder.layers;
-        let kept = [
-            rows,
-            beams,
-            max_length,
-            2 * width,
-            layers.len(),
-            size_of::<f32>(),
-        ];
+        let kept = [rows, beams, max_length, 2 * width, layers.len(), size_of::<f32>()];
         let bytes = kept
             .into_iter()
             .fold(1_u64, |bytes, factor| bytes.saturating_mul(factor as u64));
@@ -113,10 +106,7 @@ impl T5 {
         let spans = inputs.segments.chunks_exact(inputs.length.max(1));
         let spans = spans.map(|segments| {
             let start = segments.iter().take_while(|&&segment| segment == 0).count();
-            let len = segments[start..]
-                .iter()
-                .take_while(|&&segment| segment > 0)
-                .count();
+            let len = segments[start..].iter().take_while(|&&segment| segment > 0).count();
             start..start + len
         });
         Ok(Decoder {
@@ -157,12 +147,7 @@ impl Decoder<'_> {
             let prompt = &self.prompt[sequence * self.prompt_length..][..new - 1];
             tokens.extend_from_slice(prompt);
         }
-        let (d, d_ff, width, n) = (
-            config.d_model,
-            config.d_ff,
-            config.heads_width(),
-            tokens.len(),
-        );
+        let (d, d_ff, width, n) = (config.d_model, config.d_ff, config.heads_width(), tokens.len());
         let stack = &layout.decoder;
         let mut x = vec![0.0; n * d];
         embedding::forward(&tokens, &p[layout.embedding.clone()], d, &mut x);
@@ -172,19 +157,11 @@ impl Decoder<'_> {
             norm::forward(x, &p[weight.clone()], config.norm_epsilon, y, inverse);
         };
         // `a w^T`, where `w` is `[columns, depth]`.
-        let product =
-            |out: &mut [f32], into: Into, a: &[f32], weight: Range<usize>, depth: usize| {
-                let (rows, columns) = (a.len() / depth, weight.len() / depth);
-                let weight = Matrix::new(&p[weight], columns, depth).t();
-                multiply(
-                    out,
-                    into,
-                    1.0,
-                    Matrix::new(a, rows, depth),
-                    weight,
-                    Threads::All,
-                );
-            };
+        let product = |out: &mut [f32], into: Into, a: &[f32], weight: Range<usize>, depth: usize| {
+            let (rows, columns) = (a.len() / depth, weight.len() / depth);
+            let weight = Matrix::new(&p[weight], columns, depth).t();
+            multiply(out, into, 1.0, Matrix::new(a, rows, depth), weight, Threads::All);
+        };
         // The bias by distance, from the last new position to key 0 up to the first new one to the last key, `[heads, …]`.
         let table = &p[stack.relative_bias.clone()];
         let buckets = (config.relative_buckets, config.relative_max_distance);
@@ -207,10 +184,7 @@ impl Decoder<'_> {
             for (sequence, qkv) in qkv.chunks_exact(new * 3 * width).enumerate() {
                 let own = &mut own[sequence * self.max_length * row..][..end * row];
                 let positions = qkv.chunks_exact(3 * width);
-                for (qkv, own) in positions
-                    .clone()
-                    .zip(own[now * row..].chunks_exact_mut(row))
-                {
+                for (qkv, own) in positions.clone().zip(own[now * row..].chunks_exact_mut(row)) {
                     own.copy_from_slice(&qkv[width..]);
                 }
                 let context = context[sequence * new * width..].chunks_exact_mut(width);
@@ -226,13 +200,7 @@ impl Decoder<'_> {
                     attend(&qkv[..width], kv, config.d_kv, bias, context);
                 }
             }
-            product(
-                &mut x,
-                Into::Add,
-                &context,
-                layer.attention.o.clone(),
-                width,
-            );
+            product(&mut x, Into::Add, &context, layer.attention.o.clone(), width);
             if let Some(cross) = &layer.cross {
                 let mut q = vec![0.0; n * width];
                 norm(&x, &cross.norm, &mut y);
@@ -241,15 +209,8 @@ impl Decoder<'_> {
                     let row_number = sequence / self.beams;
                     let seen = &self.inputs[row_number];
                     let start = row_number * self.input_length;
-                    let kv =
-                        &self.encoded[number][(start + seen.start) * row..(start + seen.end) * row];
-                    attend(
-                        q,
-                        kv,
-                        config.d_kv,
-                        |_| &[],
-                        &mut context[sequence * width..][..width],
-                    );
+                    let kv = &self.encoded[number][(start + seen.start) * row..(start + seen.end) * row];
+                    attend(q, kv, config.d_kv, |_| &[], &mut context[sequence * width..][..width]);
                 }
                 product(&mut x, Into::Add, &context, cross.o.clone(), width);
             }
@@ -261,20 +222,12 @@ impl Decoder<'_> {
                 None => elementwise::relu(&mut hidden),
                 Some(f) => {
                     let mut gated = vec![0.0; n * d_ff];
-                    let rows = hidden
-                        .chunks_exact(columns)
-                        .zip(gated.chunks_exact_mut(d_ff));
+                    let rows = hidden.chunks_exact(columns).zip(gated.chunks_exact_mut(d_ff));
                     rows.for_each(|(pre, gated)| elementwise::gated_row(f, pre, gated));
                     hidden = gated;
                 }
             }
-            product(
-                &mut x,
-                Into::Add,
-                &hidden,
-                layer.feed_forward.wo.clone(),
-                d_ff,
-            );
+            product(&mut x, Into::Add, &hidden, layer.feed_forward.wo.clone(), d_ff);
         }
         // Only the last position of each sequence says something new.
         let last = x.chunks_exact(new * d).flat_map(|x| &x[(new - 1) * d..]);
@@ -303,23 +256,12 @@ impl Decoder<'_> {
 }
 
 /// One query, all heads, to keys and values `[keys, 2, width]`.
-fn attend<'b>(
-    q: &[f32],
-    kv: &[f32],
-    d_kv: usize,
-    bias: impl Fn(usize) -> &'b [f32],
-    out: &mut [f32],
-) {
+fn attend<'b>(q: &[f32], kv: &[f32], d_kv: usize, bias: impl Fn(usize) -> &'b [f32], out: &mut [f32]) {
     let width = q.len();
-    let heads = q
-        .chunks_exact(d_kv)
-        .zip(out.chunks_exact_mut(d_kv))
-        .enumerate();
+    let heads = q.chunks_exact(d_kv).zip(out.chunks_exact_mut(d_kv)).enumerate();
     for (head, (q, out)) in heads {
         out.fill(0.0);
-        let keys = kv
-            .chunks_exact(2 * width)
-            .map(|kv| &kv[head * d_kv..][..d_kv]);
+        let keys = kv.chunks_exact(2 * width).map(|kv| &kv[head * d_kv..][..d_kv]);
         let mut scores: Vec<f32> = keys.map(|key| elementwise::dot(q, key)).collect();
         if scores.is_empty() {
             continue;

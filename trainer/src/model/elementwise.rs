@@ -189,13 +189,7 @@ pub(crate) fn scale(out: &mut [f32], factor: f32) {
 }
 
 /// Rows of `x` normed by their root mean square, times `weight`; each row's factor is kept in `inverse`.
-pub(crate) fn norm_rows(
-    x: &[f32],
-    weight: &[f32],
-    epsilon: f32,
-    y: &mut [f32],
-    inverse: &mut [f32],
-) {
+pub(crate) fn norm_rows(x: &[f32], weight: &[f32], epsilon: f32, y: &mut [f32], inverse: &mut [f32]) {
     let d = weight.len();
     vectorized!({
         let rows = x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(inverse);
@@ -240,10 +234,7 @@ pub(crate) fn norm_rows_backward(
     let d = weight.len();
     let dweight = &mut dweight[..d];
     vectorized!({
-        let rows = dy
-            .chunks_exact(d)
-            .zip(x.chunks_exact(d))
-            .zip(dx.chunks_exact_mut(d));
+        let rows = dy.chunks_exact(d).zip(x.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
         for (((dy, x), dx), &factor) in rows.zip(inverse) {
             let lanes = sum(
                 d,
@@ -260,11 +251,7 @@ pub(crate) fn norm_rows_backward(
             );
             let mean = lanes * factor * factor * factor / d as f32;
             let base = if into_zero { 0.0 } else { 1.0 };
-            let all = dy
-                .iter()
-                .zip(x)
-                .zip(weight)
-                .zip(dx.iter_mut().zip(dweight.iter_mut()));
+            let all = dy.iter().zip(x).zip(weight).zip(dx.iter_mut().zip(dweight.iter_mut()));
             for (((dy, x), w), (dx, dw)) in all {
                 *dw += dy * x * factor;
                 let old = *dx;
@@ -353,12 +340,7 @@ pub(crate) fn cross_entropy_row(row: &[f32], target: usize) -> RowLoss {
 
 /// [`cross_entropy_row`], and the row becomes the gradient of
 /// `weight * (cross entropy + z_loss * ln(Z)^2)` by it.
-pub(crate) fn cross_entropy_row_backward(
-    row: &mut [f32],
-    target: usize,
-    weight: f32,
-    z_loss: f32,
-) -> RowLoss {
+pub(crate) fn cross_entropy_row_backward(row: &mut [f32], target: usize, weight: f32, z_loss: f32) -> RowLoss {
     vectorized!({
         let max = maximum(row);
         let value = row[target];
@@ -563,27 +545,18 @@ mod tests {
             worst = worst.max((f64::from(exp(x)) - exact).abs() / unit);
         }
         assert!(worst < 2.0, "{worst} units");
-        assert_eq!(
-            (exp(-100.0), exp(f32::NEG_INFINITY), exp(0.0)),
-            (0.0, 0.0, 1.0)
-        );
+        assert_eq!((exp(-100.0), exp(f32::NEG_INFINITY), exp(0.0)), (0.0, 0.0, 1.0));
     }
 
     #[test]
     fn gelu_and_its_slope() {
         for i in -1000..1000 {
             let x = i as f32 * 0.01;
-            let f = |x: f64| {
-                x * 0.5
-                    * (1.0
-                        + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh())
-            };
+            let f =
+                |x: f64| x * 0.5 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
             let slope = (f(f64::from(x) + 1e-5) - f(f64::from(x) - 1e-5)) / 2e-5;
             let (value, ours) = gelu(x);
-            assert!(
-                (f64::from(value) - f(f64::from(x))).abs() < 2e-6,
-                "gelu({x})"
-            );
+            assert!((f64::from(value) - f(f64::from(x))).abs() < 2e-6, "gelu({x})");
             assert!((f64::from(ours) - slope).abs() < 2e-6, "slope at {x}");
         }
     }
@@ -595,10 +568,7 @@ mod tests {
             let f = |x: f64| x / (1.0 + (-x).exp());
             let slope = (f(f64::from(x) + 1e-5) - f(f64::from(x) - 1e-5)) / 2e-5;
             let (value, ours) = silu(x);
-            assert!(
-                (f64::from(value) - f(f64::from(x))).abs() < 2e-6,
-                "silu({x})"
-            );
+            assert!((f64::from(value) - f(f64::from(x))).abs() < 2e-6, "silu({x})");
             assert!((f64::from(ours) - slope).abs() < 2e-6, "slope at {x}");
         }
         // Where `e^-x` is cut off.
@@ -616,10 +586,7 @@ mod tests {
                 row.iter_mut().for_each(#[inline(always)] |x| *x = exp(*x - max));
                 sum1(&row, #[inline(always)] |x| x)
             }));
-            (
-                sum.to_bits(),
-                row.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
-            )
+            (sum.to_bits(), row.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
         };
         assert_eq!(run(Level::new()), run(Level::baseline()));
     }

@@ -80,18 +80,12 @@ impl Sublayer<'_> {
         match self.gated {
             None => {
                 multiply(&mut saved.hidden, Into::Set, 1.0, y, weight, Threads::All);
-                saved
-                    .hidden
-                    .par_chunks_mut(ROWS * d_ff)
-                    .for_each(elementwise::relu);
+                saved.hidden.par_chunks_mut(ROWS * d_ff).for_each(elementwise::relu);
             }
             Some(gated) => {
                 resize(&mut saved.pre, n * columns);
                 multiply(&mut saved.pre, Into::Set, 1.0, y, weight, Threads::All);
-                let rows = saved
-                    .pre
-                    .par_chunks(columns)
-                    .zip(saved.hidden.par_chunks_mut(d_ff));
+                let rows = saved.pre.par_chunks(columns).zip(saved.hidden.par_chunks_mut(d_ff));
                 rows.with_min_len(ROWS)
                     .for_each(|(pre, hidden)| elementwise::gated_row(gated, pre, hidden));
             }
@@ -103,14 +97,7 @@ impl Sublayer<'_> {
 
     /// Takes the gradient of the output in `dx`, leaves that of the input there; gradients of variables are added to. What was
     /// saved is used up.
-    pub fn backward(
-        &self,
-        x: &[f32],
-        dx: &mut [f32],
-        saved: &mut Saved,
-        scratch: &mut Scratch,
-        gradients: &mut [f32],
-    ) {
+    pub fn backward(&self, x: &[f32], dx: &mut [f32], saved: &mut Saved, scratch: &mut Scratch, gradients: &mut [f32]) {
         let p = self.parameters;
         let layout = self.layout;
         let (d, d_ff, columns) = self.sizes();
@@ -133,23 +120,13 @@ impl Sublayer<'_> {
         );
         resize(&mut scratch.wide, n * d_ff);
         let weight = Matrix::new(&p[layout.wo.clone()], d, d_ff);
-        multiply(
-            &mut scratch.wide,
-            Into::Set,
-            1.0,
-            dout,
-            weight,
-            Threads::All,
-        );
+        multiply(&mut scratch.wide, Into::Set, 1.0, dout, weight, Threads::All);
         let dpre = match self.gated {
             None => {
                 // What dropout took is 0 in `hidden`, too.
                 let factor = self.dropout.map_or(1.0, |(site, _)| site.scale);
                 let block = ROWS * d_ff;
-                let tasks = scratch
-                    .wide
-                    .par_chunks_mut(block)
-                    .zip(saved.hidden.par_chunks(block));
+                let tasks = scratch.wide.par_chunks_mut(block).zip(saved.hidden.par_chunks(block));
                 tasks.for_each(|(dh, h)| elementwise::relu_backward(dh, h, factor));
                 &scratch.wide
             }
@@ -157,10 +134,7 @@ impl Sublayer<'_> {
                 if let Some((site, _)) = self.dropout {
                     site.apply(&mut scratch.wide, self.length, d_ff);
                 }
-                let rows = saved
-                    .pre
-                    .par_chunks_mut(columns)
-                    .zip(scratch.wide.par_chunks_mut(d_ff));
+                let rows = saved.pre.par_chunks_mut(columns).zip(scratch.wide.par_chunks_mut(d_ff));
                 rows.with_min_len(ROWS)
                     .for_each(|(pre, dh)| elementwise::gated_row_backward(gated, pre, dh));
                 &saved.pre

@@ -111,19 +111,12 @@ impl Head<'_> {
     }
 
     /// The loss of each of the targets `(row of hidden, token)`.
-    pub fn losses(
-        &self,
-        hidden: &[f32],
-        targets: &[(usize, u32)],
-        scratch: &mut Scratch,
-    ) -> Vec<RowLoss> {
+    pub fn losses(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut Scratch) -> Vec<RowLoss> {
         let mut losses = Vec::with_capacity(targets.len());
         for targets in targets.chunks(TARGETS) {
             self.logits_of(hidden, targets, scratch);
             let rows = scratch.logits.par_chunks_exact(self.weight.len() / self.d);
-            let row = |(row, &(_, token)): (&[f32], &(usize, u32))| {
-                elementwise::cross_entropy_row(row, token as usize)
-            };
+            let row = |(row, &(_, token)): (&[f32], &(usize, u32))| elementwise::cross_entropy_row(row, token as usize);
             losses.par_extend(rows.zip(targets).map(row));
         }
         losses
@@ -149,12 +142,7 @@ impl Head<'_> {
                     .collect(),
                 Some(to) => rows
                     .map(|(row, &(_, token))| {
-                        elementwise::cross_entropy_row_backward(
-                            row,
-                            token as usize,
-                            to.weight,
-                            to.z_loss,
-                        )
+                        elementwise::cross_entropy_row_backward(row, token as usize, to.weight, to.z_loss)
                     })
                     .collect(),
             };
@@ -162,14 +150,7 @@ impl Head<'_> {
             let Some(to) = &mut backward else { continue };
             let dlogits = Matrix::new(&scratch.logits, n, vocab);
             let hidden = Matrix::new(&scratch.hidden, n, d);
-            multiply(
-                to.dweight,
-                Into::Add,
-                self.scale,
-                dlogits.t(),
-                hidden,
-                Threads::All,
-            );
+            multiply(to.dweight, Into::Add, self.scale, dlogits.t(), hidden, Threads::All);
             resize(&mut scratch.dhidden, n * d);
             multiply(
                 &mut scratch.dhidden,

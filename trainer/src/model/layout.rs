@@ -100,10 +100,7 @@ impl Layout {
         let encoder = match config.architecture {
             Architecture::Shared => {
                 let mut encoder = decoder.clone();
-                encoder
-                    .layers
-                    .iter_mut()
-                    .for_each(|layer| layer.cross = None);
+                encoder.layers.iter_mut().for_each(|layer| layer.cross = None);
                 Some(encoder)
             }
             _ => encoder,
@@ -141,9 +138,7 @@ impl Layout {
 
     /// Elements of the flat buffer: the model's parameters.
     pub fn len(&self) -> usize {
-        self.variables
-            .last()
-            .map_or(0, |variable| variable.range.end)
+        self.variables.last().map_or(0, |variable| variable.range.end)
     }
 
     /// Never: an embedding has a row at least.
@@ -216,11 +211,7 @@ impl Builder<'_> {
         let width = self.config.heads_width();
         let norm = self.norm(&format!("{name}.layer_norm"));
         let mut matrix = |part: &str, shape: [usize; 2], std: f64| {
-            self.add(
-                format!("{name}.{kind}.{part}.weight"),
-                &shape,
-                Init::Normal(std),
-            )
+            self.add(format!("{name}.{kind}.{part}.weight"), &shape, Init::Normal(std))
         };
         let q = matrix("q", [width, d_model], power(d_model * d_kv));
         let k = matrix("k", [width, d_model], power(d_model));
@@ -249,11 +240,7 @@ impl Builder<'_> {
             wi.end = self.add(name, &[d_ff, d_model], init).end;
         }
         let init = Init::TruncatedNormal(power(d_ff));
-        let wo = self.add(
-            format!("{name}.DenseReluDense.wo.weight"),
-            &[d_model, d_ff],
-            init,
-        );
+        let wo = self.add(format!("{name}.DenseReluDense.wo.weight"), &[d_model, d_ff], init);
         FeedForwardLayout { norm, wi, wo }
     }
 }

@@ -81,14 +81,7 @@ pub enum Threads {
 
 /// `out = alpha * a b` or `out += alpha * a b`, where `out` is `[a.rows, b.cols]`, row after row.
 /// Panics if shapes do not fit. `2 * rows * cols * a.cols` operations.
-pub fn multiply(
-    out: &mut [f32],
-    into: Into,
-    alpha: f32,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    threads: Threads,
-) {
+pub fn multiply(out: &mut [f32], into: Into, alpha: f32, a: Matrix<'_>, b: Matrix<'_>, threads: Threads) {
     let stride = b.cols;
     multiply_strided(out, stride, into, alpha, a, b, threads);
 }
@@ -109,8 +102,7 @@ pub fn multiply_strided(
         extent(a.rows, b.cols, row_stride) <= out.len(),
         "result too long for its slice"
     );
-    let stride =
-        |stride: usize| isize::try_from(stride).expect("slices are shorter than isize::MAX");
+    let stride = |stride: usize| isize::try_from(stride).expect("slices are shorter than isize::MAX");
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),

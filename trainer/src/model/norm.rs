@@ -54,12 +54,10 @@ pub(crate) fn backward(
         .zip(x.par_chunks(block))
         .zip(inverse.par_chunks(ROWS));
     let outputs = dx.par_chunks_mut(block).zip(partial.par_chunks_mut(d));
-    tasks
-        .zip(outputs)
-        .for_each(|(((dy, x), inverse), (dx, dweight))| {
-            let set = gradient == Gradient::Set;
-            elementwise::norm_rows_backward(dy, x, weight, inverse, dx, set, dweight);
-        });
+    tasks.zip(outputs).for_each(|(((dy, x), inverse), (dx, dweight))| {
+        let set = gradient == Gradient::Set;
+        elementwise::norm_rows_backward(dy, x, weight, inverse, dx, set, dweight);
+    });
     for partial in partial.chunks_exact(d) {
         elementwise::add(dweight, partial);
     }

@@ -18,8 +18,7 @@ pub fn bucket(distance: i64, bidirectional: bool, buckets: usize, max_distance: 
         return side + behind;
     }
     // In f32, as the reference: at a bucket's edge the rounding decides.
-    let steps = (behind as f32 / exact as f32).ln()
-        / ((max_distance as f64 / exact as f64).ln() as f32)
+    let steps = (behind as f32 / exact as f32).ln() / ((max_distance as f64 / exact as f64).ln() as f32)
         * (buckets - exact) as f32;
     side + (exact + steps as usize).min(buckets - 1)
 }
@@ -70,11 +69,7 @@ impl Distances {
     pub fn spread(&self, table: &[f32], bias: &mut Vec<f32>) {
         bias.clear();
         for head in 0..self.heads {
-            bias.extend(
-                self.buckets
-                    .iter()
-                    .map(|bucket| table[bucket * self.heads + head]),
-            );
+            bias.extend(self.buckets.iter().map(|bucket| table[bucket * self.heads + head]));
         }
     }
 

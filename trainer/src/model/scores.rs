@@ -29,12 +29,7 @@ impl<'a> Projected<'a> {
     /// Positions `range` of a head.
     fn head(self, range: Range<usize>, head: usize, d_kv: usize) -> Matrix<'a> {
         let start = range.start * self.stride + self.column + head * d_kv;
-        Matrix::strided(
-            &self.data[start.min(self.data.len())..],
-            range.len(),
-            d_kv,
-            self.stride,
-        )
+        Matrix::strided(&self.data[start.min(self.data.len())..], range.len(), d_kv, self.stride)
     }
 }
 
@@ -76,13 +71,7 @@ pub(crate) fn resize(buffer: &mut Vec<f32>, len: usize) {
 }
 
 /// Positions of a head as `[d_kv, positions]`.
-fn transpose(
-    data: Projected<'_>,
-    range: Range<usize>,
-    head: usize,
-    d_kv: usize,
-    out: &mut Vec<f32>,
-) {
+fn transpose(data: Projected<'_>, range: Range<usize>, head: usize, d_kv: usize, out: &mut Vec<f32>) {
     /// Positions at a time: what is written is a cache line.
     const BLOCK: usize = 16;
     let rows = range.len();
@@ -126,17 +115,10 @@ impl Attention<'_> {
     }
 
     /// Drops of a query's `keys`.
-    fn drop(
-        &self,
-        values: &mut [f32],
-        shared: &[f32],
-        (row, head, query): (usize, usize, usize),
-        keys: Range<usize>,
-    ) {
+    fn drop(&self, values: &mut [f32], shared: &[f32], (row, head, query): (usize, usize, usize), keys: Range<usize>) {
         let Some(site) = self.dropout else { return };
         if shared.is_empty() {
-            let all = ((row * self.heads + head) * self.visibility.queries + query)
-                * self.visibility.keys;
+            let all = ((row * self.heads + head) * self.visibility.queries + query) * self.visibility.keys;
             elementwise::drop_elements(values, site, all + keys.start);
         } else {
             elementwise::multiply(values, &shared[keys]);
@@ -144,20 +126,10 @@ impl Attention<'_> {
     }
 
     /// Scores of a block of queries, `[queries, span]`.
-    fn scores(
-        &self,
-        row: usize,
-        head: usize,
-        queries: Range<usize>,
-        span: Range<usize>,
-        k: &[f32],
-        out: &mut [f32],
-    ) {
+    fn scores(&self, row: usize, head: usize, queries: Range<usize>, span: Range<usize>, k: &[f32], out: &mut [f32]) {
         let (v, d) = (self.visibility, self.d_kv);
         let first = row * v.queries;
-        let q = self
-            .q
-            .head(first + queries.start..first + queries.end, head, d);
+        let q = self.q.head(first + queries.start..first + queries.end, head, d);
         // `k` is `[d_kv, keys]`.
         let k = Matrix::strided(&k[span.start..], d, span.len(), v.keys);
         multiply(out, Into::Set, 1.0, q, k, Threads::One);
@@ -189,14 +161,7 @@ impl Attention<'_> {
                         continue;
                     }
                     resize(&mut scratch.p, queries.len() * span.len());
-                    self.scores(
-                        row,
-                        head,
-                        queries.clone(),
-                        span.clone(),
-                        &scratch.k,
-                        &mut scratch.p,
-                    );
+                    self.scores(row, head, queries.clone(), span.clone(), &scratch.k, &mut scratch.p);
                     for (query, p) in queries.clone().zip(scratch.p.chunks_exact_mut(span.len())) {
                         let seen = v.of(row, query);
                         let p = &mut split(p, &span, &seen)[..];
@@ -222,11 +187,7 @@ impl Attention<'_> {
             return;
         }
         let tasks = v.rows * self.heads;
-        let distances = if self.bias.is_empty() {
-            0
-        } else {
-            self.distances()
-        };
+        let distances = if self.bias.is_empty() { 0 } else { self.distances() };
         gradients.resize(tasks, v.queries * d, v.keys * d, distances);
         let width = self.heads * d;
         let dout = Projected {
@@ -236,20 +197,14 @@ impl Attention<'_> {
         };
         // A stand-in, so that there is a piece a task.
         let mut none = vec![0.0; tasks];
-        let dbias = if distances == 0 {
-            &mut none
-        } else {
-            &mut gradients.bias
-        };
+        let dbias = if distances == 0 { &mut none } else { &mut gradients.bias };
         let outputs = gradients
             .q
             .par_chunks_exact_mut(v.queries * d)
             .zip(gradients.k.par_chunks_exact_mut(v.keys * d))
             .zip(gradients.v.par_chunks_exact_mut(v.keys * d))
             .zip(dbias.par_chunks_exact_mut(distances.max(1)));
-        let tasks = outputs
-            .zip(log_sums.par_chunks_exact(v.queries))
-            .enumerate();
+        let tasks = outputs.zip(log_sums.par_chunks_exact(v.queries)).enumerate();
         tasks.for_each_init(
             Scratch::default,
             |scratch, (task, ((((dq, dk), dv), dbias), log_sums))| {
@@ -272,26 +227,12 @@ impl Attention<'_> {
                     let size = queries.len() * span.len();
                     resize(&mut scratch.p, size);
                     resize(&mut scratch.dp, size);
-                    self.scores(
-                        row,
-                        head,
-                        queries.clone(),
-                        span.clone(),
-                        &scratch.k,
-                        &mut scratch.p,
-                    );
+                    self.scores(row, head, queries.clone(), span.clone(), &scratch.k, &mut scratch.p);
                     let first = row * v.queries;
                     let positions = first + queries.start..first + queries.end;
                     let dout_block = dout.head(positions.clone(), head, d);
                     let values = Matrix::strided(&scratch.v[span.start..], d, span.len(), v.keys);
-                    multiply(
-                        &mut scratch.dp,
-                        Into::Set,
-                        1.0,
-                        dout_block,
-                        values,
-                        Threads::One,
-                    );
+                    multiply(&mut scratch.dp, Into::Set, 1.0, dout_block, values, Threads::One);
                     if self.dropout.is_some() {
                         resize(&mut scratch.dropped, size);
                     }
@@ -299,9 +240,7 @@ impl Attention<'_> {
                         .p
                         .chunks_exact_mut(span.len())
                         .zip(scratch.dp.chunks_exact_mut(span.len()));
-                    for ((query, position), (p, dp)) in
-                        queries.clone().zip(positions.clone()).zip(rows)
-                    {
+                    for ((query, position), (p, dp)) in queries.clone().zip(positions.clone()).zip(rows) {
                         let seen = v.of(row, query);
                         let place = (row, head, query);
                         let p = split(p, &span, &seen);
@@ -309,15 +248,10 @@ impl Attention<'_> {
                         if p.is_empty() {
                             continue;
                         }
-                        elementwise::softmax_row_again(
-                            p,
-                            self.bias(head, query, seen.clone()),
-                            log_sums[query],
-                        );
+                        elementwise::softmax_row_again(p, self.bias(head, query, seen.clone()), log_sums[query]);
                         self.drop(dp, &factors, place, seen.clone());
                         let start = position * width + head * d;
-                        let mean =
-                            elementwise::dot(&dout.data[start..start + d], &out[start..start + d]);
+                        let mean = elementwise::dot(&dout.data[start..start + d], &out[start..start + d]);
                         elementwise::softmax_row_backward(dp, p, mean);
                         self.drop(p, &factors, place, seen.clone());
                         if distances > 0 {
@@ -378,17 +312,14 @@ pub(crate) fn weave(
     stride: usize,
     column: usize,
 ) {
-    out.par_chunks_mut(stride * 32)
-        .enumerate()
-        .for_each(|(block, out)| {
-            for (index, out) in out.chunks_exact_mut(stride).enumerate() {
-                let (row, position) =
-                    ((block * 32 + index) / length, (block * 32 + index) % length);
-                let out = &mut out[column..column + heads * d_kv];
-                for (head, out) in out.chunks_exact_mut(d_kv).enumerate() {
-                    let start = ((row * heads + head) * length + position) * d_kv;
-                    out.copy_from_slice(&pieces[start..start + d_kv]);
-                }
+    out.par_chunks_mut(stride * 32).enumerate().for_each(|(block, out)| {
+        for (index, out) in out.chunks_exact_mut(stride).enumerate() {
+            let (row, position) = ((block * 32 + index) / length, (block * 32 + index) % length);
+            let out = &mut out[column..column + heads * d_kv];
+            for (head, out) in out.chunks_exact_mut(d_kv).enumerate() {
+                let start = ((row * heads + head) * length + position) * d_kv;
+                out.copy_from_slice(&pieces[start..start + d_kv]);
             }
-        });
+        }
+    });
 }

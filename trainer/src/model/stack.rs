@@ -74,12 +74,7 @@ pub(crate) fn parts(layers: &[LayerLayout]) -> Vec<Part<'_>> {
 
 /// Dropout at a place of a sublayer of stack `number`; at those of no sublayer, the embedding and the output, with the number
 /// after the last.
-pub(crate) fn site(
-    dropout: Option<Dropout>,
-    number: u64,
-    sublayer: usize,
-    place: u64,
-) -> Option<Site> {
+pub(crate) fn site(dropout: Option<Dropout>, number: u64, sublayer: usize, place: u64) -> Option<Site> {
     Some(dropout?.of(number, sublayer, place))
 }
 
@@ -131,19 +126,9 @@ impl<'a> Pass<'a> {
     pub fn forward(&self, tokens: &[u32], keep: Keep, memory: &mut Memory, scratch: &mut Scratch) {
         let (d, n) = (self.config.d_model, tokens.len());
         let parts = parts(&self.layout.layers);
-        let streams = if keep == Keep::Output {
-            2
-        } else {
-            parts.len() + 1
-        };
-        let saved = if keep == Keep::Everything {
-            parts.len()
-        } else {
-            1
-        };
-        memory
-            .streams
-            .resize_with(memory.streams.len().max(streams), Vec::new);
+        let streams = if keep == Keep::Output { 2 } else { parts.len() + 1 };
+        let saved = if keep == Keep::Everything { parts.len() } else { 1 };
+        memory.streams.resize_with(memory.streams.len().max(streams), Vec::new);
         memory
             .attention
             .resize_with(memory.attention.len().max(saved), Default::default);
@@ -165,28 +150,25 @@ impl<'a> Pass<'a> {
             site.apply(&mut memory.streams[0], self.visibility.queries, d);
         }
         for (sublayer, part) in parts.iter().enumerate() {
-            let (x, out) = two(
-                &mut memory.streams,
-                sublayer % streams,
-                (sublayer + 1) % streams,
-            );
+            let (x, out) = two(&mut memory.streams, sublayer % streams, (sublayer + 1) % streams);
             let place = sublayer % saved;
             match part {
-                Part::Own(layout) => self
-                    .attention(layout, &memory.bias, None, sublayer)
-                    .forward(x, out, &mut memory.attention[place], scratch),
+                Part::Own(layout) => self.attention(layout, &memory.bias, None, sublayer).forward(
+                    x,
+                    out,
+                    &mut memory.attention[place],
+                    scratch,
+                ),
                 Part::Cross(layout) => self.attention(layout, &[], self.cross, sublayer).forward(
                     x,
                     out,
                     &mut memory.attention[place],
                     scratch,
                 ),
-                Part::FeedForward(layout) => self.feed_forward(layout, sublayer).forward(
-                    x,
-                    out,
-                    &mut memory.feed_forward[place],
-                    scratch,
-                ),
+                Part::FeedForward(layout) => {
+                    self.feed_forward(layout, sublayer)
+                        .forward(x, out, &mut memory.feed_forward[place], scratch)
+                }
             }
         }
         resize(&mut memory.output, n * d);
@@ -237,11 +219,7 @@ impl<'a> Pass<'a> {
         memory.dbias.resize(memory.bias.len(), 0.0);
         for (sublayer, part) in parts.iter().enumerate().rev() {
             let x = &memory.streams[sublayer];
-            let place = if keep == Keep::Everything {
-                sublayer
-            } else {
-                0
-            };
+            let place = if keep == Keep::Everything { sublayer } else { 0 };
             let (saved, dbias) = (&mut memory.attention[place], &mut memory.dbias);
             match part {
                 Part::Own(layout) => {

@@ -124,9 +124,7 @@ impl T5 {
     /// Sets all gradients to 0.
     pub fn zero_gradients(&mut self) {
         use rayon::prelude::*;
-        self.gradients
-            .par_chunks_mut(1 << 20)
-            .for_each(|part| part.fill(0.0));
+        self.gradients.par_chunks_mut(1 << 20).for_each(|part| part.fill(0.0));
     }
 
     /// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several
@@ -152,12 +150,7 @@ impl T5 {
         let targets = targets(&self.config, batch);
         let head = head(&self.config, &self.layout, &self.parameters);
         let workspace = &mut self.workspace;
-        let mut loss = head.loss(
-            &workspace.decoder.output,
-            &targets,
-            None,
-            &mut workspace.head,
-        );
+        let mut loss = head.loss(&workspace.decoder.output, &targets, None, &mut workspace.head);
         loss.positions = batch.targets.tokens.len();
         Ok(loss)
     }
@@ -244,12 +237,7 @@ impl T5 {
     ///
     /// # Errors
     /// A batch that is not for this model.
-    pub fn accumulate(
-        &mut self,
-        batch: &Batch,
-        weight: f32,
-        dropout_seed: u64,
-    ) -> Result<Loss, Error> {
+    pub fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
         let keep = match self.config.recompute {
             false => Keep::Everything,
             true => Keep::Streams,
@@ -262,9 +250,7 @@ impl T5 {
         let workspace = &mut self.workspace;
         let head = head(&self.config, &self.layout, &self.parameters);
         workspace.dhidden.clear();
-        workspace
-            .dhidden
-            .resize(workspace.decoder.output.len(), 0.0);
+        workspace.dhidden.resize(workspace.decoder.output.len(), 0.0);
         let backward = head::Backward {
             weight,
             z_loss: self.config.z_loss,
@@ -275,18 +261,10 @@ impl T5 {
         let mut loss = head.loss(hidden, &targets, Some(backward), &mut workspace.head);
         loss.positions = batch.targets.tokens.len();
         workspace.dencoded.clear();
-        workspace
-            .dencoded
-            .resize(workspace.encoder.output.len(), 0.0);
+        workspace.dencoded.resize(workspace.encoder.output.len(), 0.0);
         let encoded = &workspace.encoder.output[..];
         let (scratch, gradients) = (&mut workspace.scratch, &mut self.gradients[..]);
-        let common = common(
-            &self.config,
-            &self.layout,
-            &self.parameters,
-            &sight,
-            dropout,
-        );
+        let common = common(&self.config, &self.layout, &self.parameters, &sight, dropout);
         common.decoder(encoded).backward(
             &batch.decoder_inputs,
             keep,
@@ -320,12 +298,7 @@ impl T5 {
     /// # Errors
     /// A batch that is not for this model; what candle refuses.
     #[cfg(feature = "candle")]
-    pub fn accumulate_by_candle(
-        &mut self,
-        batch: &Batch,
-        weight: f32,
-        dropout_seed: u64,
-    ) -> Result<Loss, Error> {
+    pub fn accumulate_by_candle(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
         check(&self.config, batch)?;
         let sight = sight(&self.config, batch)?;
         let targets = targets(&self.config, batch);
@@ -352,21 +325,10 @@ impl T5 {
         })
     }
 
-    fn forward(
-        &mut self,
-        batch: &Batch,
-        keep: Keep,
-        dropout: Option<Dropout>,
-    ) -> Result<Sight, Error> {
+    fn forward(&mut self, batch: &Batch, keep: Keep, dropout: Option<Dropout>) -> Result<Sight, Error> {
         check(&self.config, batch)?;
         let sight = sight(&self.config, batch)?;
-        let common = common(
-            &self.config,
-            &self.layout,
-            &self.parameters,
-            &sight,
-            dropout,
-        );
+        let common = common(&self.config, &self.layout, &self.parameters, &sight, dropout);
         let Workspace {
             encoder,
             decoder,
@@ -444,12 +406,7 @@ pub(crate) fn check(config: &ModelConfig, batch: &Batch) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_sequences(
-    what: &str,
-    rows: usize,
-    sequences: &Sequences,
-    vocab_size: usize,
-) -> Result<(), Error> {
+fn check_sequences(what: &str, rows: usize, sequences: &Sequences, vocab_size: usize) -> Result<(), Error> {
     let len = rows * sequences.length;
     if rows == 0 || len == 0 || sequences.tokens.len() != len || sequences.segments.len() != len {
         return Err(Error::Setting(format!(
@@ -467,11 +424,7 @@ pub(crate) fn distances(config: &ModelConfig, length: usize, bidirectional: bool
     Distances::new(length, length, config.heads, bidirectional, buckets)
 }
 
-pub(crate) fn head<'a>(
-    config: &ModelConfig,
-    layout: &Layout,
-    parameters: &'a [f32],
-) -> head::Head<'a> {
+pub(crate) fn head<'a>(config: &ModelConfig, layout: &Layout, parameters: &'a [f32]) -> head::Head<'a> {
     head::Head {
         weight: &parameters[layout.head.clone()],
         d: config.d_model,

@@ -26,9 +26,7 @@ impl Visibility {
 
     /// The keys that any of some queries sees, and more only where there are some between.
     pub fn span(&self, row: usize, queries: Range<usize>) -> Range<usize> {
-        let all = queries
-            .map(|query| self.of(row, query))
-            .filter(|seen| !seen.is_empty());
+        let all = queries.map(|query| self.of(row, query)).filter(|seen| !seen.is_empty());
         all.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
             .unwrap_or(0..0)
     }
@@ -39,20 +37,12 @@ impl Visibility {
     }
 
     /// From a decoder's positions to the encoder's of the same segment.
-    pub fn cross(
-        rows: usize,
-        targets: &Sequences,
-        inputs: &Sequences,
-    ) -> Result<Visibility, Error> {
+    pub fn cross(rows: usize, targets: &Sequences, inputs: &Sequences) -> Result<Visibility, Error> {
         Visibility::between(rows, &targets.segments, &inputs.segments)
     }
 
     /// A decoder's own positions.
-    pub fn decoder(
-        rows: usize,
-        targets: &Sequences,
-        architecture: Architecture,
-    ) -> Result<Visibility, Error> {
+    pub fn decoder(rows: usize, targets: &Sequences, architecture: Architecture) -> Result<Visibility, Error> {
         let mut visibility = Visibility::encoder(rows, targets)?;
         let length = targets.length;
         for row in 0..rows {

@@ -128,10 +128,7 @@ impl ObjectiveConfig {
                 has_mean && self.mean_span_length.is_none(),
                 format!("mean_span_length = {mean_span_length:?}"),
             ),
-            (
-                is_spans && self.spans.is_none(),
-                "spans = \"random\"".to_owned(),
-            ),
+            (is_spans && self.spans.is_none(), "spans = \"random\"".to_owned()),
             (
                 kind != ObjectiveKind::Lm && self.inputs_length.is_none(),
                 format!("inputs_length = {}", lengths.inputs),

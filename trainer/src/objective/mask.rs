@@ -17,12 +17,7 @@ pub fn random_spans_counts(length: usize, density: f64, mean_span_length: f64) -
 
 /// Spans of noise with a fixed number of tokens and spans ([`random_spans_counts`]), all such masks equally
 /// likely. From two tokens on it starts clean and ends with noise.
-pub fn random_spans_noise_mask(
-    length: usize,
-    density: f64,
-    mean_span_length: f64,
-    rng: &mut Random,
-) -> Vec<bool> {
+pub fn random_spans_noise_mask(length: usize, density: f64, mean_span_length: f64, rng: &mut Random) -> Vec<bool> {
     let (noise, spans) = random_spans_counts(length, density, mean_span_length);
     let noise_lengths = composition(noise, spans, rng);
     let clean_lengths = composition(length.max(2) - noise, spans, rng);

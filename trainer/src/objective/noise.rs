@@ -39,12 +39,7 @@ pub fn noise_token_to_sentinel(tokens: &[u32], mask: &[bool], ids: Ids) -> Vec<u
 
 /// Each noise token becomes, with probability 0.1, any id but pad, EOS and unknown, and sentinel 0 otherwise.
 /// The reference draws among all ids from 3 on, its sentinels included.
-pub fn noise_token_to_random_token_or_sentinel(
-    tokens: &[u32],
-    mask: &[bool],
-    ids: Ids,
-    rng: &mut Random,
-) -> Vec<u32> {
+pub fn noise_token_to_random_token_or_sentinel(tokens: &[u32], mask: &[bool], ids: Ids, rng: &mut Random) -> Vec<u32> {
     /// `random_prob` of the reference; the paper's section 3.3.1 says 10 % too.
     const RANDOM: f32 = 0.1;
     let first = ids.first_ordinary();
@@ -62,19 +57,13 @@ pub fn noise_token_to_random_token_or_sentinel(
 /// The tokens that are not noise.
 pub fn drop_noise_tokens(tokens: &[u32], mask: &[bool]) -> Vec<u32> {
     let pairs = tokens.iter().zip(mask);
-    pairs
-        .filter(|(_, noise)| !**noise)
-        .map(|(t, _)| *t)
-        .collect()
+    pairs.filter(|(_, noise)| !**noise).map(|(t, _)| *t).collect()
 }
 
 /// The tokens that are noise.
 pub fn drop_nonnoise_tokens(tokens: &[u32], mask: &[bool]) -> Vec<u32> {
     let pairs = tokens.iter().zip(mask);
-    pairs
-        .filter(|(_, noise)| **noise)
-        .map(|(t, _)| *t)
-        .collect()
+    pairs.filter(|(_, noise)| **noise).map(|(t, _)| *t).collect()
 }
 
 /// Noise tokens in any order among their places, all orders equally likely.

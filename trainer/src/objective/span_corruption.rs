@@ -21,19 +21,10 @@ pub enum Spans {
 }
 
 /// The mask of a segment of `length` tokens.
-pub fn mask(
-    length: usize,
-    density: f64,
-    mean_span_length: f64,
-    spans: Spans,
-    rng: &mut Random,
-) -> Vec<bool> {
+pub fn mask(length: usize, density: f64, mean_span_length: f64, spans: Spans, rng: &mut Random) -> Vec<bool> {
     match spans {
         Spans::Random => random_spans_noise_mask(length, density, mean_span_length, rng),
-        Spans::Rolled => roll(
-            random_spans_noise_mask(length, density, mean_span_length, rng),
-            rng,
-        ),
+        Spans::Rolled => roll(random_spans_noise_mask(length, density, mean_span_length, rng), rng),
         Spans::Regular => regular_noise_mask(length, density, rng),
     }
 }
@@ -54,11 +45,7 @@ const MOST_TOKENS: usize = 1 << 20;
 /// targets: `random_spans_helper` of the reference, in f64 with halves to even, and with its rule that
 /// at a density of exactly 0.5 targets are not longer than inputs. 512 at 0.15 and 3 give 568 and 114.
 /// `None` if it would be longer than 2^20 tokens. Costs a step for each token above `inputs_length`.
-pub fn random_spans_helper(
-    inputs_length: usize,
-    density: f64,
-    mean_span_length: f64,
-) -> Option<Lengths> {
+pub fn random_spans_helper(inputs_length: usize, density: f64, mean_span_length: f64) -> Option<Lengths> {
     let lengths = |tokens: usize| {
         let noise = (tokens as f64 * density).round_ties_even() as usize;
         let spans = (noise as f64 / mean_span_length).round_ties_even() as usize;

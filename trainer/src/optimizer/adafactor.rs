@@ -62,10 +62,7 @@ pub struct Adafactor {
 const ROWS: usize = 64;
 
 /// Where the moments of variables of these shapes are, and how many there are.
-pub(super) fn slots<'s>(
-    config: AdafactorConfig,
-    shapes: impl Iterator<Item = &'s [usize]>,
-) -> (Vec<Slot>, usize) {
+pub(super) fn slots<'s>(config: AdafactorConfig, shapes: impl Iterator<Item = &'s [usize]>) -> (Vec<Slot>, usize) {
     let mut end = 0;
     let slots = shapes.map(|shape| {
         let factored = match *shape {
@@ -88,20 +85,11 @@ pub(super) fn slots<'s>(
 impl Adafactor {
     /// An optimiser that has seen nothing yet.
     pub fn new(config: AdafactorConfig, layout: &Layout) -> Adafactor {
-        Adafactor::with_shapes(
-            config,
-            layout
-                .variables()
-                .iter()
-                .map(|variable| &variable.shape[..]),
-        )
+        Adafactor::with_shapes(config, layout.variables().iter().map(|variable| &variable.shape[..]))
     }
 
     /// For variables of these shapes.
-    pub fn with_shapes<'s>(
-        config: AdafactorConfig,
-        shapes: impl Iterator<Item = &'s [usize]>,
-    ) -> Adafactor {
+    pub fn with_shapes<'s>(config: AdafactorConfig, shapes: impl Iterator<Item = &'s [usize]>) -> Adafactor {
         let (slots, end) = slots(config, shapes);
         Adafactor {
             config,
@@ -139,35 +127,15 @@ impl Adafactor {
     }
 
     /// One step.
-    pub fn update(
-        &mut self,
-        layout: &Layout,
-        parameters: &mut [f32],
-        gradients: &[f32],
-        rate: f64,
-        step: u64,
-    ) {
+    pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         for (number, variable) in layout.variables().iter().enumerate() {
             let range = variable.range.clone();
-            self.update_variable(
-                number,
-                &mut parameters[range.clone()],
-                &gradients[range],
-                rate,
-                step,
-            );
+            self.update_variable(number, &mut parameters[range.clone()], &gradients[range], rate, step);
         }
     }
 
     /// One step of one variable.
-    pub fn update_variable(
-        &mut self,
-        number: usize,
-        w: &mut [f32],
-        g: &[f32],
-        rate: f64,
-        step: u64,
-    ) {
+    pub fn update_variable(&mut self, number: usize, w: &mut [f32], g: &[f32], rate: f64, step: u64) {
         let slot = &self.slots[number];
         let state = &mut self.state[slot.range.clone()];
         let decay = self.config.decay(step);
@@ -209,10 +177,8 @@ impl Adafactor {
                         .zip(r.par_chunks(ROWS))
                         .map(|(g, r)| {
                             let rows = g.chunks_exact(columns).zip(r);
-                            rows.map(|(g, r)| {
-                                f64::from(r * r * elementwise::weighted_squares(g, &c))
-                            })
-                            .sum()
+                            rows.map(|(g, r)| f64::from(r * r * elementwise::weighted_squares(g, &c)))
+                                .sum()
                         })
                         .collect();
                     squares += sums.iter().sum::<f64>();
@@ -221,17 +187,10 @@ impl Adafactor {
                 let factor = factor(squares);
                 let matrices = w.chunks_exact_mut(size).zip(g.chunks_exact(size));
                 for ((w, g), (r, c)) in matrices.zip(&factors) {
-                    let blocks = w
-                        .par_chunks_mut(ROWS * columns)
-                        .zip(g.par_chunks(ROWS * columns));
+                    let blocks = w.par_chunks_mut(ROWS * columns).zip(g.par_chunks(ROWS * columns));
                     blocks.zip(r.par_chunks(ROWS)).for_each(|((w, g), r)| {
-                        let rows = w
-                            .chunks_exact_mut(columns)
-                            .zip(g.chunks_exact(columns))
-                            .zip(r);
-                        rows.for_each(|((w, g), r)| {
-                            elementwise::step_by_columns(w, g, &c[..], factor * r)
-                        });
+                        let rows = w.chunks_exact_mut(columns).zip(g.chunks_exact(columns)).zip(r);
+                        rows.for_each(|((w, g), r)| elementwise::step_by_columns(w, g, &c[..], factor * r));
                     });
                 }
             }
@@ -240,13 +199,7 @@ impl Adafactor {
 }
 
 /// Moves the moments of a matrix's rows and columns towards the means of its squares.
-fn moments(
-    g: &[f32],
-    row_moments: &mut [f32],
-    column_moments: &mut [f32],
-    decay: f32,
-    epsilon: f32,
-) {
+fn moments(g: &[f32], row_moments: &mut [f32], column_moments: &mut [f32], decay: f32, epsilon: f32) {
     let (rows, columns) = (row_moments.len(), column_moments.len());
     let mut sums = vec![0.0; rows.div_ceil(ROWS) * columns];
     let keep = |moment: &mut f32, sum: f64, count: usize| {
@@ -257,11 +210,7 @@ fn moments(
         .zip(sums.par_chunks_exact_mut(columns))
         .for_each(|((g, moments), sums)| {
             for (g, moment) in g.chunks_exact(columns).zip(moments) {
-                keep(
-                    moment,
-                    f64::from(elementwise::add_squares(sums, g)),
-                    columns,
-                );
+                keep(moment, f64::from(elementwise::add_squares(sums, g)), columns);
             }
         });
     let mut total = vec![0.0f64; columns];

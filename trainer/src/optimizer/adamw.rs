@@ -49,11 +49,7 @@ impl AdamWConfig {
     /// Of step `step` (from 0), in units of `scale`.
     pub(crate) fn numbers(&self, rate: f64, scale: f64, step: u64, matrix: bool) -> Numbers {
         let correct = |beta: f64| 1.0 - beta.powf(step as f64 + 1.0);
-        let decay = if matrix {
-            rate * self.weight_decay
-        } else {
-            0.0
-        };
+        let decay = if matrix { rate * self.weight_decay } else { 0.0 };
         Numbers {
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
@@ -103,14 +99,7 @@ impl AdamW {
     }
 
     /// One step; `step` counts from 0.
-    pub fn update(
-        &mut self,
-        layout: &Layout,
-        parameters: &mut [f32],
-        gradients: &[f32],
-        rate: f64,
-        step: u64,
-    ) {
+    pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         let config = self.config;
         let (first, second) = self.state.split_at_mut(parameters.len());
         for variable in layout.variables() {

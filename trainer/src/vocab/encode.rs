@@ -59,9 +59,7 @@ struct TwoBest {
 impl Segmenter {
     /// `in_text` says which pieces may be found in a text.
     pub fn new(pieces: &[Piece], unk: u32, in_text: impl Fn(u32) -> bool) -> Segmenter {
-        let normal = pieces
-            .iter()
-            .filter(|piece| piece.kind == PieceKind::Normal);
+        let normal = pieces.iter().filter(|piece| piece.kind == PieceKind::Normal);
         let min = normal.fold(f32::MAX, |min, piece| min.min(piece.score));
         let score = |piece: &Piece| match piece.kind {
             // Above any sum of others, and the longer the better (`GetUserDefinedScore`).
@@ -318,9 +316,7 @@ impl Encoder {
             return self.new_word(segmenter, word, ids);
         };
         let pieces = &self.pieces[cached.start as usize..][..cached.length as usize];
-        let sum = pieces
-            .iter()
-            .fold(self.sum, |sum, &id| segmenter.add(sum, id));
+        let sum = pieces.iter().fold(self.sum, |sum, &id| segmenter.add(sum, id));
         if sum.abs() < cached.limit {
             self.sum = sum;
             push_all(pieces, segmenter.unk, &mut self.after_unk, ids);
@@ -396,11 +392,7 @@ mod tests {
         let piece = |(id, (text, score)): (usize, (&str, f32))| Piece {
             text: text.to_owned(),
             score,
-            kind: if id == 0 {
-                PieceKind::Unknown
-            } else {
-                PieceKind::Normal
-            },
+            kind: if id == 0 { PieceKind::Unknown } else { PieceKind::Normal },
         };
         let pieces: Vec<Piece> = pieces.into_iter().enumerate().map(piece).collect();
         Segmenter::new(&pieces, 0, |id| id > 0)
@@ -440,8 +432,7 @@ mod tests {
     #[test]
     fn ties_are_decided_by_rounding_and_never_remembered() {
         let segmenter = segmenter();
-        let limit =
-            |word: &str| segmenter.two_best(word.as_bytes(), &mut Vec::new(), &mut Vec::new());
+        let limit = |word: &str| segmenter.two_best(word.as_bytes(), &mut Vec::new(), &mut Vec::new());
         // "!!" and "!" "!" have the same score.
         assert!(limit("▁!!") < 16.0);
         // 1e-5 apart.

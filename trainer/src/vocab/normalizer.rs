@@ -41,8 +41,9 @@ impl Normalizer {
     pub fn new(spec: &NormalizerSpec, kept: Option<Trie>) -> Result<Normalizer, String> {
         let (units, replacements) = match spec.charsmap.is_empty() {
             true => (Vec::new(), Vec::new()),
-            false => decode(&spec.charsmap)
-                .ok_or("its normalisation rules are damaged; take another copy of the file")?,
+            false => {
+                decode(&spec.charsmap).ok_or("its normalisation rules are damaged; take another copy of the file")?
+            }
         };
         let mut normalizer = Normalizer {
             add_dummy_prefix: spec.add_dummy_prefix,
@@ -55,9 +56,7 @@ impl Normalizer {
             by_words: false,
         };
         normalizer.ascii = normalizer.ascii_classes();
-        let never = |bytes: &str| {
-            memchr::memmem::find(&normalizer.replacements, bytes.as_bytes()).is_none()
-        };
+        let never = |bytes: &str| memchr::memmem::find(&normalizer.replacements, bytes.as_bytes()).is_none();
         normalizer.by_words = spec.add_dummy_prefix
             && spec.remove_extra_whitespaces
             && spec.escape_whitespaces
@@ -179,9 +178,7 @@ impl Normalizer {
         while at < text.len() {
             if word.is_empty() {
                 let rest = &text[at..];
-                let plain = rest
-                    .iter()
-                    .position(|byte| self.class(*byte) != Ascii::Plain);
+                let plain = rest.iter().position(|byte| self.class(*byte) != Ascii::Plain);
                 let end = plain.unwrap_or(rest.len());
                 // A character outside ASCII may change the one before it.
                 let is_end = match rest.get(end..) {

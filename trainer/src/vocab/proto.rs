@@ -134,10 +134,7 @@ fn not_a_model() -> String {
 }
 
 /// Calls `see` with the number and value of each field of a message.
-fn fields<'a>(
-    mut message: &'a [u8],
-    mut see: impl FnMut(u64, Value<'a>) -> Result<(), String>,
-) -> Result<(), String> {
+fn fields<'a>(mut message: &'a [u8], mut see: impl FnMut(u64, Value<'a>) -> Result<(), String>) -> Result<(), String> {
     while !message.is_empty() {
         let tag = varint(&mut message)?;
         let value = match tag & 7 {
@@ -148,10 +145,7 @@ fn fields<'a>(
             }
             2 => {
                 let length = varint(&mut message)?;
-                Value::Bytes(take(
-                    &mut message,
-                    usize::try_from(length).unwrap_or(usize::MAX),
-                )?)
+                Value::Bytes(take(&mut message, usize::try_from(length).unwrap_or(usize::MAX))?)
             }
             5 => {
                 let bytes = take(&mut message, 4)?;
@@ -227,9 +221,7 @@ impl ModelProto {
         }
         // They come after the pieces. Without them, a file that was cut between two pieces would pass for a small one.
         if !has_rules {
-            return Err(
-                "ends before its normalisation rules; take another copy of the file".to_owned(),
-            );
+            return Err("ends before its normalisation rules; take another copy of the file".to_owned());
         }
         Ok(model)
     }

@@ -38,9 +38,8 @@ struct Unigram {
 
 /// Reads a file's content; the error is a sentence about the file.
 pub(crate) fn parse(file: &[u8]) -> Result<ModelProto, String> {
-    let damaged = |error: serde_json::Error| {
-        format!("is no tokenizer.json of Hugging Face's tokenizers, or damaged: {error}")
-    };
+    let damaged =
+        |error: serde_json::Error| format!("is no tokenizer.json of Hugging Face's tokenizers, or damaged: {error}");
     let file: File = serde_json::from_slice(file).map_err(damaged)?;
     match kind(&file.model) {
         "Unigram" => {}
@@ -136,9 +135,7 @@ fn add(pieces: &mut Vec<Piece>, mut added: Vec<AddedToken>) -> Result<(), String
                 ));
             }
             None => {
-                return Err(format!(
-                    "added_tokens: no token has the id {next}, but `{name}` {id}"
-                ));
+                return Err(format!("added_tokens: no token has the id {next}, but `{name}` {id}"));
             }
         }
     }
@@ -155,9 +152,7 @@ fn charsmap(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result
             "Precompiled" if rules.is_none() => {
                 let map = step["precompiled_charsmap"].as_str().unwrap_or_default();
                 let map = BASE64_STANDARD.decode(map);
-                rules = Some(map.map_err(|error| {
-                    format!("normalizer: its precompiled_charsmap is damaged: {error}")
-                })?);
+                rules = Some(map.map_err(|error| format!("normalizer: its precompiled_charsmap is damaged: {error}"))?);
             }
             "Strip" if step["strip_right"] == true => strips = true,
             "Replace" if step["pattern"]["Regex"] == " {2,}" => collapses = true,
@@ -174,10 +169,7 @@ fn charsmap(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result
             "WhitespaceSplit" if !marks => splits = true,
             "Metaspace" if !marks => {
                 let scheme = step["prepend_scheme"].as_str().unwrap_or("always");
-                if step["replacement"] != SPACE
-                    || step["add_prefix_space"] == false
-                    || scheme != "always"
-                {
+                if step["replacement"] != SPACE || step["add_prefix_space"] == false || scheme != "always" {
                     return Err(format!(
                         "pre_tokenizer: Metaspace must put {SPACE} before every word (prepend_scheme `always`), and has `{scheme}`"
                     ));
@@ -232,10 +224,7 @@ fn steps<'a>(value: Option<&'a Value>, list: &str) -> Vec<&'a Value> {
 fn white_space() -> Vec<u8> {
     const BLOCK: usize = 256;
     let all = (0..=0x3000).filter_map(char::from_u32);
-    let characters: Vec<String> = all
-        .filter(|c| c.is_whitespace())
-        .map(String::from)
-        .collect();
+    let characters: Vec<String> = all.filter(|c| c.is_whitespace()).map(String::from).collect();
     let mut prefixes: Vec<&[u8]> = vec![b""];
     for character in &characters {
         let bytes = character.as_bytes();

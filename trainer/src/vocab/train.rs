@@ -122,11 +122,7 @@ pub(crate) fn normalizer_spec() -> NormalizerSpec {
 ///
 /// # Errors
 /// A size that is too small for the characters, or too large for the words; no words.
-pub fn train(
-    counts: WordCounts,
-    options: &TrainOptions,
-    mut progress: impl FnMut(Progress),
-) -> Result<Vec<u8>, Error> {
+pub fn train(counts: WordCounts, options: &TrainOptions, mut progress: impl FnMut(Progress)) -> Result<Vec<u8>, Error> {
     let setting = |problem: String| Err(Error::Setting(problem));
     if !(options.coverage > 0.0 && options.coverage <= 1.0) {
         return setting(format!(
@@ -185,9 +181,8 @@ pub fn train(
 /// All frequent characters and, to make up `size`, the most probable pieces; the most probable first
 /// (`FinalizeSentencePieces`).
 fn choose(model: &Model, alphabet: &[char], size: usize) -> Vec<(Box<str>, f64)> {
-    let order = |a: &(Box<str>, f64), b: &(Box<str>, f64)| -> Ordering {
-        b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0))
-    };
+    let order =
+        |a: &(Box<str>, f64), b: &(Box<str>, f64)| -> Ordering { b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)) };
     let mut rest: HashMap<Box<str>, f64> = model.pieces.iter().cloned().collect();
     let mut without_score = 0;
     let mut chosen: Vec<(Box<str>, f64)> = Vec::with_capacity(size);

@@ -65,15 +65,12 @@ impl Trie {
             for &label in &labels {
                 let child = base ^ u32::from(label);
                 builder.nodes[child as usize].parent = node;
-                let length =
-                    keys[start..end].partition_point(|(key, _)| key.as_ref()[depth] <= label);
+                let length = keys[start..end].partition_point(|(key, _)| key.as_ref()[depth] <= label);
                 ranges.push((child, depth + 1, start, start + length));
                 start += length;
             }
         }
-        Trie {
-            nodes: builder.nodes,
-        }
+        Trie { nodes: builder.nodes }
     }
 
     /// The node reached from `node` by `byte`.
@@ -93,9 +90,7 @@ impl Trie {
 
     /// The number of `key`.
     pub fn get(&self, key: &[u8]) -> Option<u32> {
-        let node = key
-            .iter()
-            .try_fold(ROOT, |node, &byte| self.child(node, byte))?;
+        let node = key.iter().try_fold(ROOT, |node, &byte| self.child(node, byte))?;
         Some(self.value(node)).filter(|value| *value != NONE)
     }
 

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 pub type Scalars = BTreeMap<String, Vec<(u64, f32)>>;
 
 pub fn files(run: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(run)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(run).unwrap().map(|entry| entry.unwrap().path());
     let is_events = |path: &PathBuf| path.to_string_lossy().contains("tfevents");
     let mut files: Vec<PathBuf> = entries.filter(is_events).collect();
     files.sort();
@@ -40,9 +38,7 @@ pub fn shown(run: &str) -> Scalars {
             assert!(version, "the first event tells the version");
             if event.contains_key(&7) {
                 assert_eq!(number(&fields(&event[&7][0])[&1][0]), 1, "START");
-                scalars
-                    .values_mut()
-                    .for_each(|points| points.retain(|p| p.0 < step));
+                scalars.values_mut().for_each(|points| points.retain(|p| p.0 < step));
             }
             for summary in event.get(&5).into_iter().flatten() {
                 for value in &fields(summary)[&1] {
@@ -75,12 +71,7 @@ pub fn measured(run: &str) -> Scalars {
             Some(_) => "train",
             None => "validation",
         };
-        for key in line
-            .as_object()
-            .unwrap()
-            .keys()
-            .filter(|key| *key != "step")
-        {
+        for key in line.as_object().unwrap().keys().filter(|key| *key != "step") {
             let name = key.trim_start_matches("validation_");
             add(format!("{section}/{name}"), number(key));
         }

@@ -48,9 +48,7 @@ pub fn one_example_a_row(length: usize, tokens: Vec<u32>) -> Sequences {
 
 /// What the decoder reads.
 pub fn shifted(targets: &Sequences) -> Vec<u32> {
-    let starts = |i: usize| {
-        i.is_multiple_of(targets.length) || targets.segments[i] != targets.segments[i - 1]
-    };
+    let starts = |i: usize| i.is_multiple_of(targets.length) || targets.segments[i] != targets.segments[i - 1];
     (0..targets.tokens.len())
         .map(|i| if starts(i) { 0 } else { targets.tokens[i - 1] })
         .collect()
@@ -95,11 +93,7 @@ pub fn kinds() -> Vec<ModelConfig> {
         activation: Activation::GatedSilu,
         ..gated.clone()
     };
-    ARCHITECTURES
-        .into_iter()
-        .map(small)
-        .chain([gated, silu])
-        .collect()
+    ARCHITECTURES.into_iter().map(small).chain([gated, silu]).collect()
 }
 
 /// Packed rows of made-up examples that fit `config`.
@@ -122,8 +116,7 @@ pub fn batch(config: &ModelConfig, rows: usize, inputs: usize, targets: usize, s
             let parts = [(1, first), (2, second), (0, length - first - second)];
             for (segment, len) in parts {
                 for position in 0..len {
-                    let end =
-                        segment > 0 && (position + 1 == len || (two_parts && position == len / 2));
+                    let end = segment > 0 && (position + 1 == len || (two_parts && position == len / 2));
                     let token = match (segment, end) {
                         (0, _) => 0,
                         (_, true) => 1,
@@ -131,9 +124,7 @@ pub fn batch(config: &ModelConfig, rows: usize, inputs: usize, targets: usize, s
                     };
                     sequences.tokens.push(token);
                     sequences.segments.push(segment);
-                    sequences
-                        .positions
-                        .push(if segment == 0 { 0 } else { position as u32 });
+                    sequences.positions.push(if segment == 0 { 0 } else { position as u32 });
                 }
             }
         }
@@ -158,10 +149,7 @@ pub fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) -> f32 {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     let differences = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
     let worst = differences.fold(0.0, f32::max);
-    assert!(
-        worst <= tolerance,
-        "{what}: {worst:e} away, {tolerance:e} allowed"
-    );
+    assert!(worst <= tolerance, "{what}: {worst:e} away, {tolerance:e} allowed");
     worst
 }
 
@@ -242,11 +230,7 @@ pub fn mesh_model(name: &str) -> Option<(Value, T5, Batch)> {
 fn hugging_face_name(name: &str, encoder: bool) -> String {
     let parts: Vec<&str> = name.split('/').collect();
     let number = |part: &str| part.rsplit('_').next().unwrap().parse::<usize>().unwrap();
-    let stack = if parts[0] == "transformer" {
-        "decoder"
-    } else {
-        parts[0]
-    };
+    let stack = if parts[0] == "transformer" { "decoder" } else { parts[0] };
     match parts[1..] {
         ["embedding"] => "shared.weight".into(),
         ["logits", "kernel"] => "lm_head.weight".into(),
@@ -263,10 +247,7 @@ fn hugging_face_name(name: &str, encoder: bool) -> String {
                 [kind, variable] | [kind, variable, "kernel"] => format!("{kind}.{variable}"),
                 _ => panic!("{name}"),
             };
-            format!(
-                "{stack}.block.{}.layer.{layer}.{variable}.weight",
-                number(block)
-            )
+            format!("{stack}.block.{}.layer.{layer}.{variable}.weight", number(block))
         }
         _ => panic!("{name}"),
     }

@@ -31,11 +31,7 @@ pub fn stderr(output: &Output) -> String {
 
 pub fn said(arguments: &[&str]) -> String {
     let output = t5(arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        stderr(&output)
-    );
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 

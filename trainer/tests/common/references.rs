@@ -20,10 +20,7 @@ pub struct Reference {
 
 /// T5 1.0 and 1.1; `None`, said on stdout, where they are missing.
 pub fn hugging_face() -> Option<Vec<Reference>> {
-    ["t5_v10", "t5_v11"]
-        .into_iter()
-        .map(Reference::read)
-        .collect()
+    ["t5_v10", "t5_v11"].into_iter().map(Reference::read).collect()
 }
 
 impl Reference {
@@ -78,10 +75,7 @@ impl Reference {
     pub fn check_loss(&self, ours: f64) {
         let expected = self.values("loss")[0];
         let name = self.name;
-        assert!(
-            (ours as f32 - expected).abs() < 1e-5,
-            "{name}: {ours}, not {expected}"
-        );
+        assert!((ours as f32 - expected).abs() < 1e-5, "{name}: {ours}, not {expected}");
     }
 
     /// Asserts that the gradients of each variable are right within 1e-5, relative to the largest; gives the largest difference.
@@ -102,32 +96,19 @@ impl Reference {
         let variables = self.model.layout().variables().iter();
         let away = variables.map(|variable| {
             let expected = self.values(&format!("step.{}", variable.name));
-            close(
-                &variable.name,
-                &parameters[variable.range.clone()],
-                expected,
-                1e-6,
-            )
+            close(&variable.name, &parameters[variable.range.clone()], expected, 1e-6)
         });
         away.fold(0.0, f32::max)
     }
 }
 
 /// Asserts that logits of real targets are right within 1e-4; gives the largest difference.
-pub fn close_logits(
-    name: &str,
-    batch: &Batch,
-    vocab: usize,
-    ours: &[f32],
-    expected: &[f32],
-) -> f32 {
+pub fn close_logits(name: &str, batch: &Batch, vocab: usize, ours: &[f32], expected: &[f32]) -> f32 {
     let real = batch.targets.segments.iter().enumerate();
-    let away = real
-        .filter(|(_, segment)| **segment > 0)
-        .map(|(position, _)| {
-            let range = position * vocab..(position + 1) * vocab;
-            close(name, &ours[range.clone()], &expected[range], 1e-4)
-        });
+    let away = real.filter(|(_, segment)| **segment > 0).map(|(position, _)| {
+        let range = position * vocab..(position + 1) * vocab;
+        close(name, &ours[range.clone()], &expected[range], 1e-4)
+    });
     away.fold(0.0, f32::max)
 }
 
@@ -143,12 +124,7 @@ fn batch(case: &SafeTensors<'_>) -> Batch {
             .map(|bytes| i64::from_le_bytes(*bytes))
             .collect()
     };
-    let tokens = |name: &str| {
-        ids(name)
-            .into_iter()
-            .map(|id| id.max(0) as u32)
-            .collect::<Vec<u32>>()
-    };
+    let tokens = |name: &str| ids(name).into_iter().map(|id| id.max(0) as u32).collect::<Vec<u32>>();
     let mut inputs = one_example_a_row(96, tokens("input_ids"));
     inputs.segments = tokens("attention_mask");
     // A label of -100 does not count, and transformers has no mask in the decoder.

@@ -57,14 +57,8 @@ fn facts(diff: &Diff) -> Table {
         table.rows.push(cells.map(Cell::text).into());
     };
     row("Folder", |c| html! { bdi.url { (Crawl(&c.dir)) } });
-    row(
-        "Recipe",
-        |c| html! { strong { bdi { (Crawl(&c.recipe)) } } },
-    );
-    row(
-        "Recipe's hash",
-        |c| html! { code { bdi { (Crawl(&c.recipe_hash)) } } },
-    );
+    row("Recipe", |c| html! { strong { bdi { (Crawl(&c.recipe)) } } });
+    row("Recipe's hash", |c| html! { code { bdi { (Crawl(&c.recipe_hash)) } } });
     row("Program", |c| html! { "c4 " bdi { (Crawl(&c.program)) } });
     row("Pages", |c| html! { (number::count(c.pages)) });
     row(

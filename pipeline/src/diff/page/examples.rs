@@ -17,16 +17,8 @@ const SHOWN_LINES: usize = 8;
 
 /// The section with the examples of each cause, in the order of the tables.
 pub fn section(diff: &Diff) -> Option<Section> {
-    let pages = |side: Side| {
-        side.page_causes(diff)
-            .iter()
-            .filter(|c| !c.examples.is_empty())
-    };
-    let lines = |side: Side| {
-        side.line_causes(diff)
-            .iter()
-            .filter(|c| !c.examples.is_empty())
-    };
+    let pages = |side: Side| side.page_causes(diff).iter().filter(|c| !c.examples.is_empty());
+    let lines = |side: Side| side.line_causes(diff).iter().filter(|c| !c.examples.is_empty());
     let any = |side: &Side| pages(*side).next().is_some() || lines(*side).next().is_some();
     if !Side::BOTH.iter().any(any) {
         return None;
@@ -88,15 +80,8 @@ fn page_cause(cause: &PageCause, side: Side, open: bool) -> Markup {
 
 fn page_example(page: &PageExample, side: Side) -> Markup {
     let lines: Vec<&str> = page.text.trim().lines().collect();
-    let shown = lines
-        .iter()
-        .take(SHOWN_LINES)
-        .copied()
-        .collect::<Vec<&str>>();
-    let (text, cut) = (
-        shown.join("\n"),
-        lines.len() > SHOWN_LINES || is_cut(&page.text),
-    );
+    let shown = lines.iter().take(SHOWN_LINES).copied().collect::<Vec<&str>>();
+    let (text, cut) = (shown.join("\n"), lines.len() > SHOWN_LINES || is_cut(&page.text));
     let language = language_name(&page.language).unwrap_or(&page.language);
     html! {
         p.from { (text::url(&page.url)) }

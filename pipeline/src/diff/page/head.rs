@@ -119,10 +119,7 @@ fn overlap(diff: &Diff) -> Markup {
     let parts = parts(diff).map(|(_, class, n)| (class, n));
     let seen: Vec<_> = parts.into_iter().filter(|(_, n)| *n > 0).collect();
     // A part that is there is seen, however small it is.
-    let columns: Vec<String> = seen
-        .iter()
-        .map(|(_, n)| format!("minmax(4px,{n}fr)"))
-        .collect();
+    let columns: Vec<String> = seen.iter().map(|(_, n)| format!("minmax(4px,{n}fr)")).collect();
     let first_of_b = 1 + usize::from(diff.pages.only_a > 0);
     let after_a = seen.len() + 1 - usize::from(diff.pages.only_b > 0);
     html! {
@@ -152,11 +149,7 @@ fn page_table(diff: &Diff) -> Table {
     let share = |part: u64, whole: u64| Cell::text(html! { (number::percent(part, whole)) });
     let shares = |part: u64, of_a: bool, of_b: bool| {
         let cell = |said: bool, whole| {
-            if said {
-                share(part, whole)
-            } else {
-                Cell::none()
-            }
+            if said { share(part, whole) } else { Cell::none() }
         };
         [cell(of_a, n.a), cell(of_b, n.b)]
     };

@@ -77,11 +77,7 @@ impl Model {
             }
             if !has_single {
                 let end = start + length;
-                arcs.push(Arc {
-                    start,
-                    end,
-                    id: NONE,
-                });
+                arcs.push(Arc { start, end, id: NONE });
             }
             start += length;
         }
@@ -200,12 +196,7 @@ impl Model {
             kept[id] = true;
         }
         let pieces = self.pieces.into_iter().zip(kept);
-        Model::new(
-            pieces
-                .filter(|(_, kept)| *kept)
-                .map(|(piece, _)| piece)
-                .collect(),
-        )
+        Model::new(pieces.filter(|(_, kept)| *kept).map(|(piece, _)| piece).collect())
     }
 
     /// The best way to cut a piece's text without the piece itself.
@@ -301,9 +292,7 @@ fn digamma(mut x: f64) -> f64 {
     }
     x -= 0.5;
     let y = 1.0 / (x * x);
-    result
-        + x.ln()
-        + y * (1.0 / 24.0 - y * (7.0 / 960.0 - y * (31.0 / 8064.0 - y * (127.0 / 30720.0))))
+    result + x.ln() + y * (1.0 / 24.0 - y * (7.0 / 960.0 - y * (31.0 / 8064.0 - y * (127.0 / 30720.0))))
 }
 
 #[cfg(test)]

@@ -63,12 +63,7 @@ pub struct Drawn {
 ///
 /// # Errors
 /// A folder without a finished corpus, a damaged shard, a source without documents or languages that were asked for.
-pub fn count(
-    counter: &Counter,
-    sources: &[Source],
-    bytes: u64,
-    seed: u64,
-) -> Result<(WordCounts, Vec<Drawn>), Error> {
+pub fn count(counter: &Counter, sources: &[Source], bytes: u64, seed: u64) -> Result<(WordCounts, Vec<Drawn>), Error> {
     let manifests: Vec<(&Source, Manifest)> = sources
         .iter()
         .map(|source| Ok((source, manifest(source)?)))
@@ -84,9 +79,7 @@ pub fn count(
             let of = source.language.as_deref();
             let problem = match of {
                 Some(language) => {
-                    format!(
-                        "has no training documents in `{language}`; `c4 stats` lists its languages"
-                    )
+                    format!("has no training documents in `{language}`; `c4 stats` lists its languages")
                 }
                 None => "has no training documents; build it of more pages".to_owned(),
             };
@@ -131,10 +124,7 @@ pub fn count(
 fn manifest(source: &Source) -> Result<Manifest, Error> {
     let manifest = Manifest::read(&source.dir)?;
     manifest.ok_or_else(|| {
-        let problem = format!(
-            "holds no finished corpus (no {}); `c4 build` makes one",
-            Manifest::FILE
-        );
+        let problem = format!("holds no finished corpus (no {}); `c4 build` makes one", Manifest::FILE);
         Error::format(&source.dir, problem)
     })
 }

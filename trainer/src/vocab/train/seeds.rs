@@ -115,10 +115,7 @@ pub(crate) fn seeds(words: &Words, alphabet: &[char], most: usize) -> Result<Vec
     }
 
     let piece = |place: u32, length: u8| &text[place as usize..][..usize::from(length)];
-    found.par_sort_unstable_by(|a, b| {
-        b.0.cmp(&a.0)
-            .then_with(|| piece(a.1, a.2).cmp(piece(b.1, b.2)))
-    });
+    found.par_sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| piece(a.1, a.2).cmp(piece(b.1, b.2))));
     found.truncate(most);
     let mut seeds: Vec<Seed> = characters
         .into_iter()
