@@ -1,8 +1,8 @@
 //! `c4 card`: what the user types.
 
-use crate::card::{self, CardOptions, card};
+use crate::corpus;
 use crate::error::Error;
-use crate::output;
+use crate::inspect::card::{self, CardOptions, card};
 use crate::terminal::{self, tell};
 use clap::Args;
 use std::io::ErrorKind;
@@ -36,8 +36,8 @@ pub struct Card {
 /// # Errors
 /// No corpus, a file that cannot be read or written, or one that is not ours to replace.
 pub fn run(args: &Card) -> anyhow::Result<()> {
-    let manifest = output::finished(&args.dir)?;
-    let (_, stats) = output::read_stats(&args.dir, &manifest)?;
+    let manifest = corpus::finished(&args.dir)?;
+    let (_, stats) = corpus::read_stats(&args.dir, &manifest)?;
     let options = CardOptions {
         license: args.license.clone(),
         pretty_name: args.pretty_name.clone(),
@@ -48,7 +48,7 @@ pub fn run(args: &Card) -> anyhow::Result<()> {
             return Ok(terminal::write_all(&text)?);
         }
         Some(file) => file.clone(),
-        None => args.dir.join(card::FILE),
+        None => args.dir.join(corpus::CARD_FILE),
     };
     if !args.force {
         refuse_others(&target)?;

@@ -2,12 +2,12 @@
 
 use super::parse_size;
 use super::threads::ThreadsArg;
+use crate::corpus;
 use crate::input;
-use crate::output;
-use crate::table::{printable, thousands};
+use crate::inspect::verify::report::{Check, Offence, Report, Status};
+use crate::inspect::verify::{self, VerifyOptions, verify};
 use crate::terminal;
-use crate::verify::report::{Check, Offence, Report, Status};
-use crate::verify::{self, VerifyOptions, verify};
+use crate::terminal::table::{printable, thousands};
 use c4_data::{BUILTIN_RECIPES, Recipe};
 use clap::Args;
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(dir) = args.dir else {
         return archives(&args.archives, args.threads.number(), args.json);
     };
-    let manifest = output::finished(&dir)?;
+    let manifest = corpus::finished(&dir)?;
     let options = VerifyOptions {
         dir,
         lists: args.lists,

@@ -1,6 +1,6 @@
 //! Where something is that is not on this machine.
 
-use crate::table::printable;
+use c4_data::printable;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use std::fmt;
