@@ -3,7 +3,7 @@
 //! [`build`](build::build) takes archives and a recipe and leaves a corpus; the passes are described
 //! in [`build`].
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod build;
 pub mod cli;

@@ -40,7 +40,7 @@ const UNSURE: &str = "cannot be looked at again after it was read, so it may hav
 
 /// One of the corpora that are built at once.
 #[derive(Clone, Copy)]
-pub struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// Its recipe.
     pub recipe: &'a Recipe,
     /// Which pages get in.
@@ -97,7 +97,7 @@ struct Watch {
 /// # Errors
 /// A work folder cannot be written, or the build is asked to stop. An archive that cannot be read is
 /// no error: it is noted in its [`ArchiveEntry`].
-pub fn run(
+pub(crate) fn run(
     targets: &[Target<'_>],
     inputs: &[Input],
     (todo, fetcher): (&[usize], &Fetcher),
@@ -128,7 +128,7 @@ pub fn run(
 
 /// An archive that could not be fetched; nothing is noted of it, so it can be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// Its place.
     pub archive: usize,
     /// Why.

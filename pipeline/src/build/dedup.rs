@@ -27,7 +27,7 @@ const PART_CLAIMS: u64 = 1 << 14;
 
 /// A key that many pages hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Repeated {
+pub(crate) struct Repeated {
     /// How many copies there are, on pages that are still in.
     pub copies: Reverse<u64>,
     key: u128,
@@ -46,7 +46,7 @@ struct StoredRepeated {
 }
 
 /// How many parts `claims` claims are cut into, so that each has at most `memory` bytes.
-pub fn part_count<C: Claim>(claims: u64, memory: u64, threads: usize) -> usize {
+pub(crate) fn part_count<C: Claim>(claims: u64, memory: u64, threads: usize) -> usize {
     let fit = (claims * C::MEMORY).div_ceil(memory.max(1));
     let busy = (claims / PART_CLAIMS).min(threads as u64 * 4);
     let count = fit.max(busy).max(1).next_power_of_two();
@@ -54,7 +54,7 @@ pub fn part_count<C: Claim>(claims: u64, memory: u64, threads: usize) -> usize {
 }
 
 /// One of the two passes.
-pub struct Election<'a> {
+pub(crate) struct Election<'a> {
     /// The work folder.
     pub work: &'a Path,
     /// What its files are called.
@@ -95,7 +95,7 @@ impl Election<'_> {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn todo(&self) -> Result<Vec<usize>, Error> {
+    pub(crate) fn todo(&self) -> Result<Vec<usize>, Error> {
         let mut todo = Vec::new();
         for part in 0..self.parts {
             if self.open_if_done(part)?.is_none() {
@@ -109,7 +109,7 @@ impl Election<'_> {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn id(&self) -> Result<u64, Error> {
+    pub(crate) fn id(&self) -> Result<u64, Error> {
         let mut ids = vec![self.origin];
         for part in 0..self.parts {
             ids.push(self.open(part)?.id);
@@ -122,7 +122,7 @@ impl Election<'_> {
     ///
     /// # Errors
     /// The work folder cannot be read or written, or the build is asked to stop.
-    pub fn run<C: Claim>(&self, alive: impl Fn(u32, u32) -> bool + Sync) -> Result<(), Error> {
+    pub(crate) fn run<C: Claim>(&self, alive: impl Fn(u32, u32) -> bool + Sync) -> Result<(), Error> {
         self.todo()?.into_par_iter().try_for_each(|part| {
             if stop::asked() {
                 return Err(Error::Stopped);
@@ -212,7 +212,7 @@ impl Election<'_> {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn losers(&self, segment: usize) -> Result<Vec<Loser>, Error> {
+    pub(crate) fn losers(&self, segment: usize) -> Result<Vec<Loser>, Error> {
         let mut losers = Vec::new();
         for part in 0..self.parts {
             let path = self.path(part);
@@ -230,7 +230,7 @@ impl Election<'_> {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn repeated(&self) -> Result<Vec<Repeated>, Error> {
+    pub(crate) fn repeated(&self) -> Result<Vec<Repeated>, Error> {
         let mut repeated = Vec::new();
         for part in 0..self.parts {
             let path = self.path(part);
@@ -274,14 +274,14 @@ fn combine<C: Claim>(claims: &mut Vec<(C, u32)>) {
 }
 
 /// Pages that have lost their URL: a bit a page.
-pub struct Older(Vec<Box<[u64]>>);
+pub(crate) struct Older(Vec<Box<[u64]>>);
 
 impl Older {
     /// Reads them from the files of pass 2.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn read(election: &Election<'_>) -> Result<Older, Error> {
+    pub(crate) fn read(election: &Election<'_>) -> Result<Older, Error> {
         let mut older: Vec<Box<[u64]>> = Vec::new();
         for segment in election.segments.all() {
             let words = (segment.entry.pages as usize).div_ceil(64);
@@ -298,7 +298,7 @@ impl Older {
     }
 
     /// Whether a page has lost.
-    pub fn holds(&self, segment: u32, page: u32) -> bool {
+    pub(crate) fn holds(&self, segment: u32, page: u32) -> bool {
         self.0[segment as usize][page as usize / 64] >> (page % 64) & 1 == 1
     }
 }

@@ -38,7 +38,7 @@ const SENTENCE_SAMPLE: usize = 1000;
 const SHOWN_CHARS: usize = 300;
 
 /// What the pass needs from those before it.
-pub struct FinishInput<'a> {
+pub(crate) struct FinishInput<'a> {
     /// The recipe.
     pub recipe: &'a Recipe,
     /// Its compiled word lists.
@@ -101,7 +101,7 @@ struct LostCopies {
 ///
 /// # Errors
 /// The work folder cannot be read or written, or the build is asked to stop.
-pub fn run(input: FinishInput<'_>) -> Result<(Groups, Summary), Error> {
+pub(crate) fn run(input: FinishInput<'_>) -> Result<(Groups, Summary), Error> {
     let mut repeated: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
     for (rank, most) in input.repeated.iter().enumerate() {
         let Place { segment, page, .. } = most.winner;

@@ -11,9 +11,9 @@
 //! however often the build was stopped: each pass is a list of units of work, each unit leaves a file
 //! ([`work`](crate::work)), and a unit whose file is there is done.
 
-pub mod clean;
-pub mod dedup;
-pub mod finish;
+pub(crate) mod clean;
+pub(crate) mod dedup;
+pub(crate) mod finish;
 pub mod url_list;
 
 mod clock;
@@ -45,7 +45,7 @@ pub struct TargetOptions {
 }
 
 /// Text of a shard, in bytes, if nothing else is said.
-pub const SHARD_SIZE_BYTES: u64 = 256 << 20;
+pub(crate) const SHARD_SIZE_BYTES: u64 = 256 << 20;
 /// A shard has some documents at least.
 pub const LEAST_SHARD_BYTES: u64 = 1 << 10;
 

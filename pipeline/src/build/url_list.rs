@@ -21,7 +21,7 @@ pub fn load(recipe: &Recipe, lists: &Lists) -> Result<Admission, Error> {
 ///
 /// # Errors
 /// The same; it takes more.
-pub fn load_within(recipe: &Recipe, lists: &Lists, bytes: u64) -> Result<Admission, Error> {
+pub(crate) fn load_within(recipe: &Recipe, lists: &Lists, bytes: u64) -> Result<Admission, Error> {
     let urls = match recipe.urls.as_ref().and(lists.urls.as_ref()) {
         None => None,
         Some(list) => {

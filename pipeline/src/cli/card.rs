@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The card is made of `manifest.json` and `stats.json` alone, and is the same whenever it is
 /// written. A `README.md` that this command did not write stays, unless --force is given.
 #[derive(Debug, Args)]
-pub struct Card {
+pub(crate) struct Card {
     /// Folder of a finished corpus.
     dir: PathBuf,
     /// Where the card goes; `-` is stdout [default: README.md in the corpus].
@@ -35,7 +35,7 @@ pub struct Card {
 ///
 /// # Errors
 /// No corpus, a file that cannot be read or written, or one that is not ours to replace.
-pub fn run(args: &Card) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Card) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
     let (_, stats) = corpus::read_stats(&args.dir, &manifest)?;
     let options = CardOptions {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 /// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
 /// refused or stopped.
 #[derive(Debug, Args)]
-pub struct Sweep {
+pub(crate) struct Sweep {
     /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,

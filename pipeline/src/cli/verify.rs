@@ -26,7 +26,7 @@ use std::process::ExitCode;
 /// Exit status: 0, all is right; 1, something is not; 2, refused (no corpus, or a file cannot be
 /// read).
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Folder of a finished corpus.
     #[arg(required_unless_present = "archives")]
     dir: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Verify {
 ///
 /// # Errors
 /// No corpus, or a file that cannot be read.
-pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(dir) = args.dir else {
         return archives(&args.archives, args.threads.number(), args.json);
     };

@@ -12,7 +12,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// There is none in the folder, and what is instead; or it cannot be read.
-pub fn finished(dir: &Path) -> Result<Manifest, DataError> {
+pub(crate) fn finished(dir: &Path) -> Result<Manifest, DataError> {
     if let Some(manifest) = Manifest::read(dir)? {
         return Ok(manifest);
     }
@@ -49,7 +49,7 @@ pub fn finished(dir: &Path) -> Result<Manifest, DataError> {
 ///
 /// # Errors
 /// It cannot be read, or is not what the build wrote.
-pub fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Value), Error> {
+pub(crate) fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Value), Error> {
     let path = dir.join(STATS_FILE);
     let bytes = fs::read(&path).map_err(DataError::io(&path, "read"))?;
     let reason = match serde_json::from_slice(&bytes) {

@@ -9,7 +9,7 @@
 
 mod finished;
 
-pub use finished::{finished, read_stats};
+pub(crate) use finished::{finished, read_stats};
 
 use crate::error::Error;
 use crate::remote::is_url;
@@ -26,15 +26,15 @@ use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Counters and tally.
-pub const STATS_FILE: &str = "stats.json";
+pub(crate) const STATS_FILE: &str = "stats.json";
 /// What is not the same twice: times, memory, threads.
-pub const RUN_FILE: &str = "run.json";
+pub(crate) const RUN_FILE: &str = "run.json";
 /// The report that `c4 report` writes.
-pub const REPORT_FILE: &str = "report.html";
+pub(crate) const REPORT_FILE: &str = "report.html";
 /// The generator that the head of a report's HTML names: a build that replaces a corpus removes a report that has it.
-pub const REPORT_GENERATOR: &str = "c4 report";
+pub(crate) const REPORT_GENERATOR: &str = "c4 report";
 /// The dataset card that `c4 card` writes.
-pub const CARD_FILE: &str = "README.md";
+pub(crate) const CARD_FILE: &str = "README.md";
 /// Stands in every dataset card of this program: a file without it was written by someone else.
 pub const CARD_MARK: &str = "<!-- Written by `c4 card`, which replaces this file as long as this line is in it. -->";
 /// The work folder in the output folder: a name that nobody else uses.
@@ -327,7 +327,7 @@ fn stamps(dir: &Path) -> Vec<String> {
 }
 
 /// Whether a build has begun in a folder, or is done there and stays.
-pub fn is_begun(dir: &Path, overwrite: bool) -> bool {
+pub(crate) fn is_begun(dir: &Path, overwrite: bool) -> bool {
     let done = dir.join(Manifest::FILE).exists();
     dir.join(WORK).join(MARKER).exists() || (done && !overwrite)
 }
@@ -409,7 +409,12 @@ impl Output {
     ///
     /// # Errors
     /// What [`inspect`] refuses; a folder that cannot be written; another build at work here.
-    pub fn prepare(dir: &Path, work: Option<&Path>, identity: &Identity, overwrite: bool) -> Result<Output, Error> {
+    pub(crate) fn prepare(
+        dir: &Path,
+        work: Option<&Path>,
+        identity: &Identity,
+        overwrite: bool,
+    ) -> Result<Output, Error> {
         let own = dir.join(WORK);
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
@@ -492,7 +497,7 @@ impl Output {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn keep_archives_only(&self) -> Result<(), Error> {
+    pub(crate) fn keep_archives_only(&self) -> Result<(), Error> {
         for name in names(&self.work)? {
             let path = self.work.join(&name);
             if path.is_file() && !ArchiveEntry::is_of_pass_1(&name) {
@@ -512,7 +517,7 @@ impl Output {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn done<T: DeserializeOwned>(
+    pub(crate) fn done<T: DeserializeOwned>(
         &self,
         name: &str,
         origin: u64,
@@ -556,7 +561,7 @@ impl Output {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn set_done<T: Serialize>(
+    pub(crate) fn set_done<T: Serialize>(
         &self,
         name: &str,
         origin: u64,
@@ -578,7 +583,7 @@ impl Output {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn entries_done(&self) -> Result<usize, Error> {
+    pub(crate) fn entries_done(&self) -> Result<usize, Error> {
         let names = names(&self.whole)?;
         Ok(names.iter().filter(|name| name.ends_with(DONE)).count())
     }
@@ -653,7 +658,7 @@ impl Output {
     ///
     /// # Errors
     /// They cannot be removed.
-    pub fn clear(&self) -> Result<(), Error> {
+    pub(crate) fn clear(&self) -> Result<(), Error> {
         // Of a build that was killed while it wrote one of these.
         for name in names(&self.dir)? {
             if is_temporary(&name, &[STATS_FILE, RUN_FILE, Manifest::FILE]) {
@@ -669,7 +674,7 @@ impl Output {
 ///
 /// # Errors
 /// It cannot be removed.
-pub fn clear_work(dir: &Path) -> Result<(), Error> {
+pub(crate) fn clear_work(dir: &Path) -> Result<(), Error> {
     let work = dir.join(WORK);
     let left = names(&work)?;
     let left = left.iter().filter(|name| is_temporary(name, &OWN_FILES));
@@ -703,7 +708,7 @@ impl Identity {
 }
 
 /// Whether a text file is ours, told by a mark in its beginning.
-pub fn is_with(path: &Path, mark: &str) -> bool {
+pub(crate) fn is_with(path: &Path, mark: &str) -> bool {
     let mut beginning = Vec::new();
     let read = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut beginning));
     read.is_ok() && memchr::memmem::find(&beginning, mark.as_bytes()).is_some()

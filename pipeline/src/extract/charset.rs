@@ -17,12 +17,12 @@ use crate::extract::html::RawText;
 ///
 /// The standard asks for 1,024. Of 827 crawled pages with a declaration 89 % had it within that,
 /// 98.4 % within 16 KiB and 99.6 % within 64 KiB: scripts and styles come before it.
-pub const PRESCAN_BYTES: usize = 64 << 10;
+pub(crate) const PRESCAN_BYTES: usize = 64 << 10;
 
 /// How many bytes the statistical detector reads, from the first non-ASCII byte on.
 ///
 /// It works at some 30 MB/s, slower than everything else here together.
-pub const DETECT_BYTES: usize = 64 << 10;
+pub(crate) const DETECT_BYTES: usize = 64 << 10;
 
 /// How many bytes a label may have, with the blanks in its quotes. The longest one that is known has 19.
 const MAX_LABEL_BYTES: usize = 64;
@@ -63,7 +63,7 @@ pub struct Charset {
 /// its encoding itself (false for plain text). Labels that no browser knows are passed over, as
 /// are those that the Encoding Standard maps to its "replacement" decoder. Costs at most a scan
 /// of [`PRESCAN_BYTES`], a UTF-8 validation, and the detector on [`DETECT_BYTES`].
-pub fn detect(body: &[u8], content_type: &[u8], markup: bool) -> Charset {
+pub(crate) fn detect(body: &[u8], content_type: &[u8], markup: bool) -> Charset {
     let of = |encoding, source| Charset {
         encoding,
         source,
@@ -176,7 +176,7 @@ fn declared(encoding: &'static Encoding) -> &'static Encoding {
 }
 
 /// "Prescan a byte stream to determine its encoding" of the HTML standard, over all of `head`.
-pub fn prescan(head: &[u8]) -> Option<&'static Encoding> {
+pub(crate) fn prescan(head: &[u8]) -> Option<&'static Encoding> {
     if head.starts_with(b"<\0?\0x\0") {
         return Some(UTF_16LE);
     }

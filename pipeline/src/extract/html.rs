@@ -41,7 +41,7 @@ pub(crate) fn trimmed(mut text: String) -> String {
 /// [`html_to_text`] for bytes in UTF-8 or any encoding whose multi-byte characters hold no ASCII
 /// bytes; text bytes are passed through as they are, so the output is as well-formed as the input.
 /// White space may be left at its ends.
-pub fn html_bytes_to_text(html: &[u8]) -> Vec<u8> {
+pub(crate) fn html_bytes_to_text(html: &[u8]) -> Vec<u8> {
     let mut sink = Sink {
         out: Vec::with_capacity(html.len() / 8 + 64),
         blank: true,

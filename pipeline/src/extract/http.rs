@@ -16,13 +16,13 @@ use memchr::memchr;
 /// The most bytes one coding may expand a body to. What a decompression bomb holds beyond it is
 /// cut off, and [`Body::too_large`] says so. A thread has a few of these in memory while it makes text
 /// of one; the pages that Common Crawl keeps are a sixteenth of it.
-pub const MAX_DECODED_BYTES: usize = 16 << 20;
+pub(crate) const MAX_DECODED_BYTES: usize = 16 << 20;
 
 /// The most codings undone on one body. Real messages have at most two (gzip inside chunked).
 const MAX_CODINGS: usize = 4;
 
 /// The most bytes of header fields that are read. Browsers take 256 KiB, pages of real crawls have some 2.
-pub const MAX_HEAD_BYTES: usize = 1 << 20;
+pub(crate) const MAX_HEAD_BYTES: usize = 1 << 20;
 
 /// The most gzip members of one body. Beginning one costs as much as some ten thousand bytes.
 const MAX_MEMBERS: usize = 1 << 12;
@@ -139,7 +139,7 @@ pub struct Body<'a> {
 /// # Errors
 ///
 /// There is no status line, or no end of the head within [`MAX_HEAD_BYTES`].
-pub fn parse_head(block: &[u8]) -> Result<Head<'_>, NoHead> {
+pub(crate) fn parse_head(block: &[u8]) -> Result<Head<'_>, NoHead> {
     let mut head = parse_one(block)?;
     for _ in 0..MAX_CODINGS {
         if !(100..200).contains(&head.status) {
@@ -258,12 +258,12 @@ fn parse_status(line: &[u8]) -> Option<u16> {
 /// body gives what came before the damage. Content that is still gzip after all announced codings
 /// is inflated once more. Line ends before a coded body are passed over. Costs one pass per coding; a
 /// body without codings is borrowed.
-pub fn decode_body<'a>(head: &Head<'a>) -> Body<'a> {
+pub(crate) fn decode_body<'a>(head: &Head<'a>) -> Body<'a> {
     decode_body_limited(head, MAX_DECODED_BYTES)
 }
 
 /// [`decode_body`] with another limit than [`MAX_DECODED_BYTES`].
-pub fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
+pub(crate) fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
     let mut body = Body {
         bytes: Cow::Borrowed(head.body),
         truncated: false,
@@ -300,7 +300,7 @@ pub fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
 
 /// `body` without line ends at its start, as one blank line too many after the head leaves them. They are
 /// no part of any format that is read here. A line end of UTF-16 is left alone.
-pub fn without_line_ends(mut body: &[u8]) -> &[u8] {
+pub(crate) fn without_line_ends(mut body: &[u8]) -> &[u8] {
     loop {
         body = match body {
             [b'\r', b'\n', rest @ ..] => rest,
@@ -325,7 +325,7 @@ fn undo(coding: &str, coded: &[u8], limit: usize) -> Option<(Vec<u8>, bool)> {
 
 /// Joins the chunks of a chunked body (RFC 9112 section 7.1); the flag says that it was cut.
 /// `None` when the bytes are not chunked at all.
-pub fn dechunk(coded: &[u8]) -> Option<(Vec<u8>, bool)> {
+pub(crate) fn dechunk(coded: &[u8]) -> Option<(Vec<u8>, bool)> {
     let mut out = Vec::with_capacity(coded.len());
     let mut rest = coded;
     loop {

@@ -109,7 +109,7 @@ pub fn page_text(payload: &[u8], identified: Option<&str>, media_types: MediaTyp
 }
 
 /// [`page_text`], which leaves in `large` what is to be held as long as the text is, if it is large.
-pub fn page_text_holding(
+pub(crate) fn page_text_holding(
     payload: &[u8],
     identified: Option<&str>,
     media_types: MediaTypes,

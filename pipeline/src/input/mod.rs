@@ -33,7 +33,7 @@ pub struct Input {
 impl Input {
     /// Tells it from another one of its name and size: of a file the time of its last change, in nanoseconds since
     /// 1970, else the URL. Empty if the system does not say.
-    pub fn stamp(&self) -> String {
+    pub(crate) fn stamp(&self) -> String {
         match &self.location {
             Location::Remote(address) => address.to_string(),
             Location::File(path) => {
@@ -48,7 +48,7 @@ impl Input {
     ///
     /// # Errors
     /// The file is gone, or the system does not say.
-    pub fn state(&self) -> std::io::Result<Option<FileState>> {
+    pub(crate) fn state(&self) -> std::io::Result<Option<FileState>> {
         let Location::File(path) = &self.location else {
             return Ok(None);
         };
@@ -71,7 +71,7 @@ impl Input {
     ///
     /// # Errors
     /// It is not on this machine.
-    pub fn file(&self) -> Result<&Path, InputError> {
+    pub(crate) fn file(&self) -> Result<&Path, InputError> {
         match &self.location {
             Location::File(path) => Ok(path),
             Location::Remote(address) => Err(InputError::Remote {

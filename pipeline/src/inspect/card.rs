@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The licence under which the published C4 stands.
-pub const LICENSE: &str = "odc-by";
+pub(crate) const LICENSE: &str = "odc-by";
 
 /// What a card says that the corpus does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,7 +84,7 @@ pub struct Explanation {
 
 impl Line {
     /// It went with its page, and no rule says a word against the line itself.
-    pub fn went_along(&self) -> bool {
+    pub(crate) fn went_along(&self) -> bool {
         let of_page = self.reason.is_some_and(|reason| reason.scope() == Scope::Page);
         self.kept_text.is_none() && of_page && self.matched.is_none()
     }

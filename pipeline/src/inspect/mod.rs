@@ -3,7 +3,7 @@
 pub mod card;
 pub mod diff;
 pub mod explain;
-pub mod plan;
+pub(crate) mod plan;
 pub mod report;
 pub mod sweep;
 pub mod verify;

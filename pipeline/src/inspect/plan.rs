@@ -6,7 +6,7 @@
 
 mod look;
 
-pub use look::{Look, is_small};
+pub(crate) use look::{Look, is_small};
 
 use crate::build::url_list;
 use crate::build::{BuildOptions, TargetOptions};
@@ -44,7 +44,7 @@ const LEDGER_SAMPLE_BYTES: f64 = 5000.0;
 
 /// What a build of one recipe will take, in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     /// Archives.
     pub archives: usize,
     /// Their bytes.
@@ -73,7 +73,7 @@ pub struct Estimate {
 ///
 /// # Errors
 /// Lists that cannot be used; a document that cannot be encoded.
-pub fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) -> Result<Estimate, Error> {
+pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) -> Result<Estimate, Error> {
     let recipe = &target.recipe;
     let admission = url_list::load(recipe, &target.lists)?;
     if let Some(step) = &recipe.language {
@@ -249,7 +249,7 @@ impl<'a> Sample<'a> {
 
 /// A file system that a build writes to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// The folder on it.
     pub folder: PathBuf,
     /// What the build wants there, in bytes.
@@ -260,7 +260,7 @@ pub struct Disk {
 
 impl Disk {
     /// Whether it is too small.
-    pub fn is_too_small(&self) -> bool {
+    pub(crate) fn is_too_small(&self) -> bool {
         self.free.is_some_and(|free| self.wanted > free as f64)
     }
 }
@@ -274,7 +274,7 @@ fn existing(path: &Path) -> PathBuf {
 }
 
 /// What estimates ask of the file systems of the outputs, the work folder and downloads.
-pub fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec<Disk> {
+pub(crate) fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec<Disk> {
     let mut wanted: Vec<(PathBuf, f64)> = Vec::new();
     if look.remote_bytes > 0.0 {
         let (folder, archives) = match (&options.remote.keep, &options.work_dir) {
@@ -322,6 +322,6 @@ pub fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec
 }
 
 /// How many parts the keys are compared in.
-pub fn key_parts(estimate: &Estimate, memory: Memory) -> u64 {
+pub(crate) fn key_parts(estimate: &Estimate, memory: Memory) -> u64 {
     (estimate.key_bytes / memory.election() as f64).ceil().max(1.0) as u64
 }

@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::ops::AddAssign;
 
 /// How many domains are told apart.
-pub const DOMAINS: usize = 10;
+pub(crate) const DOMAINS: usize = 10;
 
 /// What a recipe keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

@@ -20,13 +20,13 @@
 //! Above 500 lines: the list of all checks.
 
 pub mod archives;
-pub mod corpus;
-pub mod files;
-pub mod keys;
+pub(crate) mod corpus;
+pub(crate) mod files;
+pub(crate) mod keys;
 pub mod report;
-pub mod rows;
-pub mod stats;
-pub mod touched;
+pub(crate) mod rows;
+pub(crate) mod stats;
+pub(crate) mod touched;
 
 use crate::build::url_list;
 use crate::error::Error;

@@ -10,7 +10,7 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// The header line of an ARC record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header<'a> {
+pub(crate) struct Header<'a> {
     /// The URL; spaces in it stay.
     pub url: &'a [u8],
     /// The date as it stands: `YYYYMMDDhhmmss`, the beginning of it, or more digits.
@@ -22,7 +22,7 @@ pub struct Header<'a> {
 }
 
 /// The header line that `bytes` start with, if they do and it is whole.
-pub fn header(bytes: &[u8]) -> Option<Header<'_>> {
+pub(crate) fn header(bytes: &[u8]) -> Option<Header<'_>> {
     let end = memchr::memchr(b'\n', &bytes[..bytes.len().min(MAX_LINE_BYTES)])?;
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
     // Cheap, since any line may be asked: a scheme, and a length at the end.
@@ -64,7 +64,7 @@ fn is_address(field: &[u8]) -> bool {
 
 impl Header<'_> {
     /// The header of the WARC record that says the same. A `filedesc:` is a warcinfo, what is no HTTP a resource.
-    pub fn as_warc(&self) -> Vec<u8> {
+    pub(crate) fn as_warc(&self) -> Vec<u8> {
         let kind = match self.url {
             url if url.starts_with(b"filedesc:") => "warcinfo",
             url if url.starts_with(b"http:") || url.starts_with(b"https:") => "response",
@@ -90,7 +90,7 @@ impl Header<'_> {
 }
 
 /// The place from `from` on where a line is the header of an ARC record.
-pub fn next_record(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn next_record(bytes: &[u8], from: usize) -> Option<usize> {
     memchr::memchr_iter(b'\n', &bytes[from.saturating_sub(1)..])
         .map(|i| from.saturating_sub(1) + i + 1)
         .find(|&at| at >= from && header(&bytes[at..]).is_some())

@@ -21,7 +21,7 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// "Zstandard compression for WARC files", section 4).
 const ZSTD_DICTIONARY_MAGIC: [u8; 4] = [0x5d, 0x2a, 0x4d, 0x18];
 /// What every WARC record starts with.
-pub const RECORD_MAGIC: &[u8] = b"WARC/";
+pub(crate) const RECORD_MAGIC: &[u8] = b"WARC/";
 
 const BUFFER_BYTES: usize = 256 << 10;
 /// How far a file whose first bytes say nothing is searched for a gzip member.
@@ -65,7 +65,7 @@ pub enum Format {
 
 impl Format {
     /// The format of the record that `bytes` start with, if they do.
-    pub fn of(bytes: &[u8]) -> Option<Format> {
+    pub(crate) fn of(bytes: &[u8]) -> Option<Format> {
         if bytes.starts_with(RECORD_MAGIC) {
             Some(Format::Warc)
         } else {
@@ -235,7 +235,7 @@ impl Archive {
     ///
     /// # Errors
     /// No memory for a decoder.
-    pub fn from(file: Arc<File>, offset: u64, format: Format) -> io::Result<Archive> {
+    pub(crate) fn from(file: Arc<File>, offset: u64, format: Format) -> io::Result<Archive> {
         let (source, zstd) = (Source::new(file, offset), ZstdDecoder::new(&[])?);
         let mut archive = Self::new(source, Compression::Gzip, zstd);
         archive.format = Some(format);
@@ -257,17 +257,17 @@ impl Archive {
     }
 
     /// Bytes that were decoded in vain so far.
-    pub fn vain(&self) -> u64 {
+    pub(crate) fn vain(&self) -> u64 {
         self.vain
     }
 
     /// Sets how many bytes were decoded in vain before, elsewhere in the archive: after many, less is tried.
-    pub fn set_vain(&mut self, bytes: u64) {
+    pub(crate) fn set_vain(&mut self, bytes: u64) {
         self.vain = bytes;
     }
 
     /// How the archive is compressed.
-    pub fn compression(&self) -> Compression {
+    pub(crate) fn compression(&self) -> Compression {
         self.compression
     }
 
@@ -277,7 +277,7 @@ impl Archive {
     }
 
     /// Notes what its records are: after damage no others are looked for.
-    pub fn set_format(&mut self, format: Format) {
+    pub(crate) fn set_format(&mut self, format: Format) {
         self.format = Some(format);
     }
 
@@ -287,14 +287,14 @@ impl Archive {
     }
 
     /// Offset of the current member (or of the place where one should start).
-    pub fn member_start(&self) -> u64 {
+    pub(crate) fn member_start(&self) -> u64 {
         self.member_start
     }
 
     /// Goes to the next member and gives its offset in the file; `None` at the end. What stands
     /// between members and is none counts as damage, unless it is at the end and does not look like
     /// a broken member: padding and other rests after the last member are left alone.
-    pub fn next_member(&mut self) -> Result<Option<u64>, MemberError> {
+    pub(crate) fn next_member(&mut self) -> Result<Option<u64>, MemberError> {
         let found = self.begin();
         self.state = match found {
             Ok(Some(_)) => State::Before,
@@ -348,7 +348,7 @@ impl Archive {
 
     /// Adds up to `max` bytes of the current member to `out`. After an error (what was decoded
     /// before it is in `out`) the archive stands before the next member that starts a record.
-    pub fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<Progress, MemberError> {
+    pub(crate) fn read(&mut self, out: &mut Vec<u8>, max: usize) -> Result<Progress, MemberError> {
         let start = out.len();
         let step = self.step(out, max).map_err(MemberError::Io)?;
         self.made += (out.len() - start) as u64;
@@ -492,7 +492,7 @@ fn read_dictionary(source: &mut Source) -> io::Result<Vec<u8>> {
 
 /// The beginning of what an archive holds, uncompressed, up to `max` bytes: as much of it as can be
 /// decoded. Empty if the file is no archive.
-pub fn beginning(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn beginning(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let Some(mut archive) = Archive::open(path)? else {
         return Ok(bytes);
@@ -521,7 +521,7 @@ pub fn beginning(path: &Path, max: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Whether the file at `path` holds a WARC or ARC record near its beginning, damaged or not.
-pub fn holds_records(path: &Path) -> io::Result<bool> {
+pub(crate) fn holds_records(path: &Path) -> io::Result<bool> {
     let bytes = beginning(path, 64 << 10)?;
     if arc::header(&bytes).is_some() {
         return Ok(true);

@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 /// What a record's digests say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Checked {
+pub(crate) enum Checked {
     /// It has no digest, or none of an algorithm that is known.
     None,
     /// All of its digests are right.
@@ -23,7 +23,7 @@ pub enum Checked {
 /// that of the final response), as it is there or without its chunks, or of the whole block: writers differ. Of a
 /// revisit it is another record's, and of joined segments the block digest is the first one's, so these are not
 /// checked. Cost: the hashes, some 1 to 2 ns a byte each.
-pub fn check(record: &Record) -> Checked {
+pub(crate) fn check(record: &Record) -> Checked {
     let said = |name| record.header(name).and_then(|value| parse(&value));
     let block = record.block();
     let mut checked = Checked::None;

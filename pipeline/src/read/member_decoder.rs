@@ -14,11 +14,11 @@ const TRAILER: usize = 8;
 /// Room for what comes out of a small member.
 const ROOM: usize = 64 << 10;
 /// A gzip header with its optional fields (a name, a comment) has at most so many bytes.
-pub const MAX_HEADER: usize = 64 << 10;
+pub(crate) const MAX_HEADER: usize = 64 << 10;
 
 /// What reading on in a member or frame gave.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// It may hold more.
     More,
     /// Its end; a checksum that it has is right.
@@ -56,7 +56,7 @@ fn header_length(bytes: &[u8]) -> Option<usize> {
 
 /// Decodes gzip members, one after the other.
 #[derive(Debug, Default)]
-pub struct GzipDecoder {
+pub(crate) struct GzipDecoder {
     inflate: Option<Box<Decompress>>,
     /// Of the member that is being read in steps.
     crc: Crc,
@@ -73,7 +73,7 @@ impl GzipDecoder {
     /// Appends what the member at the start of `bytes` holds to `out` and gives the member's length.
     /// `None`, and `out` as it was, if the member is not whole, is damaged, holds `max` bytes or more,
     /// or has more than a plain header: reading it in steps says which.
-    pub fn decode(&mut self, bytes: &[u8], out: &mut Vec<u8>, max: usize) -> Option<usize> {
+    pub(crate) fn decode(&mut self, bytes: &[u8], out: &mut Vec<u8>, max: usize) -> Option<usize> {
         let start = out.len();
         let length = self.inflate(bytes, out, max).filter(|length| {
             let mut crc = Crc::new();
@@ -115,7 +115,7 @@ impl GzipDecoder {
 
     /// The first bytes of what the member at the start of `bytes` holds, as many as `head` has room for or fewer,
     /// and how many of `bytes` that took.
-    pub fn peek<'a>(&mut self, bytes: &[u8], head: &'a mut [u8]) -> (&'a [u8], usize) {
+    pub(crate) fn peek<'a>(&mut self, bytes: &[u8], head: &'a mut [u8]) -> (&'a [u8], usize) {
         let Some(start) = header_length(bytes) else {
             return (&[], 0);
         };
@@ -128,7 +128,7 @@ impl GzipDecoder {
 
     /// Starts to read the member at the start of `bytes` in steps; the length of its header, `None` if it has none
     /// that is whole and right.
-    pub fn begin(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn begin(&mut self, bytes: &[u8]) -> Option<usize> {
         let length = header_length(bytes)?;
         self.fresh();
         self.crc.reset();
@@ -136,7 +136,7 @@ impl GzipDecoder {
     }
 
     /// Reads on in the member, behind its header, and adds up to `max` bytes of it to `out`.
-    pub fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
+    pub(crate) fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
         let start = out.len();
         let Some(inflate) = &mut self.inflate else {
             return Ok(Step::End);
@@ -182,20 +182,20 @@ impl GzipDecoder {
 }
 
 /// Decodes zstd frames, one after the other, with one dictionary.
-pub struct ZstdDecoder {
+pub(crate) struct ZstdDecoder {
     inner: Decoder<'static>,
 }
 
 impl ZstdDecoder {
     /// Makes a decoder of frames that were made with `dictionary` (empty: with none).
-    pub fn new(dictionary: &[u8]) -> io::Result<ZstdDecoder> {
+    pub(crate) fn new(dictionary: &[u8]) -> io::Result<ZstdDecoder> {
         let inner = Decoder::with_dictionary(dictionary)?;
         Ok(ZstdDecoder { inner })
     }
 
     /// The first bytes of what the frame at the start of `bytes` holds, as many as `head` has room for or fewer, and
     /// how many of `bytes` that took.
-    pub fn peek<'a>(&mut self, bytes: &[u8], head: &'a mut [u8]) -> (&'a [u8], usize) {
+    pub(crate) fn peek<'a>(&mut self, bytes: &[u8], head: &'a mut [u8]) -> (&'a [u8], usize) {
         // The reserved bit of the frame header (RFC 8878, section 3.1.1.1.1.4).
         if bytes.get(4).is_none_or(|descriptor| descriptor & 8 != 0) || self.begin().is_err() {
             return (&[], 0);
@@ -216,12 +216,12 @@ impl ZstdDecoder {
     }
 
     /// Starts to read a frame in steps.
-    pub fn begin(&mut self) -> io::Result<()> {
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
         self.inner.reinit()
     }
 
     /// Reads on in the frame and adds up to `max` bytes of it to `out`.
-    pub fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
+    pub(crate) fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
         let start = out.len();
         loop {
             let done = out.len() - start;

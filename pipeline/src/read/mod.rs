@@ -1,13 +1,13 @@
 //! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
 
-pub mod arc;
+pub(crate) mod arc;
 pub mod archive;
-pub mod digest;
-pub mod member_decoder;
+pub(crate) mod digest;
+pub(crate) mod member_decoder;
 pub mod outcome;
 pub mod pieces;
 pub mod warc;
-pub mod wet;
+pub(crate) mod wet;
 
 use crate::extract::{self, Extracted, Rejected};
 use crate::read::archive::{Archive, Format};
@@ -48,7 +48,7 @@ pub struct Source {
 
 /// What a recipe asks of a record before it becomes a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Judge {
+pub(crate) struct Judge {
     media_types: MediaTypes,
     verify_digests: bool,
 }
@@ -174,7 +174,7 @@ pub struct OpenSource {
 
 impl OpenSource {
     /// Opens an archive; the error says why it cannot be read.
-    pub fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
+    pub(crate) fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
         match Source::open(path, step) {
             Ok(Some(source)) => Ok(OpenSource { source, reported: 0 }),
             Ok(None) => Err("not a crawl archive (no WARC or ARC record in it)".to_owned()),
@@ -183,7 +183,7 @@ impl OpenSource {
     }
 
     /// What it holds.
-    pub fn kind(&self) -> ArchiveKind {
+    pub(crate) fn kind(&self) -> ArchiveKind {
         self.source.kind
     }
 
@@ -319,7 +319,7 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Form
 ///
 /// # Errors
 /// [`Rejected`] says why there is none.
-pub fn response_text(
+pub(crate) fn response_text(
     record: &Record,
     media_types: MediaTypes,
     large: &mut Option<Large>,

@@ -12,7 +12,7 @@ pub const MEMBER_BYTES: usize = 16 << 20;
 
 /// A longer URL makes no page: whatever is known of a page holds its URL, so that long ones fill memory. Browsers and
 /// servers take a few kilobytes.
-pub const MAX_URL_BYTES: usize = 64 << 10;
+pub(crate) const MAX_URL_BYTES: usize = 64 << 10;
 
 /// So much of a member is read at a time.
 const STEP_BYTES: usize = 2 << 20;
@@ -22,7 +22,7 @@ const STEP_BYTES: usize = 2 << 20;
 ///
 /// # Errors
 /// As [`Archive::read`]: what was decoded before is in `out`.
-pub fn read_on(
+pub(crate) fn read_on(
     archive: &mut Archive,
     out: &mut Vec<u8>,
     most: usize,
@@ -92,7 +92,7 @@ pub enum Split {
 }
 
 /// A URL as a message names it: harmless to a terminal, and no longer than a line.
-pub fn short(url: &str) -> String {
+pub(crate) fn short(url: &str) -> String {
     match url.char_indices().nth(200) {
         Some((end, _)) => printable(&url[..end]) + "...",
         None => printable(url),
@@ -118,7 +118,7 @@ impl Damage {
     }
 
     /// The damage of a member that starts at `offset`; passes I/O errors on.
-    pub fn of_member(offset: u64, error: MemberError) -> std::io::Result<Damage> {
+    pub(crate) fn of_member(offset: u64, error: MemberError) -> std::io::Result<Damage> {
         match error {
             MemberError::Io(e) => Err(e),
             MemberError::Truncated => {

@@ -248,7 +248,7 @@ impl Iterator for Records {
 
 impl Records {
     /// What is held since the records given last are large; it has to be kept as long as they are.
-    pub fn take_large(&mut self) -> Option<Large> {
+    pub(crate) fn take_large(&mut self) -> Option<Large> {
         self.large.take()
     }
 

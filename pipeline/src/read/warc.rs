@@ -42,12 +42,12 @@ impl Record {
 
     /// The value of a header, the first one of that name (any case), folded lines joined by a
     /// space; bytes that are not UTF-8 are replaced.
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         parse_header(&self.bytes[..self.block.start], name)
     }
 
     /// `WARC-Type`, lower-cased; empty without one.
-    pub fn record_type(&self) -> String {
+    pub(crate) fn record_type(&self) -> String {
         self.header("WARC-Type").unwrap_or_default().to_ascii_lowercase()
     }
 
@@ -59,13 +59,13 @@ impl Record {
     }
 
     /// The segment's number, from 1, where a record was cut into segments (WARC 1.1, section 7).
-    pub fn segment(&self) -> Option<u64> {
+    pub(crate) fn segment(&self) -> Option<u64> {
         self.header("WARC-Segment-Number")?.parse().ok()
     }
 
     /// The record that `member` holds, if it holds one and nothing else and that is as it should be: its length
     /// fits, and it is no segment of one. What is in `member` after that is of no use.
-    pub fn alone(member: &mut Vec<u8>, format: Format, offset: u64, max_record_bytes: u64) -> Option<Record> {
+    pub(crate) fn alone(member: &mut Vec<u8>, format: Format, offset: u64, max_record_bytes: u64) -> Option<Record> {
         if Format::of(member) != Some(format) {
             return None;
         }
@@ -97,7 +97,7 @@ impl Record {
     }
 
     /// The WARC record that `bytes` start with, as long as its `Content-Length` says; `None` if that is not there.
-    pub fn prefix(bytes: &[u8]) -> Option<Record> {
+    pub(crate) fn prefix(bytes: &[u8]) -> Option<Record> {
         let header = header_end(bytes, Format::Warc, 0)?;
         let length = content_length(&bytes[..header], Format::Warc)?;
         let end = header.checked_add(usize::try_from(length).ok()?)?;
@@ -123,7 +123,7 @@ impl Record {
     }
 
     /// Bytes of the record in memory.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
@@ -163,7 +163,7 @@ pub enum Item {
 
 impl Item {
     /// What it takes of memory in bytes, about.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         /// Allocations, and what is known of a record.
         const EACH: usize = 256;
         match self {
@@ -243,7 +243,7 @@ impl RecordReader {
     }
 
     /// Reads an archive that is known to be compressed record by record, from anywhere in it.
-    pub fn by_member(archive: Archive, max_record_bytes: u64) -> RecordReader {
+    pub(crate) fn by_member(archive: Archive, max_record_bytes: u64) -> RecordReader {
         let mut reader = Self::new(archive, max_record_bytes);
         // What tells is the first member of an archive, which this is not.
         reader.members = 1;
@@ -252,7 +252,7 @@ impl RecordReader {
 
     /// Whether the archive, of which a record has been read, is compressed record by record as far
     /// as its first member tells.
-    pub fn is_by_member(&self) -> bool {
+    pub(crate) fn is_by_member(&self) -> bool {
         self.by_member
     }
 
@@ -267,7 +267,7 @@ impl RecordReader {
     }
 
     /// Bytes that were decoded in vain so far (see [`Archive::set_vain`]).
-    pub fn vain(&self) -> u64 {
+    pub(crate) fn vain(&self) -> u64 {
         self.archive.vain()
     }
 
@@ -275,7 +275,7 @@ impl RecordReader {
     ///
     /// # Errors
     /// The operating system cannot read the file.
-    pub fn boundary(&mut self) -> io::Result<Option<u64>> {
+    pub(crate) fn boundary(&mut self) -> io::Result<Option<u64>> {
         self.skip_blank();
         while self.rest().is_empty() && self.inside {
             self.fill()?;
@@ -291,7 +291,7 @@ impl RecordReader {
     }
 
     /// What is held since records are large; it has to be kept as long as they are.
-    pub fn take_large(&mut self) -> Option<Large> {
+    pub(crate) fn take_large(&mut self) -> Option<Large> {
         self.large.take()
     }
 

@@ -20,7 +20,7 @@ const DELIMITER: &str = "WARC/1.0";
 
 /// A piece of a WET archive; a page never crosses its ends.
 #[derive(Debug, Default)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The text, not yet known to be UTF-8.
     pub bytes: Vec<u8>,
     /// Where members start: place in `bytes`, offset in the archive. Empty if offsets are places
@@ -50,7 +50,7 @@ impl Chunk {
 
 /// What [`ChunkReader`] gives.
 #[derive(Debug)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// Text.
     Chunk(Chunk),
     /// A place that could not be read; it counts as one record.
@@ -58,7 +58,7 @@ pub enum Piece {
 }
 
 /// Cuts a WET archive into [`Chunk`]s.
-pub struct ChunkReader {
+pub(crate) struct ChunkReader {
     archive: Archive,
     pending: Chunk,
     /// The current member has more to give.
@@ -84,7 +84,7 @@ pub struct ChunkReader {
 
 impl ChunkReader {
     /// Reads `archive`; a record of more than `max_record_bytes` is dropped.
-    pub fn new(archive: Archive, max_record_bytes: u64) -> ChunkReader {
+    pub(crate) fn new(archive: Archive, max_record_bytes: u64) -> ChunkReader {
         ChunkReader {
             by_member: archive.compression() != Compression::Plain,
             archive,
@@ -106,12 +106,12 @@ impl ChunkReader {
     }
 
     /// What is held since a piece is large; it has to be kept as long as the piece.
-    pub fn take_large(&mut self) -> Option<Large> {
+    pub(crate) fn take_large(&mut self) -> Option<Large> {
         self.large.take()
     }
 
     /// Bytes of the file read so far.
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.archive.position()
     }
 
@@ -119,7 +119,7 @@ impl ChunkReader {
     ///
     /// # Errors
     /// The operating system cannot read the file; nothing more comes then.
-    pub fn next_piece(&mut self) -> std::io::Result<Option<Piece>> {
+    pub(crate) fn next_piece(&mut self) -> std::io::Result<Option<Piece>> {
         loop {
             if let Some(damage) = self.damage.take() {
                 // What was whole before the damage comes first, and no page crosses it.
@@ -276,7 +276,7 @@ struct Draft {
 
 /// Splits a piece into pages and counted failures, in order. One pass; text is copied once. With `verify_digests` the
 /// bytes of each record are compared with its digests.
-pub fn split(chunk: &Chunk, verify_digests: bool) -> Vec<Split> {
+pub(crate) fn split(chunk: &Chunk, verify_digests: bool) -> Vec<Split> {
     let mut out = Vec::new();
     let mut draft = Draft::default();
     let mut place = 0;

@@ -29,7 +29,8 @@ mod s3;
 mod transfer;
 mod version;
 
-pub use address::{Address, AddressError, is_url};
+pub(crate) use address::is_url;
+pub use address::{Address, AddressError};
 pub use backoff::RetryPolicy;
 pub use clock::Clock;
 pub use error::{FetchError, FetchFailure};

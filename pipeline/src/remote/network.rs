@@ -149,7 +149,7 @@ impl Network {
     ///
     /// # Errors
     /// It could not be fetched, for good.
-    pub fn first(&self, address: &Address, most: u64) -> Result<(Vec<u8>, Option<u64>), FetchError> {
+    pub(crate) fn first(&self, address: &Address, most: u64) -> Result<(Vec<u8>, Option<u64>), FetchError> {
         self.wait_for(address, async |session| transfer::first(session, address, most).await)
     }
 
@@ -177,7 +177,7 @@ impl Network {
     }
 
     /// Bytes a second that all downloads keep to.
-    pub fn rate(&self) -> Option<u64> {
+    pub(crate) fn rate(&self) -> Option<u64> {
         self.0.options.rate
     }
 

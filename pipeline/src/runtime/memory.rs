@@ -8,7 +8,7 @@ use std::fs;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 /// What the program takes by itself: code, language profiles, word lists. Measured.
-pub const BASE: u64 = 64 << 20;
+pub(crate) const BASE: u64 = 64 << 20;
 /// Reading: batches of each thread, compressed and not.
 const READING_PER_THREAD: u64 = 24 << 20;
 /// What a thread holds at least: batches, their text, and what is written of it. Measured.
@@ -16,31 +16,26 @@ const LEAST_PER_THREAD: u64 = 12 << 20;
 /// Without any other word, and where the system does not tell.
 const UNKNOWN: u64 = 4 << 30;
 /// Below this a build is refused.
-pub const LEAST: u64 = 128 << 20;
+pub(crate) const LEAST: u64 = 128 << 20;
 
 /// A budget for the whole process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     bytes: u64,
     threads: u64,
 }
 
 impl Memory {
     /// `bytes` for `threads` threads.
-    pub fn new(bytes: u64, threads: usize) -> Memory {
+    pub(crate) fn new(bytes: u64, threads: usize) -> Memory {
         Memory {
             bytes,
             threads: threads.max(1) as u64,
         }
     }
 
-    /// The whole budget in bytes.
-    pub fn bytes(self) -> u64 {
-        self.bytes
-    }
-
     /// What each of `n` things that are done at once has.
-    pub fn shared_by(self, n: usize) -> Memory {
+    pub(crate) fn shared_by(self, n: usize) -> Memory {
         Memory {
             threads: self.threads * n.max(1) as u64,
             ..self
@@ -55,30 +50,30 @@ impl Memory {
     }
 
     /// Pass 1: keys of a segment, in bytes of memory. As many segments as threads are open.
-    pub fn segment_keys(self) -> u64 {
+    pub(crate) fn segment_keys(self) -> u64 {
         (self.piece() / 3).clamp(1 << 20, 64 << 20)
     }
 
     /// Pass 1: text of a segment, in bytes. Nothing of it is in memory until pass 4, where all that is
     /// kept of it is, encoded.
-    pub fn segment_text(self) -> u64 {
+    pub(crate) fn segment_text(self) -> u64 {
         (self.piece() / 4).clamp(1 << 20, 256 << 20)
     }
 
     /// Passes 2 and 3: claims of one part.
-    pub fn election(self) -> u64 {
+    pub(crate) fn election(self) -> u64 {
         self.piece()
     }
 
     /// Pass 4: rows that wait to be written together, of all threads; a small part of `all`, so that
     /// little is lost by a stop. Twice as much may be in memory.
-    pub fn group(self, all: u64) -> u64 {
+    pub(crate) fn group(self, all: u64) -> u64 {
         let most = (self.piece() / 4 * self.threads).clamp(1 << 20, 1 << 30);
         (all / 64).clamp(4 << 20, most.max(4 << 20))
     }
 
     /// Pass 5: text of a bucket. A thread holds one, reads another, and encodes.
-    pub fn bucket(self) -> u64 {
+    pub(crate) fn bucket(self) -> u64 {
         (self.piece() / 6).clamp(1 << 20, 64 << 20)
     }
 }
@@ -88,18 +83,18 @@ pub const LARGE_BYTES: usize = 4 << 20;
 
 /// A frame of a work file is large from so many unpacked bytes on: one that holds a large page. Usual frames end soon
 /// after [`LARGE_BYTES`] of text.
-pub const LARGE_FRAME_BYTES: usize = LARGE_BYTES / 2 * 3;
+pub(crate) const LARGE_FRAME_BYTES: usize = LARGE_BYTES / 2 * 3;
 
 /// One thread of the process at a time holds what is large (a record of megabytes, and the text that comes of it),
 /// so that this adds to the budget once, not once a thread. Whoever has it waits for nobody else.
 #[derive(Debug)]
-pub struct Large(());
+pub(crate) struct Large(());
 
 static LARGE_IS_HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
 impl Large {
     /// Waits until nobody else has it.
-    pub fn wait() -> Large {
+    pub(crate) fn wait() -> Large {
         let (held, freed) = &LARGE_IS_HELD;
         let held = held.lock().unwrap_or_else(PoisonError::into_inner);
         let held = freed.wait_while(held, |held| *held);
@@ -117,7 +112,7 @@ impl Drop for Large {
 }
 
 /// The least budget for a build on `threads` threads, in bytes.
-pub fn least(threads: usize) -> u64 {
+pub(crate) fn least(threads: usize) -> u64 {
     LEAST.max(BASE + threads as u64 * LEAST_PER_THREAD)
 }
 

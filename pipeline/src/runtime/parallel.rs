@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What [`drain`] asks of its caller.
-pub trait Job: Sync {
+pub(crate) trait Job: Sync {
     /// An open source.
     type Source: Send;
     /// A batch of it.
@@ -69,7 +69,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// # Errors
 /// The first error of any call; batches in work are finished, no other is begun.
-pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
+pub(crate) fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     let board = Board {
         state: Mutex::new(BoardState {
             next: 0,
@@ -105,7 +105,7 @@ pub fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
 ///
 /// # Errors
 /// One of those of `each`; no other call is begun then.
-pub fn each<T: Send, E: Send>(count: usize, each: impl Fn(usize) -> Result<T, E> + Sync) -> Result<Vec<T>, E> {
+pub(crate) fn each<T: Send, E: Send>(count: usize, each: impl Fn(usize) -> Result<T, E> + Sync) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(count));
     let error = Mutex::new(None);

@@ -13,7 +13,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// The operating system refuses.
-pub fn listen(notify: impl Fn(&str) + Send + 'static) -> io::Result<()> {
+pub(crate) fn listen(notify: impl Fn(&str) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in &mut signals {
@@ -30,7 +30,7 @@ pub fn listen(notify: impl Fn(&str) + Send + 'static) -> io::Result<()> {
 }
 
 /// Notes that the build should stop: units in work are finished, no other is begun.
-pub fn ask() {
+pub(crate) fn ask() {
     ASKED.store(true, Ordering::Relaxed);
 }
 
@@ -40,16 +40,16 @@ pub fn forget() {
 }
 
 /// Whether it should.
-pub fn asked() -> bool {
+pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
 /// The environment variable that names a place where the process dies as if it had been killed:
 /// `PLACE:N` for the Nth time (from 1) that it comes there. For tests of what a crash leaves.
-pub const CRASH_VARIABLE: &str = "C4_CRASH";
+pub(crate) const CRASH_VARIABLE: &str = "C4_CRASH";
 
 /// Dies here if [`CRASH_VARIABLE`] says so.
-pub fn crash_point(place: &str) {
+pub(crate) fn crash_point(place: &str) {
     static CRASH: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static COME: AtomicU64 = AtomicU64::new(0);
     let crash = CRASH.get_or_init(|| {

@@ -6,7 +6,7 @@ use std::fs;
 const TICKS: f64 = 100.0;
 
 /// CPU seconds (user and system) of this process; `None` where the system does not say.
-pub fn cpu_seconds() -> Option<f64> {
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // Fields 14 and 15; the second one, in parentheses, may hold spaces.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
@@ -15,7 +15,7 @@ pub fn cpu_seconds() -> Option<f64> {
 }
 
 /// The largest resident memory so far, in bytes; `None` where the system does not say.
-pub fn peak_memory_bytes() -> Option<u64> {
+pub(crate) fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;

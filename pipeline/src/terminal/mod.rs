@@ -4,7 +4,7 @@
 //! takes for commands; here it is replaced, in JSON escaped.
 
 pub mod progress;
-pub mod table;
+pub(crate) mod table;
 
 use c4_data::{printable, printable_json, printable_lines};
 use clap::Parser;
@@ -38,7 +38,7 @@ impl Write for Notices {
 struct Unwritable(io::Error);
 
 /// Whether the error is that whoever reads standard output has had enough (`c4 cat … | head`).
-pub fn is_enough(error: &anyhow::Error) -> bool {
+pub(crate) fn is_enough(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     causes.any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
@@ -73,12 +73,12 @@ pub fn parsed<C: Parser>() -> Result<C, io::Result<ExitCode>> {
 }
 
 /// Standard output, whose errors say what they are of.
-pub fn stdout() -> Output<StdoutLock<'static>> {
+pub(crate) fn stdout() -> Output<StdoutLock<'static>> {
     Output(io::stdout().lock())
 }
 
 /// Standard output with colours where there is a terminal.
-pub fn coloured_stdout() -> Output<anstream::AutoStream<StdoutLock<'static>>> {
+pub(crate) fn coloured_stdout() -> Output<anstream::AutoStream<StdoutLock<'static>>> {
     Output(anstream::stdout().lock())
 }
 
@@ -104,7 +104,7 @@ fn unwritable(error: io::Error) -> io::Error {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     write_all(&printable_lines(text))
 }
 
@@ -112,7 +112,7 @@ pub fn print(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn print_json(json: &str) -> io::Result<()> {
+pub(crate) fn print_json(json: &str) -> io::Result<()> {
     write_all(&printable_json(json))
 }
 
@@ -120,7 +120,7 @@ pub fn print_json(json: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn write_all(text: &str) -> io::Result<()> {
+pub(crate) fn write_all(text: &str) -> io::Result<()> {
     let mut out = stdout();
     out.write_all(text.as_bytes())?;
     out.flush()
@@ -128,7 +128,7 @@ pub fn write_all(text: &str) -> io::Result<()> {
 
 /// A writer of JSON lines, to which nothing but JSON goes, strings in one piece.
 #[derive(Debug)]
-pub struct JsonLines<W>(pub W);
+pub(crate) struct JsonLines<W>(pub W);
 
 impl<W: Write> Write for JsonLines<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -19,14 +19,14 @@ static CURRENT: Mutex<Option<(&str, ProgressBar)>> = Mutex::new(None);
 pub struct Watch(());
 
 /// Nothing is printed from now on; whoever has this asks.
-pub fn watch() -> Watch {
+pub(crate) fn watch() -> Watch {
     WATCHED.store(true, Ordering::Relaxed);
     Watch(())
 }
 
 impl Watch {
     /// The pass that began last: its name, what is done, and of how much.
-    pub fn now(&self) -> Option<(&'static str, u64, u64)> {
+    pub(crate) fn now(&self) -> Option<(&'static str, u64, u64)> {
         let current = lock(&CURRENT);
         let (name, bar) = current.as_ref()?;
         Some((name, bar.position(), bar.length().unwrap_or(0)))
@@ -42,7 +42,7 @@ impl Drop for Watch {
 
 /// What the numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Bytes of input.
     Bytes,
     /// Pages or shards.
@@ -50,7 +50,7 @@ pub enum Unit {
 }
 
 /// The progress of one pass.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     name: &'static str,
     unit: Unit,
@@ -79,7 +79,7 @@ impl Sizes {
 
 impl Progress {
     /// A bar for a pass over `total`.
-    pub fn new(name: &'static str, unit: Unit, total: u64) -> Progress {
+    pub(crate) fn new(name: &'static str, unit: Unit, total: u64) -> Progress {
         let watched = WATCHED.load(Ordering::Relaxed);
         let terminal = !watched && stderr().is_terminal();
         let target = if terminal {
@@ -111,26 +111,14 @@ impl Progress {
     }
 
     /// A bar for a pass over `total` and over `files` more of unknown sizes, of each of which [`Progress::come`] will tell.
-    pub fn with_unknown(name: &'static str, unit: Unit, total: u64, files: u64) -> Progress {
+    pub(crate) fn with_unknown(name: &'static str, unit: Unit, total: u64, files: u64) -> Progress {
         let progress = Progress::new(name, unit, total);
         lock(&progress.sizes).files = files;
         progress
     }
 
-    /// One that nobody sees.
-    pub fn silent(unit: Unit) -> Progress {
-        Progress {
-            bar: ProgressBar::hidden(),
-            name: "",
-            unit,
-            started: Instant::now(),
-            last_line: None,
-            sizes: Mutex::default(),
-        }
-    }
-
     /// A file of unknown size has come: it has `n`.
-    pub fn come(&self, n: u64) {
+    pub(crate) fn come(&self, n: u64) {
         let mut sizes = lock(&self.sizes);
         let before = sizes.guess();
         sizes.come += 1;
@@ -140,7 +128,7 @@ impl Progress {
     }
 
     /// `n` more are done.
-    pub fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         self.bar.inc(n);
         let Some(last) = &self.last_line else {
             return;
@@ -173,7 +161,7 @@ impl Progress {
     }
 
     /// Takes the bar off the screen, so that what follows has the terminal for itself.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -1,12 +1,12 @@
 //! Tables on a terminal, and the funnel.
 
-pub use c4_data::printable;
+pub(crate) use c4_data::printable;
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 
 /// Rows of cells, the first column left-aligned and the others right-aligned.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
     left: Vec<usize>,
 }
@@ -14,23 +14,23 @@ pub struct Table {
 impl Table {
     /// Left-aligns these columns, too.
     #[must_use]
-    pub fn left<const N: usize>(mut self, columns: [usize; N]) -> Table {
+    pub(crate) fn left<const N: usize>(mut self, columns: [usize; N]) -> Table {
         self.left.extend(columns);
         self
     }
 
     /// Adds a row.
-    pub fn row<const N: usize>(&mut self, cells: [&str; N]) {
+    pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.cells(cells.map(str::to_owned).to_vec());
     }
 
     /// Adds a row of any number of cells.
-    pub fn cells(&mut self, cells: Vec<String>) {
+    pub(crate) fn cells(&mut self, cells: Vec<String>) {
         self.rows.push(cells.into_iter().map(fitting).collect());
     }
 
     /// The table as lines.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |c: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(c));
@@ -67,7 +67,7 @@ fn fitting(cell: String) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-pub fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -80,7 +80,7 @@ pub fn thousands(n: u64) -> String {
 }
 
 /// `part` of `whole` in percent.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return String::new();
     }
@@ -94,7 +94,7 @@ fn number(tally: &Value, path: &[&str]) -> u64 {
 
 /// From records to pages to lines: what came in, every reason that took something, what is left.
 /// `tally` is that object of `stats.json`.
-pub fn funnel(tally: &Value) -> String {
+pub(crate) fn funnel(tally: &Value) -> String {
     let mut table = Table::default();
     let scopes = [
         ("records", Scope::Record, "pages"),

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 /// One piece of a bar.
 #[derive(Debug, Clone, Copy)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// How much.
     pub n: u64,
     /// Its look, a class of the style sheet.
@@ -13,7 +13,7 @@ pub struct Piece {
 }
 
 /// A bar whose full width is `whole`. The number must stand beside it: a screen reader skips it.
-pub fn bar(pieces: &[Piece], whole: u64) -> Markup {
+pub(crate) fn bar(pieces: &[Piece], whole: u64) -> Markup {
     html! {
         span.bar aria-hidden="true" {
             @for piece in pieces {
@@ -26,7 +26,7 @@ pub fn bar(pieces: &[Piece], whole: u64) -> Markup {
 }
 
 /// A share as a bar with its number.
-pub fn share(part: u64, whole: u64, class: &'static str) -> Markup {
+pub(crate) fn share(part: u64, whole: u64, class: &'static str) -> Markup {
     html! {
         span.share {
             (bar(&[Piece { n: part, class }], whole))
@@ -36,7 +36,7 @@ pub fn share(part: u64, whole: u64, class: &'static str) -> Markup {
 }
 
 /// A time's share of another as a bar with its number.
-pub fn share_of_time(part: f64, whole: f64) -> Markup {
+pub(crate) fn share_of_time(part: f64, whole: f64) -> Markup {
     let micros = |s: f64| (s.max(0.0) * 1e6).round() as u64;
     share(micros(part), micros(whole), "time")
 }

@@ -120,7 +120,7 @@ const NAMES: [(&str, &str); 116] = [
 ];
 
 /// The English name of the language with an ISO 639 code as the detectors write it.
-pub fn language_name(code: &str) -> Option<&'static str> {
+pub(crate) fn language_name(code: &str) -> Option<&'static str> {
     let at = NAMES.binary_search_by_key(&code, |(code, _)| code).ok()?;
     Some(NAMES[at].1)
 }

@@ -17,7 +17,7 @@ pub fn count(n: u64) -> String {
 }
 
 /// A count with three digits and a letter: `1.23 M`; small ones in full.
-pub fn short(n: u64) -> String {
+pub(crate) fn short(n: u64) -> String {
     const STEPS: [(u64, &str); 4] = [
         (1_000_000_000_000, "T"),
         (1_000_000_000, "G"),
@@ -34,13 +34,13 @@ pub fn short(n: u64) -> String {
 }
 
 /// `part` of `whole`, from 0 to 1; 0 of nothing.
-pub fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// A share: `80.2 %`. Small ones keep a digit that says something, and what is not all is never
 /// rounded to all, nor what is there to nothing.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
     }
@@ -63,7 +63,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 }
 
 /// A size in bytes, in powers of ten: `62.1 MB`.
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
     let mut value = n as f64;
     let mut unit = 0;
@@ -79,7 +79,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// A time: `2.16 s`, `3 min 20 s`, `2 h 15 min`.
-pub fn seconds(s: f64) -> String {
+pub(crate) fn seconds(s: f64) -> String {
     if s < 0.001 {
         format!("{:.0}{NBSP}µs", s * 1e6)
     } else if s < 1.0 {
@@ -98,7 +98,7 @@ pub fn seconds(s: f64) -> String {
 }
 
 /// An edge of a bin or a constant of a recipe, without needless digits.
-pub fn plain(x: f64) -> String {
+pub(crate) fn plain(x: f64) -> String {
     if x.fract() == 0.0 && x.abs() < 1e15 {
         let whole = count(x.abs() as u64);
         if x < 0.0 { format!("−{whole}") } else { whole }
@@ -109,7 +109,7 @@ pub fn plain(x: f64) -> String {
 }
 
 /// An edge of a bin, for an axis: `20k`.
-pub fn tick(x: f64) -> String {
+pub(crate) fn tick(x: f64) -> String {
     let steps = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     for (from, letter) in steps {
         if x.abs() >= from {
@@ -121,7 +121,7 @@ pub fn tick(x: f64) -> String {
 }
 
 /// One or many: `1 page`, `2 pages`.
-pub fn of(n: u64, one: &str, many: &str) -> String {
+pub(crate) fn of(n: u64, one: &str, many: &str) -> String {
     format!("{}{NBSP}{}", count(n), if n == 1 { one } else { many })
 }
 

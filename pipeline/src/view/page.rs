@@ -8,7 +8,7 @@ const SCRIPT: &str = include_str!("../../templates/report.js");
 
 /// What a page is made of.
 #[derive(Debug, Clone)]
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// The program that the head names as its generator.
     pub generator: &'static str,
     /// The document's title.
@@ -25,7 +25,7 @@ pub struct Page<'a> {
 
 /// A part of a page that the contents link to.
 #[derive(Debug, Clone)]
-pub struct Section {
+pub(crate) struct Section {
     /// Its anchor, the only one of its name on the page.
     pub id: &'static str,
     /// Its heading.
@@ -37,7 +37,7 @@ pub struct Section {
 }
 
 /// The page as one HTML file that loads nothing.
-pub fn page(page: &Page<'_>) -> String {
+pub(crate) fn page(page: &Page<'_>) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -84,7 +84,7 @@ pub fn page(page: &Page<'_>) -> String {
 }
 
 /// A part that is folded until asked for.
-pub fn fold(summary: &str, body: &Markup) -> Markup {
+pub(crate) fn fold(summary: &str, body: &Markup) -> Markup {
     html! { details.fold { summary { (summary) } (body) } }
 }
 

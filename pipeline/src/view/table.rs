@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 /// What a column holds, which decides how it is set and sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Words, to the left.
     Text,
     /// Numbers, to the right.
@@ -15,7 +15,7 @@ pub enum Kind {
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub(crate) struct Column {
     /// Its head.
     pub head: &'static str,
     /// What it holds.
@@ -24,12 +24,12 @@ pub struct Column {
 
 impl Column {
     /// A column of words.
-    pub const fn text(head: &'static str) -> Column {
+    pub(crate) const fn text(head: &'static str) -> Column {
         Column { head, kind: Kind::Text }
     }
 
     /// A column of numbers.
-    pub const fn number(head: &'static str) -> Column {
+    pub(crate) const fn number(head: &'static str) -> Column {
         Column {
             head,
             kind: Kind::Number,
@@ -37,31 +37,31 @@ impl Column {
     }
 
     /// A column of bars.
-    pub const fn bar(head: &'static str) -> Column {
+    pub(crate) const fn bar(head: &'static str) -> Column {
         Column { head, kind: Kind::Bar }
     }
 }
 
 /// What stands in one place of a table.
 #[derive(Debug, Clone)]
-pub struct Cell {
+pub(crate) struct Cell {
     show: Markup,
     key: Option<String>,
 }
 
 impl Cell {
     /// Words; sorted by what is seen.
-    pub fn text(show: Markup) -> Cell {
+    pub(crate) fn text(show: Markup) -> Cell {
         Cell { show, key: None }
     }
 
     /// A count.
-    pub fn count(n: u64) -> Cell {
+    pub(crate) fn count(n: u64) -> Cell {
         Cell::keyed(html! { (super::number::count(n)) }, n as f64)
     }
 
     /// Anything that is sorted by a number.
-    pub fn keyed(show: Markup, key: f64) -> Cell {
+    pub(crate) fn keyed(show: Markup, key: f64) -> Cell {
         // Enough digits to tell shares apart, few enough to keep long tables small.
         let key = format!("{key:.5}");
         let key = key.trim_end_matches('0').trim_end_matches('.').to_owned();
@@ -69,14 +69,14 @@ impl Cell {
     }
 
     /// Nothing, which sorts below everything.
-    pub fn none() -> Cell {
+    pub(crate) fn none() -> Cell {
         Cell::keyed(html! { span.muted { "–" } }, -1.0)
     }
 }
 
 /// A table. The first column names its rows.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub(crate) struct Table {
     /// What it shows; always there for a screen reader.
     pub caption: Markup,
     /// Whether the caption is seen too.
@@ -97,7 +97,7 @@ pub struct Table {
 
 impl Table {
     /// A table with a caption for screen readers, in no order, without a search.
-    pub fn new(caption: Markup, columns: Vec<Column>) -> Table {
+    pub(crate) fn new(caption: Markup, columns: Vec<Column>) -> Table {
         Table {
             caption,
             show_caption: false,
@@ -112,7 +112,7 @@ impl Table {
 
     /// The table as HTML. `id` must be the only one of its name on the page. Sorting and search
     /// are added by the script, so that nothing is on the page that does not work.
-    pub fn render(&self, id: &str) -> Markup {
+    pub(crate) fn render(&self, id: &str) -> Markup {
         let sortable = self.rows.len() > 1 && !self.fixed;
         let box_id = format!("{id}-box");
         let caption_id = format!("{id}-caption");

@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Text from outside. Written, it is escaped, and characters that hide or reorder text are shown
 /// by their number in place of doing what they do.
 #[derive(Debug, Clone, Copy)]
-pub struct Crawl<'a>(pub &'a str);
+pub(crate) struct Crawl<'a>(pub &'a str);
 
 impl Render for Crawl<'_> {
     fn render_to(&self, out: &mut String) {
@@ -47,19 +47,19 @@ fn is_deceptive(c: char) -> bool {
 }
 
 /// Text from the crawl in an element that keeps its direction to itself.
-pub fn crawl(text: &str) -> Markup {
+pub(crate) fn crawl(text: &str) -> Markup {
     html! { bdi { (Crawl(text)) } }
 }
 
 /// A URL as text, without its scheme if that is the usual one; cut if it is very long.
-pub fn url(url: &str) -> Markup {
+pub(crate) fn url(url: &str) -> Markup {
     let shown = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let (shown, cut) = head(shown.unwrap_or(url), 160);
     html! { bdi.url { (Crawl(shown)) @if cut { "…" } } }
 }
 
 /// The first `chars` characters, and whether there are more.
-pub fn head(text: &str, chars: usize) -> (&str, bool) {
+pub(crate) fn head(text: &str, chars: usize) -> (&str, bool) {
     match text.char_indices().nth(chars) {
         Some((at, _)) => (&text[..at], true),
         None => (text, false),
@@ -76,7 +76,7 @@ fn tail(text: &str, chars: usize) -> (&str, bool) {
 
 /// A word that may offend: its first letter and dots, and the word itself, of which the page
 /// shows one.
-pub fn masked(word: &str) -> Markup {
+pub(crate) fn masked(word: &str) -> Markup {
     let mut chars = word.chars();
     let first = chars.next().map_or(String::new(), String::from);
     let dots: String = chars.map(|c| if c.is_alphanumeric() { '•' } else { c }).collect();
@@ -88,7 +88,7 @@ pub fn masked(word: &str) -> Markup {
 
 /// A piece of `text` of about `chars` characters around the match, which is marked; from its
 /// start if there is none (or one that is not in the text). `mask` hides the match itself.
-pub fn excerpt(text: &str, matched: Option<&Range<usize>>, chars: usize, mask: bool) -> Markup {
+pub(crate) fn excerpt(text: &str, matched: Option<&Range<usize>>, chars: usize, mask: bool) -> Markup {
     let found = matched.and_then(|range| Some((range, text.get(range.clone())?)));
     let Some((range, hit)) = found.filter(|(_, hit)| !hit.is_empty()) else {
         let (shown, cut) = head(text, chars);

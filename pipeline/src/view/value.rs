@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 /// A value, such as a constant of a recipe.
-pub fn value(of: &Value) -> Markup {
+pub(crate) fn value(of: &Value) -> Markup {
     match of {
         Value::Null => html! { span.muted { "none" } },
         Value::Bool(yes) => html! { (if *yes { "yes" } else { "no" }) },

@@ -21,7 +21,7 @@ const ZSTD_LEVEL: i32 = -5;
 const HEAD: usize = 12;
 
 /// Appends an item to a list.
-pub fn encode<T: Serialize>(item: &T, list: &mut Vec<u8>) {
+pub(crate) fn encode<T: Serialize>(item: &T, list: &mut Vec<u8>) {
     // Fails for sequences of unknown length only, and memory takes everything.
     *list = postcard::to_extend(item, std::mem::take(list)).expect("our types can be encoded");
 }
@@ -30,7 +30,7 @@ pub fn encode<T: Serialize>(item: &T, list: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The list is not what [`encode`] made.
-pub fn decode<T: DeserializeOwned>(path: &Path, mut list: &[u8]) -> Result<Vec<T>, Error> {
+pub(crate) fn decode<T: DeserializeOwned>(path: &Path, mut list: &[u8]) -> Result<Vec<T>, Error> {
     let mut items = Vec::new();
     while !list.is_empty() {
         let (item, rest) = postcard::take_from_bytes(list).map_err(|_| damaged(path))?;
@@ -41,14 +41,14 @@ pub fn decode<T: DeserializeOwned>(path: &Path, mut list: &[u8]) -> Result<Vec<T
 }
 
 /// A list as a frame: made outside any lock.
-pub struct Frame(Vec<u8>);
+pub(crate) struct Frame(Vec<u8>);
 
 impl Frame {
     /// Compresses a list.
     ///
     /// # Errors
     /// A list of 4 GiB and more.
-    pub fn new(list: &[u8]) -> Result<Frame, Error> {
+    pub(crate) fn new(list: &[u8]) -> Result<Frame, Error> {
         let fail = |reason: &str| Error::Format {
             path: PathBuf::new(),
             reason: reason.to_owned(),
@@ -63,22 +63,22 @@ impl Frame {
     }
 
     /// Sets the number.
-    pub fn set_number(&mut self, number: u32) {
+    pub(crate) fn set_number(&mut self, number: u32) {
         self.0[8..HEAD].copy_from_slice(&number.to_le_bytes());
     }
 
     /// The number.
-    pub fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.head(2)
     }
 
     /// Bytes of the items before they were compressed.
-    pub fn unpacked_bytes(&self) -> usize {
+    pub(crate) fn unpacked_bytes(&self) -> usize {
         self.head(1) as usize
     }
 
     /// Whether the frame holds a large page: see [`Large`](crate::runtime::memory::Large).
-    pub fn is_large(&self) -> bool {
+    pub(crate) fn is_large(&self) -> bool {
         self.unpacked_bytes() >= LARGE_FRAME_BYTES
     }
 
@@ -88,7 +88,7 @@ impl Frame {
     }
 
     /// As it is written.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -96,7 +96,7 @@ impl Frame {
     ///
     /// # Errors
     /// The frame is not what was written.
-    pub fn items<T: DeserializeOwned>(&self, path: &Path) -> Result<Vec<T>, Error> {
+    pub(crate) fn items<T: DeserializeOwned>(&self, path: &Path) -> Result<Vec<T>, Error> {
         let plain = decompress(&self.0[HEAD..], self.unpacked_bytes()).map_err(|_| damaged(path))?;
         decode(path, &plain)
     }
@@ -139,14 +139,14 @@ fn decompress(packed: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
 }
 
 /// Reads frames one after the other.
-pub struct Frames<R> {
+pub(crate) struct Frames<R> {
     path: PathBuf,
     source: Take<R>,
 }
 
 impl Frames<BufReader<File>> {
     /// Those of the first `length` bytes from where `file` stands.
-    pub fn of_file(path: &Path, file: File, length: u64) -> Self {
+    pub(crate) fn of_file(path: &Path, file: File, length: u64) -> Self {
         Frames {
             path: path.to_owned(),
             source: BufReader::with_capacity(1 << 18, file).take(length),
@@ -156,7 +156,7 @@ impl Frames<BufReader<File>> {
 
 impl<'b> Frames<&'b [u8]> {
     /// Those of `bytes`, which are from the file `path`.
-    pub fn of_bytes(path: &Path, bytes: &'b [u8]) -> Self {
+    pub(crate) fn of_bytes(path: &Path, bytes: &'b [u8]) -> Self {
         Frames {
             path: path.to_owned(),
             source: bytes.take(bytes.len() as u64),
@@ -169,7 +169,7 @@ impl<R: Read> Frames<R> {
     ///
     /// # Errors
     /// The file cannot be read, or ends within a frame.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         let head = self.next_head()?;
         head.map(|head| self.body(head)).transpose()
     }
@@ -179,7 +179,7 @@ impl<R: Read> Frames<R> {
     ///
     /// # Errors
     /// The file cannot be read, or ends within the head.
-    pub fn next_head(&mut self) -> Result<Option<Frame>, Error> {
+    pub(crate) fn next_head(&mut self) -> Result<Option<Frame>, Error> {
         if self.source.limit() == 0 {
             return Ok(None);
         }
@@ -192,7 +192,7 @@ impl<R: Read> Frames<R> {
     ///
     /// # Errors
     /// The file cannot be read, or ends within the frame.
-    pub fn body(&mut self, mut frame: Frame) -> Result<Frame, Error> {
+    pub(crate) fn body(&mut self, mut frame: Frame) -> Result<Frame, Error> {
         let length = frame.head(0) as usize;
         if length as u64 > self.source.limit() {
             return Err(damaged(&self.path));

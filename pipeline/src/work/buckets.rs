@@ -19,13 +19,13 @@ const MOST_BUCKETS: u64 = 1 << 16;
 const MOST_SLOTS: usize = 1 << 20;
 
 /// The place of `key` among `parts` equal parts of the key space.
-pub fn part(key: u128, parts: usize) -> usize {
+pub(crate) fn part(key: u128, parts: usize) -> usize {
     (((key >> 64) * parts as u128) >> 64) as usize
 }
 
 /// How many buckets of at most `bucket_bytes` `text_bytes` of text in files of `file_bytes` want. Has no
 /// influence on what is written.
-pub fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
+pub(crate) fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
     // A file reads whole buckets, so small files want small ones.
     let size = bucket_bytes.min(file_bytes).max(1);
     text_bytes.div_ceil(size).clamp(1, MOST_BUCKETS) as usize
@@ -33,12 +33,12 @@ pub fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usiz
 
 /// How many buckets each of `sets` sets has, which have `text_bytes` together: it is not known beforehand
 /// how much of that is whose.
-pub fn bucket_count_of_sets(sets: usize, text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
+pub(crate) fn bucket_count_of_sets(sets: usize, text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
     bucket_count(text_bytes, file_bytes, bucket_bytes).min(MOST_SLOTS / sets)
 }
 
 /// What goes through buckets.
-pub trait Bucketed: Serialize + DeserializeOwned + Send {
+pub(crate) trait Bucketed: Serialize + DeserializeOwned + Send {
     /// MD5 of the normalised URL.
     fn key(&self) -> u128;
     /// Place among rows of the same key.
@@ -56,7 +56,7 @@ impl Bucketed for SpooledRow {
 }
 
 /// Rows of one kind, in the groups.
-pub struct Buckets<'g, T> {
+pub(crate) struct Buckets<'g, T> {
     /// Where they are.
     pub groups: &'g Groups,
     /// In which table.
@@ -74,7 +74,7 @@ pub struct Buckets<'g, T> {
 
 impl<'g, T: Bucketed> Buckets<'g, T> {
     /// The buckets in `count` slots of `table`, from `first` on.
-    pub fn new(groups: &'g Groups, table: usize, first: usize, count: usize) -> Self {
+    pub(crate) fn new(groups: &'g Groups, table: usize, first: usize, count: usize) -> Self {
         Buckets {
             groups,
             table,
@@ -88,7 +88,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
 
     /// These buckets, of which all hold `bytes` together, read as many at once as make up `bucket_bytes`.
     #[must_use]
-    pub fn at_once(self, bytes: u64, bucket_bytes: u64) -> Self {
+    pub(crate) fn at_once(self, bytes: u64, bucket_bytes: u64) -> Self {
         let buckets = self.count as u128 * u128::from(bucket_bytes) / u128::from(bytes.max(1));
         let step = usize::try_from(buckets).unwrap_or(usize::MAX);
         let usual = usize::try_from(bucket_bytes).unwrap_or(usize::MAX);
@@ -129,7 +129,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
     ///
     /// # Errors
     /// The work folder cannot be read, or whatever `each` says.
-    pub fn read<E: From<Error> + Send>(
+    pub(crate) fn read<E: From<Error> + Send>(
         &self,
         index: usize,
         count: usize,
@@ -176,6 +176,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
 mod tests {
     use super::*;
     use crate::work::judged_group::{Group, Layout, ROWS};
+    use std::collections::BTreeSet;
 
     fn row(i: u32) -> SpooledRow {
         SpooledRow {
@@ -215,7 +216,7 @@ mod tests {
                 group.write(dir.path(), &mut groups).unwrap();
             }
             let groups = Groups::of(dir.path(), groups.origin).unwrap();
-            assert_eq!(groups.len(), 5);
+            assert_eq!(groups.frames(ROWS, 0..count).unwrap().iter().map(|(path, _)| path).collect::<BTreeSet<_>>().len(), 5);
             for (shards, at_once) in [(1, 1), (3, 1), (7, 1), (1, 7), (3, 20), (7, 1000)] {
                 let buckets = Buckets::new(&groups, ROWS, 0, count).at_once(count as u64, at_once);
                 let mut keys = Vec::new();

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 /// Where a copy is, for the passes: the segment and the page in it, the line or sentence on the page;
 /// and for people, in bytes from the start of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
+pub(crate) struct Place {
     /// The segment's place among all.
     pub segment: u32,
     /// The page's place in the segment.
@@ -18,7 +18,7 @@ pub struct Place {
 
 /// The segment that a claim is read from.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// Its place among all.
     pub segment: u32,
     /// The place of its archive.
@@ -26,7 +26,7 @@ pub struct Origin {
 }
 
 /// One of several that have a key in common.
-pub trait Claim: Sized + Send {
+pub(crate) trait Claim: Sized + Send {
     /// What decides: the smallest stays.
     type Rank<'a>: Ord
     where
@@ -69,7 +69,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 /// A page claims its URL. The newest stays; of several, the first in the order of archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UrlClaim {
+pub(crate) struct UrlClaim {
     key: Halves,
     timestamp: Box<str>,
     archive: u32,
@@ -79,7 +79,7 @@ pub struct UrlClaim {
 
 impl UrlClaim {
     /// That of a page: MD5 of its normalised URL, timestamp, order in its archive, place.
-    pub fn new(key: u128, timestamp: &str, order: u64, place: Place) -> UrlClaim {
+    pub(crate) fn new(key: u128, timestamp: &str, order: u64, place: Place) -> UrlClaim {
         UrlClaim {
             key: halves(key),
             timestamp: timestamp.into(),
@@ -148,7 +148,7 @@ impl Claim for UrlClaim {
 
 /// A page claims a line or span. The page whose URL has the smallest MD5 has it, where it stands first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextClaim {
+pub(crate) struct TextClaim {
     key: Halves,
     owner: Halves,
     place: Place,
@@ -156,7 +156,7 @@ pub struct TextClaim {
 
 impl TextClaim {
     /// That of a line or span: its hash, MD5 of its page's URL, place.
-    pub fn new(key: u128, owner: u128, place: Place) -> TextClaim {
+    pub(crate) fn new(key: u128, owner: u128, place: Place) -> TextClaim {
         TextClaim {
             key: halves(key),
             owner: halves(owner),
@@ -220,7 +220,7 @@ impl Claim for TextClaim {
 
 /// A copy that goes, and the one that stays for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Loser {
+pub(crate) struct Loser {
     /// Place of its page in its segment.
     pub page: u32,
     /// The line, or the first sentence of the span; 0 for a page.
@@ -231,7 +231,7 @@ pub struct Loser {
 
 impl Loser {
     /// Appends it.
-    pub fn put(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.page.to_le_bytes());
         bytes.extend(self.position.to_le_bytes());
         bytes.extend(self.winner.segment.to_le_bytes());
@@ -241,7 +241,7 @@ impl Loser {
     }
 
     /// Takes one from the front of `bytes`.
-    pub fn take(bytes: &mut &[u8]) -> Option<Loser> {
+    pub(crate) fn take(bytes: &mut &[u8]) -> Option<Loser> {
         let mut next = || Some(u32::from_le_bytes(take(bytes)?));
         let [page, position] = [next()?, next()?];
         let [segment, of_winner, position_of_winner] = [next()?, next()?, next()?];

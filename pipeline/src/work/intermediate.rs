@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A page between cleaning and the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SpooledPage {
+pub(crate) struct SpooledPage {
     /// Place in the archive: batch and place in it. Smaller is earlier.
     pub order: u64,
     /// MD5 of the normalised URL.
@@ -41,7 +41,7 @@ pub struct SpooledPage {
 
 /// What a rule went by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matched {
+pub(crate) struct Matched {
     /// As it stands in the text.
     pub text: String,
     /// Where, in bytes.
@@ -50,7 +50,7 @@ pub struct Matched {
 
 /// A line that a rule dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpooledLine {
+pub(crate) struct SpooledLine {
     /// Its place on the page as it was read.
     pub number: u32,
     /// Why.
@@ -63,7 +63,7 @@ pub struct SpooledLine {
 
 /// A document before it is in its shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SpooledRow {
+pub(crate) struct SpooledRow {
     /// MD5 of the normalised URL: the order of the corpus.
     pub key: u128,
     /// Place of the archive in the order of archives.

@@ -19,18 +19,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Table of the corpus's rows: the buckets of each set, one [set](crate::work::shard_sets) after the other.
-pub const ROWS: usize = 0;
+pub(crate) const ROWS: usize = 0;
 const DOMAINS: usize = 5;
 const SUMMARY: usize = 6;
 
 /// The table of a table of the ledger.
-pub fn of_ledger(table: Table) -> usize {
+pub(crate) fn of_ledger(table: Table) -> usize {
     1 + table as usize
 }
 
 /// Into how many buckets things go. Has no influence on what is written in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Sets of rows.
     pub sets: usize,
     /// Rows of one set.
@@ -43,7 +43,7 @@ pub struct Layout {
 
 /// What is known of the segments of a group besides rows.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Which segments.
     pub segments: Vec<u32>,
     /// What became of their pages.
@@ -60,7 +60,7 @@ pub struct Summary {
 
 /// A line or span that many pages hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RepeatedText {
+pub(crate) struct RepeatedText {
     /// How many copies there are.
     pub copies: u64,
     /// Its first characters.
@@ -71,7 +71,7 @@ pub struct RepeatedText {
 
 impl Summary {
     /// Adds another one.
-    pub fn merge(&mut self, mut other: Summary) {
+    pub(crate) fn merge(&mut self, mut other: Summary) {
         self.segments.append(&mut other.segments);
         self.statistics += other.statistics;
         for (set, size) in other.sets {
@@ -84,7 +84,7 @@ impl Summary {
 }
 
 /// A group that is being made.
-pub struct Group {
+pub(crate) struct Group {
     layout: Layout,
     slots: BTreeMap<(usize, usize), Vec<u8>>,
     bytes: u64,
@@ -96,7 +96,7 @@ pub struct Group {
 
 impl Group {
     /// An empty one.
-    pub fn new(layout: Layout) -> Group {
+    pub(crate) fn new(layout: Layout) -> Group {
         Group {
             layout,
             slots: BTreeMap::new(),
@@ -107,17 +107,17 @@ impl Group {
     }
 
     /// The layout.
-    pub fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
 
     /// Memory of what is in it, about.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes + self.domains.len() as u64 * 150
     }
 
     /// Adds an item to a slot.
-    pub fn put<T: Serialize>(&mut self, table: usize, slot: usize, item: &T) {
+    pub(crate) fn put<T: Serialize>(&mut self, table: usize, slot: usize, item: &T) {
         let list = self.slots.entry((table, slot)).or_default();
         let before = list.len();
         block::encode(item, list);
@@ -125,7 +125,7 @@ impl Group {
     }
 
     /// Adds another one.
-    pub fn merge(&mut self, other: Group) {
+    pub(crate) fn merge(&mut self, other: Group) {
         self.bytes += other.bytes;
         for (slot, list) in other.slots {
             let mine = self.slots.entry(slot).or_default();
@@ -143,7 +143,7 @@ impl Group {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn write(mut self, work: &Path, groups: &mut Groups) -> Result<(), Error> {
+    pub(crate) fn write(mut self, work: &Path, groups: &mut Groups) -> Result<(), Error> {
         let path = path(work, groups.next);
         let domains = std::mem::take(&mut self.domains);
         for (name, reached) in domains.iter() {
@@ -182,7 +182,7 @@ fn domain_key(name: &str) -> u128 {
 
 /// The groups that are written.
 #[derive(Debug, Clone, Default)]
-pub struct Groups {
+pub(crate) struct Groups {
     paths: Vec<PathBuf>,
     /// The number of the next one.
     next: usize,
@@ -213,7 +213,7 @@ impl Groups {
     ///
     /// # Errors
     /// The work folder cannot be read or written.
-    pub fn of(work: &Path, origin: u64) -> Result<Groups, Error> {
+    pub(crate) fn of(work: &Path, origin: u64) -> Result<Groups, Error> {
         let mut groups = Groups {
             origin,
             ..Groups::default()
@@ -244,25 +244,15 @@ impl Groups {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn are_there(work: &Path) -> Result<bool, Error> {
+    pub(crate) fn are_there(work: &Path) -> Result<bool, Error> {
         Ok(!numbers(work)?.is_empty())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
     }
 
     /// What the files hold in some slots: a path, and frames.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn frames(&self, table: usize, slots: Range<usize>) -> Result<Vec<(&Path, Frame)>, Error> {
+    pub(crate) fn frames(&self, table: usize, slots: Range<usize>) -> Result<Vec<(&Path, Frame)>, Error> {
         let mut all = Vec::new();
         for path in &self.paths {
             let bytes = WorkReader::open(path)?.read(table, slots.clone())?;
@@ -286,7 +276,7 @@ impl Groups {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn summary(&self) -> Result<Summary, Error> {
+    pub(crate) fn summary(&self) -> Result<Summary, Error> {
         let mut sum = Summary::default();
         for summary in self.items(SUMMARY, 0)? {
             sum.merge(summary);
@@ -298,7 +288,7 @@ impl Groups {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn domains(&self, layout: Layout) -> Result<DomainTable, Error> {
+    pub(crate) fn domains(&self, layout: Layout) -> Result<DomainTable, Error> {
         let mut table = DomainTable::default();
         for slot in 0..layout.domains {
             let mut part = Domains::default();

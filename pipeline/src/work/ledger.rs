@@ -23,19 +23,19 @@ const SAMPLE_TEXT_BYTES: usize = 8 << 10;
 const FILE_BYTES: u64 = 256 << 20;
 
 /// How many things of a reason pass 1 notes for a sample of `n`.
-pub fn noted(n: u64) -> u64 {
+pub(crate) fn noted(n: u64) -> u64 {
     n.saturating_add(n / 4 + 1)
 }
 
 /// What pass 1 notes for the ledger.
-pub struct Candidates {
+pub(crate) struct Candidates {
     mode: LedgerMode,
     sampler: Sampler,
 }
 
 impl Candidates {
     /// None yet.
-    pub fn new(mode: LedgerMode) -> Candidates {
+    pub(crate) fn new(mode: LedgerMode) -> Candidates {
         let limit = match mode {
             LedgerMode::Sample(n) => usize::try_from(noted(n)).unwrap_or(usize::MAX),
             _ => 0,
@@ -47,23 +47,23 @@ impl Candidates {
     }
 
     /// Whether there is a ledger at all.
-    pub fn are_wanted(&self) -> bool {
+    pub(crate) fn are_wanted(&self) -> bool {
         self.mode != LedgerMode::None
     }
 
     /// Whether to note a page or line that went for `reason`; what is drawn for the sample is added to
     /// `drawn`, so that the draw can be made again ([`remember`](Candidates::remember)).
-    pub fn offer(&self, reason: Reason, priority: u64, drawn: &mut Drawn) -> bool {
+    pub(crate) fn offer(&self, reason: Reason, priority: u64, drawn: &mut Drawn) -> bool {
         offer(self.mode, &self.sampler, reason, priority, drawn)
     }
 
     /// Takes up the draw of a build that was stopped.
-    pub fn remember(&self, drawn: &Drawn) {
+    pub(crate) fn remember(&self, drawn: &Drawn) {
         remember(&self.sampler, drawn);
     }
 
     /// Whether it was noted, whatever the order in which things came; after all have come.
-    pub fn hold(&self, reason: Reason, priority: u64) -> bool {
+    pub(crate) fn hold(&self, reason: Reason, priority: u64) -> bool {
         match self.mode {
             LedgerMode::All => true,
             LedgerMode::Sample(_) => self.sampler.holds(reason as usize, priority),
@@ -72,7 +72,7 @@ impl Candidates {
     }
 
     /// The text of a page, as much of it as the ledger holds.
-    pub fn text<'t>(&self, text: &'t str) -> &'t str {
+    pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
         match self.mode {
             LedgerMode::All => text,
             _ => &text[..text.floor_char_boundary(SAMPLE_TEXT_BYTES)],
@@ -81,7 +81,7 @@ impl Candidates {
 }
 
 /// What was drawn for a sample: reasons, and places in the draw.
-pub type Drawn = Vec<(Reason, u64)>;
+pub(crate) type Drawn = Vec<(Reason, u64)>;
 
 fn offer(mode: LedgerMode, sampler: &Sampler, reason: Reason, priority: u64, drawn: &mut Drawn) -> bool {
     match mode {
@@ -105,7 +105,7 @@ fn remember(sampler: &Sampler, drawn: &Drawn) {
 }
 
 /// A place in a text, as the ledger holds it.
-pub fn matched(text: &str, range: Range<usize>) -> Matched {
+pub(crate) fn matched(text: &str, range: Range<usize>) -> Matched {
     Matched {
         text: text[range.clone()].to_owned(),
         start: u32::try_from(range.start).unwrap_or(u32::MAX),
@@ -114,7 +114,7 @@ pub fn matched(text: &str, range: Range<usize>) -> Matched {
 
 /// A row on its way to its table.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Entry<R> {
+pub(crate) struct Entry<R> {
     key: u128,
     tie: (u32, u64, u32),
     /// Place in the draw, if there is one.
@@ -134,7 +134,7 @@ impl<R: LedgerRow> Bucketed for Entry<R> {
 
 /// Where a page is in the build: MD5 of its normalised URL, place of its archive, order in it.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(crate) struct Place {
     /// MD5 of the normalised URL.
     pub key: u128,
     /// Place of the archive.
@@ -144,14 +144,14 @@ pub struct Place {
 }
 
 /// The ledger of a build in pass 4.
-pub struct Ledger {
+pub(crate) struct Ledger {
     mode: LedgerMode,
     sampler: Sampler,
 }
 
 impl Ledger {
     /// Nothing in it yet.
-    pub fn new(mode: LedgerMode) -> Ledger {
+    pub(crate) fn new(mode: LedgerMode) -> Ledger {
         let limit = match mode {
             LedgerMode::Sample(n) => usize::try_from(n).unwrap_or(usize::MAX),
             _ => 0,
@@ -163,12 +163,12 @@ impl Ledger {
     }
 
     /// Whether there is a ledger at all.
-    pub fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.mode != LedgerMode::None
     }
 
     /// Takes up the draw of a build that was stopped.
-    pub fn remember(&self, drawn: &Drawn) {
+    pub(crate) fn remember(&self, drawn: &Drawn) {
         remember(&self.sampler, drawn);
     }
 
@@ -183,7 +183,7 @@ impl Ledger {
     }
 
     /// Adds a dropped page, if it may be in the sample.
-    pub fn page(
+    pub(crate) fn page(
         &self,
         group: &mut Group,
         place: Place,
@@ -203,7 +203,7 @@ impl Ledger {
     }
 
     /// Adds a dropped line, if it may be in the sample.
-    pub fn line(
+    pub(crate) fn line(
         &self,
         group: &mut Group,
         place: Place,
@@ -224,7 +224,7 @@ impl Ledger {
     }
 
     /// Adds a copy that went.
-    pub fn duplicate(&self, group: &mut Group, place: Place, row: Duplicate) {
+    pub(crate) fn duplicate(&self, group: &mut Group, place: Place, row: Duplicate) {
         if !self.is_kept() {
             return;
         }
@@ -238,7 +238,7 @@ impl Ledger {
     }
 
     /// Adds what became of a page; not for older copies.
-    pub fn fate(&self, group: &mut Group, place: Place, fate: Option<Reason>) {
+    pub(crate) fn fate(&self, group: &mut Group, place: Place, fate: Option<Reason>) {
         if !self.is_kept() {
             return;
         }
@@ -262,7 +262,7 @@ impl Ledger {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write(
+    pub(crate) fn write(
         &self,
         table: Table,
         groups: &Groups,
@@ -312,7 +312,7 @@ fn buckets(layout: Layout, table: Table) -> usize {
 }
 
 /// Both parts of what a rule went by.
-pub fn split_match(matched: Option<&Matched>, text: &str) -> (String, Option<u32>) {
+pub(crate) fn split_match(matched: Option<&Matched>, text: &str) -> (String, Option<u32>) {
     let Some(matched) = matched else {
         return (String::new(), None);
     };

@@ -18,15 +18,15 @@
 //! id, a hash of all that is in it, and says of what files it was made: its *origin* is a hash of their ids
 //! ([`origin`]). One of another origin than is wanted is not done.
 
-pub mod block;
+pub(crate) mod block;
 pub mod buckets;
-pub mod dedup_key;
+pub(crate) mod dedup_key;
 pub mod health;
-pub mod intermediate;
-pub mod judged_group;
-pub mod ledger;
+pub(crate) mod intermediate;
+pub(crate) mod judged_group;
+pub(crate) mod ledger;
 pub mod sample;
-pub mod segment;
+pub(crate) mod segment;
 pub mod shard_sets;
 
 use c4_data::Error;
@@ -37,7 +37,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Tables of a file.
-pub const TABLES: usize = 8;
+pub(crate) const TABLES: usize = 8;
 const MAGIC: &[u8; 8] = b"c4work\x00\x03";
 /// Offset and number of slots of each table, length of the body, origin, checksum of all before the trailer; checksum of
 /// the trailer so far, which is the file's id; magic.
@@ -48,7 +48,7 @@ const SLOT_BYTES: usize = 16;
 const PARTIAL: &str = "partial";
 
 /// Writes a work file.
-pub struct WorkWriter {
+pub(crate) struct WorkWriter {
     path: PathBuf,
     partial: PathBuf,
     file: BufWriter<File>,
@@ -64,7 +64,7 @@ impl WorkWriter {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn create(path: &Path) -> Result<WorkWriter, Error> {
+    pub(crate) fn create(path: &Path) -> Result<WorkWriter, Error> {
         // Of its own: another build may have begun anew in a folder that was removed.
         let mut partial = path.as_os_str().to_owned();
         partial.push(format!(".{}.{PARTIAL}", std::process::id()));
@@ -93,14 +93,14 @@ impl WorkWriter {
     ///
     /// # Errors
     /// The file cannot be written (a full disk, say).
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.put(bytes)?;
         self.body = self.written;
         Ok(())
     }
 
     /// Starts a table; 16 bytes of memory a slot.
-    pub fn table(&mut self, table: usize, slots: usize) -> TableWriter<'_> {
+    pub(crate) fn table(&mut self, table: usize, slots: usize) -> TableWriter<'_> {
         TableWriter {
             writer: self,
             table,
@@ -114,7 +114,7 @@ impl WorkWriter {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(mut self, origin: u64) -> Result<u64, Error> {
+    pub(crate) fn finish(mut self, origin: u64) -> Result<u64, Error> {
         let mut trailer = Vec::with_capacity(TRAILER_BYTES);
         for (offsets, slots) in self.tables {
             trailer.extend(offsets.to_le_bytes());
@@ -138,7 +138,7 @@ impl WorkWriter {
 }
 
 /// Writes the slots of a table, in their order.
-pub struct TableWriter<'a> {
+pub(crate) struct TableWriter<'a> {
     writer: &'a mut WorkWriter,
     table: usize,
     slots: usize,
@@ -153,7 +153,7 @@ impl TableWriter<'_> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn put(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn put(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Error> {
         debug_assert!(slot < self.slots && self.index.len() <= slot + 1);
         self.begin(slot);
         self.hasher.update(bytes);
@@ -175,7 +175,7 @@ impl TableWriter<'_> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
         self.begin(self.slots);
         self.writer.tables[self.table] = (self.writer.written, self.slots as u64);
         let numbers = self.index.iter().flat_map(|(start, sum)| [start, sum]);
@@ -185,7 +185,7 @@ impl TableWriter<'_> {
 }
 
 /// Reads a work file.
-pub struct WorkReader {
+pub(crate) struct WorkReader {
     path: PathBuf,
     file: File,
     /// Bytes of the body.
@@ -202,7 +202,7 @@ impl WorkReader {
     ///
     /// # Errors
     /// The system's.
-    pub fn open_if_whole(path: &Path) -> Result<Option<WorkReader>, Error> {
+    pub(crate) fn open_if_whole(path: &Path) -> Result<Option<WorkReader>, Error> {
         let opened = match File::open(path) {
             Ok(file) => Self::new(path, file),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -218,7 +218,7 @@ impl WorkReader {
     ///
     /// # Errors
     /// It cannot be read, or is not whole.
-    pub fn open(path: &Path) -> Result<WorkReader, Error> {
+    pub(crate) fn open(path: &Path) -> Result<WorkReader, Error> {
         Self::new(path, File::open(path).map_err(Error::io(path, "open"))?)
     }
 
@@ -260,7 +260,7 @@ impl WorkReader {
     }
 
     /// Slots of a table; 0: there is none.
-    pub fn slots(&self, table: usize) -> usize {
+    pub(crate) fn slots(&self, table: usize) -> usize {
         self.tables[table].1 as usize
     }
 
@@ -268,7 +268,7 @@ impl WorkReader {
     ///
     /// # Errors
     /// The file cannot be read, or is damaged.
-    pub fn read(&self, table: usize, slots: Range<usize>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read(&self, table: usize, slots: Range<usize>) -> Result<Vec<u8>, Error> {
         let (offset, count) = self.tables[table];
         if slots.end as u64 > count || slots.start >= slots.end {
             return Ok(Vec::new());
@@ -303,7 +303,7 @@ impl WorkReader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn into_body(mut self) -> Result<(File, u64), Error> {
+    pub(crate) fn into_body(mut self) -> Result<(File, u64), Error> {
         let start = self.file.seek(SeekFrom::Start(0));
         start.map_err(Error::io(&self.path, "read"))?;
         Ok((self.file, self.body))
@@ -316,7 +316,7 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 /// What a file was made of, or is: a hash of ids.
-pub fn origin(ids: impl IntoIterator<Item = u64>) -> u64 {
+pub(crate) fn origin(ids: impl IntoIterator<Item = u64>) -> u64 {
     let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_le_bytes).collect();
     xxh3_64(&bytes)
 }
@@ -336,7 +336,7 @@ pub fn damaged(path: &Path) -> Error {
 ///
 /// # Errors
 /// The folder cannot be read or written.
-pub fn remove_partial(folder: &Path) -> Result<(), Error> {
+pub(crate) fn remove_partial(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder, "list"))? {
         let path = entry.map_err(Error::io(folder, "list"))?.path();
         if path.extension().is_some_and(|end| end == PARTIAL) {
@@ -350,7 +350,7 @@ pub fn remove_partial(folder: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn remove(path: &Path) -> Result<(), Error> {
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove")(e)),
         _ => Ok(()),

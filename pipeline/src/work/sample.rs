@@ -7,15 +7,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Of all samples of a build; written into the manifest.
-pub const SEED: u64 = 0;
+pub(crate) const SEED: u64 = 0;
 
 /// A thing's place in the draw, from what tells it from others.
-pub fn priority(owner: u128, record_offset: u64) -> u64 {
+pub(crate) fn priority(owner: u128, record_offset: u64) -> u64 {
     mix(owner as u64 ^ mix(record_offset ^ mix(SEED)))
 }
 
 /// That of line `number` of a page.
-pub fn line_priority(page: u64, number: u32) -> u64 {
+pub(crate) fn line_priority(page: u64, number: u32) -> u64 {
     mix(page ^ mix(u64::from(number) + 1))
 }
 
@@ -29,7 +29,7 @@ fn mix(x: u64) -> u64 {
 
 /// Draws at most `limit` things of each kind. What [`offer`](Sampler::offer) takes is a superset of
 /// the sample, whose bounds are known at the end ([`holds`](Sampler::holds)).
-pub struct Sampler {
+pub(crate) struct Sampler {
     limit: usize,
     kinds: Vec<Kind>,
 }
@@ -43,7 +43,7 @@ struct Kind {
 
 impl Sampler {
     /// Draws `limit` things of each of `kinds` kinds; 8 bytes each.
-    pub fn new(kinds: usize, limit: usize) -> Sampler {
+    pub(crate) fn new(kinds: usize, limit: usize) -> Sampler {
         let kind = |_| Kind {
             smallest: Mutex::default(),
             bound: AtomicU64::new(if limit == 0 { 0 } else { u64::MAX }),
@@ -55,7 +55,7 @@ impl Sampler {
     }
 
     /// Whether a thing is among the first so far. Costs a comparison for most things.
-    pub fn offer(&self, kind: usize, priority: u64) -> bool {
+    pub(crate) fn offer(&self, kind: usize, priority: u64) -> bool {
         let kind = &self.kinds[kind];
         if priority > kind.bound.load(Ordering::Relaxed) || self.limit == 0 {
             return false;
@@ -74,12 +74,12 @@ impl Sampler {
 
     /// Whether a thing is in the sample, after all have been offered; of several things with the
     /// hash that is the bound, all are.
-    pub fn holds(&self, kind: usize, priority: u64) -> bool {
+    pub(crate) fn holds(&self, kind: usize, priority: u64) -> bool {
         self.limit > 0 && priority <= self.kinds[kind].bound.load(Ordering::Relaxed)
     }
 
     /// The sample to the very number, after all things have been offered.
-    pub fn draw(&self) -> Draw {
+    pub(crate) fn draw(&self) -> Draw {
         let of_kind = |kind: &Kind| {
             let smallest = lock(&kind.smallest);
             let bound = kind.bound.load(Ordering::Relaxed);
@@ -95,11 +95,11 @@ impl Sampler {
 
 /// A sample that is asked once for each thing. The same record of an archive that was given several
 /// times has the same hash: where that is the bound, those asked for first are in.
-pub struct Draw(Vec<(u64, usize)>);
+pub(crate) struct Draw(Vec<(u64, usize)>);
 
 impl Draw {
     /// Whether a thing is in the sample.
-    pub fn takes(&mut self, kind: usize, priority: u64) -> bool {
+    pub(crate) fn takes(&mut self, kind: usize, priority: u64) -> bool {
         let (bound, at_bound) = &mut self.0[kind];
         if priority == *bound && *at_bound > 0 {
             *at_bound -= 1;

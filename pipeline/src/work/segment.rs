@@ -17,17 +17,17 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Table of the claims to URLs.
-pub const URLS: usize = 0;
+pub(crate) const URLS: usize = 0;
 /// Table of the claims to lines or spans.
-pub const TEXTS: usize = 1;
+pub(crate) const TEXTS: usize = 1;
 /// The finest cut of the key space.
-pub const MOST_SLOTS: usize = 4096;
+pub(crate) const MOST_SLOTS: usize = 4096;
 /// Claims of a slot at least, on average.
 const SLOT_CLAIMS: usize = 64;
 
 /// What pass 1 leaves of an archive beside its segments; its file is there when all of them are.
 #[derive(Default, Serialize, Deserialize)]
-pub struct ArchiveEntry {
+pub(crate) struct ArchiveEntry {
     /// Which build it is of ([`Output::key`](crate::corpus::Output::key)).
     pub build: u64,
     /// Its segments.
@@ -46,7 +46,7 @@ pub struct ArchiveEntry {
 
 /// What there is to know of a segment.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct SegmentEntry {
+pub(crate) struct SegmentEntry {
     /// Pages.
     pub pages: u32,
     /// Claims to URLs and to lines or spans.
@@ -68,7 +68,7 @@ fn segment_path(work: &Path, archive: usize, number: usize) -> PathBuf {
 
 impl ArchiveEntry {
     /// Whether pass 1 is done with an archive.
-    pub fn is_there(work: &Path, archive: usize) -> bool {
+    pub(crate) fn is_there(work: &Path, archive: usize) -> bool {
         archive_path(work, archive).exists()
     }
 
@@ -76,7 +76,7 @@ impl ArchiveEntry {
     ///
     /// # Errors
     /// It is not there or cannot be read.
-    pub fn read(work: &Path, archive: usize) -> Result<ArchiveEntry, Error> {
+    pub(crate) fn read(work: &Path, archive: usize) -> Result<ArchiveEntry, Error> {
         let path = archive_path(work, archive);
         let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
         let entry = bytes.split_last_chunk::<8>();
@@ -89,7 +89,7 @@ impl ArchiveEntry {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn gone(&self, work: &Path, archive: usize) -> Result<Vec<usize>, Error> {
+    pub(crate) fn gone(&self, work: &Path, archive: usize) -> Result<Vec<usize>, Error> {
         let mut gone = Vec::new();
         for (number, entry) in self.segments.iter().enumerate() {
             let there = WorkReader::open_if_whole(&segment_path(work, archive, number))?;
@@ -104,12 +104,12 @@ impl ArchiveEntry {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn remove(work: &Path, archive: usize) -> Result<(), Error> {
+    pub(crate) fn remove(work: &Path, archive: usize) -> Result<(), Error> {
         remove(&archive_path(work, archive))
     }
 
     /// Whether a file of the work folder is one of pass 1.
-    pub fn is_of_pass_1(name: &str) -> bool {
+    pub(crate) fn is_of_pass_1(name: &str) -> bool {
         name.starts_with("archive-") || name.starts_with("segment-")
     }
 
@@ -117,7 +117,7 @@ impl ArchiveEntry {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn write(&self, work: &Path, archive: usize) -> Result<(), Error> {
+    pub(crate) fn write(&self, work: &Path, archive: usize) -> Result<(), Error> {
         let path = archive_path(work, archive);
         let mut bytes = postcard::to_stdvec(self).map_err(|_| damaged(&path))?;
         bytes.extend(xxh3_64(&bytes).to_le_bytes());
@@ -127,9 +127,8 @@ impl ArchiveEntry {
 }
 
 /// Writes a segment while its archive is read.
-pub struct SegmentWriter {
+pub(crate) struct SegmentWriter {
     writer: WorkWriter,
-    path: PathBuf,
     entry: SegmentEntry,
     urls: Vec<UrlClaim>,
     texts: Vec<TextClaim>,
@@ -141,11 +140,10 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn create(work: &Path, archive: usize, number: usize) -> Result<SegmentWriter, Error> {
+    pub(crate) fn create(work: &Path, archive: usize, number: usize) -> Result<SegmentWriter, Error> {
         let path = segment_path(work, archive, number);
         Ok(SegmentWriter {
             writer: WorkWriter::create(&path)?,
-            path,
             entry: SegmentEntry::default(),
             urls: Vec::new(),
             texts: Vec::new(),
@@ -157,7 +155,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         mut frame: Frame,
         pages: u32,
@@ -176,7 +174,7 @@ impl SegmentWriter {
     }
 
     /// Whether no more should come.
-    pub fn is_full(&self, memory: Memory) -> bool {
+    pub(crate) fn is_full(&self, memory: Memory) -> bool {
         let claims = self.urls.len() as u64 * UrlClaim::MEMORY + self.texts.len() as u64 * TextClaim::MEMORY;
         claims >= memory.segment_keys() || self.text_bytes >= memory.segment_text() || self.entry.pages >= 1 << 24
     }
@@ -185,7 +183,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn finish(mut self) -> Result<SegmentEntry, Error> {
+    pub(crate) fn finish(mut self) -> Result<SegmentEntry, Error> {
         self.entry.claims = [self.urls.len() as u64, self.texts.len() as u64];
         put_claims(&mut self.writer, URLS, self.urls)?;
         put_claims(&mut self.writer, TEXTS, self.texts)?;
@@ -193,10 +191,6 @@ impl SegmentWriter {
         Ok(self.entry)
     }
 
-    /// Where it will be.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 fn put_claims<C: Claim>(writer: &mut WorkWriter, table: usize, mut claims: Vec<C>) -> Result<(), Error> {
@@ -216,7 +210,7 @@ fn put_claims<C: Claim>(writer: &mut WorkWriter, table: usize, mut claims: Vec<C
 
 /// A segment of a build.
 #[derive(Debug, Clone, Copy)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// The place of its archive.
     pub archive: u32,
     number: u32,
@@ -226,14 +220,14 @@ pub struct Segment {
 
 /// All segments of a build, in the order of archives.
 #[derive(Debug)]
-pub struct Segments {
+pub(crate) struct Segments {
     work: PathBuf,
     all: Vec<Segment>,
 }
 
 impl Segments {
     /// Those of a build in `work`; `entries` are those of its archives, in order.
-    pub fn new<'e>(work: &Path, entries: impl IntoIterator<Item = &'e [SegmentEntry]>) -> Segments {
+    pub(crate) fn new<'e>(work: &Path, entries: impl IntoIterator<Item = &'e [SegmentEntry]>) -> Segments {
         let mut all = Vec::new();
         for (archive, segments) in (0..).zip(entries) {
             all.extend((0..).zip(segments).map(|(number, entry)| Segment {
@@ -249,19 +243,19 @@ impl Segments {
     }
 
     /// All, by place.
-    pub fn all(&self) -> &[Segment] {
+    pub(crate) fn all(&self) -> &[Segment] {
         &self.all
     }
 
     /// What stands for all that is in them, in a build that `key` stands for.
-    pub fn id(&self, key: u64) -> u64 {
+    pub(crate) fn id(&self, key: u64) -> u64 {
         let segments = self.all.iter();
         let ids = segments.flat_map(|segment| [u64::from(segment.archive), segment.entry.id]);
         origin([key].into_iter().chain(ids))
     }
 
     /// The place of a segment: `number` of an archive.
-    pub fn place(&self, archive: usize, number: usize) -> Option<usize> {
+    pub(crate) fn place(&self, archive: usize, number: usize) -> Option<usize> {
         let key = |segment: &Segment| (segment.archive as usize, segment.number as usize);
         self.all.binary_search_by_key(&(archive, number), key).ok()
     }
@@ -276,7 +270,7 @@ impl Segments {
     }
 
     /// Where one is.
-    pub fn path(&self, segment: usize) -> PathBuf {
+    pub(crate) fn path(&self, segment: usize) -> PathBuf {
         let Segment { archive, number, .. } = self.all[segment];
         segment_path(&self.work, archive as usize, number as usize)
     }
@@ -285,7 +279,7 @@ impl Segments {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn claims<C: Claim>(
+    pub(crate) fn claims<C: Claim>(
         &self,
         segment: usize,
         table: usize,
@@ -318,7 +312,7 @@ impl Segments {
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub fn pages(&self, segment: usize) -> Result<Frames<BufReader<File>>, Error> {
+    pub(crate) fn pages(&self, segment: usize) -> Result<Frames<BufReader<File>>, Error> {
         let path = self.path(segment);
         let (file, length) = self.open(segment)?.into_body()?;
         Ok(Frames::of_file(&path, file, length))
@@ -328,7 +322,7 @@ impl Segments {
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub fn remove(&self, segment: usize) -> Result<(), Error> {
+    pub(crate) fn remove(&self, segment: usize) -> Result<(), Error> {
         remove(&self.path(segment))
     }
 }
@@ -337,7 +331,7 @@ impl Segments {
 ///
 /// # Errors
 /// The work folder cannot be written.
-pub fn remove_all(work: &Path, archive: usize) -> Result<(), Error> {
+pub(crate) fn remove_all(work: &Path, archive: usize) -> Result<(), Error> {
     let paths = (0..).map(|number| segment_path(work, archive, number));
     for path in paths.take_while(|path| path.exists()) {
         remove(&path)?;

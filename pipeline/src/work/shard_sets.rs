@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 /// Memory of a row beside its text: strings and numbers.
-pub const ROW_BYTES: u64 = 400;
+pub(crate) const ROW_BYTES: u64 = 400;
 
 /// What is in a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl AddAssign for SetSize {
 }
 
 /// Sizes by the place of the set.
-pub type SetSizes = BTreeMap<usize, SetSize>;
+pub(crate) type SetSizes = BTreeMap<usize, SetSize>;
 
 /// The sets of a recipe, by language, then by split.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub struct Sets {
 
 impl Sets {
     /// Those that a build with `recipe` may write.
-    pub fn of(recipe: &Recipe) -> Sets {
+    pub(crate) fn of(recipe: &Recipe) -> Sets {
         let step = recipe.language.as_ref();
         let languages = match step.filter(|_| recipe.split.by_language) {
             Some(step) => language::languages(step).into_iter().map(Some).collect(),
@@ -62,12 +62,12 @@ impl Sets {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.languages.len() * Split::ALL.len()
     }
 
     /// The place of the set that a page belongs to.
-    pub fn place(&self, language: &str, split: Split) -> usize {
+    pub(crate) fn place(&self, language: &str, split: Split) -> usize {
         let language = match &self.languages[..] {
             [None] => None,
             _ => Some(language),

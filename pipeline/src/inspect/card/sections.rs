@@ -14,7 +14,7 @@ const TOP: usize = 10;
 const ARCHIVES: usize = 20;
 
 /// Text in which nothing is Markdown or ends a table's cell.
-pub fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in printable(&text.replace(char::is_control, " ")).chars() {
         match c {
@@ -44,7 +44,7 @@ fn number(value: &Value, path: &[&str]) -> u64 {
 }
 
 /// What it is.
-pub fn summary(manifest: &Manifest, stats: &Value, facts: &Facts<'_>) -> String {
+pub(crate) fn summary(manifest: &Manifest, stats: &Value, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let mut text = format!(
         "{} documents of web text, {} words, cleaned and deduplicated by the rules of \
@@ -123,7 +123,7 @@ fn columns(format: Format) -> String {
 }
 
 /// The recipe and its constants.
-pub fn recipe(manifest: &Manifest, facts: &Facts<'_>) -> String {
+pub(super) fn recipe(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let origin = match facts.builtin {
         Some(_) => "one that comes with the program",
@@ -181,7 +181,7 @@ fn constants(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 }
 
 /// The funnel, the top reasons, the languages.
-pub fn statistics(stats: &Value) -> String {
+pub(super) fn statistics(stats: &Value) -> String {
     let mut text = String::from("## Statistics\n\n");
     let stages = stats["stages"].as_array().map_or(&[][..], Vec::as_slice);
     let all = stages.first().map_or(0, |s| number(s, &["pages", "in"]));
@@ -242,7 +242,7 @@ fn languages(stats: &Value) -> String {
 }
 
 /// Archives, program, licence.
-pub fn provenance(manifest: &Manifest, license: &str) -> String {
+pub(super) fn provenance(manifest: &Manifest, license: &str) -> String {
     let inputs = &manifest.inputs;
     let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
     let mut text = format!(
@@ -282,7 +282,7 @@ pub fn provenance(manifest: &Manifest, license: &str) -> String {
 }
 
 /// What it is not.
-pub fn limitations(manifest: &Manifest) -> String {
+pub(crate) fn limitations(manifest: &Manifest) -> String {
     let recipe = &manifest.recipe;
     let mut points = vec![
         "The texts are as their authors wrote them: errors, bias, personal data and machine-made text \
@@ -342,7 +342,7 @@ pub fn limitations(manifest: &Manifest) -> String {
 }
 
 /// How to load it.
-pub fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
+pub(crate) fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let mut text = String::from("## How to load\n\n");
     // That with most documents is what people will want to see.
     let most = facts.configs().max_by_key(|config| config.sum(|split| split.rows));
@@ -367,7 +367,7 @@ pub fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
 }
 
 /// The command line.
-pub fn reproduction(manifest: &Manifest, facts: &Facts<'_>) -> String {
+pub(crate) fn reproduction(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let recipe = match &facts.builtin {
         Some(name) => name.clone(),
         None => format!("{}.toml", manifest.recipe.name),

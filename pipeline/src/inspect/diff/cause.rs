@@ -22,7 +22,7 @@ pub enum Cause {
 
 impl Cause {
     /// The causes that are no reasons.
-    pub const OWN: [Cause; 5] = [
+    pub(crate) const OWN: [Cause; 5] = [
         Cause::Rewritten,
         Cause::OtherVersion,
         Cause::OtherReading,

@@ -25,14 +25,14 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// The rules of a corpus.
-pub struct Rules {
+pub(super) struct Rules {
     cleaner: Cleaner,
     dedup: Option<DedupStep>,
 }
 
 impl Rules {
     /// Those of `recipe`.
-    pub fn new(recipe: &Recipe) -> Rules {
+    pub(super) fn new(recipe: &Recipe) -> Rules {
         Rules {
             cleaner: Cleaner::new(recipe),
             dedup: recipe.dedup.clone(),
@@ -42,7 +42,7 @@ impl Rules {
 
 /// A page in one of the two corpora.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     /// The corpus' rules.
     pub rules: &'a Rules,
     /// Its text there.
@@ -61,7 +61,7 @@ impl View<'_> {
 
 /// How the page's records in the two corpora are related.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Records {
+pub(super) enum Records {
     /// One record, read the same way.
     Same,
     /// Pages of the same time: another archive, or another way to read it.
@@ -74,7 +74,7 @@ pub enum Records {
 
 /// A line of one text that is not in the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineDiff<'t> {
+pub(crate) struct LineDiff<'t> {
     /// What the other corpus did with it.
     pub cause: Cause,
     /// The line.
@@ -91,7 +91,7 @@ pub struct LineDiff<'t> {
 /// Code points add up: those of the first text less those only there are those of the second less
 /// those only there (line ends apart). Memory is linear in the texts, as is time but for lines that
 /// start with the same word.
-pub fn compare<'t>(views: [View<'t>; 2], records: Records, same_rules: bool) -> [Vec<LineDiff<'t>>; 2] {
+pub(super) fn compare<'t>(views: [View<'t>; 2], records: Records, same_rules: bool) -> [Vec<LineDiff<'t>>; 2] {
     let mut work = Work {
         sides: views.map(Side::new),
         diffs: [Vec::new(), Vec::new()],

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 /// A line or span that went. 24 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Loser {
+pub(crate) struct Loser {
     record_offset: u64,
     archive: u32,
     /// Which line, or the first sentence of which span.
@@ -20,7 +20,7 @@ pub struct Loser {
 
 /// All of a corpus, by page.
 #[derive(Debug, Default)]
-pub struct Losers {
+pub(crate) struct Losers {
     archives: HashMap<String, u32>,
     rows: Vec<Loser>,
     /// Whether the corpus says what dedup took, and where its pages were read.
@@ -33,7 +33,7 @@ impl Losers {
     ///
     /// # Errors
     /// A file that cannot be read or is not what was written.
-    pub fn read(corpus: &Corpus) -> Result<Losers, Error> {
+    pub(super) fn read(corpus: &Corpus) -> Result<Losers, Error> {
         let mut losers = Losers {
             known: corpus.has_ledger() && corpus.manifest.format != Format::Jsonl,
             ..Losers::default()
@@ -69,7 +69,7 @@ impl Losers {
     }
 
     /// Those of the page that was read at `place`, by position; `None` if the corpus does not say.
-    pub fn of(&self, place: &Provenance) -> Option<&[Loser]> {
+    pub(super) fn of(&self, place: &Provenance) -> Option<&[Loser]> {
         self.known.then(|| self.at(place))
     }
 
@@ -87,7 +87,7 @@ impl Losers {
 
 /// A place in a text where dedup took a line or sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hole {
+pub(crate) struct Hole {
     /// Lines of the text before it; a hole within a line is before the line.
     pub lines_before: usize,
     /// Why it went.
@@ -95,7 +95,7 @@ pub struct Hole {
 }
 
 /// Where in `text`, which is what dedup by `step` has left, the `losers` were; in order.
-pub fn holes(text: &str, step: &DedupStep, losers: &[Loser]) -> Vec<Hole> {
+pub(super) fn holes(text: &str, step: &DedupStep, losers: &[Loser]) -> Vec<Hole> {
     let mut gone: Vec<(u64, Reason)> = Vec::new();
     let units: Vec<usize> = match step {
         DedupStep::Lines { .. } => {
@@ -138,7 +138,7 @@ pub fn holes(text: &str, step: &DedupStep, losers: &[Loser]) -> Vec<Hole> {
 }
 
 /// The reason that took most of `losers`.
-pub fn main_reason(losers: &[Loser]) -> Option<Reason> {
+pub(crate) fn main_reason(losers: &[Loser]) -> Option<Reason> {
     let count = |reason| losers.iter().filter(|l| l.reason == reason).count();
     let reasons = Reason::of(Scope::Line).iter().copied();
     let most = reasons.max_by_key(|reason| (count(*reason), std::cmp::Reverse(*reason)));
@@ -146,7 +146,7 @@ pub fn main_reason(losers: &[Loser]) -> Option<Reason> {
 }
 
 /// Whether `losers` are spans.
-pub fn took_spans(losers: &[Loser]) -> bool {
+pub(crate) fn took_spans(losers: &[Loser]) -> bool {
     losers.iter().any(|l| l.reason == Reason::SpanDuplicate)
 }
 

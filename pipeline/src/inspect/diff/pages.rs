@@ -15,7 +15,7 @@ const BATCH_ROWS: usize = 256;
 const BATCH_TEXT_BYTES: usize = 1 << 20;
 
 /// A finished corpus.
-pub struct Corpus {
+pub(super) struct Corpus {
     /// Its folder.
     pub dir: PathBuf,
     /// What it consists of.
@@ -27,7 +27,7 @@ impl Corpus {
     ///
     /// # Errors
     /// There is no finished one.
-    pub fn open(dir: &Path) -> Result<Corpus, Error> {
+    pub(super) fn open(dir: &Path) -> Result<Corpus, Error> {
         let manifest = corpus::finished(dir)?;
         Ok(Corpus {
             dir: dir.to_owned(),
@@ -54,20 +54,20 @@ impl Corpus {
     ///
     /// # Errors
     /// One is missing or not what was written.
-    pub fn check_table(&self, table: Table) -> Result<(), Error> {
+    pub(crate) fn check_table(&self, table: Table) -> Result<(), Error> {
         let files = self.manifest.ledger.files.iter();
         let mut files = files.filter(|file| file.table == table);
         files.try_for_each(|file| self.checked(&file.file, &file.sha256).map(drop))
     }
 
     /// Whether there is a ledger.
-    pub fn has_ledger(&self) -> bool {
+    pub(crate) fn has_ledger(&self) -> bool {
         self.manifest.ledger.mode != LedgerMode::None
     }
 }
 
 /// A page of a corpus.
-pub struct Row {
+pub(crate) struct Row {
     /// MD5 of the normalised URL.
     pub key: u128,
     /// Where it is.
@@ -141,7 +141,7 @@ impl<'c> SetRows<'c> {
 }
 
 /// Sends the pages of all sets of `corpus`, merged, until the other side hangs up.
-pub fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
+pub(super) fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
     let result = send_all(corpus, to);
     if let Err(error) = result {
         // Nobody there: then nobody wants to know.
@@ -181,7 +181,7 @@ fn send_all(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) -> Result
 }
 
 /// The receiving end: pages one by one.
-pub struct Rows {
+pub(super) struct Rows {
     from: Receiver<Result<Vec<Row>, Error>>,
     batch: std::vec::IntoIter<Row>,
     last: Option<u128>,
@@ -189,7 +189,7 @@ pub struct Rows {
 
 impl Rows {
     /// Of what [`send`] sends.
-    pub fn new(from: Receiver<Result<Vec<Row>, Error>>) -> Rows {
+    pub(super) fn new(from: Receiver<Result<Vec<Row>, Error>>) -> Rows {
         Rows {
             from,
             batch: Vec::new().into_iter(),
@@ -201,7 +201,7 @@ impl Rows {
     ///
     /// # Errors
     /// A shard that is damaged, missing, or out of order; a URL that is there twice.
-    pub fn next(&mut self) -> Result<Option<Row>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<Row>, Error> {
         loop {
             if let Some(row) = self.batch.next() {
                 if self.last == Some(row.key) {
@@ -222,7 +222,7 @@ impl Rows {
 }
 
 /// What became of the URLs of a build.
-pub struct Fates {
+pub(super) struct Fates {
     folder: PathBuf,
     rows: LedgerReader<Fate>,
     head: Option<Fate>,
@@ -235,7 +235,7 @@ impl Fates {
     ///
     /// # Errors
     /// A file that cannot be read or is not what was written.
-    pub fn open(corpus: &Corpus) -> Result<Fates, Error> {
+    pub(super) fn open(corpus: &Corpus) -> Result<Fates, Error> {
         let ledger = &corpus.manifest.ledger;
         corpus.check_table(Table::Fates)?;
         let mut rows = LedgerReader::new(&corpus.dir, ledger);
@@ -252,7 +252,7 @@ impl Fates {
     ///
     /// # Errors
     /// A file that cannot be read or is not in order.
-    pub fn of(&mut self, key: u128) -> Result<Option<&str>, Error> {
+    pub(super) fn of(&mut self, key: u128) -> Result<Option<&str>, Error> {
         let key = (key >> 64) as u64;
         while let Some(head) = self.head.take_if(|head| head.url_key <= key) {
             // Of two URLs whose first eight bytes are equal, the one that is not in the corpus is

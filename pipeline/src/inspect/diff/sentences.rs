@@ -4,7 +4,7 @@ use c4_filters::{dedup, pystr};
 use std::collections::HashMap;
 
 /// Lines as the words of their sentences.
-pub struct Sentences<'t> {
+pub(crate) struct Sentences<'t> {
     lines: HashMap<usize, Vec<Vec<&'t str>>>,
     /// Lines by the first word of each of their sentences, in order.
     by_first_word: HashMap<&'t str, Vec<usize>>,
@@ -12,7 +12,7 @@ pub struct Sentences<'t> {
 
 impl<'t> Sentences<'t> {
     /// Of `lines`, with their places; several texts of one place are one line.
-    pub fn new(lines: impl IntoIterator<Item = (usize, &'t str)>) -> Sentences<'t> {
+    pub(super) fn new(lines: impl IntoIterator<Item = (usize, &'t str)>) -> Sentences<'t> {
         let mut found = Sentences {
             lines: HashMap::new(),
             by_first_word: HashMap::new(),
@@ -33,7 +33,7 @@ impl<'t> Sentences<'t> {
     }
 
     /// The first line that `rest` is the rest of.
-    pub fn whole_of(&self, rest: &str) -> Option<usize> {
+    pub(crate) fn whole_of(&self, rest: &str) -> Option<usize> {
         let words: Vec<&str> = pystr::words(rest).collect();
         let candidates = self.by_first_word.get(words.first()?)?;
         let whole = |place: &usize| self.lines.get(place).is_some_and(|l| is_rest(&words, l));
@@ -41,7 +41,7 @@ impl<'t> Sentences<'t> {
     }
 
     /// Takes a line out.
-    pub fn remove(&mut self, place: usize) {
+    pub(super) fn remove(&mut self, place: usize) {
         self.lines.remove(&place);
     }
 }

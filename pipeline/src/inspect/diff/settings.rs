@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the summary says of a corpus.
-pub fn facts(corpus: &Corpus) -> CorpusFacts {
+pub(super) fn facts(corpus: &Corpus) -> CorpusFacts {
     let manifest = &corpus.manifest;
     CorpusFacts {
         dir: corpus.dir.to_string_lossy().into_owned(),
@@ -22,7 +22,7 @@ pub fn facts(corpus: &Corpus) -> CorpusFacts {
 }
 
 /// Keys that differ, in order.
-pub fn recipes(a: &Recipe, b: &Recipe) -> Vec<KeyDiff> {
+pub(super) fn recipes(a: &Recipe, b: &Recipe) -> Vec<KeyDiff> {
     let [mut a, b] = [a, b].map(|recipe| {
         let mut keys = BTreeMap::new();
         flatten("", serde_json::to_value(recipe).unwrap_or_default(), &mut keys);
@@ -80,7 +80,7 @@ fn without_common(a: Value, b: Value) -> (Value, Value) {
 }
 
 /// Archives that only one of the two builds read.
-pub fn inputs(a: &[InputEntry], b: &[InputEntry]) -> InputsDiff {
+pub(super) fn inputs(a: &[InputEntry], b: &[InputEntry]) -> InputsDiff {
     fn set(inputs: &[InputEntry]) -> BTreeSet<(&str, u64)> {
         let keys = inputs.iter().map(|input| (&*input.archive, input.bytes));
         keys.collect()
@@ -105,7 +105,7 @@ pub fn inputs(a: &[InputEntry], b: &[InputEntry]) -> InputsDiff {
 }
 
 /// What is worth knowing of the two builds themselves.
-pub fn notes(a: &Corpus, b: &Corpus, recipe: &[KeyDiff]) -> Vec<String> {
+pub(super) fn notes(a: &Corpus, b: &Corpus, recipe: &[KeyDiff]) -> Vec<String> {
     let mut notes = Vec::new();
     let (program_a, program_b) = (&a.manifest.versions.program, &b.manifest.versions.program);
     if program_a != program_b {

@@ -16,7 +16,7 @@ fn shown(text: &str) -> String {
 }
 
 /// What has been found so far.
-pub struct Sums {
+pub(crate) struct Sums {
     reason: Option<Cause>,
     examples: usize,
     pages: PageCounts,
@@ -29,7 +29,7 @@ pub struct Sums {
 
 impl Sums {
     /// Nothing yet; `reason` and `examples` as in [`Options`](super::Options).
-    pub fn new(reason: Option<Cause>, examples: usize) -> Sums {
+    pub(super) fn new(reason: Option<Cause>, examples: usize) -> Sums {
         Sums {
             reason,
             examples,
@@ -59,7 +59,7 @@ impl Sums {
     }
 
     /// Adds a page that only corpus `side` has.
-    pub fn only(&mut self, side: usize, cause: Cause, domain: &str, row: &Row) {
+    pub(super) fn only(&mut self, side: usize, cause: Cause, domain: &str, row: &Row) {
         let pages = &mut self.pages;
         let (all, only) = match side {
             0 => (&mut pages.a, &mut pages.only_a),
@@ -99,7 +99,7 @@ impl Sums {
     }
 
     /// Adds a page that both have.
-    pub fn both(&mut self, [a, b]: [&Row; 2]) {
+    pub(super) fn both(&mut self, [a, b]: [&Row; 2]) {
         let pages = &mut self.pages;
         pages.a += 1;
         pages.b += 1;
@@ -116,7 +116,7 @@ impl Sums {
 
     /// Adds what [`both`](Self::both) did not say of a page with other text: the lines that differ,
     /// or the cause if none do.
-    pub fn changed(&mut self, domain: &str, rows: [&Row; 2], lines: &[Vec<LineDiff<'_>>; 2], otherwise: Cause) {
+    pub(super) fn changed(&mut self, domain: &str, rows: [&Row; 2], lines: &[Vec<LineDiff<'_>>; 2], otherwise: Cause) {
         let mut by_cause: [BTreeMap<Cause, Vec<&LineDiff<'_>>>; 2] = Default::default();
         for (by_cause, lines) in by_cause.iter_mut().zip(lines) {
             for line in lines {
@@ -190,7 +190,7 @@ impl Sums {
     }
 
     /// Puts everything into `diff`, most pages first, with the top `domains`.
-    pub fn into(self, diff: &mut Diff, domains: usize) {
+    pub(super) fn into(self, diff: &mut Diff, domains: usize) {
         fn pages(causes: BTreeMap<Cause, PageCause>) -> Vec<PageCause> {
             let mut causes: Vec<PageCause> = causes.into_values().collect();
             causes.sort_by_key(|cause| Reverse(cause.pages));

@@ -77,7 +77,7 @@ impl fmt::Display for Copy {
 }
 
 /// What is known of one page: the copies it lost and those that stayed for them, and its row.
-pub type Known = (Vec<(Duplicate, Copy)>, Option<Place>);
+pub(crate) type Known = (Vec<(Duplicate, Copy)>, Option<Place>);
 
 impl Corpus {
     /// Opens the corpus in `dir`.
@@ -98,7 +98,7 @@ impl Corpus {
     }
 
     /// Whether it knows of duplicates.
-    pub fn has_ledger(&self) -> bool {
+    pub(crate) fn has_ledger(&self) -> bool {
         self.manifest.ledger.mode != LedgerMode::None
     }
 
@@ -134,7 +134,7 @@ impl Corpus {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn look_up(&self, pages: &[(&str, u64)]) -> Result<Vec<Known>, Error> {
+    pub(crate) fn look_up(&self, pages: &[(&str, u64)]) -> Result<Vec<Known>, Error> {
         let wanted: HashMap<(&str, u64), usize> = pages.iter().enumerate().map(|(i, page)| (*page, i)).collect();
         let mut known: Vec<Known> = pages.iter().map(|_| Known::default()).collect();
         let mut urls: HashMap<(String, u64), (Option<String>, Option<Place>)> = HashMap::new();

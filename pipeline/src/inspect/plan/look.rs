@@ -21,7 +21,7 @@ const FEW: usize = 32;
 
 /// Archives to look at, and how many there are.
 #[derive(Debug)]
-pub struct Look {
+pub(crate) struct Look {
     /// Archives in all.
     pub archives: usize,
     /// Their bytes; those of remote ones are taken for as large as the mean of those that were looked at.
@@ -37,7 +37,7 @@ pub struct Look {
 }
 
 /// Whether the inputs are too few to be worth a look.
-pub fn is_small(inputs: &[Input]) -> bool {
+pub(crate) fn is_small(inputs: &[Input]) -> bool {
     let unknown = inputs.iter().filter(|input| input.bytes.is_none()).count();
     unknown <= FEW && inputs.iter().filter_map(|input| input.bytes).sum::<u64>() < SMALL
 }
@@ -47,7 +47,7 @@ impl Look {
     ///
     /// # Errors
     /// One cannot be fetched, or its server does not tell its size; no folder for it.
-    pub fn at(inputs: &[Input], network: &Network) -> Result<Look, Error> {
+    pub(crate) fn at(inputs: &[Input], network: &Network) -> Result<Look, Error> {
         let known: u64 = inputs.iter().filter_map(|input| input.bytes).sum();
         let remote = inputs.iter().filter(|input| input.bytes.is_none()).count();
         let wanted = match remote {
@@ -105,7 +105,7 @@ impl Look {
     }
 
     /// The files to look at, and how many bytes of each.
-    pub fn parts(&self) -> &[(PathBuf, u64)] {
+    pub(crate) fn parts(&self) -> &[(PathBuf, u64)] {
         &self.parts
     }
 }

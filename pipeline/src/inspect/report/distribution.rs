@@ -22,7 +22,7 @@ const TITLES: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// A histogram that the chart library refuses.
-pub fn section(stats: &Stats) -> Result<Option<Section>, Error> {
+pub(crate) fn section(stats: &Stats) -> Result<Option<Section>, Error> {
     let known = TITLES.iter().map(|(name, _)| *name);
     let others = stats.histograms.keys().map(String::as_str);
     let others = others.filter(|name| TITLES.iter().all(|(known, _)| known != name));

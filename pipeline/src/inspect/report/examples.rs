@@ -54,7 +54,7 @@ pub struct ExampleLine {
 
 impl Examples {
     /// The reasons that there are examples of.
-    pub fn codes(&self) -> BTreeSet<&str> {
+    pub(crate) fn codes(&self) -> BTreeSet<&str> {
         let pages = self.pages.iter().map(|page| page.reason.as_str());
         pages
             .chain(self.lines.iter().map(|line| line.reason.as_str()))
@@ -63,7 +63,7 @@ impl Examples {
 }
 
 /// The section with the examples of each reason, the largest reason first.
-pub fn section(examples: &Examples, stats: &Stats) -> Option<Section> {
+pub(crate) fn section(examples: &Examples, stats: &Stats) -> Option<Section> {
     let (mut of_pages, mut of_lines): (Vec<&str>, Vec<&str>) =
         examples.codes().into_iter().partition(|code| is_page_reason(code));
     if of_pages.is_empty() && of_lines.is_empty() {

@@ -28,7 +28,7 @@ const PARTS: [&str; 10] = [
 ];
 
 /// How the build ran.
-pub fn run(manifest: &Manifest, run: Option<&Run>) -> Option<Section> {
+pub(crate) fn run(manifest: &Manifest, run: Option<&Run>) -> Option<Section> {
     let run = run?;
     let archives: u64 = manifest.inputs.iter().map(|input| input.bytes).sum();
     let rate = |n: u64| number::bytes((n as f64 / run.wall_seconds) as u64) + "/s";
@@ -88,7 +88,7 @@ fn facts_list(facts: &[(&str, String)]) -> Markup {
 }
 
 /// The recipe's constants.
-pub fn recipe(manifest: &Manifest) -> Option<Section> {
+pub(super) fn recipe(manifest: &Manifest) -> Option<Section> {
     let recipe = &manifest.recipe;
     if recipe.is_empty() {
         return None;
@@ -119,7 +119,7 @@ pub fn recipe(manifest: &Manifest) -> Option<Section> {
 }
 
 /// The archives that went in, with what could not be read of them, and the files that came out.
-pub fn inputs(manifest: &Manifest) -> Option<Section> {
+pub(super) fn inputs(manifest: &Manifest) -> Option<Section> {
     if manifest.inputs.is_empty() && manifest.shards.is_empty() {
         return None;
     }

@@ -10,7 +10,7 @@ use c4_filters::{Reason, Scope, Stage};
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     Pages,
     Lines,
     Chars,
@@ -18,9 +18,9 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub const ALL: [Unit; 4] = [Unit::Pages, Unit::Lines, Unit::Chars, Unit::Words];
+    pub(super) const ALL: [Unit; 4] = [Unit::Pages, Unit::Lines, Unit::Chars, Unit::Words];
 
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Unit::Pages => "pages",
             Unit::Lines => "lines",
@@ -29,7 +29,7 @@ impl Unit {
         }
     }
 
-    pub const fn account(self, stats: &Stats) -> &Account {
+    pub(crate) const fn account(self, stats: &Stats) -> &Account {
         match self {
             Unit::Pages => &stats.tally.pages,
             Unit::Lines => &stats.tally.lines,
@@ -41,7 +41,7 @@ impl Unit {
 
 /// What kind of end a band has, which gives it its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// A record that became no page.
     Record,
     /// A page that went.
@@ -56,7 +56,7 @@ pub enum End {
 
 /// A branch of the river.
 #[derive(Debug, Clone)]
-pub struct Exit {
+pub(crate) struct Exit {
     pub code: String,
     pub doc: String,
     pub n: u64,
@@ -65,7 +65,7 @@ pub struct Exit {
 
 /// A step with what leaves at it.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub(crate) struct Step {
     pub title: &'static str,
     pub doc: String,
     /// What reaches the step.
@@ -75,7 +75,7 @@ pub struct Step {
 
 /// The whole river for one unit.
 #[derive(Debug, Clone)]
-pub struct Flow {
+pub(crate) struct Flow {
     pub unit: Unit,
     /// What flows in at the source: records for pages, else what the pages hold.
     pub source: u64,
@@ -86,7 +86,7 @@ pub struct Flow {
 }
 
 /// The name of a step on the page; `name` as in the statistics.
-pub fn step_title(name: &str) -> &'static str {
+pub(crate) fn step_title(name: &str) -> &'static str {
     match Stage::ALL.iter().find(|stage| stage.name() == name) {
         Some(Stage::Read) => "Read",
         Some(Stage::Length) => "Length",
@@ -103,12 +103,12 @@ pub fn step_title(name: &str) -> &'static str {
 }
 
 /// A reason's name for people: its code without underscores.
-pub fn reason_title(code: &str) -> String {
+pub(crate) fn reason_title(code: &str) -> String {
     code.replace('_', " ")
 }
 
 /// The name of a branch. A colour alone must not tell a dropped line from text that went with its page.
-pub fn exit_title(exit: &Exit) -> String {
+pub(crate) fn exit_title(exit: &Exit) -> String {
     let name = reason_title(&exit.code);
     match exit.end {
         End::WithPage => format!("{name} (whole pages)"),
@@ -117,12 +117,12 @@ pub fn exit_title(exit: &Exit) -> String {
 }
 
 /// A reason's sentence; empty for one that this program does not know.
-pub fn reason_doc(code: &str) -> &'static str {
+pub(crate) fn reason_doc(code: &str) -> &'static str {
     Reason::from_code(code).map_or("", Reason::doc)
 }
 
 /// The river for `unit`; `None` if the statistics do not count it.
-pub fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
+pub(crate) fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
     let account = unit.account(stats);
     let records = &stats.tally.records;
     let empty = account.read == 0 && (unit != Unit::Pages || records.read == 0);
@@ -225,13 +225,13 @@ fn stage_of(stats: &Stats, exit: &Exit) -> String {
 }
 
 /// Whether examples of a code are pages (or lines).
-pub fn is_page_reason(code: &str) -> bool {
+pub(crate) fn is_page_reason(code: &str) -> bool {
     Reason::from_code(code).is_none_or(|reason| reason.scope() != Scope::Line)
 }
 
 /// Sizes of a drawing, in pixels of a screen with a plain font size.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Width of the river at its source.
     pub river: f64,
     /// Where branches end and labels begin.
@@ -247,7 +247,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    pub const WIDE: Sizes = Sizes {
+    pub(crate) const WIDE: Sizes = Sizes {
         river: 240.0,
         mouth: 290.0,
         row: 26.0,
@@ -255,7 +255,7 @@ impl Sizes {
         line_chars: usize::MAX,
         line: 0.0,
     };
-    pub const NARROW: Sizes = Sizes {
+    pub(crate) const NARROW: Sizes = Sizes {
         river: 84.0,
         mouth: 108.0,
         row: 42.0,
@@ -280,14 +280,14 @@ impl Sizes {
 
 /// A band, as an SVG path, with the row of its label.
 #[derive(Debug, Clone)]
-pub struct Band {
+pub(crate) struct Band {
     pub path: String,
     pub height: f64,
 }
 
 /// Where everything is.
 #[derive(Debug, Clone)]
-pub struct Drawing {
+pub(crate) struct Drawing {
     pub height: f64,
     /// Height of the row of each step, and the bands that leave at it. Rows follow each other without
     /// a gap.
@@ -297,7 +297,7 @@ pub struct Drawing {
 }
 
 /// Lays the river out.
-pub fn draw(flow: &Flow, sizes: Sizes) -> Drawing {
+pub(super) fn draw(flow: &Flow, sizes: Sizes) -> Drawing {
     let scale = if flow.source == 0 {
         0.0
     } else {

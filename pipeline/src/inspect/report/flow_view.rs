@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use std::collections::BTreeSet;
 
 /// The section with the rivers of all units, of which a switch shows one.
-pub fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
+pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
     let units = Unit::ALL.into_iter().filter_map(|unit| flow::flow(stats, unit));
     let flows: Vec<Flow> = units.collect();
     if flows.iter().all(|flow| flow.source == 0) {

@@ -8,7 +8,7 @@ use crate::view::text::{Crawl, crawl};
 use maud::{Markup, html};
 
 /// What must not be overlooked: the build's own warnings, and sums that are not right.
-pub fn warnings(stats: &Stats) -> Markup {
+pub(super) fn warnings(stats: &Stats) -> Markup {
     let wrong: Vec<String> = wrong_sums(stats);
     html! {
         @if !stats.warnings.is_empty() || !wrong.is_empty() {
@@ -44,7 +44,7 @@ fn wrong_sums(stats: &Stats) -> Vec<String> {
 }
 
 /// The sentence and the figures.
-pub fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) -> Markup {
+pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) -> Markup {
     let tally = &stats.tally;
     let (pages, lines) = (&tally.pages, &tally.lines);
     html! {
@@ -124,7 +124,7 @@ fn largest(account: &Account) -> Option<(&str, u64)> {
 }
 
 /// What made the report and from what.
-pub fn foot(stats: &Stats, manifest: &Manifest) -> Markup {
+pub(crate) fn foot(stats: &Stats, manifest: &Manifest) -> Markup {
     let hash = [&stats.recipe_hash, &manifest.recipe_hash];
     html! {
         p {

@@ -26,7 +26,7 @@ const SIZE: (u32, u32) = (352, 196);
 
 /// Bars to draw.
 #[derive(Debug, Clone, Copy)]
-pub struct Bars<'a> {
+pub(crate) struct Bars<'a> {
     /// What it is about, for a message and for those who cannot see it.
     pub of: &'a str,
     /// The same in a few sentences.
@@ -45,7 +45,7 @@ pub struct Bars<'a> {
 ///
 /// # Errors
 /// Whatever the chart library refuses.
-pub fn svg(bars: &Bars<'_>) -> Result<Markup, Error> {
+pub(crate) fn svg(bars: &Bars<'_>) -> Result<Markup, Error> {
     let mut out = String::new();
     draw(bars, &mut out).map_err(|e| Error::Histogram {
         of: bars.of.to_owned(),

@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Counts by reason code.
-pub type Counts = BTreeMap<String, u64>;
+pub(super) type Counts = BTreeMap<String, u64>;
 
 /// `stats.json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Stats {
+pub(super) struct Stats {
     pub recipe: String,
     pub recipe_hash: String,
     pub tally: Tally,
@@ -27,7 +27,7 @@ pub struct Stats {
 
 impl Stats {
     /// The recipe's name, from whichever file has it.
-    pub fn recipe_name(&self, manifest: &Manifest) -> String {
+    pub(crate) fn recipe_name(&self, manifest: &Manifest) -> String {
         let from_manifest = || manifest.recipe.get("name").and_then(Value::as_str);
         let name = Some(self.recipe.as_str()).filter(|name| !name.is_empty());
         name.or_else(from_manifest).unwrap_or("unnamed").to_owned()
@@ -37,7 +37,7 @@ impl Stats {
 /// Where everything went, each thing in one place.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Tally {
+pub(crate) struct Tally {
     pub records: Account,
     pub pages: Account,
     pub lines: Account,
@@ -49,7 +49,7 @@ pub struct Tally {
 /// One quantity of the tally: `in` = `out` + all the others.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Account {
+pub(crate) struct Account {
     #[serde(rename = "in")]
     pub read: u64,
     #[serde(rename = "out")]
@@ -61,7 +61,7 @@ pub struct Account {
 
 impl Account {
     /// How much is neither kept nor gone for a reason; a sound tally gives 0.
-    pub fn missing(&self) -> i128 {
+    pub(super) fn missing(&self) -> i128 {
         let gone = self.dropped.values().chain(self.gone_with_page.values());
         let gone: i128 = gone.copied().map(i128::from).sum();
         i128::from(self.read) - i128::from(self.kept) - gone - i128::from(self.trimmed)
@@ -71,7 +71,7 @@ impl Account {
 /// What went in and what came out.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(default)]
-pub struct InOut {
+pub(crate) struct InOut {
     #[serde(rename = "in")]
     pub read: u64,
     #[serde(rename = "out")]
@@ -81,7 +81,7 @@ pub struct InOut {
 /// One step of the build.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct StageCounts {
+pub(crate) struct StageCounts {
     pub stage: String,
     pub doc: String,
     pub pages: InOut,
@@ -94,7 +94,7 @@ pub struct StageCounts {
 /// What a step dropped.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct StageDropped {
+pub(crate) struct StageDropped {
     pub pages: Counts,
     pub lines: Counts,
 }
@@ -102,7 +102,7 @@ pub struct StageDropped {
 /// Counts by bin.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     pub unit: String,
     /// One more than there are bins; the last may be open.
     pub edges: Vec<Option<f64>>,
@@ -116,7 +116,7 @@ pub struct Histogram {
 /// How many pages a histogram is made from.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Sample {
+pub(super) struct Sample {
     pub pages: u64,
     pub of: u64,
 }
@@ -124,7 +124,7 @@ pub struct Sample {
 /// Pages by name after each step.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Survival {
+pub(crate) struct Survival {
     pub stages: Vec<String>,
     pub distinct: u64,
     pub top: Vec<Survivor>,
@@ -133,7 +133,7 @@ pub struct Survival {
 /// Pages of one name after each step.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Survivor {
+pub(crate) struct Survivor {
     pub name: String,
     pub pages: Vec<u64>,
 }
@@ -141,7 +141,7 @@ pub struct Survivor {
 /// A line or span that many pages have.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Duplicate {
+pub(super) struct Duplicate {
     pub copies: u64,
     pub text: String,
     pub url: String,
@@ -150,7 +150,7 @@ pub struct Duplicate {
 /// A word of the blocklist.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct BadWord {
+pub(crate) struct BadWord {
     pub word: String,
     pub pages: u64,
 }
@@ -158,7 +158,7 @@ pub struct BadWord {
 /// `manifest.json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Manifest {
+pub(super) struct Manifest {
     pub versions: Versions,
     pub recipe_hash: String,
     pub recipe: Map<String, Value>,
@@ -170,7 +170,7 @@ pub struct Manifest {
 /// Versions that decide over the bytes of a corpus.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Versions {
+pub(super) struct Versions {
     pub program: String,
     pub schema: u64,
 }
@@ -178,7 +178,7 @@ pub struct Versions {
 /// One archive.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Input {
+pub(super) struct Input {
     pub archive: String,
     pub bytes: u64,
     pub state: String,
@@ -189,7 +189,7 @@ pub struct Input {
 /// A place that could not be read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Damage {
+pub(super) struct Damage {
     pub offset: u64,
     pub cause: String,
 }
@@ -197,7 +197,7 @@ pub struct Damage {
 /// One file of the corpus.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Shard {
+pub(crate) struct Shard {
     pub file: String,
     pub split: String,
     pub rows: u64,
@@ -208,7 +208,7 @@ pub struct Shard {
 /// `run.json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Run {
+pub(crate) struct Run {
     pub wall_seconds: f64,
     pub wall_seconds_by_pass: BTreeMap<String, f64>,
     pub cpu_seconds: Option<f64>,

@@ -23,7 +23,7 @@ fn loss_class(stage: Option<&String>) -> &'static str {
 }
 
 /// The table of languages.
-pub fn languages(stats: &Stats) -> Option<Section> {
+pub(super) fn languages(stats: &Stats) -> Option<Section> {
     if stats.languages.is_empty() {
         return None;
     }
@@ -64,7 +64,7 @@ pub fn languages(stats: &Stats) -> Option<Section> {
 }
 
 /// The tables of domains and top-level domains.
-pub fn domains(stats: &Stats) -> Option<Section> {
+pub(super) fn domains(stats: &Stats) -> Option<Section> {
     let parts = [
         ("domain-table", "Domain", "domains", stats.domains.as_ref()),
         (
@@ -178,7 +178,7 @@ fn worst(survival: &Survival, row: &Survivor) -> Markup {
 ///
 /// # Errors
 /// A histogram that the chart library refuses.
-pub fn years(stats: &Stats) -> Result<Option<Section>, Error> {
+pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
     if stats.years.is_empty() {
         return Ok(None);
     }
@@ -227,7 +227,7 @@ pub fn years(stats: &Stats) -> Result<Option<Section>, Error> {
 }
 
 /// The most frequent duplicates.
-pub fn duplicates(stats: &Stats) -> Option<Section> {
+pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     if stats.duplicates.is_empty() {
         return None;
     }
@@ -254,7 +254,7 @@ pub fn duplicates(stats: &Stats) -> Option<Section> {
 }
 
 /// The words of the blocklist that were found, masked until asked for.
-pub fn bad_words(stats: &Stats) -> Option<Section> {
+pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
     if stats.bad_words.is_empty() {
         return None;
     }

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use std::collections::BTreeSet;
 
 /// The section with the tables of reasons and steps.
-pub fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
+pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
     let pages = page_table(stats, linked);
     let lines = line_table(stats, linked);
     let records = record_table(stats);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Domains by number, with their pages. Numbers depend on the order of adding.
 #[derive(Debug, Default)]
-pub struct Domains {
+pub(super) struct Domains {
     ids: HashMap<Arc<str>, u32>,
     pages: Vec<u64>,
     names: Vec<Arc<str>>,
@@ -13,7 +13,7 @@ pub struct Domains {
 
 impl Domains {
     /// Counts a page; gives its domain's number.
-    pub fn add(&mut self, domain: &str) -> u32 {
+    pub(super) fn add(&mut self, domain: &str) -> u32 {
         if let Some(&id) = self.ids.get(domain) {
             self.pages[id as usize] += 1;
             return id;
@@ -27,17 +27,17 @@ impl Domains {
     }
 
     /// Its name.
-    pub fn name(&self, id: u32) -> &str {
+    pub(super) fn name(&self, id: u32) -> &str {
         &self.names[id as usize]
     }
 
     /// Its pages.
-    pub fn pages(&self, id: u32) -> u64 {
+    pub(super) fn pages(&self, id: u32) -> u64 {
         self.pages[id as usize]
     }
 
     /// The `n` domains with most pages, those with most first, then by name.
-    pub fn largest(&self, n: usize) -> Vec<u32> {
+    pub(crate) fn largest(&self, n: usize) -> Vec<u32> {
         let mut ids: Vec<u32> = self.ids.values().copied().collect();
         ids.sort_unstable_by_key(|&id| (std::cmp::Reverse(self.pages(id)), self.name(id)));
         ids.truncate(n);

@@ -5,9 +5,9 @@ use c4_data::{Error as DataError, Recipe, Setting};
 use serde_json::Value;
 
 /// The steps that look at one page alone, in their order: what a sweep runs.
-pub const STEPS: [&str; 3] = ["length", "paragraphs", "clean"];
+pub(crate) const STEPS: [&str; 3] = ["length", "paragraphs", "clean"];
 /// A sweep tries at most so many combinations.
-pub const MAX_COMBINATIONS: usize = 256;
+pub(crate) const MAX_COMBINATIONS: usize = 256;
 
 /// All combinations of the values of some keys.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +142,7 @@ fn steps(recipe: &Recipe) -> Vec<String> {
 }
 
 /// The recipe's steps that a sweep runs, and those that it does not.
-pub fn on_and_off(recipe: &Recipe) -> (Vec<String>, Vec<String>) {
+pub(crate) fn on_and_off(recipe: &Recipe) -> (Vec<String>, Vec<String>) {
     steps(recipe)
         .into_iter()
         .filter(|step| step != "split")

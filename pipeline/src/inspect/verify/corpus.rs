@@ -17,7 +17,7 @@ const BLOCK_ROWS: usize = 1024;
 const BLOCK_TEXT_BYTES: usize = 4 << 20;
 
 /// A corpus, as far as its bytes are right.
-pub struct Corpus<'a> {
+pub(crate) struct Corpus<'a> {
     /// Its folder.
     pub dir: &'a Path,
     /// What should be in it.
@@ -29,7 +29,7 @@ pub struct Corpus<'a> {
 
 /// A shard and its place among those of its set.
 #[derive(Debug, Clone, Copy)]
-pub struct Shard<'a> {
+pub(crate) struct Shard<'a> {
     /// Its entry.
     pub entry: &'a ShardEntry,
     /// Its place among the shards of its set.
@@ -42,7 +42,7 @@ pub struct Shard<'a> {
 
 /// A row of a shard.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// The shard.
     pub shard: Shard<'a>,
     /// From 0.
@@ -53,7 +53,7 @@ pub struct Row<'a> {
 
 impl Row<'_> {
     /// An offence of the row.
-    pub fn offence(&self, what: impl Into<String>) -> Offence {
+    pub(crate) fn offence(&self, what: impl Into<String>) -> Offence {
         Offence {
             row: Some(self.number),
             url: Some(self.document.page.url.clone()),
@@ -63,7 +63,7 @@ impl Row<'_> {
 }
 
 /// Each shard's place among those of its set and how many the set has, in the manifest's order.
-pub fn places(manifest: &Manifest) -> Vec<(usize, usize)> {
+pub(crate) fn places(manifest: &Manifest) -> Vec<(usize, usize)> {
     let mut counts: HashMap<ShardSet<'_>, usize> = HashMap::new();
     let mut indices = Vec::new();
     for shard in &manifest.shards {
@@ -77,7 +77,7 @@ pub fn places(manifest: &Manifest) -> Vec<(usize, usize)> {
 
 impl Corpus<'_> {
     /// All shards, in the manifest's order.
-    pub fn shards(&self) -> Vec<Shard<'_>> {
+    pub(crate) fn shards(&self) -> Vec<Shard<'_>> {
         let shards = self.manifest.shards.iter().zip(places(self.manifest));
         let shard = |((entry, (index, count)), sound): (_, &bool)| Shard {
             entry,
@@ -89,13 +89,13 @@ impl Corpus<'_> {
     }
 
     /// Documents of the shards that are read, by the manifest.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         let sound = self.shards().into_iter().filter(|shard| shard.sound);
         sound.map(|shard| shard.entry.rows).sum()
     }
 
     /// Whether all shards are read.
-    pub fn whole(&self) -> bool {
+    pub(crate) fn whole(&self) -> bool {
         self.sound.iter().all(|sound| *sound)
     }
 
@@ -107,7 +107,7 @@ impl Corpus<'_> {
     ///
     /// # Errors
     /// The system refuses to read a file.
-    pub fn scan<T>(
+    pub(crate) fn scan<T>(
         &self,
         name: &'static str,
         work: impl Fn(&[Row<'_>]) -> T + Sync,

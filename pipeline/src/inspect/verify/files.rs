@@ -16,7 +16,7 @@ use std::path::Path;
 type Listed<'a> = (&'a str, u64, &'a str);
 
 /// What the files came to.
-pub struct Files {
+pub(crate) struct Files {
     /// The checks.
     pub checks: Vec<Check>,
     /// Which shards are sound, in the manifest's order.
@@ -29,7 +29,7 @@ pub struct Files {
 ///
 /// # Errors
 /// The system refuses to read a file or folder.
-pub fn files(dir: &Path, manifest: &Manifest) -> Result<Files, Error> {
+pub(crate) fn files(dir: &Path, manifest: &Manifest) -> Result<Files, Error> {
     let shards = manifest.shards.iter();
     let shards: Vec<Listed<'_>> = shards.map(|s| (&*s.file, s.bytes, &*s.sha256)).collect();
     let files = manifest.ledger.files.iter();
@@ -139,7 +139,7 @@ fn names(dir: &Path) -> Result<Vec<String>, Error> {
 
 /// Whether the recipe's hash in the manifest is that of the recipe in it; and its lists, if
 /// they are at hand.
-pub fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<Lists>) {
+pub(crate) fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<Lists>) {
     const NAME: &str = "recipe hash";
     let lists = match Lists::load(&manifest.recipe, lists) {
         Ok(lists) => lists,
@@ -165,7 +165,7 @@ pub fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<Lists>) {
 ///
 /// # Errors
 /// The system refuses to read a file.
-pub fn schemas(dir: &Path, manifest: &Manifest, sound: &[bool]) -> Result<Check, Error> {
+pub(crate) fn schemas(dir: &Path, manifest: &Manifest, sound: &[bool]) -> Result<Check, Error> {
     const NAME: &str = "schema";
     if manifest.format == Format::Jsonl {
         let why = "JSON lines have no schema, and hold text, timestamp and url only";

@@ -24,7 +24,7 @@ fn partition(key: u128) -> usize {
 }
 
 /// The keys of one pass.
-pub struct Keys {
+pub(crate) struct Keys {
     partitions: Vec<Mutex<Vec<u128>>>,
     first: usize,
     /// Partitions from here on wait for another pass.
@@ -37,7 +37,7 @@ pub struct Keys {
 
 /// What stands twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Repeated {
+pub(crate) struct Repeated {
     /// Keys seen.
     pub keys: u64,
     /// Keys of which at least two copies are sure.
@@ -51,18 +51,18 @@ pub struct Repeated {
 }
 
 /// `key` with a mark in its lowest bit, which is no part of the key from then on.
-pub fn marked(key: u128, sure: bool) -> u128 {
+pub(crate) fn marked(key: u128, sure: bool) -> u128 {
     key >> 1 << 1 | u128::from(sure)
 }
 
 /// `key` without the mark.
-pub fn unmarked(key: u128) -> u128 {
+pub(crate) fn unmarked(key: u128) -> u128 {
     key >> 1
 }
 
 impl Keys {
     /// For the first pass; at most `limit` bytes are held.
-    pub fn new(limit: usize) -> Keys {
+    pub(crate) fn new(limit: usize) -> Keys {
         Keys::from(0, limit)
     }
 
@@ -83,7 +83,7 @@ impl Keys {
     }
 
     /// Adds keys, [`marked`]; those of other passes are let go.
-    pub fn add(&self, mut keys: Vec<u128>) {
+    pub(crate) fn add(&self, mut keys: Vec<u128>) {
         keys.retain(|key| self.takes(partition(*key)));
         keys.sort_unstable();
         for keys in keys.chunk_by(|a, b| partition(*a) == partition(*b)) {
@@ -119,7 +119,7 @@ impl Keys {
 
     /// Ends the pass: adds what stands twice in it to `found`, and gives the next one; `None` if all
     /// keys have been seen.
-    pub fn finish(self, found: &mut Repeated) -> Option<Keys> {
+    pub(crate) fn finish(self, found: &mut Repeated) -> Option<Keys> {
         let end = self.end.into_inner();
         let partitions = self.partitions.into_par_iter().take(end - self.first);
         let lists: Vec<Repeated> = partitions

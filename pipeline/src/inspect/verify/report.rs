@@ -57,7 +57,7 @@ pub struct Offence {
 
 impl Offence {
     /// Of a file as a whole.
-    pub fn of_file(file: &str, what: impl Into<String>) -> Offence {
+    pub(crate) fn of_file(file: &str, what: impl Into<String>) -> Offence {
         Offence {
             file: file.to_owned(),
             row: None,
@@ -68,7 +68,7 @@ impl Offence {
     }
 
     /// With the line that it is about, cut to a size for reading.
-    pub fn with_line(mut self, line: &str) -> Offence {
+    pub(crate) fn with_line(mut self, line: &str) -> Offence {
         self.line = Some(line.chars().take(SHOWN_CHARS).collect());
         self
     }
@@ -76,7 +76,7 @@ impl Offence {
 
 /// Offences on their way to a check. Merged with `+=` in the order of the rows.
 #[derive(Debug, Clone, Default)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// How many.
     pub offences: u64,
     /// The first of them.
@@ -85,7 +85,7 @@ pub struct Finding {
 
 impl Finding {
     /// Adds one; `offence` is called for those that are listed only.
-    pub fn add(&mut self, offence: impl FnOnce() -> Offence) {
+    pub(crate) fn add(&mut self, offence: impl FnOnce() -> Offence) {
         self.offences += 1;
         if self.examples.len() < LISTED {
             self.examples.push(offence());
@@ -93,14 +93,14 @@ impl Finding {
     }
 
     /// As a check.
-    pub fn check(self, name: &'static str, counted: String) -> Check {
+    pub(crate) fn check(self, name: &'static str, counted: String) -> Check {
         let failed = self.offences > 0;
         let status = if failed { Status::Failed } else { Status::Ok };
         self.with_status(name, status, counted)
     }
 
     /// As a check whose status is not told by the offences alone.
-    pub fn with_status(self, name: &'static str, status: Status, counted: String) -> Check {
+    pub(crate) fn with_status(self, name: &'static str, status: Status, counted: String) -> Check {
         Check {
             name,
             status,
@@ -128,7 +128,7 @@ impl FromIterator<Offence> for Finding {
 }
 
 /// A check that could not be made.
-pub fn not_checked(name: &'static str, why: impl Into<String>) -> Check {
+pub(crate) fn not_checked(name: &'static str, why: impl Into<String>) -> Check {
     Finding::default().with_status(name, Status::NotChecked, why.into())
 }
 
@@ -152,7 +152,7 @@ impl Report {
     }
 
     /// How many checks came to `status`.
-    pub fn count(&self, status: Status) -> usize {
+    pub(crate) fn count(&self, status: Status) -> usize {
         let of_status = self.checks.iter().filter(|check| check.status == status);
         of_status.count()
     }

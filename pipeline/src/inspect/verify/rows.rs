@@ -14,7 +14,7 @@ use std::ops::{AddAssign, Index, IndexMut};
 
 /// What a row can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// Rows ascend by the MD5 of their normalised URL.
     Order,
     /// No neighbour has the same normalised URL.
@@ -51,7 +51,7 @@ const RULES: usize = Rule::BadWords as usize + 1;
 
 /// The unit in which dedup keeps one copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// The page's URL.
     Url,
     /// A line.
@@ -62,7 +62,7 @@ pub enum Unit {
 
 impl Unit {
     /// That of a recipe.
-    pub fn of(recipe: &Recipe) -> Option<Unit> {
+    pub(crate) fn of(recipe: &Recipe) -> Option<Unit> {
         recipe.dedup.as_ref().map(|step| match step {
             DedupStep::Lines { .. } => Unit::Line,
             DedupStep::Spans { span_sentences, .. } => Unit::Span(*span_sentences),
@@ -70,7 +70,7 @@ impl Unit {
     }
 
     /// The keys of a row, [`marked`].
-    pub fn keys(self, row: &Row<'_>, touched: &Touched) -> Vec<u128> {
+    pub(crate) fn keys(self, row: &Row<'_>, touched: &Touched) -> Vec<u128> {
         let page = &row.document.page;
         match self {
             Unit::Url => vec![marked(url::md5(&url::normalize(&page.url)), true)],
@@ -91,7 +91,7 @@ impl Unit {
     }
 
     /// What key `place` of the row stands for.
-    pub fn shown(self, row: &Row<'_>, place: usize) -> String {
+    pub(crate) fn shown(self, row: &Row<'_>, place: usize) -> String {
         let text = &row.document.page.text;
         match self {
             Unit::Url => row.document.page.url.clone(),
@@ -115,7 +115,7 @@ struct End {
 
 /// What rows came to. Merged with `+=` in the order of the rows.
 #[derive(Debug, Clone, Default)]
-pub struct RowSums {
+pub(crate) struct RowSums {
     findings: [Finding; RULES],
     ends: Option<(End, u128)>,
     /// Rows.
@@ -154,7 +154,7 @@ impl IndexMut<Rule> for RowSums {
 
 impl RowSums {
     /// Takes a finding out.
-    pub fn take(&mut self, rule: Rule) -> Finding {
+    pub(crate) fn take(&mut self, rule: Rule) -> Finding {
         std::mem::take(&mut self[rule])
     }
 
@@ -179,7 +179,7 @@ impl RowSums {
     }
 
     /// The shard is at its end.
-    pub fn end_shard(&mut self) {
+    pub(crate) fn end_shard(&mut self) {
         self.ends = None;
     }
 }
@@ -205,7 +205,7 @@ impl AddAssign for RowSums {
 }
 
 /// Judges rows by a recipe.
-pub struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     recipe: &'a Recipe,
     format: Format,
     cleaner: Cleaner,
@@ -220,7 +220,7 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// For the rows of a corpus. Without `bad_words` the blocklist is not looked at, without
     /// `admission` neither are domains and URLs.
-    pub fn new(
+    pub(crate) fn new(
         manifest: &'a Manifest,
         touched: &'a Touched,
         bad_words: Option<BadWords>,
@@ -245,18 +245,18 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether the blocklist is looked at.
-    pub fn knows_bad_words(&self) -> bool {
+    pub(crate) fn knows_bad_words(&self) -> bool {
         let language = self.format != Format::Jsonl || self.language.is_some() || self.recipe.split.by_language;
         self.bad_words.is_some() && language
     }
 
     /// Whether domains and URLs are looked at.
-    pub fn knows_lists(&self) -> bool {
+    pub(crate) fn knows_lists(&self) -> bool {
         self.admission.is_some()
     }
 
     /// What `rows`, which follow each other, come to.
-    pub fn rows(&self, rows: &[Row<'_>]) -> RowSums {
+    pub(crate) fn rows(&self, rows: &[Row<'_>]) -> RowSums {
         let mut sums = RowSums::default();
         rows.iter().for_each(|row| self.row(row, &mut sums));
         sums

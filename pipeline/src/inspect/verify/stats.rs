@@ -23,7 +23,7 @@ fn total(numbers: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
 const UNITS: [&str; 3] = ["lines", "chars", "words"];
 
 /// `stats.json`, and what of it was looked up and is not there.
-pub struct Stats {
+pub(crate) struct Stats {
     value: Value,
 }
 
@@ -31,7 +31,7 @@ pub struct Stats {
 ///
 /// # Errors
 /// The system refuses to read it.
-pub fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), Error> {
+pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), Error> {
     const NAME: &str = "stats.json";
     let path = dir.join(STATS_FILE);
     let mut finding = Finding::default();
@@ -124,7 +124,7 @@ impl Stats {
     }
 
     /// The conservation law: what came in is what came out and what went.
-    pub fn conservation(&self) -> Check {
+    pub(crate) fn conservation(&self) -> Check {
         let mut sums = Comparison::default();
         for unit in ["records", "pages"] {
             let parts = [self.tally(&[unit, "out"]), self.sum(&[unit, "dropped"])];
@@ -156,7 +156,7 @@ impl Stats {
     }
 
     /// The steps: each takes in what the one before has let out, and lets out what it did not take.
-    pub fn stages(&self, manifest: &Manifest) -> Check {
+    pub(crate) fn stages(&self, manifest: &Manifest) -> Check {
         const NAME: &str = "stages";
         let mut sums = Comparison::default();
         let taken = Stage::ALL.into_iter();
@@ -219,7 +219,7 @@ impl Stats {
     }
 
     /// What is in the shards.
-    pub fn shards(&self, rows: &RowSums, by_split: [u64; 2]) -> Check {
+    pub(crate) fn shards(&self, rows: &RowSums, by_split: [u64; 2]) -> Check {
         let mut sums = Comparison::default();
         let amount = rows.amount;
         for (what, path, has) in [
@@ -244,7 +244,7 @@ impl Stats {
     }
 
     /// Pages that the blocklist let pass though they hold a listed word.
-    pub fn soft_passed(&self) -> u64 {
+    pub(crate) fn soft_passed(&self) -> u64 {
         self.counter("badwords-filter/soft-passed")
     }
 }
@@ -260,7 +260,13 @@ struct Counts {
 
 /// Compares the ledger with `stats.json` and the shards. Reads every table once; memory is that of
 /// a record batch a thread. `rows` is `None` if not all shards were read.
-pub fn ledger(dir: &Path, manifest: &Manifest, sound: &[bool], stats: &Stats, rows: Option<&RowSums>) -> Vec<Check> {
+pub(crate) fn ledger(
+    dir: &Path,
+    manifest: &Manifest,
+    sound: &[bool],
+    stats: &Stats,
+    rows: Option<&RowSums>,
+) -> Vec<Check> {
     let entry = &manifest.ledger;
     let names = ["ledger rows", "ledger fates"];
     if entry.mode == LedgerMode::None {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// What is known of the pages.
-pub enum Touched {
+pub(crate) enum Touched {
     /// The recipe removes no sentences.
     NoSpans,
     /// Any page may have lost some; why that is not known.
@@ -22,7 +22,7 @@ pub enum Touched {
 }
 
 /// The spans that pages lost.
-pub struct LostSpans {
+pub(crate) struct LostSpans {
     archives: HashMap<String, u32>,
     /// In order.
     lost: Vec<Lost>,
@@ -42,7 +42,7 @@ struct Lost {
 impl Touched {
     /// From the ledger's table `duplicates`, 32 bytes a row; `sound` says which of the ledger's
     /// files are whole. Takes no more than `memory` bytes.
-    pub fn load(dir: &Path, manifest: &Manifest, sound: &[bool], memory: usize) -> Touched {
+    pub(crate) fn load(dir: &Path, manifest: &Manifest, sound: &[bool], memory: usize) -> Touched {
         let Some(DedupStep::Spans { span_sentences, .. }) = &manifest.recipe.dedup else {
             return Touched::NoSpans;
         };
@@ -106,7 +106,7 @@ impl Touched {
 
     /// Which sentences the page lost, by their place before: none if it is empty; `None` if that is
     /// not known.
-    pub fn gone(&self, page: &Page) -> Option<Vec<bool>> {
+    pub(crate) fn gone(&self, page: &Page) -> Option<Vec<bool>> {
         match self {
             Touched::NoSpans => Some(Vec::new()),
             Touched::Unknown(_) => None,
@@ -154,7 +154,7 @@ impl LostSpans {
 /// Sentence `k` is what was the `k`-th that did not go, unless two that came to stand on one line
 /// are taken for one sentence now; that can happen once where a run of sentences went. So a span is
 /// sure if its sentences stood together by any number of such joints before it.
-pub fn sure_spans(gone: &[bool], spans: usize, span_sentences: usize) -> Vec<bool> {
+pub(crate) fn sure_spans(gone: &[bool], spans: usize, span_sentences: usize) -> Vec<bool> {
     let stayed: Vec<usize> = (0..gone.len()).filter(|i| !gone[*i]).collect();
     let place = |k: usize| match stayed.get(k) {
         Some(place) => *place,

@@ -11,13 +11,13 @@ use crate::view::table::{Cell, Column, Table};
 use maud::{Markup, html};
 
 /// The anchor of a cause's examples.
-pub fn anchor(lines: bool, side: Side, cause: Cause) -> String {
+pub(crate) fn anchor(lines: bool, side: Side, cause: Cause) -> String {
     let what = if lines { "lines" } else { "pages" };
     format!("ex-{what}-{}-{}", side.anchor(), cause.code())
 }
 
 /// Pages that only `side` has.
-pub fn only(diff: &Diff, side: Side) -> Option<Section> {
+pub(super) fn only(diff: &Diff, side: Side) -> Option<Section> {
     let causes = side.page_causes(diff);
     if causes.is_empty() {
         return None;
@@ -60,7 +60,7 @@ pub fn only(diff: &Diff, side: Side) -> Option<Section> {
 }
 
 /// Pages that both have, with other text.
-pub fn changed(diff: &Diff) -> Option<Section> {
+pub(super) fn changed(diff: &Diff) -> Option<Section> {
     let changed = &diff.changed;
     if changed.pages == 0 {
         return None;

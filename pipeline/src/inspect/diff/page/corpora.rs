@@ -14,7 +14,7 @@ use maud::{Markup, html};
 const LISTED: usize = 300;
 
 /// The section.
-pub fn section(diff: &Diff) -> Option<Section> {
+pub(crate) fn section(diff: &Diff) -> Option<Section> {
     let body = html! {
         (facts(diff).render("corpora-table"))
         h3 { "Recipes" }
@@ -43,7 +43,7 @@ pub fn section(diff: &Diff) -> Option<Section> {
 }
 
 /// A fixed table with a column for each side.
-pub fn side_by_side(caption: &'static str, first: &'static str) -> Table {
+pub(crate) fn side_by_side(caption: &'static str, first: &'static str) -> Table {
     let columns = vec![Column::text(first), Column::text("A"), Column::text("B")];
     let mut table = Table::new(html! { (caption) }, columns);
     table.fixed = true;

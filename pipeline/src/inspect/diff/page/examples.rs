@@ -16,7 +16,7 @@ use maud::{Markup, html};
 const SHOWN_LINES: usize = 8;
 
 /// The section with the examples of each cause, in the order of the tables.
-pub fn section(diff: &Diff) -> Option<Section> {
+pub(crate) fn section(diff: &Diff) -> Option<Section> {
     let pages = |side: Side| side.page_causes(diff).iter().filter(|c| !c.examples.is_empty());
     let lines = |side: Side| side.line_causes(diff).iter().filter(|c| !c.examples.is_empty());
     let any = |side: &Side| pages(*side).next().is_some() || lines(*side).next().is_some();

@@ -11,7 +11,7 @@ use crate::view::text::{Crawl, head};
 use maud::{Markup, html};
 
 /// By language.
-pub fn languages(diff: &Diff) -> Option<Section> {
+pub(super) fn languages(diff: &Diff) -> Option<Section> {
     let mut table = table(&diff.languages, "Language", |code| {
         html! {
             @if let Some(name) = language_name(code) { (name) " " span.muted { (code) } } @else { (plain(code)) }
@@ -27,7 +27,7 @@ pub fn languages(diff: &Diff) -> Option<Section> {
 }
 
 /// By domain.
-pub fn domains(diff: &Diff) -> Option<Section> {
+pub(super) fn domains(diff: &Diff) -> Option<Section> {
     let mut table = table(&diff.domains, "Domain", plain)?;
     table.search = Some("domains");
     let shown = diff.domains.len() as u64;

@@ -9,7 +9,7 @@ use crate::view::text::Crawl;
 use maud::{Markup, html};
 
 /// All of it.
-pub fn head(diff: &Diff) -> Markup {
+pub(super) fn head(diff: &Diff) -> Markup {
     html! {
         (headline(diff))
         p.sub { (sentence(diff)) }
