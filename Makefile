@@ -188,7 +188,7 @@ detector: ## prove that CLD3 answers as PyPI gcld3 does, bit by bit (needs proto
 	pipeline/benches/cld3.sh target/release/examples/cld3 $(INPUT)
 
 # cargo-deny fetches the list of advisories from GitHub.
-deny: tools ## check licences and advisories of all dependencies by deny.toml (cargo install --locked cargo-deny)
+deny: tools ## check licences and advisories of all dependencies (needs cargo-deny: cargo install --locked cargo-deny)
 	$(CARGO) deny check
 
 licenses: tools ## rewrite the list of crates and their licences, data/licenses/crates.txt (fetches what is missing)
