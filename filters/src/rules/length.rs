@@ -1,4 +1,4 @@
-//! Drops pages that are too long.
+//! Drops pages whose text is too long.
 
 /// Whether `text` has more than `max_chars` code points (the reference's `is_valid_length`).
 /// Counts only where the byte length leaves it open.
