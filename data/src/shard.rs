@@ -1,47 +1,36 @@
-//! Shards: the files that documents are stored in.
-//!
-//! Above 500 lines with its tests: writer and reader of the three formats stand together, so that one
-//! cannot change without the other.
+//! Shards, the files that documents are stored in: their formats, names and writer. `shard_reader.rs` reads them.
 
 use crate::atomic_file::HashingWriter;
-use crate::catch_panic::catch_panic;
-use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
-use crate::limit::{BATCH_TEXT_BYTES, BatchLimit, MAX_OTHER_BYTES, MAX_PAGE_BYTES};
-use crate::parquet_check;
+use crate::limit::{BATCH_TEXT_BYTES, MAX_OTHER_BYTES, MAX_PAGE_BYTES};
 use crate::recipe::is_language_code;
-use crate::{Document, Error, Page, Provenance, ShardEntry, ShardSet, Split, schema};
+use crate::{Document, Error, ShardEntry, ShardSet, Split, schema};
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use arrow::ipc::CompressionType;
-use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::EncodedData;
 use flate2::Compression;
-use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-/// Rows of a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first, which bounds a reader's memory and
+/// The number of rows in a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first, which bounds a reader's memory and
 /// what one core encodes at a time, or its other strings [`MAX_OTHER_BYTES`].
-const BATCH_ROWS: usize = 1024;
+pub(crate) const BATCH_ROWS: usize = 1024;
 
-/// File format of the shards.
+/// The file format of shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Arrow IPC file, zstd: the whole schema, the default.
+    /// Arrow IPC file with zstd: the whole schema, the default.
     Arrow,
-    /// Parquet, zstd: the whole schema.
+    /// Parquet with zstd: the whole schema.
     Parquet,
-    /// gzip JSON lines with `text`, `timestamp` and `url`: the layout in which C4 is published.
+    /// JSON lines in gzip with `text`, `timestamp` and `url`: the layout in which C4 is published.
     Jsonl,
 }
 
@@ -52,7 +41,7 @@ impl Format {
         self.name(set.into(), &format!("{index:05}-of-{count:05}"))
     }
 
-    /// The file names of all shards of a set, as a pattern of a shell.
+    /// The file names of all shards of a set, as a shell pattern.
     pub fn file_pattern<'a>(self, set: impl Into<ShardSet<'a>>) -> String {
         self.name(set.into(), "*")
     }
@@ -91,28 +80,28 @@ impl Format {
     }
 }
 
-/// What the shard says of the corpus it belongs to.
+/// The metadata of a shard: the recipe of the corpus that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardMeta {
-    /// The recipe's name.
+    /// The name of the recipe.
     pub recipe: String,
-    /// The recipe's hash.
+    /// The hash of the recipe.
     pub recipe_hash: String,
 }
 
 /// The line of a JSON-lines shard, keys in the order of the published copy.
 #[derive(Serialize, Deserialize)]
-struct JsonLine<'a> {
+pub(crate) struct JsonLine<'a> {
     #[serde(borrow)]
-    text: std::borrow::Cow<'a, str>,
+    pub(crate) text: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
-    timestamp: std::borrow::Cow<'a, str>,
+    pub(crate) timestamp: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
-    url: std::borrow::Cow<'a, str>,
+    pub(crate) url: std::borrow::Cow<'a, str>,
 }
 
-/// A batch of documents as it will be in the file, but for its place there: made on any core,
-/// independent of what comes before and after.
+/// A batch of documents, encoded as it will be in the file, whatever its place there: made on any core, independently of
+/// other batches.
 pub struct EncodedBatch {
     data: EncodedRows,
     rows: u64,
@@ -121,14 +110,14 @@ pub struct EncodedBatch {
 
 enum EncodedRows {
     Arrow(EncodedData),
-    /// Parquet encodes across batches, so this one does so when it is written.
+    /// The rows for Parquet, which encodes across batches and thus when they are written.
     Parquet(RecordBatch),
     /// A gzip member.
     Jsonl(Vec<u8>),
 }
 
 impl EncodedBatch {
-    /// Its size in the file, about; of Parquet, which is encoded later, that of its text.
+    /// The approximate size of the batch in the file in bytes; for Parquet, which is encoded later, that of its text.
     pub fn bytes(&self) -> u64 {
         match &self.data {
             EncodedRows::Arrow(data) => (data.ipc_message.len() + data.arrow_data.len()) as u64,
@@ -138,7 +127,7 @@ impl EncodedBatch {
     }
 }
 
-/// Takes from `documents` what makes up the next batch; the rest stays.
+/// Takes the documents of the next batch from the front of `documents`.
 ///
 /// Batches are cut by rows and bytes of text alone, so that a shard's bytes depend on its documents
 /// and nothing else. `None` if there are not enough for a whole batch and more may come.
@@ -159,7 +148,7 @@ pub fn next_batch(documents: &mut Vec<Document>, more_may_come: bool) -> Option<
     Some(std::mem::replace(documents, rest))
 }
 
-/// Bytes of all strings but the text.
+/// The number of bytes of all strings of a document except its text.
 fn other_bytes(document: &Document) -> u64 {
     let page = &document.page;
     let strings = [&page.url, &page.timestamp, &page.content_type, &page.content_length];
@@ -167,11 +156,11 @@ fn other_bytes(document: &Document) -> u64 {
     (bytes + document.language.len() + page.provenance.archive.len()) as u64
 }
 
-/// Encodes and compresses a batch for a shard of `format` and `meta`: the expensive part of
-/// writing, apart from the writer so that it can run on any core.
+/// Encodes and compresses a batch for a shard of `format` and `meta`: the expensive part of writing, separate from the
+/// writer so that it can run on any core.
 ///
 /// # Errors
-/// A page that is longer than readers take (128 MiB of text, 16 MiB of URL and other strings).
+/// A page is longer than readers accept (128 MiB of text, 16 MiB of URL and other strings).
 pub fn encode(format: Format, meta: &ShardMeta, documents: &[Document]) -> Result<EncodedBatch, Error> {
     let nowhere = Path::new("a record batch");
     let too_long = |d: &&Document| d.page.text.len() as u64 > MAX_PAGE_BYTES || other_bytes(d) > MAX_OTHER_BYTES;
@@ -230,9 +219,8 @@ enum Encoder {
     Jsonl(Sink),
 }
 
-/// Writes one shard: under a temporary path, renamed to its final one by
-/// [`finish`](ShardWriter::finish). Dropped before that, it leaves nothing under the final name.
-/// The bytes depend on the batches, their order and the metadata alone.
+/// Writes one shard, under a temporary path until [`finish`](ShardWriter::finish) renames it to its final one. A writer
+/// that is dropped before leaves nothing under the final name. The bytes depend on the batches, their order and the metadata alone.
 pub struct ShardWriter {
     temporary: PathBuf,
     target: PathBuf,
@@ -291,7 +279,7 @@ impl ShardWriter {
         })
     }
 
-    /// Appends a batch that [`encode`] made for this shard's format and metadata.
+    /// Appends a batch to the shard that [`encode`] made for its format and metadata.
     ///
     /// # Errors
     /// The file cannot be written (a full disk, say), or the batch is for another format.
@@ -310,7 +298,7 @@ impl ShardWriter {
         }
     }
 
-    /// Encodes and appends `documents`, in batches: for callers who need no second core.
+    /// Encodes and appends `documents` in batches, for callers that need no second core.
     ///
     /// # Errors
     /// The file cannot be written.

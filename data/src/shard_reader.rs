@@ -1,6 +1,19 @@
 //! Reads shards of all three formats.
 
-USES
+use crate::catch_panic::catch_panic;
+use crate::ipc_check;
+use crate::limit::BatchLimit;
+use crate::parquet_check;
+use crate::shard::{BATCH_ROWS, JsonLine, ShardMeta};
+use crate::{Document, Error, Page, Provenance, schema};
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::FileReader;
+use flate2::read::MultiGzDecoder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 enum Decoder {
     Arrow(Box<FileReader<BufReader<File>>>),
@@ -8,8 +21,7 @@ enum Decoder {
     Jsonl(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
 }
 
-/// Reads the documents of one shard in order, a record batch at a time. The format is told by the
-/// file's name.
+/// Reads the documents of one shard in order, a record batch at a time. The file's name decides the format.
 ///
 /// ```
 /// use c4_data::*;
@@ -41,13 +53,13 @@ enum Decoder {
 pub struct ShardReader {
     path: PathBuf,
     limit: BatchLimit,
-    /// Lines that were read, of JSON.
+    /// The number of lines that were read, of JSON lines.
     lines: u64,
     decoder: Decoder,
-    /// JSON lines have none.
+    /// The file's schema; JSON lines have none.
     schema: Option<SchemaRef>,
     batch: std::vec::IntoIter<Document>,
-    /// After an error nothing more comes.
+    /// Whether an error has ended the iteration.
     failed: bool,
 }
 
@@ -55,7 +67,7 @@ impl ShardReader {
     /// Opens a shard.
     ///
     /// # Errors
-    /// A file that is missing, cut, or in none of the formats; one that unpacks to more than any build writes.
+    /// The file is missing, cut, or in none of the formats, or it unpacks to more than any build writes.
     pub fn open(path: &Path) -> Result<ShardReader, Error> {
         ShardReader::open_within(path, BatchLimit::any())
     }
@@ -63,7 +75,7 @@ impl ShardReader {
     /// Opens a shard with a limit for its batches, that of its recipe.
     ///
     /// # Errors
-    /// As [`open`](ShardReader::open).
+    /// Those of [`open`](ShardReader::open).
     pub fn open_within(path: &Path, limit: BatchLimit) -> Result<ShardReader, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let open = || File::open(path).map_err(Error::io(path, "open"));
@@ -98,11 +110,11 @@ impl ShardReader {
         })
     }
 
-    /// Opens a shard at document `row`, from 0. Decodes no more of what is before it than the rest of a record
-    /// batch (Arrow, Parquet); JSON lines are decompressed from the start, but not parsed.
+    /// Opens a shard at document `row`, from 0. Of the documents before it, Arrow and Parquet decode only those in its
+    /// record batch; JSON lines are decompressed from the start, but not parsed.
     ///
     /// # Errors
-    /// As [`open`](ShardReader::open), and a shard of fewer documents than `row`.
+    /// Those of [`open`](ShardReader::open), or the shard has fewer documents than `row`.
     pub fn open_at(path: &Path, limit: BatchLimit, row: u64) -> Result<ShardReader, Error> {
         let mut shard = ShardReader::open_within(path, limit)?;
         let mut left = row;
@@ -160,8 +172,8 @@ impl ShardReader {
         Ok(shard)
     }
 
-    /// In what the file's columns and metadata differ from those of a shard of `meta`, in words;
-    /// `None` if in nothing, or if the format has neither (JSON lines).
+    /// The first difference between the file's columns and metadata and those of a shard of `meta`, in words; `None` if
+    /// there is none, or if the format has neither (JSON lines).
     pub fn difference(&self, meta: &ShardMeta) -> Option<String> {
         let wanted = schema::schema(&meta.recipe, &meta.recipe_hash);
         schema::difference(self.schema.as_ref()?, &wanted)
@@ -190,8 +202,8 @@ impl ShardReader {
     }
 }
 
-/// Opens a Parquet file whose structures have been looked at; its batches are still to be [`catch_panic`]. Gives also how
-/// many rows to decode at a time.
+/// Validates and opens a Parquet file; its batches are still to be read within [`catch_panic`]. Also gives the number of
+/// rows to decode at a time.
 fn open_parquet(path: &Path, limit: BatchLimit) -> Result<(ParquetRecordBatchReaderBuilder<File>, usize), Error> {
     parquet_check::footer(path)?;
     let file = File::open(path).map_err(Error::io(path, "open"))?;
@@ -204,7 +216,7 @@ fn open_parquet(path: &Path, limit: BatchLimit) -> Result<(ParquetRecordBatchRea
     })
 }
 
-/// One line as a batch; the columns that the layout lacks are empty.
+/// Reads a line as a batch of one document, whose other columns are empty.
 fn read_json_lines(
     path: &Path,
     lines: &mut impl BufRead,
@@ -250,7 +262,7 @@ fn read_json_lines(
 impl Iterator for ShardReader {
     type Item = Result<Document, Error>;
 
-    /// An error ends the shard.
+    /// The next document; an error ends the iteration.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(document) = self.batch.next() {
@@ -274,6 +286,9 @@ impl Iterator for ShardReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::MAX_PAGE_BYTES;
+    use crate::shard::{encode, next_batch};
+    use crate::{Format, ShardWriter, Split};
     use std::fs;
 
     fn document(i: usize) -> Document {
