@@ -8,8 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Writes `bytes` to `path` through a temporary file of its own beside it, so that a reader sees the old file, the whole
-/// new one, or none. A `path` that is no regular file (a pipe, a device) is written to directly.
+/// Writes `bytes` to `path` through a temporary file of its own beside it, so that a reader sees the old file, the
+/// whole new one, or none. A `path` that is no regular file (a pipe, a device) is written to directly.
 ///
 /// # Errors
 /// The file or its folder cannot be written.

@@ -1,8 +1,8 @@
 //! An Arrow IPC file from record batches that were encoded elsewhere.
 //!
-//! Arrow's own `FileWriter` encodes and compresses a batch where it writes it, on one core. Here the
-//! two are apart: batches are encoded on any core, and written in order. The format is Arrow's IPC
-//! file format (magic, schema message, record batch messages, end-of-stream mark, footer, magic).
+//! Arrow's own `FileWriter` encodes and compresses a batch where it writes it, on one core. Here the two are apart:
+//! batches are encoded on any core, and written in order. The format is Arrow's IPC file format (magic, schema message,
+//! record batch messages, end-of-stream mark, footer, magic).
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;

@@ -3,10 +3,10 @@
 use crate::{Error, Recipe, Undetermined};
 
 impl Recipe {
-    /// This recipe for some of the languages that it keeps: pages in others are dropped, and so are those
-    /// whose language is undetermined. All steps before the language are unchanged, so that
-    /// the corpus holds the pages that the whole one holds in these languages. The codes become part
-    /// of the name: `multilingual.de`. Without any code, the recipe as it is.
+    /// This recipe for some of the languages that it keeps: pages in others are dropped, and so are those whose
+    /// language is undetermined. All steps before the language are unchanged, so that the corpus holds the pages that
+    /// the whole one holds in these languages. The codes become part of the name: `multilingual.de`. Without any code,
+    /// the recipe as it is.
     ///
     /// ```
     /// let (recipe, _) = c4_data::Recipe::load("multilingual")?;

@@ -7,11 +7,12 @@
 //! | `duplicates` | a dropped copy, and the one that was kept for it | always |
 //! | `fates` | the verdict on a normalised URL | always |
 //!
-//! With `sample:N`, `pages` and `lines` hold at most N rows a reason, drawn by a hash of the page (and
-//! the line's number), so that the sample depends on neither threads nor order. All tables are in the
-//! order of the pages' URL hash.
+//! With `sample:N`, `pages` and `lines` hold at most N rows a reason, drawn by a hash of the page (and the line's
+//! number), so that the sample depends on neither threads nor order. All tables are in the order of the pages' URL
+//! hash.
 //!
-//! Above 500 lines with its tests: rows, writer and reader are in one file, so that one cannot change without the other.
+//! Above 500 lines with its tests: rows, writer and reader are in one file, so that one cannot change without the
+//! other.
 
 use crate::Error;
 use crate::atomic_file::{HashingWriter, sha256_file};
@@ -283,8 +284,8 @@ table! {
         "match" matched: String,
         /// The byte offset of `match` in `text`; null where it is not in it.
         "match_start" match_start: Option<u32>,
-        /// The page's text as the dropping step saw it: as it was read for the length limit and the rules, as those
-        /// had cleaned it for later steps. In a sample at most 8 KiB; of an older copy it may be missing.
+        /// The page's text as the dropping step saw it: as it was read for the length limit and the rules, as those had
+        /// cleaned it for later steps. In a sample at most 8 KiB; of an older copy it may be missing.
         "text" text: String,
         /// The size of the whole text in bytes.
         "text_bytes" text_bytes: u64,
@@ -344,8 +345,8 @@ table! {
         "archive" archive: String,
         /// The byte offset of that page's record in the archive.
         "record_offset" record_offset: u64,
-        /// The number of the dropped line, or of the dropped span's first sentence, on the page as the rules left it;
-        /// 0 for a page.
+        /// The number of the dropped line, or of the dropped span's first sentence, on the page as the rules left it; 0
+        /// for a page.
         "position" position: u32,
         /// The archive that the kept copy's page was read from.
         "kept_archive" kept_archive: String,
@@ -394,8 +395,8 @@ struct OpenFile {
 }
 
 impl<R: LedgerRow> LedgerWriter<R> {
-    /// Starts a table in `folder`, with a new file after each `file_bytes` of text. A table without rows is one
-    /// file without rows.
+    /// Starts a table in `folder`, with a new file after each `file_bytes` of text. A table without rows is one file
+    /// without rows.
     pub fn new(folder: &Path, file_bytes: u64) -> LedgerWriter<R> {
         LedgerWriter {
             folder: folder.to_owned(),

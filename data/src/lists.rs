@@ -176,7 +176,8 @@ impl DomainList {
                 let no_part = |part: &str| {
                     part.is_empty() || part.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
                 };
-                // A part that is empty or has another character is in no host, so it would never match; some end with a dot.
+                // A part that is empty or has another character is in no host, so it would never match; some end with a
+                // dot.
                 if line.strip_suffix('.').unwrap_or(&line).split('.').any(no_part) {
                     return Err(format!(
                         "line {number}: `{line}` is no domain; wants one a line, or JSON"
@@ -213,8 +214,8 @@ impl UrlList {
         Ok(UrlList { files, lines, sha256 })
     }
 
-    /// Shows every line of the list to `each`, in order. A line ends with `\n` or `\r\n`; nothing else (but a byte order
-    /// mark) is taken off it, and an empty line counts, as in the reference.
+    /// Shows every line of the list to `each`, in order. A line ends with `\n` or `\r\n`; nothing else (but a byte
+    /// order mark) is taken off it, and an empty line counts, as in the reference.
     ///
     /// # Errors
     /// A file cannot be read, or has changed since [`read`](Self::read).

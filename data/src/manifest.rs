@@ -5,8 +5,8 @@ use crate::{Error, Format, LedgerEntry, Recipe, ShardSet, Split, atomic_file};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
-/// The content of `manifest.json`. Holds nothing that depends on when, where or how fast the
-/// build ran, so that the same inputs give the same bytes.
+/// The content of `manifest.json`. Holds nothing that depends on when, where or how fast the build ran, so that the
+/// same inputs give the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The versions of what wrote the corpus.

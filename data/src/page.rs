@@ -85,8 +85,8 @@ impl Split {
     }
 }
 
-/// A set of documents that has shards of its own: a split, of all languages or of one. Sets are listed by language, then
-/// by split.
+/// A set of documents that has shards of its own: a split, of all languages or of one. Sets are listed by language,
+/// then by split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardSet<'a> {
     /// The language code; `None` if the corpus does not separate languages.

@@ -1,8 +1,7 @@
 //! Validates that the lists in a Parquet file's own structures fit into the file.
 //!
-//! Its footer and page headers are structures of Thrift's compact protocol. The reader trusts the lengths of
-//! lists that it skips: one of two thousand million elements of no bytes costs seconds, and a few kB hold a
-//! thousand of them.
+//! Its footer and page headers are structures of Thrift's compact protocol. The reader trusts the lengths of lists that
+//! it skips: one of two thousand million elements of no bytes costs seconds, and a few kB hold a thousand of them.
 
 use crate::Error;
 use crate::limit::BatchLimit;
@@ -169,7 +168,8 @@ impl<R: BufRead> Thrift<R> {
         }
     }
 
-    /// Walks to the end of a structure; gives the fields in which a page's header has its sizes, where they are numbers.
+    /// Walks to the end of a structure; gives the fields in which a page's header has its sizes, where they are
+    /// numbers.
     fn structure(&mut self, depth: u32) -> io::Result<PageBytes> {
         let mut field = 0_i64;
         let mut found = PageBytes::default();

@@ -92,9 +92,9 @@ pub struct ReadStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaTypes {
-    /// HTML and XHTML, which is what the WET of the same crawl holds: `WARC-Identified-Payload-Type`
-    /// decides where the record has it, else the HTTP `Content-Type` (`isHTMLHttpResource` in Common
-    /// Crawl's `ia-web-commons`), else how the body begins.
+    /// HTML and XHTML, which is what the WET of the same crawl holds: `WARC-Identified-Payload-Type` decides where the
+    /// record has it, else the HTTP `Content-Type` (`isHTMLHttpResource` in Common Crawl's `ia-web-commons`), else how
+    /// the body begins.
     #[default]
     Html,
     /// Plain text as well as HTML, and bodies of text whose type is missing or invalid.
@@ -130,8 +130,8 @@ pub struct LengthStep {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DomainsStep {
-    /// The file of the list ([`DomainList`](crate::DomainList)), beside the recipe. Its content is part of the hash, its
-    /// name is not.
+    /// The file of the list ([`DomainList`](crate::DomainList)), beside the recipe. Its content is part of the hash,
+    /// its name is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -282,7 +282,8 @@ pub struct BadWordsStep {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitStep {
-    /// The modulus of validation: a page whose normalised URL has an MD5 of 0 modulo this is for validation; 0 for none.
+    /// The modulus of validation: a page whose normalised URL has an MD5 of 0 modulo this is for validation; 0 for
+    /// none.
     pub validation_one_in: u64,
     /// Whether each language has shards of its own, in both splits (mC4).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -333,8 +334,8 @@ impl Recipe {
         Ok((Self::parse_own(name_or_file, &text)?, base))
     }
 
-    /// Parses a recipe as [`parse`](Self::parse) does, and refuses one that has the name of a built-in recipe and differs
-    /// from it, since its corpora would be taken for those of the built-in one.
+    /// Parses a recipe as [`parse`](Self::parse) does, and refuses one that has the name of a built-in recipe and
+    /// differs from it, since its corpora would be taken for those of the built-in one.
     ///
     /// # Errors
     /// An unknown key, a missing or impossible value, or such a name.

@@ -18,8 +18,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The number of rows in a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first, which bounds a reader's memory and
-/// what one core encodes at a time, or its other strings [`MAX_OTHER_BYTES`].
+/// The number of rows in a record batch, unless its text reaches [`BATCH_TEXT_BYTES`] first, which bounds a reader's
+/// memory and what one core encodes at a time, or its other strings [`MAX_OTHER_BYTES`].
 pub(crate) const BATCH_ROWS: usize = 1024;
 
 /// The file format of shards.
@@ -35,8 +35,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The file name of shard `index` of `count`: `train-00000-of-00003.arrow`, or
-    /// `de.train-00000-of-00003.arrow` in a set of one language.
+    /// The file name of shard `index` of `count`: `train-00000-of-00003.arrow`, or `de.train-00000-of-00003.arrow` in a
+    /// set of one language.
     pub fn file_name<'a>(self, set: impl Into<ShardSet<'a>>, index: usize, count: usize) -> String {
         self.name(set.into(), &format!("{index:05}-of-{count:05}"))
     }
@@ -100,8 +100,8 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) url: std::borrow::Cow<'a, str>,
 }
 
-/// A batch of documents, encoded as it will be in the file, whatever its place there: made on any core, independently of
-/// other batches.
+/// A batch of documents, encoded as it will be in the file, whatever its place there: made on any core, independently
+/// of other batches.
 pub struct EncodedBatch {
     data: EncodedRows,
     rows: u64,
@@ -129,8 +129,8 @@ impl EncodedBatch {
 
 /// Takes the documents of the next batch from the front of `documents`.
 ///
-/// Batches are cut by rows and bytes of text alone, so that a shard's bytes depend on its documents
-/// and nothing else. `None` if there are not enough for a whole batch and more may come.
+/// Batches are cut by rows and bytes of text alone, so that a shard's bytes depend on its documents and nothing else.
+/// `None` if there are not enough for a whole batch and more may come.
 pub fn next_batch(documents: &mut Vec<Document>, more_may_come: bool) -> Option<Vec<Document>> {
     let (mut text, mut other) = (0, 0);
     let full = documents.iter().take(BATCH_ROWS).position(|document| {
@@ -220,7 +220,8 @@ enum Encoder {
 }
 
 /// Writes one shard, under a temporary path until [`finish`](ShardWriter::finish) renames it to its final one. A writer
-/// that is dropped before leaves nothing under the final name. The bytes depend on the batches, their order and the metadata alone.
+/// that is dropped before leaves nothing under the final name. The bytes depend on the batches, their order and the
+/// metadata alone.
 pub struct ShardWriter {
     temporary: PathBuf,
     target: PathBuf,

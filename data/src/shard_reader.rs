@@ -202,8 +202,8 @@ impl ShardReader {
     }
 }
 
-/// Validates and opens a Parquet file; its batches are still to be read within [`catch_panic`]. Also gives the number of
-/// rows to decode at a time.
+/// Validates and opens a Parquet file; its batches are still to be read within [`catch_panic`]. Also gives the number
+/// of rows to decode at a time.
 fn open_parquet(path: &Path, limit: BatchLimit) -> Result<(ParquetRecordBatchReaderBuilder<File>, usize), Error> {
     parquet_check::footer(path)?;
     let file = File::open(path).map_err(Error::io(path, "open"))?;

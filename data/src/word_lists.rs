@@ -43,8 +43,8 @@ impl WordList {
         }
     }
 
-    /// The English list at LDNOOBW's commit 25e679f, the one C4 used: 377 entries, SHA-256
-    /// `a506cbcf…`. Derived from the npm package's later list by leaving out what came later.
+    /// The English list at LDNOOBW's commit 25e679f, the one C4 used: 377 entries, SHA-256 `a506cbcf…`. Derived from
+    /// the npm package's later list by leaving out what came later.
     ///
     /// # Errors
     /// The program was built with a damaged list.
@@ -114,8 +114,8 @@ mod tests {
         );
     }
 
-    /// Facts that were found in the lists of the commit that C4 used, by whoever ran C4's code:
-    /// entries with capitals, which can never match a lower-cased page.
+    /// Facts that were found in the lists of the commit that C4 used, by whoever ran C4's code: entries with capitals,
+    /// which can never match a lower-cased page.
     #[test]
     fn other_lists_have_the_capitals_of_those_c4_used() {
         let mut capitals = Vec::new();

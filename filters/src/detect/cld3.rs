@@ -3,16 +3,15 @@
 //! "The original" is PyPI `gcld3` 3.0.13 as built on x86-64 Linux, and what is ported is
 //! `NNetLanguageIdentifier(min_num_bytes=100, max_num_bytes=10000).FindLanguage(text)`, as mC4 called it:
 //!
-//! 1. of the first 10,000 bytes, as far as they hold no control character, letters are kept, in lower case
-//!    and in runs of one script (`scan`, by the tables in `letters`);
+//! 1. of the first 10,000 bytes, as far as they hold no control character, letters are kept, in lower case and in runs
+//!    of one script (`scan`, by the tables in `letters`);
 //! 2. pieces that repeat themselves are removed (`squeeze`), and a text of less than 100 bytes has no answer;
 //! 3. the n-grams of one to four characters and the scripts that remain are counted (`features`),
 //! 4. and a network with one hidden layer makes probabilities of 109 languages of them (`network`).
 //!
-//! Sums of 32-bit floats depend on their order, and here that of n-grams is the one in which a hash map
-//! of the GNU C++ library lists them, so `order` lists them likewise. Constants carry their name in the
-//! original. What the original can do and mC4 did not ask for (HTML, other limits, several languages of
-//! one text) is left out.
+//! Sums of 32-bit floats depend on their order, and here that of n-grams is the one in which a hash map of the GNU C++
+//! library lists them, so `order` lists them likewise. Constants carry their name in the original. What the original
+//! can do and mC4 did not ask for (HTML, other limits, several languages of one text) is left out.
 
 mod features;
 mod letters;
@@ -90,8 +89,8 @@ static TABLES: LazyLock<Cld3Tables> = LazyLock::new(|| {
     Cld3Tables { letters, network }
 });
 
-/// Detects the language of `text`, of which the first 10,000 bytes count. `None` (the original: `und`,
-/// probability 0, not reliable) if less than 100 bytes are left once non-letters and repetitions are gone.
+/// Detects the language of `text`, of which the first 10,000 bytes count. `None` (the original: `und`, probability 0,
+/// not reliable) if less than 100 bytes are left once non-letters and repetitions are gone.
 pub fn detect(text: &str) -> Option<Guess> {
     let Cld3Tables { letters, network } = &*TABLES;
     let end = scan::valid_prefix(text, MAX_INPUT_BYTES);

@@ -1,22 +1,21 @@
 //! Python's `langdetect` 1.0.9 with `DetectorFactory.seed = 0` on CPython 3.11, bit for bit.
 //!
-//! The detector is Nakatani Shuyo's "language-detection". It cuts a text into n-grams of one to three
-//! characters. Then it draws some by chance and multiplies the languages' probabilities with the
-//! n-gram's shares in them, until one language is sure; and that seven times over, for the mean. With
-//! a seed the draws are always the same, so the answer has only to follow the original's floating-point
-//! operations in their order. What gives the time:
+//! The detector is Nakatani Shuyo's "language-detection". It cuts a text into n-grams of one to three characters. Then
+//! it draws some by chance and multiplies the languages' probabilities with the n-gram's shares in them, until one
+//! language is sure; and that seven times over, for the mean. With a seed the draws are always the same, so the answer
+//! has only to follow the original's floating-point operations in their order. What gives the time:
 //!
-//! - n-grams are not listed, only marked with a bit where the profiles have them (`grams`); a table
-//!   of 36 KiB does that for the letters of English, and a trie for all others (`profiles`);
+//! - n-grams are not listed, only marked with a bit where the profiles have them (`grams`); a table of 36 KiB does that
+//!   for the letters of English, and a trie for all others (`profiles`);
 //! - few are drawn, some 270 of 20,000, and shares are looked up only for those (`walk`);
 //! - the beginning of the random numbers is made once for all texts (`random`).
 //!
-//! Constants carry the name that they have in the original, a class and attribute of `detector.py` or
-//! `utils/ngram.py`. Profiles are in alphabetical order; the original takes them in the order of its
-//! folder on the disk, which decides over the last bits of a probability and nothing else.
+//! Constants carry the name that they have in the original, a class and attribute of `detector.py` or `utils/ngram.py`.
+//! Profiles are in alphabetical order; the original takes them in the order of its folder on the disk, which decides
+//! over the last bits of a probability and nothing else.
 //!
-//! A page of 6,000 characters takes some 40 microseconds on one core, half of them for the draws, which
-//! do not depend on the length. The tables take 4 MiB of memory and some milliseconds to load.
+//! A page of 6,000 characters takes some 40 microseconds on one core, half of them for the draws, which do not depend
+//! on the length. The tables take 4 MiB of memory and some milliseconds to load.
 
 mod grams;
 mod profiles;
@@ -75,8 +74,8 @@ fn detect_at(level: Level, text: &str) -> LangdetectAnswer {
     dispatch!(level, simd => best(simd, tables, classes))
 }
 
-/// The language of a text of these classes. What is called here is inlined, so that it is compiled for
-/// the vectors of each CPU; all of them do the same operations in the same order.
+/// The language of a text of these classes. What is called here is inlined, so that it is compiled for the vectors of
+/// each CPU; all of them do the same operations in the same order.
 #[inline(always)]
 fn best<S: Simd>(_: S, tables: &LangdetectTables, classes: Vec<u16>) -> LangdetectAnswer {
     let LangdetectTables { profiles, stream } = tables;

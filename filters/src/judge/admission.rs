@@ -40,9 +40,9 @@ impl Admission {
     /// The reason of the first rule that drops a page before its lines are judged; `None` if the page passes.
     /// `normalized` is the page's normalised URL, `normalized_md5` the MD5 of it.
     ///
-    /// The list of URLs comes after the choice of one page per URL: a page that it drops has
-    /// competed there ([`Reason::competes`]). All pages of one URL have the same hash and thus the same
-    /// verdict, so the list may be consulted before.
+    /// The list of URLs comes after the choice of one page per URL: a page that it drops has competed there
+    /// ([`Reason::competes`]). All pages of one URL have the same hash and thus the same verdict, so the list may be
+    /// consulted before.
     pub fn refuse(&self, text: &str, normalized: &str, normalized_md5: u128) -> Option<Reason> {
         match self.max_page_chars {
             Some(most) if length::too_long(text, most) => Some(Reason::TooLong),

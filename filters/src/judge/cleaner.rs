@@ -63,8 +63,7 @@ pub struct SeenLine<'t, 'o> {
     pub text: &'t str,
     /// The size of the line as it was read.
     pub amount: TextSize,
-    /// The outcome of the line rules; `None` if the page was dropped before this line, or if no rule judges
-    /// lines.
+    /// The outcome of the line rules; `None` if the page was dropped before this line, or if no rule judges lines.
     pub outcome: Option<&'o LineOutcome<'t>>,
 }
 
@@ -109,8 +108,8 @@ impl Cleaner {
         }
     }
 
-    /// The size of a page whose lines are not judged. Lines are those of Python's `splitlines` if the recipe has
-    /// line rules, else pieces between `\n`. Every line is shown to `seen`.
+    /// The size of a page whose lines are not judged. Lines are those of Python's `splitlines` if the recipe has line
+    /// rules, else pieces between `\n`. Every line is shown to `seen`.
     pub fn measure<'t>(&self, text: &'t str, mut seen: impl FnMut(SeenLine<'t, '_>)) -> TextSize {
         let mut total = TextSize::default();
         let mut measure = |line, amount| unseen(line, amount, &mut total, &mut seen);
@@ -220,9 +219,9 @@ impl Cleaner {
         }
     }
 
-    /// The verdict of the line rules on a line of a finished corpus, as it stands there. It is not stripped or
-    /// rid of citation markers a second time, since either may leave a line that the rules would have dropped
-    /// (`[[1]]` becomes `[]` becomes nothing).
+    /// The verdict of the line rules on a line of a finished corpus, as it stands there. It is not stripped or rid of
+    /// citation markers a second time, since either may leave a line that the rules would have dropped (`[[1]]` becomes
+    /// `[]` becomes nothing).
     pub fn recheck(&self, line: &str) -> Verdict {
         match &self.clean {
             None => Verdict::Keep,

@@ -1,5 +1,5 @@
-//! Judging a page once it is known which of its lines or spans are kept on other pages: pass 4 of a build, whoever
-//! runs it.
+//! Judging a page once it is known which of its lines or spans are kept on other pages: pass 4 of a build, whoever runs
+//! it.
 
 use crate::count::statistics::{Side, Statistics};
 use crate::count::tally::{LineCounts, Tally};

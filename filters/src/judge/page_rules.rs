@@ -41,8 +41,8 @@ pub struct JudgedPage {
 }
 
 impl PageRules<'_> {
-    /// Judges a page (its URL, text and timestamp), counts it as read, and shows every line, in order, to `seen`.
-    /// Takes time linear in the text.
+    /// Judges a page (its URL, text and timestamp), counts it as read, and shows every line, in order, to `seen`. Takes
+    /// time linear in the text.
     pub fn judge<'t>(
         &self,
         (page_url, text, timestamp): (&str, &'t str, &str),

@@ -1,9 +1,9 @@
 //! Judging one page by many recipes at once, for little more than the cost of one.
 //!
-//! Recipes that differ in thresholds ask the same questions of a line, so each question is answered
-//! once: how long its longest word is, how it ends, how many words and sentences it has, which
-//! phrases it holds. A recipe then compares numbers. Nothing is answered before a recipe asks, in
-//! the order of the rules ([`Cleaner`](crate::Cleaner)), and no further than the greediest one needs.
+//! Recipes that differ in thresholds ask the same questions of a line, so each question is answered once: how long its
+//! longest word is, how it ends, how many words and sentences it has, which phrases it holds. A recipe then compares
+//! numbers. Nothing is answered before a recipe asks, in the order of the rules ([`Cleaner`](crate::Cleaner)), and no
+//! further than the greediest one needs.
 
 mod chars;
 mod line;
@@ -127,9 +127,9 @@ impl Sweeper {
         sweeper
     }
 
-    /// The outcome of a page with this text under each recipe, in the order of the recipes: the same as of
-    /// the length rule and [`Cleaner::clean`](crate::Cleaner::clean). Takes one pass over the text, and a few
-    /// comparisons for each line and each set of line rules.
+    /// The outcome of a page with this text under each recipe, in the order of the recipes: the same as of the length
+    /// rule and [`Cleaner::clean`](crate::Cleaner::clean). Takes one pass over the text, and a few comparisons for each
+    /// line and each set of line rules.
     pub fn sweep(&self, text: &str) -> Vec<SweepOutcome> {
         let dropped = self.page_drops(text);
         let states = self.lines(text, &dropped);

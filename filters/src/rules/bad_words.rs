@@ -12,8 +12,8 @@ use std::ops::Range;
 /// Languages written without spaces: a word counts wherever it stands.
 const UNSPACED: [&str; 3] = ["ja", "th", "zh"];
 
-/// Python's `\W` of `re`, with characters outside the class that Rust's `\W` has inside and the
-/// other way round (marks, circled letters, fractions).
+/// Python's `\W` of `re`, with characters outside the class that Rust's `\W` has inside and the other way round (marks,
+/// circled letters, fractions).
 const NOT_WORD: &str = r"[^\p{L}\p{N}_]";
 
 /// The blocklists of a recipe, compiled: the reference's `get_badwords_filter_fn`.
@@ -104,9 +104,9 @@ impl BadWords {
         })
     }
 
-    /// Judges a page by the list of its language. `language` may carry a region (`es-MX`), `lower` is the page's lower-cased
-    /// text (the lists are not lower-cased: an entry with a capital never matches, as in the
-    /// reference), `normalized_md5` the MD5 of the normalised URL. Takes time linear in the text.
+    /// Judges a page by the list of its language. `language` may carry a region (`es-MX`), `lower` is the page's
+    /// lower-cased text (the lists are not lower-cased: an entry with a capital never matches, as in the reference),
+    /// `normalized_md5` the MD5 of the normalised URL. Takes time linear in the text.
     pub fn check(&self, language: &str, lower: &str, normalized_md5: u128) -> BadWordsVerdict {
         let Some(pattern) = self.patterns.get(base_language(language)) else {
             return BadWordsVerdict::NoList;

@@ -1,8 +1,7 @@
 //! Deduplicates text: the keys by which copies are found, and what remains of a page without them.
 //!
-//! Which copy is kept is decided over all pages (by the pipeline): of equal keys the one whose page
-//! has the smallest MD5 of its URL, and within a page the first. So the result depends on neither
-//! threads nor the order of the input.
+//! Which copy is kept is decided over all pages (by the pipeline): of equal keys the one whose page has the smallest
+//! MD5 of its URL, and within a page the first. So the result depends on neither threads nor the order of the input.
 //!
 //! # Lines (`unit = "lines"`, the released code)
 //!
@@ -10,20 +9,19 @@
 //!
 //! # Spans (`unit = "spans"`, the paper)
 //!
-//! The paper "discarded all but one of any three-sentence span occurring more than once". Here:
-//! sentences are Punkt's, line by line, in order; a span is three consecutive ones, so spans
-//! overlap and cross line ends; its key is a 128-bit hash of the three, joined by a space, white
-//! space folded, lower-cased. A sentence is dropped when it is in a span of which another copy is kept and that
-//! copy does not cover it (the kept copy may overlap on the same page); it may still be dropped with another
-//! span. A line that loses no sentence is kept as it is; one that loses some becomes the rest
-//! joined by one space; one that loses all is dropped.
+//! The paper "discarded all but one of any three-sentence span occurring more than once". Here: sentences are Punkt's,
+//! line by line, in order; a span is three consecutive ones, so spans overlap and cross line ends; its key is a 128-bit
+//! hash of the three, joined by a space, white space folded, lower-cased. A sentence is dropped when it is in a span of
+//! which another copy is kept and that copy does not cover it (the kept copy may overlap on the same page); it may
+//! still be dropped with another span. A line that loses no sentence is kept as it is; one that loses some becomes the
+//! rest joined by one space; one that loses all is dropped.
 //!
 //! ## Worked example
 //!
-//! Page A: `S1. S2. S3.` ⏎ `S4.` and page B: `T1. S2. S3.` ⏎ `S4. T2.`; A's URL has the smaller
-//! MD5. A's spans are (S1 S2 S3) and (S2 S3 S4); B's are (T1 S2 S3), (S2 S3 S4), (S3 S4 T2). The
-//! key of (S2 S3 S4) is on both: A's copy is kept, and B's S2, S3 and S4 are dropped. B becomes
-//! `T1.` ⏎ `T2.`: two sentences, too few, so B is dropped. With a third sentence of its own B is kept.
+//! Page A: `S1. S2. S3.` ⏎ `S4.` and page B: `T1. S2. S3.` ⏎ `S4. T2.`; A's URL has the smaller MD5. A's spans are (S1
+//! S2 S3) and (S2 S3 S4); B's are (T1 S2 S3), (S2 S3 S4), (S3 S4 T2). The key of (S2 S3 S4) is on both: A's copy is
+//! kept, and B's S2, S3 and S4 are dropped. B becomes `T1.` ⏎ `T2.`: two sentences, too few, so B is dropped. With a
+//! third sentence of its own B is kept.
 //!
 //! ```
 //! use c4_data::DedupStep;
@@ -58,8 +56,7 @@ pub fn line_keys(text: &str) -> Vec<u128> {
     if text.is_empty() {
         return Vec::new();
     }
-    // Neither white space nor a line's end changes with the case, and no letter's case looks across
-    // them.
+    // Neither white space nor a line's end changes with the case, and no letter's case looks across them.
     let lower = lower(text);
     let mut lines = Vec::new();
     let mut start = 0;
@@ -96,8 +93,8 @@ pub fn sentence_ranges(text: &str) -> Vec<Vec<Range<usize>>> {
     text.split('\n').map(&mut ranges).collect()
 }
 
-/// The keys of a page's spans of `span_sentences` consecutive sentences, by first sentence; none
-/// if the page has fewer sentences. XXH3-128 over the folded sentences.
+/// The keys of a page's spans of `span_sentences` consecutive sentences, by first sentence; none if the page has fewer
+/// sentences. XXH3-128 over the folded sentences.
 pub fn span_keys(text: &str, span_sentences: usize) -> Vec<u128> {
     let mut folded: Vec<Box<str>> = Vec::new();
     let mut lower = String::new();
@@ -105,8 +102,8 @@ pub fn span_keys(text: &str, span_sentences: usize) -> Vec<u128> {
         let sentences = punkt::english().sentences(line);
         sentences.map(move |range| &line[range])
     }) {
-        // Lower-casing sentence by sentence is lower-casing the span: the one rule that depends on
-        // neighbours (final sigma) does not reach across a space.
+        // Lower-casing sentence by sentence is lower-casing the span: the one rule that depends on neighbours (final
+        // sigma) does not reach across a space.
         lower_into(range, &mut lower);
         let mut sentence = String::with_capacity(lower.len());
         for (i, word) in pystr::words(&lower).enumerate() {
@@ -249,8 +246,8 @@ fn remove_sentences(text: &str, gone: &[bool]) -> Left {
     left
 }
 
-/// Whether `text`, as a whole (a line end is only white space here), has fewer than
-/// `min_sentences` sentences. Stops at the last one needed.
+/// Whether `text`, as a whole (a line end is only white space here), has fewer than `min_sentences` sentences. Stops at
+/// the last one needed.
 pub fn too_few_sentences(text: &str, min_sentences: usize) -> bool {
     !punkt::english().has_at_least(text, min_sentences)
 }

@@ -1,8 +1,8 @@
 //! Keeps pages of listed domains (the reference's `is_realnews_domain`).
 //!
-//! The domain of a URL is found as the reference does it, by Python's `tldextract` (here:
-//! 5.4.0) with its defaults: of the Public Suffix List only the part "ICANN domains" counts, so
-//! `x.blogspot.com` is a subdomain of `blogspot.com`; a host under no known suffix has none.
+//! The domain of a URL is found as the reference does it, by Python's `tldextract` (here: 5.4.0) with its defaults: of
+//! the Public Suffix List only the part "ICANN domains" counts, so `x.blogspot.com` is a subdomain of `blogspot.com`; a
+//! host under no known suffix has none.
 
 use super::reason::Reason;
 use crate::text::pystr;

@@ -86,8 +86,8 @@ pub fn warm_up(detector: DetectorKind) {
 /// The decision of the language step on a page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// The language that is stored with the page: the detector's, or [`UNDETERMINED_LANGUAGE`] with the probability
-    /// of the best guess (0 where there is none).
+    /// The language that is stored with the page: the detector's, or [`UNDETERMINED_LANGUAGE`] with the probability of
+    /// the best guess (0 where there is none).
     pub detection: Detection,
     /// The verdict on the page.
     pub verdict: Verdict,

@@ -2,8 +2,8 @@
 
 use crate::text::pystr;
 
-/// Whether a word of `line` has more than `max_chars` code points (the reference's
-/// `_MAX_WORD_LENGTH`; not in the paper). Runs before citation markers are removed.
+/// Whether a word of `line` has more than `max_chars` code points (the reference's `_MAX_WORD_LENGTH`; not in the
+/// paper). Runs before citation markers are removed.
 pub(crate) fn has_long_word(line: &str, max_chars: usize) -> bool {
     may_have(line.as_bytes(), max_chars)
         && pystr::words(line).any(|word| word.len() > max_chars && word.chars().count() > max_chars)

@@ -1,7 +1,7 @@
 //! Keeps one page per normalised URL, the newest (the reference's `select_newest_page`).
 
-/// The index of the page to keep among pages with the same normalised URL: the one with the
-/// largest timestamp, compared as a string; of several, the first. `None` if there is no page.
+/// The index of the page to keep among pages with the same normalised URL: the one with the largest timestamp, compared
+/// as a string; of several, the first. `None` if there is no page.
 ///
 /// "First" is the caller's order; the pipeline's is (archive name, record offset).
 ///

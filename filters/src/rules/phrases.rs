@@ -1,5 +1,5 @@
-//! Finds phrases that mark a line or page as something other than prose: placeholder text,
-//! script warnings, code, policy notices.
+//! Finds phrases that mark a line or page as something other than prose: placeholder text, script warnings, code,
+//! policy notices.
 
 use memchr::memmem::Finder;
 use regex::Regex;
@@ -19,8 +19,8 @@ impl Phrases {
         }
     }
 
-    /// The byte range of the first phrase of the list that `text` holds. Case counts: give the
-    /// lower-cased line for a rule that ignores case. Takes one pass for each phrase.
+    /// The byte range of the first phrase of the list that `text` holds. Case counts: give the lower-cased line for a
+    /// rule that ignores case. Takes one pass for each phrase.
     pub(crate) fn find(&self, text: &str) -> Option<std::ops::Range<usize>> {
         self.finders.iter().find_map(|finder| {
             let start = finder.find(text.as_bytes())?;

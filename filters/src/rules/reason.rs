@@ -167,8 +167,7 @@ macro_rules! reasons {
                 match self { $($($(Reason::$variant => $code,)*)*)* }
             }
 
-            /// The name of the reference's counter, or of one named in its manner where the reference has no such
-            /// step.
+            /// The name of the reference's counter, or of one named in its manner where the reference has no such step.
             pub const fn counter(self) -> &'static str {
                 match self { $($($(Reason::$variant => $counter,)*)*)* }
             }
@@ -331,8 +330,8 @@ impl Reason {
         Self::ALL.iter().find(|reason| reason.code() == code).copied()
     }
 
-    /// Whether a page that is dropped for this reason has competed for its URL: a page that is dropped before one
-    /// page per URL is chosen has not.
+    /// Whether a page that is dropped for this reason has competed for its URL: a page that is dropped before one page
+    /// per URL is chosen has not.
     pub fn competes(self) -> bool {
         self.stage() >= Stage::Newest
     }

@@ -63,8 +63,8 @@ pub(crate) fn lower_into(text: &str, lower: &mut String) {
     lower.make_ascii_lowercase();
 }
 
-/// For each lead byte (its last five bits), the set of second bytes (their last six bits) that make a character which is
-/// not its own lower case.
+/// For each lead byte (its last five bits), the set of second bytes (their last six bits) that make a character which
+/// is not its own lower case.
 static TWO_BYTES: LazyLock<[u64; 32]> = LazyLock::new(|| {
     let mut table = [0; 32];
     for c in '\u{80}'..'\u{800}' {
@@ -75,9 +75,9 @@ static TWO_BYTES: LazyLock<[u64; 32]> = LazyLock::new(|| {
     table
 });
 
-/// Whether there may be an upper-case letter among the characters of three bytes that start with
-/// these two: Georgian, Cherokee, Latin and Greek with marks, letter-like symbols, circled letters,
-/// Glagolitic to Coptic, more Cyrillic and Latin, wide Latin.
+/// Whether there may be an upper-case letter among the characters of three bytes that start with these two: Georgian,
+/// Cherokee, Latin and Greek with marks, letter-like symbols, circled letters, Glagolitic to Coptic, more Cyrillic and
+/// Latin, wide Latin.
 fn has_upper_case(lead: u8, second: u8) -> bool {
     match lead {
         0xe1 => matches!(second, 0x82..=0x83 | 0x8e..=0x8f | 0xb2 | 0xb8..=0xbf),

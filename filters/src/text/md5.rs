@@ -1,7 +1,7 @@
 //! MD5 (RFC 1321) of many short texts: eight side by side, one in each lane of a vector.
 //!
-//! One MD5 is a chain of steps that wait for one another, so eight take little longer than one.
-//! `md-5` is the oracle of the tests, and does the single ones.
+//! One MD5 is a chain of steps that wait for one another, so eight take little longer than one. `md-5` is the oracle of
+//! the tests, and does the single ones.
 
 use super::url;
 use fearless_simd::prelude::*;

@@ -1,16 +1,15 @@
 //! Splits English text into sentences as NLTK 3.8.1 does it, byte offset for byte offset.
 //!
-//! Punkt (Kiss & Strunk 2006, "Unsupervised Multilingual Sentence Boundary Detection",
-//! Computational Linguistics 32) judges every `.`, `?` and `!` that is followed by white space or
-//! by punctuation, cuts out the words around it, and decides with tables learnt from text
-//! (abbreviations, collocations, frequent sentence starters, orthographic contexts) whether a
-//! sentence ends there. C4 keeps a page only if it has enough sentences by this count, so the spans
-//! must be those of `nltk.tokenize.sent_tokenize`, quirks included. Those of version 3.8.1 matter:
-//! 3.10 accepts more closing marks and splits differently.
+//! Punkt (Kiss & Strunk 2006, "Unsupervised Multilingual Sentence Boundary Detection", Computational Linguistics 32)
+//! judges every `.`, `?` and `!` that is followed by white space or by punctuation, cuts out the words around it, and
+//! decides with tables learnt from text (abbreviations, collocations, frequent sentence starters, orthographic
+//! contexts) whether a sentence ends there. C4 keeps a page only if it has enough sentences by this count, so the spans
+//! must be those of `nltk.tokenize.sent_tokenize`, quirks included. Those of version 3.8.1 matter: 3.10 accepts more
+//! closing marks and splits differently.
 //!
-//! The docs of each step name NLTK's method or pattern. All of them scan bytes: the marks that the
-//! rules speak of are ASCII, and other white space is known by its UTF-8 form. Time is linear in the
-//! text whatever it holds: each step sees a byte a bounded number of times.
+//! The docs of each step name NLTK's method or pattern. All of them scan bytes: the marks that the rules speak of are
+//! ASCII, and other white space is known by its UTF-8 form. Time is linear in the text whatever it holds: each step
+//! sees a byte a bounded number of times.
 
 mod chars;
 #[cfg(test)]
@@ -46,8 +45,8 @@ const COLLOCATES: u8 = 2;
 /// The model is read-only and can be shared between threads.
 #[derive(Debug)]
 pub struct Punkt {
-    /// Abbreviations without their final period, and first words of collocations: the few words that
-    /// can keep a period from ending a sentence. Separate from `contexts` so that it fits the cache.
+    /// Abbreviations without their final period, and first words of collocations: the few words that can keep a period
+    /// from ending a sentence. Separate from `contexts` so that it fits the cache.
     holders: AHashMap<&'static [u8], u8>,
     /// Word type -> orthographic contexts and [`STARTER`].
     contexts: AHashMap<&'static [u8], u8>,
@@ -110,15 +109,15 @@ impl Punkt {
         })
     }
 
-    /// The byte ranges of the sentences of `text`, in order: NLTK's
-    /// `PunktSentenceTokenizer.span_tokenize(text, realign_boundaries=True)`.
+    /// The byte ranges of the sentences of `text`, in order: NLTK's `PunktSentenceTokenizer.span_tokenize(text,
+    /// realign_boundaries=True)`.
     ///
-    /// White space between sentences and at the end is in no sentence; white space at the start is in the first
-    /// one. Text that is empty or blank has no sentences.
+    /// White space between sentences and at the end is in no sentence; white space at the start is in the first one.
+    /// Text that is empty or blank has no sentences.
     ///
-    /// The iterator is lazy: a sentence costs the scan of its bytes and of those up to the next mark
-    /// that could end one, besides that of the white space at the end of the text, which comes first.
-    /// The whole text takes time linear in its length.
+    /// The iterator is lazy: a sentence costs the scan of its bytes and of those up to the next mark that could end
+    /// one, besides that of the white space at the end of the text, which comes first. The whole text takes time linear
+    /// in its length.
     pub fn sentences<'p, 't>(&'p self, text: &'t str) -> Sentences<'p, 't> {
         Sentences {
             breaks: Breaks {
@@ -140,13 +139,13 @@ impl Punkt {
             return true;
         };
         let mut sentences = self.sentences(text);
-        // A break ends a sentence whatever follows. What follows the last of them is one more, unless
-        // nothing of it is left after the closing marks that go to the sentence before.
+        // A break ends a sentence whatever follows. What follows the last of them is one more, unless nothing of it is
+        // left after the closing marks that go to the sentence before.
         (0..breaks).all(|_| sentences.next_complete().is_some()) && sentences.start < sentences.stop
     }
 
-    /// `PunktSentenceTokenizer.text_contains_sentbreak`: whether a word of `context` other than the
-    /// last one ends a sentence.
+    /// `PunktSentenceTokenizer.text_contains_sentbreak`: whether a word of `context` other than the last one ends a
+    /// sentence.
     fn contains_break(&self, context: &str) -> bool {
         let mut words = WordSplitter::new(context).map(|word| self.annotate(word));
         let Some(mut word) = words.next() else {
@@ -190,8 +189,8 @@ impl Punkt {
         known(stem) || memchr::memrchr(b'-', stem).is_some_and(|hyphen| known(&stem[hyphen + 1..]))
     }
 
-    /// `PunktSentenceTokenizer._second_pass_annotation`: whether `word` ends a sentence given the
-    /// word after it. The numbers are the sections of Kiss & Strunk 2006.
+    /// `PunktSentenceTokenizer._second_pass_annotation`: whether `word` ends a sentence given the word after it. The
+    /// numbers are the sections of Kiss & Strunk 2006.
     fn ends_sentence(&self, word: Token, next: Token) -> bool {
         let by_itself = word.mark == Mark::Break;
         if !word.text.ends_with('.') {
@@ -234,8 +233,8 @@ impl Punkt {
             .is_some_and(|second| self.collocations.binary_search(&(first, second)).is_ok())
     }
 
-    /// 4.1.1 Orthographic heuristic (`_ortho_heuristic`): whether `word` is the first of a sentence,
-    /// `None` if its spelling does not tell; and what the tables know of it.
+    /// 4.1.1 Orthographic heuristic (`_ortho_heuristic`): whether `word` is the first of a sentence, `None` if its
+    /// spelling does not tell; and what the tables know of it.
     fn starts_sentence(&self, word: Token) -> (Option<bool>, u8) {
         let mut buffer = [0; MAX_KEY];
         let context = word
@@ -270,8 +269,8 @@ impl Sentences<'_, '_> {
     /// The next sentence that a break ends, with the closing marks after the break
     /// (`PunktSentenceTokenizer._realign_boundaries`).
     ///
-    /// NLTK looks for the marks within the next slice. That slice ends in a mark of [`Breaks`], or
-    /// where the text does, so its end never cuts what is looked for here.
+    /// NLTK looks for the marks within the next slice. That slice ends in a mark of [`Breaks`], or where the text does,
+    /// so its end never cuts what is looked for here.
     fn next_complete(&mut self) -> Option<Range<usize>> {
         let found = self.breaks.next()?;
         let bytes = &self.breaks.text.as_bytes()[..self.stop];
@@ -323,8 +322,7 @@ struct Break {
     next: usize,
 }
 
-/// The breaks of a text, before closing marks are moved
-/// (`PunktSentenceTokenizer._slices_from_text`).
+/// The breaks of a text, before closing marks are moved (`PunktSentenceTokenizer._slices_from_text`).
 #[derive(Clone, Debug)]
 struct Breaks<'p, 't> {
     punkt: &'p Punkt,
@@ -358,8 +356,8 @@ impl Breaks<'_, '_> {
         }
     }
 
-    /// The start of the word before `mark`, as `_match_potential_end_contexts` has it: after the last
-    /// ASCII white space, or, if the last candidate is nearer, where that one's word starts.
+    /// The start of the word before `mark`, as `_match_potential_end_contexts` has it: after the last ASCII white
+    /// space, or, if the last candidate is nearer, where that one's word starts.
     fn word_before(&self, mark: usize) -> usize {
         let (from, word) = self.last.map_or((0, 0), |last| (last.mark, last.word));
         let space = self.text.as_bytes()[from..mark]

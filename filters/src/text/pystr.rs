@@ -1,8 +1,7 @@
 //! Python's notions of white space, lines and words, where Rust's differ.
 //!
-//! Python 3.11 counts U+001C to U+001F as white space and Rust does not; all else is equal. Lines
-//! are cut in two ways: `str.splitlines` (ten kinds of boundary) and text files with universal
-//! newlines (three).
+//! Python 3.11 counts U+001C to U+001F as white space and Rust does not; all else is equal. Lines are cut in two ways:
+//! `str.splitlines` (ten kinds of boundary) and text files with universal newlines (three).
 
 /// Whether `c` is white space: Python's `str.isspace` for one character.
 #[inline]
@@ -32,8 +31,8 @@ pub fn has_words(text: &str, n: usize) -> bool {
     n == 0 || words(text).nth(n - 1).is_some()
 }
 
-/// The lines of a text: Python's `str.splitlines()`. Lines end at `\n`, `\r`, `\r\n`, U+000B, U+000C, U+001C to U+001E, U+0085,
-/// U+2028 and U+2029; no empty line after a final boundary.
+/// The lines of a text: Python's `str.splitlines()`. Lines end at `\n`, `\r`, `\r\n`, U+000B, U+000C, U+001C to U+001E,
+/// U+0085, U+2028 and U+2029; no empty line after a final boundary.
 pub fn split_lines(text: &str) -> SplitLines<'_> {
     SplitLines { rest: text }
 }

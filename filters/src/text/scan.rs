@@ -1,5 +1,5 @@
-//! The lines of a text with their sizes, in one pass: 64 bytes at a time become bit masks (where white
-//! space is, where a line ends, where a character continues), and counting is counting bits.
+//! The lines of a text with their sizes, in one pass: 64 bytes at a time become bit masks (where white space is, where
+//! a line ends, where a character continues), and counting is counting bits.
 //!
 //! Lines are those of Python's `splitlines`, words those of its `split`, characters code points.
 
@@ -96,8 +96,7 @@ fn masks<S: Simd>(simd: S, block: &[u8; BLOCK]) -> Masks {
     };
     if bytes.simd_ge(u8x64::splat(simd, 0x80)).to_bitmask() != 0 {
         masks.inner = range(0x80, 0xbf);
-        // U+0085, U+00A0; U+1680; U+2000 to U+205F, of which some; U+3000. The bytes behind the
-        // block's end may be any.
+        // U+0085, U+00A0; U+1680; U+2000 to U+205F, of which some; U+3000. The bytes behind the block's end may be any.
         let then = |next: u64| next >> 1 | 1 << 63;
         masks.wide = is(0xc2) & then(is(0x85) | is(0xa0))
             | is(0xe1) & then(is(0x9a))

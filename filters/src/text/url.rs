@@ -11,8 +11,8 @@ static SCHEME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"https?://(www\.)?
 static TRACKING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\?(utm_|ref|feed).*").expect("a valid pattern"));
 
 /// The normalised form of a URL, by which pages are the same: the reference's `normalize_url`. Scheme and `www.` are
-/// removed wherever they stand, as is a query that starts with `utm_`, `ref` or `feed`, then slashes at the end. Case and
-/// fragments are kept.
+/// removed wherever they stand, as is a query that starts with `utm_`, `ref` or `feed`, then slashes at the end. Case
+/// and fragments are kept.
 ///
 /// ```
 /// use c4_filters::url::normalize;
@@ -42,8 +42,8 @@ pub fn top_level_domain(domain: &str) -> &str {
     if address && !domain.is_empty() { "ip" } else { last }
 }
 
-/// The MD5 of a text as a number: the digest's bytes in big-endian order, so that numbers compare as the
-/// reference's hexadecimal digests do.
+/// The MD5 of a text as a number: the digest's bytes in big-endian order, so that numbers compare as the reference's
+/// hexadecimal digests do.
 pub fn md5(text: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(text.as_bytes()).into())
 }

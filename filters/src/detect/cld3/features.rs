@@ -1,7 +1,7 @@
 //! The features of a text that the network reads: its n-grams and scripts.
 //!
-//! The original splits a text at spaces, puts `^` and `$` around each word, also around the empty ones
-//! between two spaces, and counts the n-grams of characters in words.
+//! The original splits a text at spaces, puts `^` and `$` around each word, also around the empty ones between two
+//! spaces, and counts the n-grams of characters in words.
 
 use super::letters::{HANI, Letters, SCRIPTS};
 use super::network::{Embedding, Layer, Network, RELEVANT_SCRIPTS};

@@ -65,8 +65,8 @@ impl Network {
         data.is_empty().then_some(network)
     }
 
-    /// The most probable language, as its place in [`LANGUAGES`], and its probability, with the
-    /// original's operations in their order.
+    /// The most probable language, as its place in [`LANGUAGES`], and its probability, with the original's operations
+    /// in their order.
     pub(super) fn best(&self, layer: &Layer) -> (usize, f32) {
         let hidden = self.hidden.apply(layer, |_| true);
         let scores = self.softmax.apply(&hidden, |x| x > 0.0);

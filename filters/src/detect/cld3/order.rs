@@ -1,14 +1,14 @@
 //! The order in which a `std::unordered_map<std::string, T>` of libstdc++ (64 bits) lists its keys.
 
-/// Buckets of the table, from its first to its largest: it doubles when there are as many keys, to the
-/// next prime of the library's list that is larger by at least so much. Enough for all n-grams of a
-/// text, which has at most 10,005 bytes.
+/// Buckets of the table, from its first to its largest: it doubles when there are as many keys, to the next prime of
+/// the library's list that is larger by at least so much. Enough for all n-grams of a text, which has at most 10,005
+/// bytes.
 const BUCKETS: [u16; 11] = [13, 29, 59, 127, 257, 541, 1109, 2357, 5087, 10_273, 20_753];
 
 const NONE: u16 = u16::MAX;
 
-/// `std::hash<std::string>` of up to 16 bytes, which are the low bytes of `key` (`_Hash_bytes`:
-/// MurmurHash64A by Austin Appleby, with a last step of its own).
+/// `std::hash<std::string>` of up to 16 bytes, which are the low bytes of `key` (`_Hash_bytes`: MurmurHash64A by Austin
+/// Appleby, with a last step of its own).
 pub(super) fn hash(key: u128, length: u32) -> u64 {
     const MUL: u64 = 0xc6a4_a793_5bd1_e995;
     const SEED: u64 = 0xc70f_6907;
@@ -45,13 +45,13 @@ fn bucket(hash: u64, buckets: u16) -> usize {
     bucket as usize
 }
 
-/// Orders keys that are inserted one after the other, given their hashes, which are all different keys'.
-/// The keys may be at most 20,753.
+/// Orders keys that are inserted one after the other, given their hashes, which are all different keys'. The keys may
+/// be at most 20,753.
 ///
-/// The map is one list, in which the keys of a bucket stand together. A key is put at the front of its
-/// bucket's, and where there is none, to the front of the list; when the table grows, keys are inserted
-/// anew in the order of the list. So, from back to front, the buckets stand in the order of their first
-/// key, and keys in the order in which they came. That is how it is kept here: back to front.
+/// The map is one list, in which the keys of a bucket stand together. A key is put at the front of its bucket's keys,
+/// or of the list where there are none; when the table grows, keys are inserted anew in the order of the list. So, from
+/// back to front, the buckets stand in the order of their first key, and keys in the order in which they came. That is
+/// how it is kept here: back to front.
 pub(super) struct Order {
     /// For each bucket, the place in `groups`; [`NONE`] if it has no key yet.
     buckets: Vec<u16>,

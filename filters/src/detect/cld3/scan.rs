@@ -3,9 +3,9 @@
 use super::letters::{COMMON, INHERITED, LATIN, Letters};
 use std::ops::Range;
 
-/// The number of the first `limit` bytes that are whole characters before the first that the original does not
-/// take (`SpanInterchangeValid`): control characters, but not tab, line feed, form feed and carriage
-/// return; and non-characters. The rest of the text is not read.
+/// The number of the first `limit` bytes that are whole characters before the first that the original does not take
+/// (`SpanInterchangeValid`): control characters, but not tab, line feed, form feed and carriage return; and
+/// non-characters. The rest of the text is not read.
 pub(super) fn valid_prefix(text: &str, limit: usize) -> usize {
     let text = &text[..text.floor_char_boundary(limit)];
     let invalid = |c: char| {
@@ -16,8 +16,8 @@ pub(super) fn valid_prefix(text: &str, limit: usize) -> usize {
     text.find(invalid).unwrap_or(text.len())
 }
 
-/// The letters of `text[..end]` in lower case; before and after every run of one script stands a space,
-/// and what is no letter becomes one.
+/// The letters of `text[..end]` in lower case; before and after every run of one script stands a space, and what is no
+/// letter becomes one.
 pub(super) fn clean(letters: &Letters, text: &str, end: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(end + end / 8 + 16);
     let mut at = 0;
@@ -31,9 +31,9 @@ pub(super) fn clean(letters: &Letters, text: &str, end: usize) -> Vec<u8> {
     out
 }
 
-/// Finds the next run of letters of one script in a part of `text`, and gives it to `put` with a space
-/// before it, one for the non-letters in it, and one after it. Its script, and where the next run may
-/// start; `None` if there are no more letters (`GetOneScriptSpan`).
+/// Finds the next run of letters of one script in a part of `text`, and gives it to `put` with a space before it, one
+/// for the non-letters in it, and one after it. Its script, and where the next run may start; `None` if there are no
+/// more letters (`GetOneScriptSpan`).
 ///
 /// A single letter of another script does not end a run (a `µ` or a `Δ` in Latin text), two do.
 pub(super) fn span(

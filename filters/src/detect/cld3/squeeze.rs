@@ -59,11 +59,11 @@ fn char_len(first: u8) -> usize {
     }
 }
 
-/// Removes chunks that are mostly spaces or repeat what came before, where possible at spaces
-/// (`CheapSqueezeInplace`). `text` is UTF-8 before and after.
+/// Removes chunks that are mostly spaces or repeat what came before, where possible at spaces (`CheapSqueezeInplace`).
+/// `text` is UTF-8 before and after.
 ///
-/// In place like the original, since in one case it reads behind the end of what it has kept so far,
-/// where older bytes are.
+/// In place like the original, since in one case it reads behind the end of what it has kept so far, where older bytes
+/// are.
 pub(super) fn squeeze(text: &mut Vec<u8>) {
     let end = text.len();
     let mut predictor = Predictor {

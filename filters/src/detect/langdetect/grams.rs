@@ -56,8 +56,8 @@ impl Grams {
 
     /// The n-grams of some numbers.
     ///
-    /// Each takes a chain of loads that wait for one another, so all go through it side by side; and
-    /// `meanwhile` is called [`STAGES`] times, once in each stage.
+    /// Each takes a chain of loads that wait for one another, so all go through it side by side; and `meanwhile` is
+    /// called [`STAGES`] times, once in each stage.
     #[inline(always)]
     pub(super) fn find<const COUNT: usize>(
         &self,
@@ -122,8 +122,8 @@ fn each<T: Copy + Default, const COUNT: usize>(mut f: impl FnMut(usize) -> T) ->
 
 /// The place of the set bit that `rank` others are below.
 ///
-/// Without branches: the sums of bits up to each byte say which byte has it (Vigna 2008, "Broadword
-/// implementation of rank/select queries").
+/// Without branches: the sums of bits up to each byte say which byte has it (Vigna 2008, "Broadword implementation of
+/// rank/select queries").
 #[inline(always)]
 fn select(bits: u64, rank: u32) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,7 +1,7 @@
 //! The language profiles: which n-grams there are, and how probable each is in each language.
 //!
-//! Characters are numbered ("classes"), the frequent ones first. The n-grams are in a [`Trie`] of
-//! classes; beside it, [`Frequent`] answers for the first 64, all that English needs, from 36 KiB.
+//! Characters are numbered ("classes"), the frequent ones first. The n-grams are in a [`Trie`] of classes; beside it,
+//! [`Frequent`] answers for the first 64, all that English needs, from 36 KiB.
 
 use std::hint::select_unpredictable;
 
@@ -136,9 +136,8 @@ impl Profiles {
         self.trie.pair(first, second)
     }
 
-    /// The n-grams that end with `third`, as bits: 0 for the letter alone, 1 for it and the class
-    /// `second` before it, 2 for these and the class before them. `before` and `pair` number the
-    /// first two classes and the last two.
+    /// The n-grams that end with `third`, as bits: 0 for the letter alone, 1 for it and the class `second` before it, 2
+    /// for these and the class before them. `before` and `pair` number the first two classes and the last two.
     ///
     /// A letter in upper case after another gives none (`NGram.capitalword`).
     #[inline(always)]
@@ -151,8 +150,8 @@ impl Profiles {
             | u64::from(self.trie.is_triple(before, third)) << 2
     }
 
-    /// The pair that starts the n-gram of `length` classes that ends with the last of these three, or
-    /// is it. Like [`Self::gram`], without branches on the length, which chance decides.
+    /// The pair that starts the n-gram of `length` classes that ends with the last of these three, or is it. Like
+    /// [`Self::gram`], without branches on the length, which chance decides.
     #[inline(always)]
     pub(super) fn pair_of(&self, [first, second, third]: [u16; 3], length: usize) -> u16 {
         let [a, b] = select_unpredictable(length == 3, [first, second], [second, third]);
@@ -286,8 +285,7 @@ fn classes(letters: &[u16], kanji: impl Iterator<Item = [u16; 2]>) -> Vec<u16> {
     classes
 }
 
-/// `NGram.normalize` of `utils/ngram.py`, but for `CJK_MAP`. The blocks are those of
-/// `utils/unicode_block.py`.
+/// `NGram.normalize` of `utils/ngram.py`, but for `CJK_MAP`. The blocks are those of `utils/unicode_block.py`.
 fn normalized(c: u16) -> u16 {
     match c {
         0x00..=0x7f if (c as u8).is_ascii_alphabetic() => c,

@@ -1,7 +1,7 @@
 //! CPython's `random.Random(0)`: the numbers behind the random walk.
 //!
-//! The detector seeds anew for each text, so that every text sees the same stream. Its first words
-//! are made once; the few walks that outrun them go on with a generator of their own.
+//! The detector seeds anew for each text, so that every text sees the same stream. Its first words are made once; the
+//! few walks that outrun them go on with a generator of their own.
 
 use std::f64::consts::PI;
 
@@ -168,8 +168,8 @@ const ROOM: usize = 32;
 
 /// Calls of `random._randbelow(n)`, made by `random.choice`.
 ///
-/// The calls are made ahead of their use, without a branch on what is drawn; the generator moves on
-/// to the last number used when the draws are dropped.
+/// The calls are made ahead of their use, without a branch on what is drawn; the generator moves on to the last number
+/// used when the draws are dropped.
 pub(super) struct Draws<'a, 'b> {
     random: &'a mut Random<'b>,
     n: u32,

@@ -8,16 +8,16 @@ use super::profiles::{OTHER, Profiles, SPACE};
 
 /// `Detector.max_text_length`: code points that are read.
 const MAX_LENGTH: usize = 10_000;
-/// Bytes after the last code point read that can still change it: up to 64 letters of an address
-/// and its `@`, or `http` and what follows, or a combining mark.
+/// Bytes after the last code point read that can still change it: up to 64 letters of an address and its `@`, or `http`
+/// and what follows, or a combining mark.
 const REACH: usize = 65;
 /// Lengths in `URL_RE` and `MAIL_RE`.
 const MAX_URL: usize = 2076;
 const MAX_MAILBOX: usize = 64;
 const MAX_HOST: usize = 255;
 
-/// `Detector.append`: the text without addresses of pages and mailboxes, Vietnamese letters
-/// composed, cut. Runs of spaces are left in: they do not change the n-grams.
+/// `Detector.append`: the text without addresses of pages and mailboxes, Vietnamese letters composed, cut. Runs of
+/// spaces are left in: they do not change the n-grams.
 pub(super) fn prepare(text: &str) -> Cow<'_, str> {
     let end = cut(text);
     let bytes = text.as_bytes();
@@ -138,8 +138,8 @@ fn run(bytes: &[u8], most: usize, set: impl Fn(u8) -> bool) -> usize {
     bytes.iter().take(most).take_while(|&&byte| set(byte)).count()
 }
 
-/// `TO_NORMALIZE_VI_CHARS`, `DMARK_CLASS` and `NORMALIZED_VI_CHARS_*` of `utils/messages.properties`:
-/// letters, combining marks, and for each mark the letters with it.
+/// `TO_NORMALIZE_VI_CHARS`, `DMARK_CLASS` and `NORMALIZED_VI_CHARS_*` of `utils/messages.properties`: letters,
+/// combining marks, and for each mark the letters with it.
 const PLAIN: &str = "AEIOUYaeiouyÂÊÔâêôĂăƠơƯư";
 const MARKED: [(char, &str); 5] = [
     ('\u{300}', "ÀÈÌÒÙỲàèìòùỳẦỀỒầềồẰằỜờỪừ"),
@@ -174,8 +174,8 @@ pub(super) fn classes(profiles: &Profiles, text: &str) -> Vec<u16> {
     let mut classes = Vec::with_capacity(text.len() + 2 + BLOCK);
     classes.extend([SPACE; 2]);
     let foreign = append_classes(profiles, text, &mut classes);
-    // `Detector.cleaning_text`: Latin letters are dropped from a text that is written in another
-    // script. Its `A` to `z` holds six marks, too, and its "other script" all above U+0300.
+    // `Detector.cleaning_text`: Latin letters are dropped from a text that is written in another script. Its `A` to `z`
+    // holds six marks, too, and its "other script" all above U+0300.
     let latin = |c: char| ('A'..='z').contains(&c);
     if foreign > 0 {
         let latins = text.bytes().filter(|&byte| latin(char::from(byte))).count();

@@ -51,8 +51,8 @@ fn walk(profiles: &Profiles, grams: &Grams, mut draws: Draws, weight: f64) -> Ro
     let mut spare = [[0.0; WIDTH]; STRIDE];
     let mut steps = 0;
     loop {
-        // The next n-grams are looked up before it is known if they are needed: meanwhile, the long
-        // chain of additions runs.
+        // The next n-grams are looked up before it is known if they are needed: meanwhile, the long chain of additions
+        // runs.
         let numbers: [u32; STRIDE] = draws.peek();
         let mut sum = 0.0;
         let (parts, _) = row.as_chunks::<{ LANGUAGES / STAGES }>();

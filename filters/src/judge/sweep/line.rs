@@ -49,8 +49,8 @@ impl Questions {
         }
     }
 
-    /// Code points of the longest word of `line` (stripped, with its citation markers); 0 if no
-    /// recipe finds any of its words too long.
+    /// Code points of the longest word of `line` (stripped, with its citation markers); 0 if no recipe finds any of its
+    /// words too long.
     pub(super) fn longest_word(&self, line: &str) -> usize {
         let limit = self.min_word_limit;
         if !long_word::may_have(line.as_bytes(), limit) {

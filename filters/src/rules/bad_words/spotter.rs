@@ -1,7 +1,7 @@
 //! Finds whether a text holds a listed word as a word: the answer of the pattern, without running it.
 //!
-//! A listed word starts where the text does or after a character that is no word character. Few such
-//! places go on with the first three bytes of a listed word, which a table knows; only those are compared.
+//! A listed word starts where the text does or after a character that is no word character. Few such places go on with
+//! the first three bytes of a listed word, which a table knows; only those are compared.
 
 use super::NOT_WORD;
 use ahash::AHashMap;
@@ -69,8 +69,8 @@ impl Spotter {
         self.table[place] |= 1 << bit;
     }
 
-    /// Whether `text` holds one of the words between characters that are no word characters, or the
-    /// text's ends. Reads some GB/s.
+    /// Whether `text` holds one of the words between characters that are no word characters, or the text's ends. Reads
+    /// some GB/s.
     pub(super) fn is_in(&self, text: &str) -> bool {
         self.is_in_at(Level::new(), text)
     }

@@ -1,8 +1,7 @@
 //! The character classes of Punkt: those of Python's `re` and `str`, for Unicode 14 (`CPython` 3.11).
 //!
-//! Rust's standard library knows a later Unicode and other properties. The tables list where the two
-//! differ, and the test at the end pins the classes, so that a newer standard library cannot change
-//! sentences unseen.
+//! Rust's standard library knows a later Unicode and other properties. The tables list where the two differ, and the
+//! test at the end pins the classes, so that a newer standard library cannot change sentences unseen.
 
 /// White space (`\s`), one byte long.
 pub(super) const SPACE: u8 = 1;
@@ -133,8 +132,8 @@ fn in_ranges(ranges: &[u32], c: char) -> bool {
     first % 2 == 1 || ranges.get(first) == Some(&code)
 }
 
-/// Alphanumeric characters of the standard library that are no letters here: marks, symbols, decimal
-/// digits and characters newer than Unicode 14; with them some that are not alphanumeric at all.
+/// Alphanumeric characters of the standard library that are no letters here: marks, symbols, decimal digits and
+/// characters newer than Unicode 14; with them some that are not alphanumeric at all.
 const NOT_LETTERS: [u32; 422] = [
     0x345, 0x36f, 0x5b0, 0x5c7, 0x610, 0x61a, 0x64b, 0x669, 0x670, 0x670, 0x6d6, 0x6e4, 0x6e7, 0x6ed, 0x6f0, 0x6f9,
     0x711, 0x711, 0x730, 0x73f, 0x7a6, 0x7b0, 0x7c0, 0x7c9, 0x816, 0x817, 0x81b, 0x823, 0x825, 0x827, 0x829, 0x82c,

@@ -27,8 +27,8 @@ pub(super) struct Token<'t> {
 }
 
 impl Token<'_> {
-    /// The key of the word in the tables: lower case, numbers all alike, without its final period if
-    /// `bare` (`type_no_period`, `type_no_sentperiod`). `None` if no table can hold it.
+    /// The key of the word in the tables: lower case, numbers all alike, without its final period if `bare`
+    /// (`type_no_period`, `type_no_sentperiod`). `None` if no table can hold it.
     pub(super) fn type_of<'b>(&self, bare: bool, buffer: &'b mut [u8; MAX_KEY]) -> Option<&'b [u8]> {
         if is_number(self.text) {
             return Some(NUMBER);
@@ -65,8 +65,8 @@ fn is_number(word: &str) -> bool {
     digits.chars().next().is_some_and(is_digit) && digits.chars().all(|c| matches!(c, ',' | '.' | '-') || is_digit(c))
 }
 
-/// The lower-case form of `word` if it is short enough for the tables and plain ASCII, as all their
-/// keys are. Beyond ASCII only the Kelvin sign has an ASCII lower-case form.
+/// The lower-case form of `word` if it is short enough for the tables and plain ASCII, as all their keys are. Beyond
+/// ASCII only the Kelvin sign has an ASCII lower-case form.
 pub(super) fn lower<'b>(word: &[u8], buffer: &'b mut [u8; MAX_KEY]) -> Option<&'b [u8]> {
     let mut rest = word;
     let mut len = 0;
@@ -139,8 +139,8 @@ fn ends_word(bytes: &[u8], at: usize) -> bool {
         || class & MULTI != 0 && multi_char_end(bytes, at).is_some()
 }
 
-/// The end of the dash, the ellipsis or the spaced ellipsis that starts at `at`
-/// (`_re_multi_char_punct`). A spaced ellipsis does not cross the end of a line.
+/// The end of the dash, the ellipsis or the spaced ellipsis that starts at `at` (`_re_multi_char_punct`). A spaced
+/// ellipsis does not cross the end of a line.
 fn multi_char_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mark = *bytes.get(at)?;
     if !matches!(mark, b'.' | b'-') {
