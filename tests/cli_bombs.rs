@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{Document, Format, Manifest, ShardMeta, ShardReader, ShardWriter};
-use c4_pipeline::run::BuildOptions;
+use c4_pipeline::build::BuildOptions;
 use c4_tests::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;

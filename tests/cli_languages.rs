@@ -6,7 +6,7 @@
 
 use c4_data::{Document, Format, Manifest, ShardMeta, ShardReader, ShardWriter, Split};
 use c4_filters::url;
-use c4_pipeline::diff::{Diff, Options, diff};
+use c4_pipeline::inspect::diff::{Diff, Options, diff};
 use c4_tests::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

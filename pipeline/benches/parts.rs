@@ -3,8 +3,8 @@
 use c4_data::{DetectorKind, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Cleaner, dedup, language, punkt, url};
-use c4_pipeline::reading::{RawPage, Split};
-use c4_pipeline::source::{Source, split};
+use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::{Source, split};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::path::{Path, PathBuf};

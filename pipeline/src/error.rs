@@ -1,4 +1,4 @@
-//! Why a build stops. Damage in an archive does not stop it; see [`crate::reading::Damage`].
+//! Why a build stops. Damage in an archive does not stop it; see [`crate::read::outcome::Damage`].
 
 use crate::input::InputError;
 use crate::remote::FetchError;

@@ -1,7 +1,7 @@
 //! The `c4` program.
 
 use c4_pipeline::cli::{self, Cli};
-use c4_pipeline::memory::LARGE_BYTES;
+use c4_pipeline::runtime::memory::LARGE_BYTES;
 use c4_pipeline::terminal::{Notices, parsed, tell};
 use std::process::ExitCode;
 

@@ -10,10 +10,12 @@ pub mod python;
 pub mod server;
 
 use c4_data::{Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading};
-use c4_pipeline::reading;
+use c4_pipeline::Error;
+use c4_pipeline::build::{BuildOptions, Built, Outcome, TargetOptions, build};
+use c4_pipeline::input;
+use c4_pipeline::read;
+use c4_pipeline::read::outcome;
 use c4_pipeline::remote::RemoteOptions;
-use c4_pipeline::run::{BuildOptions, Built, Outcome, TargetOptions, build};
-use c4_pipeline::{Error, input, source};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::collections::BTreeMap;
@@ -142,21 +144,21 @@ pub fn numbers(object: &serde_json::Value) -> BTreeMap<String, u64> {
 }
 
 /// What reading an archive gives, in order.
-pub fn read(path: &Path, wet_reading: WetReading) -> Vec<reading::Split> {
+pub fn read(path: &Path, wet_reading: WetReading) -> Vec<outcome::Split> {
     let (mut recipe, _) = Recipe::load("en").unwrap();
     recipe.read.wet_reading = wet_reading;
-    let mut source = source::Source::open(path, &recipe.read).unwrap().expect("an archive");
+    let mut source = read::Source::open(path, &recipe.read).unwrap().expect("an archive");
     let mut splits = Vec::new();
     while let Some(batch) = source.next_batch().unwrap() {
-        splits.extend(source::split(batch).flatten());
+        splits.extend(read::split(batch).flatten());
     }
     splits
 }
 
 /// The pages among what was read.
-pub fn pages(splits: Vec<reading::Split>) -> Vec<reading::RawPage> {
+pub fn pages(splits: Vec<outcome::Split>) -> Vec<outcome::RawPage> {
     let page = |split| match split {
-        reading::Split::Page(page) => Some(page),
+        outcome::Split::Page(page) => Some(page),
         _ => None,
     };
     splits.into_iter().filter_map(page).collect()

@@ -6,9 +6,9 @@
 
 use c4_data::WetReading;
 use c4_filters::Reason;
-use c4_pipeline::archive::Archive;
-use c4_pipeline::reading::{RawPage, Split};
-use c4_pipeline::warc::{Item, RecordReader};
+use c4_pipeline::read::archive::Archive;
+use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::warc::{Item, RecordReader};
 use c4_tests::*;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -211,7 +211,7 @@ fn damage_in_one_large_member_cuts_no_page() {
     let records = (0..6).map(|i| conversion(&format!("https://a.example/{i}"), &text(i)));
     let records: Vec<Vec<u8>> = records.collect();
     let whole = gzip(&records.concat());
-    assert!(records.concat().len() > 2 * c4_pipeline::reading::MEMBER_BYTES);
+    assert!(records.concat().len() > 2 * c4_pipeline::read::outcome::MEMBER_BYTES);
     let damages: [fn(&mut Vec<u8>); 3] = [
         |bytes| bytes.truncate(bytes.len() * 9 / 10),
         |bytes| {
@@ -366,10 +366,10 @@ fn too_large_records_are_left_out() {
             recipe.read.wet_reading = reading;
             recipe.read.max_record_bytes = 1 << 20;
             let step = &recipe.read;
-            let mut source = c4_pipeline::source::Source::open(&path, step).unwrap().unwrap();
+            let mut source = c4_pipeline::read::Source::open(&path, step).unwrap().unwrap();
             let mut splits = Vec::new();
             while let Some(batch) = source.next_batch().unwrap() {
-                splits.extend(c4_pipeline::source::split(batch).flatten());
+                splits.extend(c4_pipeline::read::split(batch).flatten());
             }
             let names = ["https://a.example/before", "https://a.example/after"];
             assert_eq!(urls(&splits), names, "{reading:?}");

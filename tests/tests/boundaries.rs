@@ -7,11 +7,11 @@
 
 use c4_data::{Recipe, WetReading};
 use c4_filters::Reason;
-use c4_pipeline::archive::{Archive, Format};
-use c4_pipeline::members::PieceReader;
-use c4_pipeline::reading::{RawPage, Split};
-use c4_pipeline::source::{self, Source};
-use c4_pipeline::warc::{Item, RecordReader};
+use c4_pipeline::read::archive::{Archive, Format};
+use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::pieces::PieceReader;
+use c4_pipeline::read::warc::{Item, RecordReader};
+use c4_pipeline::read::{self, Source};
 use c4_tests::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -98,7 +98,7 @@ fn by_pieces(path: &Path, threads: usize) -> Vec<Bare> {
     }
     let found = std::thread::scope(|scope| {
         let work = |lane: Vec<(usize, _)>| {
-            let records = |(i, piece): (usize, c4_pipeline::members::Piece)| {
+            let records = |(i, piece): (usize, c4_pipeline::read::pieces::Piece)| {
                 (i, piece.records().flatten().map(bare).collect::<Vec<_>>())
             };
             lane.into_iter().map(records).collect::<Vec<_>>()
@@ -610,7 +610,7 @@ fn pieces_that_nobody_reads_hold_up_nobody() {
     batches.remove(1);
     let read: usize = batches
         .into_iter()
-        .map(|batch| source::split(batch).flatten().count())
+        .map(|batch| read::split(batch).flatten().count())
         .sum();
     assert!((70..100).contains(&read), "{read}");
 }
@@ -679,7 +679,7 @@ fn digests_are_verified_on_request() {
         let mut source = Source::open(path, &recipe.read).unwrap().unwrap();
         let (mut urls, mut reasons) = (Vec::new(), Vec::new());
         while let Some(batch) = source.next_batch().unwrap() {
-            for split in source::split(batch).flatten() {
+            for split in read::split(batch).flatten() {
                 match split {
                     Split::Page(page) => urls.push(page.url),
                     Split::Damage(damage) => reasons.push(damage.reason),
@@ -690,7 +690,7 @@ fn digests_are_verified_on_request() {
         assert_eq!(urls, vec!["https://right.example/"; kept]);
         assert_eq!(reasons, vec![Reason::WrongDigest; differ]);
         let inputs = c4_pipeline::input::resolve(std::slice::from_ref(path), None, &recipe.read).unwrap();
-        let found = c4_pipeline::verify::archives::archives(&inputs, 1 << 30, 2).unwrap();
+        let found = c4_pipeline::inspect::verify::archives::archives(&inputs, 1 << 30, 2).unwrap();
         let (counted, listed) = (found.differ as usize, found.listed.len());
         assert_eq!((counted, found.damaged, listed), (differ, 0, differ));
         assert!(found.right > 0 && !found.holds());

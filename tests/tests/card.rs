@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{Format, Lists, Manifest, Recipe};
-use c4_pipeline::card::{CardOptions, MARK, card, is_card};
-use c4_pipeline::run::{BuildOptions, TargetOptions};
+use c4_pipeline::build::{BuildOptions, TargetOptions};
+use c4_pipeline::corpus::CARD_MARK;
+use c4_pipeline::inspect::card::{CardOptions, card, is_card};
 use c4_tests::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ fn head_and_body_say_what_is_there() {
             Format::Jsonl => "--recipe c4 --format jsonl --shard-size 256M",
         };
         for wanted in [
-            MARK,
+            CARD_MARK,
             &manifest.recipe_hash,
             flag,
             "sample-00002-damaged.warc.wet.gz",

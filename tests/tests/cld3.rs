@@ -6,7 +6,7 @@
 use c4_data::{DetectorKind, Manifest};
 use c4_filters::cld3::{LANGUAGES, MC4_LANGUAGES, detect};
 use c4_filters::language;
-use c4_pipeline::verify::{VerifyOptions, verify};
+use c4_pipeline::inspect::verify::{VerifyOptions, verify};
 use c4_tests::{built, conversion, counters, documents, golden, gzip, options};
 use flate2::read::GzDecoder;
 use serde_json::Value;

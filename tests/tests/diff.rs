@@ -8,7 +8,7 @@
 use c4_data::ledger::{DroppedLine, LedgerReader};
 use c4_data::{BUILTIN_RECIPES, Format, LedgerMode, Manifest};
 use c4_filters::url;
-use c4_pipeline::diff::{Cause, Diff, Group, LineCause, Options, PageCause, diff};
+use c4_pipeline::inspect::diff::{Cause, Diff, Group, LineCause, Options, PageCause, diff};
 use c4_tests::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -235,7 +235,7 @@ fn every_rule_is_found_behind_what_it_took() {
     adds_up(&words);
 
     // And to read.
-    let text = c4_pipeline::diff::text(&found);
+    let text = c4_pipeline::inspect::diff::text(&found);
     for part in [
         "clean.policy_phrases",
         "dedup.unit",
@@ -360,7 +360,7 @@ fn formats_and_splits_and_missing_ledgers() {
         assert_eq!(found.pages.same, 200);
         assert_eq!(found.pages.other_split > 50, *other == halves);
         assert!(found.domains.is_empty() && found.languages.is_empty());
-        assert!(c4_pipeline::diff::text(&found).contains("The same pages with the same texts."));
+        assert!(c4_pipeline::inspect::diff::text(&found).contains("The same pages with the same texts."));
     }
 
     let expected = compared(&noclean, &arrow);
@@ -446,7 +446,7 @@ fn recipes_on_real_pages_leave_no_difference_unexplained() {
     let found = compared(&c4, &en);
     println!(
         "{}",
-        c4_pipeline::diff::text(&diff(&c4, &en, &Options::default()).unwrap())
+        c4_pipeline::inspect::diff::text(&diff(&c4, &en, &Options::default()).unwrap())
     );
     assert_eq!(found.unknown(), 0);
     assert!(found.pages.changed > 400);

@@ -7,9 +7,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use c4_data::MediaTypes;
-use c4_pipeline::charset;
+use c4_pipeline::extract::charset;
+use c4_pipeline::extract::html::html_to_text;
 use c4_pipeline::extract::{self, CharsetSource, Extracted, Rejected};
-use c4_pipeline::html::html_to_text;
 use memchr::memmem::find;
 
 /// The file `name` of the shared inputs, or `None` (said on standard output) without them.

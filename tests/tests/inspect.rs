@@ -5,8 +5,8 @@
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow};
 use c4_data::{LedgerMode, Lists, Manifest, Recipe};
 use c4_filters::{Amount, Reason, Scope};
-use c4_pipeline::explain::{Corpus, Explainer, Explanation, Found, Passed, Wanted, find};
-use c4_pipeline::run::BuildOptions;
+use c4_pipeline::build::BuildOptions;
+use c4_pipeline::inspect::explain::{Corpus, Explainer, Explanation, Found, Passed, Wanted, find};
 use c4_tests::*;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -310,5 +310,5 @@ fn records_are_numbered_from_the_first() {
     let page = pages(read).pop().unwrap();
     let url = format!("{}/?utm_source=x", page.url.replace("https://", "http://www."));
     let found = find(&inputs, &recipe.read, &Wanted::Url(url)).unwrap();
-    assert_eq!(found[0].split, c4_pipeline::reading::Split::Page(page));
+    assert_eq!(found[0].split, c4_pipeline::read::outcome::Split::Page(page));
 }

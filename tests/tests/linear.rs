@@ -13,8 +13,8 @@ use std::time::Duration;
 use c4_data::{Lists, MediaTypes, Recipe};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Cleaner, punkt, url};
+use c4_pipeline::extract::html::html_to_text;
 use c4_pipeline::extract::page_text;
-use c4_pipeline::html::html_to_text;
 use flate2::write::GzEncoder;
 use rustix::time::{ClockId, clock_gettime};
 

@@ -5,11 +5,12 @@
 use c4_data::{DomainList, Lists, Manifest, Recipe, UrlList};
 use c4_filters::rules::domains::{Domains, Host};
 use c4_filters::{Admission, Reason, url};
-use c4_pipeline::explain::{Explainer, Passed, Wanted, find};
-use c4_pipeline::run::{BuildOptions, TargetOptions};
-use c4_pipeline::verify::report::Status;
-use c4_pipeline::verify::{VerifyOptions, verify};
-use c4_pipeline::{admission, input};
+use c4_pipeline::build::url_list;
+use c4_pipeline::build::{BuildOptions, TargetOptions};
+use c4_pipeline::input;
+use c4_pipeline::inspect::explain::{Explainer, Passed, Wanted, find};
+use c4_pipeline::inspect::verify::report::Status;
+use c4_pipeline::inspect::verify::{VerifyOptions, verify};
 use c4_tests::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -330,12 +331,12 @@ fn a_list_that_changes_is_noticed() {
         urls: Some(UrlList::read(vec![path.clone()]).unwrap()),
         ..Lists::default()
     };
-    let admission: Admission = admission::load(&recipe, &lists).unwrap();
+    let admission: Admission = url_list::load(&recipe, &lists).unwrap();
     assert_eq!(admission.listed_urls(), 1);
     assert_eq!(admission.refuse("", "a.com", url::md5("a.com")), None);
     let refused = admission.refuse("", "b.com", url::md5("b.com"));
     assert_eq!(refused, Some(Reason::NotListed));
     fs::write(&path, "http://b.com/\n").unwrap();
-    let error = admission::load(&recipe, &lists).unwrap_err().to_string();
+    let error = url_list::load(&recipe, &lists).unwrap_err().to_string();
     assert!(error.contains("changed"), "{error}");
 }

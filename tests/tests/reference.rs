@@ -5,7 +5,7 @@
 use c4_data::{DedupStep, Manifest, Recipe, Split, WetReading, WordList};
 use c4_filters::rules::domains::Host;
 use c4_filters::{Reason, url};
-use c4_pipeline::reading::{RawPage, Split as Read};
+use c4_pipeline::read::outcome::{RawPage, Split as Read};
 use c4_tests::*;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;

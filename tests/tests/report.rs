@@ -7,7 +7,7 @@ mod build_page;
 mod diff_page;
 
 use build_page::{manifest, report, stats};
-use c4_pipeline::report::{self, Examples, Sources};
+use c4_pipeline::inspect::report::{self, Examples, Sources};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};

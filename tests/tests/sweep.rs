@@ -6,12 +6,12 @@ use c4_data::{BUILTIN_RECIPES, CleanStep, InputState, LengthStep, Lists, Paragra
 use c4_filters::rules::length;
 use c4_filters::url::domain;
 use c4_filters::{Amount, Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
+use c4_pipeline::build::{BuildOptions, TargetOptions};
 use c4_pipeline::input::{self, Input};
-use c4_pipeline::run::{BuildOptions, TargetOptions};
-use c4_pipeline::sweep::full::{FullOptions, sweep_full};
-use c4_pipeline::sweep::report::Report;
-use c4_pipeline::sweep::settings::Grid;
-use c4_pipeline::sweep::{Kept, Swept, sweep};
+use c4_pipeline::inspect::sweep::full::{FullOptions, sweep_full};
+use c4_pipeline::inspect::sweep::report::Report;
+use c4_pipeline::inspect::sweep::settings::Grid;
+use c4_pipeline::inspect::sweep::{Kept, Swept, sweep};
 use c4_tests::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -9,10 +9,10 @@ use c4_data::{
     DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader, ShardWriter, Split,
 };
 use c4_filters::url;
+use c4_pipeline::build::{BuildOptions, TargetOptions};
 use c4_pipeline::input;
-use c4_pipeline::run::{BuildOptions, TargetOptions};
-use c4_pipeline::verify::report::{Check, Report, Status};
-use c4_pipeline::verify::{VerifyOptions, verify};
+use c4_pipeline::inspect::verify::report::{Check, Report, Status};
+use c4_pipeline::inspect::verify::{VerifyOptions, verify};
 use c4_tests::*;
 use serde_json::{Value, json};
 use std::fs;

@@ -7,10 +7,12 @@ use crate::shards::{format_of, shard_size_of};
 use crate::stats::of_json;
 use crate::threads;
 use c4_pipeline::Error;
+use c4_pipeline::build::{self, BuildOptions, Outcome, TargetOptions};
 use c4_pipeline::input::{self, Places};
 use c4_pipeline::remote::{Network, NetworkOptions, RemoteOptions, S3Options};
-use c4_pipeline::run::{self, BuildOptions, Outcome, TargetOptions};
-use c4_pipeline::{memory, progress, stop};
+use c4_pipeline::runtime::memory;
+use c4_pipeline::runtime::stop;
+use c4_pipeline::terminal::progress;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use serde_json::json;
@@ -106,7 +108,7 @@ pub fn build<'py>(
     };
     let watch = progress::watch();
     let built = std::thread::scope(|scope| -> PyResult<_> {
-        let build = scope.spawn(|| run::build(&options));
+        let build = scope.spawn(|| build::build(&options));
         let mut raised = None;
         while !build.is_finished() {
             py.detach(|| std::thread::sleep(EVERY));

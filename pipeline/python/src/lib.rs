@@ -21,8 +21,8 @@ mod module {
     use crate::recipe::Name;
     use crate::stats::of_json;
     use c4_data::BUILTIN_RECIPES;
-    use c4_pipeline::explain::Explainer;
-    use c4_pipeline::reading::RawPage;
+    use c4_pipeline::inspect::explain::Explainer;
+    use c4_pipeline::read::outcome::RawPage;
     use serde_json::Value;
 
     #[pymodule_export]

@@ -8,9 +8,9 @@ use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
 use arrow_pyarrow::ToPyArrow;
 use c4_filters::Statistics;
 use c4_pipeline::input::{self, Input, Places};
-use c4_pipeline::progress::{Progress, Unit};
-use c4_pipeline::reading::{Health, RawPage, Split};
-use c4_pipeline::source::{Batch, OpenSource, split};
+use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::{Batch, OpenSource, split};
+use c4_pipeline::work::health::Health;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use rayon::prelude::*;
@@ -95,7 +95,6 @@ pub struct Reader {
 /// The archive that is being read.
 struct Open {
     source: Option<OpenSource>,
-    progress: Progress,
     health: Health,
     /// Batches read of it.
     batches: u64,
@@ -184,7 +183,7 @@ impl Reader {
             };
             let (first, batches) = open.batches(self.threads);
             if batches.is_empty() {
-                let entry = serde_json::to_value(open.health.entry(input));
+                let entry = serde_json::to_value(open.health.entry(&input.label, input.bytes));
                 self.entries.push(entry.map_err(|e| invalid(e.to_string()))?);
                 self.open = None;
                 self.next += 1;
@@ -260,7 +259,7 @@ impl Reader {
                     Split::Dropped(dropped) => tally.drop_record(kind, dropped.reason),
                     Split::Damage(damage) => {
                         tally.drop_record(kind, damage.reason);
-                        damaged.push((order, damage));
+                        damaged.push((order, damage.listed()));
                     }
                 }
             }
@@ -302,7 +301,6 @@ impl Open {
         };
         Open {
             source,
-            progress: Progress::silent(Unit::Bytes),
             health,
             batches: 0,
         }
@@ -320,7 +318,7 @@ impl Open {
             let Some(source) = &mut self.source else {
                 break;
             };
-            match source.next_batch(&self.progress) {
+            match source.next_batch(|_| ()) {
                 Ok(Some(batch)) => {
                     let is_large = batch.is_large();
                     batches.push(batch);

@@ -102,7 +102,7 @@ impl Loaded {
         let refuse = |reason: String| invalid(format!("recipe {}: {reason}", recipe.name));
         guard::check(&recipe).map_err(refuse)?;
         let lists = Lists::load(&recipe, &base).map_err(of_data)?;
-        let admission = c4_pipeline::admission::load(&recipe, &lists);
+        let admission = c4_pipeline::build::url_list::load(&recipe, &lists);
         let compile = |step| BadWords::new(step, &lists);
         let bad_words = recipe.bad_words.as_ref().map(compile).transpose();
         if let Some(step) = &recipe.language {

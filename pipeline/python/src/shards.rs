@@ -11,9 +11,9 @@ use c4_data::{
     ShardSet, Split, SplitStep, Versions,
 };
 use c4_filters::{DomainTable, counters, guard, url};
-use c4_pipeline::rows::part;
-use c4_pipeline::run::LEAST_SHARD_BYTES;
-use c4_pipeline::sets::Sets;
+use c4_pipeline::build::LEAST_SHARD_BYTES;
+use c4_pipeline::work::buckets::part;
+use c4_pipeline::work::shard_sets::Sets;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde_json::json;
@@ -428,7 +428,7 @@ pub fn manifest<'py>(
         shards,
         ledger: LedgerEntry {
             mode: LedgerMode::None,
-            seed: c4_pipeline::sample::SEED,
+            seed: c4_pipeline::work::sample::SEED,
             files: Vec::new(),
         },
         stats_sha256: c4_data::fs::sha256_hex(&stats_json),

@@ -5,12 +5,12 @@ use super::parse_size;
 use super::remote_args::{REMOTE, RemoteArgs};
 use super::threads::ThreadsArg;
 use crate::Error;
+use crate::build::{BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
+use crate::corpus;
 use crate::input;
-use crate::memory;
-use crate::output;
-use crate::run::{BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
-use crate::stop;
-use crate::table::{percent, thousands};
+use crate::runtime::memory;
+use crate::runtime::stop;
+use crate::terminal::table::{percent, thousands};
 use crate::terminal::tell;
 use anyhow::Context;
 use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe};
@@ -190,8 +190,8 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     let with_plan = !args.no_plan;
     let options = args.options()?;
     // One that goes on, or that is done, has no need to know.
-    let begun = |target: &TargetOptions| output::is_begun(&target.output, options.overwrite);
-    stop::listen().context("cannot listen to signals")?;
+    let begun = |target: &TargetOptions| corpus::is_begun(&target.output, options.overwrite);
+    stop::listen(|text| tell(text)).context("cannot listen to signals")?;
     if with_plan && !options.targets.iter().any(begun) {
         super::plan::head(&options)?;
     }
@@ -206,7 +206,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
     for (target, outcome) in options.targets.iter().zip(&outcomes) {
         let manifest = match outcome {
             Outcome::AlreadyDone(manifest) => {
-                output::clear_work(&target.output)?;
+                corpus::clear_work(&target.output)?;
                 let rows: u64 = manifest.shards.iter().map(|shard| shard.rows).sum();
                 tell(format_args!(
                     "{} holds this corpus already: {} documents in {} shards. Nothing to do; --overwrite builds it \

@@ -1,8 +1,8 @@
 //! `c4 card`: what the user types.
 
-use crate::card::{self, CardOptions, card};
+use crate::corpus;
 use crate::error::Error;
-use crate::output;
+use crate::inspect::card::{self, CardOptions, card};
 use crate::terminal::{self, tell};
 use clap::Args;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The card is made of `manifest.json` and `stats.json` alone, and is the same whenever it is
 /// written. A `README.md` that this command did not write stays, unless --force is given.
 #[derive(Debug, Args)]
-pub struct Card {
+pub(crate) struct Card {
     /// Folder of a finished corpus.
     dir: PathBuf,
     /// Where the card goes; `-` is stdout [default: README.md in the corpus].
@@ -35,9 +35,9 @@ pub struct Card {
 ///
 /// # Errors
 /// No corpus, a file that cannot be read or written, or one that is not ours to replace.
-pub fn run(args: &Card) -> anyhow::Result<()> {
-    let manifest = output::finished(&args.dir)?;
-    let (_, stats) = output::read_stats(&args.dir, &manifest)?;
+pub(crate) fn run(args: &Card) -> anyhow::Result<()> {
+    let manifest = corpus::finished(&args.dir)?;
+    let (_, stats) = corpus::read_stats(&args.dir, &manifest)?;
     let options = CardOptions {
         license: args.license.clone(),
         pretty_name: args.pretty_name.clone(),
@@ -48,7 +48,7 @@ pub fn run(args: &Card) -> anyhow::Result<()> {
             return Ok(terminal::write_all(&text)?);
         }
         Some(file) => file.clone(),
-        None => args.dir.join(card::FILE),
+        None => args.dir.join(corpus::CARD_FILE),
     };
     if !args.force {
         refuse_others(&target)?;

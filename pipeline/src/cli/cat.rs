@@ -1,6 +1,6 @@
 //! `c4 cat`.
 
-use crate::output;
+use crate::corpus;
 use crate::terminal::{JsonLines, stdout};
 use c4_data::{BatchLimit, Format, Manifest, ShardReader, Split};
 use clap::{Args, ValueEnum};
@@ -54,7 +54,7 @@ fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Re
 }
 
 pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
-    let manifest = output::finished(&args.dir)?;
+    let manifest = corpus::finished(&args.dir)?;
     if args.full && manifest.format == Format::Jsonl {
         anyhow::bail!(
             "{}: its jsonl shards hold text, timestamp and url only; --full needs arrow or parquet",

@@ -1,7 +1,7 @@
 //! `c4 diff`.
 
 use super::report::write_page;
-use crate::diff::{self, Cause, Options};
+use crate::inspect::diff::{self, Cause, Options};
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;

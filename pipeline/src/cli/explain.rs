@@ -1,9 +1,9 @@
 //! `c4 explain`.
 
 use super::lists::ListArgs;
-use crate::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
 use crate::input;
-use crate::table::printable;
+use crate::inspect::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
+use crate::terminal::table::printable;
 use crate::terminal::{JsonLines, coloured_stdout};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::bail;

@@ -1,7 +1,7 @@
 //! `c4 ledger`.
 
-use crate::output;
-use crate::table::printable;
+use crate::corpus;
+use crate::terminal::table::printable;
 use crate::terminal::{JsonLines, coloured_stdout, tell};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::{Context, bail};
@@ -119,7 +119,7 @@ fn holds(matched: &str) -> String {
 }
 
 pub(super) fn run(args: &Ledger) -> anyhow::Result<()> {
-    let manifest = output::finished(&args.dir)?;
+    let manifest = corpus::finished(&args.dir)?;
     let ledger = &manifest.ledger;
     if ledger.mode == LedgerMode::None {
         bail!(

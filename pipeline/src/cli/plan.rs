@@ -2,11 +2,11 @@
 
 use super::build::What;
 use crate::Error;
-use crate::memory::Memory;
-use crate::plan::{self, Disk, Estimate, Look};
-use crate::run::BuildOptions;
-use crate::stop;
-use crate::table::{Table, thousands};
+use crate::build::BuildOptions;
+use crate::inspect::plan::{self, Disk, Estimate, Look};
+use crate::runtime::memory::Memory;
+use crate::runtime::stop;
+use crate::terminal::table::{Table, thousands};
 use crate::terminal::{self, tell};
 use anyhow::bail;
 use clap::Args;

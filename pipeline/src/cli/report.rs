@@ -1,8 +1,7 @@
 //! `c4 report`.
 
-use crate::output;
-use crate::report::page;
-use crate::report::{ExampleLine, ExamplePage, Examples, Sources, render};
+use crate::corpus;
+use crate::inspect::report::{ExampleLine, ExamplePage, Examples, Sources, render};
 use crate::terminal::{self, tell};
 use anyhow::{Context, bail};
 use c4_data::ledger::{DroppedLine, DroppedPage, LedgerReader};
@@ -29,15 +28,15 @@ pub(super) struct Report {
 
 pub(super) fn run(args: &Report) -> anyhow::Result<()> {
     let dir = &args.dir;
-    let manifest = output::finished(dir)?;
+    let manifest = corpus::finished(dir)?;
     let examples = examples(dir, &manifest.ledger)?;
     let html = render(&Sources {
         manifest: &read_json(&dir.join(Manifest::FILE))?,
-        stats: &output::read_stats(dir, &manifest)?.1,
-        run: read_json(&dir.join(output::RUN_FILE)).ok().as_ref(),
+        stats: &corpus::read_stats(dir, &manifest)?.1,
+        run: read_json(&dir.join(corpus::RUN_FILE)).ok().as_ref(),
         examples: &examples,
     })?;
-    write_page(args.output.as_deref(), &dir.join(output::REPORT_FILE), &html)
+    write_page(args.output.as_deref(), &dir.join(corpus::REPORT_FILE), &html)
 }
 
 /// Writes a page to the file that was named, or to `default`, and says so.
@@ -47,7 +46,7 @@ pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> an
     }
     let path = named.unwrap_or(default);
     // A pipe or a device is no file that could be lost.
-    if path.is_file() && !output::is_with(path, page::GENERATOR) {
+    if path.is_file() && !corpus::is_with(path, corpus::REPORT_GENERATOR) {
         bail!("{}: is there, and no report; name another file with -o", path.display());
     }
     fs::write_atomic(path, html.as_bytes())?;

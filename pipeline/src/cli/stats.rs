@@ -1,8 +1,8 @@
 //! `c4 stats`.
 
-use crate::output;
-use crate::table::{Table, funnel, thousands};
+use crate::corpus;
 use crate::terminal;
+use crate::terminal::table::{Table, funnel, thousands};
 use clap::Args;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -46,8 +46,8 @@ fn languages(value: &Value) -> String {
 }
 
 pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
-    let manifest = output::finished(&args.dir)?;
-    let (bytes, value) = output::read_stats(&args.dir, &manifest)?;
+    let manifest = corpus::finished(&args.dir)?;
+    let (bytes, value) = corpus::read_stats(&args.dir, &manifest)?;
     if args.json {
         return Ok(terminal::print_json(&String::from_utf8_lossy(&bytes))?);
     }

@@ -4,10 +4,10 @@ use super::build::report_damage;
 use super::lists::ListArgs;
 use super::threads::ThreadsArg;
 use crate::input;
-use crate::sweep::full::{FullOptions, sweep_full};
-use crate::sweep::report::Report;
-use crate::sweep::settings::Grid;
-use crate::sweep::sweep;
+use crate::inspect::sweep::full::{FullOptions, sweep_full};
+use crate::inspect::sweep::report::Report;
+use crate::inspect::sweep::settings::Grid;
+use crate::inspect::sweep::sweep;
 use crate::terminal;
 use c4_data::{BUILTIN_RECIPES, InputState, Recipe};
 use clap::Args;
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 /// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
 /// refused or stopped.
 #[derive(Debug, Args)]
-pub struct Sweep {
+pub(crate) struct Sweep {
     /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,

@@ -2,12 +2,12 @@
 
 use super::parse_size;
 use super::threads::ThreadsArg;
+use crate::corpus;
 use crate::input;
-use crate::output;
-use crate::table::{printable, thousands};
+use crate::inspect::verify::report::{Check, Offence, Report, Status};
+use crate::inspect::verify::{self, VerifyOptions, verify};
 use crate::terminal;
-use crate::verify::report::{Check, Offence, Report, Status};
-use crate::verify::{self, VerifyOptions, verify};
+use crate::terminal::table::{printable, thousands};
 use c4_data::{BUILTIN_RECIPES, Recipe};
 use clap::Args;
 use serde::Serialize;
@@ -26,7 +26,7 @@ use std::process::ExitCode;
 /// Exit status: 0, all is right; 1, something is not; 2, refused (no corpus, or a file cannot be
 /// read).
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Folder of a finished corpus.
     #[arg(required_unless_present = "archives")]
     dir: Option<PathBuf>,
@@ -51,11 +51,11 @@ pub struct Verify {
 ///
 /// # Errors
 /// No corpus, or a file that cannot be read.
-pub fn run(args: Verify) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(dir) = args.dir else {
         return archives(&args.archives, args.threads.number(), args.json);
     };
-    let manifest = output::finished(&dir)?;
+    let manifest = corpus::finished(&dir)?;
     let options = VerifyOptions {
         dir,
         lists: args.lists,

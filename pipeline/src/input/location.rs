@@ -19,7 +19,7 @@ impl Location {
     ///
     /// # Errors
     /// A URL of a kind that cannot be read.
-    pub fn parse(argument: &Path) -> Result<Location, AddressError> {
+    pub(crate) fn parse(argument: &Path) -> Result<Location, AddressError> {
         match argument.to_str().filter(|text| is_url(text)) {
             Some(url) => Ok(Location::Remote(url.parse()?)),
             None => Ok(Location::File(argument.to_owned())),

@@ -1,6 +1,6 @@
 //! Where something is that is not on this machine.
 
-use crate::table::printable;
+use c4_data::printable;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use std::fmt;
@@ -57,7 +57,7 @@ impl AddressError {
 }
 
 /// Whether the text has the form of a URL, of whatever scheme.
-pub fn is_url(text: &str) -> bool {
+pub(crate) fn is_url(text: &str) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
@@ -97,7 +97,7 @@ impl FromStr for Address {
 
 impl Address {
     /// The file of this path in a folder.
-    pub fn join(&self, path: &str) -> Address {
+    pub(crate) fn join(&self, path: &str) -> Address {
         let below = |folder: &str| {
             let slash = if folder.is_empty() || folder.ends_with('/') {
                 ""
@@ -120,7 +120,7 @@ impl Address {
     }
 
     /// The host's or bucket's root.
-    pub fn root(&self) -> Address {
+    pub(crate) fn root(&self) -> Address {
         match self {
             Address::Http(url) => {
                 let mut url = url.clone();
@@ -136,14 +136,14 @@ impl Address {
     }
 
     /// Whether this is in the folder `folder`.
-    pub fn is_below(&self, folder: &Address) -> bool {
+    pub(crate) fn is_below(&self, folder: &Address) -> bool {
         let below = folder.join("x").path().to_owned();
         let below = &below[..below.len() - 1];
         self.root() == folder.root() && self.path().starts_with(below)
     }
 
     /// Host (with its port), or bucket.
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         match self {
             Address::Http(url) => {
                 let host = url.host_str().unwrap_or_default();
@@ -157,7 +157,7 @@ impl Address {
     }
 
     /// The path below host or bucket, without a slash at its start. Of HTTP, percent-encoded.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         match self {
             Address::Http(url) => url.path().trim_start_matches('/'),
             Address::S3 { key, .. } => key,
@@ -181,7 +181,7 @@ impl Address {
     }
 
     /// The last part of the path.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path().rsplit('/').next().unwrap_or_default()
     }
 

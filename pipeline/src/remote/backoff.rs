@@ -2,7 +2,7 @@
 
 use super::Address;
 use super::error::{FetchError, FetchFailure, Passing, Trouble};
-use crate::parallel::lock;
+use crate::runtime::parallel::lock;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};

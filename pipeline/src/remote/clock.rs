@@ -1,6 +1,6 @@
 //! The clock that waits between attempts go by.
 
-use crate::parallel::lock;
+use crate::runtime::parallel::lock;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 

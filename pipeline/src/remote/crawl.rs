@@ -17,7 +17,7 @@ pub enum CrawlFiles {
 }
 
 /// Whether this is the form of a crawl's name: `CC-MAIN-2019-18`, of old ones `CC-MAIN-2012`.
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.strip_prefix("CC-MAIN-").is_some_and(|rest| {
         rest.split('-')
             .all(|part| matches!(part.len(), 2 | 4) && part.bytes().all(|b| b.is_ascii_digit()))
@@ -46,7 +46,7 @@ impl Sample {
     /// Those of `entries` (paths or URLs, each once) whose hashes are smallest; so a sample is part of
     /// every larger one with its seed, and the same whatever the order of the listing, and
     /// wherever its files are: of a URL the path counts.
-    pub fn take<T>(&self, mut entries: Vec<T>, entry: impl Fn(&T) -> &str) -> Vec<T> {
+    pub(crate) fn take<T>(&self, mut entries: Vec<T>, entry: impl Fn(&T) -> &str) -> Vec<T> {
         let seed = self.seed;
         entries.sort_by_cached_key(|item| {
             let entry = entry(item);

@@ -9,8 +9,8 @@ use super::pace::{Gate, Pace};
 use super::redirect::Route;
 use super::s3::{self, S3, S3Options};
 use super::{Address, crawl, transfer};
-use crate::parallel::lock;
-use crate::stop;
+use crate::runtime::parallel::lock;
+use crate::runtime::stop;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use reqwest::Url;
@@ -149,7 +149,7 @@ impl Network {
     ///
     /// # Errors
     /// It could not be fetched, for good.
-    pub fn first(&self, address: &Address, most: u64) -> Result<(Vec<u8>, Option<u64>), FetchError> {
+    pub(crate) fn first(&self, address: &Address, most: u64) -> Result<(Vec<u8>, Option<u64>), FetchError> {
         self.wait_for(address, async |session| transfer::first(session, address, most).await)
     }
 
@@ -177,7 +177,7 @@ impl Network {
     }
 
     /// Bytes a second that all downloads keep to.
-    pub fn rate(&self) -> Option<u64> {
+    pub(crate) fn rate(&self) -> Option<u64> {
         self.0.options.rate
     }
 

@@ -32,7 +32,7 @@ impl Default for RemoteOptions {
 
 impl RemoteOptions {
     /// Files on disk at a time, for `threads` that read.
-    pub fn ahead(&self, threads: usize) -> usize {
+    pub(crate) fn ahead(&self, threads: usize) -> usize {
         self.read_ahead.unwrap_or(threads.saturating_add(AHEAD))
     }
 
@@ -41,7 +41,7 @@ impl RemoteOptions {
     ///
     /// # Errors
     /// The client cannot be started.
-    pub fn fetch(&self, list: Vec<(usize, Address)>, passing: &Path, threads: usize) -> Result<Fetcher, FetchError> {
+    pub(crate) fn fetch(&self, list: Vec<(usize, Address)>, passing: &Path, threads: usize) -> Result<Fetcher, FetchError> {
         let options = FetchOptions {
             folder: self.keep.clone().unwrap_or_else(|| passing.to_owned()),
             keep: self.keep.is_some(),

@@ -1,6 +1,6 @@
 //! Not faster than asked: by the user (bytes a second) and by servers (`Retry-After`).
 
-use crate::parallel::lock;
+use crate::runtime::parallel::lock;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 

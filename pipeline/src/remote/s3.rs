@@ -2,7 +2,7 @@
 
 use super::Address;
 use super::error::{FetchFailure, Trouble};
-use crate::parallel::lock;
+use crate::runtime::parallel::lock;
 use http::{HeaderValue, Method};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{

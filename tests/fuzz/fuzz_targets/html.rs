@@ -2,7 +2,7 @@
 #![no_main]
 
 use c4_filters::Cleaner;
-use c4_pipeline::html;
+use c4_pipeline::extract::html;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

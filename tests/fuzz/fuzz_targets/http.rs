@@ -2,7 +2,8 @@
 #![no_main]
 
 use c4_data::MediaTypes;
-use c4_pipeline::{extract, http};
+use c4_pipeline::extract;
+use c4_pipeline::extract::http;
 use libfuzzer_sys::fuzz_target;
 
 /// What a body may grow to here.

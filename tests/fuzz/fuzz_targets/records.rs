@@ -2,8 +2,8 @@
 //! which; a byte 0xff ends a record's content. Every record comes out as it went in.
 #![no_main]
 
-use c4_pipeline::archive::Archive;
-use c4_pipeline::warc::{Item, RecordReader};
+use c4_pipeline::read::archive::Archive;
+use c4_pipeline::read::warc::{Item, RecordReader};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::io::Write;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use c4_data::{MediaTypes, ReadStep, WetReading};
-use c4_pipeline::source::{self, Source};
+use c4_pipeline::read::{self, Source};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::io::Write;
@@ -30,8 +30,8 @@ fuzz_target!(|bytes: &[u8]| {
             };
             let mut last = 0;
             while let Ok(Some(batch)) = source.next_batch() {
-                for split in source::split(batch).flatten() {
-                    if let c4_pipeline::reading::Split::Page(page) = split {
+                for split in read::split(batch).flatten() {
+                    if let c4_pipeline::read::outcome::Split::Page(page) = split {
                         assert!(!page.url.is_empty() && !page.text.is_empty());
                     }
                 }

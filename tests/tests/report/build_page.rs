@@ -1,7 +1,7 @@
 //! A build's report, made of hostile text.
 
 use super::EVIL;
-use c4_pipeline::report::{self, ExampleLine, ExamplePage, Examples, Sources};
+use c4_pipeline::inspect::report::{self, ExampleLine, ExamplePage, Examples, Sources};
 use serde_json::{Value, json};
 
 /// `manifest.json`.

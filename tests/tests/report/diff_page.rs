@@ -3,7 +3,7 @@
 use super::EVIL;
 use c4_data::{Format, InputState, LedgerMode};
 use c4_filters::Reason;
-use c4_pipeline::diff::{
+use c4_pipeline::inspect::diff::{
     self, Cause, Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause,
     PageCounts, PageExample,
 };
@@ -190,7 +190,7 @@ fn numbers(value: &Value, all: &mut Vec<String>) {
     match value {
         Value::Number(n) => all.push(
             n.as_u64()
-                .map_or_else(|| n.to_string(), c4_pipeline::report::number::count),
+                .map_or_else(|| n.to_string(), c4_pipeline::view::number::count),
         ),
         Value::Array(values) => values.iter().for_each(|value| numbers(value, all)),
         Value::Object(values) => values.values().for_each(|value| numbers(value, all)),

@@ -1,0 +1,60 @@
+//! The rules of length, domain and URL, with their lists read.
+
+use crate::error::Error;
+use c4_data::{Lists, Recipe};
+use c4_filters::Admission;
+use c4_filters::rules::urls::UrlSet;
+
+/// Keys that are read before those that are there twice are taken out.
+const FIRST_KEYS: usize = 1 << 20;
+
+/// Those of `recipe`. Reads its list of URLs, if it has one: 16 bytes of memory a URL (up to twice as
+/// much while it is read, however often URLs are repeated), and about a second a million lines.
+///
+/// # Errors
+/// The list cannot be read, or is another one than [`Lists::load`] found.
+pub fn load(recipe: &Recipe, lists: &Lists) -> Result<Admission, Error> {
+    load_within(recipe, lists, u64::MAX)
+}
+
+/// As [`load`], where the list of URLs may take so many bytes of memory.
+///
+/// # Errors
+/// The same; it takes more.
+pub(crate) fn load_within(recipe: &Recipe, lists: &Lists, bytes: u64) -> Result<Admission, Error> {
+    let urls = match recipe.urls.as_ref().and(lists.urls.as_ref()) {
+        None => None,
+        Some(list) => {
+            let most = usize::try_from(bytes / 16).unwrap_or(usize::MAX);
+            let mut keys: Vec<u128> = Vec::new();
+            let mut next = FIRST_KEYS.min(most);
+            let mut too_many = false;
+            list.each(|line| {
+                if too_many {
+                    return;
+                }
+                keys.push(UrlSet::key(line));
+                if keys.len() > next {
+                    keys.sort_unstable();
+                    keys.dedup();
+                    too_many = keys.len() > most;
+                    next = (2 * keys.len()).max(FIRST_KEYS).min(most.saturating_add(FIRST_KEYS));
+                }
+            })?;
+            let urls = UrlSet::new(keys);
+            if too_many || urls.len() > most as u64 {
+                let reason = format!(
+                    "the list of {} URLs takes up to {} MiB of memory, where it may have {}, a quarter of what the \
+                     build has; give that more (--memory)",
+                    list.lines,
+                    list.lines.saturating_mul(16) >> 20,
+                    bytes >> 20
+                );
+                let name = recipe.name.clone();
+                return Err(c4_data::Error::Recipe { name, reason }.into());
+            }
+            Some(urls)
+        }
+    };
+    Ok(Admission::new(recipe, lists, urls))
+}

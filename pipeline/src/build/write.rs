@@ -1,0 +1,256 @@
+//! The last half of a build: everything that stays is written.
+
+use super::Built;
+use super::clock::unix_seconds;
+use super::cut::Cut;
+use super::target::{Build, Cleaned};
+use crate::corpus::{self, WrittenFile};
+use crate::error::Error;
+use crate::runtime::parallel;
+use crate::runtime::stop;
+use crate::runtime::usage;
+use crate::terminal::progress::{Progress, Unit};
+use crate::work::buckets::Buckets;
+use crate::work::intermediate::SpooledRow;
+use crate::work::judged_group::{Groups, Layout, ROWS, Summary};
+use crate::work::shard_sets::SetSizes;
+use c4_data::ledger::Table;
+use c4_data::schema::SCHEMA_VERSION;
+use c4_data::shard::{self, EncodedBatch};
+use c4_data::{
+    Document, LedgerEntry, LedgerFile, Manifest, Page, Provenance, ShardEntry, ShardSet, ShardWriter, Versions,
+    fs as c4_fs,
+};
+use c4_filters::{counters, guard};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+/// JSON for people, with a line end.
+fn pretty(value: &Value) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+impl Build<'_> {
+    /// Writes everything that stays.
+    pub(super) fn write(
+        mut self,
+        cleaned: Cleaned,
+        cut: &Cut,
+        groups: &Groups,
+        summary: Summary,
+    ) -> Result<Built, Error> {
+        let recipe = &self.target.recipe;
+        let mut warnings = cleaned.warnings;
+        let mut statistics = cleaned.statistics;
+        statistics += summary.statistics;
+        statistics.tally.listed_urls = self.admission.listed_urls();
+        let tally = &statistics.tally;
+        tally.check().map_err(Error::Tally)?;
+        warnings.extend(guard::warnings(tally, recipe));
+
+        let shards = self.write_shards(groups, cut.layout, &summary.sets)?;
+        self.clock.lap("shards");
+        let ledger = self.write_ledger(groups, cut.layout)?;
+        self.clock.lap("ledger");
+
+        let mut manifest = Manifest {
+            versions: Versions {
+                program: env!("CARGO_PKG_VERSION").to_owned(),
+                schema: SCHEMA_VERSION,
+            },
+            recipe_hash: self.meta.recipe_hash.clone(),
+            recipe: recipe.clone(),
+            format: self.options.format,
+            shard_size_bytes: self.options.shard_size_bytes,
+            inputs: cleaned.entries,
+            shards,
+            ledger,
+            stats_sha256: String::new(),
+        };
+        let mut stats = json!({
+            "recipe": recipe.name,
+            "recipe_hash": manifest.recipe_hash,
+            "warnings": warnings,
+            "counters": counters::counters(tally, recipe),
+        });
+        let domains = groups.domains(cut.layout)?;
+        let sentences: Vec<u64> = summary.sentences.iter().map(|(_, n)| *n).collect();
+        let rest = statistics.to_json(recipe, &domains, &sentences);
+        for (key, value) in rest.as_object().into_iter().flatten() {
+            stats[key] = value.clone();
+        }
+        let repeated = summary
+            .repeated
+            .iter()
+            .map(|(_, repeated)| json!({ "copies": repeated.copies, "text": repeated.text, "url": repeated.url }));
+        stats["duplicates"] = repeated.collect();
+        let stats = pretty(&stats);
+        manifest.stats_sha256 = c4_fs::sha256_hex(&stats);
+        if stop::asked() {
+            return Err(Error::Stopped);
+        }
+        self.output.replace(&manifest)?;
+        let wall_seconds = self.clock.seconds();
+        self.write_reports(&manifest, &stats, wall_seconds)?;
+        self.output.clear()?;
+        Ok(Built {
+            manifest,
+            tally: statistics.tally,
+            warnings,
+            wall_seconds,
+        })
+    }
+
+    fn write_ledger(&self, groups: &Groups, layout: Layout) -> Result<LedgerEntry, Error> {
+        let mut entry = LedgerEntry {
+            mode: self.options.ledger,
+            seed: crate::work::sample::SEED,
+            files: Vec::new(),
+        };
+        if !self.ledger.is_kept() {
+            return Ok(entry);
+        }
+        let table = |table: Table| -> Result<Vec<LedgerFile>, Error> {
+            let folder = &self.output.ledger;
+            let name = table.file_name(0);
+            let (output, origin) = (&self.output, groups.origin);
+            if let Some(done) = output.done(&name, origin, folder, |files: &Vec<_>| written_files(files))? {
+                return Ok(done);
+            }
+            if stop::asked() {
+                return Err(Error::Stopped);
+            }
+            let files = self.ledger.write(table, groups, layout, folder)?;
+            output.set_done(&name, origin, &files, folder, |files| written_files(files))?;
+            Ok(files)
+        };
+        let tables = parallel::each(Table::ALL.len(), |i| table(Table::ALL[i]))?;
+        entry.files = tables.into_iter().flatten().collect();
+        Ok(entry)
+    }
+
+    fn write_shards(&self, groups: &Groups, layout: Layout, sizes: &SetSizes) -> Result<Vec<ShardEntry>, Error> {
+        let mut list = Vec::new();
+        for (place, set) in self.sets.written(sizes) {
+            let size = sizes.get(&place).copied().unwrap_or_default();
+            let shard_bytes = self.options.shard_size_bytes.max(1);
+            let count = size.text_bytes.div_ceil(shard_bytes).max(1) as usize;
+            list.extend((0..count).map(|i| (place, set, size, i, count)));
+        }
+        let progress = Progress::new("writing", Unit::Items, list.len() as u64);
+        let shards = parallel::each(list.len(), |shard| {
+            let (place, set, size, i, count) = list[shard];
+            let buckets = Buckets::new(groups, ROWS, place * layout.rows, layout.rows)
+                .at_once(size.memory(), self.memory.bucket());
+            let shard = self.write_shard(&buckets, set, i, count);
+            progress.add(1);
+            shard
+        });
+        progress.finish();
+        shards
+    }
+
+    fn write_shard(
+        &self,
+        buckets: &Buckets<'_, SpooledRow>,
+        set: ShardSet<'_>,
+        index: usize,
+        count: usize,
+    ) -> Result<ShardEntry, Error> {
+        let format = self.options.format;
+        let name = format.file_name(set, index, count);
+        let (output, origin) = (&self.output, buckets.groups.origin);
+        if let Some(done) = output.done(&name, origin, &output.whole, written_shard)? {
+            return Ok(done);
+        }
+        if stop::asked() {
+            return Err(Error::Stopped);
+        }
+        let target = self.output.whole.join(&name);
+        let mut writer = ShardWriter::create(&target, &self.output.partial, format, set, &self.meta)?;
+        let mut waiting = Vec::new();
+        let mut write = |waiting: &mut Vec<Document>, more_may_come| -> Result<(), Error> {
+            let next = || shard::next_batch(waiting, more_may_come);
+            let batches: Vec<Vec<Document>> = std::iter::from_fn(next).collect();
+            // Compression is most of the work; a shard's batches share the cores.
+            let encoded: Vec<EncodedBatch> = batches
+                .into_par_iter()
+                .map(|batch| shard::encode(format, &self.meta, &batch))
+                .collect::<Result<_, _>>()?;
+            encoded.into_iter().try_for_each(|batch| Ok(writer.append(batch)?))
+        };
+        buckets.read(index, count, |rows| {
+            waiting.extend(rows.into_iter().map(|row| self.document(row)));
+            write(&mut waiting, true)
+        })?;
+        write(&mut waiting, false)?;
+        let entry = writer.finish()?;
+        stop::crash_point("shard");
+        output.set_done(&name, origin, &entry, &output.whole, written_shard)?;
+        Ok(entry)
+    }
+
+    fn document(&self, row: SpooledRow) -> Document {
+        Document {
+            page: Page {
+                url: row.url,
+                text: row.text,
+                timestamp: row.timestamp,
+                content_type: row.content_type,
+                content_length: row.content_length,
+                provenance: Provenance {
+                    archive: self.options.inputs[row.archive as usize].label.clone(),
+                    record_offset: row.record_offset,
+                },
+            },
+            language: row.language,
+            language_score: row.language_score,
+        }
+    }
+
+    /// `stats.json` and `run.json`, and last of all the manifest.
+    fn write_reports(&self, manifest: &Manifest, stats: &[u8], wall_seconds: f64) -> Result<(), Error> {
+        let options = self.options;
+        let by_pass = |laps: &[(&str, f64)]| -> Value {
+            let pass = |(name, seconds): &(&str, f64)| ((*name).to_owned(), json!(seconds));
+            Value::Object(laps.iter().map(pass).collect())
+        };
+        let run = json!({
+            "output": self.target.output.to_string_lossy(),
+            "inputs": options.inputs.iter().map(|i| i.location.to_string()).collect::<Vec<_>>(),
+            "started_unix_seconds": self.clock.started_unix,
+            "finished_unix_seconds": unix_seconds(),
+            "input_stamps": self.stamps,
+            "wall_seconds": wall_seconds,
+            "wall_seconds_by_pass": by_pass(&self.clock.laps),
+            "cpu_seconds_by_pass": by_pass(&self.clock.cpu_laps),
+            "cpu_seconds": usage::cpu_seconds(),
+            "peak_memory_bytes": usage::peak_memory_bytes(),
+            "memory_budget_bytes": options.memory_bytes,
+            "threads": rayon::current_num_threads(),
+        });
+        for (file, bytes) in [(corpus::STATS_FILE, stats), (corpus::RUN_FILE, &pretty(&run))] {
+            c4_data::fs::write_atomic(&self.output.dir.join(file), bytes)?;
+        }
+        Ok(manifest.write(&self.output.dir)?)
+    }
+}
+
+fn written_shard(shard: &ShardEntry) -> Vec<WrittenFile<'_>> {
+    vec![WrittenFile {
+        file: &shard.file,
+        bytes: shard.bytes,
+        sha256: &shard.sha256,
+    }]
+}
+
+fn written_files(files: &[LedgerFile]) -> Vec<WrittenFile<'_>> {
+    let written = files.iter().map(|file| WrittenFile {
+        file: &file.file,
+        bytes: file.bytes,
+        sha256: &file.sha256,
+    });
+    written.collect()
+}

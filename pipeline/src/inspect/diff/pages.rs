@@ -1,0 +1,275 @@
+//! The pages of a corpus and the fates of its ledger, as streams in the order of the MD5 of the
+//! normalised URL.
+
+use crate::corpus;
+use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, Table};
+use c4_data::{BatchLimit, Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split};
+use c4_filters::url;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+/// Pages that go from the reading thread to the comparing one at a time.
+const BATCH_ROWS: usize = 256;
+/// Ends a batch before that; bounds memory.
+const BATCH_TEXT_BYTES: usize = 1 << 20;
+
+/// A finished corpus.
+pub(super) struct Corpus {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What it consists of.
+    pub manifest: Manifest,
+}
+
+impl Corpus {
+    /// The corpus in `dir`.
+    ///
+    /// # Errors
+    /// There is no finished one.
+    pub(super) fn open(dir: &Path) -> Result<Corpus, Error> {
+        let manifest = corpus::finished(dir)?;
+        Ok(Corpus {
+            dir: dir.to_owned(),
+            manifest,
+        })
+    }
+
+    /// A file of the corpus, after a look whether it is the one that was written. Reads it once.
+    fn checked(&self, file: &str, sha256: &str) -> Result<PathBuf, Error> {
+        let path = self.dir.join(file);
+        if c4_data::fs::sha256_file(&path)? == sha256 {
+            return Ok(path);
+        }
+        Err(Error::Format {
+            path,
+            reason: format!(
+                "is not what the build wrote (its checksum differs from {}); build it again",
+                Manifest::FILE
+            ),
+        })
+    }
+
+    /// Looks whether the files of a table of the ledger are those that were written.
+    ///
+    /// # Errors
+    /// One is missing or not what was written.
+    pub(crate) fn check_table(&self, table: Table) -> Result<(), Error> {
+        let files = self.manifest.ledger.files.iter();
+        let mut files = files.filter(|file| file.table == table);
+        files.try_for_each(|file| self.checked(&file.file, &file.sha256).map(drop))
+    }
+
+    /// Whether there is a ledger.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.manifest.ledger.mode != LedgerMode::None
+    }
+}
+
+/// A page of a corpus.
+pub(crate) struct Row {
+    /// MD5 of the normalised URL.
+    pub key: u128,
+    /// Where it is.
+    pub split: Split,
+    /// The page.
+    pub document: Document,
+}
+
+/// One set of shards of a corpus.
+struct SetRows<'c> {
+    corpus: &'c Corpus,
+    set: ShardSet<'c>,
+    shards: std::vec::IntoIter<&'c ShardEntry>,
+    open: Option<(PathBuf, ShardReader)>,
+    last: Option<u128>,
+}
+
+impl<'c> SetRows<'c> {
+    /// All sets.
+    fn all(corpus: &'c Corpus) -> Vec<SetRows<'c>> {
+        let mut sets: BTreeMap<ShardSet<'c>, Vec<&'c ShardEntry>> = BTreeMap::new();
+        for shard in &corpus.manifest.shards {
+            sets.entry(shard.set()).or_default().push(shard);
+        }
+        let rows = |(set, shards): (_, Vec<_>)| SetRows {
+            corpus,
+            set,
+            shards: shards.into_iter(),
+            open: None,
+            last: None,
+        };
+        sets.into_iter().map(rows).collect()
+    }
+
+    fn next(&mut self) -> Result<Option<Row>, Error> {
+        loop {
+            if let Some((path, reader)) = &mut self.open {
+                if let Some(document) = reader.next() {
+                    let mut document = document?;
+                    if let (Some(language), "") = (self.set.language, &*document.language) {
+                        // The files of jsonl have no languages, but their names do.
+                        language.clone_into(&mut document.language);
+                    }
+                    let key = url::md5(&url::normalize(&document.page.url));
+                    if self.last.is_some_and(|last| last >= key) {
+                        return Err(Error::Format {
+                            path: path.clone(),
+                            reason: format!(
+                                "{} is not in the order of the URLs' MD5, by which corpora are compared; build the corpus again",
+                                document.page.url
+                            ),
+                        });
+                    }
+                    self.last = Some(key);
+                    return Ok(Some(Row {
+                        key,
+                        split: self.set.split,
+                        document,
+                    }));
+                }
+                self.open = None;
+            }
+            let Some(shard) = self.shards.next() else {
+                return Ok(None);
+            };
+            let path = self.corpus.checked(&shard.file, &shard.sha256)?;
+            let reader = ShardReader::open_within(&path, BatchLimit::of(&self.corpus.manifest.recipe))?;
+            self.open = Some((path, reader));
+        }
+    }
+}
+
+/// Sends the pages of all sets of `corpus`, merged, until the other side hangs up.
+pub(super) fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
+    let result = send_all(corpus, to);
+    if let Err(error) = result {
+        // Nobody there: then nobody wants to know.
+        to.send(Err(error)).ok();
+    }
+}
+
+fn send_all(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) -> Result<(), Error> {
+    let mut heads = Vec::new();
+    for mut set in SetRows::all(corpus) {
+        if let Some(row) = set.next()? {
+            heads.push((row, set));
+        }
+    }
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    loop {
+        let keys = heads.iter().map(|(row, _)| row.key).enumerate();
+        let Some((first, _)) = keys.min_by_key(|(_, key)| *key) else {
+            break;
+        };
+        let (head, set) = &mut heads[first];
+        let row = match set.next()? {
+            Some(next) => std::mem::replace(head, next),
+            None => heads.swap_remove(first).0,
+        };
+        bytes += row.document.page.text.len();
+        batch.push(row);
+        if batch.len() >= BATCH_ROWS || bytes >= BATCH_TEXT_BYTES {
+            bytes = 0;
+            if to.send(Ok(std::mem::take(&mut batch))).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    to.send(Ok(batch)).ok();
+    Ok(())
+}
+
+/// The receiving end: pages one by one.
+pub(super) struct Rows {
+    from: Receiver<Result<Vec<Row>, Error>>,
+    batch: std::vec::IntoIter<Row>,
+    last: Option<u128>,
+}
+
+impl Rows {
+    /// Of what [`send`] sends.
+    pub(super) fn new(from: Receiver<Result<Vec<Row>, Error>>) -> Rows {
+        Rows {
+            from,
+            batch: Vec::new().into_iter(),
+            last: None,
+        }
+    }
+
+    /// The next page; `None` at the end.
+    ///
+    /// # Errors
+    /// A shard that is damaged, missing, or out of order; a URL that is there twice.
+    pub(super) fn next(&mut self) -> Result<Option<Row>, Error> {
+        loop {
+            if let Some(row) = self.batch.next() {
+                if self.last == Some(row.key) {
+                    return Err(Error::Format {
+                        path: row.document.page.url.into(),
+                        reason: "is in the corpus twice; build it again".into(),
+                    });
+                }
+                self.last = Some(row.key);
+                return Ok(Some(row));
+            }
+            match self.from.recv() {
+                Ok(batch) => self.batch = batch?.into_iter(),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+/// What became of the URLs of a build.
+pub(super) struct Fates {
+    folder: PathBuf,
+    rows: LedgerReader<Fate>,
+    head: Option<Fate>,
+    /// The last key that was asked for, and its fate.
+    found: Option<(u64, String)>,
+}
+
+impl Fates {
+    /// Those of `corpus`; none of a corpus without a ledger.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not what was written.
+    pub(super) fn open(corpus: &Corpus) -> Result<Fates, Error> {
+        let ledger = &corpus.manifest.ledger;
+        corpus.check_table(Table::Fates)?;
+        let mut rows = LedgerReader::new(&corpus.dir, ledger);
+        Ok(Fates {
+            folder: corpus.dir.join(LEDGER_FOLDER),
+            head: rows.next().transpose()?,
+            rows,
+            found: None,
+        })
+    }
+
+    /// The fate of the page with `key`, `None` if the build did not see it. Keys must be asked for
+    /// in order.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is not in order.
+    pub(super) fn of(&mut self, key: u128) -> Result<Option<&str>, Error> {
+        let key = (key >> 64) as u64;
+        while let Some(head) = self.head.take_if(|head| head.url_key <= key) {
+            // Of two URLs whose first eight bytes are equal, the one that is not in the corpus is
+            // the one that is asked for.
+            let again = matches!(&self.found, Some((found, _)) if *found == key);
+            if head.url_key == key && !(again && head.fate == KEPT) {
+                self.found = Some((key, head.fate));
+            }
+            self.head = self.rows.next().transpose()?;
+            if self.head.as_ref().is_some_and(|next| next.url_key < head.url_key) {
+                return Err(Error::Format {
+                    path: self.folder.clone(),
+                    reason: "its table of fates is not in the order of the URLs' MD5; build the corpus again".into(),
+                });
+            }
+        }
+        let found = self.found.as_ref().filter(|(found, _)| *found == key);
+        Ok(found.map(|(_, fate)| fate.as_str()))
+    }
+}

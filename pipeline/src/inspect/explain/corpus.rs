@@ -1,0 +1,202 @@
+//! What a finished corpus knows of a page: which copies it lost to which pages, and its row.
+
+use crate::corpus;
+use crate::error::Error;
+use crate::input::Input;
+use c4_data::ledger::{DroppedPage, Duplicate, LedgerReader};
+use c4_data::{BatchLimit, LedgerMode, Manifest, ShardReader};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A finished corpus.
+#[derive(Debug)]
+pub struct Corpus {
+    dir: PathBuf,
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Where its inputs were, in the manifest's order; empty if that is not known.
+    pub inputs: Vec<PathBuf>,
+}
+
+/// A row of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The shard's file name.
+    pub shard: String,
+    /// From 0.
+    pub row: u64,
+}
+
+/// The copy of a page, line or span that stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Label of the archive.
+    pub archive: String,
+    /// Bytes from its start.
+    pub record_offset: u64,
+    /// Line, or first sentence of the span, after the rules.
+    pub position: u32,
+    /// The page's URL, where it is known.
+    pub url: Option<String>,
+    /// Its row, if the page is in the corpus.
+    pub document: Option<Place>,
+    /// It is on the very page.
+    pub same_page: bool,
+}
+
+impl Copy {
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "archive": self.archive,
+            "record_offset": self.record_offset,
+            "position": self.position,
+            "url": self.url,
+            "same_page": self.same_page,
+            "in_corpus": self.document.is_some(),
+        })
+    }
+}
+
+impl fmt::Display for Copy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.same_page {
+            return f.write_str("this very page");
+        }
+        match &self.url {
+            Some(url) => write!(f, "{url}")?,
+            None => write!(f, "{}, byte {}", self.archive, self.record_offset)?,
+        }
+        match self.document {
+            Some(_) => Ok(()),
+            None => f.write_str(" (not in the corpus: a later step dropped it)"),
+        }
+    }
+}
+
+/// What is known of one page: the copies it lost and those that stayed for them, and its row.
+pub(crate) type Known = (Vec<(Duplicate, Copy)>, Option<Place>);
+
+impl Corpus {
+    /// Opens the corpus in `dir`.
+    ///
+    /// # Errors
+    /// There is none, or it is not finished.
+    pub fn open(dir: &Path) -> Result<Corpus, Error> {
+        let manifest = corpus::finished(dir)?;
+        let run = std::fs::read(dir.join(corpus::RUN_FILE)).ok();
+        let run: Option<Value> = run.and_then(|json| serde_json::from_slice(&json).ok());
+        let paths = run.as_ref().and_then(|run| run["inputs"].as_array());
+        let paths = paths.into_iter().flatten().filter_map(Value::as_str);
+        Ok(Corpus {
+            dir: dir.to_owned(),
+            manifest,
+            inputs: paths.map(PathBuf::from).collect(),
+        })
+    }
+
+    /// Whether it knows of duplicates.
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.manifest.ledger.mode != LedgerMode::None
+    }
+
+    /// Gives inputs the labels that they have in the corpus, which depend on what else it was built
+    /// of: by path, else by the end of the path.
+    ///
+    /// # Errors
+    /// An input that the corpus was not built of.
+    pub fn label(&self, inputs: &mut [Input]) -> Result<(), Error> {
+        for input in inputs {
+            let file = input.file()?;
+            let same = |path: &PathBuf| std::path::absolute(path).ok() == std::path::absolute(file).ok();
+            let labels = self.manifest.inputs.iter().map(|entry| entry.archive.as_str());
+            let by_path = self.inputs.iter().position(same);
+            let by_path = by_path.and_then(|i| labels.clone().nth(i));
+            let by_name = || {
+                let mut fitting = labels.clone().filter(|label| file.ends_with(label));
+                fitting.next().filter(|_| fitting.next().is_none())
+            };
+            let Some(label) = by_path.or_else(by_name) else {
+                return Err(Error::Output {
+                    path: self.dir.clone(),
+                    reason: format!("was not built of {}", file.display()),
+                });
+            };
+            input.label = label.into();
+        }
+        Ok(())
+    }
+
+    /// What is known of pages by archive and offset. Reads the table of duplicates and the shards
+    /// once.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn look_up(&self, pages: &[(&str, u64)]) -> Result<Vec<Known>, Error> {
+        let wanted: HashMap<(&str, u64), usize> = pages.iter().enumerate().map(|(i, page)| (*page, i)).collect();
+        let mut known: Vec<Known> = pages.iter().map(|_| Known::default()).collect();
+        let mut urls: HashMap<(String, u64), (Option<String>, Option<Place>)> = HashMap::new();
+        for row in LedgerReader::<Duplicate>::new(&self.dir, &self.manifest.ledger) {
+            let row = row?;
+            if let Some(i) = wanted.get(&(row.archive.as_str(), row.record_offset)) {
+                let kept = (row.kept_archive.clone(), row.kept_record_offset);
+                urls.insert(kept, (None, None));
+                let copy = Copy {
+                    archive: row.kept_archive.clone(),
+                    record_offset: row.kept_record_offset,
+                    position: row.kept_position,
+                    url: None,
+                    document: None,
+                    same_page: (row.kept_archive.as_str(), row.kept_record_offset)
+                        == (row.archive.as_str(), row.record_offset),
+                };
+                known[*i].0.push((row, copy));
+            }
+        }
+        let limit = BatchLimit::of(&self.manifest.recipe);
+        for shard in &self.manifest.shards {
+            let path = self.dir.join(&shard.file);
+            if c4_data::fs::sha256_file(&path)? != shard.sha256 {
+                return Err(Error::Output {
+                    path,
+                    reason: "is not what the build wrote (its checksum differs)".into(),
+                });
+            }
+            let documents = ShardReader::open_within(&path, limit)?;
+            for (row, document) in (0..).zip(documents) {
+                let page = document?.page;
+                let place = Place {
+                    shard: shard.file.clone(),
+                    row,
+                };
+                let key = (page.provenance.archive.to_string(), page.provenance.record_offset);
+                if let Some(i) = wanted.get(&(key.0.as_str(), key.1)) {
+                    known[*i].1 = Some(place.clone());
+                }
+                if let Some(found) = urls.get_mut(&key) {
+                    *found = (Some(page.url), Some(place));
+                }
+            }
+        }
+        // A copy that stayed on a page that a later step dropped: the ledger may know its URL.
+        if urls.values().any(|(url, _)| url.is_none()) {
+            for page in LedgerReader::<DroppedPage>::new(&self.dir, &self.manifest.ledger) {
+                let page = page?;
+                let key = (page.archive, page.record_offset);
+                if let Some((url @ None, _)) = urls.get_mut(&key) {
+                    *url = Some(page.url);
+                }
+            }
+        }
+        for (_, copy) in known.iter_mut().flat_map(|(duplicates, _)| duplicates) {
+            let key = (copy.archive.clone(), copy.record_offset);
+            if let Some((url, document)) = urls.get(&key) {
+                copy.url.clone_from(url);
+                copy.document.clone_from(document);
+            }
+        }
+        Ok(known)
+    }
+}

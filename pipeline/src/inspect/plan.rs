@@ -1,0 +1,327 @@
+//! What a build will take: pages, time, memory and disk, from the inputs' sizes and a sample of them.
+//!
+//! The sample goes through what a build does to a page (reading, rules, keys, language, compression) and
+//! is scaled up by bytes of the archives. Duplicates are not looked for, so what is kept is rather
+//! too much, and with it the disk.
+
+mod look;
+
+pub(crate) use look::{Look, is_small};
+
+use crate::build::url_list;
+use crate::build::{BuildOptions, TargetOptions};
+use crate::error::Error;
+use crate::read::outcome::{RawPage, Split};
+use crate::read::{self, OpenSource};
+use crate::runtime::memory::Memory;
+use crate::runtime::stop;
+use crate::runtime::usage;
+use crate::work::block::{self, Frame};
+use crate::work::dedup_key::{Claim, TextClaim, UrlClaim};
+use c4_data::shard::{self, ShardMeta};
+use c4_data::{DedupStep, Document, LedgerMode, Page, Provenance, Recipe};
+use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language, url};
+use rustix::fs::statvfs;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the second half of a build (comparing keys, reading and writing everything once more) costs beside the
+/// work that a sample does, and what statistics and ledger do: measured on whole builds.
+const REST: f64 = 1.25;
+/// Bytes of a loser, of which there are fewer than claims.
+const LOSER_BYTES: f64 = 28.0;
+/// Of a sample, not yet compressed.
+const WAITING_BYTES: usize = 1 << 20;
+/// Share of the claims that lose, about.
+const LOSERS: f64 = 0.3;
+/// Bytes of ledger and statistics a page that is in any of them, compressed.
+const LEDGER_PAGE_BYTES: f64 = 24.0;
+/// Bytes in the whole ledger a byte of text that is dropped: compressed, but much of it line by line, with its
+/// place and reason. Measured: 0.8.
+const LEDGER_TEXT: f64 = 0.8;
+/// Bytes in the ledger a page or line that it keeps of each reason, over all reasons. Measured: 4.5 kB.
+const LEDGER_SAMPLE_BYTES: f64 = 5000.0;
+
+/// What a build of one recipe will take, in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Estimate {
+    /// Archives.
+    pub archives: usize,
+    /// Their bytes.
+    pub bytes: f64,
+    /// Those that were looked at.
+    pub sampled: f64,
+    /// Pages.
+    pub pages: f64,
+    /// Bytes of their texts.
+    pub text_bytes: f64,
+    /// Pages that are kept, without a look at duplicates and listed words.
+    pub kept: f64,
+    /// CPU seconds.
+    pub cpu_seconds: f64,
+    /// Memory that keys would want at once; what is above the budget is compared in parts.
+    pub key_bytes: f64,
+    /// Largest size of the work folder.
+    pub work_bytes: f64,
+    /// Size of the shards.
+    pub corpus_bytes: f64,
+    /// Size of the ledger.
+    pub ledger_bytes: f64,
+}
+
+/// Estimates a build of one target from what was looked at. Costs about a hundredth of the build.
+///
+/// # Errors
+/// Lists that cannot be used; a document that cannot be encoded.
+pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) -> Result<Estimate, Error> {
+    let recipe = &target.recipe;
+    let admission = url_list::load(recipe, &target.lists)?;
+    if let Some(step) = &recipe.language {
+        language::warm_up(step.detector);
+    }
+    let mut sample = Sample::new(recipe, &admission);
+    let before = usage::cpu_seconds().unwrap_or_default();
+    for (path, bytes) in look.parts() {
+        if stop::asked() {
+            return Err(Error::Stopped);
+        }
+        sample.read(path, *bytes)?;
+    }
+    sample.encode(0)?;
+    let cpu = usage::cpu_seconds().unwrap_or_default() - before;
+    let scale = look.bytes / sample.archive_bytes.max(1) as f64;
+    let claims = sample.pages * UrlClaim::MEMORY + sample.text_claims * TextClaim::MEMORY;
+    let stored = sample.pages * UrlClaim::STORED + sample.text_claims * TextClaim::STORED;
+    let losers = LOSERS * LOSER_BYTES * sample.text_claims as f64;
+    // Either the pages and their keys are in the work folder, or rows, and shards beside them.
+    let first = sample.spool_bytes as f64 + stored as f64 + losers;
+    let last = sample.row_bytes as f64 + sample.shard_bytes as f64 + losers;
+    let page_bytes = sample.pages as f64 * LEDGER_PAGE_BYTES * scale;
+    let dropped = (sample.page_bytes - sample.kept_bytes) as f64 * LEDGER_TEXT * scale;
+    let ledger_bytes = match ledger {
+        LedgerMode::None => 0.0,
+        LedgerMode::All => page_bytes + dropped,
+        LedgerMode::Sample(n) => page_bytes + dropped.min(n as f64 * LEDGER_SAMPLE_BYTES),
+    };
+    Ok(Estimate {
+        archives: look.archives,
+        bytes: look.bytes,
+        sampled: (sample.archive_bytes as f64).min(look.bytes),
+        pages: sample.pages as f64 * scale,
+        text_bytes: sample.page_bytes as f64 * scale,
+        kept: sample.kept as f64 * scale,
+        cpu_seconds: cpu * REST * scale,
+        key_bytes: claims as f64 * scale,
+        work_bytes: first.max(last) * scale,
+        corpus_bytes: sample.shard_bytes as f64 * scale,
+        ledger_bytes,
+    })
+}
+
+/// What the sample has given so far.
+struct Sample<'a> {
+    recipe: &'a Recipe,
+    admission: &'a Admission,
+    cleaner: Cleaner,
+    archive_bytes: u64,
+    pages: u64,
+    page_bytes: u64,
+    text_claims: u64,
+    spool: Vec<u8>,
+    spool_bytes: u64,
+    rows: Vec<u8>,
+    row_bytes: u64,
+    documents: Vec<Document>,
+    shard_bytes: u64,
+    kept: u64,
+    kept_bytes: u64,
+}
+
+impl<'a> Sample<'a> {
+    fn new(recipe: &'a Recipe, admission: &'a Admission) -> Sample<'a> {
+        Sample {
+            recipe,
+            admission,
+            cleaner: Cleaner::new(recipe),
+            archive_bytes: 0,
+            pages: 0,
+            page_bytes: 0,
+            text_claims: 0,
+            spool: Vec::new(),
+            spool_bytes: 0,
+            rows: Vec::new(),
+            row_bytes: 0,
+            documents: Vec::new(),
+            shard_bytes: 0,
+            kept: 0,
+            kept_bytes: 0,
+        }
+    }
+
+    /// Reads the first `bytes` of an archive. Damage is for the build to tell.
+    fn read(&mut self, path: &Path, bytes: u64) -> Result<(), Error> {
+        let Ok(mut source) = OpenSource::open(path, &self.recipe.read) else {
+            return Ok(());
+        };
+        while source.position() < bytes
+            && let Ok(Some(batch)) = source.next_batch(|_| ())
+        {
+            for split in read::split(batch).flatten() {
+                if let Split::Page(page) = split {
+                    self.page(page);
+                    self.encode(WAITING_BYTES)?;
+                }
+            }
+        }
+        self.archive_bytes += source.position();
+        Ok(())
+    }
+
+    fn page(&mut self, page: RawPage) {
+        self.pages += 1;
+        self.page_bytes += page.text.len() as u64;
+        let owner = url::md5(&page.url);
+        let normalized = url::normalize(&page.url);
+        let key = url::md5(&normalized);
+        let about = (&page.url, key, owner, &page.timestamp, &page.content_type);
+        block::encode(&about, &mut self.spool);
+        if self.admission.refuse(&page.text, &normalized, key).is_some() {
+            return;
+        }
+        let Cleaned::Keep(cleaned) = self.cleaner.clean(&page.text) else {
+            return;
+        };
+        self.text_claims += match &self.recipe.dedup {
+            None => 0,
+            Some(DedupStep::Lines { .. }) => dedup::line_keys(&cleaned.text).len(),
+            Some(DedupStep::Spans { span_sentences, .. }) => dedup::span_keys(&cleaned.text, *span_sentences).len(),
+        } as u64;
+        block::encode(&cleaned.text, &mut self.spool);
+        let detection = self.recipe.language.as_ref().map(|step| {
+            let detection = language::detect(step.detector, &cleaned.text);
+            language::judge(step, &detection)
+        });
+        if matches!(detection, Some(Verdict::DropPage(_))) {
+            return;
+        }
+        self.kept += 1;
+        self.kept_bytes += cleaned.text.len() as u64;
+        block::encode(&(about, &cleaned.text), &mut self.rows);
+        self.documents.push(Document {
+            page: Page {
+                url: page.url,
+                text: cleaned.text,
+                timestamp: page.timestamp,
+                content_type: page.content_type,
+                content_length: page.content_length,
+                provenance: Provenance {
+                    archive: "sample.warc.wet.gz".into(),
+                    record_offset: page.record_offset,
+                },
+            },
+            language: "en".to_owned(),
+            language_score: 1.0,
+        });
+    }
+
+    /// Compresses what was read, as work files and as shards, if it is more than `waiting` bytes.
+    fn encode(&mut self, waiting: usize) -> Result<(), Error> {
+        for (bytes, sum) in [
+            (&mut self.spool, &mut self.spool_bytes),
+            (&mut self.rows, &mut self.row_bytes),
+        ] {
+            if bytes.len() > waiting {
+                *sum += Frame::new(bytes)?.bytes().len() as u64;
+                bytes.clear();
+            }
+        }
+        let meta = ShardMeta {
+            recipe: self.recipe.name.clone(),
+            recipe_hash: String::new(),
+        };
+        while let Some(batch) = shard::next_batch(&mut self.documents, waiting > 0) {
+            let encoded = shard::encode(c4_data::Format::Arrow, &meta, &batch)?;
+            self.shard_bytes += encoded.bytes();
+        }
+        Ok(())
+    }
+}
+
+/// A file system that a build writes to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Disk {
+    /// The folder on it.
+    pub folder: PathBuf,
+    /// What the build wants there, in bytes.
+    pub wanted: f64,
+    /// What is free, in bytes; `None` where the system does not say.
+    pub free: Option<u64>,
+}
+
+impl Disk {
+    /// Whether it is too small.
+    pub(crate) fn is_too_small(&self) -> bool {
+        self.free.is_some_and(|free| self.wanted > free as f64)
+    }
+}
+
+/// The nearest folder that is there.
+fn existing(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
+    let mut folders = absolute.ancestors();
+    let there = folders.find(|folder| folder.is_dir());
+    there.unwrap_or(Path::new("/")).to_owned()
+}
+
+/// What estimates ask of the file systems of the outputs, the work folder and downloads.
+pub(crate) fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec<Disk> {
+    let mut wanted: Vec<(PathBuf, f64)> = Vec::new();
+    if look.remote_bytes > 0.0 {
+        let (folder, archives) = match (&options.remote.keep, &options.work_dir) {
+            (Some(folder), _) => (folder, look.remote),
+            (None, work) => {
+                let folder = work.as_ref().unwrap_or(&options.targets[0].output);
+                let threads = options.threads();
+                (folder, options.remote.ahead(threads).min(look.remote))
+            }
+        };
+        let each = look.remote_bytes / look.remote as f64;
+        wanted.push((existing(folder), each * archives as f64));
+    }
+    for (target, estimate) in options.targets.iter().zip(estimates) {
+        let output = existing(&target.output);
+        let work = options.work_dir.as_deref().map_or(output.clone(), existing);
+        wanted.push((output, estimate.corpus_bytes + estimate.ledger_bytes));
+        wanted.push((work, estimate.work_bytes));
+    }
+    let device = |path: &Path| {
+        #[cfg(unix)]
+        let number = fs::metadata(path).map(|m| std::os::unix::fs::MetadataExt::dev(&m)).ok();
+        #[cfg(not(unix))]
+        let number: Option<u64> = fs::metadata(path).ok().map(|_| 0);
+        number
+    };
+    let mut disks: Vec<(Option<u64>, Disk)> = Vec::new();
+    for (folder, bytes) in wanted {
+        let number = device(&folder);
+        match disks.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, disk)) => disk.wanted += bytes,
+            None => {
+                let free = statvfs(&folder).ok();
+                let free = free.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+                let disk = Disk {
+                    folder,
+                    wanted: bytes,
+                    free,
+                };
+                disks.push((number, disk));
+            }
+        }
+    }
+    disks.into_iter().map(|(_, disk)| disk).collect()
+}
+
+/// How many parts the keys are compared in.
+pub(crate) fn key_parts(estimate: &Estimate, memory: Memory) -> u64 {
+    (estimate.key_bytes / memory.election() as f64).ceil().max(1.0) as u64
+}

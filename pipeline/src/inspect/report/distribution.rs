@@ -1,0 +1,184 @@
+//! How long, how sure: histograms of what was read and what is kept.
+
+use super::Error;
+use super::histogram::{Bars, svg};
+use super::model::{Histogram, Stats};
+use crate::view::number;
+use crate::view::page::{Section, fold};
+use crate::view::table::{Cell, Column, Table};
+use crate::view::text::Crawl;
+use maud::{Markup, html};
+
+/// The histograms that the page knows a title for, in this order; others follow.
+const TITLES: [(&str, &str); 5] = [
+    ("page_chars", "Characters a page"),
+    ("page_lines", "Lines a page"),
+    ("page_sentences", "Sentences a page"),
+    ("line_words", "Words a line"),
+    ("language_probability", "Probability of the page’s language"),
+];
+
+/// The section with all histograms.
+///
+/// # Errors
+/// A histogram that the chart library refuses.
+pub(crate) fn section(stats: &Stats) -> Result<Option<Section>, Error> {
+    let known = TITLES.iter().map(|(name, _)| *name);
+    let others = stats.histograms.keys().map(String::as_str);
+    let others = others.filter(|name| TITLES.iter().all(|(known, _)| known != name));
+    let mut figures = Vec::new();
+    for name in known.chain(others) {
+        if let Some(histogram) = stats.histograms.get(name).filter(|h| is_sound(h)) {
+            figures.push(figure(name, histogram)?);
+        }
+    }
+    if figures.is_empty() {
+        return Ok(None);
+    }
+    let lead = html! {
+        "All that was read, and in front of it what is kept. Bars are one bin each, whatever the "
+        "bin’s width, so that short and long both show. "
+        span.legend { i.sw.read {} "read " i.sw.kept {} "kept" }
+    };
+    let body = html! { div.grid { @for figure in figures { (figure) } } };
+    Ok(Some(Section {
+        id: "distribution",
+        title: "Lengths and probabilities",
+        lead,
+        body,
+    }))
+}
+
+/// Whether there is a count for each pair of edges, and something was counted.
+fn is_sound(histogram: &Histogram) -> bool {
+    let bins = histogram.edges.len().saturating_sub(1);
+    let read = histogram.read.as_ref();
+    bins > 0
+        && histogram.kept.len() == bins
+        && read.is_none_or(|read| read.len() == bins)
+        && read.unwrap_or(&histogram.kept).iter().any(|n| *n > 0)
+}
+
+fn figure(name: &str, histogram: &Histogram) -> Result<Markup, Error> {
+    let title = TITLES.iter().find(|(known, _)| *known == name);
+    let title = title.map_or_else(|| name.replace('_', " "), |(_, title)| (*title).to_owned());
+    let edge = |edge: &Option<f64>| edge.map_or_else(|| "∞".to_owned(), number::tick);
+    let labels: Vec<String> = histogram.edges.iter().map(edge).collect();
+    let read = histogram.read.as_deref();
+    let medians = medians(histogram);
+    let chart = svg(&Bars {
+        of: &title,
+        description: &format!("{title}: histogram. {medians} All numbers are in the table that follows."),
+        read,
+        kept: &histogram.kept,
+        labels: &labels,
+        between: true,
+    })?;
+    Ok(html! {
+        figure.chart {
+            figcaption {
+                h3 { (Crawl(&title)) }
+                p.muted {
+                    (medians)
+                    @if let Some(sample) = &histogram.sample {
+                        " From a sample of " (number::count(sample.pages)) " of "
+                        (number::count(sample.of)) " pages."
+                    }
+                }
+            }
+            (chart)
+            (fold("Numbers", &table(name, &title, histogram).render(&format!("hist-{name}"))))
+        }
+    })
+}
+
+/// Where the middle one is.
+fn medians(histogram: &Histogram) -> String {
+    let kept = median_bin(&histogram.kept).map(|bin| bin_name(histogram, bin));
+    let read = histogram.read.as_deref().and_then(median_bin);
+    match (read.map(|bin| bin_name(histogram, bin)), kept) {
+        (Some(read), Some(kept)) if read == kept => format!("Median {read}, read and kept."),
+        (Some(read), Some(kept)) => format!("Median {read} read, {kept} kept."),
+        (Some(read), None) => format!("Median {read} read; nothing kept."),
+        (None, Some(kept)) => format!("Median {kept} kept."),
+        (None, None) => String::new(),
+    }
+}
+
+fn median_bin(counts: &[u64]) -> Option<usize> {
+    let total: u64 = counts.iter().sum();
+    let mut below = 0;
+    let reached = |n: &u64| {
+        below += n;
+        below * 2 >= total
+    };
+    counts.iter().position(reached).filter(|_| total > 0)
+}
+
+/// `200 to 499`, or `5` for a bin of one whole number.
+fn bin_name(histogram: &Histogram, bin: usize) -> String {
+    let side = |i: usize| histogram.edges.get(i).copied().flatten();
+    let whole = histogram.edges.iter().flatten().all(|edge| edge.fract() == 0.0);
+    match (side(bin), side(bin + 1)) {
+        (Some(from), Some(to)) if whole && to - from <= 1.0 => number::plain(from),
+        (Some(from), Some(to)) if whole => {
+            format!("{} to {}", number::plain(from), number::plain(to - 1.0))
+        }
+        (Some(from), Some(to)) => format!("{} to {}", number::plain(from), number::plain(to)),
+        (Some(from), None) => format!("{} or more", number::plain(from)),
+        (None, Some(to)) => format!("below {}", number::plain(to)),
+        (None, None) => "any".to_owned(),
+    }
+}
+
+fn table(name: &str, title: &str, histogram: &Histogram) -> Table {
+    let read = histogram.read.as_deref();
+    let unit = if histogram.unit.is_empty() {
+        name
+    } else {
+        &histogram.unit
+    };
+    let mut columns = vec![Column::text("From to")];
+    columns.extend(read.map(|_| Column::number("Read")));
+    columns.push(Column::number("Kept"));
+    let mut table = Table::new(html! { (Crawl(title)) ", in " (Crawl(unit)) }, columns);
+    for (bin, kept) in histogram.kept.iter().enumerate() {
+        let from = histogram.edges[bin].unwrap_or(f64::MIN);
+        let mut row = vec![Cell::keyed(html! { (bin_name(histogram, bin)) }, from)];
+        row.extend(read.map(|read| Cell::count(read[bin])));
+        row.push(Cell::count(*kept));
+        table.rows.push(row);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn histogram(value: serde_json::Value) -> Histogram {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn bins_are_named_by_what_is_in_them() {
+        let whole = histogram(json!({"edges": [0, 1, 5, null], "out": [1, 5, 1], "in": [9, 1, 1]}));
+        assert_eq!(medians(&whole), "Median 0 read, 1 to 4 kept.");
+        assert_eq!(bin_name(&whole, 2), "5 or more");
+        let shares = histogram(json!({"edges": [0.0, 0.5, 0.99, 1.0], "out": [0, 0, 7]}));
+        assert_eq!(medians(&shares), "Median 0.99 to 1 kept.");
+    }
+
+    #[test]
+    fn a_histogram_that_is_not_sound_is_left_out() {
+        for bad in [
+            json!({"edges": [], "out": []}),
+            json!({"edges": [0, 1], "out": [1, 2]}),
+            json!({"edges": [0, 1], "out": [1], "in": []}),
+            json!({"edges": [0, 1], "out": [0], "in": [0]}),
+        ] {
+            assert!(!is_sound(&histogram(bad.clone())), "{bad}");
+        }
+    }
+}

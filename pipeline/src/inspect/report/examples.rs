@@ -1,0 +1,139 @@
+//! Pages and lines that went, to look at.
+
+use super::flow::{is_page_reason, reason_doc, reason_title};
+use super::model::Stats;
+use crate::view::number;
+use crate::view::page::Section;
+use crate::view::text::{self, Crawl, crawl};
+use maud::{Markup, html};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// How many characters of an example are shown around its match.
+const SHOWN: usize = 420;
+
+/// Pages and lines that went; some of each reason are enough.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Examples {
+    /// Pages.
+    pub pages: Vec<ExamplePage>,
+    /// Lines.
+    pub lines: Vec<ExampleLine>,
+}
+
+/// A page that went.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ExamplePage {
+    /// Code of its reason.
+    pub reason: String,
+    /// Its URL.
+    pub url: String,
+    /// Its text, or what was left of it.
+    pub text: String,
+    /// What in the text decided, in bytes.
+    pub matched: Option<Range<usize>>,
+}
+
+/// A line that went.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ExampleLine {
+    /// Code of its reason.
+    pub reason: String,
+    /// URL of its page.
+    pub url: String,
+    /// Its place in the page, from 0.
+    pub line: u64,
+    /// Its text.
+    pub text: String,
+    /// What in the text decided, in bytes.
+    pub matched: Option<Range<usize>>,
+    /// What became of its page: `kept`, or the code of a reason.
+    pub page_fate: String,
+}
+
+impl Examples {
+    /// The reasons that there are examples of.
+    pub(crate) fn codes(&self) -> BTreeSet<&str> {
+        let pages = self.pages.iter().map(|page| page.reason.as_str());
+        pages
+            .chain(self.lines.iter().map(|line| line.reason.as_str()))
+            .collect()
+    }
+}
+
+/// The section with the examples of each reason, the largest reason first.
+pub(crate) fn section(examples: &Examples, stats: &Stats) -> Option<Section> {
+    let (mut of_pages, mut of_lines): (Vec<&str>, Vec<&str>) =
+        examples.codes().into_iter().partition(|code| is_page_reason(code));
+    if of_pages.is_empty() && of_lines.is_empty() {
+        return None;
+    }
+    let tally = &stats.tally;
+    let count = |code: &str| {
+        let counts = [&tally.pages.dropped, &tally.lines.dropped, &tally.records.dropped];
+        counts
+            .into_iter()
+            .find_map(|counts| counts.get(code))
+            .copied()
+            .unwrap_or(0)
+    };
+    of_pages.sort_by_key(|code| std::cmp::Reverse(count(code)));
+    of_lines.sort_by_key(|code| std::cmp::Reverse(count(code)));
+    let body = html! {
+        @for (title, codes, unit) in [("Pages", &of_pages, ("page", "pages")), ("Lines", &of_lines, ("line", "lines"))] {
+            @if !codes.is_empty() {
+                h3 { (title) }
+                // Nobody should meet the blocklist's finds without asking.
+                @let first = codes.iter().position(|code| *code != "bad_words");
+                @for (i, code) in codes.iter().enumerate() {
+                    (reason(examples, code, count(code), unit, first == Some(i)))
+                }
+            }
+        }
+    };
+    let lead = html! {
+        "What decided is " mark { "marked" } ". Texts are cut around it; addresses are text, not links."
+    };
+    Some(Section {
+        id: "examples",
+        title: "Examples",
+        lead,
+        body,
+    })
+}
+
+fn reason(examples: &Examples, code: &str, n: u64, unit: (&str, &str), open: bool) -> Markup {
+    let mask = code == "bad_words";
+    html! {
+        details.examples id={ "ex-" (Crawl(code)) } open[open] {
+            summary {
+                span.name { (crawl(&reason_title(code))) }
+                @if n > 0 { " " span.muted { (number::of(n, unit.0, unit.1)) } }
+                span.note { (reason_doc(code)) }
+            }
+            @if mask { p.muted { "Matches are masked; the text around them is not. The switch under “Bad words” shows them." } }
+            ul role="list" {
+                @for page in examples.pages.iter().filter(|page| page.reason == code) { li {
+                    p.from { (text::url(&page.url)) }
+                    blockquote { (text::excerpt(page.text.trim(), moved(page).as_ref(), SHOWN, mask)) }
+                } }
+                @for line in examples.lines.iter().filter(|line| line.reason == code) { li {
+                    blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
+                    p.from {
+                        "line " (number::count(line.line)) " of " (text::url(&line.url)) ", "
+                        @if line.page_fate == "kept" { "a page that stays" }
+                        @else { "whose page goes for " (crawl(&reason_title(&line.page_fate))) }
+                    }
+                } }
+            }
+        }
+    }
+}
+
+/// The match of a page whose text lost the white space at its start.
+fn moved(page: &ExamplePage) -> Option<Range<usize>> {
+    let off = page.text.len() - page.text.trim_start().len();
+    let matched = page.matched.as_ref()?;
+    Some(matched.start.checked_sub(off)?..matched.end.checked_sub(off)?)
+}

@@ -1,0 +1,306 @@
+//! Where text is from and what it is: languages, domains, years, duplicates, bad words.
+
+use super::Error;
+use super::flow::step_title;
+use super::histogram::{Bars, svg};
+use super::model::{InOut, Stats, Survival, Survivor};
+use crate::view::bars::{Piece, bar};
+use crate::view::language_names::language_name;
+use crate::view::number;
+use crate::view::page::Section;
+use crate::view::table::{Cell, Column, Table};
+use crate::view::text::{self, Crawl, crawl, masked};
+use maud::{Markup, html};
+
+/// The look of what a step takes, so that a colour means the same in every row.
+fn loss_class(stage: Option<&String>) -> &'static str {
+    match stage.map(String::as_str) {
+        Some("bad_words") => "drop",
+        Some("language") => "with-page",
+        Some("dedup") => "trim",
+        _ => "record",
+    }
+}
+
+/// The table of languages.
+pub(super) fn languages(stats: &Stats) -> Option<Section> {
+    if stats.languages.is_empty() {
+        return None;
+    }
+    let mut table = Table::new(
+        html! { "Pages that reached the language step, by language" },
+        vec![
+            Column::text("Language"),
+            Column::number("Pages"),
+            Column::number("Stayed"),
+            Column::bar("Share"),
+        ],
+    );
+    let total: u64 = stats.languages.values().map(|n| n.read).sum();
+    for (code, n) in by_size(&stats.languages) {
+        let name = language_name(code);
+        table.rows.push(vec![
+            Cell::text(html! {
+                @if let Some(name) = name { (name) " " span.muted { (code) } } @else { (crawl(code)) }
+            }),
+            Cell::keyed(
+                html! { (number::count(n.read)) " " span.muted.of { (number::percent(n.read, total)) } },
+                n.read as f64,
+            ),
+            Cell::count(n.kept),
+            kept_share(n),
+        ]);
+    }
+    table.sorted_by = Some(1);
+    table.search = Some("languages");
+    table.boxed = table.rows.len() > 15;
+    let lead = html! { "What the detector found in pages that came this far, and how many of them stayed." };
+    Some(Section {
+        id: "languages",
+        title: "Languages",
+        lead,
+        body: table.render("language-table"),
+    })
+}
+
+/// The tables of domains and top-level domains.
+pub(super) fn domains(stats: &Stats) -> Option<Section> {
+    let parts = [
+        ("domain-table", "Domain", "domains", stats.domains.as_ref()),
+        (
+            "tld-table",
+            "Top-level domain",
+            "top-level domains",
+            stats.top_level_domains.as_ref(),
+        ),
+    ];
+    let parts: Vec<Markup> = parts
+        .into_iter()
+        .filter_map(|(id, one, many, survival)| {
+            let survival = survival.filter(|survival| !survival.top.is_empty())?;
+            Some(html! {
+                h3 { (capital(many)) }
+                (survival_table(survival, one, many).render(id))
+            })
+        })
+        .collect();
+    if parts.is_empty() {
+        return None;
+    }
+    let lead = html! {
+        "The largest by pages read and by pages kept. A bar is all pages of a name; below it stands "
+        "the step that took most. "
+        span.legend {
+            i.sw.kept {} "kept " i.sw.drop {} "lost to bad words " i.sw.with-page {} "to language "
+            i.sw.trim {} "to duplicates " i.sw.record {} "earlier"
+        }
+    };
+    let body = html! { div.pair { @for part in parts { div { (part) } } } };
+    Some(Section {
+        id: "domains",
+        title: "Domains",
+        lead,
+        body,
+    })
+}
+
+fn capital(name: &str) -> String {
+    let (first, rest) = name.split_at(name.char_indices().nth(1).map_or(name.len(), |(i, _)| i));
+    first.to_uppercase() + rest
+}
+
+fn survival_table(survival: &Survival, one: &'static str, many: &'static str) -> Table {
+    let shown = survival.top.len() as u64;
+    let caption = html! {
+        (number::count(shown)) " of " (number::count(survival.distinct.max(shown))) " " (many)
+        ", with pages read and kept"
+    };
+    let columns = vec![
+        Column::text(one),
+        Column::number("Read"),
+        Column::number("Kept"),
+        Column::bar("Share kept"),
+    ];
+    let mut table = Table::new(caption, columns);
+    let mut top: Vec<&Survivor> = survival.top.iter().collect();
+    top.sort_by_key(|row| std::cmp::Reverse(row.pages.first().copied()));
+    for row in top {
+        let read = row.pages.first().copied().unwrap_or(0);
+        let kept = row.pages.last().copied().unwrap_or(0);
+        let (name, cut) = text::head(&row.name, 120);
+        let share = html! { (survival_bar(survival, row)) (worst(survival, row)) };
+        table.rows.push(vec![
+            Cell::text(html! { bdi { (Crawl(name)) @if cut { "…" } } }),
+            Cell::count(read),
+            Cell::count(kept),
+            Cell::keyed(share, number::ratio(kept, read)),
+        ]);
+    }
+    table.show_caption = true;
+    table.sorted_by = Some(1);
+    table.search = Some(many);
+    table.boxed = table.rows.len() > 15;
+    table
+}
+
+fn losses(pages: &[u64]) -> impl Iterator<Item = (usize, u64)> {
+    let pairs = pages.windows(2).enumerate();
+    pairs.map(|(i, pair)| (i + 1, pair[0].saturating_sub(pair[1])))
+}
+
+fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
+    let read = row.pages.first().copied().unwrap_or(0);
+    let kept = row.pages.last().copied().unwrap_or(0);
+    let mut pieces = vec![Piece { n: kept, class: "kept" }];
+    // What went last stands beside what stayed.
+    let mut lost: Vec<(usize, u64)> = losses(&row.pages).filter(|(_, n)| *n > 0).collect();
+    lost.reverse();
+    pieces.extend(lost.into_iter().map(|(stage, n)| Piece {
+        n,
+        class: loss_class(survival.stages.get(stage)),
+    }));
+    html! { span.share { (bar(&pieces, read)) span.pct { (number::percent(kept, read)) } } }
+}
+
+/// The step that took most, if any took something.
+fn worst(survival: &Survival, row: &Survivor) -> Markup {
+    let worst = losses(&row.pages).filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n);
+    let read = row.pages.first().copied().unwrap_or(0);
+    html! {
+        @if let Some((stage, n)) = worst {
+            @let name = survival.stages.get(stage).map_or("later", |name| step_title(name));
+            span.note { (name) " −" (number::percent(n, read)) }
+        }
+    }
+}
+
+/// Years of crawling, as bars if there are enough to see a course.
+///
+/// # Errors
+/// A histogram that the chart library refuses.
+pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
+    if stats.years.is_empty() {
+        return Ok(None);
+    }
+    let mut table = Table::new(
+        html! { "Pages by the year of their crawl" },
+        vec![
+            Column::text("Year"),
+            Column::number("Read"),
+            Column::number("Kept"),
+            Column::bar("Share kept"),
+        ],
+    );
+    for (year, n) in &stats.years {
+        let key = year.parse().unwrap_or(0.0);
+        let row = [Cell::keyed(crawl(year), key), Cell::count(n.read), Cell::count(n.kept)];
+        table.rows.push(row.into_iter().chain([kept_share(*n)]).collect());
+    }
+    let labels: Vec<String> = stats.years.keys().map(|y| text::head(y, 6).0.to_owned()).collect();
+    let column = |pick: fn(&InOut) -> u64| stats.years.values().map(pick).collect::<Vec<u64>>();
+    let chart = if labels.len() >= 3 {
+        let description = "Pages read and kept by year. All numbers are in the table that follows.";
+        Some(svg(&Bars {
+            of: "years",
+            description,
+            read: Some(&column(|n| n.read)),
+            kept: &column(|n| n.kept),
+            labels: &labels,
+            between: false,
+        })?)
+    } else {
+        None
+    };
+    let body = html! {
+        div.pair {
+            @if let Some(chart) = chart { figure.chart { (chart) } }
+            (table.render("year-table"))
+        }
+    };
+    let lead = html! { "When the pages were crawled." };
+    Ok(Some(Section {
+        id: "years",
+        title: "Years",
+        lead,
+        body,
+    }))
+}
+
+/// The most frequent duplicates.
+pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
+    if stats.duplicates.is_empty() {
+        return None;
+    }
+    let columns = vec![Column::text("Text"), Column::number("Copies")];
+    let mut table = Table::new(html! { "Most frequent duplicates" }, columns);
+    for duplicate in &stats.duplicates {
+        let (shown, cut) = text::head(&duplicate.text, 220);
+        let cell = html! {
+            span.quote { bdi { (Crawl(shown)) @if cut { "…" } } }
+            @if !duplicate.url.is_empty() { span.note { "stays on " (text::url(&duplicate.url)) } }
+        };
+        table.rows.push(vec![Cell::text(cell), Cell::count(duplicate.copies)]);
+    }
+    table.sorted_by = Some(1);
+    table.search = Some("duplicates");
+    table.boxed = table.rows.len() > 8;
+    let lead = html! { "The lines or spans that occur most often. One copy of each stays." };
+    Some(Section {
+        id: "duplicates",
+        title: "Duplicates",
+        lead,
+        body: table.render("duplicate-table"),
+    })
+}
+
+/// The words of the blocklist that were found, masked until asked for.
+pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
+    if stats.bad_words.is_empty() {
+        return None;
+    }
+    let columns = vec![
+        Column::text("Word"),
+        Column::number("Pages"),
+        Column::bar("Of pages with one"),
+    ];
+    let mut table = Table::new(html! { "Words of the blocklist, by pages that hold them" }, columns);
+    let dropped = stats.tally.pages.dropped.get("bad_words").copied().unwrap_or(0);
+    for word in &stats.bad_words {
+        table.rows.push(vec![
+            Cell::text(masked(&word.word)),
+            Cell::count(word.pages),
+            Cell::keyed(
+                crate::view::bars::share(word.pages, dropped, "drop"),
+                number::ratio(word.pages, dropped),
+            ),
+        ]);
+    }
+    table.sorted_by = Some(1);
+    table.boxed = table.rows.len() > 15;
+    let lead = html! {
+        "Which words of the blocklist took pages. A page counts once for each word that it holds."
+    };
+    let body = html! {
+        label.reveal { input #reveal type="checkbox"; span { "Show the words" } }
+        (table.render("bad-word-table"))
+    };
+    Some(Section {
+        id: "bad-words",
+        title: "Bad words",
+        lead,
+        body,
+    })
+}
+
+fn kept_share(n: InOut) -> Cell {
+    Cell::keyed(
+        crate::view::bars::share(n.kept, n.read, "kept"),
+        number::ratio(n.kept, n.read),
+    )
+}
+
+fn by_size(counts: &std::collections::BTreeMap<String, InOut>) -> Vec<(&str, InOut)> {
+    let mut all: Vec<(&str, InOut)> = counts.iter().map(|(k, n)| (k.as_str(), *n)).collect();
+    all.sort_by_key(|(code, n)| (std::cmp::Reverse(n.read), *code));
+    all
+}

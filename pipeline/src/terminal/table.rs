@@ -1,0 +1,146 @@
+//! Tables on a terminal, and the funnel.
+
+pub(crate) use c4_data::printable;
+use c4_filters::{Reason, Scope};
+use serde_json::Value;
+
+/// Rows of cells, the first column left-aligned and the others right-aligned.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+    left: Vec<usize>,
+}
+
+impl Table {
+    /// Left-aligns these columns, too.
+    #[must_use]
+    pub(crate) fn left<const N: usize>(mut self, columns: [usize; N]) -> Table {
+        self.left.extend(columns);
+        self
+    }
+
+    /// Adds a row.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
+        self.cells(cells.map(str::to_owned).to_vec());
+    }
+
+    /// Adds a row of any number of cells.
+    pub(crate) fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells.into_iter().map(fitting).collect());
+    }
+
+    /// The table as lines.
+    pub(crate) fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |c: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(c));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut out = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (c, cell) in row.iter().enumerate() {
+                let room = " ".repeat(widths[c] - cell.chars().count());
+                let (before, after) = match c == 0 || self.left.contains(&c) {
+                    true => ("", &*room),
+                    false => (&*room, ""),
+                };
+                line += if c == 0 { "" } else { "  " };
+                line.extend([before, cell, after]);
+            }
+            out += line.trim_end();
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// A cell of at most so many characters, printable; a host may be as long as its URL.
+fn fitting(cell: String) -> String {
+    const CELL_CHARS: usize = 120;
+    let cell = printable(&cell);
+    match cell.char_indices().nth(CELL_CHARS) {
+        Some((at, _)) => format!("{}…", &cell[..at]),
+        None => cell,
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `part` of `whole` in percent.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return String::new();
+    }
+    format!("{:.1} %", 100.0 * part as f64 / whole as f64)
+}
+
+fn number(tally: &Value, path: &[&str]) -> u64 {
+    let found = path.iter().try_fold(tally, |value, key| value.get(key));
+    found.and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// From records to pages to lines: what came in, every reason that took something, what is left.
+/// `tally` is that object of `stats.json`.
+pub(crate) fn funnel(tally: &Value) -> String {
+    let mut table = Table::default();
+    let scopes = [
+        ("records", Scope::Record, "pages"),
+        ("pages", Scope::Page, "pages kept"),
+        ("lines", Scope::Line, "lines kept"),
+    ];
+    for (name, scope, left) in scopes {
+        let read = number(tally, &[name, "in"]);
+        table.row([&format!("{name} read"), &thousands(read), ""]);
+        for reason in Reason::of(scope) {
+            let n = number(tally, &[name, "dropped", reason.code()]);
+            if n > 0 {
+                table.row([&format!("  - {}", reason.code()), &thousands(n), &percent(n, read)]);
+            }
+        }
+        let with_page = tally.get(name).and_then(|t| t.get("gone_with_page")?.as_object());
+        if let Some(with_page) = with_page {
+            let n: u64 = with_page.values().filter_map(Value::as_u64).sum();
+            table.row(["  - gone with their page", &thousands(n), &percent(n, read)]);
+        }
+        let out = number(tally, &[name, "out"]);
+        table.row([&format!("= {left}"), &thousands(out), &percent(out, read)]);
+        table.row([""]);
+    }
+    let (read, out) = (
+        number(tally, &["text_bytes", "in"]),
+        number(tally, &["text_bytes", "out"]),
+    );
+    table.row(["text read, bytes", &thousands(read), ""]);
+    table.row(["= text kept, bytes", &thousands(out), &percent(out, read)]);
+    table.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_alignment() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(percent(1, 8), "12.5 %");
+        let mut table = Table::default();
+        table.row(["a", "10"]);
+        table.row(["long", "1"]);
+        assert_eq!(table.render(), "a     10\nlong   1\n");
+        assert_eq!(table.left([1]).render(), "a     10\nlong  1\n");
+    }
+}

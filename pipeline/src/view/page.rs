@@ -1,0 +1,158 @@
+//! The shell of a page: head, header with the theme button, contents, sections, foot.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("../../templates/report.css");
+const SCRIPT: &str = include_str!("../../templates/report.js");
+
+/// What a page is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Page<'a> {
+    /// The program that the head names as its generator.
+    pub generator: &'static str,
+    /// The document's title.
+    pub title: &'a str,
+    /// What kind of page it is, shown small at its top ("Build report").
+    pub kind: &'a str,
+    /// What comes before the contents; holds the `h1`.
+    pub head: Markup,
+    /// The sections, in order.
+    pub sections: Vec<Section>,
+    /// The foot.
+    pub foot: Markup,
+}
+
+/// A part of a page that the contents link to.
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    /// Its anchor, the only one of its name on the page.
+    pub id: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What it shows, in a sentence or two.
+    pub lead: Markup,
+    /// The rest.
+    pub body: Markup,
+}
+
+/// The page as one HTML file that loads nothing.
+pub(crate) fn page(page: &Page<'_>) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="generator" content=(page.generator);
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                meta name="format-detection" content="telephone=no, email=no, address=no, date=no";
+                title { (page.title) }
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#main" { "Skip to the content" }
+                header.top {
+                    span.brand { "C4" } span.kind { (page.kind) }
+                    span #theme-place {}
+                }
+                main #main tabindex="-1" {
+                    (page.head)
+                    nav.contents aria-label="Contents" { ul {
+                        @for section in &page.sections {
+                            li { a href={ "#" (section.id) } { (section.title) } }
+                        }
+                    } }
+                    @for section in &page.sections {
+                        @let heading = format!("{}-title", section.id);
+                        section id=(section.id) aria-labelledby=(heading) {
+                            h2 id=(heading) { (section.title) }
+                            p.lead { (section.lead) }
+                            (section.body)
+                        }
+                    }
+                }
+                footer { (page.foot) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+    .into_string()
+}
+
+/// A part that is folded until asked for.
+pub(crate) fn fold(summary: &str, body: &Markup) -> Markup {
+    html! { details.fold { summary { (summary) } (body) } }
+}
+
+/// Nothing may be loaded, and no script may run but ours: text from the crawl stays text even if
+/// it should get past the escaping.
+fn policy() -> String {
+    let hash = base64(&Sha256::digest(SCRIPT.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{hash}'; \
+         base-uri 'none'; form-action 'none'"
+    )
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for i in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * i) & 63) as usize];
+            out.push(if i <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn style_and_script_do_not_end_their_elements() {
+        assert!(!STYLE.contains("</") && !SCRIPT.contains("</") && !SCRIPT.contains("<!--"));
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+    }
+
+    #[test]
+    fn a_page_has_landmarks_and_contents() {
+        let section = Section {
+            id: "one",
+            title: "One",
+            lead: html! { "First." },
+            body: fold("More", &html! { "text" }),
+        };
+        let out = page(&Page {
+            generator: "test",
+            title: "A & B",
+            kind: "Test",
+            head: html! { h1 { "Head" } },
+            sections: vec![section],
+            foot: html! { "foot" },
+        });
+        assert!(out.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+        assert!(out.contains("<title>A &amp; B</title>"));
+        assert!(out.contains("<a href=\"#one\">One</a>") && out.contains("<section id=\"one\""));
+    }
+}

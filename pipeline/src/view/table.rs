@@ -1,0 +1,177 @@
+//! Tables that can be sorted and searched, and read without either.
+
+use maud::{Markup, html};
+
+/// What a column holds, which decides how it is set and sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Words, to the left.
+    Text,
+    /// Numbers, to the right.
+    Number,
+    /// A share with a bar, to the left; sorted by number.
+    Bar,
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    /// Its head.
+    pub head: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+impl Column {
+    /// A column of words.
+    pub(crate) const fn text(head: &'static str) -> Column {
+        Column { head, kind: Kind::Text }
+    }
+
+    /// A column of numbers.
+    pub(crate) const fn number(head: &'static str) -> Column {
+        Column {
+            head,
+            kind: Kind::Number,
+        }
+    }
+
+    /// A column of bars.
+    pub(crate) const fn bar(head: &'static str) -> Column {
+        Column { head, kind: Kind::Bar }
+    }
+}
+
+/// What stands in one place of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    show: Markup,
+    key: Option<String>,
+}
+
+impl Cell {
+    /// Words; sorted by what is seen.
+    pub(crate) fn text(show: Markup) -> Cell {
+        Cell { show, key: None }
+    }
+
+    /// A count.
+    pub(crate) fn count(n: u64) -> Cell {
+        Cell::keyed(html! { (super::number::count(n)) }, n as f64)
+    }
+
+    /// Anything that is sorted by a number.
+    pub(crate) fn keyed(show: Markup, key: f64) -> Cell {
+        // Enough digits to tell shares apart, few enough to keep long tables small.
+        let key = format!("{key:.5}");
+        let key = key.trim_end_matches('0').trim_end_matches('.').to_owned();
+        Cell { show, key: Some(key) }
+    }
+
+    /// Nothing, which sorts below everything.
+    pub(crate) fn none() -> Cell {
+        Cell::keyed(html! { span.muted { "–" } }, -1.0)
+    }
+}
+
+/// A table. The first column names its rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    /// What it shows; always there for a screen reader.
+    pub caption: Markup,
+    /// Whether the caption is seen too.
+    pub show_caption: bool,
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The rows, each with as many cells as there are columns.
+    pub rows: Vec<Vec<Cell>>,
+    /// The column that the rows are in order of, from the largest down.
+    pub sorted_by: Option<usize>,
+    /// What a search would look for ("domains"); none for no search.
+    pub search: Option<&'static str>,
+    /// Whether a long table scrolls in a box of its own.
+    pub boxed: bool,
+    /// Whether the rows have an order of their own, which sorting would only break.
+    pub fixed: bool,
+}
+
+impl Table {
+    /// A table with a caption for screen readers, in no order, without a search.
+    pub(crate) fn new(caption: Markup, columns: Vec<Column>) -> Table {
+        Table {
+            caption,
+            show_caption: false,
+            columns,
+            rows: Vec::new(),
+            sorted_by: None,
+            search: None,
+            boxed: false,
+            fixed: false,
+        }
+    }
+
+    /// The table as HTML. `id` must be the only one of its name on the page. Sorting and search
+    /// are added by the script, so that nothing is on the page that does not work.
+    pub(crate) fn render(&self, id: &str) -> Markup {
+        let sortable = self.rows.len() > 1 && !self.fixed;
+        let box_id = format!("{id}-box");
+        let caption_id = format!("{id}-caption");
+        html! {
+            div.table id=(id) data-sortable[sortable] data-search=[self.search] {
+                div id=(box_id) class=(if self.boxed { "scroll boxed" } else { "scroll" })
+                    role="region" aria-labelledby=(caption_id) tabindex="0" {
+                    table {
+                        caption id=(caption_id) .hidden[!self.show_caption] { (self.caption) }
+                        thead { tr { @for (i, column) in self.columns.iter().enumerate() {
+                            th scope="col" class=(class(column.kind))
+                                aria-sort=[(self.sorted_by == Some(i)).then_some("descending")] { (column.head) }
+                        } } }
+                        tbody { @for row in &self.rows { tr {
+                            @for (i, (cell, column)) in row.iter().zip(&self.columns).enumerate() {
+                                @if i == 0 {
+                                    th scope="row" data-v=[cell.key.as_deref()] { (cell.show) }
+                                } @else {
+                                    td class=(class(column.kind)) data-v=[cell.key.as_deref()] { (cell.show) }
+                                }
+                            }
+                        } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const fn class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "t",
+        Kind::Number => "n",
+        Kind::Bar => "b",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_a_header_and_keys_to_sort_by() {
+        let columns = vec![Column::text("Name"), Column::number("Pages")];
+        let mut table = Table::new(html! { "All" }, columns);
+        table.sorted_by = Some(1);
+        for (name, n) in [("a", 1234), ("b", 5)] {
+            table.rows.push(vec![Cell::text(html! { (name) }), Cell::count(n)]);
+        }
+        let out = table.render("names").into_string();
+        assert!(out.contains("<th scope=\"row\">a</th><td class=\"n\" data-v=\"1234\">1,234</td>"));
+        assert!(out.contains("aria-sort=\"descending\">Pages</th>"));
+        assert!(out.contains("data-sortable") && !out.contains("data-search"));
+    }
+
+    #[test]
+    fn keys_keep_five_digits() {
+        assert_eq!(Cell::keyed(html! {}, 0.123_456).key.as_deref(), Some("0.12346"));
+        assert_eq!(Cell::count(1000).key.as_deref(), Some("1000"));
+        assert_eq!(Cell::count(0).key.as_deref(), Some("0"));
+    }
+}
