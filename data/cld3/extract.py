@@ -163,7 +163,7 @@ def main():
     no_letters = accepted(machine("utf8scannot_lettermarkspecial"))
     # Where the original looks for letters fast, it stops at every letter.
     assert not any(script[c] and c in no_letters for c in CODE_POINTS)
-    # The rule that is written in filters/src/cld3/scan.rs.
+    # The rule that is written in filters/src/detect/cld3/scan.rs.
     valid = accepted(machine("utf8acceptinterchange"))
     for c in CODE_POINTS:
         control = c < 0x20 and c not in (9, 10, 12, 13) or 0x7F <= c < 0xA0

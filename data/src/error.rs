@@ -1,64 +1,64 @@
-//! The one error type of this crate.
+//! The error type of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// What can go wrong between a corpus and the disk. Every variant names the file.
+/// An error in a corpus, a recipe or a list. Names the file, the recipe or the key.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file system refused.
+    /// The operating system failed.
     #[error("{path}: cannot {action}: {cause}")]
     Io {
-        /// The file or folder.
+        /// The file or folder that was to be used.
         path: PathBuf,
-        /// What was being done, as a verb phrase.
+        /// What was to be done to the file, as a verb phrase.
         action: &'static str,
-        /// The operating system's reason.
+        /// The operating system's error.
         cause: std::io::Error,
     },
-    /// A shard that Arrow cannot read or write.
+    /// Arrow cannot read or write a shard.
     #[error("{path}: {cause}")]
     Arrow {
-        /// The shard.
+        /// The shard that was read or written.
         path: PathBuf,
-        /// Arrow's reason.
+        /// Arrow's error.
         cause: arrow::error::ArrowError,
     },
-    /// A shard that Parquet cannot read or write.
+    /// Parquet cannot read or write a shard.
     #[error("{path}: {cause}")]
     Parquet {
-        /// The shard.
+        /// The shard that was read or written.
         path: PathBuf,
-        /// Parquet's reason.
+        /// Parquet's error.
         cause: parquet::errors::ParquetError,
     },
-    /// A file whose content is not what its name promises.
+    /// A file's content is not what its name says.
     #[error("{path}: {reason}")]
     Format {
-        /// The file.
+        /// The file with that content.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// What is wrong with the content, and what to do.
         reason: String,
     },
-    /// A recipe that cannot be used.
+    /// A recipe cannot be used.
     #[error("recipe {name}: {reason}")]
     Recipe {
-        /// The recipe's name or file.
+        /// The name of the recipe, or its file.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the recipe.
         reason: String,
     },
-    /// A value to try for a key of a recipe that cannot be.
+    /// A setting for a key of a recipe is impossible.
     #[error("setting {key}: {reason}")]
     Setting {
-        /// The key, with the values where only those are wrong.
+        /// The key of the setting, with the values where only those are wrong.
         key: String,
-        /// What is wrong.
+        /// What is wrong with the setting.
         reason: String,
     },
 }
 
 impl Error {
-    /// For `map_err` on I/O: `Error::io(path, "write")`.
+    /// Makes an [`Error::Io`] in `map_err`: `Error::io(path, "write")`; `action` is a verb phrase.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();
         move |cause| Error::Io { path, action, cause }

@@ -1,9 +1,9 @@
-//! Whether the numbers in an Arrow IPC file lie within the file.
+//! Validates that the numbers in an Arrow IPC file lie within the file.
 //!
-//! Arrow's reader trusts them: one that is out of bounds is a panic there, or memory that nobody has.
+//! Arrow's reader trusts them: a number out of bounds makes it panic, or allocate memory that no machine has.
 
 use crate::Error;
-use crate::guard::guarded;
+use crate::catch_panic::catch_panic;
 use crate::limit::BatchLimit;
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::{Block, root_as_footer, root_as_message};
@@ -11,19 +11,19 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// Length of the footer and magic.
+/// The length of the footer's length and of the magic.
 const TRAILER_BYTES: u64 = 10;
 /// Marks the start of a message, before its length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
-/// Before the data of a compressed buffer: its length when it is unpacked.
+/// The length of the number before a compressed buffer, which is its length when it is unpacked.
 const PREFIX_BYTES: u64 = 8;
-/// Of metadata: some hundred bytes a column.
+/// The limit for metadata, of which a column needs some hundred bytes.
 const MAX_METADATA_BYTES: u64 = 64 << 20;
 
-/// Opens an Arrow IPC file whose numbers have been looked at; its batches are still to be [`guarded`].
+/// Validates and opens an Arrow IPC file; its batches are still to be read within [`catch_panic`].
 ///
 /// # Errors
-/// What is wrong, or the operating system's.
+/// A number that is out of bounds, or the operating system's error.
 pub(crate) fn open(
     path: &Path,
     projection: Option<Vec<usize>>,
@@ -31,15 +31,15 @@ pub(crate) fn open(
 ) -> Result<FileReader<BufReader<File>>, Error> {
     let mut file = File::open(path).map_err(Error::io(path, "open"))?;
     check(path, &mut file, limit)?;
-    guarded(path, || {
+    catch_panic(path, || {
         FileReader::try_new(BufReader::new(file), projection).map_err(Error::arrow(path))
     })
 }
 
-/// Looks at the footer, and at each record batch's metadata and lengths; not at the data.
+/// Validates the footer, and each record batch's metadata and lengths; does not read the data.
 ///
 /// # Errors
-/// What is wrong, or the operating system's.
+/// A number that is out of bounds, or the operating system's error.
 fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
     let wrong = |reason: String| Error::Format {
         path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! An Arrow IPC file from record batches that were encoded elsewhere.
 //!
-//! Arrow's own `FileWriter` encodes and compresses a batch where it writes it, on one core. Here the
-//! two are apart: batches are encoded on any core, and written in order. The format is Arrow's IPC
-//! file format (magic, schema message, record batch messages, end-of-stream mark, footer, magic).
+//! Arrow's own `FileWriter` encodes and compresses a batch where it writes it, on one core. Here the two are apart:
+//! batches are encoded on any core, and written in order. The format is Arrow's IPC file format (magic, schema message,
+//! record batch messages, end-of-stream mark, footer, magic).
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -17,9 +17,9 @@ use std::cell::RefCell;
 use std::io::Write;
 
 const MAGIC: &[u8; 6] = b"ARROW1";
-/// Messages start at multiples of this.
+/// Messages start at multiples of this number of bytes.
 const ALIGNMENT: usize = 64;
-/// Continuation marker and a length of 0 (end of stream).
+/// The end of the stream: a continuation marker and a length of 0.
 const END_OF_STREAM: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 /// Files are some 4 % larger than at zstd's default of 3 on real documents, and compressing takes two thirds of the
@@ -34,7 +34,7 @@ fn options(compression: CompressionType) -> Result<IpcWriteOptions, ArrowError> 
 }
 
 thread_local! {
-    /// Holds a compressor, which is large: making one costs more than a small batch.
+    /// The encoder's context with its compressor, which is large: making one costs more than a small batch.
     static CONTEXT: RefCell<IpcWriteContext> = RefCell::default();
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn encode(batch: &RecordBatch, compression: CompressionType) -> Resul
     Ok(encoded)
 }
 
-/// Writes the file around encoded batches.
+/// Writes an Arrow IPC file around encoded batches.
 pub(crate) struct IpcFileWriter<W> {
     writer: W,
     schema: Schema,
@@ -59,7 +59,7 @@ pub(crate) struct IpcFileWriter<W> {
 }
 
 impl<W: Write> IpcFileWriter<W> {
-    /// Writes the head.
+    /// Writes the file's head: magic and schema.
     pub fn new(mut writer: W, schema: &Schema) -> Result<Self, ArrowError> {
         // Compression is a matter of each batch.
         let options = options(CompressionType::ZSTD)?;
@@ -81,7 +81,7 @@ impl<W: Write> IpcFileWriter<W> {
         })
     }
 
-    /// Appends a batch.
+    /// Appends an encoded batch.
     pub fn write(&mut self, batch: EncodedData) -> Result<(), ArrowError> {
         let (header, body) = write_message(&mut self.writer, batch, &self.options)?;
         let narrow = |_| ArrowError::IpcError("a record batch's header is above 2 GiB".into());
@@ -92,7 +92,7 @@ impl<W: Write> IpcFileWriter<W> {
         Ok(())
     }
 
-    /// Writes the footer.
+    /// Writes the file's footer.
     pub fn finish(mut self) -> Result<W, ArrowError> {
         self.writer.write_all(&END_OF_STREAM)?;
         let mut builder = FlatBufferBuilder::new();

@@ -1,12 +1,12 @@
-//! A recipe for some of its languages.
+//! Narrows a recipe to some of its languages.
 
 use crate::{Error, Recipe, Undetermined};
 
 impl Recipe {
-    /// This recipe for some of the languages that it keeps: pages in others go, and so do those
-    /// whose language is not determined. All steps before the language are as they were, so that
-    /// the corpus holds the pages that the whole one holds in these languages. The codes become part
-    /// of the name: `multilingual.de`. Without any, the recipe as it is.
+    /// This recipe for some of the languages that it keeps: pages in others are dropped, and so are those whose
+    /// language is undetermined. All steps before the language are unchanged, so that the corpus holds the pages that
+    /// the whole one holds in these languages. The codes become part of the name: `multilingual.de`. Without any code,
+    /// the recipe as it is.
     ///
     /// ```
     /// let (recipe, _) = c4_data::Recipe::load("multilingual")?;
@@ -16,7 +16,7 @@ impl Recipe {
     /// ```
     ///
     /// # Errors
-    /// A recipe without a language step, or a code that it does not keep.
+    /// The recipe has no language step, or does not keep one of the codes.
     pub fn with_languages(mut self, codes: &[String]) -> Result<Recipe, Error> {
         if codes.is_empty() {
             return Ok(self);
@@ -83,9 +83,9 @@ mod tests {
 
         // CLD3 knows Croatian, C4 does not keep it.
         for (code, word) in [
-            ("hr", "zh-Latn"),
-            ("german", "zh-Latn"),
-            ("", "zh-Latn"),
+            ("hr", "does not keep `hr`; it keeps "),
+            ("german", "does not keep `german`; it keeps "),
+            ("", "does not keep ``; it keeps "),
             ("und", "as a split"),
             ("FR", "`fr`"),
         ] {

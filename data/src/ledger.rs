@@ -1,22 +1,22 @@
-//! The ledger: what a build dropped and why, as Arrow files in the folder `ledger` of a corpus.
+//! The ledger of a corpus: what its build dropped and why, as Arrow files in the folder `ledger`.
 //!
 //! | table | one row is | complete |
 //! |---|---|---|
 //! | `pages` | a dropped page | with `all` |
-//! | `lines` | a line that went while its page stayed in at that time | with `all` |
-//! | `duplicates` | a copy that went, and the one that stayed for it | always |
-//! | `fates` | what became of a normalised URL | always |
+//! | `lines` | a line that was dropped while its page was kept so far | with `all` |
+//! | `duplicates` | a dropped copy, and the one that was kept for it | always |
+//! | `fates` | the verdict on a normalised URL | always |
 //!
-//! With `sample:N`, `pages` and `lines` hold at most N rows a reason, drawn by a hash of the page (and
-//! the line's number), so that the sample depends on neither threads nor order. All tables are in the
-//! order of the pages' URL hash.
+//! With `sample:N`, `pages` and `lines` hold at most N rows a reason, drawn by a hash of the page (and the line's
+//! number), so that the sample depends on neither threads nor order. All tables are in the order of the pages' URL
+//! hash.
 //!
-//! Above 500 lines with its tests: rows, writer and reader stand together, so that one cannot change
-//! without the other.
+//! Above 500 lines with its tests: rows, writer and reader are in one file, so that one cannot change without the
+//! other.
 
 use crate::Error;
-use crate::fs::{HashingWriter, sha256_file};
-use crate::guard::guarded;
+use crate::atomic_file::{HashingWriter, sha256_file};
+use crate::catch_panic::catch_panic;
 use crate::ipc_check;
 use crate::ipc_file::{self, IpcFileWriter};
 use crate::limit::BatchLimit;
@@ -35,18 +35,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The ledger's folder in that of the corpus.
+/// The name of the ledger's folder in that of the corpus.
 pub const LEDGER_FOLDER: &str = "ledger";
 
-/// How much of the ledger is kept. Written `all`, `sample:N` or `none`.
+/// The mode of a ledger: how much of it is kept. Written `all`, `sample:N` or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum LedgerMode {
-    /// Every dropped page and line.
+    /// Every dropped page and line is kept.
     All,
-    /// At most so many rows a reason of `pages` and `lines`.
+    /// At most this number of rows for each reason is kept of `pages` and `lines`.
     Sample(u64),
-    /// No ledger.
+    /// No ledger is kept.
     None,
 }
 
@@ -96,29 +96,29 @@ impl From<LedgerMode> for String {
     }
 }
 
-/// What `manifest.json` says of the ledger.
+/// The entry of a ledger in `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// How much of it is kept.
+    /// How much of the ledger is kept.
     pub mode: LedgerMode,
-    /// Of the samples.
+    /// The seed of the samples.
     pub seed: u64,
-    /// Its files, table by table, each in order.
+    /// The ledger's files, table by table, each table in order.
     pub files: Vec<LedgerFile>,
 }
 
 /// One file of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerFile {
-    /// Its path in the folder of the corpus.
+    /// The file's path in the folder of the corpus.
     pub file: String,
-    /// The table it is a part of.
+    /// The table that the file is a part of.
     pub table: Table,
-    /// Rows in it.
+    /// The number of rows in the file.
     pub rows: u64,
-    /// Its size.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// SHA-256 of the file.
+    /// The SHA-256 of the file, as hexadecimal digits.
     pub sha256: String,
 }
 
@@ -126,21 +126,21 @@ pub struct LedgerFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Table {
-    /// [`DroppedPage`].
+    /// The table of [`DroppedPage`].
     Pages,
-    /// [`DroppedLine`].
+    /// The table of [`DroppedLine`].
     Lines,
-    /// [`Duplicate`].
+    /// The table of [`Duplicate`].
     Duplicates,
-    /// [`Fate`].
+    /// The table of [`Fate`].
     Fates,
 }
 
 impl Table {
-    /// All of them.
+    /// All tables, in the order in which they are written.
     pub const ALL: [Table; 4] = [Table::Pages, Table::Lines, Table::Duplicates, Table::Fates];
 
-    /// Its name, which its files start with.
+    /// The table's name, with which the names of its files start.
     pub fn name(self) -> &'static str {
         match self {
             Table::Pages => "pages",
@@ -150,12 +150,12 @@ impl Table {
         }
     }
 
-    /// The name of file `index`.
+    /// The name of the table's file `index`, from 0.
     pub fn file_name(self, index: usize) -> String {
         format!("{}-{index:05}.arrow", self.name())
     }
 
-    /// Whether `name` is one that [`file_name`](Self::file_name) gives.
+    /// Whether `name` is a file name of some table, as [`file_name`](Self::file_name) gives it.
     pub fn is_file_name(name: &str) -> bool {
         let parts = name.strip_suffix(".arrow").and_then(|stem| stem.rsplit_once('-'));
         parts.is_some_and(|(table, index)| {
@@ -166,7 +166,7 @@ impl Table {
     }
 }
 
-/// A value of a column.
+/// A type of a column's values.
 trait Cell: Sized {
     const TYPE: DataType;
     const NULLABLE: bool = false;
@@ -207,23 +207,23 @@ cell!(u32, UInt32, UInt32Array);
 cell!(u64, UInt64, UInt64Array);
 cell!(f32, Float32, Float32Array);
 
-/// A row of a ledger's table.
+/// A type of row of a ledger's table.
 pub trait LedgerRow: Serialize + DeserializeOwned + Send + Sync {
-    /// The table.
+    /// The table that the row belongs to.
     const TABLE: Table;
-    /// Its columns.
+    /// The table's columns.
     fn schema() -> SchemaRef;
-    /// Rows as a record batch.
+    /// Encodes rows as a record batch.
     ///
     /// # Errors
-    /// More than 2 GiB of text.
+    /// The rows have more than 2 GiB of text.
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
-    /// A record batch as rows. Columns are found by name.
+    /// Decodes a record batch into rows. Columns are found by name.
     ///
     /// # Errors
-    /// A column that is missing or has another type.
+    /// A column is missing or has another type.
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
-    /// Bytes of text in it, more or less.
+    /// The row's size in bytes of text, approximately.
     fn weight(&self) -> usize;
 }
 
@@ -276,107 +276,108 @@ fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, A
 table! {
     /// A page that a step dropped.
     DroppedPage, Pages, |row| row.text.len() + row.url.len() + 64, {
-        /// Code of the reason.
+        /// The code of the reason.
         "reason" reason: String,
-        /// What decided: the recipe's key, or in words.
+        /// The recipe's key that decided, or a few words where no key did.
         "rule" rule: String,
-        /// What the rule went by, as it stands in the text; empty where nothing stands out.
+        /// The part of the text that gave the rule its verdict; empty where no part stands out.
         "match" matched: String,
-        /// Where that is in `text`, in bytes; null where it is not in it.
+        /// The byte offset of `match` in `text`; null where it is not in it.
         "match_start" match_start: Option<u32>,
-        /// The page as the step saw it: as it was read for the length limit and the rules, what they
-        /// had left for later steps. In a sample at most 8 KiB; of an older copy it may be missing.
+        /// The page's text as the dropping step saw it: as it was read for the length limit and the rules, as those had
+        /// cleaned it for later steps. In a sample at most 8 KiB; of an older copy it may be missing.
         "text" text: String,
-        /// Bytes of the whole text.
+        /// The size of the whole text in bytes.
         "text_bytes" text_bytes: u64,
-        /// As in the record.
+        /// The page's URL, as in the record.
         "url" url: String,
-        /// As in the record.
+        /// The page's `WARC-Date`, as in the record.
         "timestamp" timestamp: String,
-        /// What the detector found; empty where it was not asked.
+        /// The code of the detected language; empty where no detector was asked.
         "language" language: String,
-        /// Its probability.
+        /// The probability of the language, 0 to 1.
         "language_score" language_score: f32,
-        /// Lines that went with the page.
+        /// The number of lines that were dropped with the page.
         "lines" lines: u64,
-        /// Characters of these lines.
+        /// The code points of these lines.
         "chars" chars: u64,
-        /// Words of these lines.
+        /// The words of these lines.
         "words" words: u64,
-        /// Where the page was read.
+        /// The archive that the page was read from.
         "archive" archive: String,
-        /// Bytes from the start of the archive.
+        /// The byte offset of the page's record in the archive.
         "record_offset" record_offset: u64,
     }
 }
 
 table! {
-    /// A line that a rule dropped while its page was in.
+    /// A line that a rule dropped while its page was kept so far.
     DroppedLine, Lines, |row| row.text.len() + row.url.len() + 64, {
-        /// Code of the reason.
+        /// The code of the reason.
         "reason" reason: String,
-        /// What decided: the recipe's key, or in words.
+        /// The recipe's key that decided, or a few words where no key did.
         "rule" rule: String,
-        /// What the rule went by, as it stands in the line; empty where nothing stands out.
+        /// The part of the line that gave the rule its verdict; empty where no part stands out.
         "match" matched: String,
-        /// Where that is in `text`, in bytes.
+        /// The byte offset of `match` in `text`; null where there is no match.
         "match_start" match_start: Option<u32>,
-        /// The line: as it was read for the rules, as they had left it for dedup.
+        /// The line: as it was read if a rule dropped it, as the rules had cleaned it if dedup did.
         "text" text: String,
-        /// Place of the line on the page as it was read, from 0.
+        /// The line's number on the page as it was read, from 0.
         "line" line: u32,
-        /// What became of its page: `kept`, or the code of the reason.
+        /// The verdict on the line's page: `kept`, or the code of the reason.
         "page" page: String,
-        /// As in the record.
+        /// The page's URL, as in the record.
         "url" url: String,
-        /// Where the page was read.
+        /// The archive that the page was read from.
         "archive" archive: String,
-        /// Bytes from the start of the archive.
+        /// The byte offset of the page's record in the archive.
         "record_offset" record_offset: u64,
     }
 }
 
 table! {
-    /// A copy that went, and the one that stayed for it.
+    /// A dropped copy of a line, span or page, and the copy that was kept.
     Duplicate, Duplicates, |_| 64, {
-        /// Code of the reason: of a line or span, or `older_copy` of a page.
+        /// The code of the reason: that of a line or span, or `older_copy` of a page.
         "reason" reason: String,
-        /// Where the page of the copy that went was read.
+        /// The archive that the dropped copy's page was read from.
         "archive" archive: String,
-        /// Bytes from the start of the archive.
+        /// The byte offset of that page's record in the archive.
         "record_offset" record_offset: u64,
-        /// Which line, or the first sentence of which span, after the rules; 0 for a page.
+        /// The number of the dropped line, or of the dropped span's first sentence, on the page as the rules left it; 0
+        /// for a page.
         "position" position: u32,
-        /// Where the page of the copy that stayed was read.
+        /// The archive that the kept copy's page was read from.
         "kept_archive" kept_archive: String,
-        /// Bytes from the start of that archive.
+        /// The byte offset of that page's record in its archive.
         "kept_record_offset" kept_record_offset: u64,
-        /// Which line or sentence of that page.
+        /// The number of the kept line or first sentence on that page.
         "kept_position" kept_position: u32,
     }
 }
 
 table! {
-    /// What became of a normalised URL: of its newest page, or of its only ones that were too long.
+    /// The verdict on a normalised URL: on its newest page, or on its pages if all were dropped before they competed.
     Fate, Fates, |_| 16, {
-        /// The first eight bytes of the MD5 of the normalised URL, as a number.
+        /// The first eight bytes of the MD5 of the normalised URL, as a big-endian number.
         "url_key" url_key: u64,
-        /// `kept`, or the code of the reason.
+        /// The verdict: `kept`, or the code of the reason.
         "fate" fate: String,
     }
 }
 
-/// The fate of a page that is in the corpus.
+/// The verdict in the ledger on a page that is in the corpus.
 pub const KEPT: &str = "kept";
 
-/// Rows of a record batch, unless its text reaches [`BATCH_BYTES`] first.
+/// The number of rows in a record batch, unless its text reaches [`BATCH_BYTES`] first.
 const BATCH_ROWS: usize = 4096;
+/// The number of bytes of text at which a record batch ends.
 const BATCH_BYTES: usize = 1 << 20;
-/// The default ledger must cost next to nothing.
+/// The compression of ledgers, a cheap one, since the default ledger must cost next to nothing.
 const COMPRESSION: CompressionType = CompressionType::LZ4_FRAME;
 
-/// Writes one table as files of about the same size. The bytes depend on the rows and their order
-/// alone.
+/// Writes one table of a ledger, as files of about the same size. The bytes depend on the rows and their order alone.
 pub struct LedgerWriter<R> {
     folder: PathBuf,
     file_bytes: u64,
@@ -394,8 +395,8 @@ struct OpenFile {
 }
 
 impl<R: LedgerRow> LedgerWriter<R> {
-    /// Files go to `folder`, a new one after each `file_bytes` of text. A table without rows is one
-    /// file without rows.
+    /// Starts a table in `folder`, with a new file after each `file_bytes` of text. A table without rows is one file
+    /// without rows.
     pub fn new(folder: &Path, file_bytes: u64) -> LedgerWriter<R> {
         LedgerWriter {
             folder: folder.to_owned(),
@@ -407,7 +408,7 @@ impl<R: LedgerRow> LedgerWriter<R> {
         }
     }
 
-    /// Appends a row.
+    /// Appends a row to the table.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -470,7 +471,7 @@ impl<R: LedgerRow> LedgerWriter<R> {
         Ok(())
     }
 
-    /// Ends the table; all its files are synced.
+    /// Ends the table, with all its files synced.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -485,8 +486,7 @@ impl<R: LedgerRow> LedgerWriter<R> {
     }
 }
 
-/// Reads a table of a ledger, row by row, a record batch at a time. A file is read once more before, for
-/// its checksum.
+/// Reads the rows of a table of a ledger, a record batch at a time. Each file is read once before, for its checksum.
 pub struct LedgerReader<R> {
     paths: std::vec::IntoIter<(PathBuf, String)>,
     open: Option<(PathBuf, FileReader<BufReader<File>>)>,
@@ -495,7 +495,7 @@ pub struct LedgerReader<R> {
 }
 
 impl<R: LedgerRow> LedgerReader<R> {
-    /// The table of the corpus in `dir`.
+    /// Opens the table in the `ledger` of the corpus in `dir`.
     pub fn new(dir: &Path, ledger: &LedgerEntry) -> LedgerReader<R> {
         let files = ledger.files.iter().filter(|file| file.table == R::TABLE);
         let path = |file: &LedgerFile| (dir.join(&file.file), file.sha256.clone());
@@ -508,11 +508,11 @@ impl<R: LedgerRow> LedgerReader<R> {
         }
     }
 
-    /// Makes the next rows ready; false at the end.
+    /// Reads the next batch of rows; false at the end.
     fn fill(&mut self) -> Result<bool, Error> {
         loop {
             if let Some((path, reader)) = &mut self.open {
-                let rows = guarded(path, || {
+                let rows = catch_panic(path, || {
                     let batch = reader.next().transpose().map_err(Error::arrow(path))?;
                     let rows = batch.map(|batch| R::from_batch(&batch)).transpose();
                     rows.map_err(Error::arrow(path))
@@ -540,7 +540,7 @@ impl<R: LedgerRow> LedgerReader<R> {
 impl<R: LedgerRow> Iterator for LedgerReader<R> {
     type Item = Result<R, Error>;
 
-    /// An error ends the table.
+    /// The next row; an error ends the iteration.
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(row) = self.rows.next() {

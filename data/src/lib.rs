@@ -3,21 +3,21 @@
 //! This crate is the contract between the corpus builder and whoever reads its corpus:
 //! [`Page`] and [`Document`], the [Arrow schema](schema), [shards](shard), the
 //! [manifest](Manifest), the [recipe](Recipe) that a corpus was built by, and its
-//! [lists](Lists) of words, domains and URLs. It knows nothing of filters, crawls or models.
+//! [lists](Lists) of words, domains and URLs. It does not depend on filters, crawls or models.
 //!
 //! # Schema (version 1)
 //!
 //! One row is one document. Shards are Arrow IPC files (zstd), or Parquet with the same columns.
 //!
-//! | column | type | what |
+//! | column | type | content |
 //! |---|---|---|
 //! | `url` | Utf8 | as in the archive's record, not normalised |
 //! | `text` | Utf8 | the cleaned text; lines are separated by `\n` |
 //! | `timestamp` | Utf8 | the record's `WARC-Date`, verbatim |
 //! | `content_type` | Utf8 | the record's (WET) or the response's (WARC) `Content-Type`, verbatim |
 //! | `content_length` | Utf8 | the record's (WET) or the response's (WARC) `Content-Length`, verbatim |
-//! | `language` | Utf8 | code given by the recipe's detector; empty if the recipe has no language step |
-//! | `language_score` | Float32 | its probability, 0 to 1; 0 if the recipe has no language step |
+//! | `language` | Utf8 | language code by the recipe's detector; empty if the recipe has no language step |
+//! | `language_score` | Float32 | probability of the language, 0 to 1; 0 if the recipe has no language step |
 //! | `archive` | Utf8 | file name of the archive the page was read from |
 //! | `record_offset` | UInt64 | bytes from the start of the archive: of the gzip member, or of the record in the uncompressed stream where the archive is not compressed record by record |
 //!
@@ -26,9 +26,9 @@
 
 #![warn(missing_docs)]
 
+pub mod atomic_file;
+mod catch_panic;
 mod error;
-pub mod fs;
-mod guard;
 mod ipc_check;
 mod ipc_file;
 mod languages;
@@ -40,12 +40,13 @@ mod page;
 mod parquet_check;
 mod printable;
 mod recipe;
+mod recipe_setting;
 pub mod schema;
-mod setting;
 pub mod shard;
-mod words;
+mod shard_reader;
+mod word_lists;
 
-/// The project's licence, and the licences and notices of all that others made and its programs hold: data, crates.
+/// The project's licence, the licences of the data of others in its programs, and those of the crates.
 pub const LICENSES: [&str; 3] = [
     include_str!("../../LICENSE"),
     include_str!("../licenses/data.txt"),
@@ -63,6 +64,10 @@ pub use recipe::{
     BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep, LengthStep,
     MediaTypes, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined, UrlsStep, WetReading,
 };
-pub use setting::Setting;
-pub use shard::{Format, ShardMeta, ShardReader, ShardWriter};
-pub use words::WordList;
+pub use recipe_setting::Setting;
+pub use shard::{Format, ShardMeta, ShardWriter};
+pub use shard_reader::ShardReader;
+pub use word_lists::WordList;
+
+// Until callers are moved.
+pub use atomic_file as fs;

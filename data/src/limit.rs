@@ -1,34 +1,35 @@
-//! How much a file may hold in one piece: a corpus may come from anywhere, and what is small in a file may be large in memory.
+//! Limits for what a file holds in one piece: a corpus may come from anywhere, and what is small in a file may be large
+//! in memory.
 
 use crate::Recipe;
 
-/// The longest page that is stored, in bytes of text; `read.max_record_bytes` of a recipe is no more.
+/// The limit for a stored page's text, in bytes; `read.max_record_bytes` of a recipe may not be more.
 pub(crate) const MAX_PAGE_BYTES: u64 = 128 << 20;
-/// Of a page's other strings, URL and all, in bytes.
+/// The limit for a page's other strings together, its URL among them, in bytes.
 pub(crate) const MAX_OTHER_BYTES: u64 = 16 << 20;
-/// Text of a batch without the page that reaches it.
+/// The number of bytes of text at which a batch ends; the page that reaches it is part of the batch.
 pub(crate) const BATCH_TEXT_BYTES: u64 = 1 << 20;
 
-/// What a batch of rows in a shard may hold: more is refused before it is unpacked.
+/// The limit for a batch of rows in a shard: a batch that holds more is refused before it is unpacked.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimit {
-    /// Rows; of a file that this program wrote, far fewer.
+    /// The number of rows; files of this program have far fewer.
     pub(crate) rows: u64,
-    /// Bytes of all columns, unpacked.
+    /// The number of bytes of all columns, unpacked.
     pub(crate) bytes: u64,
-    /// Bytes of a line of JSON, where any byte of text may take six.
+    /// The number of bytes of a line of JSON, where a byte of text may take six.
     pub(crate) line_bytes: u64,
 }
 
 impl BatchLimit {
-    /// Of shards of `recipe`: a batch is cut at 1 MiB of text, so the longest page decides.
+    /// The limit for shards of `recipe`: a batch is cut at 1 MiB of text, so the longest page decides.
     pub fn of(recipe: &Recipe) -> BatchLimit {
         let length = recipe.length.as_ref();
         let bytes = length.map(|step| (step.max_page_chars as u64).saturating_mul(4));
         BatchLimit::of_pages(bytes.unwrap_or(MAX_PAGE_BYTES))
     }
 
-    /// Of shards of whatever recipe.
+    /// The limit for shards of any recipe.
     pub(crate) fn any() -> BatchLimit {
         BatchLimit::of_pages(MAX_PAGE_BYTES)
     }
@@ -42,7 +43,7 @@ impl BatchLimit {
         }
     }
 
-    /// Of a ledger: a row has a page's text and what of it a rule went by.
+    /// The limit for a ledger, where a row has a page's text and its match.
     pub(crate) fn of_ledger() -> BatchLimit {
         let shard = BatchLimit::any();
         BatchLimit {

@@ -1,6 +1,6 @@
-//! What a recipe takes from lists: words, domains, URLs.
+//! The lists that a recipe names: words, domains, URLs.
 
-use crate::{Error, Recipe, WordList, fs};
+use crate::{Error, Recipe, WordList, atomic_file};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -10,41 +10,41 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The lists of a recipe.
+/// The loaded lists of a recipe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lists {
-    /// Bad words by the language code that the recipe gives them.
+    /// The bad words, by the language code under which the recipe names them.
     pub words: BTreeMap<String, WordList>,
-    /// The domains whose pages stay, if the recipe asks for them.
+    /// The domains whose pages are kept, if the recipe has that step.
     pub domains: Option<DomainList>,
-    /// The URLs whose pages stay, if the recipe asks for them.
+    /// The URLs whose pages are kept, if the recipe has that step.
     pub urls: Option<UrlList>,
 }
 
-/// Domains, whole or by subdomain.
+/// A list of domains to keep, whole or by subdomain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainList {
-    /// Domain to its subdomains whose pages stay; `None`: the whole domain.
+    /// For each domain, its subdomains whose pages are kept; `None` for the whole domain.
     pub domains: Arc<BTreeMap<String, Option<Vec<String>>>>,
-    /// SHA-256 of the list as JSON: domains sorted, `null` for a whole one.
+    /// The SHA-256 of the list as JSON: domains sorted, `null` for a whole one.
     pub sha256: String,
 }
 
-/// Bytes of a list of domains, unpacked; a million of them has about as many.
+/// The limit for a list of domains in bytes, unpacked; a million domains have about as many.
 const MAX_DOMAINS_BYTES: u64 = 16 << 20;
-/// Lines of a list of URLs; that of OpenWebText has 23 million.
+/// The limit for a list of URLs in lines; that of OpenWebText has 23 million.
 const MAX_URLS: u64 = 1 << 28;
-/// Bytes of a line of such a list.
+/// The limit for a line of a list of URLs, in bytes.
 const MAX_URL_BYTES: u64 = 1 << 20;
 
-/// A list of URLs, one a line. It stays on disk, since it may be larger than memory.
+/// A list of URLs to keep, one a line. Its content is left on disk, since it may be larger than memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlList {
-    /// Its files, in order.
+    /// The files of the list, in order.
     pub files: Vec<PathBuf>,
-    /// Lines in them.
+    /// The number of lines in all files.
     pub lines: u64,
-    /// SHA-256 of the lines, each ended by `\n`, in order.
+    /// The SHA-256 of the lines, each ended by `\n`, in order.
     pub sha256: String,
 }
 
@@ -52,7 +52,7 @@ impl Lists {
     /// Loads the lists that `recipe` names; files are looked up from `base`, the recipe's folder.
     ///
     /// # Errors
-    /// A list that the recipe does not name, a file that is missing, empty, or no list.
+    /// The recipe does not name a list that a step needs, or a file is missing, empty, or no list.
     pub fn load(recipe: &Recipe, base: &Path) -> Result<Lists, Error> {
         let fail = |reason: String| Error::Recipe {
             name: recipe.name.clone(),
@@ -103,7 +103,7 @@ impl Lists {
         Ok(lists)
     }
 
-    /// What of the lists goes into the recipe's hash.
+    /// The part of the recipe's hash that its lists decide: their checksums.
     pub(crate) fn digest(&self) -> String {
         let mut text = String::new();
         for (language, list) in &self.words {
@@ -121,10 +121,10 @@ impl Lists {
 }
 
 impl DomainList {
-    /// Reads a list ([`from_text`](Self::from_text)), plain or compressed (gzip, zstd).
+    /// Reads a list of domains ([`from_text`](Self::from_text)) from a file, plain or compressed (gzip, zstd).
     ///
     /// # Errors
-    /// A file that cannot be read, or is no such list.
+    /// The file cannot be read, or is no such list.
     pub fn read(path: &Path) -> Result<DomainList, Error> {
         let mut bytes = Vec::new();
         let mut file = open(path)?.take(MAX_DOMAINS_BYTES + 1);
@@ -143,11 +143,11 @@ impl DomainList {
         Self::from_text(&text).map_err(wrong)
     }
 
-    /// A list from JSON, an object of domains: a list keeps these subdomains (`""` is the domain
-    /// itself), any other value the whole domain. Or from plain text, one domain a line.
+    /// Parses a list of domains. In JSON it is an object of domains: a list keeps these subdomains (`""` is the domain
+    /// itself), any other value the whole domain. In plain text it is one domain a line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A sentence about what is wrong with the text.
     pub fn from_text(text: &str) -> Result<DomainList, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut domains = BTreeMap::new();
@@ -176,7 +176,8 @@ impl DomainList {
                 let no_part = |part: &str| {
                     part.is_empty() || part.contains(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')
                 };
-                // A part that is empty or has another character is in no host, so it would never match; some end with a dot.
+                // A part that is empty or has another character is in no host, so it would never match; some end with a
+                // dot.
                 if line.strip_suffix('.').unwrap_or(&line).split('.').any(no_part) {
                     return Err(format!(
                         "line {number}: `{line}` is no domain; wants one a line, or JSON"
@@ -191,16 +192,16 @@ impl DomainList {
         let json = serde_json::to_string(&domains).map_err(|e| e.to_string())?;
         Ok(DomainList {
             domains: Arc::new(domains),
-            sha256: fs::sha256_hex(json.as_bytes()),
+            sha256: atomic_file::sha256_hex(json.as_bytes()),
         })
     }
 }
 
 impl UrlList {
-    /// The list in `files`, plain or compressed (gzip, zstd), read once for its checksum.
+    /// Opens the list of URLs in `files`, plain or compressed (gzip, zstd), and reads it once for its checksum.
     ///
     /// # Errors
-    /// A file that cannot be read or is not UTF-8; no line at all.
+    /// A file cannot be read or is not UTF-8, or there is no URL at all.
     pub fn read(files: Vec<PathBuf>) -> Result<UrlList, Error> {
         let mut some = false;
         let (lines, sha256) = digest(&files, |line| some |= !line.trim().is_empty())?;
@@ -213,11 +214,11 @@ impl UrlList {
         Ok(UrlList { files, lines, sha256 })
     }
 
-    /// Shows every line to `each`, in order. A line ends with `\n` or `\r\n`; nothing else (but a byte order mark) is
-    /// taken off it, and an empty one is one, as in the reference.
+    /// Shows every line of the list to `each`, in order. A line ends with `\n` or `\r\n`; nothing else (but a byte
+    /// order mark) is taken off it, and an empty line counts, as in the reference.
     ///
     /// # Errors
-    /// A file that cannot be read, or has changed since [`read`](Self::read).
+    /// A file cannot be read, or has changed since [`read`](Self::read).
     pub fn each(&self, each: impl FnMut(&str)) -> Result<(), Error> {
         let (_, sha256) = digest(&self.files, each)?;
         if sha256 == self.sha256 {
@@ -230,7 +231,7 @@ impl UrlList {
     }
 }
 
-/// Number and SHA-256 of the lines of `files`.
+/// The number and the SHA-256 of the lines of `files`, each of which is shown to `each`.
 fn digest(files: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(u64, String), Error> {
     let mut hasher = Sha256::new();
     let mut lines = 0;
@@ -274,14 +275,14 @@ fn digest(files: &[PathBuf], mut each: impl FnMut(&str)) -> Result<(u64, String)
             each(url);
         }
     }
-    Ok((lines, fs::hex(&hasher.finalize())))
+    Ok((lines, atomic_file::hex(&hasher.finalize())))
 }
 
-/// Opens a text, whether it is compressed or not; its first bytes tell.
+/// Opens a text file, plain or compressed; its first bytes decide.
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Error> {
     let fail = || Error::io(path, "open");
     let mut file = BufReader::new(File::open(path).map_err(fail())?);
-    let filled = crate::fs::uninterrupted(|| file.fill_buf().map(|_| ()));
+    let filled = crate::atomic_file::uninterrupted(|| file.fill_buf().map(|_| ()));
     let start = filled.and_then(|()| file.fill_buf());
     let start = start.map_err(Error::io(path, "read"))?;
     if start.starts_with(&[0x1f, 0x8b]) {

@@ -1,56 +1,56 @@
-//! `manifest.json`: what a finished corpus consists of. Its presence means that the build is done.
+//! `manifest.json`: what a finished corpus consists of. It is written last, so a corpus that has it is whole.
 
 use crate::recipe::is_language_code;
-use crate::{Error, Format, LedgerEntry, Recipe, ShardSet, Split, fs};
+use crate::{Error, Format, LedgerEntry, Recipe, ShardSet, Split, atomic_file};
 use serde::{Deserialize, Serialize};
 use std::path::{Component, Path};
 
-/// The content of `manifest.json`. Holds nothing that depends on when, where or how fast the
-/// build ran, so that the same inputs give the same bytes.
+/// The content of `manifest.json`. Holds nothing that depends on when, where or how fast the build ran, so that the
+/// same inputs give the same bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What wrote the corpus.
+    /// The versions of what wrote the corpus.
     pub versions: Versions,
-    /// [`Recipe::hash`], which covers the word lists too.
+    /// The recipe's hash ([`Recipe::hash`]), which covers the word lists, too.
     pub recipe_hash: String,
-    /// The recipe itself.
+    /// The recipe that the corpus was built by.
     pub recipe: Recipe,
-    /// Format of the shards.
+    /// The file format of the shards.
     pub format: Format,
-    /// Target size of a shard, in bytes of text.
+    /// The target size of a shard, in bytes of text.
     pub shard_size_bytes: u64,
-    /// The archives, in the order of their names.
+    /// The archives that were read, in the order of their names.
     pub inputs: Vec<InputEntry>,
-    /// The shards, by [`ShardSet`]: by language, train first, each set in order.
+    /// The shards in the order of [`ShardSet`] (by language, train first), each set in order.
     pub shards: Vec<ShardEntry>,
-    /// The ledger.
+    /// The ledger of what was dropped.
     pub ledger: LedgerEntry,
-    /// SHA-256 of `stats.json`.
+    /// The SHA-256 of `stats.json`, as hexadecimal digits.
     pub stats_sha256: String,
 }
 
-/// Versions that decide over the bytes of a corpus.
+/// The versions that decide over the bytes of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// The program's version.
     pub program: String,
-    /// The schema's version.
+    /// The schema's version ([`SCHEMA_VERSION`](crate::schema::SCHEMA_VERSION)).
     pub schema: u32,
 }
 
 /// One archive of a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputEntry {
-    /// Its label (the `archive` column).
+    /// The archive's label (the `archive` column of its pages).
     pub archive: String,
-    /// Its size on disk.
+    /// The archive's size in bytes.
     pub bytes: u64,
-    /// How reading it went.
+    /// How far the archive could be read.
     pub state: InputState,
-    /// The places that could not be read, in order; at most a few are listed.
+    /// The first places that could not be read, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<Damaged>,
-    /// How many places could not be read.
+    /// The number of places that could not be read.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub damaged_records: u64,
 }
@@ -61,49 +61,49 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// How reading an archive went.
+/// How far an archive could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InputState {
-    /// All of it was read.
+    /// The whole archive was read.
     Read,
     /// Some records could not be read.
     Damaged,
-    /// The archive as a whole could not be read further.
+    /// Reading ended before the archive's end.
     Failed,
 }
 
 /// A place in an archive that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damaged {
-    /// Bytes from the start of the archive.
+    /// The byte offset of the place in the archive.
     pub offset: u64,
-    /// What is wrong there.
+    /// What is wrong at that place.
     pub cause: String,
 }
 
 /// One shard of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardEntry {
-    /// File name.
+    /// The shard's file name.
     pub file: String,
-    /// The language of its documents, if each language has shards of its own.
+    /// The language of the shard's documents, if each language has shards of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// The split it belongs to.
+    /// The split that the shard belongs to.
     pub split: Split,
-    /// Documents in it.
+    /// The number of documents in the shard.
     pub rows: u64,
-    /// Size of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// UTF-8 bytes of all its texts.
+    /// The number of UTF-8 bytes of the texts of all its documents.
     pub text_bytes: u64,
-    /// SHA-256 of the file.
+    /// The SHA-256 of the file, as hexadecimal digits.
     pub sha256: String,
 }
 
 impl ShardEntry {
-    /// The documents that it holds a part of.
+    /// The set of documents that the shard holds a part of.
     pub fn set(&self) -> ShardSet<'_> {
         ShardSet {
             language: self.language.as_deref(),
@@ -117,13 +117,13 @@ fn is_hash(text: &str) -> bool {
 }
 
 impl Manifest {
-    /// The manifest's file name.
+    /// The file name of a manifest.
     pub const FILE: &str = "manifest.json";
 
     /// Reads the manifest of the corpus in `dir`; `None` if there is none (the build is not done).
     ///
     /// # Errors
-    /// A file that cannot be read, or is not a manifest.
+    /// The file cannot be read, or is not a manifest.
     pub fn read(dir: &Path) -> Result<Option<Manifest>, Error> {
         let path = dir.join(Self::FILE);
         let bytes = match std::fs::read(&path) {
@@ -141,12 +141,12 @@ impl Manifest {
         }
     }
 
-    /// What no build writes: a manifest may come from anywhere.
+    /// Validates a manifest, which may come from anywhere, against what builds write.
     ///
     /// # Errors
-    /// What it is, for people.
+    /// A sentence about something that no build writes.
     pub fn validate(&self) -> Result<(), String> {
-        /// Bytes and rows beyond this are no corpus, and their sums stay in range.
+        /// The limit for numbers of bytes and rows: no corpus has more, and sums of them do not overflow.
         const MOST: u64 = 1 << 53;
         self.recipe
             .validate()
@@ -186,6 +186,9 @@ impl Manifest {
     }
 
     /// Writes the manifest into `dir`, atomically.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(Self::FILE);
         let mut json = serde_json::to_vec_pretty(self).map_err(|e| Error::Format {
@@ -193,6 +196,6 @@ impl Manifest {
             reason: e.to_string(),
         })?;
         json.push(b'\n');
-        fs::write_atomic(&path, &json)
+        atomic_file::write_atomic(&path, &json)
     }
 }

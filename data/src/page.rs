@@ -3,45 +3,44 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where a page was read.
+/// The place that a page was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// The archive's label: its file name, with as much of its folder as tells it from others.
+    /// The label of the archive: its file name, with as many of its folders as distinguish it from other archives.
     pub archive: Arc<str>,
-    /// Bytes from the start of the archive (see the crate's schema).
+    /// The byte offset of the page's record in the archive (see the crate's schema).
     pub record_offset: u64,
 }
 
 /// A page of a crawl. All header values are verbatim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// `WARC-Target-URI`.
+    /// The page's URL (`WARC-Target-URI`).
     pub url: String,
     /// The page's text.
     pub text: String,
-    /// `WARC-Date`.
+    /// The time of the crawl (`WARC-Date`).
     pub timestamp: String,
-    /// `Content-Type`; may be empty.
+    /// The media type (`Content-Type`); may be empty.
     pub content_type: String,
-    /// `Content-Length`; may be empty.
+    /// The length of the record or response (`Content-Length`); may be empty.
     pub content_length: String,
-    /// Where it was read.
+    /// The place that the page was read from.
     pub provenance: Provenance,
 }
 
-/// A page that stayed: one row of a shard.
+/// A kept page: one row of a shard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The page, its text cleaned.
+    /// The page with its cleaned text.
     pub page: Page,
-    /// Language code; empty without a language step.
+    /// The code of the page's language; empty without a language step.
     pub language: String,
-    /// The code's probability, 0 to 1.
+    /// The probability of the language, 0 to 1; 0 without a language step.
     pub language_score: f32,
 }
 
-/// The host of a URL, in lower case and without `www.`: what statistics call its domain. Empty where
-/// there is none.
+/// The domain of a URL in statistics: its host, in lower case and without `www.`. Empty if the URL has no host.
 ///
 /// ```
 /// use c4_data::domain;
@@ -63,21 +62,21 @@ pub fn domain(url: &str) -> String {
     }
 }
 
-/// The part of the corpus a document belongs to.
+/// The split of the corpus that a document belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// For training.
+    /// The documents for training.
     Train,
-    /// For evaluation: 0.1 % of the pages in C4.
+    /// The documents for evaluation: 0.1 % of the pages in C4.
     Validation,
 }
 
 impl Split {
-    /// Both, in the order in which they are listed everywhere.
+    /// Both splits, in the order in which they are listed everywhere.
     pub const ALL: [Split; 2] = [Split::Train, Split::Validation];
 
-    /// `train` or `validation`.
+    /// The split's name: `train` or `validation`.
     pub fn name(self) -> &'static str {
         match self {
             Split::Train => "train",
@@ -86,13 +85,13 @@ impl Split {
     }
 }
 
-/// Documents that have shards of their own: a split, of all languages or of one. Sets are listed by
-/// language, then by split.
+/// A set of documents that has shards of its own: a split, of all languages or of one. Sets are listed by language,
+/// then by split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardSet<'a> {
-    /// Language code; `None` where languages are not told apart.
+    /// The language code; `None` if the corpus does not separate languages.
     pub language: Option<&'a str>,
-    /// The split.
+    /// The split that the documents belong to.
     pub split: Split,
 }
 

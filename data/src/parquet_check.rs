@@ -1,8 +1,7 @@
-//! Whether the lists in a Parquet file's own structures can be there.
+//! Validates that the lists in a Parquet file's own structures fit into the file.
 //!
-//! Its footer and page headers are structures of Thrift's compact protocol. The reader believes the lengths of
-//! lists that it skips: one of two thousand million elements of no bytes costs seconds, and a few kB hold a
-//! thousand of them.
+//! Its footer and page headers are structures of Thrift's compact protocol. The reader trusts the lengths of lists that
+//! it skips: one of two thousand million elements of no bytes costs seconds, and a few kB hold a thousand of them.
 
 use crate::Error;
 use crate::limit::BatchLimit;
@@ -11,26 +10,26 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// The footer's length and the magic.
+/// The length of the footer's length and of the magic.
 const TRAILER_BYTES: u64 = 8;
-/// Of lists in structures in lists; Parquet's own go to 8 or so.
+/// The limit for lists in structures in lists; Parquet's own are nested to 8 or so.
 const MAX_DEPTH: u32 = 32;
 /// `PageHeader.uncompressed_page_size` (parquet.thrift).
 const UNCOMPRESSED_PAGE_SIZE: i64 = 2;
 /// `PageHeader.compressed_page_size`.
 const COMPRESSED_PAGE_SIZE: i64 = 3;
 
-/// What a structure says of a page.
+/// The sizes of a page, as its header has them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct PageBytes {
     unpacked: Option<i64>,
     packed: Option<i64>,
 }
 
-/// Looks at the footer. What is no Parquet file at all is left to the reader, which says so.
+/// Validates the footer. A file that is not Parquet at all is left to the reader, which reports it.
 ///
 /// # Errors
-/// What is wrong, or the operating system's.
+/// A list that does not fit into the file, or the operating system's error.
 pub(crate) fn footer(path: &Path) -> Result<(), Error> {
     let mut file = File::open(path).map_err(Error::io(path, "open"))?;
     let mut walk = || -> io::Result<()> {
@@ -55,10 +54,10 @@ pub(crate) fn footer(path: &Path) -> Result<(), Error> {
     walk().map_err(|e| wrong(path, "the footer", &e))
 }
 
-/// Looks at the header of every page; gives the bytes of the largest page of each column, unpacked, together.
+/// Validates the header of every page; gives the sum over the columns of the bytes of their largest page, unpacked.
 ///
 /// # Errors
-/// What is wrong, or the operating system's.
+/// A page that does not fit into the file or the limit, or the operating system's error.
 pub(crate) fn pages(path: &Path, metadata: &ParquetMetaData, limit: BatchLimit) -> Result<u64, Error> {
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let size = file.metadata().map_err(Error::io(path, "read"))?.len();
@@ -120,7 +119,7 @@ fn invalid(what: &str) -> io::Error {
 struct Thrift<R> {
     bytes: R,
     at: u64,
-    /// No structure goes beyond.
+    /// The offset that no structure may exceed.
     end: u64,
 }
 
@@ -161,7 +160,7 @@ impl<R: BufRead> Thrift<R> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// A count of elements, each of at least `bytes` bytes.
+    /// Validates a count of elements, each of at least `bytes` bytes.
     fn count(&self, count: u64, bytes: u64) -> io::Result<u64> {
         match count.saturating_mul(bytes) <= self.end.saturating_sub(self.at) {
             true => Ok(count),
@@ -169,7 +168,8 @@ impl<R: BufRead> Thrift<R> {
         }
     }
 
-    /// Walks to the end of a structure; gives its fields that a page's header has its sizes in, where they are numbers.
+    /// Walks to the end of a structure; gives the fields in which a page's header has its sizes, where they are
+    /// numbers.
     fn structure(&mut self, depth: u32) -> io::Result<PageBytes> {
         let mut field = 0_i64;
         let mut found = PageBytes::default();
@@ -192,7 +192,7 @@ impl<R: BufRead> Thrift<R> {
         }
     }
 
-    /// Walks to the end of a value. An element that is a boolean has a byte.
+    /// Walks to the end of a value. An element of a list that is a boolean has a byte.
     fn value(&mut self, kind: u8, depth: u32) -> io::Result<()> {
         if depth > MAX_DEPTH {
             return Err(invalid("structures nested too deeply"));

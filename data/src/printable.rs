@@ -1,6 +1,10 @@
-//! Text from outside, as it may go to a terminal.
+//! Makes text from outside safe to print on a terminal.
 
-/// `text` in one line, without what a terminal would take as a command or use to turn text around.
+/// `text` in one line, without characters that a terminal would take as a command or that reorder text.
+///
+/// ```
+/// assert_eq!(c4_data::printable("one\ntwo\u{1b}[31m"), "one⏎two\u{fffd}[31m");
+/// ```
 pub fn printable(text: &str) -> String {
     let one_line = |c| match c {
         '\n' => '⏎',
@@ -9,7 +13,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(one_line).collect()
 }
 
-/// `text` in its lines, each as [`printable`] has it.
+/// `text` with its line ends, each line as [`printable`] makes it.
 pub fn printable_lines(text: &str) -> String {
     let in_lines = |c| match c {
         '\n' => '\n',
@@ -18,7 +22,7 @@ pub fn printable_lines(text: &str) -> String {
     text.chars().map(in_lines).collect()
 }
 
-/// JSON in which what [`printable`] replaces is escaped: the same values.
+/// The JSON with the characters escaped that [`printable`] replaces: it has the same values.
 pub fn printable_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
@@ -39,7 +43,7 @@ fn harmless(c: char) -> char {
     }
 }
 
-/// Control characters (C0, C1, delete), and what orders text from right to left.
+/// Whether `c` is a control character (C0, C1, delete), or one that orders text from right to left.
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,

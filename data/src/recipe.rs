@@ -1,14 +1,14 @@
-//! The recipe: which steps a build takes, with which constants. TOML, validated, hashed.
+//! The recipe: the steps of a build with their constants. TOML, validated, hashed.
 //!
-//! Above 500 lines with its tests: every key stands beside what it may be.
+//! Above 500 lines with its tests, so that every key is beside the values that it may have.
 
 use crate::limit::MAX_PAGE_BYTES;
-use crate::{Error, Lists, fs};
+use crate::{Error, Lists, atomic_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The recipes that come with the program: name and TOML. The first is the default.
+/// The built-in recipes: name and TOML. The first is the default.
 pub const BUILTIN_RECIPES: [(&str, &str); 7] = [
     ("c4", include_str!("../recipes/c4.toml")),
     ("en", include_str!("../recipes/en.toml")),
@@ -19,75 +19,85 @@ pub const BUILTIN_RECIPES: [(&str, &str); 7] = [
     ("multilingual", include_str!("../recipes/multilingual.toml")),
 ];
 
-/// A recipe. A step that is absent is not taken; the order of the steps is fixed (the order of
-/// the fields), one page per normalised URL is always kept.
+/// A recipe: the steps of a build with their constants. A step that is absent is skipped; the order of the steps is
+/// fixed (that of the fields), and one page per normalised URL is always kept.
+///
+/// ```
+/// use c4_data::Recipe;
+///
+/// let (recipe, _) = Recipe::load("en")?;
+/// assert_eq!(recipe.clean.expect("it has line rules").min_words, 5);
+/// let error = Recipe::parse("mine.toml", "nmae = \"mine\"").unwrap_err().to_string();
+/// assert!(error.starts_with("recipe mine.toml: line 1: unknown field `nmae`"), "{error}");
+/// # Ok::<(), c4_data::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Its name, written into every shard.
+    /// The recipe's name, which is written into every shard.
     pub name: String,
-    /// One sentence for people; not part of the hash.
+    /// A sentence for people; not part of the hash.
     pub description: String,
-    /// How archives are read.
+    /// The step that reads archives.
     pub read: ReadStep,
-    /// Drop pages that are too long.
+    /// The step that drops pages which are too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<LengthStep>,
-    /// Keep pages of listed domains. Others do not compete for their URL.
+    /// The step that keeps pages of listed domains; other pages do not compete for their URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub domains: Option<DomainsStep>,
-    /// Keep pages of listed URLs, after the choice of one page per URL.
+    /// The step that keeps pages of listed URLs, after the choice of one page per URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub urls: Option<UrlsStep>,
-    /// Drop pages without enough long lines (mC4).
+    /// The step that drops pages without enough long lines (mC4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paragraphs: Option<ParagraphStep>,
-    /// C4's line and page rules.
+    /// The step of C4's line and page rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clean: Option<CleanStep>,
-    /// Duplicate text across pages.
+    /// The step that drops duplicate text across pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedup: Option<DedupStep>,
-    /// Keep pages of some languages.
+    /// The step that keeps pages of some languages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<LanguageStep>,
-    /// Drop pages that hold a listed word.
+    /// The step that drops pages which hold a listed word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bad_words: Option<BadWordsStep>,
-    /// Train and validation.
+    /// The step that splits pages into train and validation.
     pub split: SplitStep,
-    /// What is expected of a reason, by its code: least and largest share, of the pages or lines that
-    /// come to its step, that it takes. A build that leaves the band says so. Not part of the hash.
+    /// For the codes of reasons, the least and the largest expected share of the pages or lines that come to the
+    /// reason's step and are dropped for it. A build outside such a band warns. Not part of the hash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub expect: BTreeMap<String, [f64; 2]>,
 }
 
-/// How archives become pages.
+/// The step that reads archives: how records become pages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadStep {
-    /// How a WET archive is read.
+    /// The way in which a WET archive is cut into pages.
     pub wet_reading: WetReading,
-    /// A record of more bytes (uncompressed) is dropped and counted; bounds memory.
+    /// The limit for a record in bytes (uncompressed): a larger one is dropped and counted. Bounds memory.
     pub max_record_bytes: u64,
-    /// Which responses of a WARC become pages.
+    /// The media types of a WARC's responses that become pages.
     #[serde(default, skip_serializing_if = "MediaTypes::is_html")]
     pub media_types: MediaTypes,
-    /// Whether a record that has a block or payload digest is dropped and counted if it differs from it.
+    /// Whether a record that differs from its block or payload digest is dropped and counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verify_digests: bool,
 }
 
-/// Which responses of a WARC become pages, by their media type.
+/// The media types of a WARC's responses that become pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaTypes {
-    /// HTML and XHTML, which is what the WET of the same crawl holds: `WARC-Identified-Payload-Type`
-    /// decides where the record has it, else the HTTP `Content-Type` (`isHTMLHttpResource` in Common
-    /// Crawl's `ia-web-commons`), else how the body begins.
+    /// HTML and XHTML, which is what the WET of the same crawl holds: `WARC-Identified-Payload-Type` decides where the
+    /// record has it, else the HTTP `Content-Type` (`isHTMLHttpResource` in Common Crawl's `ia-web-commons`), else how
+    /// the body begins.
     #[default]
     Html,
-    /// Plain text as well, and bodies of text whose type is missing or is none.
+    /// Plain text as well as HTML, and bodies of text whose type is missing or invalid.
     Text,
 }
 
@@ -101,119 +111,119 @@ impl MediaTypes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WetReading {
-    /// As the reference does: the whole archive as lines, headers and bodies alike, a page
-    /// wherever a line says `WARC/1.0`.
+    /// As the reference does it: the whole archive is lines, headers and bodies alike, and a page starts wherever a
+    /// line says `WARC/1.0`.
     Lines,
-    /// By WARC records, every line of the body kept.
+    /// By WARC records, of which every line of the body is kept.
     Records,
 }
 
-/// The length limit.
+/// The step that drops pages which are too long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LengthStep {
-    /// Code points of a page's text.
+    /// The largest number of code points that a page's text may have.
     pub max_page_chars: usize,
 }
 
-/// Keep pages of listed domains (RealNews).
+/// The step that keeps pages of listed domains (RealNews).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DomainsStep {
-    /// The list ([`DomainList`](crate::DomainList)), a file beside the recipe. Of it the content is
-    /// part of the hash, not the name.
+    /// The file of the list ([`DomainList`](crate::DomainList)), beside the recipe. Its content is part of the hash,
+    /// its name is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
-/// Keep pages of listed URLs (WebText).
+/// The step that keeps pages of listed URLs (WebText).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UrlsStep {
-    /// The list ([`UrlList`](crate::UrlList)), files beside the recipe. Of them the content is part of
-    /// the hash, not the names.
+    /// The files of the list ([`UrlList`](crate::UrlList)), beside the recipe. Their content is part of the hash, their
+    /// names are not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
 }
 
-/// mC4's paragraph filter.
+/// The step that drops pages without enough long lines: mC4's paragraph filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParagraphStep {
-    /// Lines that must be long enough.
+    /// The number of lines that must be long enough.
     pub min_lines: usize,
-    /// Code points that make a line long enough.
+    /// The number of code points that makes a line long enough.
     pub min_line_chars: usize,
 }
 
-/// C4's line and page rules.
+/// The step of C4's line and page rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CleanStep {
-    /// A line with a word of more code points goes.
+    /// The largest number of code points in a word; a line with a longer one is dropped.
     pub max_word_chars: usize,
-    /// A line must end with one of these.
+    /// The marks with one of which a line must end; others are dropped.
     pub end_marks: Vec<String>,
-    /// A line that ends with one of these goes all the same.
+    /// The marks with none of which a line may end, though it ends with one of `end_marks`.
     pub not_end_marks: Vec<String>,
-    /// A line needs as many words.
+    /// The smallest number of words; a line with fewer is dropped.
     pub min_words: usize,
-    /// A page that holds one of these goes (lower case, looked up in the lower-cased line).
+    /// The phrases that drop a page (lower case, looked up in the lower-cased line).
     pub page_phrases: Vec<String>,
-    /// A line that holds one of these goes (likewise).
+    /// The phrases that drop a line as one about scripts (lower case, looked up in the lower-cased line).
     pub script_phrases: Vec<String>,
-    /// A page that holds one of these goes (as it is in the line).
+    /// The marks of code that drop a page (looked up in the line as it is).
     pub code_marks: Vec<String>,
-    /// A line that holds one of these goes (lower case, looked up in the lower-cased line).
+    /// The phrases that drop a line as a notice of policy (lower case, looked up in the lower-cased line).
     pub policy_phrases: Vec<String>,
-    /// A page needs as many sentences, summed over its lines.
+    /// The smallest number of sentences, summed over the lines of a page; a page with fewer is dropped.
     pub min_sentences: usize,
 }
 
-/// Duplicate text across pages.
+/// The step that drops duplicate text across pages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "unit", rename_all = "lowercase", deny_unknown_fields)]
 pub enum DedupStep {
-    /// Of equal lines one stays.
+    /// One of equal lines is kept.
     Lines {
-        /// What remains of a page needs as many sentences; 0: none.
+        /// The smallest number of sentences that a page needs after dedup; 0 for no limit.
         min_sentences: usize,
     },
-    /// Of equal spans of consecutive sentences one stays.
+    /// One of equal spans of consecutive sentences is kept.
     Spans {
-        /// Sentences of a span.
+        /// The number of sentences in a span.
         span_sentences: usize,
-        /// What remains of a page needs as many sentences; 0: none.
+        /// The smallest number of sentences that a page needs after dedup; 0 for no limit.
         min_sentences: usize,
     },
 }
 
-/// Keep pages of some languages.
+/// The step that keeps pages of some languages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LanguageStep {
-    /// Who decides.
+    /// The detector that decides.
     pub detector: DetectorKind,
-    /// Language codes (ISO 639-1 where there is one); none: every language.
+    /// The codes of the languages to keep (ISO 639-1 where there is one); every language if there is none.
     pub keep: Vec<String>,
-    /// The best language needs this probability.
+    /// The smallest probability of a language that counts as sure, 0 to 1.
     pub min_probability: f64,
-    /// What becomes of a page of which no language is sure.
+    /// Whether a page is kept of which no language is sure.
     #[serde(default, skip_serializing_if = "Undetermined::is_drop")]
     pub undetermined: Undetermined,
 }
 
-/// The language of a page that stays although its language is not sure (ISO 639-2).
+/// The language code of a page that is kept although no language is sure (ISO 639-2).
 pub const UNDETERMINED_LANGUAGE: &str = "und";
 
-/// What becomes of a page of which no language is sure.
+/// The verdict on a page of which no language is sure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Undetermined {
-    /// It goes.
+    /// The page is dropped.
     #[default]
     Drop,
-    /// It stays, as a page in [`UNDETERMINED_LANGUAGE`] (mC4).
+    /// The page is kept, as one in [`UNDETERMINED_LANGUAGE`] (mC4).
     Keep,
 }
 
@@ -224,12 +234,12 @@ impl Undetermined {
 }
 
 impl LanguageStep {
-    /// Whether pages that are surely in `language` stay.
+    /// Whether pages that are surely in `language` are kept.
     pub fn keeps(&self, language: &str) -> bool {
         self.keep.is_empty() || self.keep.iter().any(|code| code == language)
     }
 
-    /// The languages of pages that stay, in words.
+    /// The languages of kept pages, in words.
     pub fn kept(&self) -> String {
         let mut kept = match &self.keep[..] {
             [] => "all languages".to_owned(),
@@ -250,32 +260,32 @@ pub enum DetectorKind {
     Langdetect,
     /// The crate `whatlang`: another decision on some 5 % of pages.
     Whatlang,
-    /// Google's CLD3 as `gcld3` 3.0.13 has it, bit for bit: what mC4 used.
+    /// Google's CLD3 as in `gcld3` 3.0.13, bit for bit: what mC4 used.
     Cld3,
 }
 
-/// Drop pages that hold a listed word.
+/// The step that drops pages which hold a listed word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BadWordsStep {
-    /// Language code to list: the name of one that comes with the program, or a file beside the
-    /// recipe. Lists whose codes differ in what comes after a `-` are one. A page whose language has no
-    /// list passes.
+    /// For each language code, its list: the name of a built-in one, or a file beside the recipe. Lists whose codes
+    /// differ only after a `-` are joined. A page whose language has no list passes.
     pub lists: BTreeMap<String, String>,
-    /// Language code (without a region) to words of its lists that do not count.
+    /// For language codes (without a region), words of their lists that do not count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub allow: BTreeMap<String, Vec<String>>,
-    /// Share of the pages with a listed word that goes, chosen by the URL's hash; 1.0 is all.
+    /// The share of pages with a listed word that is dropped, chosen by the URL's hash; 1.0 is all.
     pub fraction: f64,
 }
 
-/// Train and validation.
+/// The step that splits pages into train and validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitStep {
-    /// A page is for validation if the MD5 of its normalised URL is 0 modulo this; 0: none is.
+    /// The modulus of validation: a page whose normalised URL has an MD5 of 0 modulo this is for validation; 0 for
+    /// none.
     pub validation_one_in: u64,
-    /// Whether each language has both splits for itself, in shards of its own (mC4).
+    /// Whether each language has shards of its own, in both splits (mC4).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_language: bool,
 }
@@ -288,7 +298,7 @@ pub(crate) fn is_language_code(code: &str) -> bool {
         && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// Names of files in a corpus's folder, which are no names of recipes.
+/// The names of files in a corpus's folder, which cannot be names of recipes.
 const RESERVED: [&str; 6] = [
     "ledger",
     "manifest.json",
@@ -299,11 +309,11 @@ const RESERVED: [&str; 6] = [
 ];
 
 impl Recipe {
-    /// Reads a recipe by the name of a built-in one, or from a TOML file. Gives the folder from
-    /// which its word lists are looked up, too.
+    /// Loads a recipe by the name of a built-in one, or from a TOML file. Also gives the folder from which its lists
+    /// are looked up.
     ///
     /// # Errors
-    /// No such recipe or file, an unknown key, a missing or impossible value.
+    /// There is no such recipe or file, or it has an unknown key, or a missing or impossible value.
     pub fn load(name_or_file: &str) -> Result<(Recipe, PathBuf), Error> {
         if let Some((name, text)) = BUILTIN_RECIPES.iter().find(|(n, _)| *n == name_or_file) {
             return Ok((Self::parse(name, text)?, PathBuf::new()));
@@ -324,15 +334,18 @@ impl Recipe {
         Ok((Self::parse_own(name_or_file, &text)?, base))
     }
 
-    /// As [`parse`](Self::parse), of a recipe that is none of this program's: it has no name of theirs, by which everybody
-    /// would take its corpus for theirs.
+    /// Parses a recipe as [`parse`](Self::parse) does, and refuses one that has the name of a built-in recipe and
+    /// differs from it, since its corpora would be taken for those of the built-in one.
+    ///
+    /// # Errors
+    /// An unknown key, a missing or impossible value, or such a name.
     pub fn parse_own(source: &str, toml: &str) -> Result<Recipe, Error> {
         let recipe = Self::parse(source, toml)?;
         let known = BUILTIN_RECIPES.iter().find(|(name, _)| *name == recipe.name);
         let Some((name, text)) = known else {
             return Ok(recipe);
         };
-        // What is warned of decides over nothing.
+        // Expectations decide nothing.
         let theirs = Recipe {
             expect: recipe.expect.clone(),
             ..Self::parse(name, text)?
@@ -348,7 +361,10 @@ impl Recipe {
         }
     }
 
-    /// Parses and validates TOML; `source` names it in errors.
+    /// Parses and validates a recipe in TOML; `source` names it in errors.
+    ///
+    /// # Errors
+    /// An unknown key, or a missing or impossible value.
     pub fn parse(source: &str, toml: &str) -> Result<Recipe, Error> {
         let fail = |reason: String| Error::Recipe {
             name: source.to_owned(),
@@ -365,7 +381,10 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// What cannot be: key and reason.
+    /// Validates all values.
+    ///
+    /// # Errors
+    /// The key of an impossible value, and what is wrong with it.
     pub(crate) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
         let ensure = |ok: bool, key, reason| if ok { Ok(()) } else { Err((key, reason)) };
         let lower = |list: &[String]| list.iter().all(|p| !p.is_empty() && p.to_lowercase() == *p);
@@ -458,8 +477,8 @@ impl Recipe {
         Ok(())
     }
 
-    /// SHA-256 over all that decides what is kept: every value of the recipe but the description and
-    /// what is expected, and the content of its lists. Comments and layout of the TOML do not count.
+    /// The SHA-256 of all that decides what is kept: every value of the recipe except the description and the
+    /// expectations, and the content of its lists. Comments and layout of the TOML do not count.
     pub fn hash(&self, lists: &Lists) -> String {
         let mut recipe = self.clone();
         recipe.description.clear();
@@ -467,7 +486,7 @@ impl Recipe {
         recipe.domains.iter_mut().for_each(|step| step.file = None);
         recipe.urls.iter_mut().for_each(|step| step.files.clear());
         let text = serde_json::to_string(&recipe).expect("a recipe has only string keys");
-        fs::sha256_hex((text + &lists.digest()).as_bytes())
+        atomic_file::sha256_hex((text + &lists.digest()).as_bytes())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The Arrow schema of a corpus and the way between documents and record batches.
+//! The Arrow schema of a corpus, and documents as record batches of it.
 
 use crate::{Document, Page, Provenance};
 use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt64Array};
@@ -7,19 +7,19 @@ use arrow::error::ArrowError;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Version of the columns and their meaning; raised when either changes.
+/// The version of the columns and their meaning; raised when either changes.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Metadata key of [`SCHEMA_VERSION`].
+/// The metadata key of [`SCHEMA_VERSION`].
 pub const KEY_VERSION: &str = "c4.schema_version";
-/// Metadata key of the recipe's name.
+/// The metadata key of the recipe's name.
 pub const KEY_RECIPE: &str = "c4.recipe";
-/// Metadata key of the recipe's hash.
+/// The metadata key of the recipe's hash.
 pub const KEY_RECIPE_HASH: &str = "c4.recipe_hash";
 
 const UTF8_COLUMNS: [&str; 5] = ["url", "text", "timestamp", "content_type", "content_length"];
 
-/// The schema, with the recipe's name and hash in its metadata.
+/// The Arrow schema of a corpus, with the recipe's name and hash in its metadata.
 pub fn schema(recipe: &str, recipe_hash: &str) -> SchemaRef {
     let utf8 = |name: &str| Field::new(name, DataType::Utf8, false);
     let mut fields: Vec<Field> = UTF8_COLUMNS.into_iter().map(utf8).collect();
@@ -35,7 +35,7 @@ pub fn schema(recipe: &str, recipe_hash: &str) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, metadata))
 }
 
-/// In what `found` differs from `wanted`, in words: columns, then metadata. More metadata is no
+/// The first difference between the schemas `found` and `wanted`, in words: columns, then metadata. More metadata is no
 /// difference.
 pub(crate) fn difference(found: &Schema, wanted: &Schema) -> Option<String> {
     let columns = |schema: &Schema| -> Vec<String> {
@@ -62,7 +62,10 @@ pub(crate) fn difference(found: &Schema, wanted: &Schema) -> Option<String> {
     })
 }
 
-/// Documents as one record batch of `schema`. Copies every string once.
+/// Encodes documents as one record batch of `schema`. Copies every string once.
+///
+/// # Errors
+/// The documents have more than 2 GiB of text.
 pub fn to_batch(schema: &SchemaRef, rows: &[Document]) -> Result<RecordBatch, ArrowError> {
     fn utf8<'a>(rows: &'a [Document], value: impl Fn(&'a Document) -> &'a str) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows.iter().map(value)))
@@ -85,11 +88,10 @@ pub fn to_batch(schema: &SchemaRef, rows: &[Document]) -> Result<RecordBatch, Ar
     )
 }
 
-/// A record batch as documents. Columns are found by name, so that a file with more of them is
-/// read too.
+/// Decodes a record batch into documents. Columns are found by name, so that a file with more columns can be read, too.
 ///
 /// # Errors
-/// A column that is missing or has another type.
+/// A column is missing or has another type.
 pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Document>, ArrowError> {
     fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a A, ArrowError> {
         let array = batch.column_by_name(name);

@@ -2,7 +2,7 @@
 
 mod spotter;
 
-use crate::{Reason, Verdict};
+use super::reason::{Reason, Verdict};
 use c4_data::{BadWordsStep, Lists};
 use regex::Regex;
 use spotter::Spotter;
@@ -12,11 +12,11 @@ use std::ops::Range;
 /// Languages written without spaces: a word counts wherever it stands.
 const UNSPACED: [&str; 3] = ["ja", "th", "zh"];
 
-/// Python's `\W` of `re`, with characters outside the class that Rust's `\W` has inside and the
-/// other way round (marks, circled letters, fractions).
+/// Python's `\W` of `re`, with characters outside the class that Rust's `\W` has inside and the other way round (marks,
+/// circled letters, fractions).
 const NOT_WORD: &str = r"[^\p{L}\p{N}_]";
 
-/// The reference's `get_badwords_filter_fn`.
+/// The blocklists of a recipe, compiled: the reference's `get_badwords_filter_fn`.
 #[derive(Debug)]
 pub struct BadWords {
     patterns: BTreeMap<String, Pattern>,
@@ -24,30 +24,30 @@ pub struct BadWords {
     denominator: u128,
 }
 
-/// A language's list.
+/// The compiled list of a language.
 #[derive(Debug)]
 struct Pattern {
-    /// The reference's.
+    /// The reference's pattern.
     regex: Regex,
-    /// Says the same of a whole text, and faster; `None` where the list does not allow it.
+    /// Gives the same answer for a whole text, and faster; `None` where the list does not allow it.
     spotter: Option<Spotter>,
 }
 
-/// What the rule says of a page, and the counters it feeds.
+/// The verdict of the blocklist on a page, with the distinctions that the reference counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadWordsVerdict {
     /// The page's language has no list.
     NoList,
-    /// No listed word.
+    /// The page holds no listed word.
     Passed,
-    /// A listed word, but the page is in the share that stays.
+    /// The page holds a listed word, but is in the share that is kept.
     SoftPassed,
-    /// A listed word.
+    /// The page holds a listed word and is dropped.
     Dropped,
 }
 
 impl BadWordsVerdict {
-    /// As a verdict on the page.
+    /// The verdict on the page: keep or drop.
     pub fn verdict(self) -> Verdict {
         match self {
             BadWordsVerdict::Dropped => Verdict::DropPage(Reason::BadWords),
@@ -57,11 +57,11 @@ impl BadWordsVerdict {
 }
 
 impl BadWords {
-    /// Compiles the lists: one automaton a language, of all its lists (those of `fr` and `fr-CA`, say)
+    /// Compiles the lists of `step`: one automaton for each language, of all its lists (those of `fr` and `fr-CA`, say)
     /// without the words that the step allows.
     ///
     /// # Errors
-    /// A list too large for the regex engine.
+    /// A list is too large for the regex engine.
     pub fn new(step: &BadWordsStep, lists: &Lists) -> Result<BadWords, regex::Error> {
         let mut by_language: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (code, list) in &lists.words {
@@ -104,9 +104,9 @@ impl BadWords {
         })
     }
 
-    /// Judges a page. `language` may carry a region (`es-MX`), `lower` is the page's lower-cased
-    /// text (the lists are not lower-cased: an entry with a capital never matches, as in the
-    /// reference), `normalized_md5` the MD5 of the normalised URL. Linear in the text.
+    /// Judges a page by the list of its language. `language` may carry a region (`es-MX`), `lower` is the page's
+    /// lower-cased text (the lists are not lower-cased: an entry with a capital never matches, as in the reference),
+    /// `normalized_md5` the MD5 of the normalised URL. Takes time linear in the text.
     pub fn check(&self, language: &str, lower: &str, normalized_md5: u128) -> BadWordsVerdict {
         let Some(pattern) = self.patterns.get(base_language(language)) else {
             return BadWordsVerdict::NoList;
@@ -124,14 +124,14 @@ impl BadWords {
         }
     }
 
-    /// The first listed word in `lower`, as a byte range: what [`check`](Self::check) went by.
+    /// The byte range of the first listed word in `lower`, the word behind the verdict of [`check`](Self::check).
     pub fn find(&self, language: &str, lower: &str) -> Option<Range<usize>> {
         let pattern = self.patterns.get(base_language(language))?;
         pattern.regex.captures(lower)?.get(1).map(|word| word.range())
     }
 }
 
-/// A language code without its region.
+/// The language code without its region: `es` of `es-MX`.
 pub fn base_language(language: &str) -> &str {
     language.split('-').next().unwrap_or(language)
 }
@@ -208,7 +208,7 @@ mod tests {
             let spotter = pattern.spotter.as_ref().unwrap();
             for text in [text, near] {
                 prop_assert_eq!(spotter.is_in(&text), pattern.regex.is_match(&text), "{}", text);
-                for level in crate::levels() {
+                for level in crate::text::levels() {
                     prop_assert_eq!(spotter.is_in_at(level, &text), spotter.is_in(&text), "{:?} {}", level, text);
                 }
             }

@@ -1,36 +1,37 @@
 //! Keeps pages of listed domains (the reference's `is_realnews_domain`).
 //!
-//! What of a URL is its domain is decided as the reference does, by Python's `tldextract` (here:
-//! 5.4.0) with its defaults: of the Public Suffix List only the part "ICANN domains" counts, so
-//! `x.blogspot.com` is a subdomain of `blogspot.com`; a host under no known suffix has none.
+//! The domain of a URL is found as the reference does it, by Python's `tldextract` (here: 5.4.0) with its defaults: of
+//! the Public Suffix List only the part "ICANN domains" counts, so `x.blogspot.com` is a subdomain of `blogspot.com`; a
+//! host under no known suffix has none.
 
-use crate::{Reason, pystr};
+use super::reason::Reason;
+use crate::text::pystr;
 use c4_data::DomainList;
 use publicsuffix::{List, Psl};
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::sync::{Arc, LazyLock};
 
-/// Public suffixes (`data/publicsuffix/README.md`).
+/// The public suffixes (`data/publicsuffix/README.md` says from where).
 static SUFFIXES: LazyLock<List> = LazyLock::new(|| {
     include_str!("../../../data/publicsuffix/icann.txt")
         .parse()
         .expect("a list that a test has read")
 });
 
-/// A host in its three parts; as they are in the URL, not lower-cased.
+/// A URL's host in three parts, which are as in the URL, not lower-cased.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Host {
-    /// All that stands before the domain.
+    /// All labels before the domain, joined by dots.
     pub subdomain: String,
-    /// The label before the suffix; of an address, and of a host without a known suffix, its name.
+    /// The label before the suffix; of an address the whole, of a host without a known suffix the last label.
     pub domain: String,
-    /// The public suffix; empty if there is none.
+    /// The public suffix; empty if the host has none.
     pub suffix: String,
 }
 
 impl Host {
-    /// The host of a URL, whether it has a scheme or not.
+    /// Finds the host of a URL, whether the URL has a scheme or not.
     ///
     /// ```
     /// use c4_filters::rules::domains::Host;
@@ -70,7 +71,7 @@ impl Host {
         }
     }
 
-    /// Domain and suffix, as lists have them.
+    /// The domain with its suffix, as lists of domains have it.
     pub fn main_domain(&self) -> String {
         format!("{}.{}", self.domain, self.suffix)
     }
@@ -104,7 +105,7 @@ fn is_of_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)
 }
 
-/// With a zone after `%`, as Python takes them.
+/// Whether `name` is an IPv6 address in brackets; a zone after `%` is allowed, as in Python.
 fn is_bracketed_ipv6(name: &str) -> bool {
     let inner = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
     inner.is_some_and(|address| {
@@ -126,7 +127,7 @@ fn is_ipv4(name: &str) -> bool {
     parts.len() == 4 && parts.iter().all(part)
 }
 
-/// How many labels are public suffix; 0 if the last one is unknown.
+/// The number of labels that are public suffix; 0 if the last one is unknown.
 fn suffix_labels(labels: &[&str]) -> usize {
     let lower: Vec<String> = labels.iter().map(|label| label.to_lowercase()).collect();
     let info = SUFFIXES.find(lower.iter().rev().map(|label| label.as_bytes()));
@@ -143,22 +144,25 @@ fn suffix_labels(labels: &[&str]) -> usize {
     labels.len()
 }
 
-/// The rule with its list.
+// Until callers are moved.
+pub use DomainRule as Domains;
+
+/// A list of domains as a rule: keeps pages of these domains.
 #[derive(Debug)]
-pub struct Domains {
+pub struct DomainRule {
     domains: Arc<BTreeMap<String, Option<Vec<String>>>>,
 }
 
-impl Domains {
-    /// The rule of a list.
-    pub fn new(list: &DomainList) -> Domains {
-        Domains {
+impl DomainRule {
+    /// Makes the rule of a list; shares the list's memory.
+    pub fn new(list: &DomainList) -> DomainRule {
+        DomainRule {
             domains: list.domains.clone(),
         }
     }
 
-    /// Why a page goes; `None` if it stays. Upper and lower case differ, and `normalized` is the
-    /// [normalised](crate::url::normalize) URL, both as in the reference.
+    /// The reason for which a page is dropped; `None` if it is kept. `normalized` is the page's
+    /// [normalised](crate::url::normalize) URL. Case counts. Both are as in the reference.
     pub fn refuse(&self, normalized: &str) -> Option<Reason> {
         let host = Host::of(normalized);
         match self.domains.get(&host.main_domain()) {

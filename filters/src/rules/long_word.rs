@@ -1,16 +1,16 @@
 //! Drops lines with a word that is too long: base64, minified code, text without spaces.
 
-use crate::pystr;
+use crate::text::pystr;
 
-/// Whether a word of `line` has more than `max_chars` code points (the reference's
-/// `_MAX_WORD_LENGTH`; not in the paper). Runs before citation markers are removed.
-pub fn has_long_word(line: &str, max_chars: usize) -> bool {
+/// Whether a word of `line` has more than `max_chars` code points (the reference's `_MAX_WORD_LENGTH`; not in the
+/// paper). Runs before citation markers are removed.
+pub(crate) fn has_long_word(line: &str, max_chars: usize) -> bool {
     may_have(line.as_bytes(), max_chars)
         && pystr::words(line).any(|word| word.len() > max_chars && word.chars().count() > max_chars)
 }
 
-/// Whether more than `max_bytes` bytes stand between spaces. Looks at few bytes: from each place that
-/// such a run would reach, back to the last space.
+/// Whether more than `max_bytes` bytes stand between two spaces. Reads few bytes: from each place that such a run would
+/// reach, back to the last space.
 pub(crate) fn may_have(line: &[u8], max_bytes: usize) -> bool {
     let mut start = 0;
     while line.len() - start > max_bytes {

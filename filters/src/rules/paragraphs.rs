@@ -1,7 +1,7 @@
 //! Drops pages without enough long lines (mC4).
 
-/// Whether fewer than `min_lines` lines of `text` (cut at `\n`) have at least `min_line_chars` code
-/// points: the reference's `paragraph_filter`, which looks at the `min_lines`-th longest line.
+/// Whether fewer than `min_lines` lines of `text` (cut at `\n`) have at least `min_line_chars` code points: the
+/// reference's `paragraph_filter`, which measures the `min_lines`-th longest line.
 ///
 /// ```
 /// use c4_filters::rules::paragraphs::too_few_long_lines;

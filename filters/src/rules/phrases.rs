@@ -1,27 +1,27 @@
-//! Looks for phrases that mark a line or page as something other than prose: placeholder text,
-//! script warnings, code, policy notices.
+//! Finds phrases that mark a line or page as something other than prose: placeholder text, script warnings, code,
+//! policy notices.
 
 use memchr::memmem::Finder;
 use regex::Regex;
 
 /// A list of phrases, looked up as substrings: `colorem ipsumism` holds `lorem ipsum`.
 #[derive(Debug, Clone)]
-pub struct Phrases {
+pub(crate) struct Phrases {
     finders: Vec<Finder<'static>>,
 }
 
 impl Phrases {
-    /// The phrases, each not empty.
-    pub fn new(phrases: &[String]) -> Phrases {
+    /// Compiles the phrases, each not empty.
+    pub(crate) fn new(phrases: &[String]) -> Phrases {
         let finder = |phrase: &String| Finder::new(phrase).into_owned();
         Phrases {
             finders: phrases.iter().map(finder).collect(),
         }
     }
 
-    /// Byte range of the first phrase of the list that `text` holds. Case counts: give the
-    /// lower-cased line for a rule that ignores case. One pass a phrase.
-    pub fn find(&self, text: &str) -> Option<std::ops::Range<usize>> {
+    /// The byte range of the first phrase of the list that `text` holds. Case counts: give the lower-cased line for a
+    /// rule that ignores case. Takes one pass for each phrase.
+    pub(crate) fn find(&self, text: &str) -> Option<std::ops::Range<usize>> {
         self.finders.iter().find_map(|finder| {
             let start = finder.find(text.as_bytes())?;
             Some(start..start + finder.needle().len())

@@ -1,22 +1,21 @@
 //! Keeps pages of listed URLs (the reference's `filter_by_webtextlike`).
 
-use crate::url;
+use crate::text::url;
 
-/// A list of URLs as the hashes of what they are normalised to, which is how pages are told apart.
-/// 16 bytes a URL.
+/// A set of listed URLs, as the MD5s of their normalised forms. Takes 16 bytes a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UrlSet {
-    /// Sorted, each once.
+    /// The MD5s, sorted, each once.
     keys: Vec<u128>,
 }
 
 impl UrlSet {
-    /// The key of a listed URL: MD5 of the normalised one.
+    /// The key of a listed URL: the MD5 of its normalised form.
     pub fn key(listed: &str) -> u128 {
         url::md5(&url::normalize(listed))
     }
 
-    /// The set of these keys. Time: a sort; memory: the vector given.
+    /// Makes the set of these keys, which are sorted in place.
     ///
     /// ```
     /// use c4_filters::rules::urls::UrlSet;
@@ -36,12 +35,12 @@ impl UrlSet {
         self.keys.binary_search(&key).is_ok()
     }
 
-    /// Different normalised URLs.
+    /// The number of different normalised URLs.
     pub fn len(&self) -> u64 {
         self.keys.len() as u64
     }
 
-    /// Whether there is none.
+    /// Whether no URL is listed.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

@@ -1,7 +1,7 @@
-//! Whether a text holds a word of a list as a word: what the pattern says, without running it.
+//! Finds whether a text holds a listed word as a word: the answer of the pattern, without running it.
 //!
-//! A listed word starts where the text does or after a character that is no word character. Few such
-//! places go on with the first three bytes of a listed word, which a table tells; those are looked at.
+//! A listed word starts where the text does or after a character that is no word character. Few such places go on with
+//! the first three bytes of a listed word, which a table knows; only those are compared.
 
 use super::NOT_WORD;
 use ahash::AHashMap;
@@ -9,31 +9,31 @@ use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch, u8x64};
 use regex::Regex;
 
-/// Bytes handled at a time.
+/// The number of bytes handled at a time.
 const BLOCK: usize = 64;
-/// Bytes of a word that are looked up.
+/// The number of a word's first bytes that are looked up.
 const HEAD: usize = 3;
-/// Bits of the table: some hundreds of its 32,768 are set.
+/// The number of bits that index the table: some hundreds of its 32,768 are set.
 const TABLE_BITS: u32 = 15;
 
 #[derive(Debug)]
 pub(super) struct Spotter {
-    /// By hash of a word's first bytes.
+    /// A set of the hashes of the words' first bytes.
     table: Box<[u64; 1 << (TABLE_BITS - 6)]>,
-    /// By first bytes.
+    /// The words by their first bytes.
     words: AHashMap<u32, Vec<Box<[u8]>>>,
-    /// Those of one byte less.
+    /// The words that are one byte shorter than what is looked up.
     short: Vec<Box<[u8]>>,
     not_word: Regex,
 }
 
-/// A number of the first three bytes.
+/// The first three bytes as a number.
 fn head(bytes: [u8; HEAD]) -> u32 {
     let [a, b, c] = bytes;
     u32::from_le_bytes([a, b, c, 0])
 }
 
-/// Knuth's multiplicative hash: word of the table, and bit.
+/// Knuth's multiplicative hash: the index of the word of the table, and the bit.
 #[inline(always)]
 fn hash(head: u32) -> (usize, u32) {
     let place = head.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS);
@@ -41,7 +41,7 @@ fn hash(head: u32) -> (usize, u32) {
 }
 
 impl Spotter {
-    /// Of some words; `None` if one is too short for the table.
+    /// Makes the table of some words; `None` if one is too short for it.
     pub(super) fn new<'w>(words: impl Iterator<Item = &'w str>) -> Option<Spotter> {
         let mut spotter = Spotter {
             table: Box::new([0; 1 << (TABLE_BITS - 6)]),
@@ -69,13 +69,13 @@ impl Spotter {
         self.table[place] |= 1 << bit;
     }
 
-    /// Whether `text` holds one of the words between characters that are no word characters, or the
-    /// text's ends. Some GB/s.
+    /// Whether `text` holds one of the words between characters that are no word characters, or the text's ends. Reads
+    /// some GB/s.
     pub(super) fn is_in(&self, text: &str) -> bool {
         self.is_in_at(Level::new(), text)
     }
 
-    /// [`is_in`](Self::is_in) with the vectors of a level.
+    /// Runs [`is_in`](Self::is_in) with the vector instructions of a level.
     pub(super) fn is_in_at(&self, level: Level, text: &str) -> bool {
         dispatch!(level, simd => self.search(simd, text))
     }
@@ -119,7 +119,7 @@ impl Spotter {
         false
     }
 
-    /// Whether a listed word that starts with `head` stands there.
+    /// Whether a listed word that starts with `head` is at this place.
     #[inline(never)]
     fn starts_at(&self, text: &str, at: usize, head: u32) -> bool {
         let Some((before, after)) = text.split_at_checked(at) else {
@@ -134,7 +134,7 @@ impl Spotter {
         })
     }
 
-    /// Whether this is no word character, or none at all.
+    /// Whether the character is no word character, or there is none.
     fn is_no_word(&self, c: Option<char>) -> bool {
         match c {
             None => true,
