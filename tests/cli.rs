@@ -328,7 +328,7 @@ fn links_keep_their_names() {
     let output = dir.path().join("out");
     assert!(c4(&[&"build", &"-o", &output, &link]).status.success());
     let (_, document) = documents(&output).into_values().next().unwrap();
-    assert_eq!(&*document.page.provenance.archive, "CC-1.wet.gz");
+    assert_eq!(&*document.archive, "CC-1.wet.gz");
     let twice = dir.path().join("twice");
     let result = c4(&[&"build", &"-o", &twice, &link, &blob]);
     assert!(result.status.success() && stderr(&result).contains("read once"));

@@ -58,7 +58,7 @@ pub use ledger::{LedgerEntry, LedgerFile, LedgerMode};
 pub use limit::BatchLimit;
 pub use lists::{DomainList, Lists, UrlList};
 pub use manifest::{Damaged, InputEntry, InputState, Manifest, ShardEntry, Versions};
-pub use page::{Document, Page, Provenance, ShardSet, Split, domain};
+pub use page::{Document, Page, ShardSet, Split, domain};
 pub use printable::{printable, printable_json, printable_lines};
 pub use recipe::{
     BUILTIN_RECIPES, BadWordsStep, CleanStep, DedupStep, DetectorKind, DomainsStep, LanguageStep, LengthStep,

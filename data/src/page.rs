@@ -3,40 +3,47 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The place that a page was read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Provenance {
-    /// The label of the archive: its file name, with as many of its folders as distinguish it from other archives.
-    pub archive: Arc<str>,
-    /// The byte offset of the page's record in the archive (see the crate's schema).
+/// A page of a crawl: what an archive's record becomes, with its header values verbatim.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Page {
+    /// The URL, `WARC-Target-URI`.
+    pub url: String,
+    /// The page's text: all of it as it was read, or what the rules have left of it.
+    pub text: String,
+    /// The time of the crawl, `WARC-Date`.
+    pub timestamp: String,
+    /// `Content-Type`; may be empty.
+    pub content_type: String,
+    /// `Content-Length`; may be empty.
+    pub content_length: String,
+    /// Where the record starts, in bytes from the start of the archive (see the crate's schema).
     pub record_offset: u64,
 }
 
-/// A page of a crawl. All header values are verbatim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// The page's URL (`WARC-Target-URI`).
-    pub url: String,
-    /// The page's text.
-    pub text: String,
-    /// The time of the crawl (`WARC-Date`).
-    pub timestamp: String,
-    /// The media type (`Content-Type`); may be empty.
-    pub content_type: String,
-    /// The length of the record or response (`Content-Length`); may be empty.
-    pub content_length: String,
-    /// The place that the page was read from.
-    pub provenance: Provenance,
+impl Page {
+    /// The same page with another text.
+    pub fn with_text(&self, text: String) -> Page {
+        Page {
+            url: self.url.clone(),
+            text,
+            timestamp: self.timestamp.clone(),
+            content_type: self.content_type.clone(),
+            content_length: self.content_length.clone(),
+            record_offset: self.record_offset,
+        }
+    }
 }
 
 /// A kept page: one row of a shard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The page with its cleaned text.
+    /// The page, its text cleaned.
     pub page: Page,
-    /// The code of the page's language; empty without a language step.
+    /// The label of the page's archive: its file name, with as much of its folder as tells it from others.
+    pub archive: Arc<str>,
+    /// The language code; empty without a language step.
     pub language: String,
-    /// The probability of the language, 0 to 1; 0 without a language step.
+    /// The language's probability, 0 to 1.
     pub language_score: f32,
 }
 

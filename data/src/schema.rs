@@ -1,6 +1,6 @@
 //! The Arrow schema of a corpus, and documents as record batches of it.
 
-use crate::{Document, Page, Provenance};
+use crate::{Document, Page};
 use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -71,7 +71,7 @@ pub fn to_batch(schema: &SchemaRef, rows: &[Document]) -> Result<RecordBatch, Ar
         Arc::new(StringArray::from_iter_values(rows.iter().map(value)))
     }
     let score = rows.iter().map(|d| d.language_score);
-    let offset = rows.iter().map(|d| d.page.provenance.record_offset);
+    let offset = rows.iter().map(|d| d.page.record_offset);
     RecordBatch::try_new(
         schema.clone(),
         vec![
@@ -82,7 +82,7 @@ pub fn to_batch(schema: &SchemaRef, rows: &[Document]) -> Result<RecordBatch, Ar
             utf8(rows, |d| &d.page.content_length),
             utf8(rows, |d| &d.language),
             Arc::new(Float32Array::from_iter_values(score)),
-            utf8(rows, |d| &d.page.provenance.archive),
+            utf8(rows, |d| &d.archive),
             Arc::new(UInt64Array::from_iter_values(offset)),
         ],
     )
@@ -117,11 +117,9 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Document>, ArrowError> {
                 timestamp: timestamp.value(i).to_owned(),
                 content_type: content_type.value(i).to_owned(),
                 content_length: content_length.value(i).to_owned(),
-                provenance: Provenance {
-                    archive: name.clone(),
-                    record_offset: offset.value(i),
-                },
+                record_offset: offset.value(i),
             },
+            archive: name.clone(),
             language: language.value(i).to_owned(),
             language_score: score.value(i),
         });

@@ -153,7 +153,7 @@ fn other_bytes(document: &Document) -> u64 {
     let page = &document.page;
     let strings = [&page.url, &page.timestamp, &page.content_type, &page.content_length];
     let bytes: usize = strings.map(String::len).iter().sum();
-    (bytes + document.language.len() + page.provenance.archive.len()) as u64
+    (bytes + document.language.len() + document.archive.len()) as u64
 }
 
 /// Encodes and compresses a batch for a shard of `format` and `meta`: the expensive part of writing, separate from the

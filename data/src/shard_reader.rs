@@ -5,7 +5,7 @@ use crate::ipc_check;
 use crate::limit::BatchLimit;
 use crate::parquet_check;
 use crate::shard::{BATCH_ROWS, JsonLine, ShardMeta};
-use crate::{Document, Error, Page, Provenance, schema};
+use crate::{Document, Error, Page, schema};
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::FileReader;
 use flate2::read::MultiGzDecoder;
@@ -37,8 +37,9 @@ enum Decoder {
 ///         timestamp: "2019-04-18T10:12:43Z".into(),
 ///         content_type: "text/plain".into(),
 ///         content_length: "9".into(),
-///         provenance: Provenance { archive: "a.warc.wet.gz".into(), record_offset: 512 },
+///         record_offset: 512,
 ///     },
+///     archive: "a.warc.wet.gz".into(),
 ///     language: "en".into(),
 ///     language_score: 0.99,
 /// }])?;
@@ -249,11 +250,9 @@ fn read_json_lines(
             timestamp: row.timestamp.into_owned(),
             content_type: String::new(),
             content_length: String::new(),
-            provenance: Provenance {
-                archive: Arc::from(""),
-                record_offset: 0,
-            },
+            record_offset: 0,
         },
+        archive: Arc::from(""),
         language: String::new(),
         language_score: 0.0,
     }]))
@@ -299,11 +298,9 @@ mod tests {
                 timestamp: "2019-04-18T10:12:43Z".into(),
                 content_type: "text/html; charset=UTF-8".into(),
                 content_length: i.to_string(),
-                provenance: Provenance {
-                    archive: format!("{}.warc.gz", i % 3).into(),
-                    record_offset: 1 << 40 | i as u64,
-                },
+                record_offset: 1 << 40 | i as u64,
             },
+            archive: format!("{}.warc.gz", i % 3).into(),
             language: "en".into(),
             language_score: 0.99 + i as f32 * 1e-6,
         }

@@ -1,9 +1,10 @@
 //! The parts of a build, each on the texts of one archive: `make bench INPUT=archive`.
 
+use c4_data::Page;
 use c4_data::{DetectorKind, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Cleaner, dedup, language, punkt, url};
-use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::outcome::Split;
 use c4_pipeline::read::{Source, split};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -17,7 +18,7 @@ fn input() -> PathBuf {
     )
 }
 
-fn pages(recipe: &Recipe) -> Vec<RawPage> {
+fn pages(recipe: &Recipe) -> Vec<Page> {
     let mut source = Source::open(&input(), &recipe.read)
         .expect("a readable INPUT")
         .expect("INPUT is a crawl archive");

@@ -9,7 +9,7 @@ pub mod program;
 pub mod python;
 pub mod server;
 
-use c4_data::{Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardReader, Split, WetReading};
+use c4_data::{Document, Format, LedgerMode, Lists, Manifest, Page, Recipe, ShardReader, Split, WetReading};
 use c4_pipeline::Error;
 use c4_pipeline::build::{BuildOptions, Built, Outcome, TargetOptions, build};
 use c4_pipeline::input;
@@ -156,7 +156,7 @@ pub fn read(path: &Path, wet_reading: WetReading) -> Vec<outcome::Split> {
 }
 
 /// The pages among what was read.
-pub fn pages(splits: Vec<outcome::Split>) -> Vec<outcome::RawPage> {
+pub fn pages(splits: Vec<outcome::Split>) -> Vec<Page> {
     let page = |split| match split {
         outcome::Split::Page(page) => Some(page),
         _ => None,

@@ -4,10 +4,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use c4_data::Page;
 use c4_data::WetReading;
 use c4_filters::Reason;
 use c4_pipeline::read::archive::Archive;
-use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::outcome::Split;
 use c4_pipeline::read::warc::{Item, RecordReader};
 use c4_tests::*;
 use std::collections::{BTreeMap, HashMap};
@@ -82,7 +83,7 @@ fn every_compression_and_framing_gives_the_same_pages() {
         ("zstd, packed dictionary", packed_dictionary),
     ];
     for reading in BOTH {
-        let mut expected: Option<Vec<RawPage>> = None;
+        let mut expected: Option<Vec<Page>> = None;
         for (name, parts) in &variants {
             let path = dir.path().join("archive");
             write(&path, parts);

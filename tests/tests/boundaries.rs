@@ -5,10 +5,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use c4_data::Page;
 use c4_data::{Recipe, WetReading};
 use c4_filters::Reason;
 use c4_pipeline::read::archive::{Archive, Format};
-use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::outcome::Split;
 use c4_pipeline::read::pieces::PieceReader;
 use c4_pipeline::read::warc::{Item, RecordReader};
 use c4_pipeline::read::{self, Source};
@@ -261,7 +262,7 @@ fn arc_gives_the_pages_of_the_same_crawl_as_warc() {
         };
         [first.into_bytes()].into_iter().chain((0..pages).map(record)).collect()
     };
-    let bare = |path: &Path| -> Vec<RawPage> {
+    let bare = |path: &Path| -> Vec<Page> {
         let mut found = self::pages(read(path, WetReading::Lines));
         found.iter_mut().for_each(|page| page.record_offset = 0);
         found

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{Document, Format, Page, Provenance, ShardMeta, ShardReader, ShardWriter, Split};
+use c4_data::{Document, Format, Page, ShardMeta, ShardReader, ShardWriter, Split};
 use c4_tests::good_text;
 use std::fs;
 use std::panic;
@@ -17,11 +17,9 @@ fn document(i: usize) -> Document {
             timestamp: "2019-04-18T10:12:43Z".into(),
             content_type: "text/html".into(),
             content_length: i.to_string(),
-            provenance: Provenance {
-                archive: "a.warc.gz".into(),
-                record_offset: i as u64,
-            },
+            record_offset: i as u64,
         },
+        archive: "a.warc.gz".into(),
         language: "en".into(),
         language_score: 0.99,
     }

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use c4_data::Page;
 use c4_data::{DedupStep, Manifest, Recipe, Split, WetReading, WordList};
 use c4_filters::rules::domains::Host;
 use c4_filters::{Reason, url};
-use c4_pipeline::read::outcome::{RawPage, Split as Read};
+use c4_pipeline::read::outcome::Split as Read;
 use c4_tests::*;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
@@ -68,7 +69,7 @@ fn wet_splitting() {
             }
         }
         assert_eq!(counters, numbers(&row["counters"]), "{row}");
-        let expected = row["pages"].as_array().unwrap().iter().map(|page| RawPage {
+        let expected = row["pages"].as_array().unwrap().iter().map(|page| Page {
             url: page["url"].as_str().unwrap().into(),
             text: page["text"].as_str().unwrap().into(),
             timestamp: page["timestamp"].as_str().unwrap().into(),
@@ -338,7 +339,7 @@ fn tally_is_conserved() {
         let sum = |value: &Value| numbers(value).values().sum::<u64>();
         let number = |value: &Value| value.as_u64().unwrap();
         let cleaner = c4_filters::Cleaner::new(&recipe);
-        let read: Vec<RawPage> = inputs
+        let read: Vec<Page> = inputs
             .iter()
             .flat_map(|input| pages(read(input, recipe.read.wet_reading)))
             .collect();

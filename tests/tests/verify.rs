@@ -321,7 +321,7 @@ fn rows_that_the_recipe_does_not_keep() {
         ("language", |row| row.language = "de".into()),
         ("language", |row| row.language_score = 0.989_999),
         ("language", |row| row.language_score = f32::NAN),
-        ("columns", |row| row.page.provenance.archive = "other.warc.gz".into()),
+        ("columns", |row| row.archive = "other.warc.gz".into()),
         ("columns", |row| row.page.timestamp.clear()),
         ("bad words", |row| {
             row.page.text += "\nThat is a TIED  up, tied up matter."

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{
-    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe, ShardMeta, ShardSet,
-    ShardWriter, Split, Versions,
+    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Recipe, ShardMeta, ShardSet, ShardWriter,
+    Split, Versions,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -71,11 +71,9 @@ fn document(text: &str, i: usize) -> Document {
             timestamp: "2019-04-18T10:12:43Z".into(),
             content_type: "text/plain".into(),
             content_length: text.len().to_string(),
-            provenance: Provenance {
-                archive: "a.warc.wet.gz".into(),
-                record_offset: i as u64,
-            },
+            record_offset: i as u64,
         },
+        archive: "a.warc.wet.gz".into(),
         language: "en".into(),
         language_score: 0.99,
     }

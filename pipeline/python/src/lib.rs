@@ -21,8 +21,8 @@ mod module {
     use crate::recipe::Name;
     use crate::stats::of_json;
     use c4_data::BUILTIN_RECIPES;
+    use c4_data::Page;
     use c4_pipeline::inspect::explain::Explainer;
-    use c4_pipeline::read::outcome::RawPage;
     use serde_json::Value;
 
     #[pymodule_export]
@@ -74,11 +74,11 @@ mod module {
         timestamp: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let loaded = crate::recipe::load(&recipe)?;
-        let page = RawPage {
+        let page = Page {
             url: url.to_owned(),
             text: page.to_owned(),
             timestamp: timestamp.to_owned(),
-            ..RawPage::default()
+            ..Page::default()
         };
         let explained = py.detach(|| -> Result<Value, String> {
             let explainer = Explainer::new(&loaded.recipe, &loaded.lists, None);

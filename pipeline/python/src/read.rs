@@ -6,9 +6,10 @@ use crate::stats::{Stats, of_json};
 use crate::threads;
 use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
 use arrow_pyarrow::ToPyArrow;
+use c4_data::Page;
 use c4_filters::Statistics;
 use c4_pipeline::input::{self, Input, Places};
-use c4_pipeline::read::outcome::{RawPage, Split};
+use c4_pipeline::read::outcome::Split;
 use c4_pipeline::read::{Batch, OpenSource, split};
 use c4_pipeline::work::health::Health;
 use pyo3::exceptions::PyTypeError;
@@ -240,7 +241,7 @@ impl Reader {
                 match split {
                     Split::Page(page) => {
                         tally.read_pages(kind, 1);
-                        let RawPage {
+                        let Page {
                             url,
                             text,
                             timestamp,

@@ -7,8 +7,8 @@ use crate::stats::{Stats, of_json, to_json};
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::next_batch;
 use c4_data::{
-    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe, ShardEntry, ShardMeta,
-    ShardSet, Split, SplitStep, Versions,
+    Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Recipe, ShardEntry, ShardMeta, ShardSet,
+    Split, SplitStep, Versions,
 };
 use c4_filters::{DomainTable, counters, guard, url};
 use c4_pipeline::build::LEAST_SHARD_BYTES;
@@ -280,11 +280,9 @@ impl ShardWriter {
                     timestamp: timestamp.value(row)?.to_owned(),
                     content_type: content_type.value(row)?.to_owned(),
                     content_length: content_length.value(row)?.to_owned(),
-                    provenance: Provenance {
-                        archive: name.clone(),
-                        record_offset,
-                    },
+                    record_offset,
                 },
+                archive: name.clone(),
                 language: language.value(row)?.to_owned(),
                 language_score: score as f32,
             });

@@ -9,7 +9,7 @@
 
 use crate::error::Error;
 use crate::input::{FileState, Input, Location};
-use crate::read::outcome::{RawPage, Split};
+use crate::read::outcome::Split;
 use crate::read::{self, Batch, OpenSource};
 use crate::remote::{FetchedFile, Fetcher};
 use crate::runtime::memory::Memory;
@@ -18,10 +18,11 @@ use crate::runtime::stop;
 use crate::terminal::progress::Progress;
 use crate::work::block::{self, Frame};
 use crate::work::dedup_key::{Place, TextClaim, UrlClaim};
-use crate::work::intermediate::{SpooledLine, SpooledPage};
+use crate::work::intermediate::{WorkLine, WorkPage};
 use crate::work::ledger::{self, Candidates};
 use crate::work::sample;
 use crate::work::segment::{self, ArchiveEntry, SegmentWriter};
+use c4_data::Page;
 use c4_data::{Damaged, Recipe};
 use c4_filters::{
     Admission, ArchiveKind, Cleaned, Cleaner, JudgedPage, PageRules, Reason, SeenLine, Stage, Statistics, Tally,
@@ -372,7 +373,7 @@ impl<'a> Part<'a> {
     }
 
     /// Cleans one page and notes what is left of it.
-    fn page(&self, order: u64, page: &RawPage, found: &mut Found) {
+    fn page(&self, order: u64, page: &Page, found: &mut Found) {
         let Target {
             recipe,
             admission,
@@ -395,7 +396,7 @@ impl<'a> Part<'a> {
                     let priority = sample::line_priority(priority, line.number);
                     if offer(reason, priority) {
                         let place = self.cleaner.find_match(line.text, reason);
-                        dropped_lines.push(SpooledLine {
+                        dropped_lines.push(WorkLine {
                             number: line.number,
                             reason,
                             text: line.text.to_owned(),
@@ -452,17 +453,12 @@ impl<'a> Part<'a> {
             found.urls.push(claim);
         }
         found.count += 1;
-        let page = SpooledPage {
+        let page = WorkPage {
+            page: page.with_text(text),
             order,
             normalized,
             owner,
-            timestamp: page.timestamp.clone(),
-            record_offset: page.record_offset,
             dropped,
-            url: page.url.clone(),
-            text,
-            content_type: page.content_type.clone(),
-            content_length: page.content_length.clone(),
             lines,
             matched,
             text_bytes,

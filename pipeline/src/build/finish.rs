@@ -15,14 +15,14 @@ use crate::terminal::progress::Progress;
 use crate::work::block::{Frame, Frames};
 use crate::work::buckets::part;
 use crate::work::dedup_key::{Loser, Place};
-use crate::work::intermediate::{Matched, SpooledLine, SpooledPage, SpooledRow};
+use crate::work::intermediate::{Matched, WorkLine, WorkPage, WorkRow};
 use crate::work::judged_group::{Group, Groups, Layout, ROWS, RepeatedText, Summary};
 use crate::work::ledger::{self, Candidates, Ledger};
 use crate::work::sample::{self, Sampler};
 use crate::work::segment::Segments;
 use crate::work::shard_sets::{SetSize, Sets};
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
-use c4_data::{DedupStep, Recipe};
+use c4_data::{DedupStep, Page, Recipe};
 use c4_filters::dedup::{self, Lost};
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::{Finisher, Gone, Judged, LineCounts, Reason, punkt};
@@ -192,7 +192,7 @@ impl Job for FinishPass<'_> {
             return Ok(());
         };
         let first = frame.number();
-        let pages = frame.items::<SpooledPage>(&self.input.segments.path(segment))?;
+        let pages = frame.items::<WorkPage>(&self.input.segments.path(segment))?;
         drop(frame);
         let is_whole = pages.len() == self.input.segments.all()[segment].entry.pages as usize;
         let mut group = Group::new(self.input.layout);
@@ -237,13 +237,12 @@ struct PageAt<'a> {
     label: &'a str,
     place: ledger::Place,
     priority: u64,
-    timestamp: String,
     record_offset: u64,
     dropped: Option<Reason>,
 }
 
 impl<'a> PageAt<'a> {
-    fn new(pass: &FinishPass<'a>, segment: usize, place: u32, page: &SpooledPage) -> PageAt<'a> {
+    fn new(pass: &FinishPass<'a>, segment: usize, place: u32, page: &WorkPage) -> PageAt<'a> {
         let archive = pass.input.segments.all()[segment].archive;
         PageAt {
             segment: segment as u32,
@@ -254,9 +253,8 @@ impl<'a> PageAt<'a> {
                 archive,
                 order: page.order,
             },
-            priority: sample::priority(page.owner, page.record_offset),
-            timestamp: page.timestamp.clone(),
-            record_offset: page.record_offset,
+            priority: sample::priority(page.owner, page.page.record_offset),
+            record_offset: page.page.record_offset,
             dropped: page.dropped,
         }
     }
@@ -275,11 +273,11 @@ impl FinishPass<'_> {
     }
 
     /// Decides over one page, counts it, and notes what went.
-    fn finish(&self, at: PageAt<'_>, mut page: SpooledPage, lost: &LostCopies, found: &mut Group) {
+    fn finish(&self, at: PageAt<'_>, mut page: WorkPage, lost: &LostCopies, found: &mut Group) {
         let newer = lost.urls.binary_search_by_key(&at.page, |loser| loser.page);
         let newer = newer.ok().map(|i| lost.urls[i].winner);
         let mut lines = page.lines;
-        let text = std::mem::take(&mut page.text);
+        let text = std::mem::take(&mut page.page.text);
         let mut dropped_lines = std::mem::take(&mut page.dropped_lines);
         let judged = if let Some(newer) = newer {
             self.note_duplicate(&at, Reason::OlderCopy, 0, newer, found);
@@ -294,11 +292,11 @@ impl FinishPass<'_> {
             Err((Gone::new(reason, text), page.matched.take()))
         } else {
             self.input.progress.add(1);
-            self.note_repeated(&at, &text, &page.url, found);
+            self.note_repeated(&at, &text, &page.page.url, found);
             let losers = of_page(&lost.texts, at.page);
             let statistics = &mut found.summary.statistics;
             let gone = |place: usize, line: &str, reason| {
-                dropped_lines.push(SpooledLine {
+                dropped_lines.push(WorkLine {
                     // Without line rules all lines are there.
                     number: *page.kept_lines.get(place).unwrap_or(&(place as u32)),
                     reason,
@@ -320,8 +318,8 @@ impl FinishPass<'_> {
             })
         };
         let fate = judged.as_ref().err().map(|(gone, _)| gone.reason);
-        found.domains.page(&page.url, fate);
-        self.note_lines(&at, &page.url, fate, dropped_lines, found);
+        found.domains.page(&page.page.url, fate);
+        self.note_lines(&at, &page.page.url, fate, dropped_lines, found);
         if fate != Some(Reason::OlderCopy) {
             self.input.ledger.fate(found, at.place, fate);
         }
@@ -331,9 +329,9 @@ impl FinishPass<'_> {
         }
     }
 
-    fn keep(&self, at: &PageAt<'_>, page: SpooledPage, judged: Judged, lines: &LineCounts, found: &mut Group) {
+    fn keep(&self, at: &PageAt<'_>, page: WorkPage, judged: Judged, lines: &LineCounts, found: &mut Group) {
         let statistics = &mut found.summary.statistics;
-        let known = (at.place.key, &*at.timestamp);
+        let known = (at.place.key, &*page.page.timestamp);
         let split = self.finisher().keep(known, &judged, lines, statistics);
         if self.sentences.offer(0, at.priority) {
             let sentences = |line| punkt::english().sentences(line).count() as u64;
@@ -347,15 +345,13 @@ impl FinishPass<'_> {
         };
         let buckets = self.input.layout.rows;
         let slot = set * buckets + part(at.place.key, buckets);
-        let row = SpooledRow {
+        let row = WorkRow {
             key: at.place.key,
             archive: at.place.archive,
-            record_offset: at.record_offset,
-            url: page.url,
-            text: judged.text,
-            timestamp: at.timestamp.to_string(),
-            content_type: page.content_type,
-            content_length: page.content_length,
+            page: Page {
+                text: judged.text,
+                ..page.page
+            },
             language: judged.language,
             language_score: judged.probability as f32,
         };
@@ -365,7 +361,7 @@ impl FinishPass<'_> {
     fn drop_page(
         &self,
         at: &PageAt<'_>,
-        page: &SpooledPage,
+        page: &WorkPage,
         (gone, matched): (Gone, Option<Matched>),
         lines: &LineCounts,
         found: &mut Group,
@@ -392,8 +388,8 @@ impl FinishPass<'_> {
                 match_start,
                 text: text.to_owned(),
                 text_bytes: whole,
-                url: page.url.clone(),
-                timestamp: at.timestamp.to_string(),
+                url: page.page.url.clone(),
+                timestamp: page.page.timestamp.clone(),
                 language: gone.left.language.clone(),
                 language_score: gone.left.probability as f32,
                 lines: left.lines,
@@ -406,7 +402,7 @@ impl FinishPass<'_> {
     }
 
     /// Notes the lines that went while the page was in.
-    fn note_lines(&self, at: &PageAt<'_>, url: &str, fate: Option<Reason>, lines: Vec<SpooledLine>, found: &mut Group) {
+    fn note_lines(&self, at: &PageAt<'_>, url: &str, fate: Option<Reason>, lines: Vec<WorkLine>, found: &mut Group) {
         for line in lines {
             let priority = sample::line_priority(at.priority, line.number);
             let of_rules = line.reason.stage() <= c4_filters::Stage::Rules;

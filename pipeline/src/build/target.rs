@@ -84,16 +84,7 @@ impl<'a> Build<'a> {
             name: recipe.name.clone(),
             reason,
         })?;
-        let bad_words = match &recipe.bad_words {
-            None => None,
-            Some(step) => {
-                let compiled = BadWords::new(step, &target.lists);
-                Some(compiled.map_err(|e| Error::WordLists {
-                    recipe: recipe.name.clone(),
-                    reason: e.to_string(),
-                })?)
-            }
-        };
+        let bad_words = url_list::bad_words(recipe, &target.lists)?;
         let found = corpus::inspect(&target.output, &identity, options.overwrite)?;
         if let Found::Finished(manifest) = found {
             return Ok(Prepared::Done(manifest));

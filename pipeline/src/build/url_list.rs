@@ -1,8 +1,9 @@
-//! The rules of length, domain and URL, with their lists read.
+//! The rules that go by lists, with their lists read: domains, URLs, words.
 
 use crate::error::Error;
 use c4_data::{Lists, Recipe};
 use c4_filters::Admission;
+use c4_filters::rules::bad_words::BadWords;
 use c4_filters::rules::urls::UrlSet;
 
 /// Keys that are read before those that are there twice are taken out.
@@ -15,6 +16,18 @@ const FIRST_KEYS: usize = 1 << 20;
 /// The list cannot be read, or is another one than [`Lists::load`] found.
 pub fn load(recipe: &Recipe, lists: &Lists) -> Result<Admission, Error> {
     load_within(recipe, lists, u64::MAX)
+}
+
+/// The compiled word lists of `recipe`, if it has any.
+///
+/// # Errors
+/// The regex engine cannot compile them.
+pub(crate) fn bad_words(recipe: &Recipe, lists: &Lists) -> Result<Option<BadWords>, Error> {
+    let compiled = recipe.bad_words.as_ref().map(|step| BadWords::new(step, lists));
+    compiled.transpose().map_err(|e| Error::WordLists {
+        recipe: recipe.name.clone(),
+        reason: e.to_string(),
+    })
 }
 
 /// As [`load`], where the list of URLs may take so many bytes of memory.

@@ -11,16 +11,13 @@ use crate::runtime::stop;
 use crate::runtime::usage;
 use crate::terminal::progress::{Progress, Unit};
 use crate::work::buckets::Buckets;
-use crate::work::intermediate::SpooledRow;
+use crate::work::intermediate::WorkRow;
 use crate::work::judged_group::{Groups, Layout, ROWS, Summary};
 use crate::work::shard_sets::SetSizes;
 use c4_data::ledger::Table;
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
-use c4_data::{
-    Document, LedgerEntry, LedgerFile, Manifest, Page, Provenance, ShardEntry, ShardSet, ShardWriter, Versions,
-    fs as c4_fs,
-};
+use c4_data::{Document, LedgerEntry, LedgerFile, Manifest, ShardEntry, ShardSet, ShardWriter, Versions, fs as c4_fs};
 use c4_filters::{counters, guard};
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -154,7 +151,7 @@ impl Build<'_> {
 
     fn write_shard(
         &self,
-        buckets: &Buckets<'_, SpooledRow>,
+        buckets: &Buckets<'_, WorkRow>,
         set: ShardSet<'_>,
         index: usize,
         count: usize,
@@ -192,19 +189,10 @@ impl Build<'_> {
         Ok(entry)
     }
 
-    fn document(&self, row: SpooledRow) -> Document {
+    fn document(&self, row: WorkRow) -> Document {
         Document {
-            page: Page {
-                url: row.url,
-                text: row.text,
-                timestamp: row.timestamp,
-                content_type: row.content_type,
-                content_length: row.content_length,
-                provenance: Provenance {
-                    archive: self.options.inputs[row.archive as usize].label.clone(),
-                    record_offset: row.record_offset,
-                },
-            },
+            page: row.page,
+            archive: self.options.inputs[row.archive as usize].label.clone(),
             language: row.language,
             language_score: row.language_score,
         }

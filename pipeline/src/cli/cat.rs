@@ -107,8 +107,8 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
                 line["content_length"] = json!(page.content_length);
                 line["language"] = json!(document.language);
                 line["language_score"] = json!(document.language_score);
-                line["archive"] = json!(&*page.provenance.archive);
-                line["record_offset"] = json!(page.provenance.record_offset);
+                line["archive"] = json!(&*document.archive);
+                line["record_offset"] = json!(page.record_offset);
             }
             serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
             out.write_all(b"\n")?;

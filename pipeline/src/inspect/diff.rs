@@ -43,7 +43,7 @@ pub use page::page;
 pub use text::text;
 
 use crate::error::Error;
-use c4_data::{Provenance, WetReading};
+use c4_data::{Document, WetReading};
 use c4_filters::{Reason, url};
 use lines::{Records, Rules, View};
 use losers::Losers;
@@ -195,7 +195,7 @@ impl Comparison<'_> {
                 none.insert([Losers::read(a)?, Losers::read(b)?])
             }
         };
-        let [place_a, place_b] = rows.map(|row| &row.document.page.provenance);
+        let [place_a, place_b] = rows.map(|row| Place::of(&row.document));
         let views = [
             View {
                 rules: &self.rules[0],
@@ -266,14 +266,32 @@ impl Comparison<'_> {
     }
 }
 
+/// Where a page was read.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    /// The archive's label; empty where the corpus does not say.
+    archive: &'a str,
+    /// Where the record starts, in bytes.
+    record_offset: u64,
+}
+
+impl Place<'_> {
+    fn of(document: &Document) -> Place<'_> {
+        Place {
+            archive: &document.archive,
+            record_offset: document.page.record_offset,
+        }
+    }
+}
+
 /// Whether two pages of one URL and time were read at the same place. Archives have as many folders
 /// in their labels as the other inputs of the build made necessary.
-fn same_record(a: &Provenance, b: &Provenance) -> bool {
+fn same_record(a: Place<'_>, b: Place<'_>) -> bool {
     let ends = |long: &str, short: &str| {
         let folder = long.strip_suffix(short);
         folder.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
     };
-    let (label_a, label_b) = (&*a.archive, &*b.archive);
+    let (label_a, label_b) = (a.archive, b.archive);
     a.record_offset == b.record_offset && (ends(label_a, label_b) || ends(label_b, label_a))
 }
 
@@ -283,12 +301,9 @@ mod tests {
 
     #[test]
     fn records_are_told_by_place() {
-        let at = |archive: &str, record_offset| Provenance {
-            archive: archive.into(),
-            record_offset,
-        };
-        assert!(same_record(&at("a.wet", 7), &at("x/a.wet", 7)));
-        assert!(!same_record(&at("a.wet", 7), &at("a.wet", 8)));
-        assert!(!same_record(&at("a.wet", 7), &at("ba.wet", 7)));
+        let at = |archive, record_offset| Place { archive, record_offset };
+        assert!(same_record(at("a.wet", 7), at("x/a.wet", 7)));
+        assert!(!same_record(at("a.wet", 7), at("a.wet", 8)));
+        assert!(!same_record(at("a.wet", 7), at("ba.wet", 7)));
     }
 }

@@ -14,7 +14,8 @@ pub use find::{Found, Wanted, find};
 
 use crate::build::url_list;
 use crate::error::Error;
-use crate::read::outcome::{RawPage, Split};
+use crate::read::outcome::Split;
+use c4_data::Page;
 use c4_data::ledger::Duplicate;
 use c4_data::{DedupStep, Format, Lists, Recipe};
 use c4_filters::dedup::{self, LeftLine, Lost};
@@ -196,14 +197,14 @@ impl<'a> Explainer<'a> {
 
     /// Explains a text that comes from no archive.
     pub fn explain_text(&self, text: &str) -> Explanation {
-        self.explain_page(&RawPage {
+        self.explain_page(&Page {
             text: text.to_owned(),
-            ..RawPage::default()
+            ..Page::default()
         })
     }
 
     /// Explains a page of which nothing is known but itself.
-    pub fn explain_page(&self, page: &RawPage) -> Explanation {
+    pub fn explain_page(&self, page: &Page) -> Explanation {
         let mut way = Way::default();
         self.page(page, None, &mut way);
         way.end(page.url.clone())
@@ -240,7 +241,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// `known` is what a corpus knows of the page; `None` for a text that is in no archive.
-    fn page(&self, page: &RawPage, known: Option<&Known>, way: &mut Way) {
+    fn page(&self, page: &Page, known: Option<&Known>, way: &mut Way) {
         if let Some(step) = &self.recipe.length {
             let chars = page.text.chars().count();
             let dropped = length::too_long(&page.text, step.max_page_chars);
@@ -279,7 +280,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// Whether the page's domain keeps it out.
-    fn domain(&self, page: &RawPage, way: &mut Way) -> bool {
+    fn domain(&self, page: &Page, way: &mut Way) -> bool {
         if self.recipe.domains.is_none() {
             return false;
         }
@@ -300,7 +301,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// Whether the page's URL is not listed.
-    fn listed(&self, page: &RawPage, way: &mut Way) -> bool {
+    fn listed(&self, page: &Page, way: &mut Way) -> bool {
         if self.recipe.urls.is_none() || way.reason.is_some() {
             return false;
         }
@@ -316,7 +317,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// Whether a newer page of the URL has replaced this one.
-    fn newest(&self, page: &RawPage, known: &Known, way: &mut Way) -> bool {
+    fn newest(&self, page: &Page, known: &Known, way: &mut Way) -> bool {
         let normalized = url::normalize(&page.url);
         let md5 = format!("{:032x}", url::md5(&normalized));
         let mut facts = json!({ "normalized_url": normalized, "md5": md5 });
@@ -338,7 +339,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// The text that the line and page rules leave.
-    fn rules(&self, page: &RawPage, way: &mut Way) -> Option<String> {
+    fn rules(&self, page: &Page, way: &mut Way) -> Option<String> {
         let mut page_reason = None;
         let cleaned = self.cleaner.clean_seen(&page.text, |line| {
             let verdict = line.outcome.map(|outcome| outcome.verdict);
@@ -567,7 +568,7 @@ fn rules_facts(lines: &LineCounts) -> Value {
 }
 
 /// How the record's bytes became text.
-fn extraction(found: &Found, page: &RawPage, way: &mut Way) {
+fn extraction(found: &Found, page: &Page, way: &mut Way) {
     let mut facts = json!({ "content_type": page.content_type, "chars": page.text.chars().count() });
     let mut says = format!("{}, {} characters of text", page.content_type, facts["chars"]);
     if let Some(read) = &found.extracted {

@@ -11,7 +11,7 @@ pub(crate) use look::{Look, is_small};
 use crate::build::url_list;
 use crate::build::{BuildOptions, TargetOptions};
 use crate::error::Error;
-use crate::read::outcome::{RawPage, Split};
+use crate::read::outcome::Split;
 use crate::read::{self, OpenSource};
 use crate::runtime::memory::Memory;
 use crate::runtime::stop;
@@ -19,8 +19,9 @@ use crate::runtime::usage;
 use crate::work::block::{self, Frame};
 use crate::work::dedup_key::{Claim, TextClaim, UrlClaim};
 use c4_data::shard::{self, ShardMeta};
-use c4_data::{DedupStep, Document, LedgerMode, Page, Provenance, Recipe};
-use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language, url};
+use c4_data::{Document, LedgerMode, Page, Recipe};
+use c4_filters::rules::bad_words::BadWords;
+use c4_filters::{Admission, Cleaned, Cleaner, Finisher, PageRules, Statistics, dedup, language, url};
 use rustix::fs::statvfs;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub(crate) struct Estimate {
     pub pages: f64,
     /// Bytes of their texts.
     pub text_bytes: f64,
-    /// Pages that are kept, without a look at duplicates and listed words.
+    /// Pages that are kept, without a look at duplicates.
     pub kept: f64,
     /// CPU seconds.
     pub cpu_seconds: f64,
@@ -79,7 +80,8 @@ pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) 
     if let Some(step) = &recipe.language {
         language::warm_up(step.detector);
     }
-    let mut sample = Sample::new(recipe, &admission);
+    let bad_words = url_list::bad_words(recipe, &target.lists)?;
+    let mut sample = Sample::new(recipe, &admission, bad_words.as_ref());
     let before = usage::cpu_seconds().unwrap_or_default();
     for (path, bytes) in look.parts() {
         if stop::asked() {
@@ -123,6 +125,8 @@ struct Sample<'a> {
     recipe: &'a Recipe,
     admission: &'a Admission,
     cleaner: Cleaner,
+    finisher: Finisher<'a>,
+    statistics: Statistics,
     archive_bytes: u64,
     pages: u64,
     page_bytes: u64,
@@ -138,11 +142,13 @@ struct Sample<'a> {
 }
 
 impl<'a> Sample<'a> {
-    fn new(recipe: &'a Recipe, admission: &'a Admission) -> Sample<'a> {
+    fn new(recipe: &'a Recipe, admission: &'a Admission, bad_words: Option<&'a BadWords>) -> Sample<'a> {
         Sample {
             recipe,
             admission,
             cleaner: Cleaner::new(recipe),
+            finisher: Finisher { recipe, bad_words },
+            statistics: Statistics::default(),
             archive_bytes: 0,
             pages: 0,
             page_bytes: 0,
@@ -177,50 +183,38 @@ impl<'a> Sample<'a> {
         Ok(())
     }
 
-    fn page(&mut self, page: RawPage) {
+    fn page(&mut self, page: Page) {
         self.pages += 1;
         self.page_bytes += page.text.len() as u64;
         let owner = url::md5(&page.url);
-        let normalized = url::normalize(&page.url);
-        let key = url::md5(&normalized);
-        let about = (&page.url, key, owner, &page.timestamp, &page.content_type);
-        block::encode(&about, &mut self.spool);
-        if self.admission.refuse(&page.text, &normalized, key).is_some() {
-            return;
-        }
-        let Cleaned::Keep(cleaned) = self.cleaner.clean(&page.text) else {
+        let rules = PageRules {
+            admission: self.admission,
+            cleaner: &self.cleaner,
+        };
+        let seen_as = (&*page.url, &*page.text, &*page.timestamp);
+        let judged = rules.judge(seen_as, &mut self.statistics, |_| ());
+        let key = judged.normalized;
+        block::encode(&(&page.with_text(String::new()), key, owner), &mut self.spool);
+        let Cleaned::Keep(cleaned) = judged.cleaned else {
             return;
         };
-        self.text_claims += match &self.recipe.dedup {
-            None => 0,
-            Some(DedupStep::Lines { .. }) => dedup::line_keys(&cleaned.text).len(),
-            Some(DedupStep::Spans { span_sentences, .. }) => dedup::span_keys(&cleaned.text, *span_sentences).len(),
-        } as u64;
+        self.text_claims += dedup::keys(self.recipe.dedup.as_ref(), &cleaned.text).len() as u64;
         block::encode(&cleaned.text, &mut self.spool);
-        let detection = self.recipe.language.as_ref().map(|step| {
-            let detection = language::detect(step.detector, &cleaned.text);
-            language::judge(step, &detection)
-        });
-        if matches!(detection, Some(Verdict::DropPage(_))) {
+        let Ok(finished) = self.finisher.judge_language(key, cleaned.text, &mut self.statistics) else {
             return;
-        }
+        };
         self.kept += 1;
-        self.kept_bytes += cleaned.text.len() as u64;
-        block::encode(&(about, &cleaned.text), &mut self.rows);
+        self.kept_bytes += finished.text.len() as u64;
+        let page = Page {
+            text: finished.text,
+            ..page
+        };
+        block::encode(&(&page, key, owner), &mut self.rows);
         self.documents.push(Document {
-            page: Page {
-                url: page.url,
-                text: cleaned.text,
-                timestamp: page.timestamp,
-                content_type: page.content_type,
-                content_length: page.content_length,
-                provenance: Provenance {
-                    archive: "sample.warc.wet.gz".into(),
-                    record_offset: page.record_offset,
-                },
-            },
-            language: "en".to_owned(),
-            language_score: 1.0,
+            page,
+            archive: "sample.warc.wet.gz".into(),
+            language: finished.language,
+            language_score: finished.probability as f32,
         });
     }
 

@@ -12,11 +12,12 @@ pub(crate) mod wet;
 use crate::extract::{self, Extracted, Rejected};
 use crate::read::archive::{Archive, Format};
 use crate::read::digest::Checked;
-use crate::read::outcome::{Damage, Dropped, MAX_URL_BYTES, RawPage, Split, damage, short};
+use crate::read::outcome::{Damage, Dropped, MAX_URL_BYTES, Split, damage, short};
 use crate::read::pieces::{Piece, PieceReader, Records};
 use crate::read::warc::{Item, Record, RecordReader};
 use crate::read::wet::{Chunk, ChunkReader, Piece as TextPiece};
 use crate::runtime::memory::Large;
+use c4_data::Page;
 use c4_data::{MediaTypes, ReadStep, WetReading};
 use c4_filters::{ArchiveKind, Reason, pystr};
 use std::collections::VecDeque;
@@ -379,7 +380,7 @@ fn page_of(record: &Record, judge: Judge, large: &mut Option<Large>) -> Split {
         },
         _ => return dropped(Reason::RecordType),
     };
-    let page = RawPage {
+    let page = Page {
         url: url.clone(),
         text,
         timestamp: header("WARC-Date"),

@@ -2,7 +2,7 @@
 
 use crate::read::archive::{Archive, MemberError, Progress};
 use crate::runtime::memory::{self, Large};
-use c4_data::{Damaged, printable};
+use c4_data::{Damaged, Page, printable};
 use c4_filters::Reason;
 
 /// A compressed member is taken as a whole up to this size, so that one that turns out damaged
@@ -41,23 +41,6 @@ pub(crate) fn read_on(
     }
 }
 
-/// A page as it was read, before it is known by its archive.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RawPage {
-    /// `WARC-Target-URI`.
-    pub url: String,
-    /// The text.
-    pub text: String,
-    /// `WARC-Date`.
-    pub timestamp: String,
-    /// `Content-Type`.
-    pub content_type: String,
-    /// `Content-Length`.
-    pub content_length: String,
-    /// Bytes from the start of the archive.
-    pub record_offset: u64,
-}
-
 /// A place that could not be read. Counts as one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
@@ -84,7 +67,7 @@ pub struct Dropped {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
     /// A page.
-    Page(RawPage),
+    Page(Page),
     /// No page, and no damage either.
     Dropped(Dropped),
     /// No page, and the user should know.

@@ -8,9 +8,10 @@
 
 use crate::read::archive::{Archive, Compression, MemberError, Progress};
 use crate::read::digest::{self, Checked};
-use crate::read::outcome::{Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, RawPage, Split, damage, read_on, short};
+use crate::read::outcome::{Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, Split, damage, read_on, short};
 use crate::read::warc::Record;
 use crate::runtime::memory::Large;
+use c4_data::Page;
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
 
@@ -269,7 +270,7 @@ fn last_delimiter(bytes: &[u8]) -> Option<usize> {
 /// The fields that the reference fills as it goes.
 #[derive(Default)]
 struct Draft {
-    page: RawPage,
+    page: Page,
     place: usize,
     bad_utf8: bool,
 }
@@ -376,7 +377,7 @@ fn finish(draft: Draft, end: usize, chunk: &Chunk, verify_digests: bool) -> Spli
 }
 
 /// A record without what makes a page.
-fn dropped(reason: Reason, page: RawPage) -> Split {
+fn dropped(reason: Reason, page: Page) -> Split {
     Split::Dropped(Dropped {
         reason,
         url: page.url,

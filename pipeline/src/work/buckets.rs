@@ -3,7 +3,7 @@
 
 use crate::runtime::memory::{LARGE_FRAME_BYTES, Large};
 use crate::work::block::Frame;
-use crate::work::intermediate::SpooledRow;
+use crate::work::intermediate::WorkRow;
 use crate::work::judged_group::Groups;
 use c4_data::Error;
 use rayon::prelude::*;
@@ -45,13 +45,13 @@ pub(crate) trait Bucketed: Serialize + DeserializeOwned + Send {
     fn tie(&self) -> (u32, u64, u32);
 }
 
-impl Bucketed for SpooledRow {
+impl Bucketed for WorkRow {
     fn key(&self) -> u128 {
         self.key
     }
 
     fn tie(&self) -> (u32, u64, u32) {
-        (self.archive, self.record_offset, 0)
+        (self.archive, self.page.record_offset, 0)
     }
 }
 
@@ -176,18 +176,14 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
 mod tests {
     use super::*;
     use crate::work::judged_group::{Group, Layout, ROWS};
+    use c4_data::Page;
     use std::collections::BTreeSet;
 
-    fn row(i: u32) -> SpooledRow {
-        SpooledRow {
+    fn row(i: u32) -> WorkRow {
+        WorkRow {
             key: u128::from(i.wrapping_mul(0x9e37_79b9)) << 96,
             archive: i,
-            record_offset: 0,
-            url: String::new(),
-            text: String::new(),
-            timestamp: String::new(),
-            content_type: String::new(),
-            content_length: String::new(),
+            page: Page::default(),
             language: String::new(),
             language_score: 0.0,
         }
@@ -230,7 +226,7 @@ mod tests {
                 let buckets = Buckets::new(&groups, ROWS, 0, count).at_once(count as u64, at_once);
                 let mut keys = Vec::new();
                 for shard in 0..shards {
-                    let each = |rows: Vec<SpooledRow>| {
+                    let each = |rows: Vec<WorkRow>| {
                         assert!(rows.iter().all(|row| part(row.key, shards) == shard));
                         keys.extend(rows.iter().map(|row| row.key));
                         Ok::<(), Error>(())

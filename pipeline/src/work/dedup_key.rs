@@ -1,5 +1,6 @@
 //! Claims: of all pages with one URL, and of all copies of one line or span, one stays.
 
+use c4_filters::newest;
 use std::cmp::Reverse;
 
 /// Where a copy is, for the passes: the segment and the page in it, the line or sentence on the page;
@@ -91,7 +92,7 @@ impl UrlClaim {
 }
 
 impl Claim for UrlClaim {
-    type Rank<'a> = (Reverse<&'a str>, u32, u64);
+    type Rank<'a> = (Reverse<&'a str>, (u32, u64));
     /// A timestamp takes 32 bytes of the allocator's.
     const MEMORY: u64 = size_of::<(UrlClaim, u32)>() as u64 + 32;
     /// With a timestamp as WARC has it, to the second.
@@ -102,7 +103,7 @@ impl Claim for UrlClaim {
     }
 
     fn rank(&self) -> Self::Rank<'_> {
-        (Reverse(&self.timestamp), self.archive, self.order)
+        newest::rank(&self.timestamp, (self.archive, self.order))
     }
 
     fn place(&self) -> Place {

@@ -40,7 +40,7 @@ pub(crate) type SetSizes = BTreeMap<usize, SetSize>;
 
 /// The sets of a recipe, by language, then by split.
 #[derive(Debug, Clone)]
-pub(crate) struct Sets {
+pub struct Sets {
     /// Sorted; one `None` where languages are not told apart.
     languages: Vec<Option<String>>,
 }

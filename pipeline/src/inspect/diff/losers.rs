@@ -1,8 +1,9 @@
 //! What dedup took from the pages of a corpus, by its ledger's table of duplicates.
 
+use super::Place;
 use super::pages::Corpus;
 use c4_data::ledger::{Duplicate, LedgerReader, Table};
-use c4_data::{DedupStep, Error, Format, Provenance};
+use c4_data::{DedupStep, Error, Format};
 use c4_filters::{Reason, Scope, dedup};
 use std::collections::HashMap;
 
@@ -69,12 +70,12 @@ impl Losers {
     }
 
     /// Those of the page that was read at `place`, by position; `None` if the corpus does not say.
-    pub(super) fn of(&self, place: &Provenance) -> Option<&[Loser]> {
+    pub(super) fn of(&self, place: Place<'_>) -> Option<&[Loser]> {
         self.known.then(|| self.at(place))
     }
 
-    fn at(&self, place: &Provenance) -> &[Loser] {
-        let Some(archive) = self.archives.get(&*place.archive) else {
+    fn at(&self, place: Place<'_>) -> &[Loser] {
+        let Some(archive) = self.archives.get(place.archive) else {
             return &[];
         };
         let page = |loser: &Loser| (loser.record_offset, loser.archive);

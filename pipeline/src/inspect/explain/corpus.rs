@@ -166,17 +166,17 @@ impl Corpus {
             }
             let documents = ShardReader::open_within(&path, limit)?;
             for (row, document) in (0..).zip(documents) {
-                let page = document?.page;
+                let document = document?;
                 let place = Place {
                     shard: shard.file.clone(),
                     row,
                 };
-                let key = (page.provenance.archive.to_string(), page.provenance.record_offset);
+                let key = (document.archive.to_string(), document.page.record_offset);
                 if let Some(i) = wanted.get(&(key.0.as_str(), key.1)) {
                     known[*i].1 = Some(place.clone());
                 }
                 if let Some(found) = urls.get_mut(&key) {
-                    *found = (Some(page.url), Some(place));
+                    *found = (Some(document.page.url), Some(place));
                 }
             }
         }

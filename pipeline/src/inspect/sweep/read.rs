@@ -2,11 +2,12 @@
 
 use super::domains::Domains;
 use crate::input::Input;
-use crate::read::outcome::{RawPage, Split};
+use crate::read::outcome::Split;
 use crate::read::{self, Batch, OpenSource};
 use crate::runtime::parallel::{self, Job, lock};
 use crate::terminal::progress::Progress;
 use crate::work::health::Health;
+use c4_data::Page;
 use c4_data::{ReadStep, Recipe};
 use c4_filters::{SweepOutcome, Sweeper, url};
 use std::convert::Infallible;
@@ -133,7 +134,7 @@ impl ReadPass<'_> {
     }
 
     /// Judges one page.
-    fn page(&self, order: u64, page: RawPage, found: &mut ReadArchive) {
+    fn page(&self, order: u64, page: Page, found: &mut ReadArchive) {
         found.outcomes.extend(self.sweeper.sweep(&page.text));
         found.pages.push(SweptPage {
             order,

@@ -80,7 +80,7 @@ impl Unit {
             }
             Unit::Span(sentences) => {
                 let keys = dedup::span_keys(&page.text, sentences);
-                let sure = match touched.gone(page) {
+                let sure = match touched.gone(row.document) {
                     Some(gone) => touched::sure_spans(&gone, keys.len(), sentences),
                     None => vec![false; keys.len()],
                 };
@@ -326,7 +326,7 @@ impl<'a> Judge<'a> {
         if let Some((name, _)) = empty.iter().find(|(_, value)| value.is_empty()) {
             return Some(format!("has no {name}"));
         }
-        let archive = &*page.provenance.archive;
+        let archive = &*row.document.archive;
         let unknown = self.format != Format::Jsonl && !self.archives.contains(archive);
         unknown.then(|| format!("is from `{archive}`, which the manifest does not list"))
     }
@@ -340,7 +340,7 @@ impl<'a> Judge<'a> {
         if least > 0 && dedup::too_few_sentences(text, least) {
             sums[Rule::Sentences].add(|| row.offence(format!("has fewer than {least} sentences")));
         }
-        let gone = self.touched.gone(&row.document.page);
+        let gone = self.touched.gone(row.document);
         let whole = gone.as_ref().is_some_and(Vec::is_empty);
         sums.touched += u64::from(!whole);
         let Some(step) = &self.recipe.clean else {

@@ -5,7 +5,7 @@
 //! of the build only where two copies are **sure** to have been there before.
 
 use c4_data::ledger::{Duplicate, LedgerReader, Table};
-use c4_data::{DedupStep, Format, LedgerEntry, Manifest, Page};
+use c4_data::{DedupStep, Document, Format, LedgerEntry, Manifest};
 use c4_filters::Reason;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -106,11 +106,11 @@ impl Touched {
 
     /// Which sentences the page lost, by their place before: none if it is empty; `None` if that is
     /// not known.
-    pub(crate) fn gone(&self, page: &Page) -> Option<Vec<bool>> {
+    pub(crate) fn gone(&self, document: &Document) -> Option<Vec<bool>> {
         match self {
             Touched::NoSpans => Some(Vec::new()),
             Touched::Unknown(_) => None,
-            Touched::Known(spans) => Some(spans.gone(page)),
+            Touched::Known(spans) => Some(spans.gone(document)),
         }
     }
 }
@@ -120,12 +120,12 @@ fn is_span(row: &Duplicate) -> bool {
 }
 
 impl LostSpans {
-    fn gone(&self, page: &Page) -> Vec<bool> {
+    fn gone(&self, document: &Document) -> Vec<bool> {
         let mut gone = Vec::new();
-        let Some(archive) = self.archives.get(&*page.provenance.archive) else {
+        let Some(archive) = self.archives.get(&*document.archive) else {
             return gone;
         };
-        let place = (*archive, page.provenance.record_offset);
+        let place = (*archive, document.page.record_offset);
         let start = self.lost.partition_point(|l| (l.archive, l.offset) < place);
         let of_page = self.lost[start..].iter();
         let span = self.span_sentences;
