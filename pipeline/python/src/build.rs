@@ -7,7 +7,7 @@ use crate::shards::{format_of, shard_size_of};
 use crate::stats::of_json;
 use crate::threads;
 use c4_pipeline::Error;
-use c4_pipeline::build::{self, BuildOptions, Outcome, TargetOptions};
+use c4_pipeline::build::{BuildOptions, Outcome, TargetOptions};
 use c4_pipeline::input::{self, Places};
 use c4_pipeline::remote::{Network, NetworkOptions, RemoteOptions, S3Options};
 use c4_pipeline::runtime::memory;
@@ -108,7 +108,7 @@ pub fn build<'py>(
     };
     let watch = progress::watch();
     let built = std::thread::scope(|scope| -> PyResult<_> {
-        let build = scope.spawn(|| build::build(&options));
+        let build = scope.spawn(|| c4_pipeline::build::build(&options));
         let mut raised = None;
         while !build.is_finished() {
             py.detach(|| std::thread::sleep(EVERY));

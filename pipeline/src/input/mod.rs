@@ -71,7 +71,7 @@ impl Input {
     ///
     /// # Errors
     /// It is not on this machine.
-    pub(crate) fn file(&self) -> Result<&Path, InputError> {
+    pub fn file(&self) -> Result<&Path, InputError> {
         match &self.location {
             Location::File(path) => Ok(path),
             Location::Remote(address) => Err(InputError::Remote {

@@ -175,7 +175,7 @@ pub struct OpenSource {
 
 impl OpenSource {
     /// Opens an archive; the error says why it cannot be read.
-    pub(crate) fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
+    pub fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
         match Source::open(path, step) {
             Ok(Some(source)) => Ok(OpenSource { source, reported: 0 }),
             Ok(None) => Err("not a crawl archive (no WARC or ARC record in it)".to_owned()),
@@ -184,7 +184,7 @@ impl OpenSource {
     }
 
     /// What it holds.
-    pub(crate) fn kind(&self) -> ArchiveKind {
+    pub fn kind(&self) -> ArchiveKind {
         self.source.kind
     }
 

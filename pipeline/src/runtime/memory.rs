@@ -16,7 +16,7 @@ const LEAST_PER_THREAD: u64 = 12 << 20;
 /// Without any other word, and where the system does not tell.
 const UNKNOWN: u64 = 4 << 30;
 /// Below this a build is refused.
-pub(crate) const LEAST: u64 = 128 << 20;
+pub const LEAST: u64 = 128 << 20;
 
 /// A budget for the whole process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub(crate) fn listen(notify: impl Fn(&str) + Send + 'static) -> io::Result<()> {
 }
 
 /// Notes that the build should stop: units in work are finished, no other is begun.
-pub(crate) fn ask() {
+pub fn ask() {
     ASKED.store(true, Ordering::Relaxed);
 }
 

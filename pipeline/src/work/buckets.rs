@@ -19,7 +19,7 @@ const MOST_BUCKETS: u64 = 1 << 16;
 const MOST_SLOTS: usize = 1 << 20;
 
 /// The place of `key` among `parts` equal parts of the key space.
-pub(crate) fn part(key: u128, parts: usize) -> usize {
+pub fn part(key: u128, parts: usize) -> usize {
     (((key >> 64) * parts as u128) >> 64) as usize
 }
 

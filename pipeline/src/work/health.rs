@@ -23,7 +23,7 @@ pub struct Health {
 
 impl Health {
     /// Notes places that could not be read; a list of any length takes little memory.
-    pub(crate) fn note(&mut self, damage: Vec<(u64, Damaged)>) {
+    pub fn note(&mut self, damage: Vec<(u64, Damaged)>) {
         self.damaged += damage.len() as u64;
         self.damage.extend(damage);
         self.damage.sort_by_key(|(place, damage)| (*place, damage.offset));
@@ -31,7 +31,7 @@ impl Health {
     }
 
     /// The manifest's entry of the archive `label`, whose size is `bytes` where that was known before it was read.
-    pub(crate) fn entry(&self, label: &str, bytes: Option<u64>) -> InputEntry {
+    pub fn entry(&self, label: &str, bytes: Option<u64>) -> InputEntry {
         let mut damage: Vec<Damaged> = self.damage.iter().map(|(_, damage)| damage.clone()).collect();
         damage.extend(self.failed.iter().map(|cause| Damaged {
             offset: 0,

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Of all samples of a build; written into the manifest.
-pub(crate) const SEED: u64 = 0;
+pub const SEED: u64 = 0;
 
 /// A thing's place in the draw, from what tells it from others.
 pub(crate) fn priority(owner: u128, record_offset: u64) -> u64 {

@@ -47,7 +47,7 @@ pub struct Sets {
 
 impl Sets {
     /// Those that a build with `recipe` may write.
-    pub(crate) fn of(recipe: &Recipe) -> Sets {
+    pub fn of(recipe: &Recipe) -> Sets {
         let step = recipe.language.as_ref();
         let languages = match step.filter(|_| recipe.split.by_language) {
             Some(step) => language::languages(step).into_iter().map(Some).collect(),
