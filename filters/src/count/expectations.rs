@@ -1,7 +1,7 @@
 //! What a recipe expects of a build's counts, and warnings where they look wrong.
 //!
-//! A rule that drops far more or far less than is usual, or a step that drops nothing, is mostly a
-//! mistake in a recipe or an input of another kind; both have been overlooked in published corpora.
+//! A rule that drops far more or far less than is usual, or a step that drops nothing, is mostly a mistake in a recipe
+//! or an input of another kind; both have been overlooked in published corpora.
 
 use super::tally::Tally;
 use crate::rules::language_rule;
