@@ -67,8 +67,8 @@ pub use recipe_setting::Setting;
 pub use shard::{Format, ShardMeta, ShardWriter};
 pub use shard_reader::ShardReader;
 pub use stats::{
-    Account, BadWordStats, DomainRow, DomainStats, DuplicateStats, HistogramStats, InOut, Named, SampleStats, StageDropped,
-    StageStats, Stats, TallyStats,
+    Account, BadWordStats, DomainRow, DomainStats, DuplicateStats, HistogramStats, InOut, Named, SampleStats,
+    StageDropped, StageStats, Stats, TallyStats,
 };
 pub use word_lists::WordList;
 

@@ -212,17 +212,6 @@ impl Statistics {
             ..Stats::default()
         }
     }
-
-    // Until callers are moved.
-    /// The part of `stats.json` that these statistics give, as a JSON value.
-    pub fn to_json(&self, recipe: &Recipe, domains: &DomainTable, sentences: &[u64]) -> serde_json::Value {
-        let stats = self.to_stats(recipe, domains, sentences);
-        let mut value = serde_json::to_value(stats).expect("all keys are strings");
-        for key in ["recipe", "recipe_hash", "warnings", "counters", "duplicates"] {
-            value.as_object_mut().map(|object| object.shift_remove(key));
-        }
-        value
-    }
 }
 
 fn sides(counts: &BTreeMap<String, [u64; 2]>) -> BTreeMap<String, InOut> {

@@ -259,12 +259,6 @@ impl Tally {
             words,
         }
     }
-
-    // Until callers are moved.
-    /// The tally as `stats.json` has it, as a JSON value.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self.to_stats()).expect("all keys are strings")
-    }
 }
 
 /// The units that text is counted in: lines, code points, words.

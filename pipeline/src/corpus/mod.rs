@@ -16,7 +16,7 @@ use crate::remote::is_url;
 use crate::runtime::stop;
 use crate::work::remove_partial;
 use crate::work::segment::ArchiveEntry;
-use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
+use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, Stats, fs as c4_fs, ledger};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -25,8 +25,6 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Counters and tally.
-pub(crate) const STATS_FILE: &str = "stats.json";
 /// What is not the same twice: times, memory, threads.
 pub(crate) const RUN_FILE: &str = "run.json";
 /// The report that `c4 report` writes.
@@ -661,7 +659,7 @@ impl Output {
     pub(crate) fn clear(&self) -> Result<(), Error> {
         // Of a build that was killed while it wrote one of these.
         for name in names(&self.dir)? {
-            if is_temporary(&name, &[STATS_FILE, RUN_FILE, Manifest::FILE]) {
+            if is_temporary(&name, &[Stats::FILE, RUN_FILE, Manifest::FILE]) {
                 remove(&self.dir.join(name))?;
             }
         }

@@ -41,7 +41,12 @@ impl RemoteOptions {
     ///
     /// # Errors
     /// The client cannot be started.
-    pub(crate) fn fetch(&self, list: Vec<(usize, Address)>, passing: &Path, threads: usize) -> Result<Fetcher, FetchError> {
+    pub(crate) fn fetch(
+        &self,
+        list: Vec<(usize, Address)>,
+        passing: &Path,
+        threads: usize,
+    ) -> Result<Fetcher, FetchError> {
         let options = FetchOptions {
             folder: self.keep.clone().unwrap_or_else(|| passing.to_owned()),
             keep: self.keep.is_some(),

@@ -216,7 +216,16 @@ mod tests {
                 group.write(dir.path(), &mut groups).unwrap();
             }
             let groups = Groups::of(dir.path(), groups.origin).unwrap();
-            assert_eq!(groups.frames(ROWS, 0..count).unwrap().iter().map(|(path, _)| path).collect::<BTreeSet<_>>().len(), 5);
+            assert_eq!(
+                groups
+                    .frames(ROWS, 0..count)
+                    .unwrap()
+                    .iter()
+                    .map(|(path, _)| path)
+                    .collect::<BTreeSet<_>>()
+                    .len(),
+                5
+            );
             for (shards, at_once) in [(1, 1), (3, 1), (7, 1), (1, 7), (3, 20), (7, 1000)] {
                 let buckets = Buckets::new(&groups, ROWS, 0, count).at_once(count as u64, at_once);
                 let mut keys = Vec::new();

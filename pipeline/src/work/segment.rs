@@ -190,7 +190,6 @@ impl SegmentWriter {
         self.entry.id = self.writer.finish(NO_ORIGIN)?;
         Ok(self.entry)
     }
-
 }
 
 fn put_claims<C: Claim>(writer: &mut WorkWriter, table: usize, mut claims: Vec<C>) -> Result<(), Error> {

@@ -2,7 +2,6 @@
 
 use super::report::{Check, Finding, Offence, not_checked};
 use super::rows::RowSums;
-use crate::corpus::STATS_FILE;
 use crate::error::Error;
 use crate::terminal::table::thousands;
 use crate::work::ledger::noted;
@@ -33,7 +32,7 @@ pub(crate) struct Stats {
 /// The system refuses to read it.
 pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), Error> {
     const NAME: &str = "stats.json";
-    let path = dir.join(STATS_FILE);
+    let path = dir.join(c4_data::Stats::FILE);
     let mut finding = Finding::default();
     let value = match std::fs::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("is missing".to_owned()),
@@ -68,7 +67,7 @@ pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Ch
 }
 
 fn offence(what: impl Into<String>) -> Offence {
-    Offence::of_file(STATS_FILE, what)
+    Offence::of_file(c4_data::Stats::FILE, what)
 }
 
 /// Compares numbers and keeps what differs.
