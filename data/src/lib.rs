@@ -22,7 +22,7 @@
 //!
 //! No column is nullable. The schema's metadata holds `c4.schema_version`, `c4.recipe` (its name) and `c4.recipe_hash`.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod atomic_file;
 mod catch_panic;
