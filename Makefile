@@ -1,17 +1,17 @@
-# The menu. `make demo` needs Rust (rustup.rs) and a C compiler, `make test` a C++ compiler besides, nothing else.
+# The menu. `make demo` needs Rust (rustup.rs) and a C compiler; `make test` also needs a C++ compiler and Python 3.10.
 CARGO ?= cargo
 C4 := target/release/c4
 T5 := target/release/t5
 OUT ?= out/demo
-# A page of the sample crawl, to explain.
+# The page of the sample crawl that the demo explains.
 PAGE := https://millbrook-gazette.example/2024/03/meeting
 CHROMIUM ?= chromium
-# Rows that the sample's few pages fill, one batch a step.
+# Settings that suit the sample's few pages: short rows, one batch a step.
 DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_per_step=1 --set evaluate_every=10
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events
+.PHONY: faults wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events quick deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -23,9 +23,9 @@ tools:
 build: tools ## compile the programs
 	$(CARGO) build --release --locked --bins
 
-# Two of the four archives are damaged on purpose, hence exit status 1: done, but not all could be read.
-demo: build ## build a corpus from the sample crawl, show the funnel, a page line by line, and the report
-	@[ "$(OUT)" != out/demo ] || rm -rf out/demo # of an earlier version, perhaps
+# Two of the four archives are damaged on purpose, so a build ends with exit status 1: done, but not all could be read.
+demo: build ## build a corpus from the sample crawl, show the funnel, explain a page, write the report, train a small T5
+	@[ "$(OUT)" != out/demo ] || rm -rf out/demo # an earlier version may have written it
 	@echo; echo "\$$ c4 build --output $(OUT) data/samples"
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
 	@echo; echo "\$$ c4 stats $(OUT)"
@@ -50,10 +50,23 @@ demo: build ## build a corpus from the sample crawl, show the funnel, a page lin
 	@$(T5) generate $(OUT)-t5/run "The river ___ the town."
 	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. The run is in $(OUT)-t5/run."
 
-test: tools fmt lint unit cuda-test wheel-test docs ## all that CI runs
+test: tools fmt lint unit cuda-test wheel-test docs ## everything that CI runs
 
+# Of Markdown, the width: code blocks count, tables and lines that begin with a link do not.
 fmt:
 	$(CARGO) fmt --all --check
+	@! find . -name '*.md' -not -path '*/target/*' -not -path './out/*' -print0 | LC_ALL=C.UTF-8 xargs -0 grep -nE '^.{121,}' \
+		| grep -vE '^[^:]*:[0-9]+:(\||!?\[)' || { echo "Markdown lines of more than 120 characters (above)"; exit 1; }
+
+# The wheel's package is c4-python, in pipeline/python. A crate alone is built with fewer features than all of them together,
+# so the first run compiles some dependencies once more; cargo keeps both.
+PACKAGE = $(if $(filter trainer,$(CRATE)),t5-trainer,c4-$(CRATE))
+
+quick: tools ## format, lints and tests of one crate alone: CRATE=data, filters, pipeline, trainer or tests
+	@[ -n "$(CRATE)" ] || { echo "Which crate? make quick CRATE=filters"; exit 1; }
+	$(CARGO) fmt --check -p $(PACKAGE)
+	CARGO_INCREMENTAL=1 $(CARGO) clippy --release --locked -p $(PACKAGE) --all-targets -- -D warnings
+	CARGO_INCREMENTAL=1 $(CARGO) test --release --locked -p $(PACKAGE)
 
 lint:
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
@@ -64,26 +77,26 @@ unit:
 
 WHEEL_VENV := target/venv-wheel
 
-# Python's own tools, below target/; nothing else needs them.
+# The Python tools that build and test the wheel, below target/. Nothing else needs them.
 $(WHEEL_VENV)/ready: pipeline/python/requirements.txt
 	@command -v python3 >/dev/null || { echo "Python 3.10 or later is missing: sudo apt-get install python3-venv (or your system's)"; exit 1; }
 	python3 -m venv $(WHEEL_VENV) || { echo "Python's venv is missing: sudo apt-get install python3-venv (or your system's)"; exit 1; }
 	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check -r pipeline/python/requirements.txt
 	touch $@
 
-wheel: tools $(WHEEL_VENV)/ready ## the Python wheel, target/wheels/c4-*.whl
+wheel: tools $(WHEEL_VENV)/ready ## build the Python wheel, target/wheels/c4-*.whl
 	rm -rf target/wheels
 	$(WHEEL_VENV)/bin/maturin build --release --locked --quiet -m pipeline/python/Cargo.toml -o target/wheels
 
-wheel-test: wheel ## the wheel's tests
+wheel-test: wheel ## test the wheel
 	$(CARGO) clippy --release --locked -p c4-python -- -D warnings
 	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels/c4-*.whl
 	$(WHEEL_VENV)/bin/python -m pytest -q -p no:cacheprovider pipeline/python/tests
 
-spark: build wheel ## C4 on Apache Spark: the corpus of a build, a killed worker, skew, CPU seconds (Java 17; INPUT=archives; half a GB)
+spark: build wheel ## prove that Spark makes the same corpus, with killed workers and skew (Java 17; INPUT=archives; fetches half a GB)
 	pipeline/spark/prove.sh $(C4) $(INPUT)
 
-ray: wheel ## C4's rules on Ray Data (makes a virtual environment below target/)
+ray: wheel ## test C4's rules on Ray Data (makes a virtual environment below target/)
 	[ -e target/venv-ray ] || { python3 -m venv target/venv-ray && target/venv-ray/bin/pip install --quiet 'ray[data]==2.60.0' pytest==9.2.0; }
 	target/venv-ray/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels/c4-*.whl
 	target/venv-ray/bin/python -m pytest -q -p no:cacheprovider pipeline/ray
@@ -91,103 +104,107 @@ ray: wheel ## C4's rules on Ray Data (makes a virtual environment below target/)
 docs:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 
-bench: build ## criterion for parts, whole processes on INPUT=archive
+bench: build ## measure parts (criterion) and whole builds of INPUT=archive
 	$(CARGO) build --release --locked --examples
 	INPUT=$(INPUT) $(CARGO) bench --locked --bench parts
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: faults peers hub detector domains multilingual export import events tokenise vocabulary step candle spark ray scale ## what takes long or needs large Python environments (INPUT=wet)
+proofs: faults peers hub detector domains multilingual export import events tokenise vocabulary step candle spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
 
-peers: build ## the Python peers on INPUT=wet (makes virtual environments below target/)
+peers: build ## measure builds beside Python's on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
 
-wheel-peers: ## the Python wheel beside those peers, page by page, on INPUT=archives (the same)
+wheel-peers: ## measure the wheel beside them, page by page, on INPUT=archives (in the same environments)
 	python3 pipeline/python/benches/peers.py $(INPUT)
 
-scale: build ## how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
+scale: build ## measure how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
 	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M
 
-faults: tools ## every call that can fail fails once, the power is cut, files of the work folder go (half an hour; prints tables)
+faults: tools ## make every system call fail once, cut the power, remove work files (half an hour; prints tables)
 	C4_FAULTS=all $(CARGO) test --release --locked -p c4-pipeline -p t5-trainer --test cli_faults --test faults -- --nocapture --test-threads 2
 
-fuzz: build ## every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
+fuzz: build ## run every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
 	tests/fuzz/run.sh
 
-# The features change t5-trainer alone, so nothing else is compiled again, and both programs are kept.
+# The features change t5-trainer alone, so nothing else is compiled again. Both programs are kept.
 CUDA_HOME ?= $(CURDIR)/target/cuda/home
 
-cuda: tools ## target/cuda/t5, which trains on an NVIDIA GPU; needs none to be built (gets nvcc below target/)
+cuda: tools ## build target/cuda/t5, which trains on an NVIDIA GPU; no GPU is needed to build it (gets nvcc below target/)
 	@[ -x "$(CUDA_HOME)/bin/nvcc" ] || trainer/cuda.sh target/cuda
 	CUDA_HOME=$(CUDA_HOME) $(CARGO) build --release --locked --bins --examples --features t5-trainer/cuda
 	cp target/release/t5 target/release/examples/device_step target/cuda/
-	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU wants a driver of the 580 series and libcublas.so.13."
+	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU needs a driver of the 580 series and libcublas.so.13."
 
-# Other features of its dependencies: a target folder of its own.
-candle: ## gradients against those of candle's automatic backward pass
+# It has other features of its dependencies, so a target folder of its own.
+candle: ## compare gradients with those of candle's automatic backward pass
 	CARGO_TARGET_DIR=target/candle $(CARGO) test --release --locked --features t5-trainer/candle --test candle
 
 cuda-tools: tools
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
 
-cuda-test: cuda-tools ## the GPU's kernels and what launches them, on the CPU
+cuda-test: cuda-tools ## test the GPU's kernels and what launches them, on the CPU
 	$(CARGO) clippy --release --locked --all-targets --features t5-trainer/cuda-emulated -- -D warnings
 	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test device
 	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test run device
 
-# One library in place of both, since they work together. It is found before the system's.
-cuda-driver-test: cuda cuda-tools ## the same by all of the GPU's host code, on a driver and a cuBLAS that emulate a GPU
+# One library stands for the driver and cuBLAS, since they work together. It is found before the system's.
+cuda-driver-test: cuda cuda-tools ## test all of the GPU's host code on a driver and a cuBLAS that emulate a GPU
 	@mkdir -p target/cuda/fake
 	c++ -std=c++17 -O2 -Wno-unknown-pragmas -shared -fPIC -o target/cuda/fake/libcuda.so trainer/kernels/fake_driver.cpp
 	@ln -sf libcuda.so target/cuda/fake/libcublas.so
 	T5_FAKE_DRIVER=1 LD_LIBRARY_PATH=$(CURDIR)/target/cuda/fake $(MAKE) cuda-gpu-test
 
-cuda-gpu-test: ## the same on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
+cuda-gpu-test: ## run the same tests on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
 	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test device
 	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test run device
 
-cuda-step: cuda ## tokens a second of a training step on a GPU beside PyTorch's (makes a virtual environment below target/)
+cuda-step: cuda ## measure a training step on a GPU beside PyTorch's (makes a virtual environment below target/)
 	trainer/benches/cuda_step.sh base 32
 
-step: examples ## CPU seconds of a training step beside Hugging Face's in PyTorch (makes a virtual environment below target/)
+step: examples ## measure a training step on the CPU beside Hugging Face's in PyTorch (makes a virtual environment below target/)
 	trainer/benches/step.sh small 4 3 3 0 f32
 
-tokenise: examples ## ids and speed beside the sentencepiece library: INPUT=text VOCAB=spiece.model (or one of the sample crawl)
+tokenise: examples ## compare ids and speed with the sentencepiece library: INPUT=text VOCAB=spiece.model (or one of the sample crawl)
 	T5=$(T5) C4=$(C4) trainer/benches/tokenise.sh target/release/examples/tokenize "$(VOCAB)" $(INPUT)
 
-vocabulary: examples ## the vocabulary's trainer beside sentencepiece's: TRAIN=wet HELD_OUT=text (or the sample crawl)
+vocabulary: examples ## compare the vocabulary's trainer with sentencepiece's: TRAIN=wet HELD_OUT=text (or the sample crawl)
 	trainer/benches/vocabulary.sh $(T5) $(C4) target/release/examples/tokenize $(TRAIN) $(HELD_OUT)
 
-export: examples ## that Hugging Face opens what t5 exports, with the same logits and ids (makes virtual environments, several GB)
+export: examples ## prove that Hugging Face opens what t5 exports, with the same logits and ids (environments of several GB)
 	trainer/benches/export.sh $(T5) $(C4) target/release/examples/logits
 
-import: build ## that t5 takes what Hugging Face saves, with its greedy text (the environments of export)
+import: build ## prove that t5 opens what Hugging Face saves, with the same greedy text (in the environments of export)
 	trainer/benches/import.sh $(T5) $(C4)
 
-events: build ## that TensorBoard shows what a run has measured (makes a virtual environment below target/)
+events: build ## prove that TensorBoard shows what a run has measured (makes a virtual environment below target/)
 	trainer/benches/event_files.sh $(T5) $(C4)
 
-hub: build ## that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
+hub: build ## prove that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples
 
-detector: ## that CLD3 answers as PyPI gcld3 does, bit by bit (needs protoc and its library; INPUT=wet)
+detector: ## prove that CLD3 answers as PyPI gcld3 does, bit by bit (needs protoc and its library; INPUT=wet)
 	$(CARGO) build --release --locked -p c4-pipeline --example cld3
 	pipeline/benches/cld3.sh target/release/examples/cld3 $(INPUT)
 
-licenses: tools ## write the list of crates and their licences, data/licenses/crates.txt, anew (fetches what is missing)
+# cargo-deny fetches the list of advisories from GitHub.
+deny: tools ## check licences and advisories of all dependencies (needs cargo-deny: cargo install --locked cargo-deny)
+	$(CARGO) deny check
+
+licenses: tools ## rewrite the list of crates and their licences, data/licenses/crates.txt (fetches what is missing)
 	WRITE_DATA=1 $(CARGO) test --release --locked -p c4-tests --test licenses every_crate
 
 examples: build
 	$(CARGO) build --release --locked --examples
 
-domains: examples ## domains of URLs by `tldextract` on INPUT=wet (makes a virtual environment below target/)
+domains: examples ## compare domains of URLs with `tldextract` on INPUT=wet (makes a virtual environment below target/)
 	pipeline/benches/domains.sh $(INPUT)
 
-multilingual: examples ## the multilingual recipe by TensorFlow Datasets on INPUT=wet (needs g++ and protobuf; the same)
+multilingual: examples ## compare the multilingual recipe with TensorFlow Datasets on INPUT=wet (needs g++ and protobuf; the same)
 	pipeline/benches/multilingual.sh $(INPUT)
 
-# Height and width are those of the part that the README shows.
-picture: build ## the picture of the report in README.md (needs Chromium)
+# The window has the size of the part that the README shows.
+picture: build ## draw the picture of the report in README.md (needs Chromium)
 	@[ "$(OUT)" != out/demo ] || rm -rf out/demo
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
 	@$(C4) report $(OUT)
@@ -196,10 +213,10 @@ picture: build ## the picture of the report in README.md (needs Chromium)
 		--screenshot=pipeline/docs/report.png file://$(CURDIR)/$(OUT)/report.html
 	rm -rf $(OUT)/browser
 
-samples: ## write the sample archives from their sources
+samples: ## rewrite the sample archives from their sources
 	$(CARGO) build --release --locked --bins
 	target/release/make-samples
 
-clean: ## remove what was built
+clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf out

@@ -58,7 +58,8 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The arrows that the sources of a crate have: a room is a folder below `src`, or the file `error.rs`.
+/// The arrows that the sources of a crate have: a room is a folder below `src`. The file `error.rs` counts as one for
+/// circles; the tables leave it out.
 fn arrows_of_sources(folder: &str) -> Arrows {
     let src = root().join(folder).join("src");
     let mut files = Vec::new();
@@ -147,11 +148,13 @@ fn rooms_use_what_the_architecture_says() {
     let document = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     for folder in ["filters", "pipeline"] {
         let (there, told) = (arrows_of_sources(folder), arrows_of_document(&document, folder));
-        for (room, used) in &there {
+        let is_error = |room: &String| room == "error";
+        for (room, used) in there.iter().filter(|(room, _)| !is_error(room)) {
+            let used: BTreeSet<String> = used.iter().filter(|room| !is_error(room)).cloned().collect();
             let uses: Vec<String> = used.iter().map(|room| format!("`{room}`")).collect();
             let told = told.get(room);
             assert!(
-                told == Some(used),
+                told == Some(&used),
                 "ARCHITECTURE.md, rooms of {folder}: `{room}` uses {}, and the table says {told:?}: take the new \
                  arrow out, or change the table if the arrow should be there",
                 uses.join(", ")

@@ -183,6 +183,29 @@ fn data_of_others_is_named_with_its_licence() {
     }
 }
 
+/// Whether a licence expression can be met by the `allowed` ones: all of its `AND`, one of each `OR` (once written `/`).
+fn is_allowed(license: &str, allowed: &[&str]) -> bool {
+    license.split(" AND ").all(|part| {
+        let part = part.replace(['(', ')'], "");
+        let mut offered = part.split(" OR ").flat_map(|names| names.split('/'));
+        offered.any(|name| allowed.contains(&name.trim()))
+    })
+}
+
+/// `make deny` asks the same of crates that only build or test, and for advisories.
+#[test]
+fn licences_are_those_that_deny_toml_allows() {
+    let text = fs::read_to_string(Path::new(ROOT).join("deny.toml")).unwrap();
+    let deny: toml::Table = toml::from_str(&text).unwrap();
+    let allowed = deny["licenses"]["allow"].as_array().unwrap();
+    let allowed: Vec<&str> = allowed.iter().map(|name| name.as_str().unwrap()).collect();
+    assert!(is_allowed("(MIT OR GPL-3.0) AND ISC", &allowed) && !is_allowed("MIT AND GPL-3.0", &allowed));
+    for package in crates() {
+        let license = package.license.as_deref().unwrap_or_default();
+        assert!(is_allowed(license, &allowed), "{}: {license}", package.name);
+    }
+}
+
 #[test]
 fn every_crate_in_the_programs_is_named_with_its_licence() {
     let path = Path::new(ROOT).join("data/licenses/crates.txt");

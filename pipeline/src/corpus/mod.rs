@@ -140,7 +140,7 @@ pub enum Found {
 
 /// The folders of a build.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// The output folder.
     pub dir: PathBuf,
     /// For shards that are not finished; on the output's file system.
@@ -355,7 +355,7 @@ fn names(dir: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// A file of the corpus, as its writer noted it.
-pub struct WrittenFile<'a> {
+pub(crate) struct WrittenFile<'a> {
     /// Its path in the folder of the corpus.
     pub file: &'a str,
     /// Its size.
@@ -590,7 +590,7 @@ impl Output {
     ///
     /// # Errors
     /// The output folder cannot be written.
-    pub fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
+    pub(crate) fn replace(&self, manifest: &Manifest) -> Result<(), Error> {
         if !is_at(&self.lock, &self.own.join(LOCK))? {
             return Err(Error::Output {
                 path: self.own.clone(),

@@ -39,7 +39,7 @@ const PLAIN_SAMPLE: usize = 256;
 
 /// Why a block has no HTTP head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoHead {
+pub(crate) enum NoHead {
     /// It does not begin with a status line.
     Malformed,
     /// Its header fields are more than [`MAX_HEAD_BYTES`].
@@ -48,7 +48,7 @@ pub enum NoHead {
 
 /// Status line and header fields of one response, with the body still encoded.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
+pub(crate) struct Head<'a> {
     /// The status code, 100 to 999.
     pub status: u16,
     /// The lines of the header fields. They are read when a field is asked for and collected nowhere, so a
@@ -62,7 +62,7 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// The values of all fields called `name` (ASCII case does not matter), in order, trimmed and unfolded.
     /// Costs one pass over the head.
-    pub fn values<'s>(&self, name: &'s str) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a, 's> {
+    pub(crate) fn values<'s>(&self, name: &'s str) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a, 's> {
         let mut rest = self.lines;
         std::iter::from_fn(move || {
             while !rest.is_empty() {
@@ -120,7 +120,7 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// A body with all its codings undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body<'a> {
+pub(crate) struct Body<'a> {
     /// The content; borrowed where no coding had to be undone.
     pub bytes: Cow<'a, [u8]>,
     /// Whether something is missing: the coded data stopped early, was damaged, or expanded

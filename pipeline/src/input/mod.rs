@@ -83,7 +83,7 @@ impl Input {
 
 /// What tells a file from what it was, or from another one in its place ([`Input::state`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileState {
+pub(crate) struct FileState {
     bytes: u64,
     changed: Option<SystemTime>,
     inode: (u64, u64),

@@ -375,7 +375,7 @@ fn promises(
     if recipe.clean.is_some() {
         line_rules(touched, sums, checks);
         if let Some(DedupStep::Spans { .. }) | None = &recipe.dedup {
-            let short = sums.take(Rule::RuleSentences);
+            let short = sums.take(Rule::CleanSentences);
             let counted = format!(
                 "{} pages that lost no sentences have enough for the rules",
                 thousands(sums.rows - sums.touched)

@@ -45,7 +45,7 @@ fn starts_zstd_frame(head: &[u8]) -> bool {
 
 /// How an archive is compressed, told by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// gzip members.
     Gzip,
     /// zstd frames.
@@ -76,7 +76,7 @@ impl Format {
 
 /// Why a member gives nothing more.
 #[derive(Debug)]
-pub enum MemberError {
+pub(crate) enum MemberError {
     /// It ends before its end.
     Truncated,
     /// It does not decode, or its checksum is wrong.
@@ -87,7 +87,7 @@ pub enum MemberError {
 
 /// What [`Archive::read`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Bytes were added and the member may have more.
     More,
     /// The member is at its end (and its checksum is right).

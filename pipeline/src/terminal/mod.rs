@@ -84,7 +84,7 @@ pub(crate) fn coloured_stdout() -> Output<anstream::AutoStream<StdoutLock<'stati
 
 /// A writer to standard output.
 #[derive(Debug)]
-pub struct Output<W>(W);
+pub(crate) struct Output<W>(W);
 
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -19,14 +19,14 @@ static CURRENT: Mutex<Option<(&str, ProgressBar)>> = Mutex::new(None);
 pub struct Watch(());
 
 /// Nothing is printed from now on; whoever has this asks.
-pub(crate) fn watch() -> Watch {
+pub fn watch() -> Watch {
     WATCHED.store(true, Ordering::Relaxed);
     Watch(())
 }
 
 impl Watch {
     /// The pass that began last: its name, what is done, and of how much.
-    pub(crate) fn now(&self) -> Option<(&'static str, u64, u64)> {
+    pub fn now(&self) -> Option<(&'static str, u64, u64)> {
         let current = lock(&CURRENT);
         let (name, bar) = current.as_ref()?;
         Some((name, bar.position(), bar.length().unwrap_or(0)))

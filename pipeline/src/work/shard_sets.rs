@@ -14,7 +14,7 @@ pub(crate) const ROW_BYTES: u64 = 400;
 
 /// What is in a set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetSize {
+pub(crate) struct SetSize {
     /// Documents.
     pub rows: u64,
     /// UTF-8 bytes of their texts.
@@ -23,7 +23,7 @@ pub struct SetSize {
 
 impl SetSize {
     /// Memory of all rows.
-    pub fn memory(self) -> u64 {
+    pub(crate) fn memory(self) -> u64 {
         self.text_bytes + self.rows * ROW_BYTES
     }
 }
@@ -40,7 +40,7 @@ pub(crate) type SetSizes = BTreeMap<usize, SetSize>;
 
 /// The sets of a recipe, by language, then by split.
 #[derive(Debug, Clone)]
-pub struct Sets {
+pub(crate) struct Sets {
     /// Sorted; one `None` where languages are not told apart.
     languages: Vec<Option<String>>,
 }
@@ -79,7 +79,7 @@ impl Sets {
 
     /// The sets that are written, with their places: those of languages that have documents, and
     /// always both splits of one.
-    pub fn written<'a>(&'a self, sizes: &'a SetSizes) -> impl Iterator<Item = (usize, ShardSet<'a>)> {
+    pub(crate) fn written<'a>(&'a self, sizes: &'a SetSizes) -> impl Iterator<Item = (usize, ShardSet<'a>)> {
         let splits = Split::ALL.len();
         let languages = self.languages.iter().enumerate();
         let there = move |(i, language): &(usize, &Option<String>)| {

@@ -38,7 +38,7 @@ pub(crate) enum Rule {
     /// The line rules, where it may have.
     ShortenedLines,
     /// Enough sentences for the line rules.
-    RuleSentences,
+    CleanSentences,
     /// Enough sentences after dedup.
     Sentences,
     /// The language.
@@ -364,7 +364,7 @@ impl<'a> Judge<'a> {
         let untouched = whole && !matches!(self.recipe.dedup, Some(DedupStep::Lines { .. }));
         let missing = step.min_sentences;
         if untouched && fewer_sentences_by_line(text, missing) {
-            sums[Rule::RuleSentences].add(|| row.offence(format!("has fewer than {missing} sentences, line by line")));
+            sums[Rule::CleanSentences].add(|| row.offence(format!("has fewer than {missing} sentences, line by line")));
         }
     }
 
