@@ -71,6 +71,3 @@ pub use stats::{
     StageDropped, StageStats, Stats, TallyStats,
 };
 pub use word_lists::WordList;
-
-// Until callers are moved.
-pub use atomic_file as fs;

@@ -34,9 +34,6 @@ use random::Stream;
 /// `Detector.PROB_THRESHOLD`: languages that are less probable are not named.
 const THRESHOLD: f64 = 0.1;
 
-// Until callers are moved.
-pub use LangdetectAnswer as Detection;
-
 /// The answer of langdetect for a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LangdetectAnswer {

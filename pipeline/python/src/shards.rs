@@ -10,7 +10,7 @@ use c4_data::{
     Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Provenance, Recipe, ShardEntry, ShardMeta,
     ShardSet, Split, SplitStep, Versions,
 };
-use c4_filters::{DomainTable, guard, url};
+use c4_filters::{DomainTable, expectations, url};
 use c4_pipeline::build::LEAST_SHARD_BYTES;
 use c4_pipeline::work::buckets::part;
 use c4_pipeline::work::shard_sets::Sets;
@@ -405,7 +405,7 @@ pub fn manifest<'py>(
     }
     let stats = c4_data::Stats {
         recipe_hash: loaded.hash.clone(),
-        warnings: guard::warnings(tally, recipe),
+        warnings: expectations::warnings(tally, recipe),
         ..stats.0.to_stats(recipe, &DomainTable::default(), &[])
     };
     let stats_json = stats.to_file();
@@ -425,7 +425,7 @@ pub fn manifest<'py>(
             seed: c4_pipeline::work::sample::SEED,
             files: Vec::new(),
         },
-        stats_sha256: c4_data::fs::sha256_hex(&stats_json),
+        stats_sha256: c4_data::atomic_file::sha256_hex(&stats_json),
     };
     manifest.validate().map_err(invalid)?;
     let manifest = pretty(&manifest)?;

@@ -19,9 +19,9 @@ use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
 use c4_data::{
     Document, DuplicateStats, LedgerEntry, LedgerFile, Manifest, Page, Provenance, ShardEntry, ShardSet, ShardWriter,
-    Stats, Versions, fs as c4_fs,
+    Stats, Versions, atomic_file,
 };
-use c4_filters::guard;
+use c4_filters::expectations;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ impl Build<'_> {
         statistics.tally.listed_urls = self.admission.listed_urls();
         let tally = &statistics.tally;
         tally.check().map_err(Error::Tally)?;
-        warnings.extend(guard::warnings(tally, recipe));
+        warnings.extend(expectations::warnings(tally, recipe));
 
         let shards = self.write_shards(groups, cut.layout, &summary.sets)?;
         self.clock.lap("shards");
@@ -83,7 +83,7 @@ impl Build<'_> {
             ..statistics.to_stats(recipe, &domains, &sentences)
         };
         let stats = stats.to_file();
-        manifest.stats_sha256 = c4_fs::sha256_hex(&stats);
+        manifest.stats_sha256 = atomic_file::sha256_hex(&stats);
         if stop::asked() {
             return Err(Error::Stopped);
         }
@@ -228,7 +228,7 @@ impl Build<'_> {
             "threads": rayon::current_num_threads(),
         });
         for (file, bytes) in [(Stats::FILE, stats), (corpus::RUN_FILE, &pretty(&run))] {
-            c4_data::fs::write_atomic(&self.output.dir.join(file), bytes)?;
+            c4_data::atomic_file::write_atomic(&self.output.dir.join(file), bytes)?;
         }
         Ok(manifest.write(&self.output.dir)?)
     }

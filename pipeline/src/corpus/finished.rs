@@ -3,7 +3,7 @@
 use super::{Mark, WORK};
 use crate::error::Error;
 use crate::work::segment::ArchiveEntry;
-use c4_data::{Error as DataError, Manifest, Stats, fs as c4_fs};
+use c4_data::{Error as DataError, Manifest, Stats, atomic_file};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -57,7 +57,7 @@ pub(crate) fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, St
         reason: reason.into(),
     };
     let value: Value = match serde_json::from_slice(&bytes) {
-        Ok(value) if c4_fs::sha256_hex(&bytes) == manifest.stats_sha256 => value,
+        Ok(value) if atomic_file::sha256_hex(&bytes) == manifest.stats_sha256 => value,
         _ => {
             return Err(wrong(
                 "is not what the build wrote (its checksum differs); build it again",

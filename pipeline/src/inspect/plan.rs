@@ -20,7 +20,7 @@ use crate::work::block::{self, Frame};
 use crate::work::dedup_key::{Claim, TextClaim, UrlClaim};
 use c4_data::shard::{self, ShardMeta};
 use c4_data::{DedupStep, Document, LedgerMode, Page, Provenance, Recipe};
-use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language, url};
+use c4_filters::{Admission, Cleaned, Cleaner, Verdict, dedup, language_rule, url};
 use rustix::fs::statvfs;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) 
     let recipe = &target.recipe;
     let admission = url_list::load(recipe, &target.lists)?;
     if let Some(step) = &recipe.language {
-        language::warm_up(step.detector);
+        language_rule::warm_up(step.detector);
     }
     let mut sample = Sample::new(recipe, &admission);
     let before = usage::cpu_seconds().unwrap_or_default();
@@ -198,8 +198,8 @@ impl<'a> Sample<'a> {
         } as u64;
         block::encode(&cleaned.text, &mut self.spool);
         let detection = self.recipe.language.as_ref().map(|step| {
-            let detection = language::detect(step.detector, &cleaned.text);
-            language::judge(step, &detection)
+            let detection = language_rule::detect(step.detector, &cleaned.text);
+            language_rule::judge(step, &detection)
         });
         if matches!(detection, Some(Verdict::DropPage(_))) {
             return;
