@@ -696,15 +696,18 @@ fn hostile_corpora_and_archives_do_no_harm() {
     fs::write(&stats, "{}").unwrap();
     refused(&c4(&[&"report", &output]), &["stats.json", "checksum"]);
     assert_eq!(c4(&[&"verify", &output]).status.code(), Some(1));
-    // Counts that are sealed, and too large to be added up.
-    let counts = format!(r#"{{"tally": {{"pages": {{"in": {0}, "out": {0}}}}}}}"#, u64::MAX);
-    let sealed = c4_data::fs::sha256_hex(counts.as_bytes());
-    let known: serde_json::Value = serde_json::from_str(&sound).unwrap();
-    let changed = sound.replace(known["stats_sha256"].as_str().unwrap(), &sealed);
-    fs::write(&stats, counts).unwrap();
-    fs::write(&manifest, changed).unwrap();
-    for command in ["report", "card", "stats"] {
-        refused(&c4(&[&command, &output]), &["stats.json", "2^53"]);
+    // Counts that are sealed: too large to be added up, or of another shape.
+    let large = format!(r#"{{"tally": {{"pages": {{"in": {0}, "out": {0}}}}}}}"#, u64::MAX);
+    let shape = "is not what a build of this program writes: invalid type: integer `7`, expected a map";
+    for (counts, word) in [(&*large, "2^53"), (r#"{"years": 7}"#, shape)] {
+        let sealed = c4_data::atomic_file::sha256_hex(counts.as_bytes());
+        let known: serde_json::Value = serde_json::from_str(&sound).unwrap();
+        let changed = sound.replace(known["stats_sha256"].as_str().unwrap(), &sealed);
+        fs::write(&stats, counts).unwrap();
+        fs::write(&manifest, changed).unwrap();
+        for command in ["report", "card", "stats"] {
+            refused(&c4(&[&command, &output]), &["stats.json", word]);
+        }
     }
     fs::write(&manifest, &sound).unwrap();
 

@@ -225,7 +225,7 @@ fn a_row_of_hundreds_of_megabytes_in_a_shard() {
             fs::write(&shard, packed_zeros(text, 1 << 30, end)).unwrap();
             let bytes = fs::read(&shard).unwrap();
             manifest.shards[0].bytes = bytes.len() as u64;
-            manifest.shards[0].sha256 = c4_data::fs::sha256_hex(&bytes);
+            manifest.shards[0].sha256 = c4_data::atomic_file::sha256_hex(&bytes);
         } else {
             rows[0].page.text = "a".repeat(120 << 20);
             let meta = ShardMeta {

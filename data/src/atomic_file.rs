@@ -145,7 +145,7 @@ pub(crate) struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    pub fn new(inner: W) -> Self {
+    pub(crate) fn new(inner: W) -> Self {
         HashingWriter {
             inner,
             hash: Sha256::new(),
@@ -154,7 +154,7 @@ impl<W: Write> HashingWriter<W> {
     }
 
     /// The inner writer, the bytes written and their SHA-256.
-    pub fn finish(self) -> (W, u64, String) {
+    pub(crate) fn finish(self) -> (W, u64, String) {
         (self.inner, self.bytes, hex(&self.hash.finalize()))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct IpcFileWriter<W> {
 
 impl<W: Write> IpcFileWriter<W> {
     /// Writes the file's head: magic and schema.
-    pub fn new(mut writer: W, schema: &Schema) -> Result<Self, ArrowError> {
+    pub(crate) fn new(mut writer: W, schema: &Schema) -> Result<Self, ArrowError> {
         // Compression is a matter of each batch.
         let options = options(CompressionType::ZSTD)?;
         let mut head = [0; ALIGNMENT];
@@ -82,7 +82,7 @@ impl<W: Write> IpcFileWriter<W> {
     }
 
     /// Appends an encoded batch.
-    pub fn write(&mut self, batch: EncodedData) -> Result<(), ArrowError> {
+    pub(crate) fn write(&mut self, batch: EncodedData) -> Result<(), ArrowError> {
         let (header, body) = write_message(&mut self.writer, batch, &self.options)?;
         let narrow = |_| ArrowError::IpcError("a record batch's header is above 2 GiB".into());
         let header_length = i32::try_from(header).map_err(narrow)?;
@@ -93,7 +93,7 @@ impl<W: Write> IpcFileWriter<W> {
     }
 
     /// Writes the file's footer.
-    pub fn finish(mut self) -> Result<W, ArrowError> {
+    pub(crate) fn finish(mut self) -> Result<W, ArrowError> {
         self.writer.write_all(&END_OF_STREAM)?;
         let mut builder = FlatBufferBuilder::new();
         let dictionaries = builder.create_vector::<Block>(&[]);

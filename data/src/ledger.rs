@@ -132,13 +132,14 @@ pub enum Table {
     Lines,
     /// The table of [`Duplicate`].
     Duplicates,
-    /// The table of [`Fate`].
-    Fates,
+    /// The table of [`UrlVerdict`].
+    #[serde(rename = "fates")]
+    UrlVerdicts,
 }
 
 impl Table {
     /// All tables, in the order in which they are written.
-    pub const ALL: [Table; 4] = [Table::Pages, Table::Lines, Table::Duplicates, Table::Fates];
+    pub const ALL: [Table; 4] = [Table::Pages, Table::Lines, Table::Duplicates, Table::UrlVerdicts];
 
     /// The table's name, with which the names of its files start.
     pub fn name(self) -> &'static str {
@@ -146,7 +147,7 @@ impl Table {
             Table::Pages => "pages",
             Table::Lines => "lines",
             Table::Duplicates => "duplicates",
-            Table::Fates => "fates",
+            Table::UrlVerdicts => "fates",
         }
     }
 
@@ -359,11 +360,11 @@ table! {
 
 table! {
     /// The verdict on a normalised URL: on its newest page, or on its pages if all were dropped before they competed.
-    Fate, Fates, |_| 16, {
+    UrlVerdict, UrlVerdicts, |_| 16, {
         /// The first eight bytes of the MD5 of the normalised URL, as a big-endian number.
         "url_key" url_key: u64,
         /// The verdict: `kept`, or the code of the reason.
-        "fate" fate: String,
+        "fate" verdict: String,
     }
 }
 
@@ -594,11 +595,11 @@ mod tests {
             files: writer.finish().unwrap(),
         };
         assert!(ledger.files.len() > 1);
-        let empty: LedgerWriter<Fate> = LedgerWriter::new(&folder, 1);
+        let empty: LedgerWriter<UrlVerdict> = LedgerWriter::new(&folder, 1);
         ledger.files.extend(empty.finish().unwrap());
         let read = LedgerReader::<DroppedLine>::new(dir.path(), &ledger);
         assert_eq!(read.map(|row| row.unwrap()).collect::<Vec<_>>(), rows);
-        assert_eq!(LedgerReader::<Fate>::new(dir.path(), &ledger).count(), 0);
+        assert_eq!(LedgerReader::<UrlVerdict>::new(dir.path(), &ledger).count(), 0);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! What a page is and how it is stored.
 //!
-//! This crate is the contract between the corpus builder and whoever reads its corpus:
-//! [`Page`] and [`Document`], the [Arrow schema](schema), [shards](shard), the
-//! [manifest](Manifest), the [recipe](Recipe) that a corpus was built by, and its
-//! [lists](Lists) of words, domains and URLs. It does not depend on filters, crawls or models.
+//! This crate is the contract between the corpus builder and whoever reads its corpus: [`Page`] and [`Document`], the
+//! [Arrow schema](schema), [shards](shard), the [manifest](Manifest), the [recipe](Recipe) that a corpus was built by,
+//! and its [lists](Lists) of words, domains and URLs, and its [statistics](Stats). It does not depend on filters, crawls or models.
 //!
 //! # Schema (version 1)
 //!
@@ -21,10 +20,9 @@
 //! | `archive` | Utf8 | file name of the archive the page was read from |
 //! | `record_offset` | UInt64 | bytes from the start of the archive: of the gzip member, or of the record in the uncompressed stream where the archive is not compressed record by record |
 //!
-//! No column is nullable. The schema's metadata holds `c4.schema_version`, `c4.recipe` (its name)
-//! and `c4.recipe_hash`.
+//! No column is nullable. The schema's metadata holds `c4.schema_version`, `c4.recipe` (its name) and `c4.recipe_hash`.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod atomic_file;
 mod catch_panic;
@@ -44,6 +42,7 @@ mod recipe_setting;
 pub mod schema;
 pub mod shard;
 mod shard_reader;
+mod stats;
 mod word_lists;
 
 /// The project's licence, the licences of the data of others in its programs, and those of the crates.
@@ -67,7 +66,8 @@ pub use recipe::{
 pub use recipe_setting::Setting;
 pub use shard::{Format, ShardMeta, ShardWriter};
 pub use shard_reader::ShardReader;
+pub use stats::{
+    Account, BadWordStats, DomainRow, DomainStats, DuplicateStats, HistogramStats, InOut, Named, SampleStats,
+    StageDropped, StageStats, Stats, TallyStats,
+};
 pub use word_lists::WordList;
-
-// Until callers are moved.
-pub use atomic_file as fs;

@@ -35,10 +35,3 @@ pub use rules::{dedup, language_rule, newest_page};
 pub use text::lower::{Lowered, lower};
 pub use text::text_size::TextSize;
 pub use text::{punkt, pystr, url};
-
-// Until callers are moved.
-pub use {
-    count::domains::DomainCounts as Domains, count::expectations as guard, judge::finisher::DroppedText as Gone,
-    judge::finisher::FinishedText as Judged, rules::language_rule as language, rules::newest_page as newest,
-    text::text_size::TextSize as Amount,
-};

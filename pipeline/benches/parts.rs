@@ -3,7 +3,7 @@
 use c4_data::Page;
 use c4_data::{DetectorKind, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Cleaner, dedup, language, punkt, url};
+use c4_filters::{Cleaner, dedup, language_rule, punkt, url};
 use c4_pipeline::read::outcome::Split;
 use c4_pipeline::read::{Source, split};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -61,13 +61,13 @@ fn parts(criterion: &mut Criterion) {
         black_box(dedup::span_keys(text, 3));
     });
     bench("langdetect", &|text| {
-        black_box(language::detect(DetectorKind::Langdetect, text));
+        black_box(language_rule::detect(DetectorKind::Langdetect, text));
     });
     bench("whatlang", &|text| {
-        black_box(language::detect(DetectorKind::Whatlang, text));
+        black_box(language_rule::detect(DetectorKind::Whatlang, text));
     });
     bench("cld3", &|text| {
-        black_box(language::detect(DetectorKind::Cld3, text));
+        black_box(language_rule::detect(DetectorKind::Cld3, text));
     });
     bench("lower case", &|text| {
         black_box(text.to_lowercase());

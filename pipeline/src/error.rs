@@ -24,6 +24,14 @@ pub enum Error {
         /// What is in it, and what to do.
         reason: String,
     },
+    /// A file of a corpus does not have the shape that a build gives it.
+    #[error("{file} is not what a build of this program writes: {cause}")]
+    Shape {
+        /// The file's name.
+        file: &'static str,
+        /// What is wrong with it.
+        cause: serde_json::Error,
+    },
     /// A word list that the regex engine cannot compile.
     #[error("recipe {recipe}: the word lists do not compile: {reason}")]
     WordLists {

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::{Format, Lists, Manifest, Recipe};
+use c4_data::{Format, Lists, Manifest, Recipe, Stats};
 use c4_pipeline::build::{BuildOptions, TargetOptions};
 use c4_pipeline::corpus::CARD_MARK;
 use c4_pipeline::inspect::card::{CardOptions, card, is_card};
 use c4_tests::*;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 fn samples() -> PathBuf {
@@ -16,7 +15,7 @@ fn samples() -> PathBuf {
 
 fn written(dir: &Path, options: &CardOptions) -> String {
     let manifest = Manifest::read(dir).unwrap().unwrap();
-    let stats: Value = serde_json::from_slice(&std::fs::read(dir.join("stats.json")).unwrap()).unwrap();
+    let stats: Stats = serde_json::from_slice(&std::fs::read(dir.join("stats.json")).unwrap()).unwrap();
     card(&manifest, &stats, options)
 }
 

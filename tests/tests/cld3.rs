@@ -5,7 +5,7 @@
 
 use c4_data::{DetectorKind, Manifest};
 use c4_filters::cld3::{LANGUAGES, MC4_LANGUAGES, detect};
-use c4_filters::language;
+use c4_filters::language_rule;
 use c4_pipeline::inspect::verify::{VerifyOptions, verify};
 use c4_tests::{built, conversion, counters, documents, golden, gzip, options};
 use flate2::read::GzDecoder;
@@ -198,10 +198,10 @@ fn build_keeps_undetermined_pages() {
 fn detection_of_the_step_hides_what_is_not_reliable() {
     let rows = rows("golden_cld3.jsonl.gz");
     for row in &rows {
-        let detection = language::detect(DetectorKind::Cld3, text(row));
+        let detection = language_rule::detect(DetectorKind::Cld3, text(row));
         let reliable = row["reliable"].as_bool().unwrap();
         match detection {
-            language::Detection::Best { language, .. } => {
+            language_rule::Detection::Best { language, .. } => {
                 assert!(reliable && row["language"] == *language, "{row}");
             }
             _ => assert!(!reliable, "{row}"),

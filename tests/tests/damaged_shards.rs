@@ -47,7 +47,7 @@ fn damage_anywhere_is_an_error_or_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let meta = ShardMeta {
         recipe: "c4".into(),
-        recipe_hash: c4_data::fs::sha256_hex(b"recipe"),
+        recipe_hash: c4_data::atomic_file::sha256_hex(b"recipe"),
     };
     let documents: Vec<Document> = (0..30).map(document).collect();
     for format in [Format::Arrow, Format::Parquet, Format::Jsonl] {

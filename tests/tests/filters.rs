@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{BadWordsStep, DetectorKind, Lists, Recipe, Split, SplitStep, WordList};
-use c4_filters::language::{self, Detection};
+use c4_filters::language_rule::{self, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
 use c4_filters::rules::{length, paragraphs};
-use c4_filters::{Amount, Cleaned, Cleaner, LineCounts, Reason, Scope, Verdict, newest, url};
+use c4_filters::{Cleaned, Cleaner, LineCounts, Reason, Scope, TextSize, Verdict, newest_page, url};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ fn cleaning_counts_every_line_once() {
         let text = text(&row, "text");
         let lines: LineCounts = match cleaner.clean(text) {
             Cleaned::Keep(page) => {
-                assert_eq!(page.lines.left(), Amount::of_text(&page.text));
+                assert_eq!(page.lines.left(), TextSize::of_text(&page.text));
                 page.lines
             }
             Cleaned::Drop { lines, .. } => lines,
@@ -118,7 +118,7 @@ fn newest_page() {
     assert_eq!(rows.len(), 4);
     for row in &rows {
         let timestamps = row["timestamps"].as_array().unwrap();
-        let kept = newest::newest(timestamps.iter().map(|t| t.as_str().unwrap()));
+        let kept = newest_page::newest(timestamps.iter().map(|t| t.as_str().unwrap()));
         assert_eq!(kept.map(|i| i as u64), row["selected"].as_u64(), "{row}");
     }
 }
@@ -212,7 +212,7 @@ fn english_filter() {
     let (recipe, _) = Recipe::load("en").unwrap();
     let step = recipe.language.unwrap();
     for row in &rows {
-        let detection = language::detect(DetectorKind::Langdetect, text(row, "text"));
+        let detection = language_rule::detect(DetectorKind::Langdetect, text(row, "text"));
         let best = row["probs"].as_array().and_then(|probs| probs.first());
         match (&detection, best) {
             (Detection::Best { language, probability }, Some(best)) => {
@@ -225,7 +225,7 @@ fn english_filter() {
             (Detection::Nothing, None) => assert!(row["exception"].is_null(), "{row}"),
             _ => panic!("{row}: {detection:?}"),
         }
-        let verdict = language::judge(&step, &detection);
+        let verdict = language_rule::judge(&step, &detection);
         assert_eq!(verdict == Verdict::Keep, row["kept"].as_bool().unwrap(), "{row}");
         let counters: Vec<String> = counter_map(row).into_keys().collect();
         match verdict {

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow};
-use c4_data::{LedgerMode, Lists, Manifest, Recipe};
-use c4_filters::{Amount, Reason, Scope};
+use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT, LedgerReader, LedgerRow, UrlVerdict};
+use c4_data::{LedgerMode, Lists, Manifest, Recipe, Stats};
+use c4_filters::{Reason, Scope, TextSize};
 use c4_pipeline::build::BuildOptions;
 use c4_pipeline::inspect::explain::{Corpus, Explainer, Explanation, Found, Passed, Wanted, find};
 use c4_tests::*;
@@ -41,8 +41,12 @@ fn rows<R: LedgerRow>(dir: &Path) -> Vec<R> {
         .collect()
 }
 
+/// `stats.json` as anyone reads it; the typed schema holds all of it, to the byte.
 fn stats(dir: &Path) -> serde_json::Value {
-    serde_json::from_slice(&fs::read(dir.join("stats.json")).unwrap()).unwrap()
+    let bytes = fs::read(dir.join(Stats::FILE)).unwrap();
+    let typed: Stats = serde_json::from_slice(&bytes).unwrap();
+    assert!(typed.to_file() == bytes, "written back as it was");
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 /// Explains `n` pages of `input`, each with where it was read.
@@ -140,12 +144,12 @@ fn ledger_statistics_and_shards_add_up_on_any_number_of_threads() {
 fn adds_up(output: &Path) {
     let stats = stats(output);
     let tally = &stats["tally"];
-    let mut pages: BTreeMap<&str, (u64, Amount)> = BTreeMap::new();
+    let mut pages: BTreeMap<&str, (u64, TextSize)> = BTreeMap::new();
     let dropped_pages = rows::<DroppedPage>(output);
     for page in &dropped_pages {
         let (n, gone) = pages.entry(&page.reason).or_default();
         *n += 1;
-        *gone += Amount {
+        *gone += TextSize {
             lines: page.lines,
             chars: page.chars,
             words: page.words,
@@ -159,10 +163,10 @@ fn adds_up(output: &Path) {
         assert_eq!(tally["chars"]["gone_with_page"][code], gone.chars, "{code}");
         assert_eq!(tally["words"]["gone_with_page"][code], gone.words, "{code}");
     }
-    let mut lines: BTreeMap<&str, Amount> = BTreeMap::new();
+    let mut lines: BTreeMap<&str, TextSize> = BTreeMap::new();
     let dropped_lines = rows::<DroppedLine>(output);
     for line in &dropped_lines {
-        *lines.entry(&line.reason).or_default() += Amount::of_line(&line.text);
+        *lines.entry(&line.reason).or_default() += TextSize::of_line(&line.text);
     }
     for reason in Reason::of(Scope::Line) {
         let code = reason.code();
@@ -176,9 +180,9 @@ fn adds_up(output: &Path) {
         }
     }
     let documents = documents(output);
-    let mut out = Amount::default();
+    let mut out = TextSize::default();
     for (_, document) in documents.values() {
-        out += Amount::of_text(&document.page.text);
+        out += TextSize::of_text(&document.page.text);
     }
     assert_eq!(tally["pages"]["out"], documents.len());
     assert_eq!(tally["lines"]["out"], out.lines);
@@ -207,10 +211,10 @@ fn adds_up(output: &Path) {
         assert_eq!(*before, sum("in"), "{histogram}");
         assert_eq!(*after, sum("out"), "{histogram}");
     }
-    let fates = rows::<Fate>(output);
-    let kept = fates.iter().filter(|fate| fate.fate == KEPT).count();
+    let verdicts = rows::<UrlVerdict>(output);
+    let kept = verdicts.iter().filter(|row| row.verdict == KEPT).count();
     assert_eq!(kept, documents.len());
-    assert!(fates.is_sorted_by(|a, b| a.url_key < b.url_key));
+    assert!(verdicts.is_sorted_by(|a, b| a.url_key < b.url_key));
     let spans = stats["counters"]["dedupe-spans/span-duplicate"].as_u64().unwrap_or(0);
     let of_pages = Reason::OlderCopy.code();
     let duplicates = rows::<Duplicate>(output);
@@ -251,7 +255,7 @@ fn a_sample_is_a_part_of_the_whole_and_the_same_on_any_number_of_threads() {
         };
         assert_eq!(count(&sample), count(&pages).min(5), "{}", reason.code());
     }
-    assert_eq!(rows::<Fate>(&all), rows::<Fate>(&one));
+    assert_eq!(rows::<UrlVerdict>(&all), rows::<UrlVerdict>(&one));
     assert_eq!(rows::<Duplicate>(&all), rows::<Duplicate>(&one));
     assert!(tree(&one.join("ledger")) == tree(&two.join("ledger")));
     let none = build("none", 2, LedgerMode::None);

@@ -1,7 +1,7 @@
 //! The language detector against the crate `langdetect`, a port of the original that is compared with
 //! it: the same language and the same bits of its probability.
 
-use c4_filters::langdetect::{Detection, detect};
+use c4_filters::langdetect::{LangdetectAnswer, detect};
 use c4_tests::shared;
 use flate2::read::MultiGzDecoder;
 use langdetect::{Compat, DetectorFactory, Seed};
@@ -28,9 +28,9 @@ fn assert_same(text: &str) {
         .as_ref()
         .map(|languages| languages.first().map(|l| (l.lang.as_str(), l.prob.to_bits())));
     let found: Answer = match detect(text) {
-        Detection::Undetectable => None,
-        Detection::Nothing => Some(None),
-        Detection::Best { language, probability } => Some(Some((language, probability.to_bits()))),
+        LangdetectAnswer::Undetectable => None,
+        LangdetectAnswer::Nothing => Some(None),
+        LangdetectAnswer::Best { language, probability } => Some(Some((language, probability.to_bits()))),
     };
     assert_eq!(found, expected, "{text:?}");
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{DomainList, Lists, Manifest, Recipe, UrlList};
-use c4_filters::rules::domains::{Domains, Host};
+use c4_filters::rules::domains::{DomainRule, Host};
 use c4_filters::{Admission, Reason, url};
 use c4_pipeline::build::url_list;
 use c4_pipeline::build::{BuildOptions, TargetOptions};
@@ -38,7 +38,7 @@ fn domains_are_those_of_tldextract() {
 fn realnews_filter() {
     let rows = rows("golden_realnews.jsonl");
     let list = DomainList::from_text(&rows[0]["domains"].to_string()).unwrap();
-    let rule = Domains::new(&list);
+    let rule = DomainRule::new(&list);
     assert_eq!(rows.len(), 12);
     for row in &rows[1..] {
         let normalized = url::normalize(row["url"].as_str().unwrap());
@@ -68,7 +68,7 @@ fn the_real_list_is_read() {
     let list = DomainList::read(&path).unwrap();
     let whole = list.domains.values().filter(|value| value.is_none());
     assert_eq!((list.domains.len(), whole.count()), (5036, 4835));
-    let rule = Domains::new(&list);
+    let rule = DomainRule::new(&list);
     // Every domain but those that allow none passes by itself or with its first subdomain.
     for (domain, subdomains) in list.domains.iter() {
         let url = match subdomains.as_ref().map(|list| &*list[0]) {

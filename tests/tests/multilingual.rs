@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use c4_data::{DedupStep, DetectorKind, Lists, Recipe, Undetermined, WordList};
-use c4_filters::language::{Decision, Detection};
+use c4_filters::language_rule::{Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict, base_language};
 use c4_filters::{Reason, Tally, Verdict, counters};
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ fn lists_have_the_checksums_of_their_readme() {
                 continue;
             }
             known += 1;
-            let sum = c4_data::fs::sha256_file(&path).unwrap();
+            let sum = c4_data::atomic_file::sha256_file(&path).unwrap();
             let line = readme.lines().find(|line| line.contains(&sum));
             let line = line.unwrap_or_else(|| panic!("{name}: no {sum} in the table"));
             assert!(line.contains(name) || folder == "publicsuffix", "{name}: {line}");

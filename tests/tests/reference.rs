@@ -167,7 +167,7 @@ fn compare(recipe: &str, inputs: &[&str], expected: &str) {
         let url = row["url"].as_str().unwrap();
         let (split, document) = found.remove(url).unwrap_or_else(|| panic!("{url} is missing"));
         let text = &document.page.text;
-        let digest = c4_data::fs::hex(&Sha256::digest(text.as_bytes()));
+        let digest = c4_data::atomic_file::hex(&Sha256::digest(text.as_bytes()));
         assert_eq!(digest, row["sha256"].as_str().unwrap(), "{url}: {text}");
         assert_eq!(text.chars().count() as u64, row["chars"].as_u64().unwrap());
         assert_eq!(split.name(), row["split"].as_str().unwrap(), "{url}");

@@ -7,6 +7,7 @@ mod build_page;
 mod diff_page;
 
 use build_page::{manifest, report, stats};
+use c4_data::Stats;
 use c4_pipeline::inspect::report::{self, Examples, Sources};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -79,6 +80,7 @@ fn every_part_but_the_tally_may_be_missing() {
     for key in full.as_object().unwrap().keys() {
         let mut stats = full.clone();
         stats.as_object_mut().unwrap().remove(key);
+        let stats: Stats = serde_json::from_value(stats).unwrap();
         for manifest in [manifest(), json!({})] {
             let sources = Sources {
                 manifest: &manifest,
@@ -90,6 +92,7 @@ fn every_part_but_the_tally_may_be_missing() {
         }
     }
     let zero = json!({"tally": {"pages": {"in": 0, "out": 0}}, "stages": [{"stage": "read"}]});
+    let zero: Stats = serde_json::from_value(zero).unwrap();
     let sources = Sources {
         manifest: &json!({}),
         stats: &zero,
@@ -104,6 +107,7 @@ fn every_part_but_the_tally_may_be_missing() {
 #[test]
 fn sums_that_are_not_right_are_said_at_the_top() {
     let wrong = json!({"tally": {"pages": {"in": 10, "out": 3, "dropped": {"bad_words": 5}}}});
+    let wrong: Stats = serde_json::from_value(wrong).unwrap();
     let sources = Sources {
         manifest: &json!({}),
         stats: &wrong,
@@ -114,11 +118,11 @@ fn sums_that_are_not_right_are_said_at_the_top() {
     let (warning, head) = (page.find("The pages do not add up"), page.find("<h1>"));
     assert!(warning.unwrap() < head.unwrap());
     let error = report::render(&Sources {
-        stats: &json!({"years": 7}),
+        manifest: &json!({"inputs": 7}),
         ..sources
     })
     .unwrap_err();
-    assert!(error.to_string().starts_with("stats.json is not what"), "{error}");
+    assert!(error.to_string().starts_with("manifest.json is not what"), "{error}");
 }
 
 /// A browser, or `None`, which is said.

@@ -5,7 +5,7 @@
 use c4_data::{BUILTIN_RECIPES, CleanStep, InputState, LengthStep, Lists, ParagraphStep, Recipe};
 use c4_filters::rules::length;
 use c4_filters::url::domain;
-use c4_filters::{Amount, Cleaned, Cleaner, Reason, SweepOutcome, Sweeper};
+use c4_filters::{Cleaned, Cleaner, Reason, SweepOutcome, Sweeper, TextSize};
 use c4_pipeline::build::{BuildOptions, TargetOptions};
 use c4_pipeline::input::{self, Input};
 use c4_pipeline::inspect::sweep::full::{FullOptions, sweep_full};
@@ -62,7 +62,7 @@ fn kept_by_build(recipe: Recipe, inputs: &[Input]) -> (Kept, BTreeMap<String, Ke
     let mut domains: BTreeMap<String, Kept> = BTreeMap::new();
     let mut characters = 0;
     for (url, (_, document)) in documents(&output) {
-        let text = Amount::of_text(&document.page.text);
+        let text = TextSize::of_text(&document.page.text);
         let sum = domains.entry(domain(&url)).or_default();
         sum.pages += 1;
         sum.lines += text.lines;

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use c4_data::ledger::{DroppedPage, Fate, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table};
+use c4_data::ledger::{DroppedPage, KEPT, LEDGER_FOLDER, LedgerReader, LedgerWriter, Table, UrlVerdict};
 use c4_data::{
     DedupStep, Document, Format, LedgerMode, Lists, Manifest, Recipe, ShardMeta, ShardReader, ShardWriter, Split,
 };
@@ -91,7 +91,7 @@ fn change_stats(dir: &Path, change: impl FnOnce(&mut Value)) {
 fn write_stats(dir: &Path, bytes: &[u8]) {
     fs::write(dir.join("stats.json"), bytes).unwrap();
     let mut manifest = Manifest::read(dir).unwrap().unwrap();
-    manifest.stats_sha256 = c4_data::fs::sha256_hex(bytes);
+    manifest.stats_sha256 = c4_data::atomic_file::sha256_hex(bytes);
     manifest.write(dir).unwrap();
 }
 
@@ -472,13 +472,13 @@ fn ledger_of_other_documents() {
     let dir = tempfile::tempdir().unwrap();
     sample_corpus("c4", dir.path(), Format::Arrow, LedgerMode::All);
     let mut manifest = Manifest::read(dir.path()).unwrap().unwrap();
-    let fates = LedgerReader::<Fate>::new(dir.path(), &manifest.ledger);
-    let mut fates: Vec<Fate> = fates.map(|fate| fate.unwrap()).collect();
+    let verdicts = LedgerReader::<UrlVerdict>::new(dir.path(), &manifest.ledger);
+    let mut verdicts: Vec<UrlVerdict> = verdicts.map(|row| row.unwrap()).collect();
     // Another URL, not another number of them.
-    fates.iter_mut().find(|fate| fate.fate == KEPT).unwrap().url_key ^= 1;
+    verdicts.iter_mut().find(|row| row.verdict == KEPT).unwrap().url_key ^= 1;
     let mut writer = LedgerWriter::new(&dir.path().join(LEDGER_FOLDER), u64::MAX);
-    fates.into_iter().for_each(|fate| writer.write(fate).unwrap());
-    manifest.ledger.files.retain(|file| file.table != Table::Fates);
+    verdicts.into_iter().for_each(|row| writer.write(row).unwrap());
+    manifest.ledger.files.retain(|file| file.table != Table::UrlVerdicts);
     manifest.ledger.files.extend(writer.finish().unwrap());
     manifest.write(dir.path()).unwrap();
     assert_eq!(named(&verified(dir.path()), Status::Failed), ["ledger fates"]);

@@ -35,7 +35,7 @@ fn checksum(path: &Path, mut bytes: impl Read) -> Result<String, Error> {
     let mut hash = Xxh3::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = c4_data::fs::uninterrupted(|| bytes.read(&mut buffer));
+        let read = c4_data::atomic_file::uninterrupted(|| bytes.read(&mut buffer));
         match read.map_err(|e| Error::io(path, e))? {
             0 => return Ok(format!("{:032x}", hash.digest128())),
             n => hash.update(&buffer[..n]),
@@ -125,7 +125,7 @@ impl Checkpoint {
         let renamed = written.and_then(|()| {
             // One of the same step is of the same run, before it went on from an earlier one.
             discard(&target)?;
-            c4_data::fs::rename(&partial, &target).map_err(|e| Error::io(&target, e))
+            c4_data::atomic_file::rename(&partial, &target).map_err(|e| Error::io(&target, e))
         });
         if let Err(error) = renamed {
             // The error tells; on a full disk its room is wanted.
@@ -136,7 +136,7 @@ impl Checkpoint {
     }
 
     fn write_partial(&mut self, partial: &Path, model: &T5, optimizer: &Optimizer) -> Result<(), Error> {
-        c4_data::fs::create_folder(partial).map_err(|e| Error::io(partial, e))?;
+        c4_data::atomic_file::create_folder(partial).map_err(|e| Error::io(partial, e))?;
         let variables = model.layout().variables().iter().map(|variable| {
             let values = &model.parameters()[variable.range.clone()];
             (variable.name.clone(), Values(values, variable.shape.clone()))
@@ -163,7 +163,7 @@ impl Checkpoint {
             let synced = File::open(&path).and_then(|file| file.sync_all());
             synced.map_err(|e| Error::io(&path, e))?;
         }
-        c4_data::fs::sync_folder(partial).map_err(|e| Error::io(partial, e))
+        c4_data::atomic_file::sync_folder(partial).map_err(|e| Error::io(partial, e))
     }
 
     fn json(&self, path: &Path) -> Result<Vec<u8>, Error> {
@@ -215,7 +215,7 @@ impl Checkpoint {
         let mut note = Checkpoint::read(checkpoint)?;
         note.validation_loss = Some(validation_loss);
         let path = checkpoint.join(NOTE);
-        Ok(c4_data::fs::write_atomic(&path, &note.json(&path)?)?)
+        Ok(c4_data::atomic_file::write_atomic(&path, &note.json(&path)?)?)
     }
 
     /// Opens the vocabulary that it was trained with.
@@ -223,7 +223,7 @@ impl Checkpoint {
     /// # Errors
     /// A file that cannot be read, or another vocabulary.
     pub fn vocab(&self, file: &Path) -> Result<Vocab, Error> {
-        let sum = c4_data::fs::sha256_file(file)?;
+        let sum = c4_data::atomic_file::sha256_file(file)?;
         if sum != self.vocab_sha256 {
             let problem = "is not the vocabulary that the run began with; put that back";
             return Err(Error::format(file, problem));
@@ -393,10 +393,10 @@ pub(crate) fn write_model<V: View>(
             synced.map_err(|e| not_written(path, e, advice))
         })
         // Not before: on a full disk an older model would have another's note.
-        .and_then(|()| Ok(c4_data::fs::write_atomic(note, bytes)?))
+        .and_then(|()| Ok(c4_data::atomic_file::write_atomic(note, bytes)?))
         .and_then(|()| open_as(&partial, note))
         .and_then(|()| {
-            let renamed = c4_data::fs::rename(&partial, path);
+            let renamed = c4_data::atomic_file::rename(&partial, path);
             renamed.map_err(|e| not_written(path, e, advice))
         });
     if written.is_err() {

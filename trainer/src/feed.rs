@@ -397,5 +397,5 @@ fn fingerprint(corpora: &[Corpus], config: &FeedConfig, chain: &Chain) -> String
         "documents_per_group": config.documents_per_group,
         "max_document_tokens": config.max_document_tokens,
     });
-    c4_data::fs::sha256_hex(decides.to_string().as_bytes())
+    c4_data::atomic_file::sha256_hex(decides.to_string().as_bytes())
 }

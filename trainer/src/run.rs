@@ -105,7 +105,7 @@ impl Run {
         model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
     ) -> Result<Run, Error> {
         refuse_mixing(folder, Holds::Run)?;
-        c4_data::fs::create_folder(folder).map_err(|e| Error::io(folder, e))?;
+        c4_data::atomic_file::create_folder(folder).map_err(|e| Error::io(folder, e))?;
         let lock = Lock::take(folder)?;
         if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
             return Err(Error::format(
@@ -118,7 +118,7 @@ impl Run {
         let bytes = vocab::sentencepiece(vocab)?;
         let model = model(&config)?;
         let copy = folder.join(VOCAB);
-        c4_data::fs::write_atomic(&copy, &bytes)?;
+        c4_data::atomic_file::write_atomic(&copy, &bytes)?;
         let metrics = folder.join(METRICS);
         fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
         tensorboard::remove(folder)?;
@@ -133,7 +133,7 @@ impl Run {
             cursor: None,
             passed_over: Vec::new(),
             saved: None,
-            vocab_sha256: c4_data::fs::sha256_hex(&bytes),
+            vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
             lock,
         })
     }
@@ -215,7 +215,7 @@ impl Run {
     /// # Errors
     /// It cannot be read, or is another one.
     pub fn check_vocab(&self, file: &Path) -> Result<(), Error> {
-        if c4_data::fs::sha256_hex(&vocab::sentencepiece(file)?) == self.vocab_sha256 {
+        if c4_data::atomic_file::sha256_hex(&vocab::sentencepiece(file)?) == self.vocab_sha256 {
             return Ok(());
         }
         let problem = format!(
@@ -340,7 +340,7 @@ impl Run {
             line.is_ok_and(|line| line["step"].as_u64().is_some_and(|step| step <= self.step))
         };
         let lines: String = text.lines().filter(before).flat_map(|line| [line, "\n"]).collect();
-        Ok(c4_data::fs::write_atomic(&path, lines.as_bytes())?)
+        Ok(c4_data::atomic_file::write_atomic(&path, lines.as_bytes())?)
     }
 }
 

@@ -84,7 +84,7 @@ fn corpus(dir: &Path, format: Format, shards: &[Shard]) -> PathBuf {
     let scratch = dir.join("_c4_work");
     std::fs::create_dir_all(&scratch).unwrap();
     let (recipe, _) = Recipe::load("en").unwrap();
-    let hash = c4_data::fs::sha256_hex(b"recipe");
+    let hash = c4_data::atomic_file::sha256_hex(b"recipe");
     let meta = ShardMeta {
         recipe: recipe.name.clone(),
         recipe_hash: hash.clone(),

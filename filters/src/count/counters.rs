@@ -1,5 +1,5 @@
-//! The reference's counters: the same facts as the [`Tally`], under the names and with the meaning
-//! that TensorFlow Datasets gives them.
+//! The reference's counters: the same facts as the [`Tally`], under the names and with the meaning that TensorFlow
+//! Datasets gives them.
 
 use super::tally::{ArchiveKind, Tally};
 use crate::rules::reason::{Reason, Scope};
@@ -23,9 +23,9 @@ use std::collections::BTreeMap;
 /// # Ok::<(), c4_data::Error>(())
 /// ```
 ///
-/// Reading, length and URL counters are of all pages, those of later steps of the newest page of
-/// each URL only; a page dropped midway keeps the line counts it had earned. Steps that the
-/// reference does not have are named in its manner: `split-warc-file/*`, `dedupe-spans/*`.
+/// Reading, length and URL counters are of all pages, those of later steps of the newest page of each URL only; a page
+/// dropped midway keeps the line counts it had earned. Steps that the reference does not have are named in its manner:
+/// `split-warc-file/*`, `dedupe-spans/*`.
 pub fn counters(tally: &Tally, recipe: &Recipe) -> BTreeMap<String, u64> {
     let mut out = BTreeMap::new();
     let mut put = |name: &str, n: u64| {

@@ -1,12 +1,11 @@
 //! The pages of each domain, counted by the steps that they passed.
 //!
-//! A crawl has more domains than fit in memory, so they are counted in parts, each of which holds all
-//! pages of its domains; a [`DomainTable`] keeps the largest domains of all parts, exactly.
+//! A crawl has more domains than fit in memory, so they are counted in parts, each of which holds all pages of its
+//! domains; a [`DomainTable`] keeps the largest domains of all parts, exactly.
 
 use crate::rules::reason::{Reason, STAGES, Stage};
 use crate::text::url;
-use c4_data::Recipe;
-use serde_json::{Value, json};
+use c4_data::{DomainRow, DomainStats, Recipe};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
@@ -104,7 +103,7 @@ impl DomainTable {
     }
 
     /// The tables of `stats.json` of the domains, and of the top-level domains.
-    pub fn to_json(&self, recipe: &Recipe) -> [Value; 2] {
+    pub fn to_stats(&self, recipe: &Recipe) -> [DomainStats; 2] {
         let mut top_level = self.top_level.clone();
         top_level.keep_largest();
         [
@@ -114,19 +113,19 @@ impl DomainTable {
     }
 }
 
-fn table(largest: &DomainCounts, distinct: usize, recipe: &Recipe) -> Value {
+fn table(largest: &DomainCounts, distinct: usize, recipe: &Recipe) -> DomainStats {
     let stages: Vec<Stage> = Stage::of(recipe).collect();
     let mut top: BTreeMap<(Reverse<u64>, &str), &Reached> = BTreeMap::new();
     top.extend(largest.iter().map(|(name, n)| ((Reverse(n[0]), name), n)));
-    let row = |((_, name), n): ((Reverse<u64>, &str), &Reached)| {
-        let pages: Vec<u64> = stages.iter().map(|stage| n[*stage as usize]).collect();
-        json!({ "name": name, "pages": pages })
+    let row = |((_, name), n): ((Reverse<u64>, &str), &Reached)| DomainRow {
+        name: name.to_owned(),
+        pages: stages.iter().map(|stage| n[*stage as usize]).collect(),
     };
-    json!({
-        "stages": stages.iter().map(|stage| stage.name()).collect::<Vec<_>>(),
-        "distinct": distinct,
-        "top": top.into_iter().map(row).collect::<Vec<_>>(),
-    })
+    DomainStats {
+        stages: stages.iter().map(|stage| stage.name().to_owned()).collect(),
+        distinct: distinct as u64,
+        top: top.into_iter().map(row).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -142,15 +141,16 @@ mod tests {
         domains.page("http://a.org/", Some(Reason::TooLong));
         let mut whole = DomainTable::default();
         whole.add(domains);
-        let [domains, top_level] = whole.to_json(&recipe);
+        let [domains, top_level] = whole.to_stats(&recipe);
         let stages = ["read", "length", "newest", "rules", "dedup", "language", "bad_words"];
-        assert_eq!(domains["stages"], json!(stages));
-        let rows = json!([
-            { "name": "b.org", "pages": [2, 2, 2, 1, 1, 1, 1] },
-            { "name": "a.org", "pages": [1, 0, 0, 0, 0, 0, 0] },
-        ]);
-        assert_eq!(domains["top"], rows);
-        assert_eq!(top_level["top"][0]["pages"][0], 3);
+        assert_eq!(domains.stages, stages);
+        let rows = [("b.org", [2, 2, 2, 1, 1, 1, 1]), ("a.org", [1, 0, 0, 0, 0, 0, 0])];
+        let rows = rows.map(|(name, pages)| DomainRow {
+            name: name.to_owned(),
+            pages: pages.to_vec(),
+        });
+        assert_eq!(domains.top, rows);
+        assert_eq!(top_level.top[0].pages[0], 3);
     }
 
     #[test]
@@ -171,10 +171,10 @@ mod tests {
                 }
                 table.add(domains);
             }
-            table.to_json(&recipe)
+            table.to_stats(&recipe)
         });
         assert_eq!(tables[0], tables[1]);
         assert_eq!(tables[0], tables[2]);
-        assert!(tables[0][0]["top"].as_array().unwrap().len() > TOP);
+        assert!(tables[0][0].top.len() > TOP);
     }
 }

@@ -1,7 +1,7 @@
 //! What a recipe expects of a build's counts, and warnings where they look wrong.
 //!
-//! A rule that drops far more or far less than is usual, or a step that drops nothing, is mostly a
-//! mistake in a recipe or an input of another kind; both have been overlooked in published corpora.
+//! A rule that drops far more or far less than is usual, or a step that drops nothing, is mostly a mistake in a recipe
+//! or an input of another kind; both have been overlooked in published corpora.
 
 use super::tally::Tally;
 use crate::rules::language_rule;
@@ -106,6 +106,18 @@ pub fn unexpected(tally: &Tally, recipe: &Recipe, until: Stage) -> Vec<(Reason, 
 }
 
 /// Warnings about a finished build, a sentence each: unexpected shares, an empty corpus, steps that drop nothing.
+///
+/// ```
+/// use c4_data::Recipe;
+/// use c4_filters::{ArchiveKind, LineCounts, Reason, Tally, expectations};
+///
+/// let (recipe, _) = Recipe::load("en")?;
+/// let mut tally = Tally::default();
+/// tally.read_pages(ArchiveKind::Wet, 100);
+/// (0..100).for_each(|_| tally.drop_page(Reason::OtherLanguage, &LineCounts::default()));
+/// assert_eq!(expectations::warnings(&tally, &recipe), ["of 100 pages none was kept"]);
+/// # Ok::<(), c4_data::Error>(())
+/// ```
 pub fn warnings(tally: &Tally, recipe: &Recipe) -> Vec<String> {
     let shares = shares(tally);
     let unexpected = unexpected(tally, recipe, Stage::BadWords).into_iter();

@@ -2,12 +2,12 @@
 //!
 //! Everything here is a sum, so parts are merged with `+=` in any order.
 
+use super::counters::counters;
 use super::domains::DomainTable;
 use super::tally::{Tally, UNITS};
 use crate::rules::reason::{Reason, Scope, Stage};
-use c4_data::Recipe;
+use c4_data::{BadWordStats, HistogramStats, InOut, Named, Recipe, SampleStats, StageDropped, StageStats, Stats};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -62,14 +62,16 @@ impl Histogram {
         self.counts[side as usize][bin] += 1;
     }
 
-    fn to_json(&self, unit: &str, sides: &[(&str, Side)]) -> Value {
-        let mut edges: Vec<Value> = self.starts.iter().map(|edge| json!(edge)).collect();
-        edges.push(Value::Null);
-        let mut value = json!({ "unit": unit, "edges": edges });
-        for (name, side) in sides {
-            value[name] = json!(self.counts[*side as usize]);
+    fn to_stats(&self, unit: &str) -> HistogramStats {
+        let edges = self.starts.iter().copied().map(Some);
+        let [read, kept] = &self.counts;
+        HistogramStats {
+            unit: unit.to_owned(),
+            edges: edges.chain([None]).collect(),
+            read: Some(read.clone()),
+            kept: kept.clone(),
+            sample: None,
         }
-        value
     }
 }
 
@@ -78,7 +80,6 @@ fn bin(starts: &[u64], value: u64) -> usize {
     above.saturating_sub(1)
 }
 
-const BOTH: [(&str, Side); 2] = [("in", Side::In), ("out", Side::Out)];
 /// Code points of a page: doubling bins.
 const PAGE_CHARS: [u64; 14] = [
     0, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144,
@@ -92,8 +93,7 @@ const PAGE_SENTENCES: [u64; 15] = [0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100,
 /// Probabilities in percent: finer bins around C4's limit of 99.
 const PROBABILITY: [u64; 16] = [0, 20, 30, 40, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 98, 99];
 
-/// The statistics of a build or a part of it, except the counts by domain
-/// ([`DomainCounts`](crate::DomainCounts)).
+/// The statistics of a build or a part of it, except the counts by domain ([`DomainCounts`](crate::DomainCounts)).
 ///
 /// ```
 /// use c4_filters::{Side, Statistics};
@@ -114,8 +114,8 @@ pub struct Statistics {
     pub page_lines: Histogram,
     /// Lines by their number of words.
     pub line_words: Histogram,
-    /// Pages by the probability of their language, in percent: all pages that came to the language step, and those
-    /// of the corpus.
+    /// Pages by the probability of their language, in percent: all pages that came to the language step, and those of
+    /// the corpus.
     pub language_probability: Histogram,
     /// The numbers of pages read and kept, by the year of their timestamp.
     pub years: BTreeMap<String, [u64; 2]>,
@@ -159,8 +159,7 @@ impl Statistics {
         raise(&mut self.years, year.unwrap_or("other"), side);
     }
 
-    /// Counts a page under the language code that the detector gave, and its probability (0 to 1) if there is
-    /// one.
+    /// Counts a page under the language code that the detector gave, and its probability (0 to 1) if there is one.
     pub fn language(&mut self, side: Side, language: &str, probability: Option<f64>) {
         raise(&mut self.languages, language, side);
         if let Some(probability) = probability {
@@ -169,85 +168,107 @@ impl Statistics {
         }
     }
 
-    /// The part of `stats.json` that these statistics give. `sentences` are the numbers of sentences of a sample of the
-    /// kept pages.
-    pub fn to_json(&self, recipe: &Recipe, domains: &DomainTable, sentences: &[u64]) -> Value {
+    /// These statistics as `stats.json` has them, with the reference's counters. `sentences` are the numbers of sentences
+    /// of a sample of the kept pages. The caller fills in what only a build knows: the recipe's hash, warnings and
+    /// duplicates.
+    pub fn to_stats(&self, recipe: &Recipe, domains: &DomainTable, sentences: &[u64]) -> Stats {
+        let tally = &self.tally;
         let mut pages = Histogram::new(&PAGE_SENTENCES);
         sentences.iter().for_each(|n| pages.add(Side::Out, *n));
-        let mut page_sentences = pages.to_json("sentences of a page", &BOTH[1..]);
-        let kept = self.tally.pages_out.iter().sum::<u64>();
-        page_sentences["sample"] = json!({ "pages": sentences.len(), "of": kept });
+        let page_sentences = HistogramStats {
+            read: None,
+            sample: Some(SampleStats {
+                pages: sentences.len() as u64,
+                of: tally.pages_out.iter().sum(),
+            }),
+            ..pages.to_stats("sentences of a page")
+        };
         let percent = "probability of the language, in percent";
-        let [domains, top_level_domains] = domains.to_json(recipe);
+        let histograms = [
+            ("page_chars", self.page_chars.to_stats("characters of a page")),
+            ("page_lines", self.page_lines.to_stats("lines of a page")),
+            ("line_words", self.line_words.to_stats("words of a line")),
+            ("page_sentences", page_sentences),
+            ("language_probability", self.language_probability.to_stats(percent)),
+        ];
+        let [domains, top_level_domains] = domains.to_stats(recipe);
         let mut words: Vec<(&String, &u64)> = self.bad_words.iter().collect();
         words.sort_by_key(|(word, n)| (Reverse(**n), *word));
-        let words = words.iter().take(TOP_WORDS);
-        json!({
-            "tally": self.tally.to_json(),
-            "stages": stages(&self.tally, recipe),
-            "histograms": {
-                "page_chars": self.page_chars.to_json("characters of a page", &BOTH),
-                "page_lines": self.page_lines.to_json("lines of a page", &BOTH),
-                "line_words": self.line_words.to_json("words of a line", &BOTH),
-                "page_sentences": page_sentences,
-                "language_probability": self.language_probability.to_json(percent, &BOTH),
-            },
-            "years": sides(&self.years),
-            "languages": sides(&self.languages),
-            "domains": domains,
-            "top_level_domains": top_level_domains,
-            "bad_words": words.map(|(word, n)| json!({ "word": word, "pages": n })).collect::<Value>(),
-        })
+        let words = words.into_iter().take(TOP_WORDS).map(|(word, pages)| BadWordStats {
+            word: word.clone(),
+            pages: *pages,
+        });
+        Stats {
+            recipe: recipe.name.clone(),
+            counters: counters(tally, recipe),
+            tally: tally.to_stats(),
+            stages: stages(tally, recipe),
+            histograms: histograms.into_iter().map(|(name, h)| (name.to_owned(), h)).collect(),
+            years: sides(&self.years),
+            languages: sides(&self.languages),
+            domains: Some(domains),
+            top_level_domains: Some(top_level_domains),
+            bad_words: words.collect(),
+            ..Stats::default()
+        }
     }
 }
 
-fn sides(counts: &BTreeMap<String, [u64; 2]>) -> Value {
-    let row = |(name, [before, after]): (&String, &[u64; 2])| (name.clone(), json!({ "in": before, "out": after }));
-    Value::Object(counts.iter().map(row).collect())
+fn sides(counts: &BTreeMap<String, [u64; 2]>) -> BTreeMap<String, InOut> {
+    let row = |(name, &[read, kept]): (&String, &[u64; 2])| (name.clone(), InOut { read, kept });
+    counts.iter().map(row).collect()
 }
 
 /// For each step, what came in, what was dropped under which reason, and what passed.
-fn stages(tally: &Tally, recipe: &Recipe) -> Vec<Value> {
+fn stages(tally: &Tally, recipe: &Recipe) -> Vec<StageStats> {
     let mut pages = tally.pages();
-    let mut left = UNITS.map(|(_, of)| of(&tally.lines));
+    let mut left = UNITS.map(|of| of(&tally.lines));
     let stage = |stage: Stage| {
-        let mut value = json!({
-            "stage": stage.name(),
-            "doc": stage.taken(recipe).unwrap_or_default(),
-        });
-        let mut dropped = [Map::new(), Map::new()];
+        let mut dropped = [Vec::new(), Vec::new()];
         let (pages_in, left_in) = (pages, left);
         for &reason in Reason::ALL.iter().filter(|r| r.stage() == stage) {
             let i = reason.index();
-            let (n, amount, map) = match reason.scope() {
+            let (n, size, list) = match reason.scope() {
                 Scope::Record => continue,
                 Scope::Page => {
-                    let gone = tally.lines_gone_with_page[i];
                     pages -= tally.pages_dropped[i];
-                    (tally.pages_dropped[i], gone, &mut dropped[0])
+                    (tally.pages_dropped[i], tally.lines_gone_with_page[i], &mut dropped[0])
                 }
                 Scope::Line => {
-                    let gone = tally.lines_dropped[i];
-                    (gone.lines, gone, &mut dropped[1])
+                    let size = tally.lines_dropped[i];
+                    (size.lines, size, &mut dropped[1])
                 }
             };
-            map.insert(reason.code().to_owned(), json!(n));
-            for (left, (_, of)) in left.iter_mut().zip(UNITS) {
-                *left -= of(&amount);
+            list.push((reason.code().to_owned(), n));
+            for (left, of) in left.iter_mut().zip(UNITS) {
+                *left -= of(&size);
             }
         }
         if stage == Stage::Rules {
-            for (left, (_, of)) in left.iter_mut().zip(UNITS) {
+            for (left, of) in left.iter_mut().zip(UNITS) {
                 *left -= of(&tally.trimmed);
             }
         }
-        value["pages"] = json!({ "in": pages_in, "out": pages });
-        for (((unit, _), before), after) in UNITS.iter().zip(left_in).zip(left) {
-            value[unit] = json!({ "in": before, "out": after });
+        let unit = |i: usize| InOut {
+            read: left_in[i],
+            kept: left[i],
+        };
+        let [of_pages, of_lines] = dropped.map(Named::from_iter);
+        StageStats {
+            stage: stage.name().to_owned(),
+            doc: stage.taken(recipe).unwrap_or_default().to_owned(),
+            pages: InOut {
+                read: pages_in,
+                kept: pages,
+            },
+            lines: unit(0),
+            chars: unit(1),
+            words: unit(2),
+            dropped: StageDropped {
+                pages: of_pages,
+                lines: of_lines,
+            },
         }
-        let [of_pages, of_lines] = dropped;
-        value["dropped"] = json!({ "pages": of_pages, "lines": of_lines });
-        value
     };
     Stage::of(recipe).map(stage).collect()
 }
@@ -295,8 +316,8 @@ mod tests {
         for value in [0, 1, 4, 5, 5000] {
             histogram.add(Side::Out, value);
         }
-        let json = histogram.to_json("lines", &BOTH);
-        assert_eq!(json["out"], json!([1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]));
-        assert_eq!(json["edges"].as_array().unwrap().len(), PAGE_LINES.len() + 1);
+        let stats = histogram.to_stats("lines");
+        assert_eq!(stats.kept, [1, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!((stats.edges.len(), stats.edges[13]), (PAGE_LINES.len() + 1, None));
     }
 }

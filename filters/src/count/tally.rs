@@ -3,9 +3,8 @@
 use crate::rules::language_rule::{Decision, Detection};
 use crate::rules::reason::{LINE_REASONS, PAGE_REASONS, RECORD_REASONS, Reason, Scope, Verdict};
 use crate::text::text_size::TextSize;
-use c4_data::Split;
+use c4_data::{Account, InOut, Named, Split, TallyStats};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
@@ -28,11 +27,11 @@ impl ArchiveKind {
 pub struct LineCounts {
     /// The size of the page as it was read.
     pub total: TextSize,
-    /// The size of dropped lines, by [`Reason::index`]. A line that lost only some of its sentences counts with
-    /// their characters and words, but not as a line.
+    /// The size of dropped lines, by [`Reason::index`]. A line that lost only some of its sentences counts with their
+    /// characters and words, but not as a line.
     pub dropped: [TextSize; LINE_REASONS],
-    /// The size of what was trimmed off kept lines: white space around them, citation markers. Known when the
-    /// page has passed the line rules.
+    /// The size of what was trimmed off kept lines: white space around them, citation markers. Known when the page has
+    /// passed the line rules.
     pub trimmed: TextSize,
     /// The number of lines that passed the line rules, whether or not the page was dropped afterwards.
     pub passed: u32,
@@ -77,12 +76,12 @@ impl LineCounts {
 /// assert_eq!(tally.lines_out.words, 7);
 /// ```
 ///
-/// A record, page or line counts under the **first** reason that dropped it: a line that a rule
-/// dropped counts under that rule even if its page is dropped later; the lines that a page still had when
-/// it was dropped count under the page's reason.
+/// A record, page or line counts under the **first** reason that dropped it: a line that a rule dropped counts under
+/// that rule even if its page is dropped later; the lines that a page still had when it was dropped count under the
+/// page's reason.
 ///
-/// Conservation ([`check`](Tally::check)): records read = pages + records dropped; pages = pages
-/// out + pages dropped; lines = lines out + lines dropped + lines gone with their page.
+/// Conservation ([`check`](Tally::check)): records read = pages + records dropped; pages = pages out + pages dropped;
+/// lines = lines out + lines dropped + lines gone with their page.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// The number of archives read, by [`ArchiveKind`].
@@ -154,7 +153,8 @@ impl Tally {
         self.count_lines(lines);
     }
 
-    /// Counts a decision of the language step by language; a dropped page is counted by [`drop_page`](Self::drop_page), too.
+    /// Counts a decision of the language step by language; a dropped page is counted by [`drop_page`](Self::drop_page),
+    /// too.
     pub fn decide_language(&mut self, decision: &Decision) {
         let Detection::Best { language, .. } = &decision.detection else {
             return;
@@ -209,7 +209,7 @@ impl Tally {
         let [wet, warc] = &self.records_dropped;
         law("records", self.records, &[pages, sum(wet), sum(warc)])?;
         law("pages", pages, &[sum(&self.pages_out), dropped])?;
-        for (unit, of) in UNITS {
+        for (unit, of) in ["lines", "chars", "words"].into_iter().zip(UNITS) {
             let sum = |list: &[TextSize]| list.iter().map(of).sum::<u64>();
             let (dropped, gone) = (sum(&self.lines_dropped), sum(&self.lines_gone_with_page));
             let parts = [of(&self.lines_out), dropped, gone, of(&self.trimmed)];
@@ -218,52 +218,51 @@ impl Tally {
         Ok(())
     }
 
-    /// The `tally` object of `stats.json`: every reason is listed, also with 0.
-    pub fn to_json(&self) -> Value {
-        let by_code = |scope: Scope, counts: &[u64]| -> Map<String, Value> {
+    /// The tally as `stats.json` has it: every reason is listed, also with 0.
+    pub fn to_stats(&self) -> TallyStats {
+        let by_code = |scope: Scope, counts: &[u64]| -> Named<u64> {
             let reasons = Reason::of(scope).iter();
-            reasons
-                .zip(counts)
-                .map(|(r, n)| (r.code().to_owned(), json!(n)))
-                .collect()
+            reasons.zip(counts).map(|(r, n)| (r.code().to_owned(), *n)).collect()
+        };
+        let text = |of: fn(&TextSize) -> u64| {
+            let list = |sizes: &[TextSize]| sizes.iter().map(of).collect::<Vec<u64>>();
+            Account {
+                read: of(&self.lines),
+                kept: of(&self.lines_out),
+                dropped: by_code(Scope::Line, &list(&self.lines_dropped)),
+                gone_with_page: Some(by_code(Scope::Page, &list(&self.lines_gone_with_page))),
+                trimmed: Some(of(&self.trimmed)),
+            }
         };
         let mut records_dropped = self.records_dropped[0];
         add(&mut records_dropped, &self.records_dropped[1]);
-        let mut tally = json!({
-            "records": {
-                "in": self.records,
-                "out": self.pages(),
-                "dropped": by_code(Scope::Record, &records_dropped),
+        let [lines, chars, words] = UNITS.map(text);
+        TallyStats {
+            records: Account {
+                read: self.records,
+                kept: self.pages(),
+                dropped: by_code(Scope::Record, &records_dropped),
+                ..Account::default()
             },
-            "pages": {
-                "in": self.pages(),
-                "out": self.pages_out.iter().sum::<u64>(),
-                "dropped": by_code(Scope::Page, &self.pages_dropped),
+            pages: Account {
+                read: self.pages(),
+                kept: self.pages_out.iter().sum(),
+                dropped: by_code(Scope::Page, &self.pages_dropped),
+                ..Account::default()
             },
-            "text_bytes": { "in": self.text_bytes_in, "out": self.text_bytes_out },
-        });
-        for (unit, of) in UNITS {
-            let list = |amounts: &[TextSize]| amounts.iter().map(of).collect::<Vec<u64>>();
-            tally[unit] = json!({
-                "in": of(&self.lines),
-                "out": of(&self.lines_out),
-                "dropped": by_code(Scope::Line, &list(&self.lines_dropped)),
-                "gone_with_page": by_code(Scope::Page, &list(&self.lines_gone_with_page)),
-                "trimmed": of(&self.trimmed),
-            });
+            text_bytes: InOut {
+                read: self.text_bytes_in,
+                kept: self.text_bytes_out,
+            },
+            lines,
+            chars,
+            words,
         }
-        tally
     }
 }
 
-type Unit = (&'static str, fn(&TextSize) -> u64);
-
-/// The units that text is counted in, with the names they have in `stats.json`.
-pub(crate) const UNITS: [Unit; 3] = [
-    ("lines", |amount| amount.lines),
-    ("chars", |amount| amount.chars),
-    ("words", |amount| amount.words),
-];
+/// The units that text is counted in: lines, code points, words.
+pub(crate) const UNITS: [fn(&TextSize) -> u64; 3] = [|size| size.lines, |size| size.chars, |size| size.words];
 
 fn add<N: AddAssign + Copy>(sum: &mut [N], other: &[N]) {
     sum.iter_mut().zip(other).for_each(|(a, b)| *a += *b);

@@ -34,9 +34,6 @@ use random::Stream;
 /// `Detector.PROB_THRESHOLD`: languages that are less probable are not named.
 const THRESHOLD: f64 = 0.1;
 
-// Until callers are moved.
-pub use LangdetectAnswer as Detection;
-
 /// The answer of langdetect for a text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LangdetectAnswer {
@@ -64,6 +61,12 @@ static TABLES: LazyLock<LangdetectTables> = LazyLock::new(|| LangdetectTables {
 });
 
 /// Detects the language of `text`, of which the first 10,000 code points count.
+///
+/// ```
+/// use c4_filters::langdetect::{LangdetectAnswer, detect};
+/// let answer = detect("Ceci est une page en français, avec une phrase entière et encore une autre.");
+/// assert!(matches!(answer, LangdetectAnswer::Best { language: "fr", .. }));
+/// ```
 pub fn detect(text: &str) -> LangdetectAnswer {
     detect_at(Level::new(), text)
 }

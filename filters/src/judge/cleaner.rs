@@ -62,7 +62,7 @@ pub struct SeenLine<'t, 'o> {
     /// The line as it was read.
     pub text: &'t str,
     /// The size of the line as it was read.
-    pub amount: TextSize,
+    pub size: TextSize,
     /// The outcome of the line rules; `None` if the page was dropped before this line, or if no rule judges lines.
     pub outcome: Option<&'o LineOutcome<'t>>,
 }
@@ -112,7 +112,7 @@ impl Cleaner {
     /// rules, else pieces between `\n`. Every line is shown to `seen`.
     pub fn measure<'t>(&self, text: &'t str, mut seen: impl FnMut(SeenLine<'t, '_>)) -> TextSize {
         let mut total = TextSize::default();
-        let mut measure = |line, amount| unseen(line, amount, &mut total, &mut seen);
+        let mut measure = |line, size| unseen(line, size, &mut total, &mut seen);
         match self.clean {
             Some(_) => scan::lines(text)
                 .iter()
@@ -150,21 +150,21 @@ impl Cleaner {
         let mut rest = scanned.iter();
         while let Some(scanned) = rest.next() {
             let line = &text[scanned.start..scanned.end];
-            let amount = scanned.size();
+            let size = scanned.size();
             let outcome = rules.line(line, Some(scanned.words), &mut lower);
             let number = number(&lines.total);
-            lines.total += amount;
+            lines.total += size;
             seen(SeenLine {
                 number,
                 text: line,
-                amount,
+                size,
                 outcome: Some(&outcome),
             });
             match outcome.verdict {
                 Verdict::Keep => {
                     lines.passed += 1;
                     left += match outcome.text.len() == line.len() {
-                        true => amount,
+                        true => size,
                         false => TextSize::of_line(&outcome.text),
                     };
                     if sentences < rules.step.min_sentences {
@@ -179,11 +179,11 @@ impl Cleaner {
                     }
                     kept.push_str(&outcome.text);
                 }
-                Verdict::DropLine(reason) => lines.drop_line(reason, amount),
+                Verdict::DropLine(reason) => lines.drop_line(reason, size),
                 Verdict::DropPage(reason) => {
                     rest.for_each(|line| {
-                        let (line, amount) = (&text[line.start..line.end], line.size());
-                        unseen(line, amount, &mut lines.total, &mut seen);
+                        let (line, size) = (&text[line.start..line.end], line.size());
+                        unseen(line, size, &mut lines.total, &mut seen);
                     });
                     return Cleaned::Drop { reason, lines };
                 }
@@ -274,14 +274,14 @@ fn number(before: &TextSize) -> u32 {
 }
 
 /// Counts a line that no rule judges.
-fn unseen<'t>(line: &'t str, amount: TextSize, total: &mut TextSize, seen: &mut impl FnMut(SeenLine<'t, '_>)) {
+fn unseen<'t>(line: &'t str, size: TextSize, total: &mut TextSize, seen: &mut impl FnMut(SeenLine<'t, '_>)) {
     seen(SeenLine {
         number: number(total),
         text: line,
-        amount,
+        size,
         outcome: None,
     });
-    *total += amount;
+    *total += size;
 }
 
 impl LineRules {

@@ -93,7 +93,7 @@ impl Finisher<'_> {
             let left = dedup::left(step, &text, lost);
             let rest = left.text(&text);
             for (i, (line, what)) in text.split('\n').zip(&left.lines).enumerate() {
-                if let LeftLine::Gone(reason) = *what {
+                if let LeftLine::Dropped(reason) = *what {
                     if reason != Reason::SpanDuplicate {
                         lines.drop_line(reason, TextSize::of_line(line));
                     }

@@ -51,7 +51,7 @@ impl PageRules<'_> {
     ) -> JudgedPage {
         let line_words = &mut statistics.line_words;
         let seen = |line: SeenLine<'t, '_>| {
-            line_words.add(Side::In, line.amount.words);
+            line_words.add(Side::In, line.size.words);
             seen(line);
         };
         let normalized_url = url::normalize(page_url);

@@ -17,6 +17,18 @@ const UNSPACED: [&str; 3] = ["ja", "th", "zh"];
 const NOT_WORD: &str = r"[^\p{L}\p{N}_]";
 
 /// The blocklists of a recipe, compiled: the reference's `get_badwords_filter_fn`.
+///
+/// ```
+/// use c4_data::{Lists, Recipe};
+/// use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
+///
+/// let (recipe, base) = Recipe::load("en")?;
+/// let lists = Lists::load(&recipe, &base)?;
+/// let rule = BadWords::new(recipe.bad_words.as_ref().expect("it has a blocklist"), &lists)?;
+/// assert_eq!(rule.check("en", "a text without a listed word", 0), BadWordsVerdict::Passed);
+/// assert_eq!(rule.check("xx", "a text in a language without a list", 0), BadWordsVerdict::NoList);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct BadWords {
     patterns: BTreeMap<String, Pattern>,

@@ -145,7 +145,7 @@ pub enum LeftLine {
     /// The line is kept without some of its sentences: the rest, joined by spaces.
     Shortened(String),
     /// The line is dropped.
-    Gone(Reason),
+    Dropped(Reason),
 }
 
 /// What remains of a page without duplicates.
@@ -166,7 +166,7 @@ impl Left {
             let line = match what {
                 LeftLine::Whole => line,
                 LeftLine::Shortened(rest) => rest,
-                LeftLine::Gone(_) => continue,
+                LeftLine::Dropped(_) => continue,
             };
             if !first {
                 left.push('\n');
@@ -190,7 +190,7 @@ pub fn left(step: &DedupStep, text: &str, lost: &[Lost]) -> Left {
                     None => Reason::GlobalDuplicate,
                 };
                 if let Some(line) = lines.get_mut(lost.position as usize) {
-                    *line = LeftLine::Gone(reason);
+                    *line = LeftLine::Dropped(reason);
                 }
             }
             Left {
@@ -236,7 +236,7 @@ fn remove_sentences(text: &str, gone: &[bool]) -> Left {
         left.lines.push(if losses == 0 {
             LeftLine::Whole
         } else if losses == ranges.len() {
-            LeftLine::Gone(Reason::SpanDuplicate)
+            LeftLine::Dropped(Reason::SpanDuplicate)
         } else {
             let rest = places.zip(ranges).filter(|(i, _)| !lost(i));
             let rest: Vec<&str> = rest.map(|(_, range)| &text[range]).collect();
@@ -300,7 +300,7 @@ mod tests {
         let left = remove_sentences(text, &gone);
         assert_eq!(left.text(text), "One is.  Two are.\nFour be. Six be.");
         let shortened = LeftLine::Shortened("Four be. Six be.".into());
-        let gone = LeftLine::Gone(Reason::SpanDuplicate);
+        let gone = LeftLine::Dropped(Reason::SpanDuplicate);
         assert_eq!(left.lines, [LeftLine::Whole, gone, shortened]);
         assert_eq!(left.sentences_removed, 2);
         assert_eq!(remove_sentences(text, &[true; 6]).text(text), "");
@@ -308,7 +308,7 @@ mod tests {
         let lost = |position, same_page| Lost { position, same_page };
         let lines = super::left(&step, "a\nb\na", &[lost(0, None), lost(2, Some(0))]);
         assert_eq!(lines.text("a\nb\na"), "b");
-        assert_eq!(lines.lines[2], LeftLine::Gone(Reason::LocalDuplicate));
+        assert_eq!(lines.lines[2], LeftLine::Dropped(Reason::LocalDuplicate));
         assert_eq!(super::left(&step, "a\nb", &[]).text("a\nb"), "a\nb");
     }
 }

@@ -144,9 +144,6 @@ fn suffix_labels(labels: &[&str]) -> usize {
     labels.len()
 }
 
-// Until callers are moved.
-pub use DomainRule as Domains;
-
 /// A list of domains as a rule: keeps pages of these domains.
 #[derive(Debug)]
 pub struct DomainRule {

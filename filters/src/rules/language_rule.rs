@@ -95,7 +95,20 @@ pub struct Decision {
     pub undetermined: Option<Reason>,
 }
 
-/// Detects the language of a page's text and judges the page: the reference's `detect_english` or, where undetermined
+/// Detects the language of a page's text and judges the page.
+///
+/// ```
+/// use c4_data::Recipe;
+/// use c4_filters::{Reason, Verdict, language_rule};
+///
+/// let (recipe, _) = Recipe::load("en")?;
+/// let step = recipe.language.expect("it has a language step");
+/// let decision = language_rule::decide(&step, "Ceci est une page en français, avec une phrase entière.");
+/// assert_eq!(decision.verdict, Verdict::DropPage(Reason::OtherLanguage));
+/// # Ok::<(), c4_data::Error>(())
+/// ```
+///
+/// This is the reference's `detect_english` or, where undetermined
 /// pages are kept, `detect_languages`, which gives such pages the language [`UNDETERMINED_LANGUAGE`].
 pub fn decide(step: &LanguageStep, text: &str) -> Decision {
     let detection = detect(step.detector, text);

@@ -49,12 +49,12 @@ fn lines_at(level: Level, text: &str) -> Vec<ScannedLine> {
 
 /// The size of `line`, which counts as one line whatever it holds.
 pub(crate) fn line(line: &str) -> TextSize {
-    let mut amount = TextSize {
+    let mut size = TextSize {
         lines: 1,
         ..TextSize::default()
     };
-    dispatch!(Level::new(), simd => scan(simd, line.as_bytes(), false, #[inline(always)] |line| amount = line.size()));
-    amount
+    dispatch!(Level::new(), simd => scan(simd, line.as_bytes(), false, #[inline(always)] |line| size = line.size()));
+    size
 }
 
 /// Properties of 64 bytes, a bit for each byte.

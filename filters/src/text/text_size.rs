@@ -69,16 +69,16 @@ mod tests {
     proptest! {
         #[test]
         fn counts_as_python_does(line in r"[a-c \t\x1c-\x1f\x85\u{a0}é\u{1680}\u{2003}\u{200b}\u{2028}\u{205f}\u{3000}’猫]{0,600}") {
-            let amount = TextSize::of_line(&line);
-            prop_assert_eq!(amount.chars, line.chars().count() as u64);
-            prop_assert_eq!(amount.words, pystr::words(&line).count() as u64);
+            let size = TextSize::of_line(&line);
+            prop_assert_eq!(size.chars, line.chars().count() as u64);
+            prop_assert_eq!(size.words, pystr::words(&line).count() as u64);
         }
     }
 
     #[test]
     fn texts_are_sums_of_lines() {
-        let amount = TextSize::of_text("one two\n\nthree");
-        assert_eq!((amount.lines, amount.chars, amount.words), (3, 12, 3));
+        let size = TextSize::of_text("one two\n\nthree");
+        assert_eq!((size.lines, size.chars, size.words), (3, 12, 3));
         assert_eq!(TextSize::of_text(""), TextSize::default());
     }
 }

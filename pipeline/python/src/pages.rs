@@ -10,7 +10,7 @@ use arrow::compute::concat;
 use arrow_pyarrow::ToPyArrow;
 use c4_data::DedupStep;
 use c4_filters::dedup::{self, Lost};
-use c4_filters::{Cleaned, Gone, LineCounts, Reason, Scope, Statistics, url};
+use c4_filters::{Cleaned, DroppedText, LineCounts, Reason, Scope, Statistics, url};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -310,7 +310,7 @@ impl Finished {
                 if reason == Reason::OlderCopy {
                     lines = LineCounts::untouched(lines.total);
                 }
-                Err(Gone::new(reason, String::new()))
+                Err(DroppedText::new(reason, String::new()))
             }
             Ok((text, lost)) => finisher
                 .without_duplicates(text, &lost, &mut lines, &mut statistics.tally, |_, _, _| {})

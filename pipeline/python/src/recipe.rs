@@ -3,7 +3,7 @@
 use crate::error::{invalid, of_data};
 use c4_data::{BUILTIN_RECIPES, Lists, Recipe};
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Admission, Cleaner, Finisher, PageRules, guard, language};
+use c4_filters::{Admission, Cleaner, Finisher, PageRules, expectations, language_rule};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -100,13 +100,13 @@ impl Loaded {
     fn new(recipe: &str) -> PyResult<Loaded> {
         let (recipe, base) = parse(recipe)?;
         let refuse = |reason: String| invalid(format!("recipe {}: {reason}", recipe.name));
-        guard::check(&recipe).map_err(refuse)?;
+        expectations::check(&recipe).map_err(refuse)?;
         let lists = Lists::load(&recipe, &base).map_err(of_data)?;
         let admission = c4_pipeline::build::url_list::load(&recipe, &lists);
         let compile = |step| BadWords::new(step, &lists);
         let bad_words = recipe.bad_words.as_ref().map(compile).transpose();
         if let Some(step) = &recipe.language {
-            language::warm_up(step.detector);
+            language_rule::warm_up(step.detector);
         }
         let hash = recipe.hash(&lists);
         Ok(Loaded {

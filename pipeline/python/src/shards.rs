@@ -10,7 +10,7 @@ use c4_data::{
     Document, Format, InputEntry, LedgerEntry, LedgerMode, Manifest, Page, Recipe, ShardEntry, ShardMeta, ShardSet,
     Split, SplitStep, Versions,
 };
-use c4_filters::{DomainTable, counters, guard, url};
+use c4_filters::{DomainTable, expectations, url};
 use c4_pipeline::build::LEAST_SHARD_BYTES;
 use c4_pipeline::work::buckets::part;
 use c4_pipeline::work::shard_sets::Sets;
@@ -401,18 +401,12 @@ pub fn manifest<'py>(
         let has = inputs.len();
         return Err(invalid(format!("inputs: {has} archives, but {opened} were read")));
     }
-    let mut value = json!({
-        "recipe": recipe.name,
-        "recipe_hash": loaded.hash,
-        "warnings": guard::warnings(tally, recipe),
-        "counters": counters::counters(tally, recipe),
-    });
-    let rest = stats.0.to_json(recipe, &DomainTable::default(), &[]);
-    for (key, part) in rest.as_object().into_iter().flatten() {
-        value[key] = part.clone();
-    }
-    value["duplicates"] = json!([]);
-    let stats_json = pretty(&value)?;
+    let stats = c4_data::Stats {
+        recipe_hash: loaded.hash.clone(),
+        warnings: expectations::warnings(tally, recipe),
+        ..stats.0.to_stats(recipe, &DomainTable::default(), &[])
+    };
+    let stats_json = stats.to_file();
     let manifest = Manifest {
         versions: Versions {
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -429,7 +423,7 @@ pub fn manifest<'py>(
             seed: c4_pipeline::work::sample::SEED,
             files: Vec::new(),
         },
-        stats_sha256: c4_data::fs::sha256_hex(&stats_json),
+        stats_sha256: c4_data::atomic_file::sha256_hex(&stats_json),
     };
     manifest.validate().map_err(invalid)?;
     let manifest = pretty(&manifest)?;

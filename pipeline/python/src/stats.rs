@@ -55,7 +55,8 @@ impl Stats {
 
     /// Records, pages, lines, characters and words: in, out, dropped by reason.
     fn tally<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        of_json(py, &self.0.tally.to_json())
+        let tally = serde_json::to_value(self.0.tally.to_stats()).map_err(|e| invalid(e.to_string()))?;
+        of_json(py, &tally)
     }
 
     /// Raises `ValueError` if something came in that neither came out nor was dropped. Only a whole adds up: pages

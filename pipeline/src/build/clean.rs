@@ -26,7 +26,7 @@ use c4_data::Page;
 use c4_data::{Damaged, Recipe};
 use c4_filters::{
     Admission, ArchiveKind, Cleaned, Cleaner, JudgedPage, PageRules, Reason, SeenLine, Stage, Statistics, Tally,
-    Verdict, dedup, guard, url,
+    Verdict, dedup, expectations, url,
 };
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -364,7 +364,7 @@ impl<'a> Part<'a> {
     fn watch(&self, batch: &Tally) {
         let mut watch = lock(&self.watch);
         watch.tally += batch.clone();
-        for (reason, says) in guard::unexpected(&watch.tally, self.target.recipe, Stage::Rules) {
+        for (reason, says) in expectations::unexpected(&watch.tally, self.target.recipe, Stage::Rules) {
             if watch.told.insert(reason) {
                 let (pages, name) = (watch.tally.pages(), &self.target.recipe.name);
                 tracing::warn!("after {pages} pages: {says} (recipe {name})");

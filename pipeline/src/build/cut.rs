@@ -8,7 +8,7 @@ use crate::work::dedup_key::{TextClaim, UrlClaim};
 use crate::work::judged_group::{Groups, Layout};
 use crate::work::segment::{TEXTS, URLS};
 use crate::work::shard_sets::ROW_BYTES;
-use c4_data::{LedgerMode, fs as c4_fs};
+use c4_data::{LedgerMode, atomic_file};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ impl Cut {
 
     /// That of a work folder, if there is one.
     pub(super) fn read(work: &Path) -> Result<Option<Cut>, Error> {
-        let json = c4_fs::read_if_there(&Self::path(work))?;
+        let json = atomic_file::read_if_there(&Self::path(work))?;
         Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 
@@ -94,7 +94,7 @@ impl Cut {
             },
         };
         let json = serde_json::to_vec(&cut).unwrap_or_default();
-        c4_fs::write_atomic(&Cut::path(work), &json)?;
+        atomic_file::write_atomic(&Cut::path(work), &json)?;
         Ok(cut)
     }
 }

@@ -25,7 +25,7 @@ use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT};
 use c4_data::{DedupStep, Page, Recipe};
 use c4_filters::dedup::{self, Lost};
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Finisher, Gone, Judged, LineCounts, Reason, punkt};
+use c4_filters::{DroppedText, FinishedText, Finisher, LineCounts, Reason, punkt};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
@@ -287,9 +287,9 @@ impl FinishPass<'_> {
             let noted = at.dropped;
             let noted = noted.is_none_or(|reason| self.input.candidates.hold(reason, at.priority));
             let text = if noted { text } else { String::new() };
-            Err((Gone::new(Reason::OlderCopy, text), None))
+            Err((DroppedText::new(Reason::OlderCopy, text), None))
         } else if let Some(reason) = at.dropped {
-            Err((Gone::new(reason, text), page.matched.take()))
+            Err((DroppedText::new(reason, text), page.matched.take()))
         } else {
             self.input.progress.add(1);
             self.note_repeated(&at, &text, &page.page.url, found);
@@ -317,11 +317,11 @@ impl FinishPass<'_> {
                 (gone, matched)
             })
         };
-        let fate = judged.as_ref().err().map(|(gone, _)| gone.reason);
-        found.domains.page(&page.page.url, fate);
-        self.note_lines(&at, &page.page.url, fate, dropped_lines, found);
-        if fate != Some(Reason::OlderCopy) {
-            self.input.ledger.fate(found, at.place, fate);
+        let dropped = judged.as_ref().err().map(|(gone, _)| gone.reason);
+        found.domains.page(&page.page.url, dropped);
+        self.note_lines(&at, &page.page.url, dropped, dropped_lines, found);
+        if dropped != Some(Reason::OlderCopy) {
+            self.input.ledger.verdict(found, at.place, dropped);
         }
         match judged {
             Ok(judged) => self.keep(&at, page, judged, &lines, found),
@@ -329,7 +329,7 @@ impl FinishPass<'_> {
         }
     }
 
-    fn keep(&self, at: &PageAt<'_>, page: WorkPage, judged: Judged, lines: &LineCounts, found: &mut Group) {
+    fn keep(&self, at: &PageAt<'_>, page: WorkPage, judged: FinishedText, lines: &LineCounts, found: &mut Group) {
         let statistics = &mut found.summary.statistics;
         let known = (at.place.key, &*page.page.timestamp);
         let split = self.finisher().keep(known, &judged, lines, statistics);
@@ -362,7 +362,7 @@ impl FinishPass<'_> {
         &self,
         at: &PageAt<'_>,
         page: &WorkPage,
-        (gone, matched): (Gone, Option<Matched>),
+        (gone, matched): (DroppedText, Option<Matched>),
         lines: &LineCounts,
         found: &mut Group,
     ) {
@@ -402,7 +402,7 @@ impl FinishPass<'_> {
     }
 
     /// Notes the lines that went while the page was in.
-    fn note_lines(&self, at: &PageAt<'_>, url: &str, fate: Option<Reason>, lines: Vec<WorkLine>, found: &mut Group) {
+    fn note_lines(&self, at: &PageAt<'_>, url: &str, dropped: Option<Reason>, lines: Vec<WorkLine>, found: &mut Group) {
         for line in lines {
             let priority = sample::line_priority(at.priority, line.number);
             let of_rules = line.reason.stage() <= c4_filters::Stage::Rules;
@@ -419,7 +419,7 @@ impl FinishPass<'_> {
                     match_start,
                     text: line.text,
                     line: line.number,
-                    page: fate.map_or(KEPT, Reason::code).to_owned(),
+                    page: dropped.map_or(KEPT, Reason::code).to_owned(),
                     url: url.to_owned(),
                     archive: at.label.to_owned(),
                     record_offset: at.record_offset,

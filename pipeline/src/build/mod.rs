@@ -29,7 +29,7 @@ use crate::runtime::memory::Memory;
 use crate::terminal::progress::{Progress, Unit};
 use crate::work::segment::ArchiveEntry;
 use c4_data::{Format, InputState, LedgerMode, Lists, Manifest, Recipe};
-use c4_filters::{Tally, language};
+use c4_filters::{Tally, language_rule};
 use std::path::PathBuf;
 use target::{Build, Prepared};
 
@@ -175,7 +175,7 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
         if let Some(step) = &build.target.recipe.language {
             let detector = step.detector;
             // The tables are there when the first page comes, and cost no waiting.
-            rayon::spawn(move || language::warm_up(detector));
+            rayon::spawn(move || language_rule::warm_up(detector));
         }
     }
     let missing = |archive: &usize| {

@@ -19,7 +19,7 @@ use crate::work::segment::{ArchiveEntry, Segments, TEXTS, URLS};
 use crate::work::shard_sets::Sets;
 use c4_data::{InputEntry, Manifest, ShardMeta};
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Admission, Statistics, guard};
+use c4_filters::{Admission, Statistics, expectations};
 use std::collections::HashSet;
 
 /// What pass 1 has left of all archives.
@@ -80,7 +80,7 @@ impl<'a> Build<'a> {
                 })
                 .collect(),
         };
-        guard::check(recipe).map_err(|reason| c4_data::Error::Recipe {
+        expectations::check(recipe).map_err(|reason| c4_data::Error::Recipe {
             name: recipe.name.clone(),
             reason,
         })?;

@@ -17,8 +17,11 @@ use crate::work::shard_sets::SetSizes;
 use c4_data::ledger::Table;
 use c4_data::schema::SCHEMA_VERSION;
 use c4_data::shard::{self, EncodedBatch};
-use c4_data::{Document, LedgerEntry, LedgerFile, Manifest, ShardEntry, ShardSet, ShardWriter, Versions, fs as c4_fs};
-use c4_filters::{counters, guard};
+use c4_data::{
+    Document, DuplicateStats, LedgerEntry, LedgerFile, Manifest, ShardEntry, ShardSet, ShardWriter, Stats, Versions,
+    atomic_file,
+};
+use c4_filters::expectations;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -45,7 +48,7 @@ impl Build<'_> {
         statistics.tally.listed_urls = self.admission.listed_urls();
         let tally = &statistics.tally;
         tally.check().map_err(Error::Tally)?;
-        warnings.extend(guard::warnings(tally, recipe));
+        warnings.extend(expectations::warnings(tally, recipe));
 
         let shards = self.write_shards(groups, cut.layout, &summary.sets)?;
         self.clock.lap("shards");
@@ -66,25 +69,21 @@ impl Build<'_> {
             ledger,
             stats_sha256: String::new(),
         };
-        let mut stats = json!({
-            "recipe": recipe.name,
-            "recipe_hash": manifest.recipe_hash,
-            "warnings": warnings,
-            "counters": counters::counters(tally, recipe),
-        });
         let domains = groups.domains(cut.layout)?;
         let sentences: Vec<u64> = summary.sentences.iter().map(|(_, n)| *n).collect();
-        let rest = statistics.to_json(recipe, &domains, &sentences);
-        for (key, value) in rest.as_object().into_iter().flatten() {
-            stats[key] = value.clone();
-        }
-        let repeated = summary
-            .repeated
-            .iter()
-            .map(|(_, repeated)| json!({ "copies": repeated.copies, "text": repeated.text, "url": repeated.url }));
-        stats["duplicates"] = repeated.collect();
-        let stats = pretty(&stats);
-        manifest.stats_sha256 = c4_fs::sha256_hex(&stats);
+        let duplicates = summary.repeated.iter().map(|(_, repeated)| DuplicateStats {
+            copies: repeated.copies,
+            text: repeated.text.clone(),
+            url: repeated.url.clone(),
+        });
+        let stats = Stats {
+            recipe_hash: manifest.recipe_hash.clone(),
+            warnings: warnings.clone(),
+            duplicates: duplicates.collect(),
+            ..statistics.to_stats(recipe, &domains, &sentences)
+        };
+        let stats = stats.to_file();
+        manifest.stats_sha256 = atomic_file::sha256_hex(&stats);
         if stop::asked() {
             return Err(Error::Stopped);
         }
@@ -219,8 +218,8 @@ impl Build<'_> {
             "memory_budget_bytes": options.memory_bytes,
             "threads": rayon::current_num_threads(),
         });
-        for (file, bytes) in [(corpus::STATS_FILE, stats), (corpus::RUN_FILE, &pretty(&run))] {
-            c4_data::fs::write_atomic(&self.output.dir.join(file), bytes)?;
+        for (file, bytes) in [(Stats::FILE, stats), (corpus::RUN_FILE, &pretty(&run))] {
+            c4_data::atomic_file::write_atomic(&self.output.dir.join(file), bytes)?;
         }
         Ok(manifest.write(&self.output.dir)?)
     }

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Card) -> anyhow::Result<()> {
     if !args.force {
         refuse_others(&target)?;
     }
-    c4_data::fs::write_atomic(&target, text.as_bytes())?;
+    c4_data::atomic_file::write_atomic(&target, text.as_bytes())?;
     tell(format_args!("{} written", target.display()));
     Ok(())
 }

@@ -82,7 +82,7 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
             break;
         }
         let path = args.dir.join(&shard.file);
-        if c4_data::fs::sha256_file(&path)? != shard.sha256 {
+        if c4_data::atomic_file::sha256_file(&path)? != shard.sha256 {
             anyhow::bail!(
                 "{}: is not what the build wrote (its checksum differs from {}); build it again",
                 path.display(),

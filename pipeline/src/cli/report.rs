@@ -5,7 +5,7 @@ use crate::inspect::report::{ExampleLine, ExamplePage, Examples, Sources, render
 use crate::terminal::{self, tell};
 use anyhow::{Context, bail};
 use c4_data::ledger::{DroppedLine, DroppedPage, LedgerReader};
-use c4_data::{Error, LedgerEntry, Manifest, fs};
+use c4_data::{Error, LedgerEntry, Manifest, atomic_file};
 use clap::Args;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -49,7 +49,7 @@ pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> an
     if path.is_file() && !corpus::is_with(path, corpus::REPORT_GENERATOR) {
         bail!("{}: is there, and no report; name another file with -o", path.display());
     }
-    fs::write_atomic(path, html.as_bytes())?;
+    atomic_file::write_atomic(path, html.as_bytes())?;
     tell(format_args!("Report in {} ({} kB)", path.display(), html.len() / 1000));
     Ok(())
 }

@@ -3,9 +3,10 @@
 use crate::corpus;
 use crate::terminal;
 use crate::terminal::table::{Table, funnel, thousands};
+use c4_data::InOut;
 use clap::Args;
-use serde_json::Value;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -23,38 +24,36 @@ const LANGUAGES: usize = 10;
 
 /// Pages by detected language, before and after the language rule and what follows it; nothing if none was
 /// detected.
-fn languages(value: &Value) -> String {
-    let count = |sides: &Value, side: &str| sides[side].as_u64().unwrap_or(0);
-    let mut rows: Vec<_> = value.as_object().into_iter().flatten().collect();
-    rows.sort_by_key(|(_, sides)| Reverse((count(sides, "out"), count(sides, "in"))));
+fn languages(languages: &BTreeMap<String, InOut>) -> String {
+    let mut rows: Vec<(&String, &InOut)> = languages.iter().collect();
+    rows.sort_by_key(|(_, pages)| Reverse((pages.kept, pages.read)));
     if rows.is_empty() {
         return String::new();
     }
     let mut table = Table::default();
     table.row(["language", "pages detected", "pages kept"]);
     let (listed, others) = rows.split_at(rows.len().min(LANGUAGES));
-    for (code, sides) in listed {
-        let n = |side| thousands(count(sides, side));
-        table.row([code, &n("in"), &n("out")]);
+    for (code, pages) in listed {
+        table.row([code, &thousands(pages.read), &thousands(pages.kept)]);
     }
     if !others.is_empty() {
-        let sum = |side| thousands(others.iter().map(|(_, sides)| count(sides, side)).sum());
+        let sum = |of: fn(&InOut) -> u64| thousands(others.iter().map(|(_, pages)| of(pages)).sum());
         let name = format!("{} more (c4 stats --json)", others.len());
-        table.row([&name, &sum("in"), &sum("out")]);
+        table.row([&name, &sum(|pages| pages.read), &sum(|pages| pages.kept)]);
     }
     format!("{}\n", table.render())
 }
 
 pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
-    let (bytes, value) = corpus::read_stats(&args.dir, &manifest)?;
+    let (bytes, stats) = corpus::read_stats(&args.dir, &manifest)?;
     if args.json {
         return Ok(terminal::print_json(&String::from_utf8_lossy(&bytes))?);
     }
     let mut out = String::new();
     let mut table = Table::default();
-    for (name, n) in value["counters"].as_object().into_iter().flatten() {
-        table.row([name, &thousands(n.as_u64().unwrap_or(0))]);
+    for (name, n) in &stats.counters {
+        table.row([name, &thousands(*n)]);
     }
     writeln!(
         out,
@@ -62,15 +61,15 @@ pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
         manifest.recipe.name,
         manifest.recipe_hash.get(..12).unwrap_or_default()
     )?;
-    for warning in value["warnings"].as_array().into_iter().flatten() {
-        writeln!(out, "WARNING: {}", warning.as_str().unwrap_or_default())?;
+    for warning in &stats.warnings {
+        writeln!(out, "WARNING: {warning}")?;
     }
     let heading = "counters, under the reference's names";
     write!(
         out,
         "{}\n{}{heading}\n{}",
-        funnel(&value["tally"]),
-        languages(&value["languages"]),
+        funnel(&stats.tally),
+        languages(&stats.languages),
         table.render()
     )?;
     Ok(terminal::print(&out)?)

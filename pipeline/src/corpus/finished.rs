@@ -1,9 +1,9 @@
 //! What a finished corpus says of itself.
 
-use super::{Mark, STATS_FILE, WORK};
+use super::{Mark, WORK};
 use crate::error::Error;
 use crate::work::segment::ArchiveEntry;
-use c4_data::{Error as DataError, Manifest, fs as c4_fs};
+use c4_data::{Error as DataError, Manifest, Stats, atomic_file};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -45,26 +45,33 @@ pub(crate) fn finished(dir: &Path) -> Result<Manifest, DataError> {
     })
 }
 
-/// The content of `stats.json` of a finished corpus, as bytes and as JSON.
+/// The statistics of a finished corpus: the bytes of `stats.json`, and what they say.
 ///
 /// # Errors
-/// It cannot be read, or is not what the build wrote.
-pub(crate) fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Value), Error> {
-    let path = dir.join(STATS_FILE);
+/// The file cannot be read, or is not what the build wrote.
+pub(crate) fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, Stats), Error> {
+    let path = dir.join(Stats::FILE);
     let bytes = fs::read(&path).map_err(DataError::io(&path, "read"))?;
-    let reason = match serde_json::from_slice(&bytes) {
-        Ok(value) if c4_fs::sha256_hex(&bytes) == manifest.stats_sha256 => {
-            if can_be_added(&value) {
-                return Ok((bytes, value));
-            }
-            "holds a number that no build counts to (above 2^53)"
-        }
-        _ => "is not what the build wrote (its checksum differs); build it again",
-    };
-    Err(Error::Output {
-        path,
+    let wrong = |reason: &str| Error::Output {
+        path: path.clone(),
         reason: reason.into(),
-    })
+    };
+    let value: Value = match serde_json::from_slice(&bytes) {
+        Ok(value) if atomic_file::sha256_hex(&bytes) == manifest.stats_sha256 => value,
+        _ => {
+            return Err(wrong(
+                "is not what the build wrote (its checksum differs); build it again",
+            ));
+        }
+    };
+    if !can_be_added(&value) {
+        return Err(wrong("holds a number that no build counts to (above 2^53)"));
+    }
+    let stats = serde_json::from_value(value).map_err(|cause| Error::Shape {
+        file: Stats::FILE,
+        cause,
+    })?;
+    Ok((bytes, stats))
 }
 
 /// Whether all counts are below 2^53, so that sums of them are exact and have no end.

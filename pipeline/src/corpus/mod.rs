@@ -16,7 +16,7 @@ use crate::remote::is_url;
 use crate::runtime::stop;
 use crate::work::remove_partial;
 use crate::work::segment::ArchiveEntry;
-use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, fs as c4_fs, ledger};
+use c4_data::{Error as DataError, Format, InputEntry, LedgerMode, Manifest, Stats, atomic_file, ledger};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -25,8 +25,6 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Counters and tally.
-pub(crate) const STATS_FILE: &str = "stats.json";
 /// What is not the same twice: times, memory, threads.
 pub(crate) const RUN_FILE: &str = "run.json";
 /// The report that `c4 report` writes.
@@ -88,7 +86,7 @@ impl Mark {
 
     /// That of a work folder; `None` if there is none that can be gone on with.
     fn read(work: &Path) -> Result<Option<Mark>, DataError> {
-        let json = c4_fs::read_if_there(&work.join(MARKER))?;
+        let json = atomic_file::read_if_there(&work.join(MARKER))?;
         Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 }
@@ -332,7 +330,7 @@ pub(crate) fn is_begun(dir: &Path, overwrite: bool) -> bool {
     dir.join(WORK).join(MARKER).exists() || (done && !overwrite)
 }
 
-/// Whether `name` is that of a temporary file of [`c4_fs::write_atomic`] for one of `files`.
+/// Whether `name` is that of a temporary file of [`atomic_file::write_atomic`] for one of `files`.
 fn is_temporary(name: &str, files: &[&str]) -> bool {
     let middle = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
     let id = middle.and_then(|middle| files.iter().find_map(|file| middle.strip_prefix(file)));
@@ -419,15 +417,15 @@ impl Output {
         let work = match work {
             // A folder of its own below the one that was named, which may hold other things.
             Some(work) => {
-                c4_fs::create_folder(work).map_err(DataError::io(work, "create"))?;
+                atomic_file::create_folder(work).map_err(DataError::io(work, "create"))?;
                 let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_owned());
                 let key = format!("{} {}", absolute(dir).display(), identity.key());
-                let name = format!("c4-{}", &c4_fs::sha256_hex(key.as_bytes())[..16]);
+                let name = format!("c4-{}", &atomic_file::sha256_hex(key.as_bytes())[..16]);
                 Some(absolute(&work.join(name)))
             }
             None => None,
         };
-        c4_fs::create_folder(&own).map_err(DataError::io(&own, "create"))?;
+        atomic_file::create_folder(&own).map_err(DataError::io(&own, "create"))?;
         let lock_path = own.join(LOCK);
         let lock = File::create(&lock_path).map_err(DataError::io(&lock_path, "create"))?;
         let busy = || Error::Output {
@@ -483,11 +481,11 @@ impl Output {
         }
         if before.as_ref() != Some(&mark) {
             let json = serde_json::to_vec_pretty(&mark).unwrap_or_default();
-            c4_fs::write_atomic(&output.own.join(MARKER), &json)?;
+            atomic_file::write_atomic(&output.own.join(MARKER), &json)?;
         }
         remove_folder(&output.partial)?;
         for folder in [&output.partial, &output.whole, &output.ledger, &output.work] {
-            c4_fs::create_folder(folder).map_err(DataError::io(folder, "create"))?;
+            atomic_file::create_folder(folder).map_err(DataError::io(folder, "create"))?;
         }
         remove_partial(&output.work)?;
         Ok(output)
@@ -506,7 +504,7 @@ impl Output {
         }
         for folder in [&self.whole, &self.ledger] {
             remove_folder(folder)?;
-            c4_fs::create_folder(folder).map_err(DataError::io(folder, "create"))?;
+            atomic_file::create_folder(folder).map_err(DataError::io(folder, "create"))?;
         }
         Ok(())
     }
@@ -525,7 +523,7 @@ impl Output {
         files: impl Fn(&T) -> Vec<WrittenFile<'_>>,
     ) -> Result<Option<T>, Error> {
         let path = self.whole.join(format!("{name}{DONE}"));
-        let Some(json) = c4_fs::read_if_there(&path)? else {
+        let Some(json) = atomic_file::read_if_there(&path)? else {
             return Ok(None);
         };
         let Ok((its_origin, what, changed)) = serde_json::from_slice::<(u64, T, Vec<u64>)>(&json) else {
@@ -538,7 +536,7 @@ impl Output {
             let Some(path) = self.written(folder, file.file, file.bytes) else {
                 return Ok(None);
             };
-            if last_changed(&path)? != changed && c4_fs::sha256_file(&path)? != file.sha256 {
+            if last_changed(&path)? != changed && atomic_file::sha256_file(&path)? != file.sha256 {
                 return Ok(None);
             }
         }
@@ -576,7 +574,7 @@ impl Output {
         let changed = changed.collect::<Result<Vec<u64>, Error>>()?;
         let json = serde_json::to_vec(&(origin, what, changed)).unwrap_or_default();
         let path = self.whole.join(format!("{name}{DONE}"));
-        Ok(c4_fs::write_atomic(&path, &json)?)
+        Ok(atomic_file::write_atomic(&path, &json)?)
     }
 
     /// How many files are.
@@ -614,9 +612,9 @@ impl Output {
             remove_with(&self.dir.join(REPORT_FILE), REPORT_GENERATOR)?;
             remove_with(&self.dir.join(CARD_FILE), CARD_MARK)?;
             for folder in [&self.dir, &folder].into_iter().filter(|folder| folder.is_dir()) {
-                c4_fs::sync_folder(folder).map_err(DataError::io(folder, "sync"))?;
+                atomic_file::sync_folder(folder).map_err(DataError::io(folder, "sync"))?;
             }
-            c4_fs::write_atomic(&replacing, b"")?;
+            atomic_file::write_atomic(&replacing, b"")?;
         }
         for shard in &manifest.shards {
             self.put(&self.whole, &shard.file, shard.bytes)?;
@@ -625,7 +623,7 @@ impl Output {
             // It stays if it holds files of others.
             let _ = fs::remove_dir(&folder);
         } else {
-            c4_fs::create_folder(&folder).map_err(DataError::io(&folder, "create"))?;
+            atomic_file::create_folder(&folder).map_err(DataError::io(&folder, "create"))?;
         }
         for file in &manifest.ledger.files {
             self.put(&self.ledger, &file.file, file.bytes)?;
@@ -648,7 +646,7 @@ impl Output {
                 ),
             });
         }
-        match c4_fs::rename(&source, &target) {
+        match atomic_file::rename(&source, &target) {
             Err(e) if e.kind() == ErrorKind::NotFound && is_whole(&target, bytes) => Ok(()),
             renamed => Ok(renamed.map_err(DataError::io(&target, "rename"))?),
         }
@@ -661,7 +659,7 @@ impl Output {
     pub(crate) fn clear(&self) -> Result<(), Error> {
         // Of a build that was killed while it wrote one of these.
         for name in names(&self.dir)? {
-            if is_temporary(&name, &[STATS_FILE, RUN_FILE, Manifest::FILE]) {
+            if is_temporary(&name, &[Stats::FILE, RUN_FILE, Manifest::FILE]) {
                 remove(&self.dir.join(name))?;
             }
         }
@@ -703,7 +701,7 @@ fn remove_folder(folder: &Path) -> Result<(), Error> {
 
 impl Identity {
     fn key(&self) -> String {
-        c4_fs::sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
+        atomic_file::sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
     }
 }
 

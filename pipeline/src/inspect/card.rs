@@ -6,7 +6,7 @@
 mod sections;
 
 use crate::corpus::CARD_MARK;
-use c4_data::{Format, Manifest, Recipe, ShardSet, Split, printable_json};
+use c4_data::{Format, Manifest, Recipe, ShardSet, Split, Stats, printable_json};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub fn is_card(content: &[u8]) -> bool {
 }
 
 /// The card of a corpus. `stats` is the content of `stats.json`; what it lacks is left out.
-pub fn card(manifest: &Manifest, stats: &Value, options: &CardOptions) -> String {
+pub fn card(manifest: &Manifest, stats: &Stats, options: &CardOptions) -> String {
     let name = match &options.pretty_name {
         Some(name) => name.clone(),
         None => format!("C4 rebuilt by recipe {}", manifest.recipe.name),

@@ -19,7 +19,7 @@ use c4_data::Page;
 use c4_data::ledger::Duplicate;
 use c4_data::{DedupStep, Format, Lists, Recipe};
 use c4_filters::dedup::{self, LeftLine, Lost};
-use c4_filters::language::{self, Decision, Detection};
+use c4_filters::language_rule::{self, Decision, Detection};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::domains::Host;
 use c4_filters::rules::length;
@@ -441,7 +441,7 @@ impl<'a> Explainer<'a> {
                     line.kept_text = Some(rest.clone());
                     Reason::SpanDuplicate
                 }
-                LeftLine::Gone(reason) => {
+                LeftLine::Dropped(reason) => {
                     line.kept_text = None;
                     *reason
                 }
@@ -483,7 +483,7 @@ impl<'a> Explainer<'a> {
         let Some(step) = &self.recipe.language else {
             return true;
         };
-        let Decision { detection, verdict, .. } = language::decide(step, text);
+        let Decision { detection, verdict, .. } = language_rule::decide(step, text);
         let (language, probability) = match detection {
             Detection::Best { language, probability } => (language, probability),
             Detection::Nothing | Detection::Undetectable => (String::new(), 0.0),

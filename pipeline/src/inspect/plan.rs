@@ -21,7 +21,7 @@ use crate::work::dedup_key::{Claim, TextClaim, UrlClaim};
 use c4_data::shard::{self, ShardMeta};
 use c4_data::{Document, LedgerMode, Page, Recipe};
 use c4_filters::rules::bad_words::BadWords;
-use c4_filters::{Admission, Cleaned, Cleaner, Finisher, PageRules, Statistics, dedup, language, url};
+use c4_filters::{Admission, Cleaned, Cleaner, Finisher, PageRules, Statistics, dedup, language_rule, url};
 use rustix::fs::statvfs;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) 
     let recipe = &target.recipe;
     let admission = url_list::load(recipe, &target.lists)?;
     if let Some(step) = &recipe.language {
-        language::warm_up(step.detector);
+        language_rule::warm_up(step.detector);
     }
     let bad_words = url_list::bad_words(recipe, &target.lists)?;
     let mut sample = Sample::new(recipe, &admission, bad_words.as_ref());

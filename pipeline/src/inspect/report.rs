@@ -23,6 +23,7 @@ pub use examples::{ExampleLine, ExamplePage, Examples};
 
 use crate::corpus::REPORT_GENERATOR;
 use crate::view::page;
+use c4_data::Stats;
 use maud::html;
 use serde::Deserialize;
 use serde_json::Value;
@@ -54,8 +55,8 @@ pub enum Error {
 pub struct Sources<'a> {
     /// The content of `manifest.json`.
     pub manifest: &'a Value,
-    /// The content of `stats.json`.
-    pub stats: &'a Value,
+    /// The statistics of the build.
+    pub stats: &'a Stats,
     /// The content of `run.json`.
     pub run: Option<&'a Value>,
     /// Pages and lines that went, from the ledger.
@@ -69,21 +70,21 @@ pub struct Sources<'a> {
 /// chart library refuses.
 pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     let manifest: model::Manifest = parse("manifest.json", sources.manifest)?;
-    let stats: model::Stats = parse("stats.json", sources.stats)?;
+    let stats = sources.stats;
     let run: Option<model::Run> = sources.run.map(|run| parse("run.json", run)).transpose()?;
     let examples = sources.examples;
     let linked = examples.codes();
 
     let sections: Vec<page::Section> = [
-        flow_view::section(&stats, &linked),
-        reasons::section(&stats, &linked),
-        distribution::section(&stats)?,
-        origin::languages(&stats),
-        origin::domains(&stats),
-        origin::years(&stats)?,
-        origin::duplicates(&stats),
-        origin::bad_words(&stats),
-        examples::section(examples, &stats),
+        flow_view::section(stats, &linked),
+        reasons::section(stats, &linked),
+        distribution::section(stats)?,
+        origin::languages(stats),
+        origin::domains(stats),
+        origin::years(stats)?,
+        origin::duplicates(stats),
+        origin::bad_words(stats),
+        examples::section(examples, stats),
         facts::run(&manifest, run.as_ref()),
         facts::recipe(&manifest),
         facts::inputs(&manifest),
@@ -92,14 +93,14 @@ pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     .flatten()
     .collect();
 
-    let recipe = stats.recipe_name(&manifest);
+    let recipe = model::recipe_name(stats, &manifest);
     Ok(page::page(&page::Page {
         generator: REPORT_GENERATOR,
         title: &format!("C4 build report: {recipe}"),
         kind: "Build report",
-        head: html! { (headline::warnings(&stats)) (headline::headline(&stats, &manifest, run.as_ref())) },
+        head: html! { (headline::warnings(stats)) (headline::headline(stats, &manifest, run.as_ref())) },
         sections,
-        foot: headline::foot(&stats, &manifest),
+        foot: headline::foot(stats, &manifest),
     }))
 }
 

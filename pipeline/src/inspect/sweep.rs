@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::input::Input;
 use crate::terminal::progress::{Progress, Unit};
 use c4_data::{InputEntry, Recipe};
-use c4_filters::{SweepOutcome, newest};
+use c4_filters::{SweepOutcome, newest_page};
 use rayon::prelude::*;
 use read::{ReadArchive, SweptPage};
 use serde::Serialize;
@@ -149,7 +149,7 @@ fn newest_pages(archives: &[ReadArchive], recipes: usize, mut keep: impl FnMut(&
                 competing.clear();
                 competing.extend(copies.iter().filter(competes));
                 let timestamps = competing.iter().map(|place| &*page(place).timestamp);
-                match newest::newest(timestamps) {
+                match newest_page::newest(timestamps) {
                     Some(at) => competing[at],
                     None => continue,
                 }

@@ -424,7 +424,7 @@ fn promises(
                 if let Some(other) = other {
                     finding.add(|| {
                         let what = format!("says that {other} pages with a listed word may stay");
-                        Offence::of_file(crate::corpus::STATS_FILE, what)
+                        Offence::of_file(c4_data::Stats::FILE, what)
                     });
                 }
                 finding.check("bad words", counted)

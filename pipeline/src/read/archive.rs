@@ -104,7 +104,7 @@ struct Place {
 impl Read for Place {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         // Who asks whether there is more does not try again.
-        let n = c4_data::fs::uninterrupted(|| self.file.read_at(buf, self.at))?;
+        let n = c4_data::atomic_file::uninterrupted(|| self.file.read_at(buf, self.at))?;
         self.at += n as u64;
         Ok(n)
     }

@@ -1,8 +1,8 @@
 //! Tables on a terminal, and the funnel.
 
+use c4_data::TallyStats;
 pub(crate) use c4_data::printable;
 use c4_filters::{Reason, Scope};
-use serde_json::Value;
 
 /// Rows of cells, the first column left-aligned and the others right-aligned.
 #[derive(Debug, Default)]
@@ -87,42 +87,32 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     format!("{:.1} %", 100.0 * part as f64 / whole as f64)
 }
 
-fn number(tally: &Value, path: &[&str]) -> u64 {
-    let found = path.iter().try_fold(tally, |value, key| value.get(key));
-    found.and_then(Value::as_u64).unwrap_or(0)
-}
-
 /// From records to pages to lines: what came in, every reason that took something, what is left.
-/// `tally` is that object of `stats.json`.
-pub(crate) fn funnel(tally: &Value) -> String {
+pub(crate) fn funnel(tally: &TallyStats) -> String {
     let mut table = Table::default();
     let scopes = [
-        ("records", Scope::Record, "pages"),
-        ("pages", Scope::Page, "pages kept"),
-        ("lines", Scope::Line, "lines kept"),
+        ("records", &tally.records, Scope::Record, "pages"),
+        ("pages", &tally.pages, Scope::Page, "pages kept"),
+        ("lines", &tally.lines, Scope::Line, "lines kept"),
     ];
-    for (name, scope, left) in scopes {
-        let read = number(tally, &[name, "in"]);
+    for (name, account, scope, left) in scopes {
+        let read = account.read;
         table.row([&format!("{name} read"), &thousands(read), ""]);
         for reason in Reason::of(scope) {
-            let n = number(tally, &[name, "dropped", reason.code()]);
+            let n = account.dropped.get(reason.code()).copied().unwrap_or(0);
             if n > 0 {
                 table.row([&format!("  - {}", reason.code()), &thousands(n), &percent(n, read)]);
             }
         }
-        let with_page = tally.get(name).and_then(|t| t.get("gone_with_page")?.as_object());
-        if let Some(with_page) = with_page {
-            let n: u64 = with_page.values().filter_map(Value::as_u64).sum();
+        if let Some(with_page) = &account.gone_with_page {
+            let n: u64 = with_page.values().sum();
             table.row(["  - gone with their page", &thousands(n), &percent(n, read)]);
         }
-        let out = number(tally, &[name, "out"]);
+        let out = account.kept;
         table.row([&format!("= {left}"), &thousands(out), &percent(out, read)]);
         table.row([""]);
     }
-    let (read, out) = (
-        number(tally, &["text_bytes", "in"]),
-        number(tally, &["text_bytes", "out"]),
-    );
+    let (read, out) = (tally.text_bytes.read, tally.text_bytes.kept);
     table.row(["text read, bytes", &thousands(read), ""]);
     table.row(["= text kept, bytes", &thousands(out), &percent(out, read)]);
     table.render()

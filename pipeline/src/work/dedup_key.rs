@@ -1,6 +1,6 @@
 //! Claims: of all pages with one URL, and of all copies of one line or span, one stays.
 
-use c4_filters::newest;
+use c4_filters::newest_page;
 use std::cmp::Reverse;
 
 /// Where a copy is, for the passes: the segment and the page in it, the line or sentence on the page;
@@ -103,7 +103,7 @@ impl Claim for UrlClaim {
     }
 
     fn rank(&self) -> Self::Rank<'_> {
-        newest::rank(&self.timestamp, (self.archive, self.order))
+        newest_page::rank(&self.timestamp, (self.archive, self.order))
     }
 
     fn place(&self) -> Place {

@@ -10,7 +10,7 @@ use crate::work::shard_sets::SetSizes;
 use crate::work::{WorkReader, WorkWriter, remove};
 use c4_data::Error;
 use c4_data::ledger::Table;
-use c4_filters::{DomainTable, Domains, Reached, Reason, Statistics};
+use c4_filters::{DomainCounts, DomainTable, Reached, Reason, Statistics};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -37,7 +37,7 @@ pub(crate) struct Layout {
     pub rows: usize,
     /// Rows of the ledger's tables, in the order of [`Table::ALL`].
     pub ledger: [usize; 4],
-    /// Domains.
+    /// DomainCounts.
     pub domains: usize,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Group {
     /// What is known besides.
     pub summary: Summary,
     /// Pages by domain.
-    pub domains: Domains,
+    pub domains: DomainCounts,
 }
 
 impl Group {
@@ -102,7 +102,7 @@ impl Group {
             slots: BTreeMap::new(),
             bytes: 0,
             summary: Summary::default(),
-            domains: Domains::default(),
+            domains: DomainCounts::default(),
         }
     }
 
@@ -291,7 +291,7 @@ impl Groups {
     pub(crate) fn domains(&self, layout: Layout) -> Result<DomainTable, Error> {
         let mut table = DomainTable::default();
         for slot in 0..layout.domains {
-            let mut part = Domains::default();
+            let mut part = DomainCounts::default();
             for (name, reached) in self.items::<(String, Reached)>(DOMAINS, slot)? {
                 part.add(&name, &reached);
             }

@@ -10,7 +10,7 @@ use crate::work::intermediate::Matched;
 use crate::work::judged_group::{Group, Groups, Layout, of_ledger};
 use crate::work::sample::Sampler;
 use c4_data::Error;
-use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerRow, LedgerWriter, Table};
+use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT, LedgerRow, LedgerWriter, Table, UrlVerdict};
 use c4_data::{LedgerFile, LedgerMode};
 use c4_filters::Reason;
 use serde::{Deserialize, Serialize};
@@ -238,21 +238,21 @@ impl Ledger {
     }
 
     /// Adds what became of a page; not for older copies.
-    pub(crate) fn fate(&self, group: &mut Group, place: Place, fate: Option<Reason>) {
+    pub(crate) fn verdict(&self, group: &mut Group, place: Place, dropped: Option<Reason>) {
         if !self.is_kept() {
             return;
         }
         let entry = Entry {
             key: place.key,
             // Of one URL the page that competed comes before those that did not.
-            tie: match fate {
+            tie: match dropped {
                 Some(reason) if !reason.competes() => (1 + reason.index() as u32, 0, 0),
                 _ => (0, 0, 0),
             },
             draw: None,
-            row: Fate {
+            row: UrlVerdict {
                 url_key: (place.key >> 64) as u64,
-                fate: fate.map_or(KEPT, Reason::code).to_owned(),
+                verdict: dropped.map_or(KEPT, Reason::code).to_owned(),
             },
         };
         self.put(group, &entry);
@@ -273,7 +273,7 @@ impl Ledger {
             Table::Pages => self.write_table::<DroppedPage>(groups, layout, folder),
             Table::Lines => self.write_table::<DroppedLine>(groups, layout, folder),
             Table::Duplicates => self.write_table::<Duplicate>(groups, layout, folder),
-            Table::Fates => self.write_table::<Fate>(groups, layout, folder),
+            Table::UrlVerdicts => self.write_table::<UrlVerdict>(groups, layout, folder),
         }
     }
 
@@ -286,7 +286,7 @@ impl Ledger {
         let count = buckets(layout, R::TABLE);
         let buckets = Buckets::<Entry<R>>::new(groups, of_ledger(R::TABLE), 0, count);
         let mut writer = LedgerWriter::<R>::new(folder, FILE_BYTES);
-        let mut last_fate = None;
+        let mut last_url = None;
         let mut draw = self.sampler.draw();
         buckets.read(0, 1, |entries| {
             for entry in entries {
@@ -294,9 +294,9 @@ impl Ledger {
                     (LedgerMode::Sample(_), Some((reason, priority))) => draw.takes(reason as usize, priority),
                     _ => true,
                 };
-                // One fate a URL.
-                let again = R::TABLE == Table::Fates && last_fate == Some(entry.key);
-                last_fate = Some(entry.key);
+                // One verdict for each URL.
+                let again = R::TABLE == Table::UrlVerdicts && last_url == Some(entry.key);
+                last_url = Some(entry.key);
                 if drawn && !again {
                     writer.write(entry.row)?;
                 }

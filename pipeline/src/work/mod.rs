@@ -131,7 +131,7 @@ impl WorkWriter {
         let synced = file.and_then(|file| file.sync_all());
         synced.map_err(Error::io(&self.partial, "write"))?;
         crate::runtime::stop::crash_point("work-file");
-        let renamed = c4_data::fs::rename(&self.partial, &self.path);
+        let renamed = c4_data::atomic_file::rename(&self.partial, &self.path);
         renamed.map_err(Error::io(&self.path, "rename"))?;
         Ok(id)
     }

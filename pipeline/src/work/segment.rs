@@ -7,7 +7,7 @@ use crate::work::buckets::part;
 use crate::work::dedup_key::{Claim, Origin, TextClaim, UrlClaim};
 use crate::work::health::Health;
 use crate::work::{WorkReader, WorkWriter, damaged, origin, remove};
-use c4_data::{Error, fs as c4_fs};
+use c4_data::{Error, atomic_file};
 use c4_filters::{Reason, Statistics};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -122,7 +122,7 @@ impl ArchiveEntry {
         let mut bytes = postcard::to_stdvec(self).map_err(|_| damaged(&path))?;
         bytes.extend(xxh3_64(&bytes).to_le_bytes());
         crate::runtime::stop::crash_point("archive");
-        c4_fs::write_atomic(&path, &bytes)
+        atomic_file::write_atomic(&path, &bytes)
     }
 }
 

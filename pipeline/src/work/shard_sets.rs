@@ -4,7 +4,7 @@
 //! and no thread.
 
 use c4_data::{Recipe, ShardSet, Split};
-use c4_filters::language;
+use c4_filters::language_rule;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -50,7 +50,7 @@ impl Sets {
     pub fn of(recipe: &Recipe) -> Sets {
         let step = recipe.language.as_ref();
         let languages = match step.filter(|_| recipe.split.by_language) {
-            Some(step) => language::languages(step).into_iter().map(Some).collect(),
+            Some(step) => language_rule::languages(step).into_iter().map(Some).collect(),
             None => vec![None],
         };
         Sets { languages }

@@ -1,6 +1,7 @@
 //! A build's report, made of hostile text.
 
 use super::EVIL;
+use c4_data::Stats;
 use c4_pipeline::inspect::report::{self, ExampleLine, ExamplePage, Examples, Sources};
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ pub fn stats() -> Value {
         ],
         "histograms": {
             "page_chars": {"unit": "characters", "edges": [0, 100, 1000, 10_000, null], "in": [10, 500, 400, 90], "out": [0, 300, 250, 50]},
-            "language_probability": {"edges": [0.0, 0.5, 0.99, 1.0], "out": [0, 0, 600], "sample": {"pages": 600, "of": 1000}},
+            "language_probability": {"edges": [0, 50, 99, null], "out": [0, 0, 600], "sample": {"pages": 600, "of": 1000}},
             "unsound": {"edges": [1], "out": [1, 2, 3]}
         },
         "years": years,
@@ -107,7 +108,8 @@ pub fn examples() -> Examples {
 
 /// The page.
 pub fn report() -> String {
-    let (manifest, stats, run, examples) = (manifest(), stats(), run(), examples());
+    let stats: Stats = serde_json::from_value(stats()).unwrap();
+    let (manifest, run, examples) = (manifest(), run(), examples());
     report::render(&Sources {
         manifest: &manifest,
         stats: &stats,

@@ -26,7 +26,7 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
     if let Some(owner) = owner {
         let vocab = owner.join(run::VOCAB);
         let vocab = std::fs::read(&vocab).with_context(|| vocab.display().to_string())?;
-        c4_data::fs::write_atomic(&args.output.join("spiece.model"), &vocab)?;
+        c4_data::atomic_file::write_atomic(&args.output.join("spiece.model"), &vocab)?;
     }
     tell(format_args!(
         "{}: config.json, model.safetensors, spiece.model",

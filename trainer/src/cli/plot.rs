@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Plot) -> anyhow::Result<()> {
     let output = args.output.clone().unwrap_or_else(|| args.run.join("plot.svg"));
     refuse_other(&output)?;
     let picture = svg(&metrics).with_context(|| path.display().to_string())?;
-    c4_data::fs::write_atomic(&output, picture.as_bytes())?;
+    c4_data::atomic_file::write_atomic(&output, picture.as_bytes())?;
     tell(output.display());
     Ok(())
 }

@@ -89,7 +89,7 @@ impl Piece {
         // Not under the lock: other corpora are compared at the same time.
         let known = compared().contains(&as_it_is);
         if !known {
-            let sum = c4_data::fs::sha256_file(path).map_err(|cause| damaged(path, cause))?;
+            let sum = c4_data::atomic_file::sha256_file(path).map_err(|cause| damaged(path, cause))?;
             if sum != self.sha256 {
                 let problem = format!(
                     "the shard is damaged (its checksum is not that of {}); `c4 verify` says more",

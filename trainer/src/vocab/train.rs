@@ -235,5 +235,5 @@ fn file(pieces: Vec<(Box<str>, f64)>, options: &TrainOptions) -> ModelProto {
 /// # Errors
 /// The file cannot be written.
 pub fn write(path: &Path, file: &[u8]) -> Result<(), Error> {
-    Ok(c4_data::fs::write_atomic(path, file)?)
+    Ok(c4_data::atomic_file::write_atomic(path, file)?)
 }

@@ -2,7 +2,7 @@
 
 use super::{Facts, LICENSE};
 use crate::terminal::table::{percent, printable, thousands};
-use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, Undetermined};
+use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, StageStats, Stats, Undetermined};
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -38,20 +38,15 @@ fn table<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>) -> String {
     out
 }
 
-fn number(value: &Value, path: &[&str]) -> u64 {
-    let found = path.iter().try_fold(value, |v, key| v.get(key));
-    found.and_then(Value::as_u64).unwrap_or(0)
-}
-
 /// What it is.
-pub(crate) fn summary(manifest: &Manifest, stats: &Value, facts: &Facts<'_>) -> String {
+pub(crate) fn summary(manifest: &Manifest, stats: &Stats, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let mut text = format!(
         "{} documents of web text, {} words, cleaned and deduplicated by the rules of \
          [C4](https://arxiv.org/abs/1910.10683) from {} archives of Common Crawl. Recipe \
          `{}`: {}\n\n",
         thousands(facts.all.sum(|split| split.rows)),
-        thousands(number(stats, &["tally", "words", "out"])),
+        thousands(stats.tally.words.kept),
         thousands(manifest.inputs.len() as u64),
         recipe.name,
         plain(&recipe.description),
@@ -181,26 +176,28 @@ fn constants(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 }
 
 /// The funnel, the top reasons, the languages.
-pub(super) fn statistics(stats: &Value) -> String {
+pub(super) fn statistics(stats: &Stats) -> String {
     let mut text = String::from("## Statistics\n\n");
-    let stages = stats["stages"].as_array().map_or(&[][..], Vec::as_slice);
-    let all = stages.first().map_or(0, |s| number(s, &["pages", "in"]));
-    let row = |stage: &Value| {
-        let out = number(stage, &["pages", "out"]);
+    let all = stats.stages.first().map_or(0, |stage| stage.pages.read);
+    let row = |stage: &StageStats| {
         [
-            plain(stage["doc"].as_str().unwrap_or_default()),
-            thousands(number(stage, &["pages", "in"])),
-            thousands(out),
-            percent(out, all),
-            thousands(number(stage, &["lines", "out"])),
-            thousands(number(stage, &["words", "out"])),
+            plain(&stage.doc),
+            thousands(stage.pages.read),
+            thousands(stage.pages.kept),
+            percent(stage.pages.kept, all),
+            thousands(stage.lines.kept),
+            thousands(stage.words.kept),
         ]
     };
     let heads = ["step", "pages in", "pages out", "of all", "lines out", "words out"];
-    text += &table(heads, stages.iter().map(row).collect());
-    for (scope, unit) in [(Scope::Page, "pages"), (Scope::Line, "lines")] {
-        let all = number(stats, &["tally", unit, "in"]);
-        let dropped = |reason: &Reason| number(stats, &["tally", unit, "dropped", reason.code()]);
+    text += &table(heads, stats.stages.iter().map(row).collect());
+    let tally = &stats.tally;
+    for (scope, unit, account) in [
+        (Scope::Page, "pages", &tally.pages),
+        (Scope::Line, "lines", &tally.lines),
+    ] {
+        let all = account.read;
+        let dropped = |reason: &Reason| account.dropped.get(reason.code()).copied().unwrap_or(0);
         let mut reasons: Vec<(u64, Reason)> = Reason::of(scope).iter().map(|r| (dropped(r), *r)).collect();
         reasons.retain(|(n, _)| *n > 0);
         if reasons.is_empty() {
@@ -219,13 +216,9 @@ pub(super) fn statistics(stats: &Value) -> String {
     text + &languages(stats)
 }
 
-fn languages(stats: &Value) -> String {
-    let object = stats["languages"].as_object();
-    let mut rows: Vec<(u64, u64, &String)> = object
-        .into_iter()
-        .flatten()
-        .map(|(name, n)| (number(n, &["out"]), number(n, &["in"]), name))
-        .collect();
+fn languages(stats: &Stats) -> String {
+    let rows = stats.languages.iter().map(|(name, n)| (n.kept, n.read, name));
+    let mut rows: Vec<(u64, u64, &String)> = rows.collect();
     if rows.is_empty() {
         return String::new();
     }

@@ -20,7 +20,7 @@ use super::Cause;
 use super::losers::{self, Hole, Loser, main_reason, took_spans};
 use super::sentences::Sentences;
 use c4_data::{DedupStep, Recipe};
-use c4_filters::{Amount, Cleaner, Reason, Verdict, dedup, pystr};
+use c4_filters::{Cleaner, Reason, TextSize, Verdict, dedup, pystr};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
@@ -158,7 +158,7 @@ impl<'t> Side<'t> {
 }
 
 fn chars(line: &str) -> u64 {
-    Amount::of_line(line).chars
+    TextSize::of_line(line).chars
 }
 
 struct Work<'t> {

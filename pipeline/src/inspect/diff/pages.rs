@@ -2,7 +2,7 @@
 //! normalised URL.
 
 use crate::corpus;
-use c4_data::ledger::{Fate, KEPT, LEDGER_FOLDER, LedgerReader, Table};
+use c4_data::ledger::{KEPT, LEDGER_FOLDER, LedgerReader, Table, UrlVerdict};
 use c4_data::{BatchLimit, Document, Error, LedgerMode, Manifest, ShardEntry, ShardReader, ShardSet, Split};
 use c4_filters::url;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl Corpus {
     /// A file of the corpus, after a look whether it is the one that was written. Reads it once.
     fn checked(&self, file: &str, sha256: &str) -> Result<PathBuf, Error> {
         let path = self.dir.join(file);
-        if c4_data::fs::sha256_file(&path)? == sha256 {
+        if c4_data::atomic_file::sha256_file(&path)? == sha256 {
             return Ok(path);
         }
         Err(Error::Format {
@@ -224,9 +224,9 @@ impl Rows {
 /// What became of the URLs of a build.
 pub(super) struct Fates {
     folder: PathBuf,
-    rows: LedgerReader<Fate>,
-    head: Option<Fate>,
-    /// The last key that was asked for, and its fate.
+    rows: LedgerReader<UrlVerdict>,
+    head: Option<UrlVerdict>,
+    /// The last key that was asked for, and its verdict.
     found: Option<(u64, String)>,
 }
 
@@ -237,7 +237,7 @@ impl Fates {
     /// A file that cannot be read or is not what was written.
     pub(super) fn open(corpus: &Corpus) -> Result<Fates, Error> {
         let ledger = &corpus.manifest.ledger;
-        corpus.check_table(Table::Fates)?;
+        corpus.check_table(Table::UrlVerdicts)?;
         let mut rows = LedgerReader::new(&corpus.dir, ledger);
         Ok(Fates {
             folder: corpus.dir.join(LEDGER_FOLDER),
@@ -247,7 +247,7 @@ impl Fates {
         })
     }
 
-    /// The fate of the page with `key`, `None` if the build did not see it. Keys must be asked for
+    /// The verdict on the page with `key`, `None` if the build did not see it. Keys must be asked for
     /// in order.
     ///
     /// # Errors
@@ -258,8 +258,8 @@ impl Fates {
             // Of two URLs whose first eight bytes are equal, the one that is not in the corpus is
             // the one that is asked for.
             let again = matches!(&self.found, Some((found, _)) if *found == key);
-            if head.url_key == key && !(again && head.fate == KEPT) {
-                self.found = Some((key, head.fate));
+            if head.url_key == key && !(again && head.verdict == KEPT) {
+                self.found = Some((key, head.verdict));
             }
             self.head = self.rows.next().transpose()?;
             if self.head.as_ref().is_some_and(|next| next.url_key < head.url_key) {
@@ -270,6 +270,6 @@ impl Fates {
             }
         }
         let found = self.found.as_ref().filter(|(found, _)| *found == key);
-        Ok(found.map(|(_, fate)| fate.as_str()))
+        Ok(found.map(|(_, verdict)| verdict.as_str()))
     }
 }

@@ -4,7 +4,7 @@ use super::Cause;
 use super::facts::{Changed, Diff, Group, LineCause, LineExample, PageCause, PageCounts, PageExample};
 use super::lines::LineDiff;
 use super::pages::Row;
-use c4_filters::Amount;
+use c4_filters::TextSize;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
@@ -72,7 +72,7 @@ impl Sums {
         }
         let document = &row.document;
         self.group(side, domain, &document.language);
-        let amount = Amount::of_text(&document.page.text);
+        let amount = TextSize::of_text(&document.page.text);
         let sum = self.only[side].entry(cause).or_insert_with(|| PageCause {
             cause,
             rule: cause.rule(),
@@ -145,7 +145,7 @@ impl Sums {
         changed.pages += 1;
         changed.pages_unknown += u64::from(unknown);
         changed.pages_reordered += u64::from(reordered);
-        let [amount_a, amount_b] = [a, b].map(|document| Amount::of_text(&document.page.text));
+        let [amount_a, amount_b] = [a, b].map(|document| TextSize::of_text(&document.page.text));
         changed.lines_a += amount_a.lines;
         changed.chars_a += amount_a.chars;
         changed.lines_b += amount_b.lines;

@@ -158,7 +158,7 @@ impl Corpus {
         let limit = BatchLimit::of(&self.manifest.recipe);
         for shard in &self.manifest.shards {
             let path = self.dir.join(&shard.file);
-            if c4_data::fs::sha256_file(&path)? != shard.sha256 {
+            if c4_data::atomic_file::sha256_file(&path)? != shard.sha256 {
                 return Err(Error::Output {
                     path,
                     reason: "is not what the build wrote (its checksum differs)".into(),

@@ -2,11 +2,11 @@
 
 use super::Error;
 use super::histogram::{Bars, svg};
-use super::model::{Histogram, Stats};
 use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
 use crate::view::text::Crawl;
+use c4_data::{HistogramStats, Stats};
 use maud::{Markup, html};
 
 /// The histograms that the page knows a title for, in this order; others follow.
@@ -24,7 +24,7 @@ const TITLES: [(&str, &str); 5] = [
 /// A histogram that the chart library refuses.
 pub(crate) fn section(stats: &Stats) -> Result<Option<Section>, Error> {
     let known = TITLES.iter().map(|(name, _)| *name);
-    let others = stats.histograms.keys().map(String::as_str);
+    let others = stats.histograms.iter().map(|(name, _)| name.as_str());
     let others = others.filter(|name| TITLES.iter().all(|(known, _)| known != name));
     let mut figures = Vec::new();
     for name in known.chain(others) {
@@ -50,7 +50,7 @@ pub(crate) fn section(stats: &Stats) -> Result<Option<Section>, Error> {
 }
 
 /// Whether there is a count for each pair of edges, and something was counted.
-fn is_sound(histogram: &Histogram) -> bool {
+fn is_sound(histogram: &HistogramStats) -> bool {
     let bins = histogram.edges.len().saturating_sub(1);
     let read = histogram.read.as_ref();
     bins > 0
@@ -59,10 +59,10 @@ fn is_sound(histogram: &Histogram) -> bool {
         && read.unwrap_or(&histogram.kept).iter().any(|n| *n > 0)
 }
 
-fn figure(name: &str, histogram: &Histogram) -> Result<Markup, Error> {
+fn figure(name: &str, histogram: &HistogramStats) -> Result<Markup, Error> {
     let title = TITLES.iter().find(|(known, _)| *known == name);
     let title = title.map_or_else(|| name.replace('_', " "), |(_, title)| (*title).to_owned());
-    let edge = |edge: &Option<f64>| edge.map_or_else(|| "∞".to_owned(), number::tick);
+    let edge = |edge: &Option<u64>| edge.map_or_else(|| "∞".to_owned(), |edge| number::tick(edge as f64));
     let labels: Vec<String> = histogram.edges.iter().map(edge).collect();
     let read = histogram.read.as_deref();
     let medians = medians(histogram);
@@ -93,7 +93,7 @@ fn figure(name: &str, histogram: &Histogram) -> Result<Markup, Error> {
 }
 
 /// Where the middle one is.
-fn medians(histogram: &Histogram) -> String {
+fn medians(histogram: &HistogramStats) -> String {
     let kept = median_bin(&histogram.kept).map(|bin| bin_name(histogram, bin));
     let read = histogram.read.as_deref().and_then(median_bin);
     match (read.map(|bin| bin_name(histogram, bin)), kept) {
@@ -116,22 +116,19 @@ fn median_bin(counts: &[u64]) -> Option<usize> {
 }
 
 /// `200 to 499`, or `5` for a bin of one whole number.
-fn bin_name(histogram: &Histogram, bin: usize) -> String {
+fn bin_name(histogram: &HistogramStats, bin: usize) -> String {
     let side = |i: usize| histogram.edges.get(i).copied().flatten();
-    let whole = histogram.edges.iter().flatten().all(|edge| edge.fract() == 0.0);
+    let plain = |edge: u64| number::plain(edge as f64);
     match (side(bin), side(bin + 1)) {
-        (Some(from), Some(to)) if whole && to - from <= 1.0 => number::plain(from),
-        (Some(from), Some(to)) if whole => {
-            format!("{} to {}", number::plain(from), number::plain(to - 1.0))
-        }
-        (Some(from), Some(to)) => format!("{} to {}", number::plain(from), number::plain(to)),
-        (Some(from), None) => format!("{} or more", number::plain(from)),
-        (None, Some(to)) => format!("below {}", number::plain(to)),
+        (Some(from), Some(to)) if to.saturating_sub(from) <= 1 => plain(from),
+        (Some(from), Some(to)) => format!("{} to {}", plain(from), plain(to - 1)),
+        (Some(from), None) => format!("{} or more", plain(from)),
+        (None, Some(to)) => format!("below {}", plain(to)),
         (None, None) => "any".to_owned(),
     }
 }
 
-fn table(name: &str, title: &str, histogram: &Histogram) -> Table {
+fn table(name: &str, title: &str, histogram: &HistogramStats) -> Table {
     let read = histogram.read.as_deref();
     let unit = if histogram.unit.is_empty() {
         name
@@ -143,7 +140,7 @@ fn table(name: &str, title: &str, histogram: &Histogram) -> Table {
     columns.push(Column::number("Kept"));
     let mut table = Table::new(html! { (Crawl(title)) ", in " (Crawl(unit)) }, columns);
     for (bin, kept) in histogram.kept.iter().enumerate() {
-        let from = histogram.edges[bin].unwrap_or(f64::MIN);
+        let from = histogram.edges[bin].map_or(f64::MIN, |edge| edge as f64);
         let mut row = vec![Cell::keyed(html! { (bin_name(histogram, bin)) }, from)];
         row.extend(read.map(|read| Cell::count(read[bin])));
         row.push(Cell::count(*kept));
@@ -157,7 +154,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn histogram(value: serde_json::Value) -> Histogram {
+    fn histogram(value: serde_json::Value) -> HistogramStats {
         serde_json::from_value(value).unwrap()
     }
 
@@ -166,8 +163,8 @@ mod tests {
         let whole = histogram(json!({"edges": [0, 1, 5, null], "out": [1, 5, 1], "in": [9, 1, 1]}));
         assert_eq!(medians(&whole), "Median 0 read, 1 to 4 kept.");
         assert_eq!(bin_name(&whole, 2), "5 or more");
-        let shares = histogram(json!({"edges": [0.0, 0.5, 0.99, 1.0], "out": [0, 0, 7]}));
-        assert_eq!(medians(&shares), "Median 0.99 to 1 kept.");
+        let shares = histogram(json!({"edges": [0, 50, 99, null], "out": [0, 0, 7]}));
+        assert_eq!(medians(&shares), "Median 99 or more kept.");
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Pages and lines that went, to look at.
 
 use super::flow::{is_page_reason, reason_doc, reason_title};
-use super::model::Stats;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::text::{self, Crawl, crawl};
+use c4_data::Stats;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::BTreeSet;

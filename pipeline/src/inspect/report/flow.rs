@@ -5,7 +5,7 @@
 //! first to leave is the rightmost, so no band crosses another, and since every label has a row of
 //! its own, a share of 0.1 % is as easy to read as one of 90 %.
 
-use super::model::{Account, Counts, Stats};
+use c4_data::{Account, Named, StageStats, Stats};
 use c4_filters::{Reason, Scope, Stage};
 
 /// What is counted.
@@ -138,12 +138,14 @@ pub(crate) fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
     }
     let of_pages = unit == Unit::Pages;
     left.extend(exits(&account.dropped, if of_pages { End::Page } else { End::Line }));
-    left.extend(exits(&account.gone_with_page, End::WithPage));
-    if account.trimmed > 0 {
+    let with_page = account.gone_with_page.iter();
+    left.extend(with_page.flat_map(|counts| exits(counts, End::WithPage)));
+    let trimmed = account.trimmed.unwrap_or(0);
+    if trimmed > 0 {
         left.push(Exit {
             code: "trimmed".to_owned(),
             doc: "White space and citation markers, taken off lines that stay.".to_owned(),
-            n: account.trimmed,
+            n: trimmed,
             end: End::Trimmed,
         });
     }
@@ -181,7 +183,7 @@ pub(crate) fn flow(stats: &Stats, unit: Unit) -> Option<Flow> {
     })
 }
 
-fn exits(counts: &Counts, end: End) -> impl Iterator<Item = Exit> {
+fn exits(counts: &Named<u64>, end: End) -> impl Iterator<Item = Exit> {
     counts.iter().filter(|(_, n)| **n > 0).map(move |(code, n)| Exit {
         code: code.clone(),
         doc: reason_doc(code).to_owned(),
@@ -193,13 +195,13 @@ fn exits(counts: &Counts, end: End) -> impl Iterator<Item = Exit> {
 /// The steps with their sentences: those of the statistics, or else those that dropped something.
 fn step_names(stats: &Stats) -> Vec<(String, String)> {
     if !stats.stages.is_empty() {
-        let step = |s: &super::model::StageCounts| (s.stage.clone(), s.doc.clone());
+        let step = |s: &StageStats| (s.stage.clone(), s.doc.clone());
         return stats.stages.iter().map(step).collect();
     }
     let tally = &stats.tally;
     let used = |stage: &Stage| {
         let counts = [&tally.records.dropped, &tally.pages.dropped, &tally.lines.dropped];
-        let mut codes = counts.into_iter().flatten().filter(|(_, n)| **n > 0);
+        let mut codes = counts.into_iter().flat_map(Named::iter).filter(|(_, n)| **n > 0);
         codes.any(|(code, _)| Reason::from_code(code).is_some_and(|r| r.stage() == *stage))
     };
     let stages = Stage::ALL.iter().filter(|stage| **stage == Stage::Read || used(stage));
@@ -210,8 +212,8 @@ fn step_names(stats: &Stats) -> Vec<(String, String)> {
 fn stage_of(stats: &Stats, exit: &Exit) -> String {
     let listed = stats.stages.iter().find(|stage| match exit.end {
         End::Record | End::Trimmed => false,
-        End::Page | End::WithPage => stage.dropped.pages.contains_key(&exit.code),
-        End::Line => stage.dropped.lines.contains_key(&exit.code),
+        End::Page | End::WithPage => stage.dropped.pages.get(&exit.code).is_some(),
+        End::Line => stage.dropped.lines.get(&exit.code).is_some(),
     });
     match (listed, exit.end) {
         (Some(stage), _) => stage.stage.clone(),

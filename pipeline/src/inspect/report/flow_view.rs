@@ -1,10 +1,10 @@
 //! The river as HTML: an SVG of the bands, and labels that are text of the page.
 
 use super::flow::{self, Band, End, Exit, Flow, Sizes, Unit};
-use super::model::Stats;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::text::crawl;
+use c4_data::Stats;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 

@@ -1,10 +1,11 @@
 //! The top of the report: warnings, one sentence, a few figures; and its foot.
 
 use super::flow::{Unit, reason_title};
-use super::model::{Account, Manifest, Run, Stats};
+use super::model::{Manifest, Run, recipe_name};
 use crate::view::bars::{Piece, bar};
 use crate::view::number;
 use crate::view::text::{Crawl, crawl};
+use c4_data::{Account, Stats};
 use maud::{Markup, html};
 
 /// What must not be overlooked: the build's own warnings, and sums that are not right.
@@ -59,7 +60,7 @@ pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) ->
             }
         }
         p.sub {
-            "Recipe " strong { (Crawl(&stats.recipe_name(manifest))) } "."
+            "Recipe " strong { (Crawl(&recipe_name(stats, manifest))) } "."
             @if let Some((code, n)) = largest(pages) {
                 " Most pages went for " strong { (reason_title(code)) }
                 " (" (number::percent(n, pages.read)) ")"
@@ -120,7 +121,8 @@ fn tile(name: &str, value: &str, sub: &str, share: Option<(u64, u64)>) -> Markup
 /// The reason that took most.
 fn largest(account: &Account) -> Option<(&str, u64)> {
     let all = account.dropped.iter().filter(|(_, n)| **n > 0);
-    all.max_by_key(|(_, n)| **n).map(|(code, n)| (code.as_str(), *n))
+    all.max_by_key(|(code, n)| (**n, *code))
+        .map(|(code, n)| (code.as_str(), *n))
 }
 
 /// What made the report and from what.
@@ -128,7 +130,7 @@ pub(crate) fn foot(stats: &Stats, manifest: &Manifest) -> Markup {
     let hash = [&stats.recipe_hash, &manifest.recipe_hash];
     html! {
         p {
-            "Recipe " (Crawl(&stats.recipe_name(manifest)))
+            "Recipe " (Crawl(&recipe_name(stats, manifest)))
             @if let Some(hash) = hash.into_iter().find(|hash| !hash.is_empty()) {
                 ", hash " code.hash { (Crawl(hash)) }
             }

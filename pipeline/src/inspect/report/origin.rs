@@ -3,13 +3,13 @@
 use super::Error;
 use super::flow::step_title;
 use super::histogram::{Bars, svg};
-use super::model::{InOut, Stats, Survival, Survivor};
 use crate::view::bars::{Piece, bar};
 use crate::view::language_names::language_name;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::table::{Cell, Column, Table};
 use crate::view::text::{self, Crawl, crawl, masked};
+use c4_data::{DomainRow, DomainStats, InOut, Stats};
 use maud::{Markup, html};
 
 /// The look of what a step takes, so that a colour means the same in every row.
@@ -109,7 +109,7 @@ fn capital(name: &str) -> String {
     first.to_uppercase() + rest
 }
 
-fn survival_table(survival: &Survival, one: &'static str, many: &'static str) -> Table {
+fn survival_table(survival: &DomainStats, one: &'static str, many: &'static str) -> Table {
     let shown = survival.top.len() as u64;
     let caption = html! {
         (number::count(shown)) " of " (number::count(survival.distinct.max(shown))) " " (many)
@@ -122,7 +122,7 @@ fn survival_table(survival: &Survival, one: &'static str, many: &'static str) ->
         Column::bar("Share kept"),
     ];
     let mut table = Table::new(caption, columns);
-    let mut top: Vec<&Survivor> = survival.top.iter().collect();
+    let mut top: Vec<&DomainRow> = survival.top.iter().collect();
     top.sort_by_key(|row| std::cmp::Reverse(row.pages.first().copied()));
     for row in top {
         let read = row.pages.first().copied().unwrap_or(0);
@@ -148,7 +148,7 @@ fn losses(pages: &[u64]) -> impl Iterator<Item = (usize, u64)> {
     pairs.map(|(i, pair)| (i + 1, pair[0].saturating_sub(pair[1])))
 }
 
-fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
+fn survival_bar(survival: &DomainStats, row: &DomainRow) -> Markup {
     let read = row.pages.first().copied().unwrap_or(0);
     let kept = row.pages.last().copied().unwrap_or(0);
     let mut pieces = vec![Piece { n: kept, class: "kept" }];
@@ -163,7 +163,7 @@ fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
 }
 
 /// The step that took most, if any took something.
-fn worst(survival: &Survival, row: &Survivor) -> Markup {
+fn worst(survival: &DomainStats, row: &DomainRow) -> Markup {
     let worst = losses(&row.pages).filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n);
     let read = row.pages.first().copied().unwrap_or(0);
     html! {

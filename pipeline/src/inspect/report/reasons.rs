@@ -1,12 +1,12 @@
 //! Every reason with its numbers, and every step with its own: the tables behind the river.
 
 use super::flow::{reason_doc, reason_title, step_title};
-use super::model::Stats;
 use crate::view::bars::share;
 use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
 use crate::view::text::{Crawl, crawl};
+use c4_data::{Account, Named, Stats};
 use c4_filters::{Reason, Scope};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
@@ -52,14 +52,14 @@ fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
         ],
     );
     for (code, n) in sorted(&tally.pages.dropped) {
-        let gone = |counts: &super::model::Counts| counts.get(code).copied();
-        let (lines, words) = (gone(&tally.lines.gone_with_page), gone(&tally.words.gone_with_page));
+        let gone = |account: &Account| account.gone_with_page.as_ref()?.get(code).copied();
+        let (lines, words) = (gone(&tally.lines), gone(&tally.words));
         table.rows.push(vec![
             reason(code, linked),
             Cell::count(n),
             share_cell(n, tally.pages.read),
             lines.map_or_else(Cell::none, Cell::count),
-            gone(&tally.chars.gone_with_page).map_or_else(Cell::none, Cell::count),
+            gone(&tally.chars).map_or_else(Cell::none, Cell::count),
             words.map_or_else(Cell::none, Cell::count),
             words.map_or_else(Cell::none, |n| share_cell(n, tally.words.read)),
         ]);
@@ -145,7 +145,7 @@ fn step_table(stats: &Stats) -> Table {
 }
 
 /// Counts that are not 0, the largest first.
-fn sorted(counts: &super::model::Counts) -> Vec<(&str, u64)> {
+fn sorted(counts: &Named<u64>) -> Vec<(&str, u64)> {
     let counts = counts.iter().filter(|(_, n)| **n > 0);
     let mut counts: Vec<(&str, u64)> = counts.map(|(code, n)| (code.as_str(), *n)).collect();
     counts.sort_by_key(|(code, n)| (std::cmp::Reverse(*n), *code));

@@ -7,7 +7,7 @@ use crate::input::Input;
 use crate::remote::RemoteOptions;
 use crate::runtime::memory;
 use c4_data::{Error as DataError, Format, LedgerMode, Lists, Recipe, ShardReader};
-use c4_filters::{Amount, url};
+use c4_filters::{TextSize, url};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
         for shard in &manifest.shards {
             for document in ShardReader::open(&output.join(&shard.file))? {
                 let page = document?.page;
-                let text = Amount::of_text(&page.text);
+                let text = TextSize::of_text(&page.text);
                 let kept = Kept {
                     pages: 1,
                     lines: text.lines,

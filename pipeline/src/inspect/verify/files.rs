@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::terminal::progress::{Progress, Unit};
 use crate::terminal::table::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
-use c4_data::{BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs};
+use c4_data::{BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, atomic_file};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -80,7 +80,7 @@ fn wrong(dir: &Path, (file, bytes, sha256): Listed<'_>) -> Result<Option<Offence
     if size != bytes {
         return wrong(format!("has {size} bytes, the manifest says {bytes}"));
     }
-    if fs::sha256_file(&path)? != sha256 {
+    if atomic_file::sha256_file(&path)? != sha256 {
         return wrong("has another SHA-256 than in the manifest: not what the build wrote".into());
     }
     Ok(None)

@@ -8,7 +8,7 @@ use crate::work::buckets::part;
 use c4_data::{DedupStep, Format, LanguageStep, Manifest, Recipe, UNDETERMINED_LANGUAGE, Undetermined};
 use c4_filters::rules::bad_words::{BadWords, BadWordsVerdict};
 use c4_filters::rules::{length, paragraphs};
-use c4_filters::{Admission, Amount, Cleaner, Reason, Verdict, dedup, punkt, url};
+use c4_filters::{Admission, Cleaner, Reason, TextSize, Verdict, dedup, punkt, url};
 use std::collections::BTreeSet;
 use std::ops::{AddAssign, Index, IndexMut};
 
@@ -123,7 +123,7 @@ pub(crate) struct RowSums {
     /// UTF-8 bytes of their texts.
     pub text_bytes: u64,
     /// Their texts.
-    pub amount: Amount,
+    pub amount: TextSize,
     /// Sum of the first eight bytes of the MD5 of their normalised URLs, modulo 2^64.
     pub url_keys: u64,
     /// Lines that a second pass of the rules would change, though not drop.
@@ -266,7 +266,7 @@ impl<'a> Judge<'a> {
         let page = &row.document.page;
         sums.rows += 1;
         sums.text_bytes += page.text.len() as u64;
-        sums.amount += Amount::of_text(&page.text);
+        sums.amount += TextSize::of_text(&page.text);
         let normalized = url::normalize(&page.url);
         let key = url::md5(&normalized);
         sums.url_keys = sums.url_keys.wrapping_add((key >> 64) as u64);

@@ -2,11 +2,10 @@
 
 use super::report::{Check, Finding, Offence, not_checked};
 use super::rows::RowSums;
-use crate::corpus::STATS_FILE;
 use crate::error::Error;
 use crate::terminal::table::thousands;
 use crate::work::ledger::noted;
-use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow, Table};
+use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT, LedgerReader, LedgerRow, Table, UrlVerdict};
 use c4_data::{LedgerEntry, LedgerFile, LedgerMode, Manifest, Split};
 use c4_filters::{Reason, Scope, Stage};
 use rayon::prelude::*;
@@ -33,13 +32,13 @@ pub(crate) struct Stats {
 /// The system refuses to read it.
 pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), Error> {
     const NAME: &str = "stats.json";
-    let path = dir.join(STATS_FILE);
+    let path = dir.join(c4_data::Stats::FILE);
     let mut finding = Finding::default();
     let value = match std::fs::read(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err("is missing".to_owned()),
         Err(e) => return Err(c4_data::Error::io(&path, "read")(e).into()),
         Ok(bytes) => {
-            if c4_data::fs::sha256_hex(&bytes) != manifest.stats_sha256 {
+            if c4_data::atomic_file::sha256_hex(&bytes) != manifest.stats_sha256 {
                 finding.add(|| offence("is not what the build wrote: its SHA-256 differs"));
             }
             serde_json::from_slice::<Value>(&bytes).map_err(|e| format!("is not what a build writes: {e}"))
@@ -68,7 +67,7 @@ pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Ch
 }
 
 fn offence(what: impl Into<String>) -> Offence {
-    Offence::of_file(STATS_FILE, what)
+    Offence::of_file(c4_data::Stats::FILE, what)
 }
 
 /// Compares numbers and keeps what differs.
@@ -324,18 +323,18 @@ pub(crate) fn ledger(
 
     let mut sums = Comparison::default();
     for reason in Reason::of(Scope::Page) {
-        // An older copy has the fate of its newer one; of one URL's pages of which none took part in
+        // An older copy has the verdict of its newer one; of one URL's pages of which none took part in
         // the choice, the table lists one.
         if *reason != Reason::OlderCopy && reason.competes() {
             let code = reason.code();
             sums.equal(
                 &format!("URLs with fate {code}, and pages in stats.json"),
-                Some(of(Table::Fates, code)),
+                Some(of(Table::UrlVerdicts, code)),
                 stats.tally(&["pages", "dropped", code]),
             );
         }
     }
-    let kept = of(Table::Fates, KEPT);
+    let kept = of(Table::UrlVerdicts, KEPT);
     let Some(rows) = rows else {
         let why = "not all shards could be read";
         checks.push(not_checked(names[1], why));
@@ -376,11 +375,11 @@ fn count(dir: &Path, entry: &LedgerEntry, file: &LedgerFile) -> Counts {
         Table::Pages => tell::<DroppedPage>(dir, &one, &mut counts, |row, _| &row.reason),
         Table::Lines => tell::<DroppedLine>(dir, &one, &mut counts, |row, _| &row.reason),
         Table::Duplicates => tell::<Duplicate>(dir, &one, &mut counts, |row, _| &row.reason),
-        Table::Fates => tell::<Fate>(dir, &one, &mut counts, |row, url_keys| {
-            if row.fate == KEPT {
+        Table::UrlVerdicts => tell::<UrlVerdict>(dir, &one, &mut counts, |row, url_keys| {
+            if row.verdict == KEPT {
                 *url_keys = url_keys.wrapping_add(row.url_key);
             }
-            &row.fate
+            &row.verdict
         }),
     };
     let rows: u64 = counts.rows.values().sum();

@@ -148,7 +148,7 @@ fn shards<'a>(source: &Source, manifest: &'a Manifest) -> Result<Vec<&'a ShardEn
 
 fn open(source: &Source, shard: &ShardEntry, limit: BatchLimit) -> Result<ShardReader, Error> {
     let path = source.dir.join(&shard.file);
-    if c4_data::fs::sha256_file(&path)? != shard.sha256 {
+    if c4_data::atomic_file::sha256_file(&path)? != shard.sha256 {
         let problem = format!(
             "is not what the build wrote (its checksum differs from {}); build it again",
             Manifest::FILE
