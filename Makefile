@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray candle cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events quick deny
+.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events quick deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -110,7 +110,7 @@ bench: build ## measure parts (criterion) and whole builds of INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: faults peers hub detector domains multilingual export import events tokenise vocabulary step candle spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
+proofs: faults peers hub detector domains multilingual export import events tokenise vocabulary step spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## measure builds beside Python's on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -136,17 +136,15 @@ cuda: tools ## build target/cuda/t5, which trains on an NVIDIA GPU; no GPU is ne
 	cp target/release/t5 target/release/examples/device_step target/cuda/
 	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU needs a driver of the 580 series and libcublas.so.13."
 
-# It has other features of its dependencies, so a target folder of its own.
-candle: ## compare gradients with those of candle's automatic backward pass
-	CARGO_TARGET_DIR=target/candle $(CARGO) test --release --locked --features t5-trainer/candle --test candle
+# What a backend must do, and a run on it.
+DEVICE_TESTS := backend:: run::a_run_on_a_device run::a_device
 
 cuda-tools: tools
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
 
 cuda-test: cuda-tools ## test the GPU's kernels and what launches them, on the CPU
 	$(CARGO) clippy --release --locked --all-targets --features t5-trainer/cuda-emulated -- -D warnings
-	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test device
-	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test run device
+	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test it -- $(DEVICE_TESTS)
 
 # One library stands for the driver and cuBLAS, since they work together. It is found before the system's.
 cuda-driver-test: cuda cuda-tools ## test all of the GPU's host code on a driver and a cuBLAS that emulate a GPU
@@ -156,8 +154,7 @@ cuda-driver-test: cuda cuda-tools ## test all of the GPU's host code on a driver
 	T5_FAKE_DRIVER=1 LD_LIBRARY_PATH=$(CURDIR)/target/cuda/fake $(MAKE) cuda-gpu-test
 
 cuda-gpu-test: ## run the same tests on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
-	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test device
-	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test run device
+	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test it -- $(DEVICE_TESTS)
 
 cuda-step: cuda ## measure a training step on a GPU beside PyTorch's (makes a virtual environment below target/)
 	trainer/benches/cuda_step.sh base 32

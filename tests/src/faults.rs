@@ -9,9 +9,11 @@
 //!
 //! Above 500 lines: the library, what it is asked, and how a run is judged.
 
+// By its path: the trainer's tests take this file in by its own.
+#[path = "faults/disk.rs"]
 pub mod disk;
 
-use crate::tree;
+use super::tree;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -134,7 +136,8 @@ impl Library {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/faults/library.c");
+        let source = dir.path().join("library.c");
+        fs::write(&source, include_str!("faults/library.c")).unwrap();
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
         cc.arg(dir.path().join("library.so")).arg(source).arg("-ldl");

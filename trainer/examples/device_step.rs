@@ -5,10 +5,7 @@
 //! choose kernels: whoever measures leaves them out. `benches/cuda_step.sh` runs it beside PyTorch.
 
 use std::time::Instant;
-use t5_trainer::device::{Place, Precision, open};
-use t5_trainer::model::{ModelConfig, T5};
-use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
-use t5_trainer::{Batch, Sequences};
+use t5_trainer::{Batch, Device, ModelConfig, Optimizer, OptimizerConfig, Precision, Sequences, T5, open};
 
 /// Tokens without structure, the same on every run.
 fn tokens(count: usize, seed: u32) -> Vec<u32> {
@@ -27,10 +24,10 @@ fn sequences(rows: usize, length: usize, seed: u32) -> Sequences {
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [place, size, rows, steps, rest @ ..] = &arguments[..] else {
+    let [device, size, rows, steps, rest @ ..] = &arguments[..] else {
         anyhow::bail!("usage: device_step DEVICE SIZE ROWS STEPS [DROPOUT] [bf16|f32] [adafactor|adamw]");
     };
-    let place: Place = place.parse().map_err(anyhow::Error::msg)?;
+    let device: Device = device.parse().map_err(anyhow::Error::msg)?;
     let rows: usize = rows.parse()?;
     let config = ModelConfig {
         dropout: rest.first().map_or(Ok(0.0), |rate| rate.parse())?,
@@ -44,10 +41,8 @@ fn main() -> anyhow::Result<()> {
     };
     let model = T5::new(config, 0)?;
     let optimizer = Optimizer::new(settings, model.layout());
-    let Some(mut device) = open(place, precision, &model, Some(&optimizer))? else {
-        anyhow::bail!("the CPU's steps are those of examples/step.rs");
-    };
-    eprintln!("on {}", device.name());
+    let mut device = open(device, precision, model, Some(optimizer))?;
+    eprintln!("on {}", device.name().unwrap_or("the CPU"));
     let targets = sequences(rows, 114, 7);
     let decoder_inputs = targets
         .tokens
@@ -59,7 +54,8 @@ fn main() -> anyhow::Result<()> {
         decoder_inputs: decoder_inputs.collect(),
         targets,
     };
-    let denominator = model.denominator(&batch)?;
+    // Of all positions, as Mesh TensorFlow has it.
+    let denominator = (rows * 114) as f64;
     for step in 0..steps.parse()? {
         let started = Instant::now();
         device.zero_gradients()?;

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use t5_trainer::Error;
-use t5_trainer::feed::{Feed, FeedConfig, Source, Tokenizer};
-use t5_trainer::objective::Ids;
+use t5_trainer::internals::Ids;
+use t5_trainer::internals::Tokenizer;
+use t5_trainer::{Feed, FeedConfig, Source};
 
 /// Time for each number of threads.
 const TIME: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use std::io::{Write, stdin, stdout};
 use std::path::PathBuf;
-use t5_trainer::checkpoint::Checkpoint;
+use t5_trainer::Checkpoint;
 use t5_trainer::{Batch, Sequences};
 
 #[derive(Deserialize)]

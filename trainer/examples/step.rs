@@ -4,9 +4,7 @@
 //! largest resident memory in MB. `benches/step.sh` runs it beside Hugging Face's T5.
 
 use std::time::Instant;
-use t5_trainer::model::{ModelConfig, T5};
-use t5_trainer::optimizer::{Optimizer, OptimizerConfig};
-use t5_trainer::{Batch, Sequences};
+use t5_trainer::{Batch, ModelConfig, Optimizer, OptimizerConfig, Sequences, T5};
 
 /// Tokens without structure, the same on every run.
 fn tokens(count: usize, seed: u32) -> Vec<u32> {

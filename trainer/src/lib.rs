@@ -1,29 +1,58 @@
 //! How shards become a model: T5 pre-training on the corpora that `c4 build` writes.
+//!
+//! The program `t5` is what this crate is for ([`main`]). The names here are those that a program of one's own needs to do the same:
+//! a vocabulary ([`Vocab`]), batches of a corpus ([`Feed`]), a model ([`T5`]) on a device ([`open`], [`Backend`]), and what a run has
+//! left ([`Checkpoint`], [`load`]).
 
-mod batch;
-pub mod by_domain;
-pub mod checkpoint;
-pub mod config;
-pub mod device;
+mod backend;
+mod base;
+mod cli;
+mod convert;
 mod error;
-pub mod feed;
-pub mod generate;
-pub mod huggingface;
-mod limits;
-pub mod memory;
-mod metrics;
-pub mod model;
-pub mod objective;
-pub mod optimizer;
-pub mod plot;
-mod protobuf;
-pub mod run;
-mod schedule;
-mod tensorboard;
-pub mod train;
-pub mod vocab;
+mod eval;
+mod feed;
+mod math;
+mod model;
+mod objective;
+mod optimizer;
+mod run;
+mod vocab;
 
-pub use batch::{Batch, Sequences};
+pub use backend::{Backend, Device, Precision, open};
+pub use base::{Batch, Sequences};
+pub use cli::main;
+pub use convert::huggingface::load;
 pub use error::Error;
-pub use schedule::Schedule;
+pub use eval::generate::{Decoding, Generated, generate};
+pub use feed::{Feed, FeedConfig, Source};
+pub use model::{ModelConfig, T5};
+pub use optimizer::schedule::Schedule;
+pub use optimizer::{Optimizer, OptimizerConfig};
+pub use run::checkpoint::Checkpoint;
+pub use run::settings::RunConfig;
 pub use vocab::Vocab;
+
+/// What the tests, benchmarks and examples of this package reach besides; no promise.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::backend::Emulation;
+    pub use crate::convert::huggingface;
+    pub use crate::eval::domain_loss;
+    pub use crate::feed::{
+        CorpusInfo, Counts, Cursor, Documents, EpochStart, Packer, Packing, Position, RowLayout, ShardOrder, Tokenizer,
+        Validation, examples,
+    };
+    pub use crate::math::dropout::DropoutShape;
+    pub use crate::math::matrix::{Into, Matrix, Threads, multiply};
+    pub use crate::model::{
+        Activation, Architecture, Decoder, Denominator, EOS, Head, Layout, Loss, LossOn, Variable, bucket,
+    };
+    pub use crate::objective::{
+        Example, Ids, Lengths, Objective, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, Spans,
+        append_eos_after_trim, bert_style, deshuffling, drop_tokens, iid_denoising, lm, mask, mass_style, noise,
+        prefix_lm, span_corruption,
+    };
+    pub use crate::optimizer::{Adafactor, AdafactorConfig, AdamW, AdamWConfig, clip_global_norm, global_norm};
+    pub use crate::run::train;
+    pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
+}

@@ -1,13 +1,21 @@
 //! Every call of `t5` that can fail fails once, and the power is cut: each run ends with exit status 2 and a line that names
 //! file and cause, and the next one gives what an unbroken one gives.
 
+//!
+//! A program of its own: `make faults` runs it alone, for half an hour.
+
 #![allow(clippy::unwrap_used)]
 
+#[path = "it/common/mod.rs"]
 mod common;
+/// What makes calls fail, by its source: a dependency on its crate would compile the pipeline.
+#[allow(dead_code)]
+#[path = "../../tests/src/faults.rs"]
+mod injector;
 
-use c4_tests::faults::{Extent, Files, Library, Scenario, state_of};
-use c4_tests::tree;
 use common::program::{Place, SMALL, losses, said};
+use common::tree;
+use injector::{Extent, Files, Library, Scenario, state_of};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -4,15 +4,16 @@ use super::Named;
 use super::output::{count, print, tell};
 use super::pretrain::thousands;
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
+use crate::backend;
+use crate::eval::domain_loss::{self, DomainLoss};
+use crate::feed::ids;
+use crate::feed::{Feed, Validation};
+use crate::run::memory;
+use crate::run::train::{Evaluation, evaluate};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-use t5_trainer::by_domain::{self, Part};
-use t5_trainer::feed::{Feed, Validation};
-use t5_trainer::run::ids;
-use t5_trainer::train::{Evaluation, evaluate};
-use t5_trainer::{Batch, device, memory};
 
 /// Loss, perplexity and accuracy over validation documents, of each corpus.
 ///
@@ -51,11 +52,10 @@ enum By {
 
 pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     args.threads.start()?;
-    let (place, precision) = args.device.find()?;
+    let (device, precision) = args.device.find()?;
     let Named { path, note, vocab } = Named::open(&args.run)?;
     memory::check_evaluation(&note.config)?;
-    let mut model = note.model(&path)?;
-    let mut accelerator = device::open(place, precision, &model, None)?;
+    let mut backend = backend::open(device, precision, note.model(&path)?, None)?;
     let vocab = Arc::new(vocab);
     let corpora = match args.corpora.corpora.is_empty() {
         true => note.config.corpora.clone(),
@@ -87,26 +87,18 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
         told.iter().for_each(tell);
         let (all, parts) = match args.by {
             None => {
-                let loss_of = |batch: &Batch| match &mut accelerator {
-                    Some(accelerator) => accelerator.evaluate(batch),
-                    None => model.evaluate(batch),
-                };
-                let loss = evaluate(loss_of, &vocab, &corpora, config, args.batches)?;
-                let all = Part {
+                let loss = evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;
+                let all = DomainLoss {
                     loss,
-                    ..Part::default()
+                    ..DomainLoss::default()
                 };
                 (all, None)
             }
             Some(By::Domain) => {
-                anyhow::ensure!(
-                    accelerator.is_none(),
-                    "--by domain is measured on the CPU; leave out --device"
-                );
-                let found = by_domain::evaluate(&mut model, &vocab, &corpora, config, args.batches)?;
-                let mut all = Part::default();
+                let found = domain_loss::evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;
+                let mut all = DomainLoss::default();
                 found.values().for_each(|part| all.add(part));
-                let mut parts: Vec<(String, Part)> = found.into_iter().collect();
+                let mut parts: Vec<(String, DomainLoss)> = found.into_iter().collect();
                 // Stable: among equals in the order of names.
                 parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.tokens));
                 (all, Some(parts))
@@ -146,7 +138,7 @@ fn shown(top: usize) -> usize {
     }
 }
 
-fn part_as_json(name: &str, part: &Part) -> Value {
+fn part_as_json(name: &str, part: &DomainLoss) -> Value {
     json!({
         "domain": name,
         "documents": part.documents,
@@ -158,16 +150,16 @@ fn part_as_json(name: &str, part: &Part) -> Value {
     })
 }
 
-fn accuracy(part: &Part) -> f64 {
+fn accuracy(part: &DomainLoss) -> f64 {
     part.loss.correct as f64 / part.loss.targets.max(1) as f64
 }
 
 /// The largest parts, the others together, all together.
-fn table(parts: &[(String, Part)], top: usize, all: &Part) -> std::io::Result<()> {
+fn table(parts: &[(String, DomainLoss)], top: usize, all: &DomainLoss) -> std::io::Result<()> {
     let (largest, others) = parts.split_at(top.min(parts.len()));
     let mut rows = largest.to_vec();
     if !others.is_empty() {
-        let mut rest = Part::default();
+        let mut rest = DomainLoss::default();
         others.iter().for_each(|(_, part)| rest.add(part));
         rows.push((format!("({} others)", others.len()), rest));
     }

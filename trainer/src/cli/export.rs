@@ -2,10 +2,11 @@
 
 use super::Named;
 use super::output::tell;
+use crate::convert::huggingface;
+use crate::run;
 use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
-use t5_trainer::{huggingface, run};
 
 /// Writes a checkpoint as a folder that Hugging Face's `T5ForConditionalGeneration.from_pretrained` opens.
 #[derive(Debug, Args)]

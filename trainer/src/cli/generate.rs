@@ -2,15 +2,19 @@
 
 use super::Named;
 use super::output::print;
-use super::settings::ThreadsArg;
+use super::settings::{DeviceArgs, ThreadsArg};
+use crate::backend;
+use crate::base::Sequences;
+use crate::convert::huggingface;
+use crate::eval::generate::{Decoding, generate};
+use crate::model::T5;
+use crate::objective::ObjectiveKind;
+use crate::vocab;
+use crate::vocab::Vocab;
 use anyhow::Context;
 use clap::Args;
 use std::io::{BufRead, stdin};
 use std::path::{Path, PathBuf};
-use t5_trainer::generate::{Decoding, generate};
-use t5_trainer::model::T5;
-use t5_trainer::objective::ObjectiveKind;
-use t5_trainer::{Sequences, Vocab, huggingface, vocab};
 
 /// Lets a model say what belongs into a text's blanks, or how a text goes on.
 ///
@@ -50,12 +54,16 @@ pub(crate) struct Generate {
     #[arg(long, default_value_t = 1.0, value_name = "P", requires = "sample")]
     top_p: f32,
     #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
     threads: ThreadsArg,
 }
 
 pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
     args.threads.start()?;
-    let (mut model, vocab, objective) = open(&args.run)?;
+    let (device, precision) = args.device.find()?;
+    let (model, vocab, objective) = open(&args.run)?;
+    let mut backend = backend::open(device, precision, model, None)?;
     // A language model's examples are text alone; others have EOS between inputs and targets.
     let ends = objective != Some(ObjectiveKind::Lm);
     let goes_on = matches!(objective, Some(ObjectiveKind::Lm | ObjectiveKind::PrefixLm));
@@ -86,7 +94,7 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
             segments: vec![1; length],
             positions: (0..length as u32).collect(),
         };
-        let found = generate(&mut model, 1, &inputs, decoding, args.max_tokens.into())?;
+        let found = generate(&mut *backend, 1, &inputs, decoding, args.max_tokens.into())?;
         let said = found.first().map(|found| &found.tokens[..]).unwrap_or_default();
         match goes_on {
             true => print(format_args!("{}", continued(&text, &tokens, said, &vocab)))?,
@@ -111,7 +119,7 @@ fn open(folder: &Path) -> anyhow::Result<(T5, Vocab, Option<ObjectiveKind>)> {
         return Ok((huggingface::load(folder)?, Vocab::open(&vocab)?, None));
     }
     let named = Named::open(folder)?;
-    let objective = named.note.config.feed.objective.objective;
+    let objective = named.note.config.feed.objective.name;
     let model = named.note.model(&named.path)?;
     Ok((model, named.vocab, Some(objective)))
 }

@@ -3,13 +3,14 @@
 use super::output::tell;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
+use crate::convert::huggingface;
+use crate::feed::Source;
+use crate::run::settings::RunConfig;
+use crate::run::{self, Holds, Run};
+use crate::vocab;
 use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
-use t5_trainer::config::RunConfig;
-use t5_trainer::feed::Source;
-use t5_trainer::run::{self, Holds, Run};
-use t5_trainer::{huggingface, vocab};
 
 /// Makes a run of a folder that Hugging Face's `save_pretrained` wrote (T5 or T5 v1.1, `config.json`, `model.safetensors` in
 /// f32, bf16 or f16, `spiece.model` or `tokenizer.json`), to be measured, asked, or trained further.
@@ -58,7 +59,7 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     let output = args.output.display();
     tell(format_args!(
         "{output}: a run at step 0 with {} parameters; to train further: t5 pretrain -o {output} --resume --corpus DIR --steps N",
-        thousands(run.model.layout().len() as u64)
+        thousands(run.layout.len() as u64)
     ));
     Ok(())
 }

@@ -4,14 +4,14 @@ use super::Named;
 use super::output::print;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
+use crate::feed;
+use crate::feed::ids;
+use crate::model::{Layout, ModelConfig};
+use crate::run::settings::RunConfig;
+use crate::vocab::Vocab;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
-use t5_trainer::Vocab;
-use t5_trainer::config::RunConfig;
-use t5_trainer::feed;
-use t5_trainer::model::{Layout, ModelConfig};
-use t5_trainer::run::ids;
 
 /// Shows what a run is: its settings, its parameters by part, and what the model sees of a corpus.
 ///

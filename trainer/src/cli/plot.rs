@@ -1,12 +1,12 @@
 //! `t5 plot`.
 
 use super::output::tell;
+use crate::run::METRICS;
+use crate::run::plot::{PlottedMetrics, svg};
 use anyhow::Context;
 use clap::Args;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use t5_trainer::plot::{Metrics, svg};
-use t5_trainer::run::METRICS;
 
 /// Draws what a run has measured as SVG: loss in training and validation, learning rate, tokens a second.
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub(crate) struct Plot {
 
 pub(crate) fn run(args: &Plot) -> anyhow::Result<()> {
     let path = args.run.join(METRICS);
-    let metrics = Metrics::read(&path)?;
+    let metrics = PlottedMetrics::read(&path)?;
     let output = args.output.clone().unwrap_or_else(|| args.run.join("plot.svg"));
     refuse_other(&output)?;
     let picture = svg(&metrics).with_context(|| path.display().to_string())?;

@@ -2,6 +2,15 @@
 
 use super::output::tell;
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
+use crate::backend::Device;
+use crate::feed::Source;
+use crate::model::ModelConfig;
+use crate::run::Run;
+use crate::run::memory;
+use crate::run::plot::WAITED_TOO_MUCH;
+use crate::run::settings::RunConfig;
+use crate::run::train::{Event, StepReport, train};
+use crate::vocab::Vocab;
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -13,14 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-use t5_trainer::config::RunConfig;
-use t5_trainer::device::Place;
-use t5_trainer::feed::Source;
-use t5_trainer::model::ModelConfig;
-use t5_trainer::plot::WAITED_TOO_MUCH;
-use t5_trainer::run::Run;
-use t5_trainer::train::{Event, StepReport, train};
-use t5_trainer::{Vocab, memory};
 
 /// Pre-trains T5 on corpora that `c4 build` has written.
 ///
@@ -61,10 +62,10 @@ pub(crate) struct Pretrain {
 
 pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
     args.threads.start()?;
-    let (place, precision) = args.device.find()?;
+    let (device, precision) = args.device.find()?;
     let mut settings = args.settings;
     settings.extend(args.steps.map(|steps| format!("steps={steps}")));
-    let mut run = if args.resume {
+    let run = if args.resume {
         let mut run = Run::resume(&args.output, &settings)?;
         if let Some(vocab) = &args.vocab {
             run.check_vocab(vocab)?;
@@ -76,7 +77,7 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
         run.config.corpora = absolute(run.config.corpora);
         let folder = args.output.display();
         tell(format_args!("{folder}: goes on after step {}", run.step));
-        head(&run.config, run.vocab.sentinels(), place)?;
+        head(&run.config, run.vocab.sentinels(), device)?;
         run
     } else {
         let vocab = args.vocab.unwrap_or_default();
@@ -91,12 +92,12 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
             "no corpus: name the folder of one by --corpus, or in the configuration by [[corpora]]"
         );
         config.corpora = absolute(config.corpora);
-        head(&config, opened.sentinels(), place)?;
+        head(&config, opened.sentinels(), device)?;
         Run::begin(&args.output, config, &vocab)?
     };
-    run.place(place, precision)?;
-    if let Some(accelerator) = &run.accelerator {
-        tell(format_args!("On {}", accelerator.name()));
+    let mut run = run.place(device, precision)?;
+    if let Some(name) = run.backend.name() {
+        tell(format_args!("On {name}"));
     }
     let mut teller = Teller::new(&run)?;
     let stop = listen(&teller.bar)?;
@@ -157,9 +158,8 @@ fn line(bar: &ProgressBar, text: &str) {
 }
 
 /// What is about to happen: before memory is taken and a large model is drawn. An error where that cannot be.
-fn head(config: &RunConfig, sentinels: u32, place: Place) -> anyhow::Result<()> {
-    let accelerator = !matches!(place, Place::Cpu | Place::Candle);
-    let warning = memory::check_training(config, accelerator)?;
+fn head(config: &RunConfig, sentinels: u32, device: Device) -> anyhow::Result<()> {
+    let warning = memory::check_training(config, device.has_own_memory())?;
     let objective = config.feed.objective.resolve()?;
     let lengths = objective.lengths();
     tell(format_args!(

@@ -1,9 +1,9 @@
 //! Options of several commands: corpora, threads.
 
+use crate::backend::{self, Device, Precision};
+use crate::feed::Source;
 use clap::Args;
 use std::path::PathBuf;
-use t5_trainer::device::{self, Place, Precision};
-use t5_trainer::feed::Source;
 
 /// `DIR`, `DIR=WEIGHT`, `DIR:LANGUAGE`, `DIR:LANGUAGE=WEIGHT`. A folder whose name has such signs is taken as it is, if it
 /// is there.
@@ -65,7 +65,7 @@ impl ThreadsArg {
 pub(super) struct DeviceArgs {
     /// Where to compute: cpu, cuda, cuda:N for GPU N (in a program built by `make cuda`), or candle (with its feature).
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
-    device: Place,
+    device: Device,
     /// What a GPU computes with: bf16 (sums, parameters and gradients f32), or f32. The CPU always takes f32.
     #[arg(long, default_value = "bf16", value_name = "TYPE")]
     precision: Precision,
@@ -73,8 +73,8 @@ pub(super) struct DeviceArgs {
 
 impl DeviceArgs {
     /// Where, and with what; an error where that is not there.
-    pub(super) fn find(&self) -> anyhow::Result<(Place, Precision)> {
-        device::find(self.device)?;
+    pub(super) fn find(&self) -> anyhow::Result<(Device, Precision)> {
+        backend::find(self.device)?;
         Ok((self.device, self.precision))
     }
 }

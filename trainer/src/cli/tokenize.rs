@@ -1,11 +1,11 @@
 //! `t5 tokenize`.
 
 use super::output::Stdout;
+use crate::vocab::Vocab;
 use anyhow::Context;
 use clap::Args;
 use std::io::{BufRead, BufWriter, Write, stdin};
 use std::path::PathBuf;
-use t5_trainer::Vocab;
 
 /// Cuts texts into pieces: each piece with its id, one text a line. `<extra_id_0>` is taken for the sentinel.
 #[derive(Debug, Args)]

@@ -2,25 +2,25 @@
 
 use super::output::{Stdout, count, tell};
 use super::settings::ThreadsArg;
+use crate::vocab::PieceKind;
+use crate::vocab::Vocab;
+use crate::vocab::train::{Counter, Progress, TrainOptions, sample, train, write};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use indicatif::DecimalBytes;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Instant;
-use t5_trainer::Vocab as Vocabulary;
-use t5_trainer::vocab::PieceKind;
-use t5_trainer::vocab::train::{Counter, Progress, TrainOptions, sample, train, write};
 
 /// Vocabularies: SentencePiece models with unigram scores.
 #[derive(Debug, Args)]
-pub(crate) struct Vocab {
+pub(crate) struct VocabArgs {
     #[command(subcommand)]
-    command: Command,
+    command: VocabCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum VocabCommand {
     /// Make a vocabulary with T5's layout from corpora.
     Train(Train),
     /// Show what is in a vocabulary.
@@ -34,7 +34,7 @@ struct Train {
     /// Folders of finished corpora, as DIR, DIR=WEIGHT, or DIR:LANGUAGE=WEIGHT; T5's mixture is English 10, German 1,
     /// French 1, Romanian 1.
     #[arg(required = true, value_name = "CORPUS[=WEIGHT]")]
-    corpora: Vec<sample::Source>,
+    corpora: Vec<sample::SampledCorpus>,
     /// Where to write the vocabulary.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -77,10 +77,10 @@ struct Show {
     top: usize,
 }
 
-pub(crate) fn run(args: Vocab) -> anyhow::Result<()> {
+pub(crate) fn run(args: VocabArgs) -> anyhow::Result<()> {
     match args.command {
-        Command::Train(args) => run_train(&args),
-        Command::Show(args) => run_show(&args),
+        VocabCommand::Train(args) => run_train(&args),
+        VocabCommand::Show(args) => run_show(&args),
     }
 }
 
@@ -136,7 +136,7 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
         "{}: {} pieces, and {} sentinels {} it ({:.0} s)",
         args.output.display(),
         args.size,
-        t5_trainer::vocab::SENTINELS,
+        crate::vocab::SENTINELS,
         if args.with_sentinels {
             "in"
         } else {
@@ -148,7 +148,7 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
 }
 
 fn run_show(args: &Show) -> anyhow::Result<()> {
-    let vocab = Vocabulary::open(&args.file)?;
+    let vocab = Vocab::open(&args.file)?;
     let mut out = BufWriter::new(Stdout);
     let name = args.file.display();
     if let Some(id) = args.id {
@@ -170,7 +170,7 @@ fn run_show(args: &Show) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn print(vocab: &Vocabulary, id: u32, out: &mut impl Write) -> anyhow::Result<()> {
+fn print(vocab: &Vocab, id: u32, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(piece) = vocab.piece(id) {
         writeln!(
             out,
@@ -183,7 +183,7 @@ fn print(vocab: &Vocabulary, id: u32, out: &mut impl Write) -> anyhow::Result<()
     Ok(())
 }
 
-fn summary(vocab: &Vocabulary, top: usize, out: &mut impl Write) -> anyhow::Result<()> {
+fn summary(vocab: &Vocab, top: usize, out: &mut impl Write) -> anyhow::Result<()> {
     let pieces = vocab.pieces();
     writeln!(
         out,

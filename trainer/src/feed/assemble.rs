@@ -6,8 +6,9 @@ use super::loader::Store;
 use super::mixture::Mixture;
 use super::pack::Packer;
 use super::{Counts, EpochStart};
+use crate::Error;
+use crate::base::Batch;
 use crate::objective::Example;
-use crate::{Batch, Error};
 use std::sync::Arc;
 
 /// A batch and what goes with it.
@@ -35,13 +36,13 @@ pub(super) struct Assembler {
     packer: Packer,
     fingerprint: String,
     examples: u64,
-    corpora: Vec<Place>,
+    corpora: Vec<CorpusTurn>,
     epochs: Vec<EpochStart>,
     counts: Counts,
 }
 
 /// Where a corpus is.
-struct Place {
+struct CorpusTurn {
     name: String,
     /// The next example to use, if `group` is there; else the group that comes next.
     at: Position,
@@ -70,7 +71,7 @@ impl Assembler {
         names: impl Iterator<Item = String>,
         start: Cursor,
     ) -> Assembler {
-        let place = |(name, at): (String, Position)| Place {
+        let place = |(name, at): (String, Position)| CorpusTurn {
             name,
             epoch: match at.group == 0 && at.example == 0 {
                 true => at.epoch.checked_sub(1),
@@ -132,7 +133,7 @@ impl Assembler {
             cursor: Cursor {
                 fingerprint: self.fingerprint.clone(),
                 examples: self.examples,
-                corpora: self.corpora.iter().map(Place::position).collect(),
+                corpora: self.corpora.iter().map(CorpusTurn::position).collect(),
             },
             epochs: std::mem::take(&mut self.epochs),
             counts: self.counts,
@@ -209,7 +210,7 @@ impl Assembler {
     }
 }
 
-impl Place {
+impl CorpusTurn {
     fn example(&self) -> Option<&Example> {
         let at = usize::try_from(self.at.example).ok()?;
         self.group.as_ref()?.examples.get(at)

@@ -2,7 +2,7 @@
 
 use super::cursor::Position;
 use super::group::RawGroup;
-use super::{Layout, Tokenizer};
+use super::{RowLayout, Tokenizer};
 use crate::Error;
 use crate::objective::{Example, Ids, Objective, Place, Purpose, Random, append_eos_after_trim};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) struct Chain {
     pub tokenizer: Arc<dyn Tokenizer>,
     pub objective: Objective,
-    pub layout: Layout,
+    pub layout: RowLayout,
     pub ids: Ids,
     pub seed: u64,
     pub max_document_tokens: usize,
@@ -118,7 +118,7 @@ impl Chain {
         let mut rng = Random::at(place(Purpose::Noise, self.seed, start, corpus, i));
         let mut example = self.objective.example(segment, self.ids, &mut rng);
         let trimmed = append_eos_after_trim(&mut example, self.objective.lengths(), self.ids);
-        if self.layout == Layout::DecoderOnly {
+        if self.layout == RowLayout::DecoderOnly {
             let mut both = std::mem::take(&mut example.inputs);
             both.append(&mut example.targets);
             example.targets = both;

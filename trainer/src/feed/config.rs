@@ -1,7 +1,8 @@
 //! What a feed is told: corpora, objective, shape of a batch.
 
+use crate::Error;
+use crate::base::limits;
 use crate::objective::{Lengths, ObjectiveConfig};
-use crate::{Error, limits};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -32,10 +33,10 @@ impl Source {
     }
 }
 
-/// Which side of a [`Batch`](crate::Batch) an example's inputs go to.
+/// Which side of a [`Batch`](crate::base::Batch) an example's inputs go to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Layout {
+pub enum RowLayout {
     /// Inputs to the encoder, targets to the decoder.
     #[default]
     EncoderDecoder,
@@ -74,7 +75,7 @@ pub struct FeedConfig {
     /// The objective, with the lengths.
     pub objective: ObjectiveConfig,
     /// What the model is.
-    pub layout: Layout,
+    pub layout: RowLayout,
     /// Rows of a batch. The paper's pre-training has 128 of 512 inputs (section 3.1.2).
     pub rows: usize,
     /// Whether rows hold several examples.
@@ -98,7 +99,7 @@ impl Default for FeedConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         FeedConfig {
             objective: ObjectiveConfig::default(),
-            layout: Layout::default(),
+            layout: RowLayout::default(),
             rows: 128,
             packing: Packing::default(),
             seed: 0,
@@ -125,20 +126,20 @@ impl FeedConfig {
     }
 }
 
-impl Layout {
+impl RowLayout {
     /// Lengths of a row: of its inputs and of its targets.
     ///
     /// # Errors
     /// An objective without inputs for an encoder.
     pub fn row_lengths(self, lengths: Lengths) -> Result<(usize, usize), Error> {
         match self {
-            Layout::EncoderDecoder if lengths.inputs == 0 => Err(Error::Setting(
+            RowLayout::EncoderDecoder if lengths.inputs == 0 => Err(Error::Setting(
                 "objective lm: an encoder would have nothing to read; use prefix_lm (the paper's section 3.2.3 does), or a \
                  decoder-only model"
                     .to_owned(),
             )),
-            Layout::EncoderDecoder => Ok((lengths.inputs, lengths.targets)),
-            Layout::DecoderOnly => Ok((0, lengths.inputs + lengths.targets)),
+            RowLayout::EncoderDecoder => Ok((lengths.inputs, lengths.targets)),
+            RowLayout::DecoderOnly => Ok((0, lengths.inputs + lengths.targets)),
         }
     }
 }

@@ -49,12 +49,12 @@ fn held_out(documents: u64) -> u64 {
 #[derive(Debug)]
 pub(super) struct Corpus {
     pub info: CorpusInfo,
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<ShardPart>,
 }
 
 /// Documents of one shard.
 #[derive(Debug, Clone)]
-pub(super) struct Piece {
+pub(super) struct ShardPart {
     pub path: PathBuf,
     /// Which of its documents.
     pub rows: Range<u64>,
@@ -71,7 +71,7 @@ type AsItWas = (PathBuf, String, u64, Option<SystemTime>);
 /// at the validation documents opens them again.
 static COMPARED: Mutex<BTreeSet<AsItWas>> = Mutex::new(BTreeSet::new());
 
-impl Piece {
+impl ShardPart {
     /// Documents to read.
     pub fn len(&self) -> u64 {
         self.rows.end - self.rows.start
@@ -271,7 +271,7 @@ fn of_language(
     }))
 }
 
-fn piece(dir: &Path, shard: &ShardEntry, rows: Range<u64>, limit: BatchLimit) -> Result<Piece, Error> {
+fn piece(dir: &Path, shard: &ShardEntry, rows: Range<u64>, limit: BatchLimit) -> Result<ShardPart, Error> {
     let path = dir.join(&shard.file);
     let bytes = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
     if bytes != shard.bytes {
@@ -281,7 +281,7 @@ fn piece(dir: &Path, shard: &ShardEntry, rows: Range<u64>, limit: BatchLimit) ->
         );
         return Err(Error::format(&path, problem));
     }
-    Ok(Piece {
+    Ok(ShardPart {
         path,
         rows,
         shard_rows: shard.rows,

@@ -1,8 +1,9 @@
 //! Packing of examples into the rows of a batch.
 
 use super::Packing;
+use crate::base::Batch;
+use crate::base::Sequences;
 use crate::objective::Example;
-use crate::{Batch, Sequences};
 
 /// Fills rows with examples in order: an example goes into the current row if all of it fits, else it begins the next
 /// row; nobody looks back (seqio's packing, but without its row that ends early after every 512 examples, an artefact

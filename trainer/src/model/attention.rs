@@ -1,15 +1,15 @@
 //! The attention sublayers: `x + attention(norm(x))`, to the stack's own positions or to the encoder's.
 
-use super::dropout::Site;
+use super::attention_mask::AttentionMask;
 use super::layout::AttentionLayout;
-use super::matrix::{Into, Matrix, Threads, multiply};
 use super::norm;
 use super::scores::{Attention, Gradients, Projected, resize, weave};
-use super::visibility::Visibility;
+use crate::math::dropout::Site;
+use crate::math::matrix::{Into, Matrix, Threads, multiply};
 
 /// What the forward pass keeps for the backward pass.
 #[derive(Debug, Default)]
-pub(crate) struct Saved {
+pub(crate) struct SavedAttention {
     /// The norm's factors, `[n]`.
     inverse: Vec<f32>,
     /// `q`, `k` and `v` `[n, 3, width]`; of attention to the encoder `q` `[n, width]`.
@@ -23,7 +23,7 @@ pub(crate) struct Saved {
 
 /// Memory that sublayers share, one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub(crate) struct SublayerScratch {
     pub y: Vec<f32>,
     pub dy: Vec<f32>,
     pub wide: Vec<f32>,
@@ -41,13 +41,13 @@ pub(crate) struct Sink<'a> {
 
 /// An attention sublayer and where it is used.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sublayer<'a> {
+pub(crate) struct AttentionSublayer<'a> {
     pub layout: &'a AttentionLayout,
     pub parameters: &'a [f32],
     pub epsilon: f32,
     pub heads: usize,
     pub d_kv: usize,
-    pub visibility: &'a Visibility,
+    pub visibility: &'a AttentionMask,
     /// By distance; empty where there is none.
     pub bias: &'a [f32],
     /// The encoder's output, `[inputs, d_model]`, where attention is to it.
@@ -56,7 +56,7 @@ pub(crate) struct Sublayer<'a> {
     pub dropout: Option<(Site, Site)>,
 }
 
-impl Sublayer<'_> {
+impl AttentionSublayer<'_> {
     fn width(&self) -> usize {
         self.heads * self.d_kv
     }
@@ -82,7 +82,7 @@ impl Sublayer<'_> {
     }
 
     /// `out = x + attention(norm(x))`, both `[n, d_model]`.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: &mut Saved, scratch: &mut Scratch) {
+    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: &mut SavedAttention, scratch: &mut SublayerScratch) {
         self.inner(x, saved, scratch);
         let weight = &self.parameters[self.layout.o.clone()];
         let d = self.layout.norm.len();
@@ -99,7 +99,7 @@ impl Sublayer<'_> {
     }
 
     /// The part that the backward pass needs.
-    pub fn inner(&self, x: &[f32], saved: &mut Saved, scratch: &mut Scratch) {
+    pub fn inner(&self, x: &[f32], saved: &mut SavedAttention, scratch: &mut SublayerScratch) {
         let p = self.parameters;
         let (d, width) = (self.layout.norm.len(), self.width());
         let n = x.len() / d;
@@ -154,8 +154,8 @@ impl Sublayer<'_> {
         &self,
         x: &[f32],
         dx: &mut [f32],
-        saved: &Saved,
-        scratch: &mut Scratch,
+        saved: &SavedAttention,
+        scratch: &mut SublayerScratch,
         dbias: &mut [f32],
         sink: &mut Sink<'_>,
     ) {
@@ -187,7 +187,7 @@ impl Sublayer<'_> {
         scores.backward(&scratch.wide, &saved.context, &saved.log_sums, pieces);
         if !self.bias.is_empty() {
             for piece in pieces.bias.chunks_exact(dbias.len()) {
-                super::elementwise::add(dbias, piece);
+                crate::math::elementwise::add(dbias, piece);
             }
         }
         // The projections.
@@ -250,7 +250,7 @@ pub(crate) fn project_residual(
     weight: &[f32],
     dropout: Option<Site>,
     length: usize,
-    scratch: &mut Scratch,
+    scratch: &mut SublayerScratch,
 ) {
     let (rows, cols) = h.shape();
     let d = weight.len() / cols;
@@ -262,7 +262,7 @@ pub(crate) fn project_residual(
             resize(&mut scratch.dout, rows * d);
             multiply(&mut scratch.dout, Into::Set, 1.0, h, weight, Threads::All);
             site.apply(&mut scratch.dout, length, d);
-            super::elementwise::add(out, &scratch.dout);
+            crate::math::elementwise::add(out, &scratch.dout);
         }
     }
 }

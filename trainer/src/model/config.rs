@@ -1,7 +1,9 @@
 //! What a model is: sizes, variant, and the settings of its loss.
 
-use super::elementwise::Gated;
-use crate::{Error, limits};
+use crate::Error;
+use crate::base::limits;
+use crate::math::dropout::{Dropout, DropoutShape};
+use crate::math::elementwise::Gated;
 use serde::{Deserialize, Serialize};
 
 /// Which stacks there are, and what they see (Raffel et al. 2020, §3.2).
@@ -68,17 +70,6 @@ pub enum Head {
     Untied,
 }
 
-/// Which elements share a draw of dropout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DropoutShape {
-    /// All positions of a row (for attention weights: all queries), as in Mesh TensorFlow, with which T5 was trained.
-    #[default]
-    AcrossLength,
-    /// None: Hugging Face.
-    Elementwise,
-}
-
 /// By what the summed loss is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +93,14 @@ pub enum LossOn {
 }
 
 /// A model's sizes and settings. Unknown keys are refused.
+///
+/// ```
+/// use t5_trainer::ModelConfig;
+/// let base = ModelConfig::named("base")?;
+/// assert_eq!((base.d_model, base.heads, base.encoder_layers), (768, 12, 12));
+/// assert_eq!(base.parameters(), Some(222_903_552));
+/// # Ok::<(), t5_trainer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -194,6 +193,15 @@ const SIZES: [(&str, usize, usize, usize, usize, usize); 14] = [
 ];
 
 impl ModelConfig {
+    /// The dropout of a batch; `None` where the model has none.
+    pub(crate) fn dropout_of(&self, seed: u64) -> Option<Dropout> {
+        (self.dropout > 0.0).then_some(Dropout {
+            rate: self.dropout,
+            shape: self.dropout_shape,
+            seed,
+        })
+    }
+
     /// The names [`named`](ModelConfig::named) knows.
     pub fn names() -> impl Iterator<Item = &'static str> {
         SIZES.iter().map(|size| size.0)

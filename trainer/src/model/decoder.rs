@@ -2,19 +2,34 @@
 //! takes all of the prompt.
 
 use super::config::Architecture;
-use super::elementwise;
 use super::embedding;
 use super::layout::AttentionLayout;
-use super::matrix::{Into, Matrix, Threads, multiply};
 use super::norm;
-use super::relative::bucket;
+use super::relative_position::bucket;
 use super::t5::{T5, head};
-use crate::{Error, Sequences, memory};
+use crate::Error;
+use crate::base::Sequences;
+use crate::base::memory;
+use crate::math::elementwise;
+use crate::math::matrix::{Into, Matrix, Threads, multiply};
 use std::ops::Range;
 
 /// Sequences that grow by a token a step: `beams` for each row of the input.
+pub trait Decoder {
+    /// Takes each sequence's last token (0 at the start, before the prompt), gives the logits of its next one,
+    /// `[rows * beams, vocab]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn step(&mut self, last: &[u32]) -> Result<&[f32], Error>;
+
+    /// Sequence `i` goes on from what sequence `places[i]` has; both belong to the same row.
+    fn reorder(&mut self, places: &[usize]);
+}
+
+/// The decoder of the CPU, which keeps keys and values.
 #[derive(Debug)]
-pub struct Decoder<'m> {
+pub struct CachedDecoder<'m> {
     model: &'m T5,
     /// Sequences.
     count: usize,
@@ -50,7 +65,7 @@ impl T5 {
         inputs: &Sequences,
         beams: usize,
         max_length: usize,
-    ) -> Result<Decoder<'_>, Error> {
+    ) -> Result<CachedDecoder<'_>, Error> {
         let architecture = self.config().architecture;
         let (mut prompt, mut prompt_length) = (Vec::new(), 0);
         let encoded = match architecture.has_encoder() {
@@ -109,7 +124,7 @@ impl T5 {
             let len = segments[start..].iter().take_while(|&&segment| segment > 0).count();
             start..start + len
         });
-        Ok(Decoder {
+        Ok(CachedDecoder {
             inputs: spans.collect(),
             input_length: inputs.length,
             model: self,
@@ -127,10 +142,9 @@ impl T5 {
     }
 }
 
-impl Decoder<'_> {
-    /// Takes each sequence's last token (0 at the start, before the prompt), gives the logits of its next one, `[count, vocab]`.
+impl Decoder for CachedDecoder<'_> {
     /// Panics when sequences are at their greatest length.
-    pub fn step(&mut self, last: &[u32]) -> &[f32] {
+    fn step(&mut self, last: &[u32]) -> Result<&[f32], Error> {
         assert!(self.length < self.max_length, "a decoder can go no further");
         assert_eq!(last.len(), self.count, "a token for each sequence");
         let (config, p) = (self.model.config(), self.model.parameters());
@@ -236,11 +250,10 @@ impl Decoder<'_> {
         norm(&last, &stack.norm, y);
         head(config, layout, p).logits(y, &mut self.logits);
         self.length = end;
-        &self.logits
+        Ok(&self.logits)
     }
 
-    /// Sequence `i` goes on from what sequence `places[i]` has; both belong to the same row.
-    pub fn reorder(&mut self, places: &[usize]) {
+    fn reorder(&mut self, places: &[usize]) {
         if places.iter().enumerate().all(|(to, from)| to == *from) {
             return;
         }

@@ -1,7 +1,7 @@
 //! Tokens to vectors, and back their gradients.
 
-use super::elementwise;
 use crate::Error;
+use crate::math::elementwise;
 
 /// `out[i] = table[tokens[i]]`.
 pub(crate) fn forward(tokens: &[u32], table: &[f32], d: usize, out: &mut [f32]) {

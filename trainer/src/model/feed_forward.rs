@@ -1,17 +1,17 @@
 //! The feed-forward sublayer: `x + f(norm(x) W_i) W_o`.
 
-use super::attention::{Scratch, dropped, project_residual};
-use super::dropout::Site;
-use super::elementwise::{self, Gated};
+use super::attention::{SublayerScratch, dropped, project_residual};
 use super::layout::FeedForwardLayout;
-use super::matrix::{Into, Matrix, Threads, multiply};
 use super::norm;
 use super::scores::resize;
+use crate::math::dropout::Site;
+use crate::math::elementwise::{self, Gated};
+use crate::math::matrix::{Into, Matrix, Threads, multiply};
 use rayon::prelude::*;
 
 /// What the forward pass keeps for the backward pass.
 #[derive(Debug, Default)]
-pub(crate) struct Saved {
+pub(crate) struct SavedFeedForward {
     inverse: Vec<f32>,
     /// Before a gated activation `[n, 2, d_ff]`; unused with relu, whose output says all.
     pre: Vec<f32>,
@@ -21,7 +21,7 @@ pub(crate) struct Saved {
 
 /// A feed-forward sublayer and where it is used.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sublayer<'a> {
+pub(crate) struct FeedForwardSublayer<'a> {
     pub layout: &'a FeedForwardLayout,
     pub parameters: &'a [f32],
     pub epsilon: f32,
@@ -36,7 +36,7 @@ pub(crate) struct Sublayer<'a> {
 /// Rows of a task.
 const ROWS: usize = 16;
 
-impl Sublayer<'_> {
+impl FeedForwardSublayer<'_> {
     /// `(d_model, d_ff, columns of wi)`.
     fn sizes(&self) -> (usize, usize, usize) {
         let d = self.layout.norm.len();
@@ -44,7 +44,7 @@ impl Sublayer<'_> {
     }
 
     /// `out = x + f(norm(x) W_i) W_o`, both `[n, d_model]`.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: &mut Saved, scratch: &mut Scratch) {
+    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: &mut SavedFeedForward, scratch: &mut SublayerScratch) {
         self.inner(x, saved, scratch);
         let (d, d_ff, _) = self.sizes();
         let weight = &self.parameters[self.layout.wo.clone()];
@@ -61,7 +61,7 @@ impl Sublayer<'_> {
     }
 
     /// The part that the backward pass needs.
-    pub fn inner(&self, x: &[f32], saved: &mut Saved, scratch: &mut Scratch) {
+    pub fn inner(&self, x: &[f32], saved: &mut SavedFeedForward, scratch: &mut SublayerScratch) {
         let p = self.parameters;
         let (d, d_ff, columns) = self.sizes();
         let n = x.len() / d;
@@ -97,7 +97,14 @@ impl Sublayer<'_> {
 
     /// Takes the gradient of the output in `dx`, leaves that of the input there; gradients of variables are added to. What was
     /// saved is used up.
-    pub fn backward(&self, x: &[f32], dx: &mut [f32], saved: &mut Saved, scratch: &mut Scratch, gradients: &mut [f32]) {
+    pub fn backward(
+        &self,
+        x: &[f32],
+        dx: &mut [f32],
+        saved: &mut SavedFeedForward,
+        scratch: &mut SublayerScratch,
+        gradients: &mut [f32],
+    ) {
         let p = self.parameters;
         let layout = self.layout;
         let (d, d_ff, columns) = self.sizes();

@@ -1,9 +1,9 @@
 //! Logits and loss. Only targets that count get logits, and only some of them at a time: all logits of a step
 //! are never in memory together.
 
-use super::elementwise::{self, RowLoss};
-use super::matrix::{Into, Matrix, Threads, multiply};
 use super::scores::resize;
+use crate::math::elementwise::{self, RowLoss};
+use crate::math::matrix::{Into, Matrix, Threads, multiply};
 use rayon::prelude::*;
 use std::ops::AddAssign;
 
@@ -54,7 +54,7 @@ impl AddAssign for Loss {
 
 /// Memory of the head.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
+pub(crate) struct HeadScratch {
     hidden: Vec<f32>,
     logits: Vec<f32>,
     dhidden: Vec<f32>,
@@ -62,7 +62,7 @@ pub(crate) struct Scratch {
 
 /// The head of a model.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Head<'a> {
+pub(crate) struct LogitsHead<'a> {
     /// `[vocab, d_model]`.
     pub weight: &'a [f32],
     pub d: usize,
@@ -71,7 +71,7 @@ pub(crate) struct Head<'a> {
 }
 
 /// What the backward pass of a head adds to.
-pub(crate) struct Backward<'a> {
+pub(crate) struct HeadBackward<'a> {
     /// What each target's loss is multiplied with.
     pub weight: f32,
     pub z_loss: f32,
@@ -81,7 +81,7 @@ pub(crate) struct Backward<'a> {
     pub dweight: &'a mut [f32],
 }
 
-impl Head<'_> {
+impl LogitsHead<'_> {
     fn matrix(&self) -> Matrix<'_> {
         Matrix::new(self.weight, self.weight.len() / self.d, self.d)
     }
@@ -101,7 +101,7 @@ impl Head<'_> {
     }
 
     /// Logits of the targets `(row of hidden, token)` into the scratch, with the hidden values that they are from.
-    fn logits_of(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut Scratch) {
+    fn logits_of(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut HeadScratch) {
         scratch.hidden.clear();
         for &(row, _) in targets {
             let hidden = &hidden[row * self.d..(row + 1) * self.d];
@@ -111,7 +111,7 @@ impl Head<'_> {
     }
 
     /// The loss of each of the targets `(row of hidden, token)`.
-    pub fn losses(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut Scratch) -> Vec<RowLoss> {
+    pub fn losses(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut HeadScratch) -> Vec<RowLoss> {
         let mut losses = Vec::with_capacity(targets.len());
         for targets in targets.chunks(TARGETS) {
             self.logits_of(hidden, targets, scratch);
@@ -122,13 +122,13 @@ impl Head<'_> {
         losses
     }
 
-    /// Loss of the targets `(row of hidden, token)`, and gradients where they are wanted.
+    /// Loss of the targets `(row of hidden, token)`, and gradients.
     pub fn loss(
         &self,
         hidden: &[f32],
         targets: &[(usize, u32)],
-        mut backward: Option<Backward<'_>>,
-        scratch: &mut Scratch,
+        to: HeadBackward<'_>,
+        scratch: &mut HeadScratch,
     ) -> Loss {
         let (d, vocab) = (self.d, self.weight.len() / self.d);
         let mut loss = Loss::default();
@@ -136,18 +136,12 @@ impl Head<'_> {
             let n = targets.len();
             self.logits_of(hidden, targets, scratch);
             let rows = scratch.logits.par_chunks_exact_mut(vocab).zip(targets);
-            let rows: Vec<RowLoss> = match &backward {
-                None => rows
-                    .map(|(row, &(_, token))| elementwise::cross_entropy_row(row, token as usize))
-                    .collect(),
-                Some(to) => rows
-                    .map(|(row, &(_, token))| {
-                        elementwise::cross_entropy_row_backward(row, token as usize, to.weight, to.z_loss)
-                    })
-                    .collect(),
-            };
+            let rows: Vec<RowLoss> = rows
+                .map(|(row, &(_, token))| {
+                    elementwise::cross_entropy_row_backward(row, token as usize, to.weight, to.z_loss)
+                })
+                .collect();
             rows.iter().for_each(|row| loss.add(row));
-            let Some(to) = &mut backward else { continue };
             let dlogits = Matrix::new(&scratch.logits, n, vocab);
             let hidden = Matrix::new(&scratch.hidden, n, d);
             multiply(to.dweight, Into::Add, self.scale, dlogits.t(), hidden, Threads::All);

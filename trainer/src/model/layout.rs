@@ -4,6 +4,8 @@
 //! turning anything. Matrices that read the same input are neighbours: queries, keys and values are one product.
 
 use super::config::{Architecture, Head, ModelConfig};
+use crate::Error;
+use crate::base::memory;
 use std::ops::Range;
 
 /// How a variable starts (see `init.rs`).
@@ -83,9 +85,19 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Zeros, one for each parameter.
+    ///
+    /// # Errors
+    /// More of them than the machine's memory holds.
+    pub(crate) fn zeros(&self) -> Result<Vec<f32>, Error> {
+        let what = format!("a model with {} parameters", self.len());
+        memory::refuse_too_much(&what, (self.len() as u64).saturating_mul(size_of::<f32>() as u64))?;
+        Ok(vec![0.0; self.len()])
+    }
+
     /// The layout of a model.
     pub fn new(config: &ModelConfig) -> Layout {
-        let mut builder = Builder {
+        let mut builder = LayoutBuilder {
             config,
             variables: Vec::new(),
             end: 0,
@@ -152,13 +164,13 @@ fn power(n: usize) -> f64 {
     (n as f64).powf(-0.5)
 }
 
-struct Builder<'c> {
+struct LayoutBuilder<'c> {
     config: &'c ModelConfig,
     variables: Vec<Variable>,
     end: usize,
 }
 
-impl Builder<'_> {
+impl LayoutBuilder<'_> {
     fn add(&mut self, name: String, shape: &[usize], init: Init) -> Range<usize> {
         let range = self.end..self.end + shape.iter().product::<usize>();
         self.end = range.end;

@@ -1,6 +1,6 @@
 //! Root mean square norm: `y = x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich 2019), before every sublayer.
 
-use super::elementwise;
+use crate::math::elementwise;
 use rayon::prelude::*;
 
 /// Rows of a task. Sums over rows are sums over tasks' sums, so they do not depend on threads.

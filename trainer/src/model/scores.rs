@@ -6,11 +6,11 @@
 //! Tasks are (row, head); each writes a piece of its own, `[row, head, position, d_kv]`, and pieces are woven to
 //! `[position, head, d_kv]` afterwards.
 
-use super::config::DropoutShape;
-use super::dropout::Site;
-use super::elementwise;
-use super::matrix::{Into, Matrix, Threads, multiply, multiply_strided};
-use super::visibility::Visibility;
+use super::attention_mask::AttentionMask;
+use crate::math::dropout::DropoutShape;
+use crate::math::dropout::Site;
+use crate::math::elementwise;
+use crate::math::matrix::{Into, Matrix, Threads, multiply, multiply_strided};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ impl<'a> Projected<'a> {
 pub(crate) struct Attention<'a> {
     pub heads: usize,
     pub d_kv: usize,
-    pub visibility: &'a Visibility,
+    pub visibility: &'a AttentionMask,
     /// By distance, `[heads, queries + keys - 1]`; empty where there is none.
     pub bias: &'a [f32],
     /// Dropout of the probabilities.
@@ -50,7 +50,7 @@ pub(crate) struct Attention<'a> {
 
 /// Memory of a task.
 #[derive(Default)]
-struct Scratch {
+struct ScoresScratch {
     /// `[d_kv, keys]`, so that products read them in order.
     k: Vec<f32>,
     v: Vec<f32>,
@@ -146,7 +146,7 @@ impl Attention<'_> {
             .zip(log_sums.par_chunks_exact_mut(v.queries));
         tasks
             .enumerate()
-            .for_each_init(Scratch::default, |scratch, (task, (out, log_sums))| {
+            .for_each_init(ScoresScratch::default, |scratch, (task, (out, log_sums))| {
                 let (row, head) = (task / self.heads, task % self.heads);
                 let positions = row * v.keys..(row + 1) * v.keys;
                 transpose(self.k, positions, head, d, &mut scratch.k);
@@ -206,7 +206,7 @@ impl Attention<'_> {
             .zip(dbias.par_chunks_exact_mut(distances.max(1)));
         let tasks = outputs.zip(log_sums.par_chunks_exact(v.queries)).enumerate();
         tasks.for_each_init(
-            Scratch::default,
+            ScoresScratch::default,
             |scratch, (task, ((((dq, dk), dv), dbias), log_sums))| {
                 let (row, head) = (task / self.heads, task % self.heads);
                 let positions = row * v.keys..(row + 1) * v.keys;

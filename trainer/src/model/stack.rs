@@ -1,15 +1,15 @@
 //! A stack of layers: tokens in, normed positions out, and the way back.
 
-use super::attention::{self, Scratch, Sink};
+use super::attention::{self, Sink, SublayerScratch};
+use super::attention_mask::AttentionMask;
 use super::config::ModelConfig;
-use super::dropout::{Dropout, Site};
 use super::embedding;
 use super::feed_forward;
 use super::layout::{AttentionLayout, LayerLayout, StackLayout};
 use super::norm;
-use super::relative::Distances;
+use super::relative_position::Distances;
 use super::scores::resize;
-use super::visibility::Visibility;
+use crate::math::dropout::{Dropout, Site};
 use std::ops::Range;
 
 /// What a forward pass keeps.
@@ -25,11 +25,11 @@ pub(crate) enum Keep {
 
 /// A stack's memory, used again by every step.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct StackMemory {
     /// The residual stream before each sublayer, and after the last, `[n, d_model]` each.
     streams: Vec<Vec<f32>>,
-    attention: Vec<attention::Saved>,
-    feed_forward: Vec<feed_forward::Saved>,
+    attention: Vec<attention::SavedAttention>,
+    feed_forward: Vec<feed_forward::SavedFeedForward>,
     inverse: Vec<f32>,
     /// `[n, d_model]`.
     pub output: Vec<f32>,
@@ -40,16 +40,16 @@ pub(crate) struct Memory {
 
 /// A pass through a stack.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pass<'a> {
+pub(crate) struct StackPass<'a> {
     pub config: &'a ModelConfig,
     pub parameters: &'a [f32],
     pub embedding: &'a Range<usize>,
     pub layout: &'a StackLayout,
     pub distances: &'a Distances,
     /// To the stack's own positions.
-    pub visibility: &'a Visibility,
+    pub visibility: &'a AttentionMask,
     /// To the encoder's output.
-    pub cross: Option<(&'a Visibility, &'a [f32])>,
+    pub cross: Option<(&'a AttentionMask, &'a [f32])>,
     pub dropout: Option<Dropout>,
     /// Keeps dropout of two stacks apart.
     pub number: u64,
@@ -78,7 +78,7 @@ pub(crate) fn site(dropout: Option<Dropout>, number: u64, sublayer: usize, place
     Some(dropout?.of(number, sublayer, place))
 }
 
-impl<'a> Pass<'a> {
+impl<'a> StackPass<'a> {
     fn site(&self, sublayer: usize, place: u64) -> Option<Site> {
         site(self.dropout, self.number, sublayer, place)
     }
@@ -91,10 +91,10 @@ impl<'a> Pass<'a> {
         &'s self,
         layout: &'s AttentionLayout,
         bias: &'s [f32],
-        cross: Option<(&'s Visibility, &'s [f32])>,
+        cross: Option<(&'s AttentionMask, &'s [f32])>,
         sublayer: usize,
-    ) -> attention::Sublayer<'s> {
-        attention::Sublayer {
+    ) -> attention::AttentionSublayer<'s> {
+        attention::AttentionSublayer {
             layout,
             parameters: self.parameters,
             epsilon: self.config.norm_epsilon,
@@ -111,8 +111,8 @@ impl<'a> Pass<'a> {
         &'s self,
         layout: &'s super::layout::FeedForwardLayout,
         sublayer: usize,
-    ) -> feed_forward::Sublayer<'s> {
-        feed_forward::Sublayer {
+    ) -> feed_forward::FeedForwardSublayer<'s> {
+        feed_forward::FeedForwardSublayer {
             layout,
             parameters: self.parameters,
             epsilon: self.config.norm_epsilon,
@@ -123,7 +123,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Fills `memory.output`.
-    pub fn forward(&self, tokens: &[u32], keep: Keep, memory: &mut Memory, scratch: &mut Scratch) {
+    pub fn forward(&self, tokens: &[u32], keep: Keep, memory: &mut StackMemory, scratch: &mut SublayerScratch) {
         let (d, n) = (self.config.d_model, tokens.len());
         let parts = parts(&self.layout.layers);
         let streams = if keep == Keep::Output { 2 } else { parts.len() + 1 };
@@ -193,8 +193,8 @@ impl<'a> Pass<'a> {
         &self,
         tokens: &[u32],
         keep: Keep,
-        memory: &mut Memory,
-        scratch: &mut Scratch,
+        memory: &mut StackMemory,
+        scratch: &mut SublayerScratch,
         dx: &mut Vec<f32>,
         sink: &mut Sink<'_>,
     ) {

@@ -2,25 +2,34 @@
 //!
 //! Above 500 lines: forward and backward pass, side by side.
 
-use super::attention::{Scratch, Sink};
-#[cfg(feature = "candle")]
-use super::candle::Twin;
+use super::attention::{Sink, SublayerScratch};
+use super::attention_mask::AttentionMask;
 use super::config::{Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
-use super::dropout::Dropout;
 use super::embedding;
 use super::head::{self, Loss};
 use super::init;
 use super::layout::Layout;
-use super::relative::Distances;
-use super::stack::{Keep, Memory, Pass};
-use super::visibility::Visibility;
-use crate::{Batch, Error, Sequences, memory};
+use super::relative_position::Distances;
+use super::stack::{Keep, StackMemory, StackPass};
+use crate::Error;
+use crate::base::Batch;
+use crate::base::Sequences;
+use crate::math::dropout::Dropout;
+use crate::math::elementwise::RowLoss;
 
 /// A T5: all its parameters in one flat buffer of `f32`, gradients in another, and memory that its passes use again.
 ///
 /// The backward pass is written by hand: each sublayer is one operation with a forward and a backward function, which adds
 /// gradients where they belong. So batches accumulate, and clipping, optimisers and exchange between
 /// processes work on one slice.
+///
+/// ```
+/// use t5_trainer::{ModelConfig, T5};
+/// let config = ModelConfig { vocab_size: 128, encoder_layers: 1, decoder_layers: 1, ..ModelConfig::named("tiny")? };
+/// let model = T5::new(config.clone(), 7)?;
+/// assert_eq!(model.parameters().len() as u64, config.parameters().unwrap());
+/// # Ok::<(), t5_trainer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct T5 {
     config: ModelConfig,
@@ -33,10 +42,10 @@ pub struct T5 {
 
 #[derive(Debug, Default)]
 struct Workspace {
-    encoder: Memory,
-    decoder: Memory,
-    scratch: Scratch,
-    head: head::Scratch,
+    encoder: StackMemory,
+    decoder: StackMemory,
+    scratch: SublayerScratch,
+    head: head::HeadScratch,
     dhidden: Vec<f32>,
     dencoded: Vec<f32>,
 }
@@ -44,8 +53,8 @@ struct Workspace {
 /// Who sees whom in a batch, and at which distances.
 pub(crate) struct Sight {
     /// The encoder's own positions, their distances, and the decoder's to them.
-    pub encoder: Option<(Visibility, Distances, Visibility)>,
-    pub decoder: (Visibility, Distances),
+    pub encoder: Option<(AttentionMask, Distances, AttentionMask)>,
+    pub decoder: (AttentionMask, Distances),
 }
 
 impl T5 {
@@ -56,7 +65,7 @@ impl T5 {
     pub fn new(config: ModelConfig, seed: u64) -> Result<T5, Error> {
         config.validate()?;
         let layout = Layout::new(&config);
-        let mut parameters = memory::parameters(&layout)?;
+        let mut parameters = layout.zeros()?;
         init::fill_parameters(&layout, seed, &mut parameters);
         T5::with_parameters(config, parameters)
     }
@@ -133,12 +142,7 @@ impl T5 {
     /// # Errors
     /// A batch that is not for this model.
     pub fn denominator(&self, batch: &Batch) -> Result<f64, Error> {
-        check(&self.config, batch)?;
-        let count = match self.config.denominator {
-            Denominator::Positions => batch.targets.tokens.len(),
-            Denominator::Targets => targets(&self.config, batch).len(),
-        };
-        Ok(count.max(1) as f64)
+        denominator(&self.config, batch)
     }
 
     /// The loss of a batch, without dropout.
@@ -146,47 +150,19 @@ impl T5 {
     /// # Errors
     /// A batch that is not for this model.
     pub fn evaluate(&mut self, batch: &Batch) -> Result<Loss, Error> {
-        self.forward(batch, Keep::Output, None)?;
-        let targets = targets(&self.config, batch);
-        let head = head(&self.config, &self.layout, &self.parameters);
-        let workspace = &mut self.workspace;
-        let mut loss = head.loss(&workspace.decoder.output, &targets, None, &mut workspace.head);
-        loss.positions = batch.targets.tokens.len();
-        Ok(loss)
+        Ok(total(batch, &self.target_losses(batch)?))
     }
 
-    /// The loss of each example of a batch, row after row, without dropout. Their sum is what [`evaluate`](T5::evaluate) gives, to
-    /// rounding, but that padding is no position of theirs.
+    /// The losses of the targets that count, row after row, without dropout.
     ///
     /// # Errors
     /// A batch that is not for this model.
-    pub fn evaluate_each(&mut self, batch: &Batch) -> Result<Vec<Loss>, Error> {
+    pub(crate) fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
         self.forward(batch, Keep::Output, None)?;
-        let mut losses: Vec<Loss> = Vec::new();
-        let mut numbers = Vec::new();
-        let mut last = None;
-        for (position, &segment) in batch.targets.segments.iter().enumerate() {
-            let example = (position / batch.targets.length, segment);
-            if segment > 0 && last != Some(example) {
-                losses.push(Loss::default());
-                last = Some(example);
-            }
-            numbers.push(losses.len().saturating_sub(1));
-            if segment > 0
-                && let Some(loss) = losses.last_mut()
-            {
-                loss.positions += 1;
-            }
-        }
         let targets = targets(&self.config, batch);
         let head = head(&self.config, &self.layout, &self.parameters);
         let workspace = &mut self.workspace;
-        let hidden = &workspace.decoder.output;
-        let rows = head.losses(hidden, &targets, &mut workspace.head);
-        for ((position, _), row) in targets.into_iter().zip(&rows) {
-            losses[numbers[position]].add(row);
-        }
-        Ok(losses)
+        Ok(head.losses(&workspace.decoder.output, &targets, &mut workspace.head))
     }
 
     /// The logits of all target positions, `[rows, targets.length, vocab]`, without dropout.
@@ -210,8 +186,8 @@ impl T5 {
             return Err(Error::Setting("a language model has no encoder".into()));
         };
         check_sequences("inputs", rows, inputs, self.config.vocab_size)?;
-        let visibility = Visibility::encoder(rows, inputs)?;
-        let pass = Pass {
+        let visibility = AttentionMask::encoder(rows, inputs)?;
+        let pass = StackPass {
             config: &self.config,
             parameters: &self.parameters,
             embedding: &self.layout.embedding,
@@ -242,7 +218,7 @@ impl T5 {
             false => Keep::Everything,
             true => Keep::Streams,
         };
-        let dropout = self.dropout(dropout_seed);
+        let dropout = self.config.dropout_of(dropout_seed);
         let sight = self.forward(batch, keep, dropout)?;
         let targets = targets(&self.config, batch);
         let size = self.layout.len();
@@ -251,14 +227,14 @@ impl T5 {
         let head = head(&self.config, &self.layout, &self.parameters);
         workspace.dhidden.clear();
         workspace.dhidden.resize(workspace.decoder.output.len(), 0.0);
-        let backward = head::Backward {
+        let backward = head::HeadBackward {
             weight,
             z_loss: self.config.z_loss,
             dhidden: &mut workspace.dhidden,
             dweight: &mut self.gradients[self.layout.head.clone()],
         };
         let hidden = &workspace.decoder.output;
-        let mut loss = head.loss(hidden, &targets, Some(backward), &mut workspace.head);
+        let mut loss = head.loss(hidden, &targets, backward, &mut workspace.head);
         loss.positions = batch.targets.tokens.len();
         workspace.dencoded.clear();
         workspace.dencoded.resize(workspace.encoder.output.len(), 0.0);
@@ -292,39 +268,6 @@ impl T5 {
         Ok(loss)
     }
 
-    /// As [`accumulate`](T5::accumulate), by candle's tensors and its automatic backward pass: the same up to rounding, dropout
-    /// included, at several times the time and memory. Copies all variables every time.
-    ///
-    /// # Errors
-    /// A batch that is not for this model; what candle refuses.
-    #[cfg(feature = "candle")]
-    pub fn accumulate_by_candle(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
-        check(&self.config, batch)?;
-        let sight = sight(&self.config, batch)?;
-        let targets = targets(&self.config, batch);
-        let scale = head(&self.config, &self.layout, &self.parameters).scale;
-        self.gradients.resize(self.layout.len(), 0.0);
-        let dropout = self.dropout(dropout_seed);
-        let twin = Twin::new(&self.config, &self.layout, &self.parameters, dropout);
-        let run = || {
-            let twin = twin?;
-            let (decoder, distances) = &sight.decoder;
-            let hidden = twin.forward(batch, sight.encoder.as_ref(), (decoder, distances))?;
-            twin.loss(&hidden, &targets, (weight, scale), &mut self.gradients)
-        };
-        let mut loss = run().map_err(|e| Error::Setting(format!("candle: {e}")))?;
-        loss.positions = batch.targets.tokens.len();
-        Ok(loss)
-    }
-
-    fn dropout(&self, seed: u64) -> Option<Dropout> {
-        (self.config.dropout > 0.0).then_some(Dropout {
-            rate: self.config.dropout,
-            shape: self.config.dropout_shape,
-            seed,
-        })
-    }
-
     fn forward(&mut self, batch: &Batch, keep: Keep, dropout: Option<Dropout>) -> Result<Sight, Error> {
         check(&self.config, batch)?;
         let sight = sight(&self.config, batch)?;
@@ -352,16 +295,16 @@ pub(crate) fn sight(config: &ModelConfig, batch: &Batch) -> Result<Sight, Error>
     let encoder = match architecture.has_encoder() {
         false => None,
         true => Some((
-            Visibility::encoder(rows, inputs)?,
+            AttentionMask::encoder(rows, inputs)?,
             distances(config, inputs.length, true),
-            Visibility::cross(rows, targets, inputs)?,
+            AttentionMask::cross(rows, targets, inputs)?,
         )),
     };
     let bidirectional = architecture == Architecture::PrefixLm;
     Ok(Sight {
         encoder,
         decoder: (
-            Visibility::decoder(rows, targets, architecture)?,
+            AttentionMask::decoder(rows, targets, architecture)?,
             distances(config, targets.length, bidirectional),
         ),
     })
@@ -384,6 +327,52 @@ pub(crate) fn targets(config: &ModelConfig, batch: &Batch) -> Vec<(usize, u32)> 
         }
     }
     targets
+}
+
+/// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several batches a
+/// step, the sum of theirs.
+///
+/// # Errors
+/// A batch that is not for this model.
+pub(crate) fn denominator(config: &ModelConfig, batch: &Batch) -> Result<f64, Error> {
+    check(config, batch)?;
+    let count = match config.denominator {
+        Denominator::Positions => batch.targets.tokens.len(),
+        Denominator::Targets => targets(config, batch).len(),
+    };
+    Ok(count.max(1) as f64)
+}
+
+/// The loss of a batch from those of its [`targets`].
+pub(crate) fn total(batch: &Batch, losses: &[RowLoss]) -> Loss {
+    let mut loss = Loss::default();
+    losses.iter().for_each(|row| loss.add(row));
+    loss.positions = batch.targets.tokens.len();
+    loss
+}
+
+/// The loss of each example of a batch, row after row, from those of its [`targets`].
+pub(crate) fn each_example(config: &ModelConfig, batch: &Batch, rows: &[RowLoss]) -> Vec<Loss> {
+    let mut losses: Vec<Loss> = Vec::new();
+    let mut numbers = Vec::new();
+    let mut last = None;
+    for (position, &segment) in batch.targets.segments.iter().enumerate() {
+        let example = (position / batch.targets.length, segment);
+        if segment > 0 && last != Some(example) {
+            losses.push(Loss::default());
+            last = Some(example);
+        }
+        numbers.push(losses.len().saturating_sub(1));
+        if segment > 0
+            && let Some(loss) = losses.last_mut()
+        {
+            loss.positions += 1;
+        }
+    }
+    for ((position, _), row) in targets(config, batch).into_iter().zip(rows) {
+        losses[numbers[position]].add(row);
+    }
+    losses
 }
 
 /// Refuses a batch that is not for a model.
@@ -424,8 +413,8 @@ pub(crate) fn distances(config: &ModelConfig, length: usize, bidirectional: bool
     Distances::new(length, length, config.heads, bidirectional, buckets)
 }
 
-pub(crate) fn head<'a>(config: &ModelConfig, layout: &Layout, parameters: &'a [f32]) -> head::Head<'a> {
-    head::Head {
+pub(crate) fn head<'a>(config: &ModelConfig, layout: &Layout, parameters: &'a [f32]) -> head::LogitsHead<'a> {
+    head::LogitsHead {
         weight: &parameters[layout.head.clone()],
         d: config.d_model,
         scale: head_scale(config),
@@ -466,9 +455,9 @@ fn common<'a>(
 }
 
 impl<'a> Common<'a> {
-    fn encoder(&self) -> Option<Pass<'a>> {
+    fn encoder(&self) -> Option<StackPass<'a>> {
         let (visibility, distances, _) = self.sight.encoder.as_ref()?;
-        Some(Pass {
+        Some(StackPass {
             config: self.config,
             parameters: self.parameters,
             embedding: &self.layout.embedding,
@@ -481,9 +470,9 @@ impl<'a> Common<'a> {
         })
     }
 
-    fn decoder<'s>(&'s self, encoded: &'s [f32]) -> Pass<'s> {
+    fn decoder<'s>(&'s self, encoded: &'s [f32]) -> StackPass<'s> {
         let (visibility, distances) = &self.sight.decoder;
-        Pass {
+        StackPass {
             config: self.config,
             parameters: self.parameters,
             embedding: &self.layout.embedding,

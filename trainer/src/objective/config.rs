@@ -66,8 +66,8 @@ impl ObjectiveKind {
 /// nothing at all is T5's span corruption, 568 tokens that become 512 and 114.
 ///
 /// ```
-/// use t5_trainer::objective::ObjectiveConfig;
-/// let config: ObjectiveConfig = toml::from_str("objective = \"span_corruption\"\nmean_span_length = 5.0").unwrap();
+/// use t5_trainer::internals::ObjectiveConfig;
+/// let config: ObjectiveConfig = toml::from_str("name = \"span_corruption\"\nmean_span_length = 5.0").unwrap();
 /// let lengths = config.resolve()?.lengths();
 /// assert_eq!((lengths.segment, lengths.inputs, lengths.targets), (581, 512, 105));
 /// # Ok::<(), t5_trainer::Error>(())
@@ -75,8 +75,9 @@ impl ObjectiveKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
-    /// Which one.
-    pub objective: ObjectiveKind,
+    /// Which one. Checkpoints of versions before 0.2 call it `objective`.
+    #[serde(alias = "objective")]
+    pub name: ObjectiveKind,
     /// Share of tokens that are noise, above 0 and below 1: 0.15. Not for `lm`, `prefix_lm`, `deshuffling`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<f64>,
@@ -147,7 +148,7 @@ impl ObjectiveConfig {
     /// # Errors
     /// A value that cannot be, or a key that the objective has no use for; the message names both.
     pub fn resolve(&self) -> Result<Objective, Error> {
-        let kind = self.objective;
+        let kind = self.name;
         let name = kind.name();
         let refuse = |problem: String| Err(Error::Setting(format!("objective {name}: {problem}")));
         let is_spans = kind == ObjectiveKind::SpanCorruption;

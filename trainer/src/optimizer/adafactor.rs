@@ -1,7 +1,8 @@
 //! Adafactor (Shazeer and Stern 2018), as Mesh TensorFlow's `AdafactorOptimizer` with T5's settings: no momentum.
 
 use super::{BLOCK, square_sum};
-use crate::model::{Layout, elementwise};
+use crate::math::elementwise;
+use crate::model::Layout;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;

@@ -1,7 +1,8 @@
 //! AdamW (Loshchilov and Hutter 2019): Adam with weight decay outside of its moments.
 
 use super::{BLOCK, square_sum};
-use crate::model::{Layout, elementwise};
+use crate::math::elementwise;
+use crate::model::Layout;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -41,7 +41,7 @@ pub(crate) struct Segmenter {
 
 /// Where the best way to a place in the text comes from.
 #[derive(Debug, Clone, Copy)]
-struct Node {
+struct PathNode {
     score: f32,
     start: u32,
     id: u32,
@@ -108,8 +108,8 @@ impl Segmenter {
 
     /// Appends the ids of the best way through `text` to `path`, the first first; gives the sum at its end. `sum` is that
     /// at its start. Linear in the text's length.
-    fn best_path(&self, text: &[u8], sum: f32, nodes: &mut Vec<Node>, path: &mut Vec<u32>) -> f32 {
-        let unreached = Node {
+    fn best_path(&self, text: &[u8], sum: f32, nodes: &mut Vec<PathNode>, path: &mut Vec<u32>) -> f32 {
+        let unreached = PathNode {
             score: 0.0,
             start: NONE,
             id: 0,
@@ -147,7 +147,7 @@ impl Segmenter {
                 let node = &mut nodes[start + i + 1];
                 let score = self.scores[id as usize] + sum;
                 if node.start == NONE || score > node.score {
-                    *node = Node {
+                    *node = PathNode {
                         score,
                         start: start as u32,
                         id,
@@ -159,7 +159,7 @@ impl Segmenter {
                 let node = &mut nodes[start + length];
                 let score = self.unk_score + sum;
                 if node.start == NONE || score > node.score {
-                    *node = Node {
+                    *node = PathNode {
                         score,
                         start: start as u32,
                         id: self.unk,
@@ -269,7 +269,7 @@ pub(crate) struct Encoder {
     words: HashMap<Box<[u8]>, Cached, RandomState>,
     /// The ids of all remembered words.
     pieces: Vec<u32>,
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
     two_best: Vec<TwoBest>,
     path: Vec<u32>,
     /// A word with its U+2581.

@@ -3,7 +3,7 @@
 //!
 //! By hand: two nested messages, a dozen fields ([`crate::protobuf`] says why).
 
-use crate::protobuf::{put_bytes, put_float, put_number};
+use crate::base::protobuf::{put_bytes, put_float, put_number};
 
 /// What a piece is for. Numbers are those of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// A node. Its child by byte `b` is node `base ^ b`, if that one's `parent` is this node.
 #[derive(Debug, Clone, Copy)]
-struct Node {
+struct TrieNode {
     base: u32,
     parent: u32,
     value: u32,
@@ -14,7 +14,7 @@ struct Node {
 /// 256 nodes: the children of one node share a block, since `base ^ b` differs from `base` in the last byte alone.
 const BLOCK: usize = 256;
 
-const FREE: Node = Node {
+const FREE: TrieNode = TrieNode {
     base: 0,
     parent: NONE,
     value: NONE,
@@ -23,7 +23,7 @@ const FREE: Node = Node {
 /// The double array.
 #[derive(Debug)]
 pub(crate) struct Trie {
-    nodes: Vec<Node>,
+    nodes: Vec<TrieNode>,
 }
 
 /// The node that stands for the empty string.
@@ -33,7 +33,7 @@ impl Trie {
     /// Builds it in time linear in the keys' bytes. `keys` are sorted and distinct, none is empty; numbers are below
     /// [`NONE`].
     pub fn new<K: AsRef<[u8]>>(keys: &[(K, u32)]) -> Trie {
-        let mut builder = Builder {
+        let mut builder = TrieBuilder {
             nodes: Vec::new(),
             open: Vec::new(),
         };
@@ -111,8 +111,8 @@ impl Trie {
     }
 }
 
-struct Builder {
-    nodes: Vec<Node>,
+struct TrieBuilder {
+    nodes: Vec<TrieNode>,
     /// Blocks that may have room, the newest last.
     open: Vec<Block>,
 }
@@ -126,7 +126,7 @@ struct Block {
     failures: u32,
 }
 
-impl Builder {
+impl TrieBuilder {
     fn add_block(&mut self) {
         let start = self.nodes.len() as u32;
         self.nodes.resize(self.nodes.len() + BLOCK, FREE);

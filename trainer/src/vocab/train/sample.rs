@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A corpus to draw from.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Source {
+pub struct SampledCorpus {
     /// Folder of a finished corpus.
     pub dir: PathBuf,
     /// Only documents in this language, by its code in the corpus.
@@ -19,11 +19,11 @@ pub struct Source {
     pub weight: f64,
 }
 
-impl FromStr for Source {
+impl FromStr for SampledCorpus {
     type Err = String;
 
     /// `DIR`, `DIR=WEIGHT`, `DIR:LANGUAGE` or `DIR:LANGUAGE=WEIGHT`.
-    fn from_str(text: &str) -> Result<Source, String> {
+    fn from_str(text: &str) -> Result<SampledCorpus, String> {
         let (place, weight) = match text.rsplit_once('=') {
             Some((place, weight)) if !Path::new(text).exists() => {
                 let number: Option<f64> = weight.parse().ok();
@@ -37,7 +37,7 @@ impl FromStr for Source {
             Some((dir, language)) if !Path::new(place).exists() => (dir, Some(language)),
             _ => (place, None),
         };
-        Ok(Source {
+        Ok(SampledCorpus {
             dir: dir.into(),
             language: language.map(str::to_owned),
             weight,
@@ -63,8 +63,13 @@ pub struct Drawn {
 ///
 /// # Errors
 /// A folder without a finished corpus, a damaged shard, a source without documents or languages that were asked for.
-pub fn count(counter: &Counter, sources: &[Source], bytes: u64, seed: u64) -> Result<(WordCounts, Vec<Drawn>), Error> {
-    let manifests: Vec<(&Source, Manifest)> = sources
+pub fn count(
+    counter: &Counter,
+    sources: &[SampledCorpus],
+    bytes: u64,
+    seed: u64,
+) -> Result<(WordCounts, Vec<Drawn>), Error> {
+    let manifests: Vec<(&SampledCorpus, Manifest)> = sources
         .iter()
         .map(|source| Ok((source, manifest(source)?)))
         .collect::<Result<_, Error>>()?;
@@ -88,7 +93,7 @@ pub fn count(counter: &Counter, sources: &[Source], bytes: u64, seed: u64) -> Re
         sizes.push(size);
     }
     let weights: f64 = sources.iter().map(|source| source.weight).sum();
-    let share = |source: &Source| source.weight / weights;
+    let share = |source: &SampledCorpus| source.weight / weights;
     let most = sources.iter().zip(&sizes);
     let most = most.map(|(source, size)| *size as f64 / share(source));
     let total = most.fold(bytes as f64, f64::min);
@@ -121,7 +126,7 @@ pub fn count(counter: &Counter, sources: &[Source], bytes: u64, seed: u64) -> Re
     Ok((counts, drawn))
 }
 
-fn manifest(source: &Source) -> Result<Manifest, Error> {
+fn manifest(source: &SampledCorpus) -> Result<Manifest, Error> {
     let manifest = Manifest::read(&source.dir)?;
     manifest.ok_or_else(|| {
         let problem = format!("holds no finished corpus (no {}); `c4 build` makes one", Manifest::FILE);
@@ -130,7 +135,7 @@ fn manifest(source: &Source) -> Result<Manifest, Error> {
 }
 
 /// The shards with documents to draw.
-fn shards<'a>(source: &Source, manifest: &'a Manifest) -> Result<Vec<&'a ShardEntry>, Error> {
+fn shards<'a>(source: &SampledCorpus, manifest: &'a Manifest) -> Result<Vec<&'a ShardEntry>, Error> {
     let shards = manifest.shards.iter();
     let shards = shards.filter(|shard| shard.split == Split::Train);
     let Some(wanted) = source.language.as_deref() else {
@@ -146,7 +151,7 @@ fn shards<'a>(source: &Source, manifest: &'a Manifest) -> Result<Vec<&'a ShardEn
         .collect())
 }
 
-fn open(source: &Source, shard: &ShardEntry, limit: BatchLimit) -> Result<ShardReader, Error> {
+fn open(source: &SampledCorpus, shard: &ShardEntry, limit: BatchLimit) -> Result<ShardReader, Error> {
     let path = source.dir.join(&shard.file);
     if c4_data::atomic_file::sha256_file(&path)? != shard.sha256 {
         let problem = format!(

@@ -1,0 +1,87 @@
+//! The CPU, by the passes of `model/`.
+
+use super::Backend;
+use crate::Error;
+use crate::base::{Batch, Sequences};
+use crate::math::elementwise::RowLoss;
+use crate::model::{Decoder, Loss, ModelConfig, T5};
+use crate::optimizer::{self, Optimizer};
+
+/// A model on the CPU, and what trains it.
+pub(super) struct Cpu {
+    pub model: T5,
+    optimizer: Option<Optimizer>,
+}
+
+impl Cpu {
+    pub fn new(model: T5, optimizer: Option<Optimizer>) -> Cpu {
+        Cpu { model, optimizer }
+    }
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    fn config(&self) -> &ModelConfig {
+        self.model.config()
+    }
+
+    fn zero_gradients(&mut self) -> Result<(), Error> {
+        self.model.zero_gradients();
+        Ok(())
+    }
+
+    fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
+        self.model.accumulate(batch, weight, dropout_seed)
+    }
+
+    fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
+        self.model.target_losses(batch)
+    }
+
+    fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
+        self.model.logits(batch)
+    }
+
+    fn decoder(
+        &mut self,
+        rows: usize,
+        inputs: &Sequences,
+        beams: usize,
+        max_length: usize,
+    ) -> Result<Box<dyn Decoder + '_>, Error> {
+        Ok(Box::new(self.model.decoder(rows, inputs, beams, max_length)?))
+    }
+
+    fn gradient_norm(&mut self) -> Result<f64, Error> {
+        Ok(optimizer::global_norm(self.model.gradients()))
+    }
+
+    fn clip_gradients(&mut self, norm: f64, limit: f64) -> Result<(), Error> {
+        let (_, _, gradients) = self.model.buffers();
+        optimizer::clip_global_norm(gradients, norm, limit);
+        Ok(())
+    }
+
+    fn update(&mut self, rate: f64, step: u64) -> Result<(), Error> {
+        if let Some(optimizer) = &mut self.optimizer {
+            let (layout, parameters, gradients) = self.model.buffers();
+            optimizer.update(layout, parameters, gradients, rate, step);
+        }
+        Ok(())
+    }
+
+    fn gradients(&self) -> Result<Vec<f32>, Error> {
+        Ok(self.model.gradients().to_vec())
+    }
+
+    fn host(&mut self) -> Result<(&T5, Option<&Optimizer>), Error> {
+        Ok((&self.model, self.optimizer.as_ref()))
+    }
+
+    fn into_host(self: Box<Self>) -> Result<(T5, Option<Optimizer>), Error> {
+        Ok((self.model, self.optimizer))
+    }
+}

@@ -1,0 +1,429 @@
+//! The feed: from corpora to batches.
+//!
+//! The chain of the reference (`t5/data/preprocessors.py`): tokens without EOS; of a document with more than 65,536
+//! one random part; 128 documents joined (objectives that [join](crate::objective::Objective::joins_documents)); cut
+//! into segments; [objective](crate::objective); trimmed and EOS appended; [packed](Packer) into rows.
+//!
+//! **An epoch** uses every document of a corpus once, but for what is said: documents held out where the corpus has no
+//! validation, parts of very long documents, ends of examples that are trimmed, blank texts. After it the next begins, and
+//! [`Feed::epoch_starts`] says so. Corpora of a mixture have epochs of their own.
+//!
+//! **A batch is a function** of corpora, configuration and tokeniser. All randomness is drawn by
+//! [place](crate::objective::Place), so threads do not show, and a [`Cursor`] of a few numbers is enough to go on at any
+//! batch: one shard is opened for each corpus and one group made again. Of the shard Arrow and Parquet read no more than the
+//! record batches needed; JSON lines are decompressed up to there.
+
+mod assemble;
+mod chain;
+mod config;
+mod corpus;
+mod cursor;
+mod documents;
+mod group;
+mod loader;
+mod mixture;
+mod pack;
+
+pub use config::{FeedConfig, Packing, RowLayout, ShardOrder, Source};
+pub use corpus::{CorpusInfo, Validation};
+pub use cursor::{Cursor, Position};
+pub use documents::Documents;
+pub use pack::Packer;
+
+use crate::Error;
+use crate::base::Batch;
+use crate::objective::{Example, Ids};
+use crate::vocab::Vocab;
+use assemble::{Assembler, Choice, Packet};
+use c4_data::Split;
+use chain::Chain;
+use corpus::Corpus;
+use group::{GroupReader, Reading};
+use loader::Store;
+use mixture::Mixture;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Makes tokens of text.
+pub trait Tokenizer: Send + Sync {
+    /// Appends the ids of `text` to `out`, without EOS.
+    fn encode(&self, text: &str, out: &mut Vec<u32>);
+}
+
+impl<F: Fn(&str, &mut Vec<u32>) + Send + Sync> Tokenizer for F {
+    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+        self(text, out);
+    }
+}
+
+impl Tokenizer for Vocab {
+    fn encode(&self, text: &str, out: &mut Vec<u32>) {
+        Vocab::encode(self, text, out);
+    }
+}
+
+/// The ids of a vocabulary that objectives must know.
+pub(crate) fn ids(vocab: &Vocab) -> Ids {
+    Ids {
+        vocab_size: vocab.size(),
+        pad: vocab.pad(),
+        eos: vocab.eos(),
+        unk: vocab.unk(),
+    }
+}
+
+/// A corpus began an epoch that is not its first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochStart {
+    /// [`CorpusInfo::name`].
+    pub corpus: String,
+    /// The epoch that began, from 0.
+    pub epoch: u64,
+}
+
+/// What went into the batches given out since the feed was opened. All but the examples is counted when a group of
+/// documents is begun.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Documents, without blank ones.
+    pub documents: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// Those of them that are not used, as only a part of a very long document is.
+    pub left_out: u64,
+    /// Examples.
+    pub examples: u64,
+    /// Examples whose inputs or targets lost their end to the configured lengths.
+    pub trimmed: u64,
+}
+
+/// Batches that wait in the channel, beside the one that is being packed.
+const BATCHES_AHEAD: usize = 2;
+
+/// Batches of one or several corpora, made in the background.
+///
+/// ```
+/// use std::sync::Arc;
+/// use t5_trainer::internals::Ids;
+/// use t5_trainer::{Feed, FeedConfig, Source};
+/// let nowhere = Source { path: "no/such/corpus".into(), weight: None, language: None };
+/// let letters = |text: &str, out: &mut Vec<u32>| out.extend(text.bytes().map(|byte| 3 + u32::from(byte)));
+/// let feed = Feed::open(&[nowhere], &FeedConfig::default(), Ids::T5, Arc::new(letters), None);
+/// assert!(feed.is_err_and(|error| error.to_string().contains("no/such/corpus")));
+/// ```
+pub struct Feed {
+    corpora: Vec<CorpusInfo>,
+    row_lengths: (usize, usize),
+    fingerprint: String,
+    store: Arc<Store>,
+    batches: Option<Receiver<Result<Packet, Error>>>,
+    threads: Vec<JoinHandle<()>>,
+    waited: Duration,
+    epochs: Vec<EpochStart>,
+    counts: Counts,
+}
+
+impl Feed {
+    /// Batches for training, without end. `cursor`: go on where another feed of the same sources and configuration was.
+    ///
+    /// Starts `config.threads` threads that read and tokenise, and one that packs. In memory are at most 3 batches and, of
+    /// each corpus, 2 groups plus 2 groups a thread by its share.
+    ///
+    /// # Errors
+    /// A configuration that cannot be; a corpus that is missing, empty, without train shards, or has a shard of another size
+    /// than its manifest says; a cursor of another feed.
+    pub fn open(
+        sources: &[Source],
+        config: &FeedConfig,
+        ids: Ids,
+        tokenizer: Arc<dyn Tokenizer>,
+        cursor: Option<Cursor>,
+    ) -> Result<Feed, Error> {
+        let corpora = corpus::open(sources, Split::Train)?;
+        let shares = corpora.iter().map(|corpus| corpus.info.share);
+        let mixture = Choice::Mixture(Mixture::new(config.seed, shares));
+        Feed::start(corpora, config, ids, tokenizer, cursor, mixture, None)
+    }
+
+    /// One pass over the validation documents, corpus after corpus, the same in every run: neither seed nor shard order
+    /// of the configuration count. The last batch may have fewer rows. A corpus without validation gives the documents
+    /// held out for it ([`CorpusInfo::validation`]).
+    ///
+    /// # Errors
+    /// As [`open`](Feed::open).
+    pub fn validation(
+        sources: &[Source],
+        config: &FeedConfig,
+        ids: Ids,
+        tokenizer: Arc<dyn Tokenizer>,
+    ) -> Result<Feed, Error> {
+        let corpora = corpus::open(sources, Split::Validation)?;
+        let config = FeedConfig {
+            seed: 0,
+            shard_order: ShardOrder::Manifest,
+            ..config.clone()
+        };
+        Feed::start(corpora, &config, ids, tokenizer, None, Choice::InTurn, Some(1))
+    }
+
+    fn start(
+        corpora: Vec<Corpus>,
+        config: &FeedConfig,
+        ids: Ids,
+        tokenizer: Arc<dyn Tokenizer>,
+        cursor: Option<Cursor>,
+        choice: Choice,
+        epochs: Option<u64>,
+    ) -> Result<Feed, Error> {
+        let chain = chain(config, ids, tokenizer)?;
+        let row_lengths = config.layout.row_lengths(chain.objective.lengths())?;
+        let fingerprint = fingerprint(&corpora, config, &chain);
+        let start = match cursor {
+            None => Cursor {
+                fingerprint: fingerprint.clone(),
+                examples: 0,
+                corpora: vec![Position::default(); corpora.len()],
+            },
+            Some(cursor) if cursor.fingerprint == fingerprint && cursor.corpora.len() == corpora.len() => cursor,
+            Some(_) => {
+                return Err(Error::Setting(
+                    "the cursor is of other corpora, weights, vocabulary, seed or objective: go on with those it was made \
+                     with, or start the corpora anew without it"
+                        .to_owned(),
+                ));
+            }
+        };
+        let reading = reading(config, epochs);
+        let infos: Vec<CorpusInfo> = corpora.iter().map(|corpus| corpus.info.clone()).collect();
+        let mut readers = Vec::new();
+        for ((corpus, at), i) in corpora.into_iter().zip(&start.corpora).zip(0..) {
+            let ahead = 2.0 + (2.0 * config.threads as f64 * corpus.info.share).ceil();
+            let reader = GroupReader::new(Arc::new(corpus), i, reading, *at)?;
+            readers.push((reader, ahead as u64));
+        }
+        let store = Arc::new(Store::new(readers, chain));
+        let packer = Packer::new(config.rows, row_lengths.0, row_lengths.1, config.packing);
+        let names = infos.iter().map(|info| info.name.clone());
+        let assembler = Assembler::new(store.clone(), choice, packer, names, start);
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        let mut feed = Feed {
+            corpora: infos,
+            row_lengths,
+            fingerprint,
+            store,
+            batches: Some(batches),
+            threads: Vec::new(),
+            waited: Duration::ZERO,
+            epochs: Vec::new(),
+            counts: Counts::default(),
+        };
+        for i in 0..config.threads {
+            let store = feed.store.clone();
+            feed.spawn(format!("feed {i}"), move || store.work())?;
+        }
+        feed.spawn("packer".to_owned(), move || pack(assembler, &sender))?;
+        Ok(feed)
+    }
+
+    fn spawn(&mut self, name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let thread = Builder::new().name(name).spawn(work);
+        let fail = |e| Error::Setting(format!("cannot start a thread ({e}): lower `threads`"));
+        self.threads.push(thread.map_err(fail)?);
+        Ok(())
+    }
+
+    /// The next batch, and the cursor of the one after it. `None` after the last, which only a validation feed has. After
+    /// an error there are no more batches.
+    ///
+    /// # Errors
+    /// A shard that is damaged or not what the manifest says, a tokeniser of another vocabulary.
+    ///
+    /// # Panics
+    /// If the tokeniser panicked, with its panic.
+    #[allow(clippy::should_implement_trait)] // an iterator of results would hide that it ends at the first error
+    pub fn next(&mut self) -> Result<Option<(Batch, Cursor)>, Error> {
+        let Some(batches) = &self.batches else {
+            return Ok(None);
+        };
+        let packet = match batches.try_recv() {
+            Ok(packet) => Some(packet),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                let start = Instant::now();
+                let packet = batches.recv().ok();
+                self.waited += start.elapsed();
+                packet
+            }
+        };
+        match packet {
+            Some(Ok(packet)) => {
+                self.epochs.extend(packet.epochs);
+                self.counts = packet.counts;
+                Ok(Some((packet.batch, packet.cursor)))
+            }
+            Some(Err(error)) => {
+                self.stop();
+                Err(error)
+            }
+            None => {
+                if let Some(panic) = self.stop() {
+                    std::panic::resume_unwind(panic);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// How long [`next`](Feed::next) had to wait for a batch, in all: what the feed cost the training loop. The
+    /// first batch is always waited for.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// What is read, in the order of the sources.
+    pub fn corpora(&self) -> &[CorpusInfo] {
+        &self.corpora
+    }
+
+    /// Positions of a row: of its inputs (0 for a decoder-only model) and of its targets.
+    pub fn row_lengths(&self) -> (usize, usize) {
+        self.row_lengths
+    }
+
+    /// [`Cursor::fingerprint`] of its cursors.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The epochs that began with the batches given out since this was last called, in order.
+    pub fn epoch_starts(&mut self) -> Vec<EpochStart> {
+        std::mem::take(&mut self.epochs)
+    }
+
+    /// What went into the batches so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Ends all threads; gives the panic of one, if there was one.
+    fn stop(&mut self) -> Option<Box<dyn std::any::Any + Send>> {
+        self.store.stop();
+        // The packer may be waiting for room in the channel.
+        self.batches = None;
+        let ends = self.threads.drain(..).map(JoinHandle::join);
+        ends.fold(None, |panic, end| panic.or(end.err()))
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The packing thread. Ends with the corpora, an error, or when nobody listens.
+fn pack(mut assembler: Assembler, batches: &SyncSender<Result<Packet, Error>>) {
+    while let Some(packet) = assembler.next().transpose() {
+        let failed = packet.is_err();
+        if batches.send(packet).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// An example with what it was made of, to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// [`CorpusInfo::name`].
+    pub corpus: String,
+    /// The plain tokens.
+    pub segment: Vec<u32>,
+    /// What the objective made of them, with EOS, and joined for a decoder-only model.
+    pub example: Example,
+}
+
+/// The first examples of the first epoch's first group of each corpus, one of each in turn, at most `count`: what the feed's
+/// first batches hold of them. Reads and tokenises one group a corpus, on this thread.
+///
+/// # Errors
+/// As [`Feed::open`].
+pub fn examples(
+    sources: &[Source],
+    config: &FeedConfig,
+    ids: Ids,
+    tokenizer: Arc<dyn Tokenizer>,
+    count: usize,
+) -> Result<Vec<Shown>, Error> {
+    let chain = chain(config, ids, tokenizer)?;
+    config.layout.row_lengths(chain.objective.lengths())?;
+    let mut found = Vec::new();
+    for (corpus, i) in corpus::open(sources, Split::Train)?.into_iter().zip(0..) {
+        let name = corpus.info.name.clone();
+        let start = Position::default();
+        let mut reader = GroupReader::new(Arc::new(corpus), i, reading(config, Some(1)), start)?;
+        let Some(raw) = reader.next()? else { continue };
+        let segments = chain.segments(&raw, i)?.segments;
+        for (segment, number) in segments.into_iter().take(count).zip(0..) {
+            let (example, _) = chain.example(&segment, raw.start, i, number);
+            let corpus = name.clone();
+            found.push((
+                number,
+                Shown {
+                    corpus,
+                    segment,
+                    example,
+                },
+            ));
+        }
+    }
+    // Stable: among equals in the order of corpora.
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(_, shown)| shown).take(count).collect())
+}
+
+fn chain(config: &FeedConfig, ids: Ids, tokenizer: Arc<dyn Tokenizer>) -> Result<Chain, Error> {
+    config.validate()?;
+    ids.validate()?;
+    Ok(Chain {
+        tokenizer,
+        objective: config.objective.resolve()?,
+        layout: config.layout,
+        ids,
+        seed: config.seed,
+        max_document_tokens: config.max_document_tokens,
+    })
+}
+
+fn reading(config: &FeedConfig, epochs: Option<u64>) -> Reading {
+    Reading {
+        seed: config.seed,
+        shard_order: config.shard_order,
+        documents_per_group: config.documents_per_group,
+        epochs,
+    }
+}
+
+/// SHA-256 of all that decides which examples come in which order, but for the tokeniser; not where the corpora are.
+fn fingerprint(corpora: &[Corpus], config: &FeedConfig, chain: &Chain) -> String {
+    let corpora: Vec<_> = corpora
+        .iter()
+        .map(|corpus| {
+            let pieces = corpus.pieces.iter();
+            let pieces: Vec<_> = pieces.map(|piece| (&piece.sha256, &piece.rows)).collect();
+            (corpus.info.share, pieces)
+        })
+        .collect();
+    let decides = serde_json::json!({
+        "version": 1,
+        "corpora": corpora,
+        "objective": chain.objective,
+        "ids": chain.ids,
+        "seed": config.seed,
+        "shard_order": config.shard_order,
+        "documents_per_group": config.documents_per_group,
+        "max_document_tokens": config.max_document_tokens,
+    });
+    c4_data::atomic_file::sha256_hex(decides.to_string().as_bytes())
+}

@@ -1,0 +1,5 @@
+//! Arithmetic on slices of `f32`, compiled for the vectors of each CPU: matrix products, values and rows, dropout.
+
+pub(crate) mod dropout;
+pub(crate) mod elementwise;
+pub(crate) mod matrix;

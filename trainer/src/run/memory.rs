@@ -1,0 +1,154 @@
+//! What a model needs of the machine's memory, told before it is taken: a system that promises more memory than it has ends
+//! the process without a word.
+
+use super::settings::RunConfig;
+use crate::Error;
+use crate::base::memory::{available, gigabytes, refuse_too_much};
+use crate::model::{Layout, ModelConfig};
+use crate::optimizer::Optimizer;
+
+/// Bytes of an `f32`.
+const VALUE: u64 = 4;
+/// Targets whose logits are there at a time (`model/head.rs`).
+const TARGETS: u64 = 512;
+
+/// What training needs at least: parameters, gradients, the optimiser's state, and what a batch leaves for the backward
+/// pass. Where there is an `accelerator`, the host holds parameters and state alone. A sentence where that is more than what is not
+/// in use now.
+///
+/// # Errors
+/// More than all of the machine's memory.
+pub fn check_training(config: &RunConfig, accelerator: bool) -> Result<Option<String>, Error> {
+    let layout = Layout::new(&config.model);
+    let state = Optimizer::state_len(config.optimizer, &layout) as u64;
+    let model = layout.len() as u64;
+    let (copies, batch) = match accelerator {
+        true => (model, 0),
+        false => (model.saturating_mul(2), activations(config, true)?),
+    };
+    let values = copies.saturating_add(state);
+    let bytes = values.saturating_add(batch).saturating_mul(VALUE);
+    let what = format!(
+        "training {model} parameters on batches of {} rows (feed.rows)",
+        config.feed.rows
+    );
+    let parts = format!(
+        "{} for parameters, gradients and the optimiser's state, {} for a batch",
+        gigabytes(values.saturating_mul(VALUE)),
+        gigabytes(batch.saturating_mul(VALUE)),
+    );
+    refuse_too_much(&what, bytes).map_err(|error| Error::Setting(format!("{error}: {parts}")))?;
+    Ok(available().filter(|free| bytes > *free).map(|free| {
+        let (bytes, free) = (gigabytes(bytes), gigabytes(free));
+        format!("{what} needs {bytes} of memory, and {free} are free: {parts}")
+    }))
+}
+
+/// Refuses to measure with batches that do not fit.
+///
+/// # Errors
+/// More than all of the machine's memory.
+pub fn check_evaluation(config: &RunConfig) -> Result<(), Error> {
+    let model = config.model.parameters().unwrap_or(u64::MAX);
+    let batch = activations(config, false)?;
+    let what = format!("measuring batches of {} rows", config.feed.rows);
+    refuse_too_much(&what, model.saturating_add(batch).saturating_mul(VALUE))
+}
+
+/// Values that a batch's passes leave at least; `training`: all that the backward pass reads.
+fn activations(config: &RunConfig, training: bool) -> Result<u64, Error> {
+    let lengths = config.feed.objective.resolve()?.lengths();
+    let (inputs, targets) = config.feed.layout.row_lengths(lengths)?;
+    let model = &config.model;
+    let rows = config.feed.rows as u64;
+    let (inputs, targets) = (rows * inputs as u64, rows * targets as u64);
+    let cross = match model.architecture.has_encoder() {
+        true => 1,
+        false => 0,
+    };
+    let encoder = stack(model, model.encoder_layers as u64 * cross, inputs, None, training);
+    let seen = (cross > 0).then_some(inputs);
+    let decoder = stack(model, model.decoder_layers as u64, targets, seen, training);
+    let logits = targets.min(TARGETS) * model.vocab_size as u64;
+    Ok(encoder.saturating_add(decoder).saturating_add(logits))
+}
+
+/// Of a stack of `n` positions: `model/stack.rs`'s `Memory`. Ranges of the settings keep all of this below 2^64, but for a
+/// product of the largest, which is cut off there.
+fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, training: bool) -> u64 {
+    if layers == 0 {
+        return 0;
+    }
+    let (d, width) = (model.d_model as u64, model.heads_width() as u64);
+    let attention = n.saturating_mul(4 * width);
+    let cross = seen.map_or(0, |seen| (n + seen).saturating_mul(2 * width));
+    let inner = match model.activation.gated() {
+        None => 1,
+        Some(_) => 3,
+    };
+    let feed_forward = n.saturating_mul(inner * model.d_ff as u64);
+    let sublayers = layers * if seen.is_some() { 3 } else { 2 };
+    let streams = if training { sublayers + 1 } else { 2 };
+    let kept = if training && !model.recompute { layers } else { 1 };
+    let saved = attention.saturating_add(cross).saturating_add(feed_forward);
+    let streams = n.saturating_mul(d).saturating_mul(streams);
+    streams.saturating_add(saved.saturating_mul(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_cannot_fit_is_refused_before_it_is_made() {
+        if available().is_none() {
+            return;
+        }
+        let tiny = RunConfig::named("v1.1-tiny").unwrap();
+        assert!(check_training(&tiny, false).is_ok());
+        assert!(check_evaluation(&tiny).is_ok());
+        // 2^48 parameters: no machine has the memory.
+        let mut huge = tiny.clone();
+        huge.model.d_model = 1 << 14;
+        huge.model.d_ff = 1 << 20;
+        huge.model.encoder_layers = 1 << 10;
+        huge.model.decoder_layers = 1 << 10;
+        huge.validate().unwrap();
+        for accelerator in [false, true] {
+            let error = check_training(&huge, accelerator).unwrap_err().to_string();
+            assert!(error.contains("of memory"), "{error}");
+        }
+        let error = Layout::new(&huge.model).zeros().unwrap_err();
+        assert!(error.to_string().contains("parameters"), "{error}");
+        // Batches alone.
+        let mut wide = tiny;
+        wide.feed.rows = 1 << 20;
+        wide.feed.objective.inputs_length = Some(1 << 16);
+        wide.validate().unwrap();
+        let error = check_training(&wide, false).unwrap_err().to_string();
+        assert!(error.contains("feed.rows"), "{error}");
+        assert!(check_training(&wide, true).is_ok());
+        assert!(check_evaluation(&wide).is_err());
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_there() {
+        for name in ModelConfig::names().filter(|name| !name.contains("11b")) {
+            let config = RunConfig::named(name).unwrap();
+            let layout = Layout::new(&config.model);
+            assert_eq!(config.model.parameters(), Some(layout.len() as u64));
+        }
+        let config = RunConfig::named("v1.1-tiny").unwrap();
+        for architecture in [
+            crate::model::Architecture::Shared,
+            crate::model::Architecture::LanguageModel,
+        ] {
+            let model = config.model.clone().with_architecture(architecture);
+            let layout = Layout::new(&model);
+            assert_eq!(model.parameters(), Some(layout.len() as u64));
+            let state = Optimizer::state_len(config.optimizer, &layout);
+            let optimizer = Optimizer::new(config.optimizer, &layout);
+            assert_eq!(state, optimizer.state().len());
+        }
+    }
+}

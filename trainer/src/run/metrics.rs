@@ -1,0 +1,96 @@
+//! What a run measures, as it goes: `metrics.jsonl`, and the same for TensorBoard.
+
+use super::METRICS;
+use super::tensorboard::EventFile;
+use super::train::{Evaluation, StepReport};
+use crate::Error;
+use serde::Serialize;
+use serde_json::Value;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes both, each line and event at once. What could not be written waits for another try.
+pub(crate) struct Metrics {
+    path: PathBuf,
+    lines: File,
+    waiting: Vec<u8>,
+    events: EventFile,
+}
+
+/// Writes what waits; what cannot be written waits on.
+pub(crate) fn write_waiting(file: &mut File, waiting: &mut Vec<u8>) -> io::Result<()> {
+    while !waiting.is_empty() {
+        match file.write(waiting) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => drop(waiting.drain(..written)),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+impl Metrics {
+    /// Goes on with `metrics.jsonl` in a run's folder, and begins an event file; the next step is `step`.
+    pub fn open(folder: &Path, step: u64) -> Result<Metrics, Error> {
+        let path = folder.join(METRICS);
+        let lines = OpenOptions::new().append(true).create(true).open(&path);
+        Ok(Metrics {
+            lines: lines.map_err(|e| Error::io(&path, e))?,
+            waiting: Vec::new(),
+            events: EventFile::create(folder, step)?,
+            path,
+        })
+    }
+
+    /// Makes what is noted outlive a power cut; before a checkpoint, so that a run that goes on there lacks nothing.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        let synced = self.lines.sync_data();
+        synced.map_err(|e| Error::io(&self.path, e))
+    }
+
+    /// Notes a step, in TensorBoard's section `train`.
+    pub fn step(&mut self, report: &StepReport) -> Result<(), Error> {
+        let more = [
+            ("train/tokens_per_second", report.tokens_per_second()),
+            ("train/waited_share", report.waited_share()),
+        ];
+        self.write("train/", report.step, report, &more)
+    }
+
+    /// Notes a look at the validation documents, in TensorBoard's section `validation`.
+    pub fn evaluation(&mut self, found: &Evaluation) -> Result<(), Error> {
+        self.write("validation/", found.step, found, &[])
+    }
+
+    fn write(
+        &mut self,
+        section: &str,
+        step: u64,
+        measured: &impl Serialize,
+        more: &[(&str, f64)],
+    ) -> Result<(), Error> {
+        let measured = serde_json::to_value(measured);
+        let measured = measured.map_err(|e| Error::format(&self.path, e.to_string()))?;
+        let fields = measured.as_object().into_iter().flatten();
+        let scalar = |(name, value): (&String, &Value)| {
+            let name = name.strip_prefix("validation_").unwrap_or(name);
+            let value = value.as_f64().filter(|_| name != "step")?;
+            Some((format!("{section}{name}"), value))
+        };
+        let scalars: Vec<(String, f64)> = fields.filter_map(scalar).collect();
+        let scalars = scalars.iter().map(|(name, value)| (&name[..], *value));
+        self.waiting.extend(format!("{measured}\n").into_bytes());
+        self.events.scalars(step, scalars.chain(more.iter().copied()))?;
+        self.flush()
+    }
+
+    /// Events first: a line says that its events are there, too (see `Run::lacks_evaluation`).
+    fn flush(&mut self) -> Result<(), Error> {
+        self.events.flush()?;
+        let written = write_waiting(&mut self.lines, &mut self.waiting);
+        written.map_err(|e| Error::io(&self.path, e))
+    }
+}

@@ -1,0 +1,440 @@
+//! A run in its folder: configuration, vocabulary, checkpoints, metrics; begun or gone on with.
+//!
+//! | name | what |
+//! |---|---|
+//! | `vocab.model` | the vocabulary, copied when the run began |
+//! | `checkpoints/step-…/` | see [`checkpoint`] |
+//! | `metrics.jsonl` | one line a step, one a look at the validation documents |
+//! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
+//! | `lock` | held by whoever trains; dies with the process |
+
+pub mod checkpoint;
+pub mod memory;
+mod metrics;
+pub mod plot;
+pub mod settings;
+mod tensorboard;
+pub mod train;
+
+use crate::Error;
+use crate::backend::{self, Backend, Device, Precision};
+use crate::feed::Cursor;
+use crate::model::{Layout, T5};
+use crate::optimizer::Optimizer;
+use crate::vocab;
+use crate::vocab::Vocab;
+use c4_data::Manifest;
+use checkpoint::Checkpoint;
+use settings::RunConfig;
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The vocabulary of a run.
+pub const VOCAB: &str = "vocab.model";
+/// The folder of its checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// What it has measured.
+pub const METRICS: &str = "metrics.jsonl";
+const LOCK: &str = "lock";
+
+/// Everything that a step changes or reads.
+pub struct Run {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its configuration.
+    pub config: RunConfig,
+    /// Its vocabulary.
+    pub vocab: Arc<Vocab>,
+    /// The model and its optimiser, and the device that they are on.
+    pub backend: Box<dyn Backend>,
+    /// The variables of the model.
+    pub layout: Layout,
+    /// Steps that are done.
+    pub step: u64,
+    /// Where the data is.
+    pub cursor: Option<Cursor>,
+    /// Why newer checkpoints were not gone on with, and what became of them.
+    pub passed_over: Vec<String>,
+    /// The last checkpoint that was written or read.
+    pub saved: Option<u64>,
+    vocab_sha256: String,
+    lock: Lock,
+}
+
+impl Run {
+    /// Begins a run in a folder, which is made where it is missing.
+    ///
+    /// # Errors
+    /// The folder holds a run or somebody trains in it; a vocabulary that cannot be read or has more ids than the model;
+    /// settings that cannot be.
+    pub fn begin(folder: &Path, config: RunConfig, vocab: &Path) -> Result<Run, Error> {
+        let model = |config: &RunConfig| T5::new(config.model.clone(), config.seed);
+        Run::begin_with(folder, config, vocab, model)
+    }
+
+    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet.
+    ///
+    /// # Errors
+    /// As [`begin`](Run::begin); a configuration of another model.
+    pub fn import(folder: &Path, config: RunConfig, vocab: &Path, model: T5) -> Result<Run, Error> {
+        if Layout::new(&config.model) != *model.layout() {
+            return Err(Error::Setting(
+                "these settings are of a model of another shape; leave out those of its sizes".into(),
+            ));
+        }
+        Run::begin_with(folder, config, vocab, |config| {
+            T5::with_parameters(config.model.clone(), model.into_parameters())
+        })
+    }
+
+    fn begin_with(
+        folder: &Path,
+        config: RunConfig,
+        vocab: &Path,
+        model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
+    ) -> Result<Run, Error> {
+        refuse_mixing(folder, Holds::Run)?;
+        c4_data::atomic_file::create_folder(folder).map_err(|e| Error::io(folder, e))?;
+        let lock = Lock::take(folder)?;
+        if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
+            return Err(Error::format(
+                folder,
+                "holds a run; go on with it by --resume, or name another folder",
+            ));
+        }
+        let opened = Vocab::open(vocab)?;
+        check(&opened, &config, vocab)?;
+        let bytes = vocab::sentencepiece(vocab)?;
+        let model = model(&config)?;
+        let copy = folder.join(VOCAB);
+        c4_data::atomic_file::write_atomic(&copy, &bytes)?;
+        let metrics = folder.join(METRICS);
+        fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
+        tensorboard::remove(folder)?;
+        let optimizer = Optimizer::new(config.optimizer, model.layout());
+        Ok(Run {
+            folder: folder.to_owned(),
+            vocab: Arc::new(opened),
+            layout: model.layout().clone(),
+            backend: backend::on_cpu(model, Some(optimizer)),
+            config,
+            step: 0,
+            cursor: None,
+            passed_over: Vec::new(),
+            saved: None,
+            vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
+            lock,
+        })
+    }
+
+    /// Goes on with the last good checkpoint of a run, its configuration changed by `key=value` settings. Newer ones that are
+    /// damaged are set aside, see [`passed_over`](Run::passed_over).
+    ///
+    /// # Errors
+    /// No run there, or somebody trains in it; no good checkpoint; a damaged vocabulary; settings that do not go with it.
+    pub fn resume(folder: &Path, settings: &[String]) -> Result<Run, Error> {
+        let checkpoints = checkpoint::list(&folder.join(CHECKPOINTS))?;
+        if checkpoints.is_empty() {
+            return Err(Error::format(
+                folder,
+                "holds no checkpoint to go on with; begin without --resume",
+            ));
+        }
+        let lock = Lock::take(folder)?;
+        let mut damaged = Vec::new();
+        let mut newest = checkpoints.into_iter().rev();
+        let (note, model, optimizer) = loop {
+            let Some((_, path)) = newest.next() else {
+                let told: Vec<String> = damaged.into_iter().map(|(_, told)| told).collect();
+                let problem = format!("holds no good checkpoint: {}", told.join("; "));
+                return Err(Error::format(folder, problem));
+            };
+            match read(&path) {
+                Ok(read) => break read,
+                // Nothing is wrong with the checkpoint.
+                Err(Error::Io { path, cause }) if !checkpoint::is_damage(&cause) => {
+                    return Err(Error::Io { path, cause });
+                }
+                Err(error) => damaged.push((path, error.to_string())),
+            }
+        };
+        // All that the user says is looked at before a damaged checkpoint is set aside.
+        let config = note.config.with(settings)?;
+        if Layout::new(&config.model) != *model.layout() {
+            return Err(Error::Setting(
+                "these settings are of a model of another shape than the run's; leave out those of its sizes".into(),
+            ));
+        }
+        let model = T5::with_parameters(config.model.clone(), model.into_parameters())?;
+        let optimizer = match config.optimizer == note.config.optimizer {
+            true => optimizer,
+            false => {
+                let state = optimizer.state().to_vec();
+                let mut changed = Optimizer::new(config.optimizer, model.layout());
+                changed.set_state(state)?;
+                changed
+            }
+        };
+        let mut run = Run {
+            folder: folder.to_owned(),
+            vocab: Arc::new(note.vocab(&folder.join(VOCAB))?),
+            layout: model.layout().clone(),
+            backend: backend::on_cpu(model, Some(optimizer)),
+            config,
+            step: note.step,
+            cursor: note.cursor,
+            passed_over: Vec::new(),
+            saved: Some(note.step),
+            vocab_sha256: note.vocab_sha256,
+            lock,
+        };
+        for (path, told) in damaged {
+            let aside = checkpoint::set_aside(&path)?;
+            let aside = aside.display();
+            run.passed_over
+                .push(format!("{told}; it is passed over, and now {aside}"));
+        }
+        run.cut_metrics()?;
+        Ok(run)
+    }
+
+    /// Refuses a vocabulary that is not the run's.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another one.
+    pub fn check_vocab(&self, file: &Path) -> Result<(), Error> {
+        if c4_data::atomic_file::sha256_hex(&vocab::sentencepiece(file)?) == self.vocab_sha256 {
+            return Ok(());
+        }
+        let problem = format!(
+            "is not the vocabulary that the run in {} began with; leave out --vocab, or begin another run",
+            self.folder.display()
+        );
+        Err(Error::format(file, problem))
+    }
+
+    /// Takes model and optimiser to a device, to be trained there from here on.
+    ///
+    /// # Errors
+    /// See [`backend::open`].
+    pub fn place(self, device: Device, precision: Precision) -> Result<Run, Error> {
+        let (model, optimizer) = self.backend.into_host()?;
+        let backend = backend::open(device, precision, model, optimizer)?;
+        Ok(Run { backend, ..self })
+    }
+
+    /// Writes a checkpoint of where the run is.
+    ///
+    /// # Errors
+    /// It cannot be written, a parameter is not finite, or the folder is another run's by now.
+    pub fn save(&mut self) -> Result<PathBuf, Error> {
+        self.lock.check()?;
+        let (model, optimizer) = self.backend.host()?;
+        let (model, optimizer) = (model, optimizer.expect("a run has an optimiser"));
+        if let Some(name) = not_finite(&self.layout, model.parameters()) {
+            return Err(Error::Diverged(format!(
+                "after step {}: parameter {name} is not finite, so no checkpoint was written; {}",
+                self.step,
+                advice_after_divergence(&self.folder)?
+            )));
+        }
+        let folder = self.folder.join(CHECKPOINTS);
+        let mut note = Checkpoint {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            step: self.step,
+            cursor: self.cursor.clone(),
+            validation_loss: None,
+            vocab_sha256: self.vocab_sha256.clone(),
+            xxh3: BTreeMap::new(),
+            config: self.config.clone(),
+        };
+        let path = note.write(&folder, model, optimizer)?;
+        self.saved = Some(self.step);
+        Ok(path)
+    }
+
+    /// Notes the validation loss of this step with its checkpoint, if it has one.
+    ///
+    /// # Errors
+    /// The checkpoint cannot be read or written.
+    pub fn note_loss(&self, validation_loss: f64) -> Result<(), Error> {
+        if self.saved != Some(self.step) {
+            return Ok(());
+        }
+        self.lock.check()?;
+        let all = checkpoint::list(&self.folder.join(CHECKPOINTS))?;
+        match all.iter().find(|(step, _)| *step == self.step) {
+            Some((_, path)) => Checkpoint::note_loss(path, validation_loss),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the checkpoints that are too many.
+    ///
+    /// # Errors
+    /// See [`checkpoint::prune`].
+    pub fn prune(&self) -> Result<(), Error> {
+        self.lock.check()?;
+        checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
+    }
+
+    /// Whether a look at the validation documents is due at this step and was not taken yet, as when a process ended between a
+    /// checkpoint and its look.
+    ///
+    /// # Errors
+    /// The metrics cannot be read.
+    pub fn lacks_evaluation(&self) -> Result<bool, Error> {
+        let every = self.config.evaluate_every;
+        if self.step == 0 || every == 0 || !self.step.is_multiple_of(every) {
+            return Ok(false);
+        }
+        let path = self.folder.join(METRICS);
+        let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let found = text.lines().rev().any(|line| {
+            let line: Result<serde_json::Value, _> = serde_json::from_str(line);
+            line.is_ok_and(|line| line["step"] == self.step && line.get("validation_loss").is_some())
+        });
+        Ok(!found)
+    }
+
+    /// Takes off the metrics of steps that are after the checkpoint.
+    fn cut_metrics(&self) -> Result<(), Error> {
+        let path = self.folder.join(METRICS);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(|e| Error::io(&path, e))?,
+        };
+        let before = |line: &&str| {
+            let line: Result<serde_json::Value, _> = serde_json::from_str(line);
+            line.is_ok_and(|line| line["step"].as_u64().is_some_and(|step| step <= self.step))
+        };
+        let lines: String = text.lines().filter(before).flat_map(|line| [line, "\n"]).collect();
+        Ok(c4_data::atomic_file::write_atomic(&path, lines.as_bytes())?)
+    }
+}
+
+/// The first variable of `values` (in the order of `layout`) with one that is not finite.
+pub(crate) fn not_finite<'l>(layout: &'l Layout, values: &[f32]) -> Option<&'l str> {
+    let variables = layout.variables().iter();
+    let mut bad = variables.filter(|v| values[v.range.clone()].iter().any(|x| !x.is_finite()));
+    bad.next().map(|variable| &*variable.name)
+}
+
+/// What to do after the run in a folder has diverged.
+///
+/// # Errors
+/// Its checkpoints cannot be listed.
+pub(crate) fn advice_after_divergence(folder: &Path) -> Result<String, Error> {
+    let last = checkpoint::list(&folder.join(CHECKPOINTS))?.pop();
+    Ok(match last {
+        Some((step, _)) => format!(
+            "the checkpoint of step {step} is good: go on from there by --resume with a lower learning rate or with clip_norm"
+        ),
+        None => "there is no checkpoint yet: begin anew with a lower learning rate or with clip_norm".to_owned(),
+    })
+}
+
+/// A whole checkpoint.
+fn read(path: &Path) -> Result<(Checkpoint, T5, Optimizer), Error> {
+    let note = Checkpoint::read(path)?;
+    let model = note.model(path)?;
+    let optimizer = note.optimizer(path, model.layout())?;
+    Ok((note, model, optimizer))
+}
+
+/// What a folder is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A run.
+    Run,
+    /// A model for Hugging Face's transformers.
+    Model,
+}
+
+/// Refuses a folder that holds something else, with which the new files would be mixed: a corpus, a run, a model.
+///
+/// # Errors
+/// Names what is there.
+pub fn refuse_mixing(folder: &Path, new: Holds) -> Result<(), Error> {
+    let there = |name: &str| folder.join(name).exists();
+    let what = match new {
+        _ if there(Manifest::FILE) => "a corpus",
+        Holds::Run if there("config.json") || there("model.safetensors") => "a model",
+        Holds::Model if there(CHECKPOINTS) || there(VOCAB) => "a run",
+        Holds::Model if there("checkpoint.json") => "a checkpoint",
+        // Who reads the folder would take the files of the index.
+        Holds::Model if there("model.safetensors.index.json") => "a model in several files",
+        _ => return Ok(()),
+    };
+    let problem = format!("holds {what}; name another folder");
+    Err(Error::format(folder, problem))
+}
+
+/// The lock of a run's folder: a file that is locked. A folder that was removed and made anew by another run has another file by the
+/// same name, so it is the file that counts.
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    fn take(folder: &Path) -> Result<Lock, Error> {
+        let path = folder.join(LOCK);
+        let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::format(
+                    folder,
+                    "another process trains in this folder; wait for it, or name another folder",
+                ));
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io(&path, e)),
+        }
+        let lock = Lock { path, file };
+        lock.check()?;
+        Ok(lock)
+    }
+
+    /// Refuses to go on where the folder does not hold this very file any more.
+    fn check(&self) -> Result<(), Error> {
+        let ours = self.file.metadata().map_err(|e| Error::io(&self.path, e))?;
+        match fs::metadata(&self.path) {
+            Ok(there) if is_same(&ours, &there) => Ok(()),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&self.path, e)),
+            _ => Err(Error::format(
+                &self.path,
+                "is not the file that this run has locked: its folder was removed, or made anew by another run; nothing more is \
+                 written there, and the steps since this run's last checkpoint are lost",
+            )),
+        }
+    }
+}
+
+/// Whether both are of one file.
+#[cfg(unix)]
+fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Whether both are of one file: elsewhere a folder with an open file in it cannot be removed.
+#[cfg(not(unix))]
+fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}
+
+fn check(vocab: &Vocab, config: &RunConfig, path: &Path) -> Result<(), Error> {
+    let rows = config.model.vocab_size;
+    if vocab.size() as usize > rows {
+        let problem = format!(
+            "has {} ids, but the model's embedding {rows} rows; set model.vocab_size to {} or more",
+            vocab.size(),
+            vocab.size().div_ceil(128) * 128
+        );
+        return Err(Error::format(path, problem));
+    }
+    Ok(())
+}

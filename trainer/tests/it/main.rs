@@ -1,0 +1,20 @@
+//! The tests of the trainer, one program: the model against reference implementations, and `t5` as a user meets it.
+//!
+//! Only `tests/faults.rs` is a program of its own.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+mod backend;
+mod domain_loss;
+mod feed;
+mod generate;
+mod hostile;
+mod import;
+mod languages;
+mod model;
+mod objectives;
+mod optimizer;
+mod run;
+mod vocab;
