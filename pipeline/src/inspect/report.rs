@@ -14,7 +14,6 @@ mod facts;
 mod flow;
 mod flow_view;
 mod headline;
-mod histogram;
 mod model;
 mod origin;
 mod reasons;
@@ -38,14 +37,6 @@ pub enum Error {
         /// What is wrong with it.
         cause: serde_json::Error,
     },
-    /// A histogram could not be drawn.
-    #[error("the histogram of {of} could not be drawn: {reason}")]
-    Histogram {
-        /// What it shows.
-        of: String,
-        /// What the chart library says.
-        reason: String,
-    },
 }
 
 /// What a report is made of. Only the tally of the statistics has to be there; a part that is
@@ -65,8 +56,7 @@ pub struct Sources<'a> {
 /// The report as one HTML file.
 ///
 /// # Errors
-/// A source that has another shape than a build of this program gives it, or a histogram that the
-/// chart library refuses.
+/// A source that has another shape than a build of this program gives it.
 pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     let manifest: model::Manifest = parse("manifest.json", sources.manifest)?;
     let stats: model::Stats = parse("stats.json", sources.stats)?;
@@ -77,10 +67,10 @@ pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     let sections: Vec<page::Section> = [
         flow_view::section(&stats, &linked),
         reasons::section(&stats, &linked),
-        distribution::section(&stats)?,
+        distribution::section(&stats),
         origin::languages(&stats),
         origin::domains(&stats),
-        origin::years(&stats)?,
+        origin::years(&stats),
         origin::duplicates(&stats),
         origin::bad_words(&stats),
         examples::section(examples, &stats),

@@ -1,6 +1,7 @@
 //! Tables on a terminal, and the funnel.
 
-pub(crate) use c4_data::printable;
+use crate::view::number::thousands;
+use c4_data::printable;
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 
@@ -66,25 +67,13 @@ fn fitting(cell: String) -> String {
     }
 }
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `part` of `whole` in percent.
+/// `part` of `whole` in percent, with one digit after the point, so that the numbers of a column stand below each other;
+/// [`number::percent`](crate::view::number::percent) has as many as say something.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return String::new();
+    match whole {
+        0 => String::new(),
+        _ => format!("{:.1} %", 100.0 * part as f64 / whole as f64),
     }
-    format!("{:.1} %", 100.0 * part as f64 / whole as f64)
 }
 
 fn number(tally: &Value, path: &[&str]) -> u64 {
@@ -134,8 +123,6 @@ mod tests {
 
     #[test]
     fn numbers_and_alignment() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(percent(1, 8), "12.5 %");
         let mut table = Table::default();
         table.row(["a", "10"]);

@@ -57,7 +57,7 @@ impl Cell {
 
     /// A count.
     pub(crate) fn count(n: u64) -> Cell {
-        Cell::keyed(html! { (super::number::count(n)) }, n as f64)
+        Cell::keyed(html! { (super::number::thousands(n)) }, n as f64)
     }
 
     /// Anything that is sorted by a number.

@@ -1,8 +1,9 @@
 //! The parts of a card that people read.
 
 use super::{Facts, LICENSE};
-use crate::terminal::table::{percent, printable, thousands};
-use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, Undetermined};
+use crate::terminal::table::percent;
+use crate::view::number::thousands;
+use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, Undetermined, printable};
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 use std::cmp::Reverse;

@@ -1,7 +1,8 @@
 //! A comparison as text, for a terminal.
 
 use super::{CorpusFacts, Diff, Group, InputFacts, LineCause, PageCause};
-use crate::terminal::table::{Table, percent, thousands};
+use crate::terminal::table::{Table, percent};
+use crate::view::number::thousands;
 use serde_json::Value;
 
 /// Archives of one corpus that are listed.

@@ -121,7 +121,7 @@ fn reason(examples: &Examples, code: &str, n: u64, unit: (&str, &str), open: boo
                 @for line in examples.lines.iter().filter(|line| line.reason == code) { li {
                     blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
                     p.from {
-                        "line " (number::count(line.line)) " of " (text::url(&line.url)) ", "
+                        "line " (number::thousands(line.line)) " of " (text::url(&line.url)) ", "
                         @if line.page_fate == "kept" { "a page that stays" }
                         @else { "whose page goes for " (crawl(&reason_title(&line.page_fate))) }
                     }

@@ -129,7 +129,7 @@ pub(super) fn inputs(manifest: &Manifest) -> Option<Section> {
     let bytes = inputs.iter().map(|input| input.bytes).sum();
     let columns = vec![Column::text("Archive"), Column::number("Size"), Column::text("State")];
     let mut table = Table::new(
-        html! { "Archives read" @if inputs.len() > LISTED { ": " (LISTED) " of " (number::count(inputs.len() as u64)) } },
+        html! { "Archives read" @if inputs.len() > LISTED { ": " (LISTED) " of " (number::thousands(inputs.len() as u64)) } },
         columns,
     );
     for input in inputs.iter().take(LISTED) {
@@ -171,7 +171,7 @@ fn state(input: &Input) -> Markup {
             @if !input.damage.is_empty() {
                 ul.damage { @for place in &input.damage { li {
                     @let (cause, cut) = head(&place.cause, 200);
-                    "byte " (number::count(place.offset)) ": " bdi { (Crawl(cause)) @if cut { "…" } }
+                    "byte " (number::thousands(place.offset)) ": " bdi { (Crawl(cause)) @if cut { "…" } }
                 } } }
             }
         }

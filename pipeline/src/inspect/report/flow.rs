@@ -6,6 +6,7 @@
 //! its own, a share of 0.1 % is as easy to read as one of 90 %.
 
 use super::model::{Account, Counts, Stats};
+use crate::view::number::px;
 use c4_filters::{Reason, Scope, Stage};
 
 /// What is counted.
@@ -367,12 +368,6 @@ fn band(right: f64, width: f64, middle: f64, mouth: f64) -> String {
         below = px(below),
         mouth = px(mouth),
     )
-}
-
-/// A coordinate with two digits after the point.
-fn px(x: f64) -> String {
-    let digits = format!("{x:.2}");
-    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

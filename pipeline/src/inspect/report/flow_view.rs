@@ -76,7 +76,7 @@ fn summary(flow: &Flow) -> Markup {
     exits.retain(|exit| exit.end != End::Record);
     exits.sort_by_key(|exit| std::cmp::Reverse(exit.n));
     html! {
-        (number::count(flow.kept)) " of " (number::count(flow.whole)) " " (flow.unit.name()) " are kept ("
+        (number::thousands(flow.kept)) " of " (number::thousands(flow.whole)) " " (flow.unit.name()) " are kept ("
         (number::percent(flow.kept, flow.whole)) ")."
         @if let Some(first) = exits.first() {
             " The largest loss is " (label(first)) ": " (number::percent(first.n, flow.whole)) "."
@@ -97,13 +97,13 @@ fn drawing(flow: &Flow, sizes: Sizes, linked: &BTreeSet<&str>) -> Markup {
                 @for (step, (_, bands)) in flow.steps.iter().zip(&drawing.steps) {
                     @for (exit, band) in step.exits.iter().zip(bands) {
                         path.(class(exit.end)) d=(band.path) {
-                            title { (label(exit)) ": " (number::count(exit.n)) }
+                            title { (label(exit)) ": " (number::thousands(exit.n)) }
                         }
                     }
                 }
                 @if !drawing.kept.path.is_empty() {
                     path.kept d=(drawing.kept.path) {
-                        title { "kept: " (number::count(flow.kept)) }
+                        title { "kept: " (number::thousands(flow.kept)) }
                     }
                 }
             }
@@ -158,7 +158,7 @@ fn label(exit: &Exit) -> Markup {
 /// it in full.
 fn amount(flow: &Flow, n: u64) -> String {
     if flow.source < 1_000_000_000 {
-        number::count(n)
+        number::thousands(n)
     } else {
         number::short(n)
     }

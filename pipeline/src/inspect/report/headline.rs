@@ -54,7 +54,7 @@ pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) ->
             } @else if pages.kept == 0 {
                 "None of " b { (number::of(pages.read, "page", "pages")) } " was kept."
             } @else {
-                b { (number::count(pages.kept)) } " of " (number::of(pages.read, "page", "pages"))
+                b { (number::thousands(pages.kept)) } " of " (number::of(pages.read, "page", "pages"))
                 " kept: " b.share { (number::percent(pages.kept, pages.read)) }
             }
         }

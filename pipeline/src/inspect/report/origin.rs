@@ -1,10 +1,9 @@
 //! Where text is from and what it is: languages, domains, years, duplicates, bad words.
 
-use super::Error;
 use super::flow::step_title;
-use super::histogram::{Bars, svg};
 use super::model::{InOut, Stats, Survival, Survivor};
 use crate::view::bars::{Piece, bar};
+use crate::view::histogram::{Bars, Labels, histogram};
 use crate::view::language_names::language_name;
 use crate::view::number;
 use crate::view::page::Section;
@@ -44,7 +43,7 @@ pub(super) fn languages(stats: &Stats) -> Option<Section> {
                 @if let Some(name) = name { (name) " " span.muted { (code) } } @else { (crawl(code)) }
             }),
             Cell::keyed(
-                html! { (number::count(n.read)) " " span.muted.of { (number::percent(n.read, total)) } },
+                html! { (number::thousands(n.read)) " " span.muted.of { (number::percent(n.read, total)) } },
                 n.read as f64,
             ),
             Cell::count(n.kept),
@@ -112,7 +111,7 @@ fn capital(name: &str) -> String {
 fn survival_table(survival: &Survival, one: &'static str, many: &'static str) -> Table {
     let shown = survival.top.len() as u64;
     let caption = html! {
-        (number::count(shown)) " of " (number::count(survival.distinct.max(shown))) " " (many)
+        (number::thousands(shown)) " of " (number::thousands(survival.distinct.max(shown))) " " (many)
         ", with pages read and kept"
     };
     let columns = vec![
@@ -175,12 +174,9 @@ fn worst(survival: &Survival, row: &Survivor) -> Markup {
 }
 
 /// Years of crawling, as bars if there are enough to see a course.
-///
-/// # Errors
-/// A histogram that the chart library refuses.
-pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
+pub(super) fn years(stats: &Stats) -> Option<Section> {
     if stats.years.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut table = Table::new(
         html! { "Pages by the year of their crawl" },
@@ -198,19 +194,14 @@ pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
     }
     let labels: Vec<String> = stats.years.keys().map(|y| text::head(y, 6).0.to_owned()).collect();
     let column = |pick: fn(&InOut) -> u64| stats.years.values().map(pick).collect::<Vec<u64>>();
-    let chart = if labels.len() >= 3 {
-        let description = "Pages read and kept by year. All numbers are in the table that follows.";
-        Some(svg(&Bars {
-            of: "years",
-            description,
+    let chart = (labels.len() >= 3).then(|| {
+        histogram(&Bars {
+            description: "Pages read and kept by year. All numbers are in the table that follows.",
             read: Some(&column(|n| n.read)),
             kept: &column(|n| n.kept),
-            labels: &labels,
-            between: false,
-        })?)
-    } else {
-        None
-    };
+            labels: Labels::Bars(&labels),
+        })
+    });
     let body = html! {
         div.pair {
             @if let Some(chart) = chart { figure.chart { (chart) } }
@@ -218,12 +209,12 @@ pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
         }
     };
     let lead = html! { "When the pages were crawled." };
-    Ok(Some(Section {
+    Some(Section {
         id: "years",
         title: "Years",
         lead,
         body,
-    }))
+    })
 }
 
 /// The most frequent duplicates.

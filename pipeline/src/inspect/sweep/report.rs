@@ -2,7 +2,8 @@
 
 use super::settings::{Grid, on_and_off};
 use super::{DomainKept, Kept, Swept};
-use crate::terminal::table::{Table, percent, thousands};
+use crate::terminal::table::{Table, percent};
+use crate::view::number::thousands;
 use c4_data::Recipe;
 use serde_json::{Map, Value, json};
 

@@ -28,7 +28,7 @@ pub(crate) fn section(diff: &Diff) -> Option<Section> {
         p.lead {
             (number::of(diff.inputs.both, "archive", "archives")) " in both"
             @for side in Side::BOTH {
-                ", " (number::count(side.inputs(diff).len() as u64)) " only in " (side.letter())
+                ", " (number::thousands(side.inputs(diff).len() as u64)) " only in " (side.letter())
             }
             "."
         }
@@ -60,7 +60,7 @@ fn facts(diff: &Diff) -> Table {
     row("Recipe", |c| html! { strong { bdi { (Crawl(&c.recipe)) } } });
     row("Recipe's hash", |c| html! { code { bdi { (Crawl(&c.recipe_hash)) } } });
     row("Program", |c| html! { "c4 " bdi { (Crawl(&c.program)) } });
-    row("Pages", |c| html! { (number::count(c.pages)) });
+    row("Pages", |c| html! { (number::thousands(c.pages)) });
     row(
         "Text",
         |c| html! { (number::bytes(c.text_bytes)) " " span.note { (exact(c.text_bytes)) } },

@@ -124,7 +124,7 @@ fn line_example(line: &LineExample, side: Side) -> Markup {
             }
         }
         p.from {
-            @if line.lines > 1 { (number::count(line.lines)) " lines of this page went so. " }
+            @if line.lines > 1 { (number::thousands(line.lines)) " lines of this page went so. " }
             @if line.timestamp_a == line.timestamp_b {
                 "Crawled " bdi { (Crawl(&line.timestamp_a)) } "."
             } @else {

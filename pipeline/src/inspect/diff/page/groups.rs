@@ -35,7 +35,7 @@ pub(super) fn domains(diff: &Diff) -> Option<Section> {
         id: "domains",
         title: "Domains",
         lead: html! {
-            "Pages that differ, by domain: " (number::count(shown)) " of "
+            "Pages that differ, by domain: " (number::thousands(shown)) " of "
             (number::of(diff.domains_in_all.max(shown), "domain", "domains")) ". " (legend())
         },
         body: html! { div.groups { (table.render("domain-table")) } },

@@ -38,9 +38,9 @@ fn headline(diff: &Diff) -> Markup {
             } @else if diff.is_empty() {
                 "The same " b { (pages(n.same)) } " with the same texts."
             } @else {
-                b { (pages(n.same + n.changed)) } " in both, " b { (number::count(n.changed)) }
-                " with other text; " b { (number::count(n.only_a)) } " only in A, "
-                b { (number::count(n.only_b)) } " only in B"
+                b { (pages(n.same + n.changed)) } " in both, " b { (number::thousands(n.changed)) }
+                " with other text; " b { (number::thousands(n.only_a)) } " only in A, "
+                b { (number::thousands(n.only_b)) } " only in B"
             }
         }
     }
