@@ -1,6 +1,7 @@
 //! `c4 build`.
 
 use super::lists::ListArgs;
+use super::memory_arg::MemoryArg;
 use super::parse_size;
 use super::remote_args::{REMOTE, RemoteArgs};
 use super::threads::ThreadsArg;
@@ -8,15 +9,15 @@ use crate::Error;
 use crate::build::{BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
 use crate::corpus;
 use crate::input;
-use crate::runtime::memory;
 use crate::runtime::stop;
-use crate::terminal::table::{percent, thousands};
+use crate::terminal::table::percent;
 use crate::terminal::tell;
+use crate::view::number::thousands;
 use anyhow::Context;
 use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe};
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
-use indicatif::{BinaryBytes, DecimalBytes};
+use indicatif::DecimalBytes;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -43,9 +44,8 @@ pub(super) struct What {
     base: Option<PathBuf>,
     #[command(flatten)]
     threads: ThreadsArg,
-    /// Memory of the whole process, in bytes (K, M, G) [default: half of what is there].
-    #[arg(short, long, value_parser = parse_size, value_name = "SIZE")]
-    memory: Option<u64>,
+    #[command(flatten)]
+    memory: MemoryArg,
     /// Folder for intermediate files [default: below the output; gone at the end].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
@@ -106,28 +106,7 @@ impl What {
     /// A build into `output`, checked as far as can be without reading.
     pub(super) fn options(self, output: &Path) -> anyhow::Result<BuildOptions> {
         let args = self;
-        let memory_bytes = args.memory.unwrap_or_else(memory::default_budget);
-        anyhow::ensure!(
-            memory_bytes >= memory::LEAST,
-            "--memory: a build needs at least {}",
-            BinaryBytes(memory::LEAST)
-        );
-        let threads = match args.threads.number() {
-            // As many as there is memory for.
-            0 => {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                (2..=cores)
-                    .rev()
-                    .find(|n| memory::least(*n) <= memory_bytes)
-                    .unwrap_or(1)
-            }
-            threads => threads,
-        };
-        anyhow::ensure!(
-            memory_bytes >= memory::least(threads),
-            "--memory: {threads} threads need at least {}; give as much, or fewer threads (--threads)",
-            BinaryBytes(memory::least(threads))
-        );
+        let (memory_bytes, threads) = args.memory.budget("a build", args.threads.number())?;
         let mut targets: Vec<TargetOptions> = Vec::new();
         let mut recipes = Vec::new();
         for name in &args.recipe {

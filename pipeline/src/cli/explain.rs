@@ -3,11 +3,10 @@
 use super::lists::ListArgs;
 use crate::input;
 use crate::inspect::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
-use crate::terminal::table::printable;
 use crate::terminal::{JsonLines, coloured_stdout};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::bail;
-use c4_data::{BUILTIN_RECIPES, Recipe};
+use c4_data::{BUILTIN_RECIPES, Recipe, printable};
 use clap::{ArgGroup, Args};
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -1,12 +1,11 @@
 //! `c4 ledger`.
 
 use crate::corpus;
-use crate::terminal::table::printable;
 use crate::terminal::{JsonLines, coloured_stdout, tell};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::{Context, bail};
-use c4_data::LedgerMode;
 use c4_data::ledger::{DroppedLine, DroppedPage, LedgerReader, LedgerRow};
+use c4_data::{LedgerMode, printable};
 use c4_filters::{Reason, Scope, url};
 use clap::Args;
 use regex::Regex;

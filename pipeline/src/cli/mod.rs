@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod ledger;
 mod lists;
+mod memory_arg;
 mod plan;
 mod recipes;
 mod remote_args;

@@ -2,7 +2,8 @@
 
 use crate::corpus;
 use crate::terminal;
-use crate::terminal::table::{Table, funnel, thousands};
+use crate::terminal::table::{Table, funnel};
+use crate::view::number::thousands;
 use clap::Args;
 use serde_json::Value;
 use std::cmp::Reverse;

@@ -15,7 +15,7 @@
 //!
 //! **Cost.** Every file is read once for its checksum; every shard once more for its rows, and once
 //! a pass for what stands twice ([`keys`] says how many: one for most corpora). Memory is the limit
-//! for keys, a few megabytes a thread, and for spans 32 bytes a copy that went, within the same limit.
+//! for keys, and a few megabytes a thread. For spans, 32 bytes a copy that was dropped are taken from that limit.
 //!
 //! Above 500 lines: the list of all checks.
 
@@ -31,7 +31,7 @@ pub(crate) mod touched;
 use crate::build::url_list;
 use crate::error::Error;
 use crate::runtime::parallel::lock;
-use crate::terminal::table::thousands;
+use crate::view::number::thousands;
 use c4_data::{DedupStep, Format, Lists, Manifest};
 use c4_filters::rules::bad_words::BadWords;
 use corpus::{Corpus, Row};
@@ -49,8 +49,8 @@ pub struct VerifyOptions {
     pub dir: PathBuf,
     /// Where lists that are files are looked up; `None`: in `dir`.
     pub lists: Option<PathBuf>,
-    /// Bytes that may be held to find what stands twice.
-    pub memory_bytes: usize,
+    /// The bytes that may be held to find what stands twice: a part of the process's memory.
+    pub key_bytes: usize,
     /// Threads; 0: one a core.
     pub threads: usize,
 }
@@ -90,7 +90,8 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
         manifest,
         sound: files.shards,
     };
-    let touched = Touched::load(dir, manifest, &files.ledger, options.memory_bytes);
+    let touched = Touched::load(dir, manifest, &files.ledger, options.key_bytes / 2);
+    let key_bytes = options.key_bytes - touched.bytes();
     let admission = lists.as_ref();
     let admission = admission.map(|lists| url_list::load(&manifest.recipe, lists));
     let judge = Judge::new(
@@ -100,7 +101,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
         admission.transpose()?,
     );
     let unit = Unit::of(&manifest.recipe);
-    let keys = unit.map(|_| Keys::new(options.memory_bytes));
+    let keys = unit.map(|_| Keys::new(key_bytes));
     let scanned = corpus.scan("rows", |rows| {
         if let (Some(unit), Some(keys)) = (unit, &keys) {
             let of_row = |row| unit.keys(row, &touched);
@@ -159,7 +160,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     };
     checks.push(rule("columns", Rule::Columns, what));
     checks.push(one_row_a_url(
-        &corpus, options, &touched, in_order, &documents, &mut sums,
+        &corpus, key_bytes, &touched, in_order, &documents, &mut sums,
     )?);
 
     let (stats, check) = stats::read(dir, manifest)?;
@@ -216,7 +217,7 @@ fn documents(corpus: &Corpus<'_>, sums: &RowSums) -> String {
 /// keys must be compared.
 fn one_row_a_url(
     corpus: &Corpus<'_>,
-    options: &VerifyOptions,
+    key_bytes: usize,
     touched: &Touched,
     in_order: bool,
     documents: &str,
@@ -228,7 +229,7 @@ fn one_row_a_url(
     if in_order {
         return Ok(neighbours.check(NAME, counted));
     }
-    let keys = Keys::new(options.memory_bytes);
+    let keys = Keys::new(key_bytes);
     let found = finish_pass(corpus, Unit::Url, touched, keys)?;
     let mut finding = located(corpus, Unit::Url, touched, &found)?;
     finding.offences = found.sure;

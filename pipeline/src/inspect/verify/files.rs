@@ -4,7 +4,7 @@ use super::corpus::places;
 use super::report::{Check, Finding, Offence, not_checked};
 use crate::error::Error;
 use crate::terminal::progress::{Progress, Unit};
-use crate::terminal::table::thousands;
+use crate::view::number::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
 use c4_data::{BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, fs};
 use rayon::prelude::*;

@@ -4,7 +4,7 @@ use super::report::{Check, Finding, Offence, not_checked};
 use super::rows::RowSums;
 use crate::corpus::STATS_FILE;
 use crate::error::Error;
-use crate::terminal::table::thousands;
+use crate::view::number::thousands;
 use crate::work::ledger::noted;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, Fate, KEPT, LedgerReader, LedgerRow, Table};
 use c4_data::{LedgerEntry, LedgerFile, LedgerMode, Manifest, Split};

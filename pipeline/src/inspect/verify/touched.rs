@@ -41,7 +41,7 @@ struct Lost {
 
 impl Touched {
     /// From the ledger's table `duplicates`, 32 bytes a row; `sound` says which of the ledger's
-    /// files are whole. Takes no more than `memory` bytes.
+    /// files are whole. Keeps no more than `memory` bytes, and takes twice as many while it reads.
     pub(crate) fn load(dir: &Path, manifest: &Manifest, sound: &[bool], memory: usize) -> Touched {
         let Some(DedupStep::Spans { span_sentences, .. }) = &manifest.recipe.dedup else {
             return Touched::NoSpans;
@@ -102,6 +102,14 @@ impl Touched {
             lost,
             span_sentences: *span_sentences,
         })
+    }
+
+    /// The bytes of the spans that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Touched::NoSpans | Touched::Unknown(_) => 0,
+            Touched::Known(spans) => spans.lost.len() * size_of::<Lost>(),
+        }
     }
 
     /// Which sentences the page lost, by their place before: none if it is empty; `None` if that is
