@@ -2,7 +2,7 @@
 
 use crate::corpus;
 use crate::terminal;
-use crate::terminal::table::{Table, funnel};
+use crate::terminal::table::{TextTable, funnel};
 use crate::view::number::thousands;
 use clap::Args;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-pub(super) struct Stats {
+pub(super) struct StatsArgs {
     /// Folder of a finished corpus.
     dir: PathBuf,
     /// Print stats.json.
@@ -19,7 +19,7 @@ pub(super) struct Stats {
     json: bool,
 }
 
-/// Languages that are listed at most.
+/// The number of languages that are listed at most.
 const LANGUAGES: usize = 10;
 
 /// Pages by detected language, before and after the language rule and what follows it; nothing if none was
@@ -31,7 +31,7 @@ fn languages(value: &Value) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     table.row(["language", "pages detected", "pages kept"]);
     let (listed, others) = rows.split_at(rows.len().min(LANGUAGES));
     for (code, sides) in listed {
@@ -46,14 +46,14 @@ fn languages(value: &Value) -> String {
     format!("{}\n", table.render())
 }
 
-pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
+pub(super) fn run(args: &StatsArgs) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
     let (bytes, value) = corpus::read_stats(&args.dir, &manifest)?;
     if args.json {
         return Ok(terminal::print_json(&String::from_utf8_lossy(&bytes))?);
     }
     let mut out = String::new();
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     for (name, n) in value["counters"].as_object().into_iter().flatten() {
         table.row([name, &thousands(n.as_u64().unwrap_or(0))]);
     }

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 /// Exit status: 0, all is right; 1, something is not; 2, refused (no corpus, or a file cannot be
 /// read).
 #[derive(Debug, Args)]
-pub(crate) struct Verify {
+pub(crate) struct VerifyArgs {
     /// Folder of a finished corpus.
     #[arg(required_unless_present = "archives")]
     dir: Option<PathBuf>,
@@ -47,11 +47,7 @@ pub(crate) struct Verify {
     threads: ThreadsArg,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// No corpus, or a file that cannot be read.
-pub(crate) fn run(args: Verify) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let Some(dir) = args.dir else {
         return archives(&args.archives, args.threads.number(), args.json);
     };
@@ -68,7 +64,7 @@ pub(crate) fn run(args: Verify) -> anyhow::Result<ExitCode> {
     answer(args.json, &report, report.holds(), || render(&report))
 }
 
-/// Prints what was found; the exit status.
+/// Prints what was found; gives the exit status.
 fn answer(json: bool, found: &impl Serialize, holds: bool, text: impl FnOnce() -> String) -> anyhow::Result<ExitCode> {
     let printed = match json {
         true => {
@@ -79,7 +75,7 @@ fn answer(json: bool, found: &impl Serialize, holds: bool, text: impl FnOnce() -
         false => terminal::print(&text()),
     };
     match printed {
-        // Whoever reads has had enough; what was found stays found.
+        // The reader of our output has closed it; the exit status still says what was found.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
         printed => printed?,
     }

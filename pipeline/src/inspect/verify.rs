@@ -6,7 +6,7 @@
 //! | recipe hash, schema | the manifest's recipe is the one whose hash stands everywhere |
 //! | rows and text | documents and bytes of text, as in the manifest |
 //! | order, shard range, split, one row a URL | rows ascend by the MD5 of their normalised URL |
-//! | conservation, stages | `stats.json`: what came in is what came out and what went |
+//! | conservation, stages | `stats.json`: what came in is what came out and what was dropped |
 //! | stats and shards, ledger rows, ledger fates | all of them speak of the same corpus |
 //! | line rules, sentences, duplicates, language, ... | what the recipe promises of every document |
 //!
@@ -34,31 +34,31 @@ use crate::runtime::parallel::lock;
 use crate::view::number::thousands;
 use c4_data::{DedupStep, Format, Lists, Manifest};
 use c4_filters::rules::bad_words::BadWords;
-use corpus::{Corpus, Row};
-use keys::{Keys, Repeated, unmarked};
+use corpus::{ShardRow, VerifiedCorpus};
+use keys::{Keys, RepeatedKeys, unmarked};
 use report::{Check, Finding, Offence, Report, Status, not_checked};
-use rows::{Judge, RowSums, Rule, Unit};
+use rows::{DedupUnit, RowJudge, RowSums, Rule};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use touched::Touched;
 
-/// How to verify.
+/// Options of a verification.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
     /// The folder of the corpus.
     pub dir: PathBuf,
-    /// Where lists that are files are looked up; `None`: in `dir`.
+    /// The folder of lists that are files; `None`: `dir`.
     pub lists: Option<PathBuf>,
     /// The bytes that may be held to find what stands twice: a part of the process's memory.
     pub key_bytes: usize,
-    /// Threads; 0: one a core.
+    /// The number of threads; 0: one a core.
     pub threads: usize,
 }
 
 /// Verifies the corpus that `manifest` describes.
 ///
 /// # Errors
-/// A file that the system refuses to read, or no threads. What is wrong with the corpus is no
+/// A file that the system refuses to read, or threads that cannot be started. What is wrong with the corpus is no
 /// error: it is in the report.
 pub fn verify(options: &VerifyOptions, manifest: &Manifest) -> Result<Report, Error> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
@@ -85,7 +85,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     checks.push(recipe_hash);
     checks.push(files::schemas(dir, manifest, &files.shards)?);
 
-    let corpus = Corpus {
+    let corpus = VerifiedCorpus {
         dir,
         manifest,
         sound: files.shards,
@@ -94,13 +94,13 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     let key_bytes = options.key_bytes - touched.bytes();
     let admission = lists.as_ref();
     let admission = admission.map(|lists| url_list::load(&manifest.recipe, lists));
-    let judge = Judge::new(
+    let judge = RowJudge::new(
         manifest,
         &touched,
         compiled(manifest, lists.as_ref())?,
         admission.transpose()?,
     );
-    let unit = Unit::of(&manifest.recipe);
+    let unit = DedupUnit::of(&manifest.recipe);
     let keys = unit.map(|_| Keys::new(key_bytes));
     let scanned = corpus.scan("rows", |rows| {
         if let (Some(unit), Some(keys)) = (unit, &keys) {
@@ -175,7 +175,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
         let rows = (whole && readable).then_some(&sums);
         checks.extend(stats::ledger(dir, manifest, &files.ledger, stats, rows));
     }
-    let soft = stats.as_ref().map(stats::Stats::soft_passed);
+    let soft = stats.as_ref().map(stats::StatsFile::soft_passed);
     let soft = soft.filter(|_| whole && readable);
     promises(manifest, &judge, &touched, &documents, soft, &mut sums, &mut checks);
     if let (Some(unit), Some(keys)) = (unit, keys) {
@@ -185,7 +185,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     Ok(checks)
 }
 
-/// Whether another version of the rules made the corpus.
+/// A note where another version of the program made the corpus.
 fn program(manifest: &Manifest) -> Option<Check> {
     let (made, this) = (&*manifest.versions.program, env!("CARGO_PKG_VERSION"));
     let counted = format!("made by version {made}, checked with the rules of version {this}: these may differ");
@@ -204,8 +204,8 @@ fn compiled(manifest: &Manifest, lists: Option<&Lists>) -> Result<Option<BadWord
     })
 }
 
-/// How many documents were looked at.
-fn documents(corpus: &Corpus<'_>, sums: &RowSums) -> String {
+/// The number of documents that were checked, in words.
+fn documents(corpus: &VerifiedCorpus<'_>, sums: &RowSums) -> String {
     let documents = format!("{} documents", thousands(sums.rows));
     match corpus.sound.iter().filter(|sound| !**sound).count() {
         0 => documents,
@@ -213,10 +213,10 @@ fn documents(corpus: &Corpus<'_>, sums: &RowSums) -> String {
     }
 }
 
-/// Rows in order that are in the right shard differ from all but their neighbours; of others the
-/// keys must be compared.
+/// Checks that no URL has two rows. Rows that are in order and in the right shard differ from all but their neighbours;
+/// of others the keys must be compared.
 fn one_row_a_url(
-    corpus: &Corpus<'_>,
+    corpus: &VerifiedCorpus<'_>,
     key_bytes: usize,
     touched: &Touched,
     in_order: bool,
@@ -230,21 +230,26 @@ fn one_row_a_url(
         return Ok(neighbours.check(NAME, counted));
     }
     let keys = Keys::new(key_bytes);
-    let found = finish_pass(corpus, Unit::Url, touched, keys)?;
-    let mut finding = located(corpus, Unit::Url, touched, &found)?;
+    let found = finish_pass(corpus, DedupUnit::Url, touched, keys)?;
+    let mut finding = located(corpus, DedupUnit::Url, touched, &found)?;
     finding.offences = found.sure;
     Ok(finding.check(NAME, counted))
 }
 
-/// Scans for `keys` and what comes after them.
-fn finish_pass(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Result<Repeated, Error> {
+/// Makes the pass of `keys` and all further ones.
+fn finish_pass(
+    corpus: &VerifiedCorpus<'_>,
+    unit: DedupUnit,
+    touched: &Touched,
+    keys: Keys,
+) -> Result<RepeatedKeys, Error> {
     collect(corpus, unit, touched, &keys)?;
     finish(corpus, unit, touched, keys)
 }
 
 /// Ends the pass of `keys` and makes all further ones.
-fn finish(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Result<Repeated, Error> {
-    let mut found = Repeated::default();
+fn finish(corpus: &VerifiedCorpus<'_>, unit: DedupUnit, touched: &Touched, keys: Keys) -> Result<RepeatedKeys, Error> {
+    let mut found = RepeatedKeys::default();
     let mut next = keys.finish(&mut found);
     while let Some(keys) = next {
         collect(corpus, unit, touched, &keys)?;
@@ -253,7 +258,7 @@ fn finish(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Res
     Ok(found)
 }
 
-/// For scans that give nothing but what they note elsewhere.
+/// The sum of a scan that notes what it finds elsewhere.
 #[derive(Default)]
 struct Nothing;
 
@@ -261,8 +266,8 @@ impl std::ops::AddAssign for Nothing {
     fn add_assign(&mut self, _: Nothing) {}
 }
 
-fn collect(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: &Keys) -> Result<(), Error> {
-    let of_row = |row: &Row<'_>| unit.keys(row, touched);
+fn collect(corpus: &VerifiedCorpus<'_>, unit: DedupUnit, touched: &Touched, keys: &Keys) -> Result<(), Error> {
+    let of_row = |row: &ShardRow<'_>| unit.keys(row, touched);
     corpus.scan("keys", |rows| {
         keys.add(rows.iter().flat_map(of_row).collect());
         Nothing
@@ -270,8 +275,13 @@ fn collect(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: &Keys) -> R
     Ok(())
 }
 
-/// Where the first of the keys stand that stand twice. Reads the shards once more, if there are any.
-fn located(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) -> Result<Finding, Error> {
+/// The places of the first keys that are repeated. Reads the shards once more, if there are any.
+fn located(
+    corpus: &VerifiedCorpus<'_>,
+    unit: DedupUnit,
+    touched: &Touched,
+    found: &RepeatedKeys,
+) -> Result<Finding, Error> {
     if found.first.is_empty() {
         return Ok(Finding::default());
     }
@@ -299,10 +309,15 @@ fn located(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated)
     Ok(copies.into_iter().map(|(.., offence)| offence).collect())
 }
 
-/// Whether dedup left one copy of each line or span.
-fn copies(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) -> Result<Check, Error> {
+/// Checks that dedup left one copy of each line or span.
+fn copies(
+    corpus: &VerifiedCorpus<'_>,
+    unit: DedupUnit,
+    touched: &Touched,
+    found: &RepeatedKeys,
+) -> Result<Check, Error> {
     let (name, what) = match unit {
-        Unit::Span(_) => ("duplicate spans", "spans"),
+        DedupUnit::Span(_) => ("duplicate spans", "spans"),
         _ => ("duplicate lines", "lines"),
     };
     let seen = format!("{} {what}", thousands(found.keys));
@@ -330,10 +345,10 @@ fn copies(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) 
     Ok(finding.with_status(name, status, counted))
 }
 
-/// What the recipe promises of every document by itself.
+/// Checks what the recipe promises of every document by itself.
 fn promises(
     manifest: &Manifest,
-    judge: &Judge<'_>,
+    judge: &RowJudge<'_>,
     touched: &Touched,
     documents: &str,
     soft_passed: Option<u64>,
@@ -370,7 +385,7 @@ fn promises(
                 let counted = format!("{documents} have {lines} lines of {chars} characters");
                 sums.take(Rule::Paragraphs).check("paragraphs", counted)
             }
-            _ => not_checked("paragraphs", "later steps took lines away"),
+            _ => not_checked("paragraphs", "later steps dropped lines"),
         });
     }
     if recipe.clean.is_some() {
@@ -408,7 +423,7 @@ fn promises(
     if let Some(step) = &recipe.bad_words {
         let finding = sums.take(Rule::BadWords);
         let soft = format!(
-            "{} hold one and are in the share of {} that stays",
+            "{} hold one and are in the share of {} that is kept",
             thousands(sums.soft_passed),
             (1.0 - step.fraction) as f32
         );
@@ -424,7 +439,7 @@ fn promises(
                 let other = soft_passed.filter(|n| *n != sums.soft_passed);
                 if let Some(other) = other {
                     finding.add(|| {
-                        let what = format!("says that {other} pages with a listed word may stay");
+                        let what = format!("says that {other} pages with a listed word may be kept");
                         Offence::of_file(crate::corpus::STATS_FILE, what)
                     });
                 }
@@ -438,7 +453,7 @@ fn line_rules(touched: &Touched, sums: &mut RowSums, checks: &mut Vec<Check>) {
     let (broken, shortened) = (sums.take(Rule::Lines), sums.take(Rule::ShortenedLines));
     let unstable = match sums.unstable_lines {
         0 => String::new(),
-        n => format!(" ({} would change, though stay, in a second pass)", thousands(n)),
+        n => format!(" ({} would be changed, though kept, by a second pass)", thousands(n)),
     };
     let all = thousands(sums.amount.lines);
     let name = "line rules";

@@ -5,32 +5,29 @@ use c4_data::printable;
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 
-/// Rows of cells, the first column left-aligned and the others right-aligned.
+/// A table for a terminal, the first column left-aligned and the others right-aligned.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct TextTable {
     rows: Vec<Vec<String>>,
     left: Vec<usize>,
 }
 
-impl Table {
+impl TextTable {
     /// Left-aligns these columns, too.
     #[must_use]
-    pub(crate) fn left<const N: usize>(mut self, columns: [usize; N]) -> Table {
+    pub(crate) fn left<const N: usize>(mut self, columns: [usize; N]) -> TextTable {
         self.left.extend(columns);
         self
     }
 
-    /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.cells(cells.map(str::to_owned).to_vec());
     }
 
-    /// Adds a row of any number of cells.
     pub(crate) fn cells(&mut self, cells: Vec<String>) {
         self.rows.push(cells.into_iter().map(fitting).collect());
     }
 
-    /// The table as lines.
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |c: usize| {
@@ -57,7 +54,7 @@ impl Table {
     }
 }
 
-/// A cell of at most so many characters, printable; a host may be as long as its URL.
+/// A cell that is printable and not too long; a host may be as long as its URL.
 fn fitting(cell: String) -> String {
     const CELL_CHARS: usize = 120;
     let cell = printable(&cell);
@@ -84,7 +81,7 @@ fn number(tally: &Value, path: &[&str]) -> u64 {
 /// From records to pages to lines: what came in, every reason that took something, what is left.
 /// `tally` is that object of `stats.json`.
 pub(crate) fn funnel(tally: &Value) -> String {
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     let scopes = [
         ("records", Scope::Record, "pages"),
         ("pages", Scope::Page, "pages kept"),
@@ -124,7 +121,7 @@ mod tests {
     #[test]
     fn numbers_and_alignment() {
         assert_eq!(percent(1, 8), "12.5 %");
-        let mut table = Table::default();
+        let mut table = TextTable::default();
         table.row(["a", "10"]);
         table.row(["long", "1"]);
         assert_eq!(table.render(), "a     10\nlong   1\n");

@@ -15,8 +15,8 @@ const BOTTOM: f64 = 172.0;
 const TICK: f64 = 3.0;
 /// The gap on each side of a bar, as a share of the room that the bar has.
 const GAP: f64 = 0.06;
-/// The free room above the highest bar, as a share of its height.
-const HEADROOM: f64 = 0.04;
+/// The free room above the highest bar is one part in so many of its height.
+const HEADROOM: u64 = 25;
 /// Labels below the bars, at most.
 const X_LABELS: usize = 7;
 /// Labels beside the bars, at most, with that of 0.
@@ -49,17 +49,18 @@ pub(crate) fn histogram(bars: &Bars<'_>) -> Markup {
     let read = bars.read.unwrap_or_default();
     let highest = read.iter().chain(bars.kept).copied().max().unwrap_or(0).max(1);
     let room = (RIGHT - LEFT) / bars.kept.len().max(1) as f64;
-    let height = |n: u64| (BOTTOM - TOP) * n as f64 / (highest as f64 * (1.0 + HEADROOM));
+    let height = |n: u64| (BOTTOM - TOP) * n as f64 / (highest as f64 * (1.0 + 1.0 / HEADROOM as f64));
     let (labels, shift) = match bars.labels {
         Labels::Bars(labels) => (labels, 0.5),
         Labels::Sides(labels) => (labels, 0.0),
     };
     let every = labels.len().div_ceil(X_LABELS).max(1);
-    let step = step(highest);
+    let top = highest.saturating_add(highest / HEADROOM);
+    let step = step(top);
     html! {
         svg.hist viewBox={ "0 0 " (px(SIZE.0)) " " (px(SIZE.1)) } role="img" aria-label=(Crawl(bars.description)) {
             path.grid d={ "M" (px(LEFT)) " " (px(TOP)) "V" (px(BOTTOM)) "H" (px(RIGHT)) } {}
-            @for n in (0..=highest).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+            @for n in (0..=top).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
                 @let y = BOTTOM - height(n);
                 path.grid d={ "M" (px(LEFT - TICK)) " " (px(y)) "H" (px(RIGHT)) } {}
                 text.ink x=(px(LEFT - 2.0 * TICK)) y=(px(y)) dy="0.5ex" text-anchor="end" { (tick(n as f64)) }
@@ -82,11 +83,11 @@ pub(crate) fn histogram(bars: &Bars<'_>) -> Markup {
 }
 
 /// The distance of the labels beside bars: 1, 2 or 5 times a power of ten, the smallest that gives no more labels than
-/// there may be up to `highest`.
-fn step(highest: u64) -> u64 {
+/// there may be up to `top`.
+fn step(top: u64) -> u64 {
     let powers = std::iter::successors(Some(1_u64), |power| power.checked_mul(10));
     let mut steps = powers.flat_map(|power| [1, 2, 5].map(|n| power.saturating_mul(n)));
-    steps.find(|step| highest / step < Y_LABELS).unwrap_or(highest)
+    steps.find(|step| top / step < Y_LABELS).unwrap_or(top)
 }
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn steps_are_round_and_few() {
-        for (highest, expected) in [
+        for (top, expected) in [
             (1, 1),
             (3, 1),
             (4, 2),
@@ -123,7 +124,7 @@ mod tests {
             (319, 100),
             (u64::MAX, 5 * 10_u64.pow(18)),
         ] {
-            assert_eq!(step(highest), expected, "{highest}");
+            assert_eq!(step(top), expected, "{top}");
         }
     }
 

@@ -32,8 +32,8 @@ pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A share: `80.2 %`. Small ones keep a digit that says something, and what is not all is never
-/// rounded to all, nor what is there to nothing.
+/// The share of `part` in `whole`: `80.2 %`. A small share keeps one digit that is not 0; only all is `100 %`, and only
+/// nothing `0 %`.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
@@ -72,7 +72,7 @@ pub(crate) fn bytes(n: u64) -> String {
     }
 }
 
-/// A time: `2.16 s`, `3 min 20 s`, `2 h 15 min`.
+/// A time given in seconds: `2.16 s`, `3 min 20 s`, `2 h 15 min`.
 pub(crate) fn seconds(s: f64) -> String {
     if s < 0.001 {
         format!("{:.0}{NBSP}µs", s * 1e6)
@@ -120,7 +120,7 @@ pub(crate) fn px(x: f64) -> String {
     digits.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// One or many: `1 page`, `2 pages`.
+/// A count with its noun: `1 page`, `2 pages`.
 pub(crate) fn of(n: u64, one: &str, many: &str) -> String {
     format!("{}{NBSP}{}", thousands(n), if n == 1 { one } else { many })
 }

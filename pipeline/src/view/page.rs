@@ -6,38 +6,33 @@ use sha2::{Digest, Sha256};
 const STYLE: &str = include_str!("../../templates/report.css");
 const SCRIPT: &str = include_str!("../../templates/report.js");
 
-/// What a page is made of.
+/// The parts of a page.
 #[derive(Debug, Clone)]
-pub(crate) struct Page<'a> {
+pub(crate) struct HtmlPage<'a> {
     /// The program that the head names as its generator.
     pub generator: &'static str,
-    /// The document's title.
     pub title: &'a str,
-    /// What kind of page it is, shown small at its top ("Build report").
+    /// The kind of the page, in small letters at its top ("Build report").
     pub kind: &'a str,
-    /// What comes before the contents; holds the `h1`.
+    /// The part before the contents; holds the `h1`.
     pub head: Markup,
-    /// The sections, in order.
     pub sections: Vec<Section>,
-    /// The foot.
     pub foot: Markup,
 }
 
-/// A part of a page that the contents link to.
+/// A section of a page, which the contents link to.
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
-    /// Its anchor, the only one of its name on the page.
+    /// The anchor of the section: no other element of the page may have this id.
     pub id: &'static str,
-    /// Its heading.
     pub title: &'static str,
-    /// What it shows, in a sentence or two.
+    /// What the section shows, in a sentence or two.
     pub lead: Markup,
-    /// The rest.
     pub body: Markup,
 }
 
 /// The page as one HTML file that loads nothing.
-pub(crate) fn page(page: &Page<'_>) -> String {
+pub(crate) fn page(page: &HtmlPage<'_>) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -83,13 +78,13 @@ pub(crate) fn page(page: &Page<'_>) -> String {
     .into_string()
 }
 
-/// A part that is folded until asked for.
+/// A part of the page that is folded until the reader opens it.
 pub(crate) fn fold(summary: &str, body: &Markup) -> Markup {
     html! { details.fold { summary { (summary) } (body) } }
 }
 
-/// Nothing may be loaded, and no script may run but ours: text from the crawl stays text even if
-/// it should get past the escaping.
+/// The content security policy of the page: nothing is loaded and no other script runs, even if text from the crawl
+/// should get past the escaping.
 fn policy() -> String {
     let hash = base64(&Sha256::digest(SCRIPT.as_bytes()));
     format!(
@@ -143,7 +138,7 @@ mod tests {
             lead: html! { "First." },
             body: fold("More", &html! { "text" }),
         };
-        let out = page(&Page {
+        let out = page(&HtmlPage {
             generator: "test",
             title: "A & B",
             kind: "Test",

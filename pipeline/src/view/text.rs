@@ -4,8 +4,7 @@ use maud::{Markup, Render, html};
 use std::fmt::Write;
 use std::ops::Range;
 
-/// Text from outside. Written, it is escaped, and characters that hide or reorder text are shown
-/// by their number in place of doing what they do.
+/// Text from the crawl, escaped when it is written; characters that hide or reorder text are shown by their number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Crawl<'a>(pub &'a str);
 
@@ -51,7 +50,7 @@ pub(crate) fn crawl(text: &str) -> Markup {
     html! { bdi { (Crawl(text)) } }
 }
 
-/// A URL as text, without its scheme if that is the usual one; cut if it is very long.
+/// A URL as text, without `http://` or `https://`, cut if it is very long.
 pub(crate) fn url(url: &str) -> Markup {
     let shown = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let (shown, cut) = head(shown.unwrap_or(url), 160);
@@ -74,8 +73,7 @@ fn tail(text: &str, chars: usize) -> (&str, bool) {
     }
 }
 
-/// A word that may offend: its first letter and dots, and the word itself, of which the page
-/// shows one.
+/// A word that may offend: as its first letter and dots, and as it is; the page shows one of the two.
 pub(crate) fn masked(word: &str) -> Markup {
     let mut chars = word.chars();
     let first = chars.next().map_or(String::new(), String::from);

@@ -5,7 +5,7 @@ use super::text::{Crawl, crawl};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// A value, such as a constant of a recipe.
+/// A value of JSON, such as a constant of a recipe, as one would write it.
 pub(crate) fn value(of: &Value) -> Markup {
     match of {
         Value::Null => html! { span.muted { "none" } },

@@ -4,8 +4,8 @@ use super::EVIL;
 use c4_data::{Format, InputState, LedgerMode};
 use c4_filters::Reason;
 use c4_pipeline::inspect::diff::{
-    self, Cause, Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause,
-    PageCounts, PageExample,
+    self, Cause, Changed, CorpusFacts, Diff, GroupDiff, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample,
+    PageCause, PageCounts, PageExample,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -96,8 +96,8 @@ fn line_causes(n: &mut Numbers) -> Vec<LineCause> {
     causes.map(cause).into()
 }
 
-fn groups(names: &[&str], n: &mut Numbers) -> Vec<Group> {
-    let group = |name: &&str| Group {
+fn groups(names: &[&str], n: &mut Numbers) -> Vec<GroupDiff> {
+    let group = |name: &&str| GroupDiff {
         name: (*name).to_owned(),
         only_a: n.next(),
         only_b: n.next(),

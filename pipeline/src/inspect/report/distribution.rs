@@ -8,7 +8,7 @@ use crate::view::table::{Cell, Column, Table};
 use crate::view::text::Crawl;
 use maud::{Markup, html};
 
-/// The histograms that the page knows a title for, in this order; others follow.
+/// The titles of known histograms, in the order of the page; others follow.
 const TITLES: [(&str, &str); 5] = [
     ("page_chars", "Characters a page"),
     ("page_lines", "Lines a page"),
@@ -17,7 +17,6 @@ const TITLES: [(&str, &str); 5] = [
     ("language_probability", "Probability of the page’s language"),
 ];
 
-/// The section with all histograms.
 pub(crate) fn section(stats: &Stats) -> Option<Section> {
     let known = TITLES.iter().map(|(name, _)| *name);
     let others = stats.histograms.keys().map(String::as_str);
@@ -85,7 +84,7 @@ fn figure(name: &str, counts: &Histogram) -> Markup {
     }
 }
 
-/// Where the middle one is.
+/// The bins of the medians, in a sentence.
 fn medians(histogram: &Histogram) -> String {
     let kept = median_bin(&histogram.kept).map(|bin| bin_name(histogram, bin));
     let read = histogram.read.as_deref().and_then(median_bin);
@@ -108,7 +107,7 @@ fn median_bin(counts: &[u64]) -> Option<usize> {
     counts.iter().position(reached).filter(|_| total > 0)
 }
 
-/// `200 to 499`, or `5` for a bin of one whole number.
+/// The name of a bin: `200 to 499`, or `5` for a bin of one whole number.
 fn bin_name(histogram: &Histogram, bin: usize) -> String {
     let side = |i: usize| histogram.edges.get(i).copied().flatten();
     let whole = histogram.edges.iter().flatten().all(|edge| edge.fract() == 0.0);

@@ -1,4 +1,4 @@
-//! Pages and lines that went, to look at.
+//! Examples of pages and lines that were dropped.
 
 use super::flow::{is_page_reason, reason_doc, reason_title};
 use super::model::Stats;
@@ -10,50 +10,50 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// How many characters of an example are shown around its match.
+/// The number of characters of an example that are shown around its match.
 const SHOWN: usize = 420;
 
-/// Pages and lines that went; some of each reason are enough.
+/// Examples of pages and lines that were dropped; some of each reason are enough.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Examples {
-    /// Pages.
+    /// Pages that were dropped.
     pub pages: Vec<ExamplePage>,
-    /// Lines.
+    /// Lines that were dropped.
     pub lines: Vec<ExampleLine>,
 }
 
-/// A page that went.
+/// A page that was dropped.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ExamplePage {
-    /// Code of its reason.
+    /// The code of the reason why the page was dropped.
     pub reason: String,
-    /// Its URL.
+    /// The URL of the page.
     pub url: String,
-    /// Its text, or what was left of it.
+    /// The text of the page, or what earlier steps left of it.
     pub text: String,
-    /// What in the text decided, in bytes.
+    /// The part of the text that decided, in bytes.
     pub matched: Option<Range<usize>>,
 }
 
-/// A line that went.
+/// A line that was dropped.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ExampleLine {
-    /// Code of its reason.
+    /// The code of the reason why the line was dropped.
     pub reason: String,
-    /// URL of its page.
+    /// The URL of the page that holds the line.
     pub url: String,
-    /// Its place in the page, from 0.
+    /// The number of the line in its page, from 0.
     pub line: u64,
-    /// Its text.
+    /// The text of the line.
     pub text: String,
-    /// What in the text decided, in bytes.
+    /// The part of the text that decided, in bytes.
     pub matched: Option<Range<usize>>,
-    /// What became of its page: `kept`, or the code of a reason.
-    pub page_fate: String,
+    /// The verdict on the line's page: `kept`, or the code of a reason.
+    pub page_verdict: String,
 }
 
 impl Examples {
-    /// The reasons that there are examples of.
+    /// The codes of the reasons that there are examples of.
     pub(crate) fn codes(&self) -> BTreeSet<&str> {
         let pages = self.pages.iter().map(|page| page.reason.as_str());
         pages
@@ -122,8 +122,8 @@ fn reason(examples: &Examples, code: &str, n: u64, unit: (&str, &str), open: boo
                     blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
                     p.from {
                         "line " (number::thousands(line.line)) " of " (text::url(&line.url)) ", "
-                        @if line.page_fate == "kept" { "a page that stays" }
-                        @else { "whose page goes for " (crawl(&reason_title(&line.page_fate))) }
+                        @if line.page_verdict == "kept" { "a page that is kept" }
+                        @else { "whose page is dropped for " (crawl(&reason_title(&line.page_verdict))) }
                     }
                 } }
             }

@@ -2,7 +2,7 @@
 
 use super::flow::step_title;
 use super::model::{InOut, Stats, Survival, Survivor};
-use crate::view::bars::{Piece, bar};
+use crate::view::bars::{BarPiece, bar};
 use crate::view::histogram::{Bars, Labels, histogram};
 use crate::view::language_names::language_name;
 use crate::view::number;
@@ -11,7 +11,7 @@ use crate::view::table::{Cell, Column, Table};
 use crate::view::text::{self, Crawl, crawl, masked};
 use maud::{Markup, html};
 
-/// The look of what a step takes, so that a colour means the same in every row.
+/// The class for what a step drops, so that a colour means the same in every row.
 fn loss_class(stage: Option<&String>) -> &'static str {
     match stage.map(String::as_str) {
         Some("bad_words") => "drop",
@@ -21,7 +21,6 @@ fn loss_class(stage: Option<&String>) -> &'static str {
     }
 }
 
-/// The table of languages.
 pub(super) fn languages(stats: &Stats) -> Option<Section> {
     if stats.languages.is_empty() {
         return None;
@@ -31,7 +30,7 @@ pub(super) fn languages(stats: &Stats) -> Option<Section> {
         vec![
             Column::text("Language"),
             Column::number("Pages"),
-            Column::number("Stayed"),
+            Column::number("Kept"),
             Column::bar("Share"),
         ],
     );
@@ -62,7 +61,6 @@ pub(super) fn languages(stats: &Stats) -> Option<Section> {
     })
 }
 
-/// The tables of domains and top-level domains.
 pub(super) fn domains(stats: &Stats) -> Option<Section> {
     let parts = [
         ("domain-table", "Domain", "domains", stats.domains.as_ref()),
@@ -88,7 +86,7 @@ pub(super) fn domains(stats: &Stats) -> Option<Section> {
     }
     let lead = html! {
         "The largest by pages read and by pages kept. A bar is all pages of a name; below it stands "
-        "the step that took most. "
+        "the step that dropped most. "
         span.legend {
             i.sw.kept {} "kept " i.sw.drop {} "lost to bad words " i.sw.with-page {} "to language "
             i.sw.trim {} "to duplicates " i.sw.record {} "earlier"
@@ -150,18 +148,18 @@ fn losses(pages: &[u64]) -> impl Iterator<Item = (usize, u64)> {
 fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
     let read = row.pages.first().copied().unwrap_or(0);
     let kept = row.pages.last().copied().unwrap_or(0);
-    let mut pieces = vec![Piece { n: kept, class: "kept" }];
-    // What went last stands beside what stayed.
+    let mut pieces = vec![BarPiece { n: kept, class: "kept" }];
+    // What was dropped last stands beside what is kept.
     let mut lost: Vec<(usize, u64)> = losses(&row.pages).filter(|(_, n)| *n > 0).collect();
     lost.reverse();
-    pieces.extend(lost.into_iter().map(|(stage, n)| Piece {
+    pieces.extend(lost.into_iter().map(|(stage, n)| BarPiece {
         n,
         class: loss_class(survival.stages.get(stage)),
     }));
     html! { span.share { (bar(&pieces, read)) span.pct { (number::percent(kept, read)) } } }
 }
 
-/// The step that took most, if any took something.
+/// The step that dropped most, if any dropped something.
 fn worst(survival: &Survival, row: &Survivor) -> Markup {
     let worst = losses(&row.pages).filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n);
     let read = row.pages.first().copied().unwrap_or(0);
@@ -173,7 +171,7 @@ fn worst(survival: &Survival, row: &Survivor) -> Markup {
     }
 }
 
-/// Years of crawling, as bars if there are enough to see a course.
+/// The section on the years of crawling, with a histogram from three years on.
 pub(super) fn years(stats: &Stats) -> Option<Section> {
     if stats.years.is_empty() {
         return None;
@@ -217,7 +215,6 @@ pub(super) fn years(stats: &Stats) -> Option<Section> {
     })
 }
 
-/// The most frequent duplicates.
 pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     if stats.duplicates.is_empty() {
         return None;
@@ -228,14 +225,14 @@ pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
         let (shown, cut) = text::head(&duplicate.text, 220);
         let cell = html! {
             span.quote { bdi { (Crawl(shown)) @if cut { "…" } } }
-            @if !duplicate.url.is_empty() { span.note { "stays on " (text::url(&duplicate.url)) } }
+            @if !duplicate.url.is_empty() { span.note { "kept on " (text::url(&duplicate.url)) } }
         };
         table.rows.push(vec![Cell::text(cell), Cell::count(duplicate.copies)]);
     }
     table.sorted_by = Some(1);
     table.search = Some("duplicates");
     table.boxed = table.rows.len() > 8;
-    let lead = html! { "The lines or spans that occur most often. One copy of each stays." };
+    let lead = html! { "The lines or spans that occur most often. One copy of each is kept." };
     Some(Section {
         id: "duplicates",
         title: "Duplicates",
@@ -244,7 +241,7 @@ pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     })
 }
 
-/// The words of the blocklist that were found, masked until asked for.
+/// The section on the words of the blocklist that were found, masked until the reader asks for them.
 pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
     if stats.bad_words.is_empty() {
         return None;
@@ -269,7 +266,7 @@ pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
     table.sorted_by = Some(1);
     table.boxed = table.rows.len() > 15;
     let lead = html! {
-        "Which words of the blocklist took pages. A page counts once for each word that it holds."
+        "The words of the blocklist that dropped pages. A page counts once for each word that it holds."
     };
     let body = html! {
         label.reveal { input #reveal type="checkbox"; span { "Show the words" } }

@@ -11,7 +11,6 @@ use c4_filters::{Reason, Scope};
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
-/// The section with the tables of reasons and steps.
 pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
     let pages = page_table(stats, linked);
     let lines = line_table(stats, linked);
@@ -26,8 +25,8 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
         @if !stats.stages.is_empty() { (fold("Numbers by step", &step_table(stats).render("steps"))) }
     };
     let lead = html! {
-        "Everything counts once, under the first reason that removed it. A page takes with it what "
-        "the line rules had left of it."
+        "Everything counts once, under the first reason that removed it. A dropped page "
+        "counts with what the line rules had left of it."
     };
     Some(Section {
         id: "reasons",
@@ -40,7 +39,7 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
 fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
     let tally = &stats.tally;
     let mut table = Table::new(
-        html! { "Pages dropped, and what went with them" },
+        html! { "Pages dropped, and what was dropped with them" },
         vec![
             Column::text("Reason"),
             Column::number("Pages"),
@@ -144,7 +143,7 @@ fn step_table(stats: &Stats) -> Table {
     table
 }
 
-/// Counts that are not 0, the largest first.
+/// The counts that are not 0, the largest first.
 fn sorted(counts: &super::model::Counts) -> Vec<(&str, u64)> {
     let counts = counts.iter().filter(|(_, n)| **n > 0);
     let mut counts: Vec<(&str, u64)> = counts.map(|(code, n)| (code.as_str(), *n)).collect();
@@ -166,7 +165,7 @@ fn reason(code: &str, linked: &BTreeSet<&str>) -> Cell {
     })
 }
 
-/// What in the recipe decides.
+/// The key of the recipe that decides.
 fn rule(code: &str) -> Markup {
     let rule = Reason::from_code(code).filter(|reason| reason.scope() != Scope::Record);
     html! {

@@ -16,7 +16,7 @@ pub(crate) fn anchor(lines: bool, side: Side, cause: Cause) -> String {
     format!("ex-{what}-{}-{}", side.anchor(), cause.code())
 }
 
-/// Pages that only `side` has.
+/// The section on pages that only `side` has.
 pub(super) fn only(diff: &Diff, side: Side) -> Option<Section> {
     let causes = side.page_causes(diff);
     if causes.is_empty() {
@@ -59,7 +59,7 @@ pub(super) fn only(diff: &Diff, side: Side) -> Option<Section> {
     })
 }
 
-/// Pages that both have, with other text.
+/// The section on pages that both have, with other text.
 pub(super) fn changed(diff: &Diff) -> Option<Section> {
     let changed = &diff.changed;
     if changed.pages == 0 {
@@ -86,7 +86,7 @@ pub(super) fn changed(diff: &Diff) -> Option<Section> {
             }
             @if changed.pages_unknown > 0 {
                 " On " (number::of(changed.pages_unknown, "page", "pages"))
-                " no cause can be told for some line."
+                " the cause of some line is not known."
             }
         },
         body,
@@ -141,7 +141,7 @@ fn share_cell(part: u64, whole: u64, side: Side) -> Cell {
     Cell::keyed(show, number::ratio(part, whole))
 }
 
-/// A cause with what decides and its sentence; `link` leads to its examples.
+/// The cell of a cause, with what decides and its sentence; `link` leads to its examples.
 fn name(cause: Cause, rule: &str, doc: &str, link: Option<String>) -> Cell {
     Cell::text(html! {
         @if let Some(link) = link { a href={ "#" (link) } { (title(cause)) } } @else { (title(cause)) }
@@ -150,7 +150,7 @@ fn name(cause: Cause, rule: &str, doc: &str, link: Option<String>) -> Cell {
     })
 }
 
-/// What decides; a key of the recipe may break at its dot.
+/// The key that decides, which may break at its dot.
 fn decides(rule: &str) -> Markup {
     html! {
         @if let Some((before, after)) = rule.split_once('.') {

@@ -1,4 +1,4 @@
-//! Pages and lines that only one corpus has, to look at: `-` is A's and `+` is B's.
+//! Examples of pages and lines that only one corpus has: `-` is A's and `+` is B's.
 
 use super::causes::anchor;
 use super::{Side, title};
@@ -12,7 +12,7 @@ use crate::view::text::{self, Crawl};
 use c4_filters::Reason;
 use maud::{Markup, html};
 
-/// Lines of a page that are shown: many start with menus of short ones.
+/// The number of lines of a page that are shown: many pages start with menus of short ones.
 const SHOWN_LINES: usize = 8;
 
 /// The section with the examples of each cause, in the order of the tables.
@@ -43,7 +43,7 @@ pub(crate) fn section(diff: &Diff) -> Option<Section> {
         title: "Examples",
         lead: html! {
             span.sign-key.was { "-" } " is in A, " span.sign-key.now { "+" } " is in B. Where a part of a line is "
-            "left, what is gone is " mark { "marked" } ". Texts are cut; addresses are text, not links."
+            "left, what is missing is " mark { "marked" } ". Texts are cut; addresses are text, not links."
         },
         body,
     })
@@ -124,7 +124,7 @@ fn line_example(line: &LineExample, side: Side) -> Markup {
             }
         }
         p.from {
-            @if line.lines > 1 { (number::thousands(line.lines)) " lines of this page went so. " }
+            @if line.lines > 1 { (number::thousands(line.lines)) " lines of this page have this cause. " }
             @if line.timestamp_a == line.timestamp_b {
                 "Crawled " bdi { (Crawl(&line.timestamp_a)) } "."
             } @else {

@@ -1,8 +1,8 @@
 //! Where the difference is: by language and by domain.
 
 use super::Side;
-use crate::inspect::diff::facts::{Diff, Group};
-use crate::view::bars::{Piece, bar};
+use crate::inspect::diff::facts::{Diff, GroupDiff};
+use crate::view::bars::{BarPiece, bar};
 use crate::view::language_names::language_name;
 use crate::view::number;
 use crate::view::page::Section;
@@ -10,7 +10,6 @@ use crate::view::table::{Cell, Column, Table};
 use crate::view::text::{Crawl, head};
 use maud::{Markup, html};
 
-/// By language.
 pub(super) fn languages(diff: &Diff) -> Option<Section> {
     let mut table = table(&diff.languages, "Language", |code| {
         html! {
@@ -26,7 +25,6 @@ pub(super) fn languages(diff: &Diff) -> Option<Section> {
     })
 }
 
-/// By domain.
 pub(super) fn domains(diff: &Diff) -> Option<Section> {
     let mut table = table(&diff.domains, "Domain", plain)?;
     table.search = Some("domains");
@@ -57,7 +55,7 @@ fn plain(name: &str) -> Markup {
     }
 }
 
-fn table(groups: &[Group], head: &'static str, name: fn(&str) -> Markup) -> Option<Table> {
+fn table(groups: &[GroupDiff], head: &'static str, name: fn(&str) -> Markup) -> Option<Table> {
     if groups.is_empty() {
         return None;
     }
@@ -72,7 +70,7 @@ fn table(groups: &[Group], head: &'static str, name: fn(&str) -> Markup) -> Opti
     let mut table = Table::new(html! { "Pages that differ" }, columns);
     for group in groups {
         let all = group.only_a + group.changed + group.only_b;
-        let piece = |n, class| Piece { n, class };
+        let piece = |n, class| BarPiece { n, class };
         let pieces = [
             piece(group.only_a, Side::A.class()),
             piece(group.changed, "trim"),
