@@ -81,14 +81,7 @@ pub(super) fn run(args: &CatArgs) -> anyhow::Result<()> {
         if left == 0 {
             break;
         }
-        let path = args.dir.join(&shard.file);
-        if c4_data::fs::sha256_file(&path)? != shard.sha256 {
-            anyhow::bail!(
-                "{}: is not what the build wrote (its checksum differs from {}); build it again",
-                path.display(),
-                Manifest::FILE
-            );
-        }
+        let path = corpus::checked_file(&args.dir, &shard.file, &shard.sha256)?;
         for document in ShardReader::open_within(&path, limit)? {
             if left == 0 {
                 break;

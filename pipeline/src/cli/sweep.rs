@@ -11,7 +11,6 @@ use crate::inspect::sweep::sweep;
 use crate::terminal;
 use c4_data::{BUILTIN_RECIPES, InputState, Recipe};
 use clap::Args;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -83,11 +82,7 @@ pub(crate) fn run(args: SweepArgs) -> anyhow::Result<ExitCode> {
         true => terminal::print_json(&format!("{:#}\n", report.to_json())),
         false => terminal::print(&report.to_text()),
     };
-    match printed {
-        // The reader of our output has closed it.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    terminal::unless_closed(printed)?;
     report_damage(&swept.inputs);
     let whole = swept.inputs.iter().all(|i| i.state == InputState::Read);
     Ok(ExitCode::from(u8::from(!whole)))

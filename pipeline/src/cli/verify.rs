@@ -13,7 +13,6 @@ use c4_data::{BUILTIN_RECIPES, Recipe, printable};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,11 +73,7 @@ fn answer(json: bool, found: &impl Serialize, holds: bool, text: impl FnOnce() -
         }
         false => terminal::print(&text()),
     };
-    match printed {
-        // The reader of our output has closed it; the exit status still says what was found.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    terminal::unless_closed(printed)?;
     Ok(ExitCode::from(u8::from(!holds)))
 }
 

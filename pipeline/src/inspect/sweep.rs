@@ -15,6 +15,7 @@ pub mod settings;
 
 use crate::error::Error;
 use crate::input::Input;
+use crate::inspect::thread_pool;
 use crate::terminal::progress::{Progress, Unit};
 use c4_data::{InputEntry, Recipe};
 use c4_filters::{SweepOutcome, newest};
@@ -82,14 +83,7 @@ pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swe
             inputs: Vec::new(),
         });
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Threads {
-            threads,
-            reason: e.to_string(),
-        })?;
-    pool.install(|| {
+    thread_pool(threads)?.install(|| {
         let bytes = inputs.iter().filter_map(|input| input.bytes).sum();
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let (mut archives, hosts) = read::run(&first.read, recipes, inputs, &progress);

@@ -30,6 +30,7 @@ pub(crate) mod touched;
 
 use crate::build::url_list;
 use crate::error::Error;
+use crate::inspect::thread_pool;
 use crate::runtime::parallel::lock;
 use crate::view::number::thousands;
 use c4_data::{DedupStep, Format, Lists, Manifest};
@@ -61,12 +62,7 @@ pub struct VerifyOptions {
 /// A file that the system refuses to read, or threads that cannot be started. What is wrong with the corpus is no
 /// error: it is in the report.
 pub fn verify(options: &VerifyOptions, manifest: &Manifest) -> Result<Report, Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
-    let pool = pool.build().map_err(|e| Error::Threads {
-        threads: options.threads,
-        reason: e.to_string(),
-    })?;
-    let checks = pool.install(|| checks(options, manifest))?;
+    let checks = thread_pool(options.threads)?.install(|| checks(options, manifest))?;
     Ok(Report {
         recipe: manifest.recipe.name.clone(),
         recipe_hash: manifest.recipe_hash.clone(),

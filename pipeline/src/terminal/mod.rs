@@ -48,6 +48,18 @@ pub(crate) fn is_enough(error: &anyhow::Error) -> bool {
     })
 }
 
+/// What printing came to, but that the reader of standard output has closed it, which is no error where the exit status
+/// still says something.
+///
+/// # Errors
+/// Any other error of `printed`.
+pub(crate) fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
 /// The parsed command line; or the exit status, if clap refused it or answered it by itself (`--help`).
 ///
 /// # Errors

@@ -25,12 +25,12 @@ pub(crate) fn bar(pieces: &[BarPiece], whole: u64) -> Markup {
 
 /// The share of `part` in `whole`, as a bar and in percent.
 pub(crate) fn share(part: u64, whole: u64, class: &'static str) -> Markup {
-    html! {
-        span.share {
-            (bar(&[BarPiece { n: part, class }], whole))
-            span.pct { (number::percent(part, whole)) }
-        }
-    }
+    labelled(&[BarPiece { n: part, class }], part, whole)
+}
+
+/// A bar of several pieces, with the share of `part` in `whole` in percent.
+pub(crate) fn labelled(pieces: &[BarPiece], part: u64, whole: u64) -> Markup {
+    html! { span.share { (bar(pieces, whole)) span.pct { (number::percent(part, whole)) } } }
 }
 
 /// The share of the time `part` in the time `whole`, both in seconds, as a bar and in percent.

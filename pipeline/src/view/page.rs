@@ -1,5 +1,6 @@
 //! The shell of a page: head, header with the theme button, contents, sections, foot.
 
+use super::text::{Crawl, crawl};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
@@ -81,6 +82,21 @@ pub(crate) fn page(page: &HtmlPage<'_>) -> String {
 /// A part of the page that is folded until the reader opens it.
 pub(crate) fn fold(summary: &str, body: &Markup) -> Markup {
     html! { details.fold { summary { (summary) } (body) } }
+}
+
+/// Examples of a reason that are folded unless `open`: its name, how many there are in all, a sentence, and the examples as
+/// items of a list. `id` must be the only one of its name on the page.
+pub(crate) fn examples(id: &str, open: bool, name: &str, count: Option<&str>, doc: &str, items: &Markup) -> Markup {
+    html! {
+        details.examples id=(Crawl(id)) open[open] {
+            summary {
+                span.name { (crawl(name)) }
+                @if let Some(count) = count { " " span.muted { (count) } }
+                span.note { (doc) }
+            }
+            (items)
+        }
+    }
 }
 
 /// The content security policy of the page: nothing is loaded and no other script runs, even if text from the crawl

@@ -66,6 +66,14 @@ impl Cell {
         Cell { show, key: Some(key) }
     }
 
+    /// The share of `part` in `whole`, as a bar and in percent.
+    pub(crate) fn share(part: u64, whole: u64, class: &'static str) -> Cell {
+        Cell::keyed(
+            super::bars::share(part, whole, class),
+            super::number::ratio(part, whole),
+        )
+    }
+
     /// An empty cell, which sorts below all others.
     pub(crate) fn none() -> Cell {
         Cell::keyed(html! { span.muted { "–" } }, -1.0)

@@ -57,6 +57,17 @@ pub(crate) fn url(url: &str) -> Markup {
     html! { bdi.url { (Crawl(shown)) @if cut { "…" } } }
 }
 
+/// The first `chars` characters of a text from the crawl; what is cut off shows as `…`.
+pub(crate) fn cut(text: &str, chars: usize) -> Markup {
+    let (shown, cut) = head(text, chars);
+    html! { bdi { (Crawl(shown)) @if cut { "…" } } }
+}
+
+/// A name from the crawl, such as a domain, cut if it is very long; an empty one shows as `none`.
+pub(crate) fn name_or_none(name: &str) -> Markup {
+    html! { @if name.is_empty() { span.muted { "none" } } @else { (cut(name, 120)) } }
+}
+
 /// The first `chars` characters, and whether there are more.
 pub(crate) fn head(text: &str, chars: usize) -> (&str, bool) {
     match text.char_indices().nth(chars) {
@@ -89,8 +100,7 @@ pub(crate) fn masked(word: &str) -> Markup {
 pub(crate) fn excerpt(text: &str, matched: Option<&Range<usize>>, chars: usize, mask: bool) -> Markup {
     let found = matched.and_then(|range| Some((range, text.get(range.clone())?)));
     let Some((range, hit)) = found.filter(|(_, hit)| !hit.is_empty()) else {
-        let (shown, cut) = head(text, chars);
-        return html! { bdi { (Crawl(shown)) @if cut { "…" } } };
+        return cut(text, chars);
     };
     let (before, cut_before) = tail(&text[..range.start], chars / 2);
     let (hit, cut_hit) = head(hit, chars);

@@ -32,21 +32,6 @@ impl ComparedCorpus {
         })
     }
 
-    /// The path of a file of the corpus, after its checksum was compared; reads the file once.
-    fn checked(&self, file: &str, sha256: &str) -> Result<PathBuf, Error> {
-        let path = self.dir.join(file);
-        if c4_data::fs::sha256_file(&path)? == sha256 {
-            return Ok(path);
-        }
-        Err(Error::Format {
-            path,
-            reason: format!(
-                "is not what the build wrote (its checksum differs from {}); build it again",
-                Manifest::FILE
-            ),
-        })
-    }
-
     /// Compares the checksums of the files of a table of the ledger.
     ///
     /// # Errors
@@ -54,7 +39,7 @@ impl ComparedCorpus {
     pub(crate) fn check_table(&self, table: Table) -> Result<(), Error> {
         let files = self.manifest.ledger.files.iter();
         let mut files = files.filter(|file| file.table == table);
-        files.try_for_each(|file| self.checked(&file.file, &file.sha256).map(drop))
+        files.try_for_each(|file| corpus::checked_file(&self.dir, &file.file, &file.sha256).map(drop))
     }
 
     pub(crate) fn has_ledger(&self) -> bool {
@@ -126,7 +111,7 @@ impl<'c> SetRows<'c> {
             let Some(shard) = self.shards.next() else {
                 return Ok(None);
             };
-            let path = self.corpus.checked(&shard.file, &shard.sha256)?;
+            let path = corpus::checked_file(&self.corpus.dir, &shard.file, &shard.sha256)?;
             let reader = ShardReader::open_within(&path, BatchLimit::of(&self.corpus.manifest.recipe))?;
             self.open = Some((path, reader));
         }

@@ -163,13 +163,7 @@ impl Corpus {
         }
         let limit = BatchLimit::of(&self.manifest.recipe);
         for shard in &self.manifest.shards {
-            let path = self.dir.join(&shard.file);
-            if c4_data::fs::sha256_file(&path)? != shard.sha256 {
-                return Err(Error::Output {
-                    path,
-                    reason: "is not what the build wrote (its checksum differs)".into(),
-                });
-            }
+            let path = corpus::checked_file(&self.dir, &shard.file, &shard.sha256)?;
             let documents = ShardReader::open_within(&path, limit)?;
             for (row, document) in (0..).zip(documents) {
                 let page = document?.page;

@@ -3,8 +3,8 @@
 use super::flow::{is_page_reason, reason_doc, reason_title};
 use super::model::Stats;
 use crate::view::number;
-use crate::view::page::Section;
-use crate::view::text::{self, Crawl, crawl};
+use crate::view::page::{self, Section};
+use crate::view::text::{self, crawl};
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -105,30 +105,26 @@ pub(crate) fn section(examples: &Examples, stats: &Stats) -> Option<Section> {
 
 fn reason(examples: &Examples, code: &str, n: u64, unit: (&str, &str), open: bool) -> Markup {
     let mask = code == "bad_words";
-    html! {
-        details.examples id={ "ex-" (Crawl(code)) } open[open] {
-            summary {
-                span.name { (crawl(&reason_title(code))) }
-                @if n > 0 { " " span.muted { (number::of(n, unit.0, unit.1)) } }
-                span.note { (reason_doc(code)) }
-            }
-            @if mask { p.muted { "Matches are masked; the text around them is not. The switch under “Bad words” shows them." } }
-            ul role="list" {
-                @for page in examples.pages.iter().filter(|page| page.reason == code) { li {
-                    p.from { (text::url(&page.url)) }
-                    blockquote { (text::excerpt(page.text.trim(), moved(page).as_ref(), SHOWN, mask)) }
-                } }
-                @for line in examples.lines.iter().filter(|line| line.reason == code) { li {
-                    blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
-                    p.from {
-                        "line " (number::thousands(line.line)) " of " (text::url(&line.url)) ", "
-                        @if line.page_verdict == "kept" { "a page that is kept" }
-                        @else { "whose page is dropped for " (crawl(&reason_title(&line.page_verdict))) }
-                    }
-                } }
-            }
+    let count = (n > 0).then(|| number::of(n, unit.0, unit.1));
+    let items = html! {
+        @if mask { p.muted { "Matches are masked; the text around them is not. The switch under “Bad words” shows them." } }
+        ul role="list" {
+            @for page in examples.pages.iter().filter(|page| page.reason == code) { li {
+                p.from { (text::url(&page.url)) }
+                blockquote { (text::excerpt(page.text.trim(), moved(page).as_ref(), SHOWN, mask)) }
+            } }
+            @for line in examples.lines.iter().filter(|line| line.reason == code) { li {
+                blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
+                p.from {
+                    "line " (number::thousands(line.line)) " of " (text::url(&line.url)) ", "
+                    @if line.page_verdict == "kept" { "a page that is kept" }
+                    @else { "whose page is dropped for " (crawl(&reason_title(&line.page_verdict))) }
+                }
+            } }
         }
-    }
+    };
+    let (id, title) = (format!("ex-{code}"), reason_title(code));
+    page::examples(&id, open, &title, count.as_deref(), reason_doc(code), &items)
 }
 
 /// The match of a page whose text lost the white space at its start.

@@ -5,7 +5,7 @@ use crate::view::bars::share_of_time;
 use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
-use crate::view::text::{Crawl, crawl, head};
+use crate::view::text::{Crawl, crawl, cut};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -170,8 +170,7 @@ fn state(input: &Input) -> Markup {
             @if input.damaged_records > 0 { ", " (number::of(input.damaged_records, "place", "places")) }
             @if !input.damage.is_empty() {
                 ul.damage { @for place in &input.damage { li {
-                    @let (cause, cut) = head(&place.cause, 200);
-                    "byte " (number::thousands(place.offset)) ": " bdi { (Crawl(cause)) @if cut { "…" } }
+                    "byte " (number::thousands(place.offset)) ": " (cut(&place.cause, 200))
                 } } }
             }
         }

@@ -2,13 +2,13 @@
 
 use super::flow::step_title;
 use super::model::{InOut, Stats, Survival, Survivor};
-use crate::view::bars::{BarPiece, bar};
+use crate::view::bars::{self, BarPiece};
 use crate::view::histogram::{Bars, Labels, histogram};
-use crate::view::language_names::language_name;
+use crate::view::language_names::language;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::table::{Cell, Column, Table};
-use crate::view::text::{self, Crawl, crawl, masked};
+use crate::view::text::{self, crawl, masked};
 use maud::{Markup, html};
 
 /// The class for what a step drops, so that a colour means the same in every row.
@@ -36,17 +36,14 @@ pub(super) fn languages(stats: &Stats) -> Option<Section> {
     );
     let total: u64 = stats.languages.values().map(|n| n.read).sum();
     for (code, n) in by_size(&stats.languages) {
-        let name = language_name(code);
         table.rows.push(vec![
-            Cell::text(html! {
-                @if let Some(name) = name { (name) " " span.muted { (code) } } @else { (crawl(code)) }
-            }),
+            Cell::text(language(code)),
             Cell::keyed(
                 html! { (number::thousands(n.read)) " " span.muted.of { (number::percent(n.read, total)) } },
                 n.read as f64,
             ),
             Cell::count(n.kept),
-            kept_share(n),
+            Cell::share(n.kept, n.read, "kept"),
         ]);
     }
     table.sorted_by = Some(1);
@@ -124,10 +121,9 @@ fn survival_table(survival: &Survival, one: &'static str, many: &'static str) ->
     for row in top {
         let read = row.pages.first().copied().unwrap_or(0);
         let kept = row.pages.last().copied().unwrap_or(0);
-        let (name, cut) = text::head(&row.name, 120);
         let share = html! { (survival_bar(survival, row)) (worst(survival, row)) };
         table.rows.push(vec![
-            Cell::text(html! { bdi { (Crawl(name)) @if cut { "…" } } }),
+            Cell::text(text::name_or_none(&row.name)),
             Cell::count(read),
             Cell::count(kept),
             Cell::keyed(share, number::ratio(kept, read)),
@@ -156,7 +152,7 @@ fn survival_bar(survival: &Survival, row: &Survivor) -> Markup {
         n,
         class: loss_class(survival.stages.get(stage)),
     }));
-    html! { span.share { (bar(&pieces, read)) span.pct { (number::percent(kept, read)) } } }
+    bars::labelled(&pieces, kept, read)
 }
 
 /// The step that dropped most, if any dropped something.
@@ -188,7 +184,9 @@ pub(super) fn years(stats: &Stats) -> Option<Section> {
     for (year, n) in &stats.years {
         let key = year.parse().unwrap_or(0.0);
         let row = [Cell::keyed(crawl(year), key), Cell::count(n.read), Cell::count(n.kept)];
-        table.rows.push(row.into_iter().chain([kept_share(*n)]).collect());
+        table
+            .rows
+            .push(row.into_iter().chain([Cell::share(n.kept, n.read, "kept")]).collect());
     }
     let labels: Vec<String> = stats.years.keys().map(|y| text::head(y, 6).0.to_owned()).collect();
     let column = |pick: fn(&InOut) -> u64| stats.years.values().map(pick).collect::<Vec<u64>>();
@@ -222,9 +220,8 @@ pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     let columns = vec![Column::text("Text"), Column::number("Copies")];
     let mut table = Table::new(html! { "Most frequent duplicates" }, columns);
     for duplicate in &stats.duplicates {
-        let (shown, cut) = text::head(&duplicate.text, 220);
         let cell = html! {
-            span.quote { bdi { (Crawl(shown)) @if cut { "…" } } }
+            span.quote { (text::cut(&duplicate.text, 220)) }
             @if !duplicate.url.is_empty() { span.note { "kept on " (text::url(&duplicate.url)) } }
         };
         table.rows.push(vec![Cell::text(cell), Cell::count(duplicate.copies)]);
@@ -257,10 +254,7 @@ pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
         table.rows.push(vec![
             Cell::text(masked(&word.word)),
             Cell::count(word.pages),
-            Cell::keyed(
-                crate::view::bars::share(word.pages, dropped, "drop"),
-                number::ratio(word.pages, dropped),
-            ),
+            Cell::share(word.pages, dropped, "drop"),
         ]);
     }
     table.sorted_by = Some(1);
@@ -278,13 +272,6 @@ pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
         lead,
         body,
     })
-}
-
-fn kept_share(n: InOut) -> Cell {
-    Cell::keyed(
-        crate::view::bars::share(n.kept, n.read, "kept"),
-        number::ratio(n.kept, n.read),
-    )
 }
 
 fn by_size(counts: &std::collections::BTreeMap<String, InOut>) -> Vec<(&str, InOut)> {

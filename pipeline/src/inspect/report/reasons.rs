@@ -2,13 +2,12 @@
 
 use super::flow::{reason_doc, reason_title, step_title};
 use super::model::Stats;
-use crate::view::bars::share;
-use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
 use crate::view::text::{Crawl, crawl};
+use crate::view::value::recipe_key;
 use c4_filters::{Reason, Scope};
-use maud::{Markup, html};
+use maud::html;
 use std::collections::BTreeSet;
 
 pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
@@ -56,11 +55,11 @@ fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
         table.rows.push(vec![
             reason(code, linked),
             Cell::count(n),
-            share_cell(n, tally.pages.read),
+            Cell::share(n, tally.pages.read, "drop"),
             lines.map_or_else(Cell::none, Cell::count),
             gone(&tally.chars.gone_with_page).map_or_else(Cell::none, Cell::count),
             words.map_or_else(Cell::none, Cell::count),
-            words.map_or_else(Cell::none, |n| share_cell(n, tally.words.read)),
+            words.map_or_else(Cell::none, |n| Cell::share(n, tally.words.read, "drop")),
         ]);
     }
     table.show_caption = true;
@@ -87,10 +86,10 @@ fn line_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
         table.rows.push(vec![
             reason(code, linked),
             Cell::count(n),
-            share_cell(n, tally.lines.read),
+            Cell::share(n, tally.lines.read, "drop"),
             chars.map_or_else(Cell::none, Cell::count),
             words.map_or_else(Cell::none, Cell::count),
-            words.map_or_else(Cell::none, |n| share_cell(n, tally.words.read)),
+            words.map_or_else(Cell::none, |n| Cell::share(n, tally.words.read, "drop")),
         ]);
     }
     table.show_caption = true;
@@ -107,7 +106,7 @@ fn record_table(stats: &Stats) -> Table {
     ];
     let mut table = Table::new(html! { "Records that became no page" }, columns);
     for (code, n) in sorted(&records.dropped) {
-        let cells = [Cell::count(n), share_cell(n, records.read)];
+        let cells = [Cell::count(n), Cell::share(n, records.read, "drop")];
         table
             .rows
             .push([reason(code, &BTreeSet::new())].into_iter().chain(cells).collect());
@@ -151,26 +150,18 @@ fn sorted(counts: &super::model::Counts) -> Vec<(&str, u64)> {
     counts
 }
 
-fn share_cell(part: u64, whole: u64) -> Cell {
-    Cell::keyed(share(part, whole, "drop"), number::ratio(part, whole))
-}
-
 fn reason(code: &str, linked: &BTreeSet<&str>) -> Cell {
     Cell::text(html! {
         @if linked.contains(code) {
             a href={ "#ex-" (code) } { (reason_title(code)) }
         } @else { (crawl(&reason_title(code))) }
-        (rule(code))
+        @if let Some(rule) = rule(code) { " " (recipe_key(rule)) }
         span.note { (reason_doc(code)) }
     })
 }
 
 /// The key of the recipe that decides.
-fn rule(code: &str) -> Markup {
-    let rule = Reason::from_code(code).filter(|reason| reason.scope() != Scope::Record);
-    html! {
-        @if let Some((before, after)) = rule.map(|r| r.rule().split_once('.').unwrap_or(("", r.rule()))) {
-            " " span.rule { @if !before.is_empty() { (before) "." wbr; } (after) }
-        }
-    }
+fn rule(code: &str) -> Option<&'static str> {
+    let reason = Reason::from_code(code).filter(|reason| reason.scope() != Scope::Record);
+    reason.map(Reason::rule)
 }

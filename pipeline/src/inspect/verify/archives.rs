@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::input::Input;
+use crate::inspect::thread_pool;
 use crate::read::archive::Archive;
 use crate::read::digest::{self, Checked};
 use crate::read::warc::{Item, RecordReader};
@@ -64,13 +65,8 @@ impl AddAssign for Digests {
 /// # Errors
 /// Threads that cannot be started, or an archive that is not on this machine.
 pub fn archives(inputs: &[Input], max_record_bytes: u64, threads: usize) -> Result<Digests, Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let pool = pool.build().map_err(|e| Error::Threads {
-        threads,
-        reason: e.to_string(),
-    })?;
     let each = |i: usize| one(&inputs[i], max_record_bytes);
-    let found = pool.install(|| parallel::each(inputs.len(), each))?;
+    let found = thread_pool(threads)?.install(|| parallel::each(inputs.len(), each))?;
     let mut sum = Digests::default();
     found.into_iter().for_each(|digests| sum += digests);
     Ok(sum)

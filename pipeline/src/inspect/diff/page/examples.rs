@@ -7,7 +7,7 @@ use crate::inspect::diff::facts::{Diff, LineCause, LineExample, PageCause, PageE
 use crate::inspect::diff::sums::SHOWN_CHARS;
 use crate::view::language_names::language_name;
 use crate::view::number;
-use crate::view::page::Section;
+use crate::view::page::{self, Section};
 use crate::view::text::{self, Crawl};
 use c4_filters::Reason;
 use maud::{Markup, html};
@@ -60,22 +60,13 @@ impl Unfold {
     }
 }
 
-fn summary(cause: Cause, count: &str, doc: &str) -> Markup {
-    html! {
-        summary {
-            span.name { (title(cause)) } " " span.muted { (count) }
-            span.note { (doc) }
-        }
-    }
-}
-
 fn page_cause(cause: &PageCause, side: Side, open: bool) -> Markup {
-    html! {
-        details.examples id=(anchor(false, side, cause.cause)) open[open] {
-            (summary(cause.cause, &number::of(cause.pages, "page", "pages"), cause.doc))
-            ul role="list" { @for page in &cause.examples { li { (page_example(page, side)) } } }
-        }
-    }
+    let items = html! { ul role="list" { @for page in &cause.examples { li { (page_example(page, side)) } } } };
+    let (id, count) = (
+        anchor(false, side, cause.cause),
+        number::of(cause.pages, "page", "pages"),
+    );
+    page::examples(&id, open, &title(cause.cause), Some(&count), cause.doc, &items)
 }
 
 fn page_example(page: &PageExample, side: Side) -> Markup {
@@ -95,12 +86,12 @@ fn page_example(page: &PageExample, side: Side) -> Markup {
 }
 
 fn line_cause(cause: &LineCause, side: Side, open: bool) -> Markup {
-    html! {
-        details.examples id=(anchor(true, side, cause.cause)) open[open] {
-            (summary(cause.cause, &number::of(cause.pages, "page", "pages"), cause.doc))
-            ul role="list" { @for line in &cause.examples { li { (line_example(line, side)) } } }
-        }
-    }
+    let items = html! { ul role="list" { @for line in &cause.examples { li { (line_example(line, side)) } } } };
+    let (id, count) = (
+        anchor(true, side, cause.cause),
+        number::of(cause.pages, "page", "pages"),
+    );
+    page::examples(&id, open, &title(cause.cause), Some(&count), cause.doc, &items)
 }
 
 fn line_example(line: &LineExample, side: Side) -> Markup {

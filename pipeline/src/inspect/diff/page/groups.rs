@@ -3,19 +3,15 @@
 use super::Side;
 use crate::inspect::diff::facts::{Diff, GroupDiff};
 use crate::view::bars::{BarPiece, bar};
-use crate::view::language_names::language_name;
+use crate::view::language_names::language;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::table::{Cell, Column, Table};
-use crate::view::text::{Crawl, head};
+use crate::view::text::name_or_none;
 use maud::{Markup, html};
 
 pub(super) fn languages(diff: &Diff) -> Option<Section> {
-    let mut table = table(&diff.languages, "Language", |code| {
-        html! {
-            @if let Some(name) = language_name(code) { (name) " " span.muted { (code) } } @else { (plain(code)) }
-        }
-    })?;
+    let mut table = table(&diff.languages, "Language", language)?;
     table.search = (table.rows.len() > 1).then_some("languages");
     Some(Section {
         id: "languages",
@@ -26,7 +22,7 @@ pub(super) fn languages(diff: &Diff) -> Option<Section> {
 }
 
 pub(super) fn domains(diff: &Diff) -> Option<Section> {
-    let mut table = table(&diff.domains, "Domain", plain)?;
+    let mut table = table(&diff.domains, "Domain", name_or_none)?;
     table.search = Some("domains");
     let shown = diff.domains.len() as u64;
     Some(Section {
@@ -45,13 +41,6 @@ fn legend() -> Markup {
         span.legend {
             i.sw.(Side::A.class()) {} "only in A " i.sw.trim {} "other text " i.sw.(Side::B.class()) {} "only in B"
         }
-    }
-}
-
-fn plain(name: &str) -> Markup {
-    let (shown, cut) = head(name, 120);
-    html! {
-        @if name.is_empty() { span.muted { "none" } } @else { bdi { (Crawl(shown)) @if cut { "…" } } }
     }
 }
 
