@@ -13,8 +13,9 @@ pub(super) const REMOTE: &str = "Remote archives";
 /// Part of `c4 build`'s options.
 #[derive(Debug, Args)]
 pub(super) struct RemoteArgs {
-    /// Where the crawls are that INPUT names: an http, https or s3 URL. S3 goes by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    /// AWS_REGION, AWS_ENDPOINT_URL; without keys (or with AWS_SKIP_SIGNATURE=true) it is asked unsigned.
+    /// Where the crawls are that INPUT names: an http, https or s3 URL. S3 goes by AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; without keys (or with AWS_SKIP_SIGNATURE=true) it is asked
+    /// unsigned.
     #[arg(help_heading = REMOTE, long, default_value = crawl::STORE, value_name = "URL")]
     store: Address,
     /// Which archives of a crawl.

@@ -1,26 +1,24 @@
-//! Two finished corpora side by side: which pages only one has, which have other text, and which
-//! rule did it.
+//! Two finished corpora side by side: which pages only one has, which have other text, and which rule did it.
 //!
-//! Both corpora lie in the order of the MD5 of their normalised URLs, so they are read at the same
-//! pace and a page meets its counterpart when both are in memory:
+//! Both corpora lie in the order of the MD5 of their normalised URLs, so they are read at the same pace and a page
+//! meets its counterpart when both are in memory:
 //!
-//! - a page that only one has: the other's verdict on it is in the other's ledger, in the table
-//!   `fates`, which has the same order; a URL that is not in it was never read;
+//! - a page that only one has: the other's verdict on it is in the other's ledger, in the table `fates`, which has the
+//!   same order; a URL that is not in it was never read;
 //! - a page that both have with other text: `lines.rs` says for every line what the other did with it.
 //!
 //! # Cost
 //!
-//! Every shard is read twice (its checksum, its rows), and the table `fates` twice. Memory: a few
-//! batches of pages of each corpus (one more of each language with shards of its own), a count for each domain with
-//! differing pages, and, if a page has other text, the table `duplicates` of both (24 to 32 bytes a row: less than their builds took).
-//! One thread reads each corpus and a third compares.
+//! Every shard is read twice (its checksum, its rows), and the table `fates` twice. Memory: a few batches of pages of
+//! each corpus (one more of each language with shards of its own), a count for each domain with differing pages, and,
+//! if a page has other text, the table `duplicates` of both (24 to 32 bytes a row: less than their builds took). One
+//! thread reads each corpus and a third compares.
 //!
 //! # What cannot be known
 //!
 //! - Without a ledger: what became of pages that are not there. Of lines the same record tells enough.
-//! - Shards in jsonl do not say where a page was read: unless both builds read the same archives, what
-//!   dedup dropped from it cannot be told from another reading of it. Nor do they hold languages, unless each
-//!   has its own.
+//! - Shards in jsonl do not say where a page was read: unless both builds read the same archives, what dedup dropped
+//!   from it cannot be told from another reading of it. Nor do they hold languages, unless each has its own.
 //! - Pages that share a gzip member share what dedup dropped.
 
 mod cause;

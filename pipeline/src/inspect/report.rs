@@ -1,11 +1,11 @@
 //! One HTML file that shows what a build kept and dropped, and why.
 //!
-//! The file stands alone: no script, style, font or picture is loaded from anywhere, and its
-//! content security policy forbids it. Everything is there without JavaScript; the script only
-//! sorts, searches and toggles. Text from the crawl goes through `view/text.rs`, which escapes it,
-//! shows characters that hide or reorder text, and never makes a link.
+//! The file stands alone: no script, style, font or picture is loaded from anywhere, and its content security policy
+//! forbids it. Everything is there without JavaScript; the script only sorts, searches and toggles. Text from the crawl
+//! goes through `view/text.rs`, which escapes it, shows characters that hide or reorder text, and never makes a link.
 //!
-//! The parts of the page are in the room `view`, which knows nothing of builds; the page of `c4 diff` is made of them, too.
+//! The parts of the page are in the room `view`, which knows nothing of builds; the page of `c4 diff` is made of them,
+//! too.
 
 mod distribution;
 mod examples;

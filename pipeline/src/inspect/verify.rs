@@ -10,14 +10,11 @@
 //! | stats and shards, ledger rows, ledger fates | all of them speak of the same corpus |
 //! | line rules, sentences, duplicates, language, ... | what the recipe promises of every document |
 //!
-//! What cannot be known is said to be not checked. A shard whose bytes are wrong is not read any
-//! further.
+//! What cannot be known is said to be not checked. A shard whose bytes are wrong is not read any further.
 //!
-//! **Cost.** Every file is read once for its checksum; every shard once more for its rows, and once
-//! a pass for what stands twice ([`keys`] says how many: one for most corpora). Memory is the limit
-//! for keys, and a few megabytes a thread. For spans, 32 bytes a copy that was dropped are taken from that limit.
-//!
-//! Above 500 lines: the list of all checks.
+//! **Cost.** Every file is read once for its checksum; every shard once more for its rows, and once a pass for what
+//! stands twice ([`keys`] says how many: one for most corpora). Memory is the limit for keys, and a few megabytes a
+//! thread. For spans, 32 bytes a copy that was dropped are taken from that limit.
 
 pub mod archives;
 pub(crate) mod corpus;

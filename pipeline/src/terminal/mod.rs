@@ -1,7 +1,7 @@
 //! What the program says: notices on standard error, answers on standard output.
 //!
-//! Nobody may be there to read notices, which ends no command. Names, URLs and texts from outside may hold what a terminal
-//! takes for commands; here it is replaced, in JSON escaped.
+//! Nobody may be there to read notices, which ends no command. Names, URLs and texts from outside may hold what a
+//! terminal takes for commands; here it is replaced, in JSON escaped.
 
 pub mod progress;
 pub(crate) mod table;

@@ -105,7 +105,8 @@ impl Progress {
         }
     }
 
-    /// A bar for a pass over `total` and over `files` more of unknown sizes, of each of which [`Progress::come`] will tell.
+    /// A bar for a pass over `total` and over `files` more of unknown sizes, of each of which [`Progress::come`] will
+    /// tell.
     pub(crate) fn with_unknown(name: &'static str, unit: Unit, total: u64, files: u64) -> Progress {
         let progress = Progress::new(name, unit, total);
         lock(&progress.sizes).files = files;

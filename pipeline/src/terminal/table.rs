@@ -1,6 +1,7 @@
 //! Tables on a terminal, and the funnel.
 
 use crate::view::number::thousands;
+use crate::view::text::shortened;
 use c4_data::printable;
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
@@ -57,15 +58,11 @@ impl TextTable {
 /// A cell that is printable and not too long; a host may be as long as its URL.
 fn fitting(cell: String) -> String {
     const CELL_CHARS: usize = 120;
-    let cell = printable(&cell);
-    match cell.char_indices().nth(CELL_CHARS) {
-        Some((at, _)) => format!("{}…", &cell[..at]),
-        None => cell,
-    }
+    shortened(&printable(&cell), CELL_CHARS)
 }
 
-/// `part` of `whole` in percent, with one digit after the point, so that the numbers of a column stand below each other;
-/// [`number::percent`](crate::view::number::percent) has as many as say something.
+/// `part` of `whole` in percent, with one digit after the point, so that the numbers of a column stand below each
+/// other; [`number::percent`](crate::view::number::percent) has as many as say something.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     match whole {
         0 => String::new(),

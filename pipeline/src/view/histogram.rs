@@ -1,10 +1,12 @@
-//! Histograms as SVG: what was read behind, what is kept in front. The style sheet gives the colours, so that dark mode works.
+//! Histograms as SVG: what was read behind, what is kept in front. The style sheet gives the colours, so that dark mode
+//! works.
 
 use super::number::{px, tick};
 use super::text::Crawl;
 use maud::{Markup, html};
 
-/// The size of a histogram in its own units: about what it has on a phone in pixels, so that its letters stay readable there.
+/// The size of a histogram in its own units: about what it has on a phone in pixels, so that its letters stay readable
+/// there.
 const SIZE: (f64, f64) = (352.0, 196.0);
 /// The sides of the area of the bars. To the left of it and below it is room for labels.
 const LEFT: f64 = 46.0;

@@ -76,6 +76,14 @@ pub(crate) fn head(text: &str, chars: usize) -> (&str, bool) {
     }
 }
 
+/// The text, or its first `chars` characters with `…` if there are more.
+pub(crate) fn shortened(text: &str, chars: usize) -> String {
+    match head(text, chars) {
+        (shown, true) => format!("{shown}…"),
+        (all, false) => all.to_owned(),
+    }
+}
+
 /// The last `chars` characters, and whether there are more.
 fn tail(text: &str, chars: usize) -> (&str, bool) {
     match text.char_indices().rev().take(chars).last() {

@@ -68,7 +68,8 @@ impl DroppedCopies {
         Ok(copies)
     }
 
-    /// The lines or spans dropped from the page that was read at `place`, by position; `None` if the corpus does not say.
+    /// The lines or spans dropped from the page that was read at `place`, by position; `None` if the corpus does not
+    /// say.
     pub(super) fn of(&self, place: &Provenance) -> Option<&[DroppedCopy]> {
         self.known.then(|| self.at(place))
     }

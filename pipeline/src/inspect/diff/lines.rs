@@ -230,7 +230,7 @@ impl<'t> Work<'t> {
     /// Lines of `side` that are lines of the other text without some sentences.
     fn match_shortened(&mut self, side: usize) {
         let other = &self.sides[1 - side];
-        // As this text's rules had left them for dedup.
+        // The lines as this text's rules had left them for dedup.
         let before_dedup = |(j, line): (usize, &'t str)| {
             let kept = self.sides[side].outcomes(line).into_iter();
             let kept = kept.filter(|(_, verdict)| *verdict == Verdict::Keep);
@@ -347,7 +347,7 @@ struct Gaps {
     holes: Vec<Hole>,
     used: Vec<bool>,
     by_lines: bool,
-    /// Of each line here: lines of the other text up to the partner of the one before it, and up
+    /// For each line here: the number of lines of the other text up to the partner of the one before it, and up
     /// to the partner of the one after it.
     between: Vec<(usize, usize)>,
 }

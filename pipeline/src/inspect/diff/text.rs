@@ -3,6 +3,7 @@
 use super::{CorpusFacts, Diff, GroupDiff, InputFacts, LineCause, PageCause};
 use crate::terminal::table::{TextTable, percent};
 use crate::view::number::thousands;
+use crate::view::text::shortened;
 use serde_json::Value;
 
 /// Archives of one corpus that are listed.
@@ -163,12 +164,7 @@ fn value(value: &Value) -> String {
 
 /// At most `max` characters of a text, in one line and without what steers a terminal.
 fn cut(text: &str, max: usize) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = text.chars().map(plain).take(max).collect();
-    if text.chars().nth(max).is_some() {
-        line.push('…');
-    }
-    line
+    shortened(&text.replace(char::is_control, " "), max)
 }
 
 fn page_causes(causes: &[PageCause], all: u64) -> String {

@@ -110,8 +110,8 @@ impl ArchiveSample {
     }
 }
 
-/// `count` places, evenly spread over the bytes of all archives, as the archives that they are in; each with how often. One of
-/// unknown size counts as the mean of the others.
+/// `count` places, evenly spread over the bytes of all archives, as the archives that they are in; each with how often.
+/// One of unknown size counts as the mean of the others.
 fn chosen(inputs: &[Input], count: usize) -> Vec<(&Input, u64)> {
     let known: Vec<u64> = inputs.iter().filter_map(|input| input.bytes).collect();
     let mean = (known.iter().sum::<u64>() / known.len().max(1) as u64).max(1);

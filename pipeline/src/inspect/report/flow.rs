@@ -61,7 +61,7 @@ pub(crate) struct Exit {
     pub code: String,
     pub doc: String,
     pub n: u64,
-    pub end: ExitKind,
+    pub kind: ExitKind,
 }
 
 /// A step with the branches that leave the river at it.
@@ -111,7 +111,7 @@ pub(crate) fn reason_title(code: &str) -> String {
 /// The name of a branch. A colour alone must not tell a dropped line from text dropped with its page.
 pub(crate) fn exit_title(exit: &Exit) -> String {
     let name = reason_title(&exit.code);
-    match exit.end {
+    match exit.kind {
         ExitKind::WithPage => format!("{name} (whole pages)"),
         _ => name,
     }
@@ -148,7 +148,7 @@ pub(crate) fn flow(stats: &Stats, unit: Measure) -> Option<River> {
             code: "trimmed".to_owned(),
             doc: "White space and citation markers, removed from lines that are kept.".to_owned(),
             n: account.trimmed,
-            end: ExitKind::Trimmed,
+            kind: ExitKind::Trimmed,
         });
     }
 
@@ -185,12 +185,12 @@ pub(crate) fn flow(stats: &Stats, unit: Measure) -> Option<River> {
     })
 }
 
-fn exits(counts: &Counts, end: ExitKind) -> impl Iterator<Item = Exit> {
+fn exits(counts: &Counts, kind: ExitKind) -> impl Iterator<Item = Exit> {
     counts.iter().filter(|(_, n)| **n > 0).map(move |(code, n)| Exit {
         code: code.clone(),
         doc: reason_doc(code).to_owned(),
         n: *n,
-        end,
+        kind,
     })
 }
 
@@ -212,12 +212,12 @@ fn step_names(stats: &Stats) -> Vec<(String, String)> {
 
 /// The step at which a branch leaves; the statistics know best, then the list of reasons.
 fn stage_of(stats: &Stats, exit: &Exit) -> String {
-    let listed = stats.stages.iter().find(|stage| match exit.end {
+    let listed = stats.stages.iter().find(|stage| match exit.kind {
         ExitKind::Record | ExitKind::Trimmed => false,
         ExitKind::Page | ExitKind::WithPage => stage.dropped.pages.contains_key(&exit.code),
         ExitKind::Line => stage.dropped.lines.contains_key(&exit.code),
     });
-    match (listed, exit.end) {
+    match (listed, exit.kind) {
         (Some(stage), _) => stage.stage.clone(),
         (None, ExitKind::Record) => Stage::Read.name().to_owned(),
         (None, ExitKind::Trimmed) => Stage::Rules.name().to_owned(),

@@ -45,8 +45,8 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
 }
 
 fn river(flow: &River, linked: &BTreeSet<&str>) -> Markup {
-    let ends = flow.steps.iter().flat_map(|step| &step.exits).map(|exit| exit.end);
-    let ends: Vec<ExitKind> = ends.collect();
+    let kinds = flow.steps.iter().flat_map(|step| &step.exits).map(|exit| exit.kind);
+    let kinds: Vec<ExitKind> = kinds.collect();
     html! {
         figure.river.(flow.unit.name()) {
             (drawing(flow, DrawingSizes::WIDE, linked))
@@ -54,14 +54,14 @@ fn river(flow: &River, linked: &BTreeSet<&str>) -> Markup {
             figcaption {
                 ul.legend {
                     li { i.sw.kept {} "kept" }
-                    @for (end, text) in [
+                    @for (kind, text) in [
                         (ExitKind::Record, "record that is no page"),
                         (ExitKind::Page, "page dropped"),
                         (ExitKind::Line, "line dropped"),
                         (ExitKind::WithPage, "dropped with its page"),
                         (ExitKind::Trimmed, "trimmed off kept lines"),
                     ] {
-                        @if ends.contains(&end) { li { i.sw.(class(end)) {} (text) } }
+                        @if kinds.contains(&kind) { li { i.sw.(class(kind)) {} (text) } }
                     }
                 }
                 p.muted { (summary(flow)) }
@@ -73,7 +73,7 @@ fn river(flow: &River, linked: &BTreeSet<&str>) -> Markup {
 /// The river in a sentence.
 fn summary(flow: &River) -> Markup {
     let mut exits: Vec<&Exit> = flow.steps.iter().flat_map(|step| &step.exits).collect();
-    exits.retain(|exit| exit.end != ExitKind::Record);
+    exits.retain(|exit| exit.kind != ExitKind::Record);
     exits.sort_by_key(|exit| std::cmp::Reverse(exit.n));
     html! {
         (number::thousands(flow.kept)) " of " (number::thousands(flow.whole)) " " (flow.unit.name()) " are kept ("
@@ -96,7 +96,7 @@ fn drawing(flow: &River, sizes: DrawingSizes, linked: &BTreeSet<&str>) -> Markup
                 style={ "width:" (rem(width)) ";height:" (rem(height)) } {
                 @for (step, (_, bands)) in flow.steps.iter().zip(&drawing.steps) {
                     @for (exit, band) in step.exits.iter().zip(bands) {
-                        path.(class(exit.end)) d=(band.path) {
+                        path.(class(exit.kind)) d=(band.path) {
                             title { (label(exit)) ": " (number::thousands(exit.n)) }
                         }
                     }
@@ -130,7 +130,7 @@ fn drawing(flow: &River, sizes: DrawingSizes, linked: &BTreeSet<&str>) -> Markup
 }
 
 fn row(flow: &River, exit: &Exit, band: &Band, wide: bool, linked: &BTreeSet<&str>) -> Markup {
-    let whole = if exit.end == ExitKind::Record {
+    let whole = if exit.kind == ExitKind::Record {
         flow.source
     } else {
         flow.whole
@@ -172,8 +172,8 @@ fn reaching(flow: &River, step: usize) -> &'static str {
     }
 }
 
-const fn class(end: ExitKind) -> &'static str {
-    match end {
+const fn class(kind: ExitKind) -> &'static str {
+    match kind {
         ExitKind::Record => "record",
         ExitKind::Page | ExitKind::Line => "drop",
         ExitKind::WithPage => "with-page",

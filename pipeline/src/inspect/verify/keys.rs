@@ -1,10 +1,10 @@
 //! Keys that stand twice, found in bounded memory.
 //!
-//! Keys are held in memory and sorted, 16 bytes each. When they are more than may be held, the
-//! upper part of the key space is let go, and another pass over the shards takes it up. So a corpus
-//! with `n` keys is read `16 n / limit` times, rounded up: with 1 GiB once for 64 million lines, and some
-//! hundred times for the seven thousand million of the whole C4 (more memory, fewer passes). A single key that stands more often than fits is the one thing that goes above the
-//! limit.
+//! Keys are held in memory and sorted, 16 bytes each. When they are more than may be held, the upper part of the key
+//! space is let go, and another pass over the shards takes it up. So a corpus with `n` keys is read `16 n / limit`
+//! times, rounded up: with 1 GiB once for 64 million lines, and some hundred times for the seven thousand million of
+//! the whole C4 (more memory, fewer passes). A single key that stands more often than fits is the one thing that goes
+//! above the limit.
 
 use crate::runtime::parallel::lock;
 use rayon::prelude::*;
