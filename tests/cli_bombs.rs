@@ -168,7 +168,7 @@ fn refuses_shard(corpus: &Path, words: &[&str]) {
         (&["cat"], 2),
         (&["cat", "--full"], 2),
         (&["verify"], 1),
-        (&["verify", "--memory", "1M"], 1),
+        (&["verify", "--memory", "128M", "--threads", "1"], 1),
         (&["diff"], 2),
     ];
     let jsonl = Manifest::read(corpus).unwrap().unwrap().format == Format::Jsonl;

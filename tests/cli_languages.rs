@@ -6,7 +6,7 @@
 
 use c4_data::{Document, Format, Manifest, ShardMeta, ShardReader, ShardWriter, Split};
 use c4_filters::url;
-use c4_pipeline::inspect::diff::{Diff, Options, diff};
+use c4_pipeline::inspect::diff::{Diff, DiffOptions, diff};
 use c4_tests::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,7 +182,7 @@ fn corpus(output: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 fn compared(a: &Path, b: &Path) -> Diff {
-    diff(a, b, &Options::default()).unwrap()
+    diff(a, b, &DiffOptions::default()).unwrap()
 }
 
 #[test]

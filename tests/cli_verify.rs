@@ -55,7 +55,7 @@ fn verify_says_what_it_found_and_exits_by_it() {
     ] {
         assert!(out.contains(part), "no {part} in {out}");
     }
-    let json = c4(&[&"verify", &"--json", &"--memory", &"64K", &corpus_dir]);
+    let json = c4(&[&"verify", &"--json", &"--memory", &"128M", &corpus_dir]);
     assert_eq!(json.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((&report["holds"], &report["documents"]), (&false.into(), &30.into()));

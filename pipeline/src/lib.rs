@@ -16,7 +16,7 @@ pub mod read;
 pub mod remote;
 pub mod runtime;
 pub mod terminal;
-pub mod view;
+mod view;
 pub mod work;
 
 pub use error::Error;

@@ -187,7 +187,7 @@ fn build_keeps_undetermined_pages() {
     let options = VerifyOptions {
         dir: output.clone(),
         lists: None,
-        memory_bytes: 1 << 20,
+        key_bytes: 1 << 20,
         threads: 1,
     };
     let report = verify(&options, &Manifest::read(&output).unwrap().unwrap()).unwrap();

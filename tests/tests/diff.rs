@@ -8,7 +8,7 @@
 use c4_data::ledger::{DroppedLine, LedgerReader};
 use c4_data::{BUILTIN_RECIPES, Format, LedgerMode, Manifest};
 use c4_filters::url;
-use c4_pipeline::inspect::diff::{Cause, Diff, Group, LineCause, Options, PageCause, diff};
+use c4_pipeline::inspect::diff::{Cause, Diff, DiffOptions, GroupDiff, LineCause, PageCause, diff};
 use c4_tests::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,9 +31,9 @@ fn corpus(recipe: &str, inputs: &[&Path], output: &Path) -> PathBuf {
 
 /// Compares, and checks what must hold whatever differs.
 fn compared(a: &Path, b: &Path) -> Diff {
-    let options = Options {
+    let options = DiffOptions {
         examples: usize::MAX,
-        ..Options::default()
+        ..DiffOptions::default()
     };
     let found = diff(a, b, &options).unwrap();
     adds_up(&found);
@@ -67,8 +67,8 @@ fn adds_up(diff: &Diff) {
         changed.chars_a - chars(&changed.only_a),
         changed.chars_b - chars(&changed.only_b)
     );
-    let sums = |groups: &[Group]| {
-        let sum = |column: fn(&Group) -> u64| -> u64 { groups.iter().map(column).sum() };
+    let sums = |groups: &[GroupDiff]| {
+        let sum = |column: fn(&GroupDiff) -> u64| -> u64 { groups.iter().map(column).sum() };
         [sum(|g| g.only_a), sum(|g| g.only_b), sum(|g| g.changed)]
     };
     let all = [pages.only_a, pages.only_b, pages.changed];
@@ -216,11 +216,11 @@ fn every_rule_is_found_behind_what_it_took() {
 
     // The same, one cause or domain at a time.
     let one = |code: &str, domain: Option<&str>| {
-        let options = Options {
+        let options = DiffOptions {
             reason: Some(Cause::parse(code).unwrap()),
             domain: domain.map(str::to_owned),
             examples: 1,
-            ..Options::default()
+            ..DiffOptions::default()
         };
         diff(&a, &b, &options).unwrap()
     };
@@ -402,7 +402,7 @@ fn what_is_no_corpus_is_refused() {
     let good = corpus("en", &[&input], &dir.path().join("good"));
     let other = corpus("c4", &[&input], &dir.path().join("other"));
     let refused = |a: &Path, b: &Path, words: &[&str]| {
-        let message = diff(a, b, &Options::default()).unwrap_err().to_string();
+        let message = diff(a, b, &DiffOptions::default()).unwrap_err().to_string();
         for word in words {
             assert!(message.contains(word), "no {word} in {message}");
         }
@@ -446,7 +446,7 @@ fn recipes_on_real_pages_leave_no_difference_unexplained() {
     let found = compared(&c4, &en);
     println!(
         "{}",
-        c4_pipeline::inspect::diff::text(&diff(&c4, &en, &Options::default()).unwrap())
+        c4_pipeline::inspect::diff::text(&diff(&c4, &en, &DiffOptions::default()).unwrap())
     );
     assert_eq!(found.unknown(), 0);
     assert!(found.pages.changed > 400);

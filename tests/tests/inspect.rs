@@ -6,7 +6,7 @@ use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT, LedgerReader, L
 use c4_data::{LedgerMode, Lists, Manifest, Recipe, Stats};
 use c4_filters::{Reason, Scope, TextSize};
 use c4_pipeline::build::BuildOptions;
-use c4_pipeline::inspect::explain::{Corpus, Explainer, Explanation, Found, Passed, Wanted, find};
+use c4_pipeline::inspect::explain::{Corpus, Explainer, Explanation, FoundRecord, Passed, Wanted, find};
 use c4_tests::*;
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -50,7 +50,7 @@ fn stats(dir: &Path) -> serde_json::Value {
 }
 
 /// Explains `n` pages of `input`, each with where it was read.
-fn explained(dir: &Path, input: &Path, n: usize) -> Vec<(Found, Explanation)> {
+fn explained(dir: &Path, input: &Path, n: usize) -> Vec<(FoundRecord, Explanation)> {
     let corpus = Corpus::open(dir).unwrap();
     let recipe = corpus.manifest.recipe.clone();
     let lists = Lists::load(&recipe, Path::new("")).unwrap();

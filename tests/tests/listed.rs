@@ -232,7 +232,7 @@ fn holds(options: &BuildOptions, status: Status) {
     let verify_options = VerifyOptions {
         dir: options.targets[0].output.clone(),
         lists: Some(PathBuf::new()),
-        memory_bytes: 1 << 20,
+        key_bytes: 1 << 20,
         threads: 1,
     };
     let report = verify(&verify_options, &manifest).unwrap();

@@ -9,7 +9,7 @@ use c4_filters::{Cleaned, Cleaner, Reason, SweepOutcome, Sweeper, TextSize};
 use c4_pipeline::build::{BuildOptions, TargetOptions};
 use c4_pipeline::input::{self, Input};
 use c4_pipeline::inspect::sweep::full::{FullOptions, sweep_full};
-use c4_pipeline::inspect::sweep::report::Report;
+use c4_pipeline::inspect::sweep::report::SweepReport;
 use c4_pipeline::inspect::sweep::settings::Grid;
 use c4_pipeline::inspect::sweep::{Kept, Swept, sweep};
 use c4_tests::*;
@@ -196,7 +196,7 @@ fn the_report_says_what_was_swept() {
     let inputs = inputs(&[&samples], &grid);
     let swept = sweep(&grid.recipes(), &inputs, 0).unwrap();
     let (recipe, _) = Recipe::load("c4").unwrap();
-    let report = Report {
+    let report = SweepReport {
         recipe: &recipe,
         grid: &grid,
         swept: &swept,

@@ -26,7 +26,7 @@ fn verified_with(dir: &Path, memory_bytes: usize, lists: Option<&Path>) -> Repor
     let options = VerifyOptions {
         dir: dir.to_owned(),
         lists: lists.map(Path::to_owned),
-        memory_bytes,
+        key_bytes: memory_bytes,
         threads: 2,
     };
     verify(&options, &Manifest::read(dir).unwrap().unwrap()).unwrap()

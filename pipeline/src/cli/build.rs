@@ -1,6 +1,7 @@
 //! `c4 build`.
 
 use super::lists::ListArgs;
+use super::memory_arg::MemoryArg;
 use super::parse_size;
 use super::remote_args::{REMOTE, RemoteArgs};
 use super::threads::ThreadsArg;
@@ -8,21 +9,21 @@ use crate::Error;
 use crate::build::{BuildOptions, Built, LEAST_SHARD_BYTES, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
 use crate::corpus;
 use crate::input;
-use crate::runtime::memory;
 use crate::runtime::stop;
-use crate::terminal::table::{percent, thousands};
+use crate::terminal::table::percent;
 use crate::terminal::tell;
+use crate::view::number::thousands;
 use anyhow::Context;
 use c4_data::{BUILTIN_RECIPES, Format, InputEntry, InputState, LedgerMode, Recipe};
 use c4_filters::{Reason, Scope};
 use clap::{Args, ValueEnum};
-use indicatif::{BinaryBytes, DecimalBytes};
+use indicatif::DecimalBytes;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Part of the options of `c4 build` and `c4 plan`: what to build, of what, and with what.
+/// Options of `c4 build` and `c4 plan`: what to build, from what, and with what.
 #[derive(Debug, Args)]
-pub(super) struct What {
+pub(super) struct CorpusArgs {
     /// Archives, folders of archives, listings (*.paths, *.paths.gz: one path or URL a line), each
     /// here or at an http, https or s3 URL; or names of crawls, as CC-MAIN-2019-18.
     #[arg(required = true, value_name = "INPUT")]
@@ -32,7 +33,7 @@ pub(super) struct What {
     #[arg(short, long, default_value = BUILTIN_RECIPES[0].0, value_name = "NAME|FILE")]
     recipe: Vec<String>,
     /// Only pages in this language, of a recipe that keeps several; may be given several times. The
-    /// recipe is then called multilingual.de, say.
+    /// recipe is then called multilingual.de, for example.
     #[arg(long = "language", value_name = "CODE")]
     languages: Vec<String>,
     #[command(flatten)]
@@ -43,10 +44,9 @@ pub(super) struct What {
     base: Option<PathBuf>,
     #[command(flatten)]
     threads: ThreadsArg,
-    /// Memory of the whole process, in bytes (K, M, G) [default: half of what is there].
-    #[arg(short, long, value_parser = parse_size, value_name = "SIZE")]
-    memory: Option<u64>,
-    /// Folder for intermediate files [default: below the output; gone at the end].
+    #[command(flatten)]
+    memory: MemoryArg,
+    /// Folder for intermediate files [default: below the output; removed at the end].
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
     /// What to keep of what is dropped: all, none, or sample:N (N pages and N lines a reason).
@@ -59,28 +59,28 @@ pub(super) struct What {
     remote: RemoteArgs,
 }
 
-/// Reads WARC and WET archives (plain, gzip or zstd; told by content), applies a recipe, and writes
+/// Reads WARC and WET archives (plain, gzip or zstd; recognised by content), applies a recipe, and writes
 /// shards, `stats.json`, `manifest.json` and `run.json`.
 ///
 /// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
 /// refused or stopped.
 #[derive(Debug, Args)]
-pub(super) struct Build {
+pub(super) struct BuildArgs {
     /// Folder for the corpus; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     #[command(flatten)]
-    what: What,
+    what: CorpusArgs,
     /// File format of the shards; jsonl is gzip JSON lines as C4 is published.
     #[arg(long, value_enum, default_value_t = FormatArg::Arrow)]
     format: FormatArg,
     /// Text of a shard, in bytes (K, M, G: powers of 1024).
     #[arg(long, default_value = "256M", value_parser = parse_shard_size, value_name = "SIZE")]
     shard_size: u64,
-    /// Replace the corpus that the output folder holds; other files in it stay.
+    /// Replace the corpus that the output folder holds; other files in it are kept.
     #[arg(long)]
     overwrite: bool,
-    /// Do not say beforehand what the build will take, and do not look whether the disk is large enough.
+    /// Do not estimate beforehand what the build will take, nor check whether the disk is large enough.
     #[arg(long)]
     no_plan: bool,
     /// Go on without archives that cannot be fetched; they are listed, and exit status is 1.
@@ -102,32 +102,11 @@ enum FormatArg {
     Jsonl,
 }
 
-impl What {
-    /// A build into `output`, checked as far as can be without reading.
+impl CorpusArgs {
+    /// The options of a build into `output`, checked as far as can be without reading archives.
     pub(super) fn options(self, output: &Path) -> anyhow::Result<BuildOptions> {
         let args = self;
-        let memory_bytes = args.memory.unwrap_or_else(memory::default_budget);
-        anyhow::ensure!(
-            memory_bytes >= memory::LEAST,
-            "--memory: a build needs at least {}",
-            BinaryBytes(memory::LEAST)
-        );
-        let threads = match args.threads.number() {
-            // As many as there is memory for.
-            0 => {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                (2..=cores)
-                    .rev()
-                    .find(|n| memory::least(*n) <= memory_bytes)
-                    .unwrap_or(1)
-            }
-            threads => threads,
-        };
-        anyhow::ensure!(
-            memory_bytes >= memory::least(threads),
-            "--memory: {threads} threads need at least {}; give as much, or fewer threads (--threads)",
-            BinaryBytes(memory::least(threads))
-        );
+        let (memory_bytes, threads) = args.memory.budget("a build", args.threads.number())?;
         let mut targets: Vec<TargetOptions> = Vec::new();
         let mut recipes = Vec::new();
         for name in &args.recipe {
@@ -170,7 +149,7 @@ impl What {
     }
 }
 
-impl Build {
+impl BuildArgs {
     fn options(self) -> anyhow::Result<BuildOptions> {
         Ok(BuildOptions {
             format: match self.format {
@@ -186,10 +165,10 @@ impl Build {
     }
 }
 
-pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: BuildArgs) -> anyhow::Result<ExitCode> {
     let with_plan = !args.no_plan;
     let options = args.options()?;
-    // One that goes on, or that is done, has no need to know.
+    // A build that is resumed, or that is done, needs no estimate.
     let begun = |target: &TargetOptions| corpus::is_begun(&target.output, options.overwrite);
     stop::listen(|text| tell(text)).context("cannot listen to signals")?;
     if with_plan && !options.targets.iter().any(begun) {
@@ -202,7 +181,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
         }
         outcomes => outcomes?,
     };
-    let (mut whole, mut told) = (true, None);
+    let (mut whole, mut reported) = (true, None);
     for (target, outcome) in options.targets.iter().zip(&outcomes) {
         let manifest = match outcome {
             Outcome::AlreadyDone(manifest) => {
@@ -223,7 +202,7 @@ pub(super) fn run(args: Build) -> anyhow::Result<ExitCode> {
             }
         };
         // The recipes read alike, so what they could not read is the same.
-        if told.replace(manifest.inputs.clone()).as_ref() != Some(&manifest.inputs) {
+        if reported.replace(manifest.inputs.clone()).as_ref() != Some(&manifest.inputs) {
             whole &= report_damage(&manifest.inputs);
         }
     }
@@ -250,7 +229,7 @@ fn tell_missing(list: &[String], all: usize, advice: Option<&str>) {
     }
 }
 
-/// What stderr says at the end of a build.
+/// Prints the summary of a build on standard error.
 fn summarize(target: &TargetOptions, built: &Built) {
     let tally = &built.tally;
     let (pages, kept) = (tally.pages(), tally.pages_out.iter().sum());
@@ -298,7 +277,7 @@ fn summarize(target: &TargetOptions, built: &Built) {
     }
 }
 
-/// Says what could not be read; gives whether all could.
+/// Prints what could not be read; whether all could.
 pub(super) fn report_damage(inputs: &[InputEntry]) -> bool {
     let bad: Vec<_> = inputs.iter().filter(|i| i.state != InputState::Read).collect();
     if bad.is_empty() {

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 /// Face Hub reads, so that `datasets.load_dataset(DIR)` takes the folder as it is.
 ///
 /// The card is made of `manifest.json` and `stats.json` alone, and is the same whenever it is
-/// written. A `README.md` that this command did not write stays, unless --force is given.
+/// written. A `README.md` that this command did not write is kept, unless --force is given.
 #[derive(Debug, Args)]
-pub(crate) struct Card {
+pub(crate) struct CardArgs {
     /// Folder of a finished corpus.
     dir: PathBuf,
-    /// Where the card goes; `-` is stdout [default: README.md in the corpus].
+    /// The file to write; `-` is stdout [default: README.md in the corpus].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The licence to state, by its name on the Hub.
@@ -31,11 +31,7 @@ pub(crate) struct Card {
     force: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// No corpus, a file that cannot be read or written, or one that is not ours to replace.
-pub(crate) fn run(args: &Card) -> anyhow::Result<()> {
+pub(crate) fn run(args: &CardArgs) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
     let (_, stats) = corpus::read_stats(&args.dir, &manifest)?;
     let options = CardOptions {
@@ -58,7 +54,7 @@ pub(crate) fn run(args: &Card) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses a file that someone else wrote.
+/// Refuses to replace a file that this command did not write.
 fn refuse_others(target: &Path) -> Result<(), Error> {
     match std::fs::read(target) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Prints `text`, `timestamp` and `url` of every document, one JSON object a line, in the order of
 /// the shards.
 #[derive(Debug, Args)]
-pub(super) struct Cat {
+pub(super) struct CatArgs {
     /// Folder of a finished corpus.
     dir: PathBuf,
     /// Only this split.
@@ -36,7 +36,7 @@ enum SplitArg {
 }
 
 /// Whether documents of a language can be found at all.
-fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Result<()> {
+fn check_language(args: &CatArgs, manifest: &Manifest, language: &str) -> anyhow::Result<()> {
     let dir = args.dir.display();
     let there: BTreeSet<&str> = manifest
         .shards
@@ -53,7 +53,7 @@ fn check_language(args: &Cat, manifest: &Manifest, language: &str) -> anyhow::Re
     Ok(())
 }
 
-pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
+pub(super) fn run(args: &CatArgs) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
     if args.full && manifest.format == Format::Jsonl {
         anyhow::bail!(
@@ -81,14 +81,7 @@ pub(super) fn run(args: &Cat) -> anyhow::Result<()> {
         if left == 0 {
             break;
         }
-        let path = args.dir.join(&shard.file);
-        if c4_data::atomic_file::sha256_file(&path)? != shard.sha256 {
-            anyhow::bail!(
-                "{}: is not what the build wrote (its checksum differs from {}); build it again",
-                path.display(),
-                Manifest::FILE
-            );
-        }
+        let path = corpus::checked_file(&args.dir, &shard.file, &shard.sha256)?;
         for document in ShardReader::open_within(&path, limit)? {
             if left == 0 {
                 break;

@@ -1,14 +1,14 @@
 //! `c4 diff`.
 
 use super::report::write_page;
-use crate::inspect::diff::{self, Cause, Options};
+use crate::inspect::diff::{self, Cause, DiffOptions};
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Top domains of a page, which can be searched.
+/// The number of top domains on a page, where they can be searched.
 const PAGE_DOMAINS: usize = 300;
-/// Examples of each cause on a page, which folds them.
+/// The number of examples of each cause on a page, which folds them.
 const PAGE_EXAMPLES: usize = 8;
 
 /// Compares two finished corpora: pages that only one has, pages with other text, and which rule did
@@ -16,7 +16,7 @@ const PAGE_EXAMPLES: usize = 8;
 ///
 /// Exit status: 0, compared, whether or not they differ; 2, something is wrong.
 #[derive(Debug, Args)]
-pub(super) struct Diff {
+pub(super) struct DiffArgs {
     /// Folder of a finished corpus.
     a: PathBuf,
     /// Folder of another.
@@ -34,16 +34,16 @@ pub(super) struct Diff {
     /// other_version, other_reading, unknown.
     #[arg(long, value_parser = Cause::parse, value_name = "CODE")]
     reason: Option<Cause>,
-    /// Look only at pages of this host (www. does not count).
+    /// Compare only pages of this host (www. does not count).
     #[arg(long, value_name = "D")]
     domain: Option<String>,
 }
 
-pub(super) fn run(args: &Diff) -> anyhow::Result<()> {
-    let mut options = Options {
+pub(super) fn run(args: &DiffArgs) -> anyhow::Result<()> {
+    let mut options = DiffOptions {
         reason: args.reason,
         domain: args.domain.clone(),
-        ..Options::default()
+        ..DiffOptions::default()
     };
     if args.output.is_some() {
         (options.examples, options.domains) = (PAGE_EXAMPLES, PAGE_DOMAINS);

@@ -3,23 +3,22 @@
 use super::lists::ListArgs;
 use crate::input;
 use crate::inspect::explain::{Corpus, Explainer, Explanation, Line, Passed, Wanted, find};
-use crate::terminal::table::printable;
 use crate::terminal::{JsonLines, coloured_stdout};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::bail;
-use c4_data::{BUILTIN_RECIPES, Recipe};
+use c4_data::{BUILTIN_RECIPES, Recipe, printable};
 use clap::{ArgGroup, Args};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-/// Shows a page as the pipeline sees it: its way from record to shard, and every line, kept or
+/// Shows a page as the pipeline sees it: its path from record to shard, and every line, kept or
 /// dropped, with the reason.
 ///
-/// With --build, what a finished corpus knows is told too: which lines went as duplicates of which
+/// With --build, also what a finished corpus knows: which lines were dropped as duplicates of which
 /// other page, and whether a newer page has replaced this one.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["url", "record", "random", "text"]))]
-pub(super) struct Explain {
+pub(super) struct ExplainArgs {
     /// Archives, folders or listings; with --build, those of the corpus if left out.
     #[arg(value_name = "INPUT", conflicts_with = "text")]
     inputs: Vec<PathBuf>,
@@ -29,10 +28,10 @@ pub(super) struct Explain {
     /// Record N of the archive, from 0, over all its records.
     #[arg(long, value_name = "N")]
     record: Option<u64>,
-    /// So many pages, drawn at random.
+    /// N pages, drawn at random.
     #[arg(long, value_name = "N")]
     random: Option<usize>,
-    /// Of --random: another seed, other pages.
+    /// Seed of --random: another seed draws other pages.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// A text in place of a page; `-` reads it from stdin.
@@ -54,7 +53,7 @@ pub(super) struct Explain {
     json: bool,
 }
 
-pub(super) fn run(args: &Explain) -> anyhow::Result<()> {
+pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
     let corpus = args.build.as_deref().map(Corpus::open).transpose()?;
     let (recipe, base) = match (&args.recipe, &corpus) {
         (None, Some(corpus)) => (corpus.manifest.recipe.clone(), PathBuf::new()),
@@ -133,8 +132,8 @@ fn read_text(path: &PathBuf) -> anyhow::Result<String> {
     }
 }
 
-/// Lines that went with their page of which so many are shown.
-const SHOWN_ALONG: usize = 20;
+/// The number of lines in a row, dropped with their page, that are shown.
+const SHOWN_WITH_PAGE: usize = 20;
 const GOOD: Style = AnsiColor::Green.on_default().effects(Effects::BOLD);
 const BAD: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 const OPEN: Style = AnsiColor::Yellow.on_default().effects(Effects::BOLD);
@@ -164,25 +163,25 @@ fn print(out: &mut impl Write, explanation: &Explanation) -> std::io::Result<()>
         writeln!(out, "  {:<10} {style}{word}{style:#}  {says}", station.name)?;
     }
     if !explanation.lines.is_empty() {
-        let legend = "(blank: the line rules keep it, -: dropped, ~: a part is left, .: went with the page)";
+        let legend = "(blank: the line rules keep it, -: dropped, ~: a part is left, .: dropped with the page)";
         writeln!(out, "\n{FAINT}{legend}{FAINT:#}")?;
     }
     let codes = explanation.lines.iter().filter_map(|line| line.reason);
     let width = codes.map(|reason| reason.code().len()).max().unwrap_or(0);
-    let mut went_along = 0;
+    let mut with_page = 0;
     for line in &explanation.lines {
-        if !line.went_along() {
-            went_along = 0;
-        } else if went_along == SHOWN_ALONG {
-            went_along += 1;
-            let all = explanation.lines.iter().filter(|line| line.went_along());
-            let more = all.count().saturating_sub(SHOWN_ALONG);
+        if !line.is_dropped_with_page() {
+            with_page = 0;
+        } else if with_page == SHOWN_WITH_PAGE {
+            with_page += 1;
+            let all = explanation.lines.iter().filter(|line| line.is_dropped_with_page());
+            let more = all.count().saturating_sub(SHOWN_WITH_PAGE);
             writeln!(out, ". {:width$}  {FAINT}… and {more} more lines{FAINT:#}", "")?;
             continue;
-        } else if went_along > SHOWN_ALONG {
+        } else if with_page > SHOWN_WITH_PAGE {
             continue;
         } else {
-            went_along += 1;
+            with_page += 1;
         }
         print_line(out, line, width)?;
     }
@@ -200,7 +199,7 @@ fn print_line(out: &mut impl Write, line: &Line, width: usize) -> std::io::Resul
             writeln!(out, "~ {BAD}{code:<width$}{BAD:#}  {FAINT}{text}{FAINT:#}")?;
             writeln!(out, "  {:>width$}  {left}", "left:")?;
         }
-        None if line.went_along() => {
+        None if line.is_dropped_with_page() => {
             let text = printable(&line.text);
             writeln!(out, ". {:width$}  {FAINT}{text}{FAINT:#}", "")?;
         }

@@ -1,12 +1,11 @@
 //! `c4 ledger`.
 
 use crate::corpus;
-use crate::terminal::table::printable;
 use crate::terminal::{JsonLines, coloured_stdout, tell};
 use anstyle::{AnsiColor, Effects, Style};
 use anyhow::{Context, bail};
-use c4_data::LedgerMode;
 use c4_data::ledger::{DroppedLine, DroppedPage, LedgerReader, LedgerRow};
+use c4_data::{LedgerMode, printable};
 use c4_filters::{Reason, Scope, url};
 use clap::Args;
 use regex::Regex;
@@ -14,15 +13,15 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// Prints the pages and lines that a build dropped, with the reason and what the rule went by.
+/// Prints the pages and lines that a build dropped, with the reason and what the rule found.
 ///
 /// A ledger holds a sample by default; the figures of `c4 stats` are of everything. Build with
 /// `--ledger all` to find every line here.
 #[derive(Debug, Args)]
-pub(super) struct Ledger {
+pub(super) struct LedgerArgs {
     /// Folder of a finished corpus.
     dir: PathBuf,
-    /// Only what went for this reason: of a page or a line, as `c4 stats` names them.
+    /// Only pages or lines dropped for this reason, by its code in `c4 stats`.
     #[arg(long, value_name = "CODE", value_parser = parse_reason)]
     reason: Option<Reason>,
     /// Only pages of this domain and those below it.
@@ -46,8 +45,8 @@ pub(super) fn parse_reason(code: &str) -> Result<Reason, String> {
     found.ok_or_else(|| format!("the reasons are {}", codes.join(", ")))
 }
 
-/// What both tables have.
-struct Row<'a> {
+/// A row of either table.
+struct DroppedRow<'a> {
     reason: &'a str,
     url: &'a str,
     text: &'a str,
@@ -57,19 +56,19 @@ struct Row<'a> {
     json: Value,
 }
 
-fn page_row(page: &DroppedPage) -> Row<'_> {
+fn page_row(page: &DroppedPage) -> DroppedRow<'_> {
     let language = match &*page.language {
         "" => String::new(),
         language => format!(", {language} {:.4}", page.language_score),
     };
-    Row {
+    DroppedRow {
         reason: &page.reason,
         url: &page.url,
         text: &page.text,
         matched: &page.matched,
         match_start: page.match_start,
         about: format!(
-            "page; {} lines, {} characters went with it{language}{}; {}, byte {}",
+            "page; {} lines, {} characters dropped with it{language}{}; {}, byte {}",
             page.lines,
             page.chars,
             holds(&page.matched),
@@ -86,8 +85,8 @@ fn page_row(page: &DroppedPage) -> Row<'_> {
     }
 }
 
-fn line_row(line: &DroppedLine) -> Row<'_> {
-    Row {
+fn line_row(line: &DroppedLine) -> DroppedRow<'_> {
+    DroppedRow {
         reason: &line.reason,
         url: &line.url,
         text: &line.text,
@@ -110,7 +109,7 @@ fn line_row(line: &DroppedLine) -> Row<'_> {
     }
 }
 
-/// What a rule went by, if it is short enough to say.
+/// What the rule found, if it is short enough to print.
 fn holds(matched: &str) -> String {
     match matched.chars().count() {
         1..=40 => format!(", {matched:?}"),
@@ -118,7 +117,7 @@ fn holds(matched: &str) -> String {
     }
 }
 
-pub(super) fn run(args: &Ledger) -> anyhow::Result<()> {
+pub(super) fn run(args: &LedgerArgs) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
     let ledger = &manifest.ledger;
     if ledger.mode == LedgerMode::None {
@@ -149,9 +148,9 @@ pub(super) fn run(args: &Ledger) -> anyhow::Result<()> {
 }
 
 fn print_rows<R: LedgerRow>(
-    args: &Ledger,
+    args: &LedgerArgs,
     rows: LedgerReader<R>,
-    row: impl Fn(&R) -> Row<'_>,
+    row: impl Fn(&R) -> DroppedRow<'_>,
 ) -> anyhow::Result<usize> {
     const BOLD: Style = Style::new().effects(Effects::BOLD);
     const MATCH: Style = AnsiColor::Red.on_default().effects(Effects::UNDERLINE);
@@ -202,7 +201,7 @@ fn is_in(page: &str, domain: &str) -> bool {
     host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// The part of a text that is shown: around what the rule went by, at most some lines.
+/// The part of a text that is shown: around what the rule found, at most some lines.
 fn window(text: &str, place: &std::ops::Range<usize>) -> (usize, usize) {
     const BEFORE: usize = 200;
     const AFTER: usize = 400;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf, absolute};
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Domains whose pages stay, for a recipe with the step `domains`: a JSON object (domain to true
+    /// Domains whose pages are kept, for a recipe with the step `domains`: a JSON object (domain to true
     /// or to a list of subdomains) or one domain a line; plain, gzip or zstd.
     #[arg(long, value_name = "FILE")]
     domains: Option<PathBuf>,
-    /// URLs whose pages stay, one a line, for a recipe with the step `urls`; plain, gzip or zstd. May be
+    /// URLs whose pages are kept, one a line, for a recipe with the step `urls`; plain, gzip or zstd. May be
     /// given several times.
     #[arg(long, value_name = "FILE")]
     urls: Vec<PathBuf>,

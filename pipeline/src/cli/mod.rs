@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod ledger;
 mod lists;
+mod memory_arg;
 mod plan;
 mod recipes;
 mod remote_args;
@@ -20,7 +21,7 @@ use crate::terminal::{self, is_enough};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Rebuild C4 from a raw crawl, and see why every line stayed or went.
+/// Rebuild C4 from a raw crawl, and see why every line was kept or dropped.
 #[derive(Debug, Parser)]
 #[command(name = "c4", version, max_term_width = 100)]
 pub struct Cli {
@@ -31,29 +32,29 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build a corpus from crawl archives.
-    Build(build::Build),
+    Build(build::BuildArgs),
     /// Say what a build would take: pages, time, memory, disk.
-    Plan(plan::Plan),
+    Plan(plan::PlanArgs),
     /// Write the build's report: one HTML file.
-    Report(report::Report),
+    Report(report::ReportArgs),
     /// Show what a build read, dropped and kept.
-    Stats(stats::Stats),
-    /// Show why a page and each of its lines stays or goes.
-    Explain(explain::Explain),
+    Stats(stats::StatsArgs),
+    /// Show why a page and each of its lines is kept or dropped.
+    Explain(explain::ExplainArgs),
     /// Print what a build dropped.
-    Ledger(ledger::Ledger),
+    Ledger(ledger::LedgerArgs),
     /// Compare two corpora: which pages and lines differ, and which rule did it.
-    Diff(diff::Diff),
-    /// Try combinations of thresholds in one pass, and tell what each would keep.
-    Sweep(sweep::Sweep),
+    Diff(diff::DiffArgs),
+    /// Try combinations of thresholds in one pass, and say what each would keep.
+    Sweep(sweep::SweepArgs),
     /// Check a finished corpus: files, counts, and what its recipe promises.
-    Verify(verify::Verify),
+    Verify(verify::VerifyArgs),
     /// Write a corpus's dataset card, for people and for the Hugging Face Hub.
-    Card(card::Card),
+    Card(card::CardArgs),
     /// Print the documents of a corpus as JSON lines.
-    Cat(cat::Cat),
+    Cat(cat::CatArgs),
     /// List the recipes, or print one as TOML.
-    Recipes(recipes::Recipes),
+    Recipes(recipes::RecipesArgs),
     /// Print the licences of this program and of all that is in it.
     #[command(long_flag = "licenses")]
     Licenses,
@@ -100,7 +101,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     };
     match result {
-        // Whoever reads our output has had enough (`c4 cat … | head`).
+        // The reader of our output has closed it (`c4 cat … | head`).
         Err(e) if is_enough(&e) => Ok(ExitCode::SUCCESS),
         result => result.map(|()| ExitCode::SUCCESS),
     }

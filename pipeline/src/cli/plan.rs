@@ -1,13 +1,14 @@
 //! `c4 plan`, and the head of `c4 build`.
 
-use super::build::What;
+use super::build::CorpusArgs;
 use crate::Error;
 use crate::build::BuildOptions;
-use crate::inspect::plan::{self, Disk, Estimate, Look};
+use crate::inspect::plan::{self, ArchiveSample, Disk, Estimate};
 use crate::runtime::memory::Memory;
 use crate::runtime::stop;
-use crate::terminal::table::{Table, thousands};
+use crate::terminal::table::TextTable;
 use crate::terminal::{self, tell};
+use crate::view::number::thousands;
 use anyhow::bail;
 use clap::Args;
 use indicatif::DecimalBytes;
@@ -15,9 +16,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-pub(super) struct Plan {
+pub(super) struct PlanArgs {
     #[command(flatten)]
-    what: What,
+    what: CorpusArgs,
     /// Folder that the corpus would go to: the free room of its disk counts.
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     output: PathBuf,
@@ -27,15 +28,15 @@ pub(super) struct Plan {
 /// time, memory, disk. Writes nothing.
 ///
 /// Exit status: 0, it would fit; 2, the disk is too small, or the build would be refused.
-pub(super) fn run(args: Plan) -> anyhow::Result<()> {
+pub(super) fn run(args: PlanArgs) -> anyhow::Result<()> {
     let options = args.what.options(&args.output)?;
     let threads = options.threads();
     let memory = Memory::new(options.memory_bytes, threads);
-    let look = Look::at(&options.inputs, &options.remote.network)?;
+    let sample = ArchiveSample::at(&options.inputs, &options.remote.network)?;
     let mut out = String::new();
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(target, options.ledger, &look)?;
+        let estimate = plan::estimate(target, options.ledger, &sample)?;
         let Estimate {
             archives,
             bytes,
@@ -46,13 +47,13 @@ pub(super) fn run(args: Plan) -> anyhow::Result<()> {
             out,
             "{archives} {}, {}{}; recipe {}, from a sample of {} ({:.2} %)",
             if archives == 1 { "archive" } else { "archives" },
-            if look.remote > 0 { "about " } else { "" },
+            if sample.remote > 0 { "about " } else { "" },
             DecimalBytes(bytes as u64),
             target.recipe.name,
             DecimalBytes(sampled as u64),
             100.0 * sampled / bytes.max(1.0)
         )?;
-        let mut table = Table::default();
+        let mut table = TextTable::default();
         let size = |n: f64| DecimalBytes(n as u64).to_string();
         let parts = plan::key_parts(&estimate, memory);
         for (name, value) in [
@@ -85,7 +86,7 @@ pub(super) fn run(args: Plan) -> anyhow::Result<()> {
         writeln!(out, "{}", table.render())?;
         estimates.push(estimate);
     }
-    let disks = plan::disks(&options, &estimates, &look);
+    let disks = plan::disks(&options, &estimates, &sample);
     for disk in &disks {
         writeln!(out, "{}", say(disk))?;
     }
@@ -93,14 +94,14 @@ pub(super) fn run(args: Plan) -> anyhow::Result<()> {
     refuse_small(&disks)
 }
 
-/// Says in one line a target what a build will take; refuses a disk that is too small.
+/// Prints what a build will take, one line a target; refuses a disk that is too small.
 pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
     if plan::is_small(&options.inputs) {
         return Ok(());
     }
     let threads = options.threads();
-    let look = match Look::at(&options.inputs, &options.remote.network) {
-        Ok(look) => look,
+    let sample = match ArchiveSample::at(&options.inputs, &options.remote.network) {
+        Ok(sample) => sample,
         Err(_) if stop::asked() => return Err(Error::Stopped.into()),
         // The build has more patience, and a list of what is missing.
         Err(error) => {
@@ -110,7 +111,7 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
     };
     let mut estimates = Vec::new();
     for target in &options.targets {
-        let estimate = plan::estimate(target, options.ledger, &look)?;
+        let estimate = plan::estimate(target, options.ledger, &sample)?;
         tell(format_args!(
             "{}: about {} pages, {} CPU time ({} on {threads} threads), up to {} of memory, {} of disk for work and {} \
              for the corpus",
@@ -124,7 +125,7 @@ pub(super) fn head(options: &BuildOptions) -> anyhow::Result<()> {
         ));
         estimates.push(estimate);
     }
-    refuse_small(&plan::disks(options, &estimates, &look))
+    refuse_small(&plan::disks(options, &estimates, &sample))
 }
 
 fn say(disk: &Disk) -> String {
@@ -145,7 +146,7 @@ fn refuse_small(disks: &[Disk]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Three digits tell enough.
+/// A count with three digits, since an estimate has no more.
 fn about(n: f64) -> String {
     let unit = 10_f64.powf((n.max(1.0).log10() - 2.0).floor().max(0.0));
     thousands(((n / unit).round() * unit) as u64)

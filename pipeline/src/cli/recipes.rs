@@ -6,12 +6,12 @@ use c4_data::{BUILTIN_RECIPES, Recipe};
 use clap::Args;
 
 #[derive(Debug, Args)]
-pub(super) struct Recipes {
+pub(super) struct RecipesArgs {
     /// The recipe to print.
     name: Option<String>,
 }
 
-pub(super) fn run(args: &Recipes) -> anyhow::Result<()> {
+pub(super) fn run(args: &RecipesArgs) -> anyhow::Result<()> {
     let Some(name) = &args.name else {
         let mut out = String::new();
         for (name, text) in BUILTIN_RECIPES {

@@ -13,18 +13,19 @@ pub(super) const REMOTE: &str = "Remote archives";
 /// Part of `c4 build`'s options.
 #[derive(Debug, Args)]
 pub(super) struct RemoteArgs {
-    /// Where the crawls are that INPUT names: an http, https or s3 URL. S3 goes by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    /// AWS_REGION, AWS_ENDPOINT_URL; without keys (or with AWS_SKIP_SIGNATURE=true) it is asked unsigned.
+    /// Where the crawls are that INPUT names: an http, https or s3 URL. S3 goes by AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; without keys (or with AWS_SKIP_SIGNATURE=true) it is asked
+    /// unsigned.
     #[arg(help_heading = REMOTE, long, default_value = crawl::STORE, value_name = "URL")]
     store: Address,
     /// Which archives of a crawl.
     #[arg(help_heading = REMOTE, long, value_enum, default_value_t = FromArg::Wet)]
     from: FromArg,
-    /// Take so many archives of each crawl, listing or folder, chosen by the hashes of their paths: a
+    /// Take N archives of each crawl, listing or folder, chosen by the hashes of their paths: a
     /// sample is part of every larger one [default: all].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
-    /// Another number, another sample.
+    /// Seed of --sample: another seed chooses another sample.
     #[arg(long, default_value_t = 0, value_name = "N", requires = "sample")]
     sample_seed: u64,
     /// Archives on disk at a time, on their way or being read [default: threads + 2].
@@ -34,8 +35,8 @@ pub(super) struct RemoteArgs {
     #[arg(help_heading = REMOTE, long, default_value_t = 4, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     connections: u16,
-    /// Attempts in a row that bring nothing new, until a download is given up; a server that says that one asks too
-    /// fast (403, 429, 503) is waited for 20 minutes.
+    /// Attempts in a row that bring nothing new, until a download is given up; a server that says that requests come
+    /// too fast (403, 429, 503) is given 20 minutes.
     #[arg(help_heading = REMOTE, long, default_value_t = 8, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     retries: u16,
@@ -43,7 +44,7 @@ pub(super) struct RemoteArgs {
     #[arg(help_heading = REMOTE, long, value_parser = parse_size, value_name = "SIZE")]
     rate: Option<u64>,
     /// Keep downloads in this folder, in their paths; a later build takes from there what has not
-    /// changed [default: each goes when it is read].
+    /// changed [default: each is removed when it has been read].
     #[arg(help_heading = REMOTE, long, value_name = "DIR")]
     keep_downloads: Option<PathBuf>,
 }
@@ -75,7 +76,7 @@ impl RemoteArgs {
         }
     }
 
-    /// Where to look for what is named.
+    /// The places where inputs are looked up.
     pub(super) fn places<'a>(&self, base: Option<&Path>, network: &'a Network) -> Result<Places<'a>, AddressError> {
         Ok(Places {
             any_file: false,

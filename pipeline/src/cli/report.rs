@@ -12,13 +12,13 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Examples shown of each reason.
+/// The number of examples of each reason.
 const EXAMPLES: usize = 8;
 
 /// Writes one HTML file that shows what a build kept and dropped, and why. It stands alone: send
 /// it, or open it without a network.
 #[derive(Debug, Args)]
-pub(super) struct Report {
+pub(super) struct ReportArgs {
     /// Folder of a finished corpus.
     dir: PathBuf,
     /// The file to write; `-` for stdout [default: report.html in DIR].
@@ -26,7 +26,7 @@ pub(super) struct Report {
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Report) -> anyhow::Result<()> {
+pub(super) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
     let manifest = corpus::finished(dir)?;
     let examples = examples(dir, &manifest.ledger)?;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Report) -> anyhow::Result<()> {
     write_page(args.output.as_deref(), &dir.join(corpus::REPORT_FILE), &html)
 }
 
-/// Writes a page to the file that was named, or to `default`, and says so.
+/// Writes a page to the file that was named, or to `default`, and says where it is.
 pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> anyhow::Result<()> {
     if named.is_some_and(|path| path.as_os_str() == "-") {
         return Ok(terminal::write_all(html)?);
@@ -47,7 +47,10 @@ pub(super) fn write_page(named: Option<&Path>, default: &Path, html: &str) -> an
     let path = named.unwrap_or(default);
     // A pipe or a device is no file that could be lost.
     if path.is_file() && !corpus::is_with(path, corpus::REPORT_GENERATOR) {
-        bail!("{}: is there, and no report; name another file with -o", path.display());
+        bail!(
+            "{}: exists, and is no report; name another file with -o",
+            path.display()
+        );
     }
     atomic_file::write_atomic(path, html.as_bytes())?;
     tell(format_args!("Report in {} ({} kB)", path.display(), html.len() / 1000));
@@ -89,7 +92,7 @@ fn examples(dir: &Path, ledger: &LedgerEntry) -> Result<Examples, Error> {
                 url: line.url,
                 line: u64::from(line.line),
                 text: line.text,
-                page_fate: line.page,
+                page_verdict: line.page,
             });
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::corpus;
 use crate::terminal;
-use crate::terminal::table::{Table, funnel, thousands};
+use crate::terminal::table::{TextTable, funnel};
+use crate::view::number::thousands;
 use c4_data::InOut;
 use clap::Args;
 use std::cmp::Reverse;
@@ -11,7 +12,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-pub(super) struct Stats {
+pub(super) struct StatsArgs {
     /// Folder of a finished corpus.
     dir: PathBuf,
     /// Print stats.json.
@@ -19,7 +20,7 @@ pub(super) struct Stats {
     json: bool,
 }
 
-/// Languages that are listed at most.
+/// The number of languages that are listed at most.
 const LANGUAGES: usize = 10;
 
 /// Pages by detected language, before and after the language rule and what follows it; nothing if none was
@@ -30,7 +31,7 @@ fn languages(languages: &BTreeMap<String, InOut>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     table.row(["language", "pages detected", "pages kept"]);
     let (listed, others) = rows.split_at(rows.len().min(LANGUAGES));
     for (code, pages) in listed {
@@ -44,14 +45,14 @@ fn languages(languages: &BTreeMap<String, InOut>) -> String {
     format!("{}\n", table.render())
 }
 
-pub(super) fn run(args: &Stats) -> anyhow::Result<()> {
+pub(super) fn run(args: &StatsArgs) -> anyhow::Result<()> {
     let manifest = corpus::finished(&args.dir)?;
     let (bytes, stats) = corpus::read_stats(&args.dir, &manifest)?;
     if args.json {
         return Ok(terminal::print_json(&String::from_utf8_lossy(&bytes))?);
     }
     let mut out = String::new();
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     for (name, n) in &stats.counters {
         table.row([name, &thousands(*n)]);
     }

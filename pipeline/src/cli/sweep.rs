@@ -5,24 +5,23 @@ use super::lists::ListArgs;
 use super::threads::ThreadsArg;
 use crate::input;
 use crate::inspect::sweep::full::{FullOptions, sweep_full};
-use crate::inspect::sweep::report::Report;
+use crate::inspect::sweep::report::SweepReport;
 use crate::inspect::sweep::settings::Grid;
 use crate::inspect::sweep::sweep;
 use crate::terminal;
 use c4_data::{BUILTIN_RECIPES, InputState, Recipe};
 use clap::Args;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Reads archives once and tells what each combination of the values would keep: pages, lines and
+/// Reads archives once and says what each combination of the values would keep: pages, lines and
 /// characters, in all and of the ten largest domains. The numbers are those of builds with these
 /// recipes up to the language step; dedup, language and bad words are off.
 ///
 /// Exit status: 0, all done; 1, done, but something could not be read (see the messages); 2,
 /// refused or stopped.
 #[derive(Debug, Args)]
-pub(crate) struct Sweep {
+pub(crate) struct SweepArgs {
     /// Archives, folders of archives, or listings (*.paths, *.paths.gz: one path or URL a line).
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
@@ -54,8 +53,7 @@ pub(crate) struct Sweep {
     work_dir: Option<PathBuf>,
 }
 
-/// Runs the command.
-pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: SweepArgs) -> anyhow::Result<ExitCode> {
     let (recipe, lists) = Recipe::load(&args.recipe)?;
     args.lists.check(&[&recipe])?;
     let recipe = args.lists.named(recipe)?;
@@ -74,7 +72,7 @@ pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
     } else {
         sweep(&recipes, &inputs, threads)?
     };
-    let report = Report {
+    let report = SweepReport {
         recipe: &recipe,
         grid: &grid,
         swept: &swept,
@@ -84,11 +82,7 @@ pub(crate) fn run(args: Sweep) -> anyhow::Result<ExitCode> {
         true => terminal::print_json(&format!("{:#}\n", report.to_json())),
         false => terminal::print(&report.to_text()),
     };
-    match printed {
-        // Whoever reads our output has had enough.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    terminal::unless_closed(printed)?;
     report_damage(&swept.inputs);
     let whole = swept.inputs.iter().all(|i| i.state == InputState::Read);
     Ok(ExitCode::from(u8::from(!whole)))

@@ -11,7 +11,7 @@ pub(super) struct ThreadsArg {
 }
 
 impl ThreadsArg {
-    /// As it was given; 0: one a core.
+    /// The number of threads as it was given; 0: one a core.
     pub(super) fn number(&self) -> usize {
         self.threads.into()
     }

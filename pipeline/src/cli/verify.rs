@@ -1,32 +1,33 @@
 //! `c4 verify`: what the user types, and what comes out.
 
-use super::parse_size;
+use super::memory_arg::MemoryArg;
 use super::threads::ThreadsArg;
 use crate::corpus;
 use crate::input;
 use crate::inspect::verify::report::{Check, Offence, Report, Status};
 use crate::inspect::verify::{self, VerifyOptions, verify};
+use crate::runtime::memory::Memory;
 use crate::terminal;
-use crate::terminal::table::{printable, thousands};
-use c4_data::{BUILTIN_RECIPES, Recipe};
+use crate::view::number::thousands;
+use c4_data::{BUILTIN_RECIPES, Recipe, printable};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Checks a finished corpus against its manifest, its statistics, its ledger and its recipe.
 ///
 /// One line a check: its name, `ok`, `FAILED`, `note` or `not checked`, and what was counted; below
-/// it the first offences. Every shard is read twice or more often (see --memory).
+/// it the first offences. Every shard is read twice, and more often where --memory is too little for 16
+/// bytes a line or sentence.
 ///
 /// With --archives, checks crawl archives: the block and payload digests of every record.
 ///
 /// Exit status: 0, all is right; 1, something is not; 2, refused (no corpus, or a file cannot be
 /// read).
 #[derive(Debug, Args)]
-pub(crate) struct Verify {
+pub(crate) struct VerifyArgs {
     /// Folder of a finished corpus.
     #[arg(required_unless_present = "archives")]
     dir: Option<PathBuf>,
@@ -39,34 +40,30 @@ pub(crate) struct Verify {
     /// Folder of the recipe's word lists, if these are files [default: the corpus].
     #[arg(long, value_name = "DIR")]
     lists: Option<PathBuf>,
-    /// Memory for finding what is there twice, 16 bytes a line or sentence; with less than that the
-    /// shards are read several times (K, M, G: powers of 1024).
-    #[arg(long, default_value = "1G", value_parser = parse_size, value_name = "SIZE")]
-    memory: u64,
+    #[command(flatten)]
+    memory: MemoryArg,
     #[command(flatten)]
     threads: ThreadsArg,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// No corpus, or a file that cannot be read.
-pub(crate) fn run(args: Verify) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
     let Some(dir) = args.dir else {
         return archives(&args.archives, args.threads.number(), args.json);
     };
     let manifest = corpus::finished(&dir)?;
+    let (memory_bytes, threads) = args.memory.budget("verification", args.threads.number())?;
+    let key_bytes = Memory::new(memory_bytes, threads).verified_keys();
     let options = VerifyOptions {
         dir,
         lists: args.lists,
-        memory_bytes: usize::try_from(args.memory).unwrap_or(usize::MAX),
-        threads: args.threads.number(),
+        key_bytes: usize::try_from(key_bytes).unwrap_or(usize::MAX),
+        threads,
     };
     let report = verify(&options, &manifest)?;
     answer(args.json, &report, report.holds(), || render(&report))
 }
 
-/// Prints what was found; the exit status.
+/// Prints what was found; gives the exit status.
 fn answer(json: bool, found: &impl Serialize, holds: bool, text: impl FnOnce() -> String) -> anyhow::Result<ExitCode> {
     let printed = match json {
         true => {
@@ -76,11 +73,7 @@ fn answer(json: bool, found: &impl Serialize, holds: bool, text: impl FnOnce() -
         }
         false => terminal::print(&text()),
     };
-    match printed {
-        // Whoever reads has had enough; what was found stays found.
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
-        printed => printed?,
-    }
+    terminal::unless_closed(printed)?;
     Ok(ExitCode::from(u8::from(!holds)))
 }
 

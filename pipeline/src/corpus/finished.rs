@@ -6,7 +6,7 @@ use crate::work::segment::ArchiveEntry;
 use c4_data::{Error as DataError, Manifest, Stats, atomic_file};
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The manifest of a finished corpus.
 ///
@@ -43,6 +43,22 @@ pub(crate) fn finished(dir: &Path) -> Result<Manifest, DataError> {
         path: dir.to_owned(),
         reason,
     })
+}
+
+/// The path of a file of a finished corpus, once its checksum was found to be right. Reads the file once.
+///
+/// # Errors
+/// The file cannot be read, or is not what the build wrote.
+pub(crate) fn checked_file(dir: &Path, file: &str, sha256: &str) -> Result<PathBuf, DataError> {
+    let path = dir.join(file);
+    if atomic_file::sha256_file(&path)? == sha256 {
+        return Ok(path);
+    }
+    let reason = format!(
+        "is not what the build wrote (its checksum differs from {}); build it again",
+        Manifest::FILE
+    );
+    Err(DataError::Format { path, reason })
 }
 
 /// The statistics of a finished corpus: the bytes of `stats.json`, and what they say.

@@ -9,7 +9,7 @@
 
 mod finished;
 
-pub(crate) use finished::{finished, read_stats};
+pub(crate) use finished::{checked_file, finished, read_stats};
 
 use crate::error::Error;
 use crate::remote::is_url;

@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 /// The licence under which the published C4 stands.
 pub(crate) const LICENSE: &str = "odc-by";
 
-/// What a card says that the corpus does not know.
+/// The facts of a card that the corpus does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardOptions {
-    /// An identifier of the Hub's list of licences.
+    /// The licence, by its identifier in the Hub's list.
     pub license: String,
-    /// The name to show; `None`: one that is made of the recipe's.
+    /// The name of the dataset; `None`: one made of the recipe's name.
     pub pretty_name: Option<String>,
 }
 
@@ -31,12 +31,12 @@ impl Default for CardOptions {
     }
 }
 
-/// Whether a card may be written over a file with this content.
+/// Whether a file with this content was written as a card and may be replaced.
 pub fn is_card(content: &[u8]) -> bool {
     String::from_utf8_lossy(content).contains(CARD_MARK)
 }
 
-/// The card of a corpus. `stats` is the content of `stats.json`; what it lacks is left out.
+/// The card of a corpus in Markdown. `stats` is the content of `stats.json`; what it lacks is left out.
 pub fn card(manifest: &Manifest, stats: &Stats, options: &CardOptions) -> String {
     let name = match &options.pretty_name {
         Some(name) => name.clone(),
@@ -55,7 +55,6 @@ pub fn card(manifest: &Manifest, stats: &Stats, options: &CardOptions) -> String
     text
 }
 
-/// Sums over a split.
 #[derive(Debug, Clone, Copy, Default)]
 struct SplitFacts {
     rows: u64,
@@ -71,7 +70,7 @@ impl SplitFacts {
     }
 }
 
-/// What the Hub calls a configuration: all documents, or those of one language.
+/// A configuration, in the Hub's words: all documents, or those of one language.
 struct Config<'a> {
     language: Option<&'a str>,
     splits: [SplitFacts; 2],
@@ -82,7 +81,7 @@ impl Config<'_> {
         self.language.unwrap_or("default")
     }
 
-    /// Splits that hold rows: `datasets` refuses others.
+    /// The splits that hold rows: `datasets` refuses others.
     fn splits(&self) -> impl Iterator<Item = (ShardSet<'_>, SplitFacts)> {
         let pairs = Split::ALL.into_iter().zip(self.splits);
         let there = pairs.filter(|(_, facts)| facts.rows > 0);
@@ -97,13 +96,11 @@ impl Config<'_> {
     }
 }
 
-/// What several parts of the card need.
 struct Facts<'a> {
-    /// Of all documents.
     all: Config<'a>,
-    /// By language, if each has shards of its own; else as `all`.
+    /// The configurations of the languages, if each has shards of its own; else one as `all`.
     configs: Vec<Config<'a>>,
-    /// How the command line names the recipe, if it comes with the program.
+    /// The arguments that name the recipe, if it comes with the program.
     builtin: Option<String>,
 }
 
@@ -136,7 +133,7 @@ impl Facts<'_> {
         }
     }
 
-    /// Configurations that hold rows.
+    /// The configurations that hold rows.
     fn configs(&self) -> impl Iterator<Item = &Config<'_>> {
         let there = |config: &&Config<'_>| config.sum(|split| split.rows) > 0;
         self.configs.iter().filter(there)
@@ -148,8 +145,7 @@ impl Facts<'_> {
     }
 }
 
-/// How the command line names `recipe`, if it is `builtin`, for some languages perhaps and with whatever
-/// lists.
+/// The arguments that name `recipe`, if it is `builtin`, perhaps for some languages and with other lists.
 fn builtin(mut builtin: Recipe, recipe: &Recipe) -> Option<String> {
     let mut name = builtin.name.clone();
     let codes = recipe.language.as_ref().map(|step| &step.keep[..]);
@@ -172,7 +168,7 @@ fn builtin(mut builtin: Recipe, recipe: &Recipe) -> Option<String> {
     (builtin == *recipe).then_some(name)
 }
 
-/// Columns and their types in the Hub's words.
+/// The columns and their types in the Hub's words.
 fn features(format: Format) -> &'static [(&'static str, &'static str)] {
     match format {
         Format::Jsonl => &[("text", "string"), ("timestamp", "string"), ("url", "string")],
@@ -190,8 +186,7 @@ fn features(format: Format) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Languages of the corpus, those that are there or else those of the recipe: ISO 639-1 codes without a
-/// region.
+/// The languages of the corpus, those in `there` or else those of the recipe, as codes without a region.
 fn languages<'a>(recipe: &'a Recipe, there: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut codes: Vec<&str> = there.collect();
     if codes.is_empty() {
@@ -206,7 +201,7 @@ fn languages<'a>(recipe: &'a Recipe, there: impl Iterator<Item = &'a str>) -> Ve
     codes
 }
 
-/// The Hub's class of a size, in documents.
+/// The Hub's size class of a corpus of `rows` documents.
 fn size_category(rows: u64) -> &'static str {
     const CLASSES: [(u64, &str); 10] = [
         (1_000, "n<1K"),
@@ -224,12 +219,12 @@ fn size_category(rows: u64) -> &'static str {
     class.map_or("n>1T", |(_, name)| name)
 }
 
-/// A string that YAML takes for nothing else: JSON's is one.
+/// The text as a string of JSON, which YAML takes for nothing else.
 fn quoted(text: &str) -> String {
     printable_json(&Value::from(text).to_string())
 }
 
-/// The YAML between the marks.
+/// The YAML at the head of the card.
 fn head(manifest: &Manifest, facts: &Facts<'_>, name: &str, license: &str) -> String {
     let mut yaml = String::new();
     let mut line = |text: String| {

@@ -1,32 +1,30 @@
-//! Two finished corpora side by side: which pages only one has, which have other text, and which
-//! rule did it.
+//! Two finished corpora side by side: which pages only one has, which have other text, and which rule did it.
 //!
-//! Both corpora lie in the order of the MD5 of their normalised URLs, so they are read at the same
-//! pace and a page meets its counterpart when both are in memory:
+//! Both corpora lie in the order of the MD5 of their normalised URLs, so they are read at the same pace and a page
+//! meets its counterpart when both are in memory:
 //!
-//! - a page that only one has: what became of it in the other is in the other's ledger, in the table
-//!   `fates`, which has the same order; a URL that is not in it was never read;
+//! - a page that only one has: the other's verdict on it is in the other's ledger, in the table `fates`, which has the
+//!   same order; a URL that is not in it was never read;
 //! - a page that both have with other text: `lines.rs` says for every line what the other did with it.
 //!
 //! # Cost
 //!
-//! Every shard is read twice (its checksum, its rows), and the table `fates` twice. Memory: a few
-//! batches of pages of each corpus (one more of each language with shards of its own), a count for each domain with differing pages, and, if a page has
-//! other text, the table `duplicates` of both (24 to 32 bytes a row: less than their builds took).
-//! One thread reads each corpus and a third compares.
+//! Every shard is read twice (its checksum, its rows), and the table `fates` twice. Memory: a few batches of pages of
+//! each corpus (one more of each language with shards of its own), a count for each domain with differing pages, and,
+//! if a page has other text, the table `duplicates` of both (24 to 32 bytes a row: less than their builds took). One
+//! thread reads each corpus and a third compares.
 //!
-//! # What cannot be told
+//! # What cannot be known
 //!
 //! - Without a ledger: what became of pages that are not there. Of lines the same record tells enough.
-//! - Shards in jsonl do not say where a page was read: unless both builds read the same archives, what
-//!   dedup took from it cannot be told from another reading of it. Nor do they hold languages, unless each
-//!   has its own.
-//! - Pages that share a gzip member share what dedup took.
+//! - Shards in jsonl do not say where a page was read: unless both builds read the same archives, what dedup dropped
+//!   from it cannot be told from another reading of it. Nor do they hold languages, unless each has its own.
+//! - Pages that share a gzip member share what dedup dropped.
 
 mod cause;
+mod dropped_copies;
 mod facts;
 mod lines;
-mod losers;
 mod page;
 mod pages;
 mod sentences;
@@ -36,8 +34,8 @@ mod text;
 
 pub use cause::Cause;
 pub use facts::{
-    Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause, PageCounts,
-    PageExample,
+    Changed, CorpusFacts, Diff, GroupDiff, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause,
+    PageCounts, PageExample,
 };
 pub use page::page;
 pub use text::text;
@@ -45,29 +43,29 @@ pub use text::text;
 use crate::error::Error;
 use c4_data::{Document, WetReading};
 use c4_filters::{Reason, url};
-use lines::{Records, Rules, View};
-use losers::Losers;
-use pages::{Corpus, Fates, Row, Rows};
+use dropped_copies::DroppedCopies;
+use lines::{RecordRelation, Rules, View};
+use pages::{ComparedCorpus, ComparedPage, Fates, Rows};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use sums::Sums;
 
-/// What to look at.
+/// DiffOptions of a comparison.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DiffOptions {
     /// Only pages with this cause are in the tables by cause, language and domain.
     pub reason: Option<Cause>,
-    /// Only pages of this domain are looked at: a host without `www.`.
+    /// Only pages of this domain are compared: a host without `www.`.
     pub domain: Option<String>,
-    /// Examples of each cause.
+    /// The number of examples of each cause.
     pub examples: usize,
-    /// Top domains.
+    /// The number of top domains.
     pub domains: usize,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options {
+impl Default for DiffOptions {
+    fn default() -> DiffOptions {
+        DiffOptions {
             reason: None,
             domain: None,
             examples: 3,
@@ -80,11 +78,11 @@ impl Default for Options {
 ///
 /// # Errors
 /// A folder without a finished corpus; a shard or ledger that is missing, damaged or out of order.
-pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<Diff, Error> {
-    let corpora = [Corpus::open(a)?, Corpus::open(b)?];
+pub fn diff(a: &Path, b: &Path, options: &DiffOptions) -> Result<Diff, Error> {
+    let corpora = [ComparedCorpus::open(a)?, ComparedCorpus::open(b)?];
     let [a, b] = &corpora;
     let inputs = settings::inputs(&a.manifest.inputs, &b.manifest.inputs);
-    let comparison = Comparison {
+    let comparison = Comparer {
         corpora: &corpora,
         rules: [a, b].map(|corpus| Rules::new(&corpus.manifest.recipe)),
         same_rules: a.manifest.recipe.clean == b.manifest.recipe.clean,
@@ -92,8 +90,8 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<Diff, Error> {
         same_inputs: inputs.only_a.is_empty() && inputs.only_b.is_empty(),
         domain: options.domain.as_deref().map(url::domain),
         domains: options.domains,
-        losers: None,
-        unknown_fates: Default::default(),
+        copies: None,
+        unknown_reasons: Default::default(),
         sums: Sums::new(options.reason, options.examples),
     };
     std::thread::scope(|scope| {
@@ -106,27 +104,27 @@ pub fn diff(a: &Path, b: &Path, options: &Options) -> Result<Diff, Error> {
     })
 }
 
-fn wet_reading(corpus: &Corpus) -> WetReading {
+fn wet_reading(corpus: &ComparedCorpus) -> WetReading {
     corpus.manifest.recipe.read.wet_reading
 }
 
-struct Comparison<'c> {
-    corpora: &'c [Corpus; 2],
+struct Comparer<'c> {
+    corpora: &'c [ComparedCorpus; 2],
     rules: [Rules; 2],
     same_rules: bool,
     same_reading: bool,
     same_inputs: bool,
     domain: Option<String>,
-    /// Top domains.
+    /// The number of top domains.
     domains: usize,
-    /// Read when the first page has other text.
-    losers: Option<[Losers; 2]>,
+    /// The copies that dedup dropped, read when the first page has other text.
+    copies: Option<[DroppedCopies; 2]>,
     /// Reasons that this version of the program does not have.
-    unknown_fates: std::collections::BTreeSet<String>,
+    unknown_reasons: std::collections::BTreeSet<String>,
     sums: Sums,
 }
 
-impl Comparison<'_> {
+impl Comparer<'_> {
     fn run(mut self, mut rows: [Rows; 2]) -> Result<Diff, Error> {
         let [corpus_a, corpus_b] = self.corpora;
         let mut fates = [Fates::open(corpus_a)?, Fates::open(corpus_b)?];
@@ -165,14 +163,14 @@ impl Comparison<'_> {
     }
 
     /// A page that only corpus `side` has.
-    fn only(&mut self, side: usize, domain: &str, row: &Row, fates: &mut Fates) -> Result<(), Error> {
+    fn only(&mut self, side: usize, domain: &str, row: &ComparedPage, fates: &mut Fates) -> Result<(), Error> {
         let cause = match fates.of(row.key)? {
             _ if !self.corpora[1 - side].has_ledger() => Cause::Unknown,
             None => Cause::NotRead,
-            Some(fate) => match Reason::from_code(fate) {
+            Some(code) => match Reason::from_code(code) {
                 Some(reason) => Cause::Rule(reason),
                 None => {
-                    self.unknown_fates.insert(fate.to_owned());
+                    self.unknown_reasons.insert(code.to_owned());
                     Cause::Unknown
                 }
             },
@@ -182,17 +180,17 @@ impl Comparison<'_> {
     }
 
     /// A page that both have.
-    fn both(&mut self, domain: &str, rows: [&Row; 2]) -> Result<(), Error> {
+    fn both(&mut self, domain: &str, rows: [&ComparedPage; 2]) -> Result<(), Error> {
         let texts = rows.map(|row| row.document.page.text.as_str());
         self.sums.both(rows);
         if texts[0] == texts[1] {
             return Ok(());
         }
-        let [losers_a, losers_b] = match &mut self.losers {
-            Some(losers) => losers,
+        let [copies_a, copies_b] = match &mut self.copies {
+            Some(copies) => copies,
             none => {
                 let [a, b] = self.corpora;
-                none.insert([Losers::read(a)?, Losers::read(b)?])
+                none.insert([DroppedCopies::read(a)?, DroppedCopies::read(b)?])
             }
         };
         let [place_a, place_b] = rows.map(|row| Place::of(&row.document));
@@ -200,36 +198,36 @@ impl Comparison<'_> {
             View {
                 rules: &self.rules[0],
                 text: texts[0],
-                losers: losers_a.of(place_a),
+                copies: copies_a.of(place_a),
             },
             View {
                 rules: &self.rules[1],
                 text: texts[1],
-                losers: losers_b.of(place_b),
+                copies: copies_b.of(place_b),
             },
         ];
         let [time_a, time_b] = rows.map(|row| &row.document.page.timestamp);
         let records = if time_a != time_b {
-            Records::OtherVersion
+            RecordRelation::OtherVersion
         } else if !self.same_reading {
-            Records::OtherReading
+            RecordRelation::OtherReading
         } else if place_a.archive.is_empty() || place_b.archive.is_empty() {
             // The same archives hold the same record.
             match self.same_inputs {
-                true => Records::Same,
-                false => Records::Unsure,
+                true => RecordRelation::Same,
+                false => RecordRelation::Unsure,
             }
         } else if same_record(place_a, place_b) {
-            Records::Same
+            RecordRelation::Same
         } else {
-            Records::OtherReading
+            RecordRelation::OtherReading
         };
         let lines = lines::compare(views, records, self.same_rules);
         // What a page is if its lines differ in nothing but their order.
         let otherwise = match records {
-            Records::Same | Records::Unsure => Cause::Unknown,
-            Records::OtherReading => Cause::OtherReading,
-            Records::OtherVersion => Cause::OtherVersion,
+            RecordRelation::Same | RecordRelation::Unsure => Cause::Unknown,
+            RecordRelation::OtherReading => Cause::OtherReading,
+            RecordRelation::OtherVersion => Cause::OtherVersion,
         };
         self.sums.changed(domain, rows, &lines, otherwise);
         Ok(())
@@ -240,9 +238,9 @@ impl Comparison<'_> {
         let recipe = settings::recipes(&a.manifest.recipe, &b.manifest.recipe);
         let inputs = settings::inputs(&a.manifest.inputs, &b.manifest.inputs);
         let mut notes = settings::notes(a, b, &recipe);
-        for fate in &self.unknown_fates {
+        for code in &self.unknown_reasons {
             notes.push(format!(
-                "A ledger gives the reason {fate}, which this version of the program does not have."
+                "A ledger gives the reason {code}, which this version of the program does not have."
             ));
         }
         let mut diff = Diff {

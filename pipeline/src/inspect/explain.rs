@@ -1,16 +1,17 @@
-//! Why a page stayed or went: its way from record to shard, and every line of it.
+//! Why a page was kept or dropped: its path from record to shard, and every line of it.
 //!
 //! The same functions decide here as in a build, so that the lines that an explanation keeps are,
 //! joined, the text of the document in the shard. Dedup depends on other pages: with a finished
-//! corpus ([`Corpus`]) what it decided there is told, without one it is left open.
+//! corpus ([`Corpus`]) an explanation says what it decided there; without one that is left open.
 //!
 //! Above 500 lines: the stations of one page in their order, each a short function.
 
 mod corpus;
 mod find;
 
+use corpus::KnownPage;
 pub use corpus::{Copy, Corpus};
-pub use find::{Found, Wanted, find};
+pub use find::{FoundRecord, Wanted, find};
 
 use crate::build::url_list;
 use crate::error::Error;
@@ -29,76 +30,76 @@ use c4_filters::{
 use serde_json::{Value, json};
 use std::ops::Range;
 
-/// What a station says of the page.
+/// The decision of a station about the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passed {
-    /// It goes on.
+    /// The page goes on to the next station.
     Keep,
-    /// It goes.
+    /// The page is dropped.
     Drop(Reason),
-    /// Not known here.
+    /// The decision is not known here.
     Open,
 }
 
-/// A station on the page's way.
+/// A station on the page's path.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Station {
-    /// Its name: `record`, `extraction`, or that of a step.
+    /// The name of the station: `record`, `extraction`, or that of a step.
     pub name: &'static str,
-    /// What was found there, for people.
+    /// What was found at the station, for people.
     pub says: String,
-    /// What it decides.
+    /// The decision of the station.
     pub passed: Passed,
-    /// The same for programs.
+    /// What was found at the station, for programs.
     pub facts: Value,
 }
 
-/// A line of the page.
+/// A line of a page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// As it was read.
+    /// The line as it was read.
     pub text: String,
-    /// What is left of it; `None` if the line goes.
+    /// What is left of the line; `None` if it is dropped.
     pub kept_text: Option<String>,
-    /// Why it goes, or why only a part of it is kept.
+    /// The reason why the line is dropped, or why only a part of it is kept.
     pub reason: Option<Reason>,
-    /// What the rule goes by, in bytes of `text`.
+    /// The part that the rule found, in bytes of `text`.
     pub matched: Option<Range<usize>>,
-    /// Which page keeps the copy of a line, or of spans in it, that goes as a duplicate.
+    /// The copies that are kept of a line, or of spans in it, that is dropped as a duplicate.
     pub kept_by: Vec<Copy>,
 }
 
-/// All there is to say of one page, or of a record that became none.
+/// The explanation of a page, or of a record that became none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// As in the record; empty for a text without one.
+    /// The URL in the record; empty for a text without one.
     pub url: String,
-    /// Where it passed, in order, up to the step that dropped it.
+    /// The stations of the page, in order, up to the step that dropped it.
     pub stations: Vec<Station>,
-    /// Every line, in order; none of a record that is no page.
+    /// The lines of the page, in order; none of a record that is no page.
     pub lines: Vec<Line>,
-    /// Why the page goes, if it does.
+    /// The reason why the page is dropped, if it is.
     pub reason: Option<Reason>,
-    /// The corpus does not hold the page though nothing that is known here drops it.
+    /// Whether the corpus lacks the page though nothing that is known here drops it.
     pub missing: bool,
 }
 
 impl Line {
-    /// It went with its page, and no rule says a word against the line itself.
-    pub(crate) fn went_along(&self) -> bool {
+    /// Whether the line is dropped with its page only: no rule drops the line itself.
+    pub(crate) fn is_dropped_with_page(&self) -> bool {
         let of_page = self.reason.is_some_and(|reason| reason.scope() == Scope::Page);
         self.kept_text.is_none() && of_page && self.matched.is_none()
     }
 }
 
 impl Explanation {
-    /// What is left of the page's lines, joined: the document's text, if the page is kept.
+    /// The rest of the page's lines, joined: the document's text, if the page is kept.
     pub fn kept_text(&self) -> String {
         let kept = self.lines.iter().filter_map(|line| line.kept_text.as_deref());
         kept.collect::<Vec<_>>().join("\n")
     }
 
-    /// For programs.
+    /// The explanation as JSON.
     pub fn to_json(&self) -> Value {
         let verdict = |dropped: bool| if dropped { "drop" } else { "keep" };
         let code = |reason: Option<Reason>| reason.map(Reason::code);
@@ -142,7 +143,7 @@ impl Explanation {
     }
 }
 
-/// What explanations go by.
+/// Explains pages by a recipe and, if there is one, a corpus.
 pub struct Explainer<'a> {
     recipe: &'a Recipe,
     admission: Admission,
@@ -151,15 +152,8 @@ pub struct Explainer<'a> {
     corpus: Option<&'a Corpus>,
 }
 
-/// What a finished corpus knows of a page.
-#[derive(Debug, Default)]
-struct Known {
-    duplicates: Vec<(Duplicate, Copy)>,
-    document: Option<corpus::Place>,
-}
-
 impl<'a> Explainer<'a> {
-    /// By `recipe`, and by what `corpus`, built by it, knows of duplicates.
+    /// An explainer for `recipe`, and for what `corpus`, built by it, knows of duplicates.
     ///
     /// # Errors
     /// Word lists that do not compile, a list of URLs that cannot be read.
@@ -182,15 +176,14 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// The corpus cannot be read.
-    pub fn explain(&self, found: &[Found]) -> Result<Vec<Explanation>, Error> {
-        let mut known: Vec<Known> = Vec::new();
-        known.resize_with(found.len(), Known::default);
-        if let Some(corpus) = self.corpus {
-            let places: Vec<(&str, u64)> = found.iter().map(Found::place).collect();
-            for (known, (duplicates, document)) in known.iter_mut().zip(corpus.look_up(&places)?) {
-                *known = Known { duplicates, document };
+    pub fn explain(&self, found: &[FoundRecord]) -> Result<Vec<Explanation>, Error> {
+        let known: Vec<KnownPage> = match self.corpus {
+            Some(corpus) => {
+                let places: Vec<(&str, u64)> = found.iter().map(FoundRecord::place).collect();
+                corpus.look_up(&places)?
             }
-        }
+            None => found.iter().map(|_| KnownPage::default()).collect(),
+        };
         let pairs = found.iter().zip(known);
         Ok(pairs.map(|(found, known)| self.record(found, &known)).collect())
     }
@@ -205,13 +198,13 @@ impl<'a> Explainer<'a> {
 
     /// Explains a page of which nothing is known but itself.
     pub fn explain_page(&self, page: &Page) -> Explanation {
-        let mut way = Way::default();
-        self.page(page, None, &mut way);
-        way.end(page.url.clone())
+        let mut trace = Trace::default();
+        self.page(page, None, &mut trace);
+        trace.end(page.url.clone())
     }
 
-    fn record(&self, found: &Found, known: &Known) -> Explanation {
-        let mut way = Way::default();
+    fn record(&self, found: &FoundRecord, known: &KnownPage) -> Explanation {
+        let mut trace = Trace::default();
         let (label, offset) = found.place();
         let mut facts = json!({ "archive": label, "number": found.number, "offset": offset });
         let says = format!("record {} of {label}, byte {offset}", found.number);
@@ -219,68 +212,68 @@ impl<'a> Explainer<'a> {
             Split::Page(page) => {
                 facts["timestamp"] = json!(page.timestamp);
                 let says = format!("{says}, of {}", page.timestamp);
-                way.at("record", says, facts, Passed::Keep);
+                trace.at("record", says, facts, Passed::Keep);
                 if found.kind == ArchiveKind::Warc {
-                    extraction(found, page, &mut way);
+                    extraction(found, page, &mut trace);
                 }
-                self.page(page, Some(known), &mut way);
-                way.end(page.url.clone())
+                self.page(page, Some(known), &mut trace);
+                trace.end(page.url.clone())
             }
             Split::Dropped(dropped) => {
                 let says = format!("{says}. {}", dropped.reason.doc());
-                way.at("record", says, facts, Passed::Drop(dropped.reason));
-                way.end(dropped.url.clone())
+                trace.at("record", says, facts, Passed::Drop(dropped.reason));
+                trace.end(dropped.url.clone())
             }
             Split::Damage(damage) => {
                 facts["cause"] = json!(damage.cause);
                 let says = format!("{says}: {}", damage.cause);
-                way.at("record", says, facts, Passed::Drop(damage.reason));
-                way.end(String::new())
+                trace.at("record", says, facts, Passed::Drop(damage.reason));
+                trace.end(String::new())
             }
         }
     }
 
     /// `known` is what a corpus knows of the page; `None` for a text that is in no archive.
-    fn page(&self, page: &Page, known: Option<&Known>, way: &mut Way) {
+    fn page(&self, page: &Page, known: Option<&KnownPage>, trace: &mut Trace) {
         if let Some(step) = &self.recipe.length {
             let chars = page.text.chars().count();
             let dropped = length::too_long(&page.text, step.max_page_chars);
             let facts = json!({ "chars": chars, "max_page_chars": step.max_page_chars });
             let says = format!("{chars} characters, {} allowed", step.max_page_chars);
-            way.at("length", says, facts, Passed::of(dropped, Reason::TooLong));
+            trace.at("length", says, facts, Passed::of(dropped, Reason::TooLong));
             if dropped {
-                let all = |line: SeenLine<'_, '_>| way.gone(line.text, Reason::TooLong);
+                let all = |line: SeenLine<'_, '_>| trace.drop_line(line.text, Reason::TooLong);
                 self.cleaner.measure(&page.text, all);
                 return;
             }
         }
-        let refused = known.is_some_and(|_| self.domain(page, way));
-        let newer = !refused && known.is_some_and(|known| self.newest(page, known, way));
-        let refused = refused || known.is_some_and(|_| self.listed(page, way));
-        if let Some(reason) = way.reason.filter(|_| refused) {
-            let all = |line: SeenLine<'_, '_>| way.gone(line.text, reason);
+        let refused = known.is_some_and(|_| self.domain(page, trace));
+        let newer = !refused && known.is_some_and(|known| self.newest(page, known, trace));
+        let refused = refused || known.is_some_and(|_| self.listed(page, trace));
+        if let Some(reason) = trace.reason.filter(|_| refused) {
+            let all = |line: SeenLine<'_, '_>| trace.drop_line(line.text, reason);
             self.cleaner.measure(&page.text, all);
             return;
         }
-        let Some(text) = self.rules(page, way) else {
+        let Some(text) = self.rules(page, trace) else {
             return;
         };
         if newer {
             return;
         }
-        let Some(text) = self.dedup(text, known, way) else {
+        let Some(text) = self.dedup(text, known, trace) else {
             return;
         };
         let normalized = url::md5(&url::normalize(&page.url));
-        if self.language(&text, normalized, way)
+        if self.language(&text, normalized, trace)
             && let Some(known) = known
         {
-            self.shard(normalized, known, way);
+            self.shard(normalized, known, trace);
         }
     }
 
-    /// Whether the page's domain keeps it out.
-    fn domain(&self, page: &Page, way: &mut Way) -> bool {
+    /// Whether the page's domain is not listed.
+    fn domain(&self, page: &Page, trace: &mut Trace) -> bool {
         if self.recipe.domains.is_none() {
             return false;
         }
@@ -296,13 +289,13 @@ impl<'a> Explainer<'a> {
             Some(_) => format!("{domain} is not listed"),
         };
         let facts = json!({ "domain": domain, "subdomain": subdomain });
-        way.at("domains", says, facts, refused.map_or(Passed::Keep, Passed::Drop));
+        trace.at("domains", says, facts, refused.map_or(Passed::Keep, Passed::Drop));
         refused.is_some()
     }
 
     /// Whether the page's URL is not listed.
-    fn listed(&self, page: &Page, way: &mut Way) -> bool {
-        if self.recipe.urls.is_none() || way.reason.is_some() {
+    fn listed(&self, page: &Page, trace: &mut Trace) -> bool {
+        if self.recipe.urls.is_none() || trace.reason.is_some() {
             return false;
         }
         let normalized = url::normalize(&page.url);
@@ -312,12 +305,12 @@ impl<'a> Explainer<'a> {
             Some(_) => format!("{normalized} is not listed"),
         };
         let facts = json!({ "normalized_url": normalized });
-        way.at("urls", says, facts, refused.map_or(Passed::Keep, Passed::Drop));
+        trace.at("urls", says, facts, refused.map_or(Passed::Keep, Passed::Drop));
         refused.is_some()
     }
 
     /// Whether a newer page of the URL has replaced this one.
-    fn newest(&self, page: &Page, known: &Known, way: &mut Way) -> bool {
+    fn newest(&self, page: &Page, known: &KnownPage, trace: &mut Trace) -> bool {
         let normalized = url::normalize(&page.url);
         let md5 = format!("{:032x}", url::md5(&normalized));
         let mut facts = json!({ "normalized_url": normalized, "md5": md5 });
@@ -329,22 +322,22 @@ impl<'a> Explainer<'a> {
                 Some(corpus) if corpus.has_ledger() => (format!("the newest of {key}"), Passed::Keep),
                 _ => (format!("{key}; other pages are not known here"), Passed::Open),
             };
-            way.at("newest", says, facts, passed);
+            trace.at("newest", says, facts, passed);
             return false;
         };
         facts["newer"] = copy.to_json();
         let says = format!("of {key} there is a newer page: {copy}");
-        way.at("newest", says, facts, Passed::Drop(Reason::OlderCopy));
+        trace.at("newest", says, facts, Passed::Drop(Reason::OlderCopy));
         true
     }
 
-    /// The text that the line and page rules leave.
-    fn rules(&self, page: &Page, way: &mut Way) -> Option<String> {
+    /// The line and page rules; gives the text that they leave.
+    fn rules(&self, page: &Page, trace: &mut Trace) -> Option<String> {
         let mut page_reason = None;
         let cleaned = self.cleaner.clean_seen(&page.text, |line| {
             let verdict = line.outcome.map(|outcome| outcome.verdict);
             match (verdict, line.outcome) {
-                (Some(Verdict::Keep), Some(outcome)) => way.lines.push(Line {
+                (Some(Verdict::Keep), Some(outcome)) => trace.lines.push(Line {
                     kept_text: Some(outcome.text.to_string()),
                     ..Line::whole(line.text)
                 }),
@@ -352,14 +345,14 @@ impl<'a> Explainer<'a> {
                     if reason.scope() == Scope::Page {
                         page_reason = Some(reason);
                     }
-                    way.gone(line.text, reason);
-                    if let Some(last) = way.lines.last_mut() {
+                    trace.drop_line(line.text, reason);
+                    if let Some(last) = trace.lines.last_mut() {
                         last.matched = self.cleaner.find_match(line.text, reason);
                     }
                 }
                 _ => match page_reason {
-                    Some(reason) => way.gone(line.text, reason),
-                    None => way.lines.push(Line::whole(line.text)),
+                    Some(reason) => trace.drop_line(line.text, reason),
+                    None => trace.lines.push(Line::whole(line.text)),
                 },
             }
         });
@@ -368,11 +361,11 @@ impl<'a> Explainer<'a> {
             Cleaned::Drop { reason, lines } => (Some(reason), lines, None),
         };
         if self.recipe.clean.is_none() && dropped.is_none() {
-            for line in &mut way.lines {
+            for line in &mut trace.lines {
                 line.kept_text = Some(line.text.clone());
             }
         } else {
-            way.strip();
+            trace.strip();
         }
         if self.recipe.clean.is_some() || self.recipe.paragraphs.is_some() {
             let passed = dropped.map_or(Passed::Keep, Passed::Drop);
@@ -380,13 +373,18 @@ impl<'a> Explainer<'a> {
                 Some(Reason::ShortParagraphs) => "paragraphs",
                 _ => "rules",
             };
-            way.at(name, self.rules_say(dropped, &lines, way), rules_facts(&lines), passed);
+            trace.at(
+                name,
+                self.rules_say(dropped, &lines, trace),
+                rules_facts(&lines),
+                passed,
+            );
         }
         text
     }
 
-    fn rules_say(&self, dropped: Option<Reason>, lines: &LineCounts, way: &Way) -> String {
-        let kept = way.lines.iter().filter(|line| line.kept_text.is_some()).count();
+    fn rules_say(&self, dropped: Option<Reason>, lines: &LineCounts, trace: &Trace) -> String {
+        let kept = trace.lines.iter().filter(|line| line.kept_text.is_some()).count();
         let says = format!("{kept} of {} lines pass", lines.total.lines);
         let needed = self.recipe.clean.as_ref().map_or(0, |step| step.min_sentences);
         match dropped {
@@ -395,7 +393,7 @@ impl<'a> Explainer<'a> {
                     let kept = line.kept_text.as_deref().unwrap_or_default();
                     c4_filters::punkt::english().sentences(kept).count()
                 };
-                let found: usize = way.lines.iter().map(sentences).sum();
+                let found: usize = trace.lines.iter().map(sentences).sum();
                 format!("{says}, with {found} sentences where {needed} are needed")
             }
             Some(reason) => format!("{says}. {}", reason.doc()),
@@ -403,8 +401,8 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// What duplicate removal leaves.
-    fn dedup(&self, text: String, known: Option<&Known>, way: &mut Way) -> Option<String> {
+    /// Dedup; gives the text that it leaves.
+    fn dedup(&self, text: String, known: Option<&KnownPage>, trace: &mut Trace) -> Option<String> {
         let Some(step) = &self.recipe.dedup else {
             return Some(text);
         };
@@ -414,7 +412,7 @@ impl<'a> Explainer<'a> {
                 Some(_) => "the corpus was built with --ledger none",
                 None => "other pages decide; give a finished corpus with --build DIR",
             };
-            way.at("dedup", says.to_owned(), json!({}), Passed::Open);
+            trace.at("dedup", says.to_owned(), json!({}), Passed::Open);
             return Some(text);
         };
         let older = Reason::OlderCopy.code();
@@ -425,7 +423,7 @@ impl<'a> Explainer<'a> {
         // Which copies a line lost: by its place, or by the places of its sentences.
         let mut sentence = 0;
         let ranges = dedup::sentence_ranges(&text);
-        let kept = way.lines.iter_mut().filter(|line| line.kept_text.is_some());
+        let kept = trace.lines.iter_mut().filter(|line| line.kept_text.is_some());
         for (number, (line, what)) in kept.zip(&left.lines).enumerate() {
             let (place, span) = match step {
                 DedupStep::Lines { .. } => (number..number + 1, 1),
@@ -467,19 +465,19 @@ impl<'a> Explainer<'a> {
             DedupStep::Spans { .. } => "spans of sentences",
         };
         let mut says = match lost.len() {
-            0 => format!("no {unit} stay on another page"),
-            n => format!("{n} {unit} have another copy that stays"),
+            0 => format!("no {unit} are kept on another page"),
+            n => format!("{n} {unit} have another copy that is kept"),
         };
         if let Some(reason) = dropped {
             says = format!("{says}. {}", reason.doc());
         }
         let facts = json!({ "unit": unit, "lost": lost.len() });
-        way.at("dedup", says, facts, dropped.map_or(Passed::Keep, Passed::Drop));
+        trace.at("dedup", says, facts, dropped.map_or(Passed::Keep, Passed::Drop));
         dropped.is_none().then_some(shorter)
     }
 
-    /// Language and blocklist; whether the page stays.
-    fn language(&self, text: &str, normalized: u128, way: &mut Way) -> bool {
+    /// Language and blocklist; whether the page is kept.
+    fn language(&self, text: &str, normalized: u128, trace: &mut Trace) -> bool {
         let Some(step) = &self.recipe.language else {
             return true;
         };
@@ -501,7 +499,7 @@ impl<'a> Explainer<'a> {
             ),
         };
         let facts = json!({ "language": language, "probability": probability });
-        way.at("language", says, facts, passed);
+        trace.at("language", says, facts, passed);
         if passed != Passed::Keep {
             return false;
         }
@@ -517,17 +515,17 @@ impl<'a> Explainer<'a> {
         let (says, dropped) = match (verdict, &word) {
             (BadWordsVerdict::Dropped, Some(word)) => (format!("holds {word:?}"), true),
             (BadWordsVerdict::SoftPassed, Some(word)) => {
-                (format!("holds {word:?}, but is in the share that stays"), false)
+                (format!("holds {word:?}, but is in the share that is kept"), false)
             }
             (BadWordsVerdict::NoList, _) => (format!("no list for {language}"), false),
             _ => ("no listed word".to_owned(), false),
         };
         let facts = json!({ "word": word });
-        way.at("bad_words", says, facts, Passed::of(dropped, Reason::BadWords));
+        trace.at("bad_words", says, facts, Passed::of(dropped, Reason::BadWords));
         !dropped
     }
 
-    fn shard(&self, normalized: u128, known: &Known, way: &mut Way) {
+    fn shard(&self, normalized: u128, known: &KnownPage, trace: &mut Trace) {
         let split = url::split(normalized, &self.recipe.split).name();
         let (says, facts) = match &known.document {
             Some(place) => (
@@ -545,8 +543,8 @@ impl<'a> Explainer<'a> {
             true => "the corpus does not hold it".to_owned(),
             false => says,
         };
-        way.missing = missing;
-        way.at("shard", says, facts, passed);
+        trace.missing = missing;
+        trace.at("shard", says, facts, passed);
     }
 }
 
@@ -568,7 +566,7 @@ fn rules_facts(lines: &LineCounts) -> Value {
 }
 
 /// How the record's bytes became text.
-fn extraction(found: &Found, page: &Page, way: &mut Way) {
+fn extraction(found: &FoundRecord, page: &Page, trace: &mut Trace) {
     let mut facts = json!({ "content_type": page.content_type, "chars": page.text.chars().count() });
     let mut says = format!("{}, {} characters of text", page.content_type, facts["chars"]);
     if let Some(read) = &found.extracted {
@@ -578,7 +576,7 @@ fn extraction(found: &Found, page: &Page, way: &mut Way) {
         facts["charset_source"] = json!(source);
         facts["truncated"] = json!(read.truncated);
     }
-    way.at("extraction", says, facts, Passed::Keep);
+    trace.at("extraction", says, facts, Passed::Keep);
 }
 
 impl Passed {
@@ -604,14 +602,14 @@ impl Line {
 
 /// An explanation in the making.
 #[derive(Default)]
-struct Way {
+struct Trace {
     stations: Vec<Station>,
     lines: Vec<Line>,
     reason: Option<Reason>,
     missing: bool,
 }
 
-impl Way {
+impl Trace {
     fn at(&mut self, name: &'static str, says: String, facts: Value, passed: Passed) {
         if let Passed::Drop(reason) = passed {
             self.reason.get_or_insert(reason);
@@ -624,7 +622,7 @@ impl Way {
         });
     }
 
-    fn gone(&mut self, text: &str, reason: Reason) {
+    fn drop_line(&mut self, text: &str, reason: Reason) {
         self.lines.push(Line {
             reason: Some(reason),
             ..Line::whole(text)

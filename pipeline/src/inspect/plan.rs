@@ -1,12 +1,11 @@
 //! What a build will take: pages, time, memory and disk, from the inputs' sizes and a sample of them.
 //!
-//! The sample goes through what a build does to a page (reading, rules, keys, language, compression) and
-//! is scaled up by bytes of the archives. Duplicates are not looked for, so what is kept is rather
-//! too much, and with it the disk.
+//! A build's reading, rules, keys, language detection and compression are run on the sample, and the sums are scaled up
+//! by the bytes of the archives. Duplicates are not removed, so the pages kept, and the disk, are rather too many.
 
-mod look;
+mod sample;
 
-pub(crate) use look::{Look, is_small};
+pub(crate) use sample::{ArchiveSample, is_small};
 
 use crate::build::url_list;
 use crate::build::{BuildOptions, TargetOptions};
@@ -29,99 +28,96 @@ use std::path::{Path, PathBuf};
 /// What the second half of a build (comparing keys, reading and writing everything once more) costs beside the
 /// work that a sample does, and what statistics and ledger do: measured on whole builds.
 const REST: f64 = 1.25;
-/// Bytes of a loser, of which there are fewer than claims.
+/// The bytes of a dropped copy in the work folder.
 const LOSER_BYTES: f64 = 28.0;
-/// Of a sample, not yet compressed.
+/// The bytes of the sample that wait to be compressed together.
 const WAITING_BYTES: usize = 1 << 20;
-/// Share of the claims that lose, about.
+/// The share of the keys whose copies are dropped, about.
 const LOSERS: f64 = 0.3;
-/// Bytes of ledger and statistics a page that is in any of them, compressed.
+/// The bytes of ledger and statistics a page that is in any of them, compressed.
 const LEDGER_PAGE_BYTES: f64 = 24.0;
-/// Bytes in the whole ledger a byte of text that is dropped: compressed, but much of it line by line, with its
-/// place and reason. Measured: 0.8.
+/// The bytes in the whole ledger a byte of text that is dropped: compressed, but much of it line by line, with place
+/// and reason. Measured.
 const LEDGER_TEXT: f64 = 0.8;
-/// Bytes in the ledger a page or line that it keeps of each reason, over all reasons. Measured: 4.5 kB.
+/// The bytes in the ledger a page or line that it keeps of each reason, over all reasons. Measured: 4.5 kB.
 const LEDGER_SAMPLE_BYTES: f64 = 5000.0;
 
-/// What a build of one recipe will take, in all.
+/// The estimate of what a build of one recipe takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Estimate {
-    /// Archives.
+    /// The number of archives.
     pub archives: usize,
-    /// Their bytes.
+    /// The bytes of the archives.
     pub bytes: f64,
-    /// Those that were looked at.
+    /// The bytes of the archives that were sampled.
     pub sampled: f64,
-    /// Pages.
+    /// The number of pages read.
     pub pages: f64,
-    /// Bytes of their texts.
+    /// The bytes of the texts of all pages.
     pub text_bytes: f64,
-    /// Pages that are kept, without a look at duplicates.
+    /// The number of pages kept, before dedup.
     pub kept: f64,
-    /// CPU seconds.
     pub cpu_seconds: f64,
-    /// Memory that keys would want at once; what is above the budget is compared in parts.
+    /// The memory that all keys would take at once; what is above the budget is compared in partitions.
     pub key_bytes: f64,
-    /// Largest size of the work folder.
+    /// The largest size of the work folder.
     pub work_bytes: f64,
-    /// Size of the shards.
     pub corpus_bytes: f64,
-    /// Size of the ledger.
     pub ledger_bytes: f64,
 }
 
-/// Estimates a build of one target from what was looked at. Costs about a hundredth of the build.
+/// Estimates a build of one target from a sample. Costs about a hundredth of the build.
 ///
 /// # Errors
 /// Lists that cannot be used; a document that cannot be encoded.
-pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, look: &Look) -> Result<Estimate, Error> {
+pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, sample: &ArchiveSample) -> Result<Estimate, Error> {
     let recipe = &target.recipe;
     let admission = url_list::load(recipe, &target.lists)?;
     if let Some(step) = &recipe.language {
         language_rule::warm_up(step.detector);
     }
     let bad_words = url_list::bad_words(recipe, &target.lists)?;
-    let mut sample = Sample::new(recipe, &admission, bad_words.as_ref());
+    let mut run = SampleRun::new(recipe, &admission, bad_words.as_ref());
     let before = usage::cpu_seconds().unwrap_or_default();
-    for (path, bytes) in look.parts() {
+    for (path, bytes) in sample.parts() {
         if stop::asked() {
             return Err(Error::Stopped);
         }
-        sample.read(path, *bytes)?;
+        run.read(path, *bytes)?;
     }
-    sample.encode(0)?;
+    run.encode(0)?;
     let cpu = usage::cpu_seconds().unwrap_or_default() - before;
-    let scale = look.bytes / sample.archive_bytes.max(1) as f64;
-    let claims = sample.pages * UrlClaim::MEMORY + sample.text_claims * TextClaim::MEMORY;
-    let stored = sample.pages * UrlClaim::STORED + sample.text_claims * TextClaim::STORED;
-    let losers = LOSERS * LOSER_BYTES * sample.text_claims as f64;
+    let scale = sample.bytes / run.archive_bytes.max(1) as f64;
+    let claims = run.pages * UrlClaim::MEMORY + run.text_claims * TextClaim::MEMORY;
+    let stored = run.pages * UrlClaim::STORED + run.text_claims * TextClaim::STORED;
+    let losers = LOSERS * LOSER_BYTES * run.text_claims as f64;
     // Either the pages and their keys are in the work folder, or rows, and shards beside them.
-    let first = sample.spool_bytes as f64 + stored as f64 + losers;
-    let last = sample.row_bytes as f64 + sample.shard_bytes as f64 + losers;
-    let page_bytes = sample.pages as f64 * LEDGER_PAGE_BYTES * scale;
-    let dropped = (sample.page_bytes - sample.kept_bytes) as f64 * LEDGER_TEXT * scale;
+    let first = run.spool_bytes as f64 + stored as f64 + losers;
+    let last = run.row_bytes as f64 + run.shard_bytes as f64 + losers;
+    let page_bytes = run.pages as f64 * LEDGER_PAGE_BYTES * scale;
+    let dropped = (run.page_bytes - run.kept_bytes) as f64 * LEDGER_TEXT * scale;
     let ledger_bytes = match ledger {
         LedgerMode::None => 0.0,
         LedgerMode::All => page_bytes + dropped,
         LedgerMode::Sample(n) => page_bytes + dropped.min(n as f64 * LEDGER_SAMPLE_BYTES),
     };
     Ok(Estimate {
-        archives: look.archives,
-        bytes: look.bytes,
-        sampled: (sample.archive_bytes as f64).min(look.bytes),
-        pages: sample.pages as f64 * scale,
-        text_bytes: sample.page_bytes as f64 * scale,
-        kept: sample.kept as f64 * scale,
+        archives: sample.archives,
+        bytes: sample.bytes,
+        sampled: (run.archive_bytes as f64).min(sample.bytes),
+        pages: run.pages as f64 * scale,
+        text_bytes: run.page_bytes as f64 * scale,
+        kept: run.kept as f64 * scale,
         cpu_seconds: cpu * REST * scale,
         key_bytes: claims as f64 * scale,
         work_bytes: first.max(last) * scale,
-        corpus_bytes: sample.shard_bytes as f64 * scale,
+        corpus_bytes: run.shard_bytes as f64 * scale,
         ledger_bytes,
     })
 }
 
-/// What the sample has given so far.
-struct Sample<'a> {
+/// The run of a build's steps over a sample, with its sums.
+struct SampleRun<'a> {
     recipe: &'a Recipe,
     admission: &'a Admission,
     cleaner: Cleaner,
@@ -141,9 +137,9 @@ struct Sample<'a> {
     kept_bytes: u64,
 }
 
-impl<'a> Sample<'a> {
-    fn new(recipe: &'a Recipe, admission: &'a Admission, bad_words: Option<&'a BadWords>) -> Sample<'a> {
-        Sample {
+impl<'a> SampleRun<'a> {
+    fn new(recipe: &'a Recipe, admission: &'a Admission, bad_words: Option<&'a BadWords>) -> SampleRun<'a> {
+        SampleRun {
             recipe,
             admission,
             cleaner: Cleaner::new(recipe),
@@ -164,7 +160,7 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// Reads the first `bytes` of an archive. Damage is for the build to tell.
+    /// Reads the first `bytes` of an archive. Damage is for the build to report.
     fn read(&mut self, path: &Path, bytes: u64) -> Result<(), Error> {
         let Ok(mut source) = OpenSource::open(path, &self.recipe.read) else {
             return Ok(());
@@ -244,22 +240,21 @@ impl<'a> Sample<'a> {
 /// A file system that a build writes to.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Disk {
-    /// The folder on it.
+    /// A folder on the file system.
     pub folder: PathBuf,
-    /// What the build wants there, in bytes.
+    /// The bytes that the build needs there.
     pub wanted: f64,
-    /// What is free, in bytes; `None` where the system does not say.
+    /// The bytes that are free; `None` where the system does not say.
     pub free: Option<u64>,
 }
 
 impl Disk {
-    /// Whether it is too small.
     pub(crate) fn is_too_small(&self) -> bool {
         self.free.is_some_and(|free| self.wanted > free as f64)
     }
 }
 
-/// The nearest folder that is there.
+/// The nearest folder above a path that exists.
 fn existing(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or(path.to_owned());
     let mut folders = absolute.ancestors();
@@ -267,19 +262,19 @@ fn existing(path: &Path) -> PathBuf {
     there.unwrap_or(Path::new("/")).to_owned()
 }
 
-/// What estimates ask of the file systems of the outputs, the work folder and downloads.
-pub(crate) fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look) -> Vec<Disk> {
+/// The file systems of the outputs, the work folder and downloads, with the bytes needed and free on each.
+pub(crate) fn disks(options: &BuildOptions, estimates: &[Estimate], sample: &ArchiveSample) -> Vec<Disk> {
     let mut wanted: Vec<(PathBuf, f64)> = Vec::new();
-    if look.remote_bytes > 0.0 {
+    if sample.remote_bytes > 0.0 {
         let (folder, archives) = match (&options.remote.keep, &options.work_dir) {
-            (Some(folder), _) => (folder, look.remote),
+            (Some(folder), _) => (folder, sample.remote),
             (None, work) => {
                 let folder = work.as_ref().unwrap_or(&options.targets[0].output);
                 let threads = options.threads();
-                (folder, options.remote.ahead(threads).min(look.remote))
+                (folder, options.remote.ahead(threads).min(sample.remote))
             }
         };
-        let each = look.remote_bytes / look.remote as f64;
+        let each = sample.remote_bytes / sample.remote as f64;
         wanted.push((existing(folder), each * archives as f64));
     }
     for (target, estimate) in options.targets.iter().zip(estimates) {
@@ -315,7 +310,7 @@ pub(crate) fn disks(options: &BuildOptions, estimates: &[Estimate], look: &Look)
     disks.into_iter().map(|(_, disk)| disk).collect()
 }
 
-/// How many parts the keys are compared in.
+/// The number of partitions that keys are compared in.
 pub(crate) fn key_parts(estimate: &Estimate, memory: Memory) -> u64 {
     (estimate.key_bytes / memory.election() as f64).ceil().max(1.0) as u64
 }

@@ -1,12 +1,11 @@
 //! One HTML file that shows what a build kept and dropped, and why.
 //!
-//! The file stands alone: no script, style, font or picture is loaded from anywhere, and its
-//! content security policy forbids it. Everything is there without JavaScript; the script only
-//! sorts, searches and toggles. Text from the crawl goes through [`text`], which escapes it, shows
-//! characters that hide or reorder text, and never makes a link.
+//! The file stands alone: no script, style, font or picture is loaded from anywhere, and its content security policy
+//! forbids it. Everything is there without JavaScript; the script only sorts, searches and toggles. Text from the crawl
+//! goes through `view/text.rs`, which escapes it, shows characters that hide or reorder text, and never makes a link.
 //!
-//! [`page`], [`table`], [`bars`], [`number`], [`text`] and [`value`] know nothing of builds, so that
-//! other pages can be made of the same parts: that of `c4 diff` is in `diff/page.rs`.
+//! The parts of the page are in the room `view`, which knows nothing of builds; the page of `c4 diff` is made of them,
+//! too.
 
 mod distribution;
 mod examples;
@@ -14,7 +13,6 @@ mod facts;
 mod flow;
 mod flow_view;
 mod headline;
-mod histogram;
 mod model;
 mod origin;
 mod reasons;
@@ -28,29 +26,21 @@ use maud::html;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why a report cannot be made.
+/// The reason why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// One of the files does not have the shape that it should have.
+pub enum ReportError {
+    /// A file of the build has not the shape that a build gives it.
     #[error("{file} is not what a build of this program writes: {cause}")]
     Shape {
-        /// The file's name.
+        /// The name of the file.
         file: &'static str,
-        /// What is wrong with it.
+        /// The parser's message.
         cause: serde_json::Error,
-    },
-    /// A histogram could not be drawn.
-    #[error("the histogram of {of} could not be drawn: {reason}")]
-    Histogram {
-        /// What it shows.
-        of: String,
-        /// What the chart library says.
-        reason: String,
     },
 }
 
-/// What a report is made of. Only the tally of the statistics has to be there; a part that is
-/// missing leaves out its section.
+/// The files that a report is made of. Only the tally of the statistics has to be there; for another part that is
+/// missing, a section is left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Sources<'a> {
     /// The content of `manifest.json`.
@@ -59,16 +49,15 @@ pub struct Sources<'a> {
     pub stats: &'a Stats,
     /// The content of `run.json`.
     pub run: Option<&'a Value>,
-    /// Pages and lines that went, from the ledger.
+    /// Pages and lines that were dropped, from the ledger.
     pub examples: &'a Examples,
 }
 
 /// The report as one HTML file.
 ///
 /// # Errors
-/// A source that has another shape than a build of this program gives it, or a histogram that the
-/// chart library refuses.
-pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
+/// A source that has another shape than a build of this program gives it.
+pub fn render(sources: &Sources<'_>) -> Result<String, ReportError> {
     let manifest: model::Manifest = parse("manifest.json", sources.manifest)?;
     let stats = sources.stats;
     let run: Option<model::Run> = sources.run.map(|run| parse("run.json", run)).transpose()?;
@@ -78,10 +67,10 @@ pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     let sections: Vec<page::Section> = [
         flow_view::section(stats, &linked),
         reasons::section(stats, &linked),
-        distribution::section(stats)?,
+        distribution::section(stats),
         origin::languages(stats),
         origin::domains(stats),
-        origin::years(stats)?,
+        origin::years(stats),
         origin::duplicates(stats),
         origin::bad_words(stats),
         examples::section(examples, stats),
@@ -94,7 +83,7 @@ pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     .collect();
 
     let recipe = model::recipe_name(stats, &manifest);
-    Ok(page::page(&page::Page {
+    Ok(page::page(&page::HtmlPage {
         generator: REPORT_GENERATOR,
         title: &format!("C4 build report: {recipe}"),
         kind: "Build report",
@@ -104,6 +93,6 @@ pub fn render(sources: &Sources<'_>) -> Result<String, Error> {
     }))
 }
 
-fn parse<'de, T: Deserialize<'de>>(file: &'static str, value: &'de Value) -> Result<T, Error> {
-    T::deserialize(value).map_err(|cause| Error::Shape { file, cause })
+fn parse<'de, T: Deserialize<'de>>(file: &'static str, value: &'de Value) -> Result<T, ReportError> {
+    T::deserialize(value).map_err(|cause| ReportError::Shape { file, cause })
 }

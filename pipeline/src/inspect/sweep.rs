@@ -5,7 +5,7 @@
 //! those of a build with a recipe that has no later step. [`full`] runs whole builds, with all steps.
 //!
 //! Memory: some 120 bytes a page, 16 bytes a page and recipe, and the names of the hosts. Texts are
-//! gone once they have been judged.
+//! freed once they have been judged.
 
 mod domains;
 pub mod full;
@@ -15,6 +15,7 @@ pub mod settings;
 
 use crate::error::Error;
 use crate::input::Input;
+use crate::inspect::thread_pool;
 use crate::terminal::progress::{Progress, Unit};
 use c4_data::{InputEntry, Recipe};
 use c4_filters::{SweepOutcome, newest_page};
@@ -23,17 +24,17 @@ use read::{ReadArchive, SweptPage};
 use serde::Serialize;
 use std::ops::AddAssign;
 
-/// How many domains are told apart.
+/// The number of domains that are listed.
 pub(crate) const DOMAINS: usize = 10;
 
-/// What a recipe keeps.
+/// The amount of text that a recipe keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Kept {
-    /// Pages: the documents of the corpus.
+    /// The number of pages: the documents of the corpus.
     pub pages: u64,
-    /// Lines of these pages: the tally's `lines_out`.
+    /// The lines of these pages: the tally's `lines_out`.
     pub lines: u64,
-    /// Code points of their texts.
+    /// The code points of the texts of these pages.
     pub characters: u64,
 }
 
@@ -45,23 +46,23 @@ impl AddAssign for Kept {
     }
 }
 
-/// What the recipes keep of one domain.
+/// The amounts that the recipes keep of one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainKept {
-    /// Its name ([`c4_filters::url::domain`]).
+    /// The name of the domain ([`c4_filters::url::domain`]).
     pub domain: String,
-    /// Pages read.
+    /// The number of pages read.
     pub pages_read: u64,
-    /// By recipe, in their order.
+    /// The amounts kept, in the order of the recipes.
     pub kept: Vec<Kept>,
 }
 
-/// What came of a sweep.
+/// The outcome of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Swept {
-    /// Pages read: the tally's pages in.
+    /// The number of pages read: the tally's pages in.
     pub pages_read: u64,
-    /// By recipe, in their order.
+    /// The amounts kept, in the order of the recipes.
     pub kept: Vec<Kept>,
     /// The [`DOMAINS`] domains of which most pages were read, those with most first, then by name.
     pub domains: Vec<DomainKept>,
@@ -69,10 +70,10 @@ pub struct Swept {
     pub inputs: Vec<InputEntry>,
 }
 
-/// Sweeps `inputs` with `recipes`, which all read as the first does. Threads; 0: one a core.
+/// Sweeps `inputs` with `recipes`, which all read as the first does, on `threads` threads; 0: one a core.
 ///
 /// # Errors
-/// No threads. Damage in archives is no error: it is in [`Swept::inputs`].
+/// Threads that cannot be started. Damage in archives is no error: it is in [`Swept::inputs`].
 pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swept, Error> {
     let Some(first) = recipes.first() else {
         return Ok(Swept {
@@ -82,14 +83,7 @@ pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swe
             inputs: Vec::new(),
         });
     };
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|e| Error::Threads {
-            threads,
-            reason: e.to_string(),
-        })?;
-    pool.install(|| {
+    thread_pool(threads)?.install(|| {
         let bytes = inputs.iter().filter_map(|input| input.bytes).sum();
         let progress = Progress::new("reading", Unit::Bytes, bytes);
         let (mut archives, hosts) = read::run(&first.read, recipes, inputs, &progress);
@@ -123,9 +117,9 @@ pub fn sweep(recipes: &[Recipe], inputs: &[Input], threads: usize) -> Result<Swe
     })
 }
 
-/// Calls `keep` for every page that stays with a recipe. Which pages compete for a URL is a matter
-/// of the recipe, since those that are too long do not; which of them stays is decided as in a
-/// build ([`url_pass`](crate::url_pass)). Sorts 32 bytes a page.
+/// Calls `keep` for every page that a recipe keeps. Which pages compete for a URL depends on the recipe, since those
+/// that are too long do not; which of them is kept is decided as in a build ([`newest::newest`]). Sorts 32 bytes a
+/// page.
 fn newest_pages(archives: &[ReadArchive], recipes: usize, mut keep: impl FnMut(&SweptPage, usize, Kept)) {
     let mut places: Vec<(u128, u32, u32)> = Vec::new();
     for (a, archive) in archives.iter().enumerate() {
@@ -139,7 +133,7 @@ fn newest_pages(archives: &[ReadArchive], recipes: usize, mut keep: impl FnMut(&
     let mut competing = Vec::new();
     for copies in places.chunk_by(|a, b| a.0 == b.0) {
         for recipe in 0..recipes {
-            let stays = if let [only] = copies {
+            let newest = if let [only] = copies {
                 *only
             } else {
                 let competes = |copy: &&_| match outcome(copy, recipe) {
@@ -154,14 +148,14 @@ fn newest_pages(archives: &[ReadArchive], recipes: usize, mut keep: impl FnMut(&
                     None => continue,
                 }
             };
-            if let SweepOutcome::Keep { lines, chars } = outcome(&stays, recipe) {
+            if let SweepOutcome::Keep { lines, chars } = outcome(&newest, recipe) {
                 let kept = Kept {
                     pages: 1,
                     lines: u64::from(lines),
                     // Without line ends, as the tally counts them.
                     characters: chars - u64::from(lines.saturating_sub(1)),
                 };
-                keep(page(&stays), recipe, kept);
+                keep(page(&newest), recipe, kept);
             }
         }
     }

@@ -6,18 +6,15 @@
 //! | recipe hash, schema | the manifest's recipe is the one whose hash stands everywhere |
 //! | rows and text | documents and bytes of text, as in the manifest |
 //! | order, shard range, split, one row a URL | rows ascend by the MD5 of their normalised URL |
-//! | conservation, stages | `stats.json`: what came in is what came out and what went |
+//! | conservation, stages | `stats.json`: what came in is what came out and what was dropped |
 //! | stats and shards, ledger rows, ledger fates | all of them speak of the same corpus |
 //! | line rules, sentences, duplicates, language, ... | what the recipe promises of every document |
 //!
-//! What cannot be known is said to be not checked. A shard whose bytes are wrong is not read any
-//! further.
+//! What cannot be known is said to be not checked. A shard whose bytes are wrong is not read any further.
 //!
-//! **Cost.** Every file is read once for its checksum; every shard once more for its rows, and once
-//! a pass for what stands twice ([`keys`] says how many: one for most corpora). Memory is the limit
-//! for keys, a few megabytes a thread, and for spans 32 bytes a copy that went, within the same limit.
-//!
-//! Above 500 lines: the list of all checks.
+//! **Cost.** Every file is read once for its checksum; every shard once more for its rows, and once a pass for what
+//! stands twice ([`keys`] says how many: one for most corpora). Memory is the limit for keys, and a few megabytes a
+//! thread. For spans, 32 bytes a copy that was dropped are taken from that limit.
 
 pub mod archives;
 pub(crate) mod corpus;
@@ -30,43 +27,39 @@ pub(crate) mod touched;
 
 use crate::build::url_list;
 use crate::error::Error;
+use crate::inspect::thread_pool;
 use crate::runtime::parallel::lock;
-use crate::terminal::table::thousands;
+use crate::view::number::thousands;
 use c4_data::{DedupStep, Format, Lists, Manifest};
 use c4_filters::rules::bad_words::BadWords;
-use corpus::{Corpus, Row};
-use keys::{Keys, Repeated, unmarked};
+use corpus::{ShardRow, VerifiedCorpus};
+use keys::{Keys, RepeatedKeys, unmarked};
 use report::{Check, Finding, Offence, Report, Status, not_checked};
-use rows::{Judge, RowSums, Rule, Unit};
+use rows::{DedupUnit, RowJudge, RowSums, Rule};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use touched::Touched;
 
-/// How to verify.
+/// Options of a verification.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
     /// The folder of the corpus.
     pub dir: PathBuf,
-    /// Where lists that are files are looked up; `None`: in `dir`.
+    /// The folder of lists that are files; `None`: `dir`.
     pub lists: Option<PathBuf>,
-    /// Bytes that may be held to find what stands twice.
-    pub memory_bytes: usize,
-    /// Threads; 0: one a core.
+    /// The bytes that may be held to find what stands twice: a part of the process's memory.
+    pub key_bytes: usize,
+    /// The number of threads; 0: one a core.
     pub threads: usize,
 }
 
 /// Verifies the corpus that `manifest` describes.
 ///
 /// # Errors
-/// A file that the system refuses to read, or no threads. What is wrong with the corpus is no
+/// A file that the system refuses to read, or threads that cannot be started. What is wrong with the corpus is no
 /// error: it is in the report.
 pub fn verify(options: &VerifyOptions, manifest: &Manifest) -> Result<Report, Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads);
-    let pool = pool.build().map_err(|e| Error::Threads {
-        threads: options.threads,
-        reason: e.to_string(),
-    })?;
-    let checks = pool.install(|| checks(options, manifest))?;
+    let checks = thread_pool(options.threads)?.install(|| checks(options, manifest))?;
     Ok(Report {
         recipe: manifest.recipe.name.clone(),
         recipe_hash: manifest.recipe_hash.clone(),
@@ -85,22 +78,23 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     checks.push(recipe_hash);
     checks.push(files::schemas(dir, manifest, &files.shards)?);
 
-    let corpus = Corpus {
+    let corpus = VerifiedCorpus {
         dir,
         manifest,
         sound: files.shards,
     };
-    let touched = Touched::load(dir, manifest, &files.ledger, options.memory_bytes);
+    let touched = Touched::load(dir, manifest, &files.ledger, options.key_bytes / 2);
+    let key_bytes = options.key_bytes - touched.bytes();
     let admission = lists.as_ref();
     let admission = admission.map(|lists| url_list::load(&manifest.recipe, lists));
-    let judge = Judge::new(
+    let judge = RowJudge::new(
         manifest,
         &touched,
         compiled(manifest, lists.as_ref())?,
         admission.transpose()?,
     );
-    let unit = Unit::of(&manifest.recipe);
-    let keys = unit.map(|_| Keys::new(options.memory_bytes));
+    let unit = DedupUnit::of(&manifest.recipe);
+    let keys = unit.map(|_| Keys::new(key_bytes));
     let scanned = corpus.scan("rows", |rows| {
         if let (Some(unit), Some(keys)) = (unit, &keys) {
             let of_row = |row| unit.keys(row, &touched);
@@ -159,7 +153,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     };
     checks.push(rule("columns", Rule::Columns, what));
     checks.push(one_row_a_url(
-        &corpus, options, &touched, in_order, &documents, &mut sums,
+        &corpus, key_bytes, &touched, in_order, &documents, &mut sums,
     )?);
 
     let (stats, check) = stats::read(dir, manifest)?;
@@ -174,7 +168,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
         let rows = (whole && readable).then_some(&sums);
         checks.extend(stats::ledger(dir, manifest, &files.ledger, stats, rows));
     }
-    let soft = stats.as_ref().map(stats::Stats::soft_passed);
+    let soft = stats.as_ref().map(stats::StatsFile::soft_passed);
     let soft = soft.filter(|_| whole && readable);
     promises(manifest, &judge, &touched, &documents, soft, &mut sums, &mut checks);
     if let (Some(unit), Some(keys)) = (unit, keys) {
@@ -184,7 +178,7 @@ fn checks(options: &VerifyOptions, manifest: &Manifest) -> Result<Vec<Check>, Er
     Ok(checks)
 }
 
-/// Whether another version of the rules made the corpus.
+/// A note where another version of the program made the corpus.
 fn program(manifest: &Manifest) -> Option<Check> {
     let (made, this) = (&*manifest.versions.program, env!("CARGO_PKG_VERSION"));
     let counted = format!("made by version {made}, checked with the rules of version {this}: these may differ");
@@ -203,8 +197,8 @@ fn compiled(manifest: &Manifest, lists: Option<&Lists>) -> Result<Option<BadWord
     })
 }
 
-/// How many documents were looked at.
-fn documents(corpus: &Corpus<'_>, sums: &RowSums) -> String {
+/// The number of documents that were checked, in words.
+fn documents(corpus: &VerifiedCorpus<'_>, sums: &RowSums) -> String {
     let documents = format!("{} documents", thousands(sums.rows));
     match corpus.sound.iter().filter(|sound| !**sound).count() {
         0 => documents,
@@ -212,11 +206,11 @@ fn documents(corpus: &Corpus<'_>, sums: &RowSums) -> String {
     }
 }
 
-/// Rows in order that are in the right shard differ from all but their neighbours; of others the
-/// keys must be compared.
+/// Checks that no URL has two rows. Rows that are in order and in the right shard differ from all but their neighbours;
+/// of others the keys must be compared.
 fn one_row_a_url(
-    corpus: &Corpus<'_>,
-    options: &VerifyOptions,
+    corpus: &VerifiedCorpus<'_>,
+    key_bytes: usize,
     touched: &Touched,
     in_order: bool,
     documents: &str,
@@ -228,22 +222,27 @@ fn one_row_a_url(
     if in_order {
         return Ok(neighbours.check(NAME, counted));
     }
-    let keys = Keys::new(options.memory_bytes);
-    let found = finish_pass(corpus, Unit::Url, touched, keys)?;
-    let mut finding = located(corpus, Unit::Url, touched, &found)?;
+    let keys = Keys::new(key_bytes);
+    let found = finish_pass(corpus, DedupUnit::Url, touched, keys)?;
+    let mut finding = located(corpus, DedupUnit::Url, touched, &found)?;
     finding.offences = found.sure;
     Ok(finding.check(NAME, counted))
 }
 
-/// Scans for `keys` and what comes after them.
-fn finish_pass(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Result<Repeated, Error> {
+/// Makes the pass of `keys` and all further ones.
+fn finish_pass(
+    corpus: &VerifiedCorpus<'_>,
+    unit: DedupUnit,
+    touched: &Touched,
+    keys: Keys,
+) -> Result<RepeatedKeys, Error> {
     collect(corpus, unit, touched, &keys)?;
     finish(corpus, unit, touched, keys)
 }
 
 /// Ends the pass of `keys` and makes all further ones.
-fn finish(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Result<Repeated, Error> {
-    let mut found = Repeated::default();
+fn finish(corpus: &VerifiedCorpus<'_>, unit: DedupUnit, touched: &Touched, keys: Keys) -> Result<RepeatedKeys, Error> {
+    let mut found = RepeatedKeys::default();
     let mut next = keys.finish(&mut found);
     while let Some(keys) = next {
         collect(corpus, unit, touched, &keys)?;
@@ -252,7 +251,7 @@ fn finish(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: Keys) -> Res
     Ok(found)
 }
 
-/// For scans that give nothing but what they note elsewhere.
+/// The sum of a scan that notes what it finds elsewhere.
 #[derive(Default)]
 struct Nothing;
 
@@ -260,8 +259,8 @@ impl std::ops::AddAssign for Nothing {
     fn add_assign(&mut self, _: Nothing) {}
 }
 
-fn collect(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: &Keys) -> Result<(), Error> {
-    let of_row = |row: &Row<'_>| unit.keys(row, touched);
+fn collect(corpus: &VerifiedCorpus<'_>, unit: DedupUnit, touched: &Touched, keys: &Keys) -> Result<(), Error> {
+    let of_row = |row: &ShardRow<'_>| unit.keys(row, touched);
     corpus.scan("keys", |rows| {
         keys.add(rows.iter().flat_map(of_row).collect());
         Nothing
@@ -269,8 +268,13 @@ fn collect(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, keys: &Keys) -> R
     Ok(())
 }
 
-/// Where the first of the keys stand that stand twice. Reads the shards once more, if there are any.
-fn located(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) -> Result<Finding, Error> {
+/// The places of the first keys that are repeated. Reads the shards once more, if there are any.
+fn located(
+    corpus: &VerifiedCorpus<'_>,
+    unit: DedupUnit,
+    touched: &Touched,
+    found: &RepeatedKeys,
+) -> Result<Finding, Error> {
     if found.first.is_empty() {
         return Ok(Finding::default());
     }
@@ -298,10 +302,15 @@ fn located(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated)
     Ok(copies.into_iter().map(|(.., offence)| offence).collect())
 }
 
-/// Whether dedup left one copy of each line or span.
-fn copies(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) -> Result<Check, Error> {
+/// Checks that dedup left one copy of each line or span.
+fn copies(
+    corpus: &VerifiedCorpus<'_>,
+    unit: DedupUnit,
+    touched: &Touched,
+    found: &RepeatedKeys,
+) -> Result<Check, Error> {
     let (name, what) = match unit {
-        Unit::Span(_) => ("duplicate spans", "spans"),
+        DedupUnit::Span(_) => ("duplicate spans", "spans"),
         _ => ("duplicate lines", "lines"),
     };
     let seen = format!("{} {what}", thousands(found.keys));
@@ -329,10 +338,10 @@ fn copies(corpus: &Corpus<'_>, unit: Unit, touched: &Touched, found: &Repeated) 
     Ok(finding.with_status(name, status, counted))
 }
 
-/// What the recipe promises of every document by itself.
+/// Checks what the recipe promises of every document by itself.
 fn promises(
     manifest: &Manifest,
-    judge: &Judge<'_>,
+    judge: &RowJudge<'_>,
     touched: &Touched,
     documents: &str,
     soft_passed: Option<u64>,
@@ -369,7 +378,7 @@ fn promises(
                 let counted = format!("{documents} have {lines} lines of {chars} characters");
                 sums.take(Rule::Paragraphs).check("paragraphs", counted)
             }
-            _ => not_checked("paragraphs", "later steps took lines away"),
+            _ => not_checked("paragraphs", "later steps dropped lines"),
         });
     }
     if recipe.clean.is_some() {
@@ -407,7 +416,7 @@ fn promises(
     if let Some(step) = &recipe.bad_words {
         let finding = sums.take(Rule::BadWords);
         let soft = format!(
-            "{} hold one and are in the share of {} that stays",
+            "{} hold one and are in the share of {} that is kept",
             thousands(sums.soft_passed),
             (1.0 - step.fraction) as f32
         );
@@ -423,7 +432,7 @@ fn promises(
                 let other = soft_passed.filter(|n| *n != sums.soft_passed);
                 if let Some(other) = other {
                     finding.add(|| {
-                        let what = format!("says that {other} pages with a listed word may stay");
+                        let what = format!("says that {other} pages with a listed word may be kept");
                         Offence::of_file(c4_data::Stats::FILE, what)
                     });
                 }
@@ -437,7 +446,7 @@ fn line_rules(touched: &Touched, sums: &mut RowSums, checks: &mut Vec<Check>) {
     let (broken, shortened) = (sums.take(Rule::Lines), sums.take(Rule::ShortenedLines));
     let unstable = match sums.unstable_lines {
         0 => String::new(),
-        n => format!(" ({} would change, though stay, in a second pass)", thousands(n)),
+        n => format!(" ({} would be changed, though kept, by a second pass)", thousands(n)),
     };
     let all = thousands(sums.amount.lines);
     let name = "line rules";

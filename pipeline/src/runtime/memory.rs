@@ -1,4 +1,4 @@
-//! How much memory a build may take, and what each pass may take of it.
+//! How much memory a build or a verification may take, and what each pass may take of it.
 //!
 //! A pass holds pieces of work whose size is cut so that all of them fit; what does not fit is in work
 //! files. Where pieces are cut has no influence on the corpus. The fractions add up to some two thirds,
@@ -42,11 +42,21 @@ impl Memory {
         }
     }
 
-    /// What one thread has for its piece of work.
-    fn piece(self) -> u64 {
+    /// What all threads together have for their work.
+    fn work(self) -> u64 {
         let fixed = BASE + self.threads * READING_PER_THREAD;
         let free = self.bytes.saturating_sub(fixed).max(self.bytes / 4);
-        free.saturating_mul(2) / 3 / self.threads
+        free.saturating_mul(2) / 3
+    }
+
+    /// What one thread has for its piece of work.
+    fn piece(self) -> u64 {
+        self.work() / self.threads
+    }
+
+    /// `c4 verify`: keys of lines or spans, of all threads, with what a ledger says of spans.
+    pub(crate) fn verified_keys(self) -> u64 {
+        self.work()
     }
 
     /// Pass 1: keys of a segment, in bytes of memory. As many segments as threads are open.
@@ -148,6 +158,7 @@ mod tests {
                 let all = |piece: u64| piece * threads as u64;
                 let least = bytes.max(all(32 << 20));
                 assert!(all(memory.election()) < least);
+                assert!(memory.verified_keys() < least);
                 assert!(all(memory.segment_keys()) < least);
                 assert!(all(memory.bucket() * 4) < least);
                 assert!(all(memory.segment_text()) + 2 * memory.group(1 << 50) < least);

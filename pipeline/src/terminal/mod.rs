@@ -1,7 +1,7 @@
 //! What the program says: notices on standard error, answers on standard output.
 //!
-//! Nobody may be there to read notices, which ends no command. Names, URLs and texts from outside may hold what a terminal
-//! takes for commands; here it is replaced, in JSON escaped.
+//! Nobody may be there to read notices, which ends no command. Names, URLs and texts from outside may hold what a
+//! terminal takes for commands; here it is replaced, in JSON escaped.
 
 pub mod progress;
 pub(crate) mod table;
@@ -12,12 +12,12 @@ use std::fmt::Display;
 use std::io::{self, StdoutLock, Write};
 use std::process::ExitCode;
 
-/// Says a line on standard error.
+/// Prints a line on standard error.
 pub fn tell(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
 }
 
-/// Where `tracing` writes: each event as a line that was [told](tell).
+/// The writer for `tracing`, which prints each event as a line on standard error.
 #[derive(Debug, Clone, Copy)]
 pub struct Notices;
 
@@ -32,12 +32,12 @@ impl Write for Notices {
     }
 }
 
-/// Why standard output cannot be written. It tells such an error from those of files and connections.
+/// The reason why standard output cannot be written. Its type tells such an error from those of files and connections.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written: {0}")]
 struct Unwritable(io::Error);
 
-/// Whether the error is that whoever reads standard output has had enough (`c4 cat … | head`).
+/// Whether the error is that the reader of standard output has closed it (`c4 cat … | head`).
 pub(crate) fn is_enough(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     causes.any(|cause| {
@@ -48,10 +48,22 @@ pub(crate) fn is_enough(error: &anyhow::Error) -> bool {
     })
 }
 
-/// What the user typed; in place of it the exit status, if that was to be refused or answered by clap.
+/// What printing came to, but that the reader of standard output has closed it, which is no error where the exit status
+/// still says something.
 ///
 /// # Errors
-/// The answer (`--help`) cannot be written.
+/// Any other error of `printed`.
+pub(crate) fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// The parsed command line; or the exit status, if clap refused it or answered it by itself (`--help`).
+///
+/// # Errors
+/// The answer cannot be written.
 pub fn parsed<C: Parser>() -> Result<C, io::Result<ExitCode>> {
     C::try_parse().map_err(|said| {
         let code = ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2));
@@ -72,21 +84,21 @@ pub fn parsed<C: Parser>() -> Result<C, io::Result<ExitCode>> {
     })
 }
 
-/// Standard output, whose errors say what they are of.
-pub(crate) fn stdout() -> Output<StdoutLock<'static>> {
-    Output(io::stdout().lock())
+/// Standard output, whose errors name it.
+pub(crate) fn stdout() -> Stdout<StdoutLock<'static>> {
+    Stdout(io::stdout().lock())
 }
 
 /// Standard output with colours where there is a terminal.
-pub(crate) fn coloured_stdout() -> Output<anstream::AutoStream<StdoutLock<'static>>> {
-    Output(anstream::stdout().lock())
+pub(crate) fn coloured_stdout() -> Stdout<anstream::AutoStream<StdoutLock<'static>>> {
+    Stdout(anstream::stdout().lock())
 }
 
-/// A writer to standard output.
+/// A writer to standard output, whose errors name it.
 #[derive(Debug)]
-pub(crate) struct Output<W>(W);
+pub(crate) struct Stdout<W>(W);
 
-impl<W: Write> Write for Output<W> {
+impl<W: Write> Write for Stdout<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes).map_err(unwritable)
     }
@@ -126,7 +138,7 @@ pub(crate) fn write_all(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A writer of JSON lines, to which nothing but JSON goes, strings in one piece.
+/// A writer of JSON lines. Only JSON may be written to it, each string in one piece.
 #[derive(Debug)]
 pub(crate) struct JsonLines<W>(pub W);
 

@@ -8,24 +8,24 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Without a terminal, a line at most this often.
+/// The time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Whether somebody else shows the progress, and of what.
+/// Whether a [`ProgressWatch`] is there, so that nothing is printed.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static CURRENT: Mutex<Option<(&str, ProgressBar)>> = Mutex::new(None);
 
-/// Shows the progress of this process in place of the bar, as long as it lives.
-pub struct Watch(());
+/// Takes the place of the bar as long as it lives: whoever has it asks for the progress.
+pub struct ProgressWatch(());
 
-/// Nothing is printed from now on; whoever has this asks.
-pub fn watch() -> Watch {
+/// Starts watching: no progress is printed until the [`ProgressWatch`] is dropped.
+pub fn watch() -> ProgressWatch {
     WATCHED.store(true, Ordering::Relaxed);
-    Watch(())
+    ProgressWatch(())
 }
 
-impl Watch {
-    /// The pass that began last: its name, what is done, and of how much.
+impl ProgressWatch {
+    /// The pass that began last: its name, how much is done, and of how much.
     pub fn now(&self) -> Option<(&'static str, u64, u64)> {
         let current = lock(&CURRENT);
         let (name, bar) = current.as_ref()?;
@@ -33,19 +33,17 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressWatch {
     fn drop(&mut self) {
         WATCHED.store(false, Ordering::Relaxed);
         *lock(&CURRENT) = None;
     }
 }
 
-/// What the numbers are.
+/// The unit of a progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Bytes of input.
     Bytes,
-    /// Pages or shards.
     Items,
 }
 
@@ -56,29 +54,26 @@ pub(crate) struct Progress {
     unit: Unit,
     started: Instant,
     last_line: Option<Mutex<Instant>>,
-    sizes: Mutex<Sizes>,
+    sizes: Mutex<UnknownSizes>,
 }
 
-/// Of files whose sizes are not known before they come.
+/// Files whose sizes are not known before they come.
 #[derive(Debug, Default)]
-struct Sizes {
-    /// How many there are.
+struct UnknownSizes {
     files: u64,
-    /// How many have come.
     come: u64,
-    /// Their bytes.
+    /// The bytes of the files that have come.
     bytes: u64,
 }
 
-impl Sizes {
-    /// Those that have not come are taken for as large as those that have.
+impl UnknownSizes {
+    /// The bytes of the files that have not come, taken for as large as the mean of those that have.
     fn guess(&self) -> u64 {
         (self.bytes / self.come.max(1)) * self.files.saturating_sub(self.come)
     }
 }
 
 impl Progress {
-    /// A bar for a pass over `total`.
     pub(crate) fn new(name: &'static str, unit: Unit, total: u64) -> Progress {
         let watched = WATCHED.load(Ordering::Relaxed);
         let terminal = !watched && stderr().is_terminal();
@@ -110,14 +105,15 @@ impl Progress {
         }
     }
 
-    /// A bar for a pass over `total` and over `files` more of unknown sizes, of each of which [`Progress::come`] will tell.
+    /// A bar for a pass over `total` and over `files` more of unknown sizes, of each of which [`Progress::come`] will
+    /// tell.
     pub(crate) fn with_unknown(name: &'static str, unit: Unit, total: u64, files: u64) -> Progress {
         let progress = Progress::new(name, unit, total);
         lock(&progress.sizes).files = files;
         progress
     }
 
-    /// A file of unknown size has come: it has `n`.
+    /// Counts a file of unknown size, which turned out to have `n` bytes or items.
     pub(crate) fn come(&self, n: u64) {
         let mut sizes = lock(&self.sizes);
         let before = sizes.guess();
@@ -127,7 +123,7 @@ impl Progress {
         self.bar.set_length(total + n + sizes.guess());
     }
 
-    /// `n` more are done.
+    /// Counts `n` more bytes or items as done.
     pub(crate) fn add(&self, n: u64) {
         self.bar.inc(n);
         let Some(last) = &self.last_line else {

@@ -1,35 +1,34 @@
 //! Tables on a terminal, and the funnel.
 
+use crate::view::number::thousands;
+use crate::view::text::shortened;
 use c4_data::TallyStats;
-pub(crate) use c4_data::printable;
+use c4_data::printable;
 use c4_filters::{Reason, Scope};
 
-/// Rows of cells, the first column left-aligned and the others right-aligned.
+/// A table for a terminal, the first column left-aligned and the others right-aligned.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct TextTable {
     rows: Vec<Vec<String>>,
     left: Vec<usize>,
 }
 
-impl Table {
+impl TextTable {
     /// Left-aligns these columns, too.
     #[must_use]
-    pub(crate) fn left<const N: usize>(mut self, columns: [usize; N]) -> Table {
+    pub(crate) fn left<const N: usize>(mut self, columns: [usize; N]) -> TextTable {
         self.left.extend(columns);
         self
     }
 
-    /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.cells(cells.map(str::to_owned).to_vec());
     }
 
-    /// Adds a row of any number of cells.
     pub(crate) fn cells(&mut self, cells: Vec<String>) {
         self.rows.push(cells.into_iter().map(fitting).collect());
     }
 
-    /// The table as lines.
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |c: usize| {
@@ -56,40 +55,24 @@ impl Table {
     }
 }
 
-/// A cell of at most so many characters, printable; a host may be as long as its URL.
+/// A cell that is printable and not too long; a host may be as long as its URL.
 fn fitting(cell: String) -> String {
     const CELL_CHARS: usize = 120;
-    let cell = printable(&cell);
-    match cell.char_indices().nth(CELL_CHARS) {
-        Some((at, _)) => format!("{}…", &cell[..at]),
-        None => cell,
-    }
+    shortened(&printable(&cell), CELL_CHARS)
 }
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `part` of `whole` in percent.
+/// `part` of `whole` in percent, with one digit after the point, so that the numbers of a column stand below each
+/// other; [`number::percent`](crate::view::number::percent) has as many as say something.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return String::new();
+    match whole {
+        0 => String::new(),
+        _ => format!("{:.1} %", 100.0 * part as f64 / whole as f64),
     }
-    format!("{:.1} %", 100.0 * part as f64 / whole as f64)
 }
 
 /// From records to pages to lines: what came in, every reason that took something, what is left.
 pub(crate) fn funnel(tally: &TallyStats) -> String {
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     let scopes = [
         ("records", &tally.records, Scope::Record, "pages"),
         ("pages", &tally.pages, Scope::Page, "pages kept"),
@@ -124,10 +107,8 @@ mod tests {
 
     #[test]
     fn numbers_and_alignment() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(percent(1, 8), "12.5 %");
-        let mut table = Table::default();
+        let mut table = TextTable::default();
         table.row(["a", "10"]);
         table.row(["long", "1"]);
         assert_eq!(table.render(), "a     10\nlong   1\n");

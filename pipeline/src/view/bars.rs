@@ -3,17 +3,15 @@
 use super::number;
 use maud::{Markup, html};
 
-/// One piece of a bar.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Piece {
-    /// How much.
+pub(crate) struct BarPiece {
     pub n: u64,
-    /// Its look, a class of the style sheet.
+    /// The class of the style sheet that colours the piece.
     pub class: &'static str,
 }
 
-/// A bar whose full width is `whole`. The number must stand beside it: a screen reader skips it.
-pub(crate) fn bar(pieces: &[Piece], whole: u64) -> Markup {
+/// A bar whose full width is `whole`. Its number must stand beside it, since a screen reader skips the bar.
+pub(crate) fn bar(pieces: &[BarPiece], whole: u64) -> Markup {
     html! {
         span.bar aria-hidden="true" {
             @for piece in pieces {
@@ -25,23 +23,23 @@ pub(crate) fn bar(pieces: &[Piece], whole: u64) -> Markup {
     }
 }
 
-/// A share as a bar with its number.
+/// The share of `part` in `whole`, as a bar and in percent.
 pub(crate) fn share(part: u64, whole: u64, class: &'static str) -> Markup {
-    html! {
-        span.share {
-            (bar(&[Piece { n: part, class }], whole))
-            span.pct { (number::percent(part, whole)) }
-        }
-    }
+    labelled(&[BarPiece { n: part, class }], part, whole)
 }
 
-/// A time's share of another as a bar with its number.
+/// A bar of several pieces, with the share of `part` in `whole` in percent.
+pub(crate) fn labelled(pieces: &[BarPiece], part: u64, whole: u64) -> Markup {
+    html! { span.share { (bar(pieces, whole)) span.pct { (number::percent(part, whole)) } } }
+}
+
+/// The share of the time `part` in the time `whole`, both in seconds, as a bar and in percent.
 pub(crate) fn share_of_time(part: f64, whole: f64) -> Markup {
     let micros = |s: f64| (s.max(0.0) * 1e6).round() as u64;
     share(micros(part), micros(whole), "time")
 }
 
-/// Width in percent, with no more digits than a screen can show.
+/// The width of a piece in percent, with no more digits than a screen can show.
 fn width(n: u64, whole: u64) -> String {
     let percent = (number::ratio(n, whole) * 100.0).min(100.0);
     let digits = format!("{percent:.1}");
@@ -55,9 +53,9 @@ mod tests {
     #[test]
     fn bars_have_their_share_of_the_width() {
         let pieces = [
-            Piece { n: 25, class: "kept" },
-            Piece { n: 0, class: "l1" },
-            Piece { n: 75, class: "l2" },
+            BarPiece { n: 25, class: "kept" },
+            BarPiece { n: 0, class: "l1" },
+            BarPiece { n: 75, class: "l2" },
         ];
         let out = bar(&pieces, 100).into_string();
         assert!(out.contains("width:25%") && out.contains("width:75%") && !out.contains("l1"));

@@ -1,5 +1,8 @@
 //! Names of languages that the detectors know, by code.
 
+use super::text::name_or_none;
+use maud::{Markup, html};
+
 const NAMES: [(&str, &str); 116] = [
     ("af", "Afrikaans"),
     ("am", "Amharic"),
@@ -118,6 +121,13 @@ const NAMES: [(&str, &str); 116] = [
     ("zh-tw", "Chinese, traditional"),
     ("zu", "Zulu"),
 ];
+
+/// The language with a code, by its name if that is known.
+pub(crate) fn language(code: &str) -> Markup {
+    html! {
+        @if let Some(name) = language_name(code) { (name) " " span.muted { (code) } } @else { (name_or_none(code)) }
+    }
+}
 
 /// The English name of the language with an ISO 639 code as the detectors write it.
 pub(crate) fn language_name(code: &str) -> Option<&'static str> {

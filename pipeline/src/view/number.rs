@@ -1,19 +1,13 @@
 //! Numbers for people: thousands apart, shares, sizes, times.
 
+use indicatif::HumanCount;
+
 /// Space that does not break, between a number and its unit.
 const NBSP: char = '\u{a0}';
 
 /// A count with thousands apart: `1,234,567`.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+pub(crate) fn thousands(n: u64) -> String {
+    HumanCount(n).to_string()
 }
 
 /// A count with three digits and a letter: `1.23 M`; small ones in full.
@@ -30,7 +24,7 @@ pub(crate) fn short(n: u64) -> String {
             return format!("{}{NBSP}{letter}", three_digits(n as f64 / unit as f64));
         }
     }
-    count(n)
+    thousands(n)
 }
 
 /// `part` of `whole`, from 0 to 1; 0 of nothing.
@@ -38,8 +32,8 @@ pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A share: `80.2 %`. Small ones keep a digit that says something, and what is not all is never
-/// rounded to all, nor what is there to nothing.
+/// The share of `part` in `whole`: `80.2 %`. A small share keeps one digit that is not 0; only all is `100 %`, and only
+/// nothing `0 %`.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "–".to_owned();
@@ -78,7 +72,7 @@ pub(crate) fn bytes(n: u64) -> String {
     }
 }
 
-/// A time: `2.16 s`, `3 min 20 s`, `2 h 15 min`.
+/// A time given in seconds: `2.16 s`, `3 min 20 s`, `2 h 15 min`.
 pub(crate) fn seconds(s: f64) -> String {
     if s < 0.001 {
         format!("{:.0}{NBSP}µs", s * 1e6)
@@ -90,7 +84,7 @@ pub(crate) fn seconds(s: f64) -> String {
         let whole = s.round() as u64;
         let (h, min, s) = (whole / 3600, whole / 60 % 60, whole % 60);
         if h > 0 {
-            format!("{}{NBSP}h {min}{NBSP}min", count(h))
+            format!("{}{NBSP}h {min}{NBSP}min", thousands(h))
         } else {
             format!("{min}{NBSP}min {s}{NBSP}s")
         }
@@ -100,7 +94,7 @@ pub(crate) fn seconds(s: f64) -> String {
 /// An edge of a bin or a constant of a recipe, without needless digits.
 pub(crate) fn plain(x: f64) -> String {
     if x.fract() == 0.0 && x.abs() < 1e15 {
-        let whole = count(x.abs() as u64);
+        let whole = thousands(x.abs() as u64);
         if x < 0.0 { format!("−{whole}") } else { whole }
     } else {
         let digits = format!("{x:.4}");
@@ -120,9 +114,15 @@ pub(crate) fn tick(x: f64) -> String {
     plain(x)
 }
 
-/// One or many: `1 page`, `2 pages`.
+/// A coordinate of a drawing, with at most two digits after the point.
+pub(crate) fn px(x: f64) -> String {
+    let digits = format!("{x:.2}");
+    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A count with its noun: `1 page`, `2 pages`.
 pub(crate) fn of(n: u64, one: &str, many: &str) -> String {
-    format!("{}{NBSP}{}", count(n), if n == 1 { one } else { many })
+    format!("{}{NBSP}{}", thousands(n), if n == 1 { one } else { many })
 }
 
 fn three_digits(x: f64) -> String {
@@ -141,10 +141,10 @@ mod tests {
 
     #[test]
     fn counts_have_thousands_apart() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1000), "1,000");
-        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1000), "1,000");
+        assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(short(9_999), "9,999");
         assert_eq!(short(12_345), "12.3\u{a0}k");
         assert_eq!(short(12_345_678), "12.3\u{a0}M");

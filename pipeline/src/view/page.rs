@@ -1,43 +1,40 @@
 //! The shell of a page: head, header with the theme button, contents, sections, foot.
 
+use super::text::{Crawl, crawl};
+use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("../../templates/report.css");
 const SCRIPT: &str = include_str!("../../templates/report.js");
 
-/// What a page is made of.
+/// The parts of a page.
 #[derive(Debug, Clone)]
-pub(crate) struct Page<'a> {
+pub(crate) struct HtmlPage<'a> {
     /// The program that the head names as its generator.
     pub generator: &'static str,
-    /// The document's title.
     pub title: &'a str,
-    /// What kind of page it is, shown small at its top ("Build report").
+    /// The kind of the page, in small letters at its top ("Build report").
     pub kind: &'a str,
-    /// What comes before the contents; holds the `h1`.
+    /// The part before the contents; holds the `h1`.
     pub head: Markup,
-    /// The sections, in order.
     pub sections: Vec<Section>,
-    /// The foot.
     pub foot: Markup,
 }
 
-/// A part of a page that the contents link to.
+/// A section of a page, which the contents link to.
 #[derive(Debug, Clone)]
 pub(crate) struct Section {
-    /// Its anchor, the only one of its name on the page.
+    /// The anchor of the section: no other element of the page may have this id.
     pub id: &'static str,
-    /// Its heading.
     pub title: &'static str,
-    /// What it shows, in a sentence or two.
+    /// What the section shows, in a sentence or two.
     pub lead: Markup,
-    /// The rest.
     pub body: Markup,
 }
 
 /// The page as one HTML file that loads nothing.
-pub(crate) fn page(page: &Page<'_>) -> String {
+pub(crate) fn page(page: &HtmlPage<'_>) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -83,51 +80,39 @@ pub(crate) fn page(page: &Page<'_>) -> String {
     .into_string()
 }
 
-/// A part that is folded until asked for.
+/// A part of the page that is folded until the reader opens it.
 pub(crate) fn fold(summary: &str, body: &Markup) -> Markup {
     html! { details.fold { summary { (summary) } (body) } }
 }
 
-/// Nothing may be loaded, and no script may run but ours: text from the crawl stays text even if
-/// it should get past the escaping.
+/// Examples of a reason that are folded unless `open`: its name, how many there are in all, a sentence, and the
+/// examples as items of a list. `id` must be the only one of its name on the page.
+pub(crate) fn examples(id: &str, open: bool, name: &str, count: Option<&str>, doc: &str, items: &Markup) -> Markup {
+    html! {
+        details.examples id=(Crawl(id)) open[open] {
+            summary {
+                span.name { (crawl(name)) }
+                @if let Some(count) = count { " " span.muted { (count) } }
+                span.note { (doc) }
+            }
+            (items)
+        }
+    }
+}
+
+/// The content security policy of the page: nothing is loaded and no other script runs, even if text from the crawl
+/// should get past the escaping.
 fn policy() -> String {
-    let hash = base64(&Sha256::digest(SCRIPT.as_bytes()));
+    let hash = BASE64.encode(&Sha256::digest(SCRIPT.as_bytes()));
     format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{hash}'; \
          base-uri 'none'; form-action 'none'"
     )
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        for (plain, coded) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
 
     #[test]
     fn style_and_script_do_not_end_their_elements() {
@@ -143,7 +128,7 @@ mod tests {
             lead: html! { "First." },
             body: fold("More", &html! { "text" }),
         };
-        let out = page(&Page {
+        let out = page(&HtmlPage {
             generator: "test",
             title: "A & B",
             kind: "Test",

@@ -2,47 +2,46 @@
 
 use maud::{Markup, html};
 
-/// What a column holds, which decides how it is set and sorted.
+/// The content of a column, which decides how it is aligned and sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Words, to the left.
+pub(crate) enum ColumnKind {
+    /// Words, left-aligned.
     Text,
-    /// Numbers, to the right.
+    /// Numbers, right-aligned.
     Number,
-    /// A share with a bar, to the left; sorted by number.
+    /// Shares with bars, left-aligned, sorted by number.
     Bar,
 }
 
-/// A column.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    /// Its head.
     pub head: &'static str,
-    /// What it holds.
-    pub kind: Kind,
+    pub kind: ColumnKind,
 }
 
 impl Column {
-    /// A column of words.
     pub(crate) const fn text(head: &'static str) -> Column {
-        Column { head, kind: Kind::Text }
-    }
-
-    /// A column of numbers.
-    pub(crate) const fn number(head: &'static str) -> Column {
         Column {
             head,
-            kind: Kind::Number,
+            kind: ColumnKind::Text,
         }
     }
 
-    /// A column of bars.
+    pub(crate) const fn number(head: &'static str) -> Column {
+        Column {
+            head,
+            kind: ColumnKind::Number,
+        }
+    }
+
     pub(crate) const fn bar(head: &'static str) -> Column {
-        Column { head, kind: Kind::Bar }
+        Column {
+            head,
+            kind: ColumnKind::Bar,
+        }
     }
 }
 
-/// What stands in one place of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     show: Markup,
@@ -50,17 +49,16 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// Words; sorted by what is seen.
+    /// A cell of words, sorted by what is seen.
     pub(crate) fn text(show: Markup) -> Cell {
         Cell { show, key: None }
     }
 
-    /// A count.
     pub(crate) fn count(n: u64) -> Cell {
-        Cell::keyed(html! { (super::number::count(n)) }, n as f64)
+        Cell::keyed(html! { (super::number::thousands(n)) }, n as f64)
     }
 
-    /// Anything that is sorted by a number.
+    /// A cell of anything, sorted by a number.
     pub(crate) fn keyed(show: Markup, key: f64) -> Cell {
         // Enough digits to tell shares apart, few enough to keep long tables small.
         let key = format!("{key:.5}");
@@ -68,30 +66,37 @@ impl Cell {
         Cell { show, key: Some(key) }
     }
 
-    /// Nothing, which sorts below everything.
+    /// The share of `part` in `whole`, as a bar and in percent.
+    pub(crate) fn share(part: u64, whole: u64, class: &'static str) -> Cell {
+        Cell::keyed(
+            super::bars::share(part, whole, class),
+            super::number::ratio(part, whole),
+        )
+    }
+
+    /// An empty cell, which sorts below all others.
     pub(crate) fn none() -> Cell {
         Cell::keyed(html! { span.muted { "–" } }, -1.0)
     }
 }
 
-/// A table. The first column names its rows.
+/// A table of a page. The first column names the rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    /// What it shows; always there for a screen reader.
+    /// The caption, which a screen reader always reads.
     pub caption: Markup,
-    /// Whether the caption is seen too.
+    /// Whether the caption is visible, too.
     pub show_caption: bool,
-    /// The columns.
     pub columns: Vec<Column>,
     /// The rows, each with as many cells as there are columns.
     pub rows: Vec<Vec<Cell>>,
-    /// The column that the rows are in order of, from the largest down.
+    /// The column that the rows are sorted by, the largest first.
     pub sorted_by: Option<usize>,
-    /// What a search would look for ("domains"); none for no search.
+    /// The name of what a search finds ("domains"); `None`: no search.
     pub search: Option<&'static str>,
     /// Whether a long table scrolls in a box of its own.
     pub boxed: bool,
-    /// Whether the rows have an order of their own, which sorting would only break.
+    /// Whether the rows have an order of their own and cannot be sorted.
     pub fixed: bool,
 }
 
@@ -142,11 +147,11 @@ impl Table {
     }
 }
 
-const fn class(kind: Kind) -> &'static str {
+const fn class(kind: ColumnKind) -> &'static str {
     match kind {
-        Kind::Text => "t",
-        Kind::Number => "n",
-        Kind::Bar => "b",
+        ColumnKind::Text => "t",
+        ColumnKind::Number => "n",
+        ColumnKind::Bar => "b",
     }
 }
 

@@ -4,8 +4,7 @@ use maud::{Markup, Render, html};
 use std::fmt::Write;
 use std::ops::Range;
 
-/// Text from outside. Written, it is escaped, and characters that hide or reorder text are shown
-/// by their number in place of doing what they do.
+/// Text from the crawl, escaped when it is written; characters that hide or reorder text are shown by their number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Crawl<'a>(pub &'a str);
 
@@ -51,11 +50,22 @@ pub(crate) fn crawl(text: &str) -> Markup {
     html! { bdi { (Crawl(text)) } }
 }
 
-/// A URL as text, without its scheme if that is the usual one; cut if it is very long.
+/// A URL as text, without `http://` or `https://`, cut if it is very long.
 pub(crate) fn url(url: &str) -> Markup {
     let shown = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let (shown, cut) = head(shown.unwrap_or(url), 160);
     html! { bdi.url { (Crawl(shown)) @if cut { "…" } } }
+}
+
+/// The first `chars` characters of a text from the crawl; what is cut off shows as `…`.
+pub(crate) fn cut(text: &str, chars: usize) -> Markup {
+    let (shown, cut) = head(text, chars);
+    html! { bdi { (Crawl(shown)) @if cut { "…" } } }
+}
+
+/// A name from the crawl, such as a domain, cut if it is very long; an empty one shows as `none`.
+pub(crate) fn name_or_none(name: &str) -> Markup {
+    html! { @if name.is_empty() { span.muted { "none" } } @else { (cut(name, 120)) } }
 }
 
 /// The first `chars` characters, and whether there are more.
@@ -63,6 +73,14 @@ pub(crate) fn head(text: &str, chars: usize) -> (&str, bool) {
     match text.char_indices().nth(chars) {
         Some((at, _)) => (&text[..at], true),
         None => (text, false),
+    }
+}
+
+/// The text, or its first `chars` characters with `…` if there are more.
+pub(crate) fn shortened(text: &str, chars: usize) -> String {
+    match head(text, chars) {
+        (shown, true) => format!("{shown}…"),
+        (all, false) => all.to_owned(),
     }
 }
 
@@ -74,8 +92,7 @@ fn tail(text: &str, chars: usize) -> (&str, bool) {
     }
 }
 
-/// A word that may offend: its first letter and dots, and the word itself, of which the page
-/// shows one.
+/// A word that may offend: as its first letter and dots, and as it is; the page shows one of the two.
 pub(crate) fn masked(word: &str) -> Markup {
     let mut chars = word.chars();
     let first = chars.next().map_or(String::new(), String::from);
@@ -91,8 +108,7 @@ pub(crate) fn masked(word: &str) -> Markup {
 pub(crate) fn excerpt(text: &str, matched: Option<&Range<usize>>, chars: usize, mask: bool) -> Markup {
     let found = matched.and_then(|range| Some((range, text.get(range.clone())?)));
     let Some((range, hit)) = found.filter(|(_, hit)| !hit.is_empty()) else {
-        let (shown, cut) = head(text, chars);
-        return html! { bdi { (Crawl(shown)) @if cut { "…" } } };
+        return cut(text, chars);
     };
     let (before, cut_before) = tail(&text[..range.start], chars / 2);
     let (hit, cut_hit) = head(hit, chars);

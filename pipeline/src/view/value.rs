@@ -5,7 +5,16 @@ use super::text::{Crawl, crawl};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// A value, such as a constant of a recipe.
+/// A key of a recipe, such as `clean.min_words`, which may break at its dot.
+pub(crate) fn recipe_key(key: &str) -> Markup {
+    html! {
+        span.rule {
+            @if let Some((before, after)) = key.split_once('.') { (before) "." wbr; (after) } @else { (key) }
+        }
+    }
+}
+
+/// A value of JSON, such as a constant of a recipe, as one would write it.
 pub(crate) fn value(of: &Value) -> Markup {
     match of {
         Value::Null => html! { span.muted { "none" } },

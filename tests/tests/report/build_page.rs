@@ -100,7 +100,7 @@ pub fn examples() -> Examples {
             line: 3,
             text: text.repeat(30),
             matched: Some(10..4000),
-            page_fate: "kept".to_owned(),
+            page_verdict: "kept".to_owned(),
         });
     }
     examples

@@ -4,8 +4,8 @@ use super::EVIL;
 use c4_data::{Format, InputState, LedgerMode};
 use c4_filters::Reason;
 use c4_pipeline::inspect::diff::{
-    self, Cause, Changed, CorpusFacts, Diff, Group, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample, PageCause,
-    PageCounts, PageExample,
+    self, Cause, Changed, CorpusFacts, Diff, GroupDiff, InputFacts, InputsDiff, KeyDiff, LineCause, LineExample,
+    PageCause, PageCounts, PageExample,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -96,8 +96,8 @@ fn line_causes(n: &mut Numbers) -> Vec<LineCause> {
     causes.map(cause).into()
 }
 
-fn groups(names: &[&str], n: &mut Numbers) -> Vec<Group> {
-    let group = |name: &&str| Group {
+fn groups(names: &[&str], n: &mut Numbers) -> Vec<GroupDiff> {
+    let group = |name: &&str| GroupDiff {
         name: (*name).to_owned(),
         only_a: n.next(),
         only_b: n.next(),
@@ -186,12 +186,17 @@ fn words(page: &str) -> BTreeSet<String> {
     words.map(|word| word.trim_end_matches(['.', ',']).to_owned()).collect()
 }
 
+/// `1234567` as `1,234,567`.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<&str> = groups.map(|group| std::str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
+}
+
 fn numbers(value: &Value, all: &mut Vec<String>) {
     match value {
-        Value::Number(n) => all.push(
-            n.as_u64()
-                .map_or_else(|| n.to_string(), c4_pipeline::view::number::count),
-        ),
+        Value::Number(n) => all.push(n.as_u64().map_or_else(|| n.to_string(), thousands)),
         Value::Array(values) => values.iter().for_each(|value| numbers(value, all)),
         Value::Object(values) => values.values().for_each(|value| numbers(value, all)),
         _ => {}

@@ -1,19 +1,20 @@
 //! The parts of a card that people read.
 
 use super::{Facts, LICENSE};
-use crate::terminal::table::{percent, printable, thousands};
-use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, StageStats, Stats, Undetermined};
+use crate::terminal::table::percent;
+use crate::view::number::thousands;
+use c4_data::{DedupStep, Format, InputState, LedgerMode, Manifest, Split, StageStats, Stats, Undetermined, printable};
 use c4_filters::{Reason, Scope};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-/// Reasons and languages that are listed.
+/// The number of reasons and languages that are listed.
 const TOP: usize = 10;
-/// Archives that are listed.
+/// The number of archives that are listed.
 const ARCHIVES: usize = 20;
 
-/// Text in which nothing is Markdown or ends a table's cell.
+/// The text with everything escaped that is Markdown or ends a cell.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in printable(&text.replace(char::is_control, " ")).chars() {
@@ -25,7 +26,7 @@ pub(super) fn plain(text: &str) -> String {
     out
 }
 
-/// A table; the first column is text, the others are numbers.
+/// A table in Markdown; the first column is text, the others are numbers.
 fn table<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>) -> String {
     let mut out = format!("| {} |\n|---|", heads.join(" | "));
     out += &"---:|".repeat(N - 1);
@@ -38,7 +39,6 @@ fn table<const N: usize>(heads: [&str; N], rows: Vec<[String; N]>) -> String {
     out
 }
 
-/// What it is.
 pub(crate) fn summary(manifest: &Manifest, stats: &Stats, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let mut text = format!(
@@ -117,7 +117,6 @@ fn columns(format: Format) -> String {
     text + "\n"
 }
 
-/// The recipe and its constants.
 pub(super) fn recipe(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let recipe = &manifest.recipe;
     let origin = match facts.builtin {
@@ -150,7 +149,6 @@ pub(super) fn recipe(manifest: &Manifest, facts: &Facts<'_>) -> String {
     text + "\nA step without constants here is not taken.\n\n"
 }
 
-/// The leaves of the recipe with their keys.
 fn constants(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     let code = |value: &Value| match value {
         Value::String(text) => format!("`{}`", text.replace('|', "\\|")),
@@ -175,7 +173,6 @@ fn constants(key: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     }
 }
 
-/// The funnel, the top reasons, the languages.
 pub(super) fn statistics(stats: &Stats) -> String {
     let mut text = String::from("## Statistics\n\n");
     let all = stats.stages.first().map_or(0, |stage| stage.pages.read);
@@ -208,11 +205,11 @@ pub(super) fn statistics(stats: &Stats) -> String {
             let why = format!("`{}`: {}", reason.code(), reason.doc());
             [why, thousands(*n), percent(*n, all)]
         });
-        let head = format!("why {unit} went");
+        let head = format!("why {unit} were dropped");
         let share = format!("of all {unit}");
         text += &table([&head, unit, &share], rows.collect());
     }
-    text += "A line counts under the reason that took it, or under its page's if it went with it.\n\n";
+    text += "A line counts under the reason that dropped it, or under its page's if it was dropped with its page.\n\n";
     text + &languages(stats)
 }
 
@@ -234,7 +231,6 @@ fn languages(stats: &Stats) -> String {
     text
 }
 
-/// Archives, program, licence.
 pub(super) fn provenance(manifest: &Manifest, license: &str) -> String {
     let inputs = &manifest.inputs;
     let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
@@ -274,7 +270,6 @@ pub(super) fn provenance(manifest: &Manifest, license: &str) -> String {
     text
 }
 
-/// What it is not.
 pub(crate) fn limitations(manifest: &Manifest) -> String {
     let recipe = &manifest.recipe;
     let mut points = vec![
@@ -282,12 +277,12 @@ pub(crate) fn limitations(manifest: &Manifest) -> String {
          are in them. Nothing was done about any of these beyond the recipe's steps."
             .to_owned(),
         "Pages are deduplicated within this corpus only, and only one page of each normalised URL \
-         was looked at."
+         was considered."
             .to_owned(),
     ];
     if let Some(step) = &recipe.language {
         let unsure = match step.undetermined {
-            Undetermined::Drop => "gone, and with them",
+            Undetermined::Drop => "dropped, and with them",
             Undetermined::Keep => "in no language (`und`), and among them are",
         };
         points.push(format!(
@@ -298,7 +293,7 @@ pub(crate) fn limitations(manifest: &Manifest) -> String {
     }
     if recipe.bad_words.is_some() {
         points.push(
-            "A blocklist goes by words and not by meaning: it also takes harmless pages, and more of \
+            "A blocklist matches words, not meaning: it also drops harmless pages, and more of \
              those by and about some groups of people than others \
              ([Dodge et al., 2021](https://arxiv.org/abs/2104.08758))."
                 .to_owned(),
@@ -307,17 +302,17 @@ pub(crate) fn limitations(manifest: &Manifest) -> String {
     match &recipe.dedup {
         None => points.push("Text that several pages share was not removed.".to_owned()),
         Some(DedupStep::Lines { .. }) => {
-            points.push("Of equal lines one stays, so a page may lack lines that another one has.".to_owned())
+            points.push("Of equal lines one is kept, so a page may lack lines that another one has.".to_owned())
         }
         Some(DedupStep::Spans { .. }) => points.push(
-            "Of equal spans of sentences one stays, so a page may lack sentences that another one \
+            "Of equal spans of sentences one is kept, so a page may lack sentences that another one \
              has, and a line that lost some may be shorter than the line rules allow."
                 .to_owned(),
         ),
     }
     if recipe.clean.is_some() {
         points.push(
-            "Line rules take away menus and notices, and with them headings, lists, tables, verse and \
+            "Line rules drop menus and notices, and with them headings, lists, tables, verse and \
              code."
                 .to_owned(),
         );
@@ -334,7 +329,6 @@ pub(crate) fn limitations(manifest: &Manifest) -> String {
     format!("## Limitations\n\n- {}\n\n", points.join("\n- "))
 }
 
-/// How to load it.
 pub(crate) fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let mut text = String::from("## How to load\n\n");
     // That with most documents is what people will want to see.
@@ -359,7 +353,6 @@ pub(crate) fn loading(manifest: &Manifest, facts: &Facts<'_>) -> String {
     text + &other + "\n\n"
 }
 
-/// The command line.
 pub(crate) fn reproduction(manifest: &Manifest, facts: &Facts<'_>) -> String {
     let recipe = match &facts.builtin {
         Some(name) => name.clone(),

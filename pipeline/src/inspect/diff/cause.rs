@@ -3,25 +3,24 @@
 use c4_filters::{Reason, Scope};
 use serde::{Serialize, Serializer};
 
-/// What the corpus that lacks a page or line did with it.
+/// The cause of a difference: what the corpus that lacks a page or line did with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// A rule took it.
+    /// A rule dropped the page or line.
     Rule(Reason),
-    /// The line is there, but a rule has changed it.
+    /// The other corpus has the line, changed by a rule.
     Rewritten,
-    /// The page is there as it was at another time.
+    /// The other corpus has the page as it was at another time.
     OtherVersion,
-    /// The page is there as it was at the same time, but was read as another text.
+    /// The other corpus has the page as it was at the same time, but read it as another text.
     OtherReading,
-    /// The build never saw a page of this URL.
+    /// The other build never read a page of this URL.
     NotRead,
-    /// It cannot be told.
+    /// The cause cannot be known.
     Unknown,
 }
 
 impl Cause {
-    /// The causes that are no reasons.
     pub(crate) const OWN: [Cause; 5] = [
         Cause::Rewritten,
         Cause::OtherVersion,
@@ -30,7 +29,7 @@ impl Cause {
         Cause::Unknown,
     ];
 
-    /// Stable name: of a rule the code of its reason.
+    /// The stable name of the cause; of a rule, the code of its reason.
     pub fn code(self) -> &'static str {
         match self {
             Cause::Rule(reason) => reason.code(),
@@ -42,7 +41,7 @@ impl Cause {
         }
     }
 
-    /// What decides: the recipe's key, or in words where no key does.
+    /// The key of the recipe that decides, or words where no key does.
     pub fn rule(self) -> &'static str {
         match self {
             Cause::Rule(reason) => reason.rule(),
@@ -54,21 +53,22 @@ impl Cause {
         }
     }
 
-    /// One sentence for people.
+    /// The cause in one sentence for people.
     pub fn doc(self) -> &'static str {
         match self {
             Cause::Rule(reason) => reason.doc(),
-            Cause::Rewritten => "The line rules cut the line, or took white space or citation markers from it.",
+            Cause::Rewritten => "The line rules cut the line, or removed white space or citation markers from it.",
             Cause::OtherVersion => "The other corpus has the page as it was at another time.",
             Cause::OtherReading => {
                 "The same page was read as another text: from another archive, by another read.wet_reading, or by another version of the program."
             }
-            Cause::NotRead => "The other build never saw a page of this URL.",
-            Cause::Unknown => "It cannot be told; the notes say why.",
+            Cause::NotRead => "The other build never read a page of this URL.",
+            Cause::Unknown => "The cause is not known; the notes say why.",
         }
     }
 
-    /// The cause that has `code`: one of [`OWN`](Self::OWN), or a rule on pages or lines.
+    /// The cause with a code: one of `not_read`, `rewritten`, `other_version`, `other_reading`, `unknown`, or a reason
+    /// of pages or lines.
     ///
     /// # Errors
     /// No cause has it; the message lists those that there are.
@@ -86,7 +86,7 @@ impl Cause {
 }
 
 impl Serialize for Cause {
-    /// As its code.
+    /// Writes the code of the cause.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())
     }

@@ -5,37 +5,36 @@ use c4_data::{Format, InputState, LedgerMode};
 use serde::Serialize;
 use serde_json::Value;
 
-/// How two corpora differ. "A" is the first and "B" the second.
+/// The differences between two corpora. "A" is the first and "B" the second.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diff {
-    /// The first corpus.
+    /// Corpus A.
     pub a: CorpusFacts,
-    /// The second.
+    /// Corpus B.
     pub b: CorpusFacts,
-    /// Keys of the two recipes that differ, in order; not the name, the description, and what is
-    /// expected.
+    /// The keys in which the two recipes differ, in order; name, description and `expect` are left out.
     pub recipe: Vec<KeyDiff>,
-    /// The archives they were built from.
+    /// The archives of both corpora.
     pub inputs: InputsDiff,
-    /// Only pages of this domain were looked at.
+    /// The only domain whose pages were compared; `None`: all.
     pub domain: Option<String>,
-    /// Only pages with this cause are in the tables from `only_a` on.
+    /// The only cause in the tables from `only_a` on; `None`: all.
     pub reason: Option<Cause>,
-    /// All pages (of the domain).
+    /// The counts of all pages (of the domain).
     pub pages: PageCounts,
-    /// Pages only in A by what B did with them, most pages first.
+    /// Pages only in A, by what B did with them, most pages first.
     pub only_a: Vec<PageCause>,
-    /// Pages only in B by what A did with them.
+    /// Pages only in B, by what A did with them, most pages first.
     pub only_b: Vec<PageCause>,
     /// Pages in both with other text.
     pub changed: Changed,
-    /// Differing pages by domain: the top ones.
-    pub domains: Vec<Group>,
-    /// How many domains have differing pages.
+    /// The domains with most differing pages.
+    pub domains: Vec<GroupDiff>,
+    /// The number of domains with differing pages.
     pub domains_in_all: u64,
-    /// Differing pages by language, as A has it for pages in both.
-    pub languages: Vec<Group>,
-    /// What cannot be told and why, and what else is worth knowing.
+    /// Differing pages by language: that in A, if both have the page.
+    pub languages: Vec<GroupDiff>,
+    /// What could not be found out and why, and what else is worth knowing.
     pub notes: Vec<String>,
 }
 
@@ -45,7 +44,7 @@ impl Diff {
         self.pages.only_a + self.pages.only_b + self.pages.changed == 0
     }
 
-    /// Differing pages whose cause cannot be told.
+    /// The number of differing pages whose cause is not known.
     pub fn unknown(&self) -> u64 {
         let unknown = |causes: &[PageCause]| -> u64 {
             let causes = causes.iter().filter(|c| c.cause == Cause::Unknown);
@@ -58,92 +57,92 @@ impl Diff {
 /// One of the two corpora.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CorpusFacts {
-    /// Its folder, as it was given.
+    /// The folder of the corpus, as it was given.
     pub dir: String,
-    /// The recipe's name.
+    /// The name of the recipe.
     pub recipe: String,
-    /// The recipe's hash.
+    /// The hash of the recipe.
     pub recipe_hash: String,
-    /// Version of the program that built it.
+    /// The version of the program that built the corpus.
     pub program: String,
-    /// Format of its shards.
+    /// The format of the shards.
     pub format: Format,
-    /// How much of the ledger it has.
+    /// The mode of the ledger.
     pub ledger: LedgerMode,
-    /// All its pages.
+    /// The number of pages of the corpus.
     pub pages: u64,
-    /// UTF-8 bytes of all its text.
+    /// The bytes of all texts of the corpus, in UTF-8.
     pub text_bytes: u64,
 }
 
-/// A key of the recipes that differs.
+/// A key in which the two recipes differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeyDiff {
     /// The key, as in `dedup.unit`.
     pub key: String,
-    /// Its value in A's recipe; null if it has none. Of lists, what only A's has.
+    /// The value in A's recipe, null if it has none; of lists, what only A's has.
     pub a: Value,
-    /// Its value in B's recipe; likewise.
+    /// The value in B's recipe, null if it has none; of lists, what only B's has.
     pub b: Value,
 }
 
-/// How the inputs differ. Archives are the same if their labels and sizes are.
+/// The archives of both corpora. Two are the same if their labels and sizes are.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct InputsDiff {
-    /// Archives of both.
+    /// The number of archives that both were built from.
     pub both: u64,
-    /// Archives of A only.
+    /// The archives that only A was built from.
     pub only_a: Vec<InputFacts>,
-    /// Archives of B only.
+    /// The archives that only B was built from.
     pub only_b: Vec<InputFacts>,
 }
 
-/// An archive.
+/// An archive of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputFacts {
-    /// Its label.
+    /// The label of the archive.
     pub archive: String,
-    /// Its size.
+    /// The size of the archive in bytes.
     pub bytes: u64,
-    /// How reading it went.
+    /// Whether the archive could be read.
     pub state: InputState,
 }
 
-/// Pages of both corpora. `a = only_a + same + changed`, and so for `b`.
+/// Counts of pages of both corpora: `a = only_a + same + changed`, and `b` likewise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct PageCounts {
-    /// In A.
+    /// Pages in A.
     pub a: u64,
-    /// In B.
+    /// Pages in B.
     pub b: u64,
-    /// Only in A.
+    /// Pages only in A.
     pub only_a: u64,
-    /// Only in B.
+    /// Pages only in B.
     pub only_b: u64,
-    /// In both with the same text.
+    /// Pages in both with the same text.
     pub same: u64,
-    /// In both with other text.
+    /// Pages in both with other text.
     pub changed: u64,
-    /// Of those in both: with another language.
+    /// Pages in both with another language.
     pub other_language: u64,
-    /// Of those in both: in another split.
+    /// Pages in both in another split.
     pub other_split: u64,
 }
 
-/// Pages that one corpus lacks for one cause.
+/// The pages that one corpus lacks for one cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PageCause {
-    /// What it did with them.
+    /// What the corpus did with the pages.
     pub cause: Cause,
-    /// The recipe's key that decides, or words.
+    /// The key of the recipe that decides, or words.
     pub rule: &'static str,
-    /// One sentence for people.
+    /// The cause in one sentence for people.
     pub doc: &'static str,
-    /// Pages.
+    /// The number of pages.
     pub pages: u64,
-    /// Their lines in the corpus that has them.
+    /// The lines of these pages in the corpus that has them.
     pub lines: u64,
-    /// Code points of these lines.
+    /// The code points of these lines.
     pub chars: u64,
     /// The pages with the smallest MD5 of the normalised URL.
     pub examples: Vec<PageExample>,
@@ -152,61 +151,61 @@ pub struct PageCause {
 /// A page that is in one corpus only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PageExample {
-    /// Its URL.
+    /// The URL of the page.
     pub url: String,
     /// MD5 of the normalised URL, hexadecimal.
     pub url_md5: String,
-    /// Its timestamp.
+    /// The timestamp of the page.
     pub timestamp: String,
-    /// Its language; empty where the corpus does not say.
+    /// The language of the page; empty where the corpus does not say.
     pub language: String,
-    /// Its lines.
+    /// The number of lines of the page.
     pub lines: u64,
-    /// Code points of these lines.
+    /// The code points of these lines.
     pub chars: u64,
-    /// The start of its text.
+    /// The start of the page's text.
     pub text: String,
 }
 
-/// Pages in both corpora with other text.
+/// The pages that both corpora have, with other text.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Changed {
-    /// Pages, all of them or those with the cause that was asked for.
+    /// The number of pages: all of them, or those with the cause that was asked for.
     pub pages: u64,
-    /// Those for which no rule can be told for some line.
+    /// The pages with a line whose cause is not known.
     pub pages_unknown: u64,
-    /// Those whose lines are the same but for their order.
+    /// The pages whose lines differ in nothing but their order.
     pub pages_reordered: u64,
-    /// Lines of these pages in A.
+    /// The lines of these pages in A.
     pub lines_a: u64,
-    /// Code points of these lines. Less those of `only_a`, they are those of B less `only_b`.
+    /// The code points of these lines. Less those of `only_a`, they are those of B less `only_b`.
     pub chars_a: u64,
-    /// Lines of these pages in B.
+    /// The lines of these pages in B.
     pub lines_b: u64,
-    /// Code points of these lines.
+    /// The code points of these lines.
     pub chars_b: u64,
-    /// Lines only in A by what B did with them, most pages first.
+    /// Lines only in A, by what B did with them, most pages first.
     pub only_a: Vec<LineCause>,
-    /// Lines only in B by what A did with them.
+    /// Lines only in B, by what A did with them, most pages first.
     pub only_b: Vec<LineCause>,
 }
 
-/// Lines that one corpus lacks for one cause, of pages that both have.
+/// The lines that one corpus lacks for one cause, of pages that both have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LineCause {
-    /// What it did with them.
+    /// What the corpus did with the lines.
     pub cause: Cause,
-    /// The recipe's key that decides, or words.
+    /// The key of the recipe that decides, or words.
     pub rule: &'static str,
-    /// One sentence for people.
+    /// The cause in one sentence for people.
     pub doc: &'static str,
-    /// Pages with such a line. A page with lines of several causes counts for each.
+    /// The number of pages with such a line. A page with lines of several causes counts for each.
     pub pages: u64,
-    /// Lines that are gone.
+    /// The number of lines of which nothing is left.
     pub lines: u64,
-    /// Lines of which a part is left.
+    /// The number of lines of which a part is left.
     pub cut_lines: u64,
-    /// Code points that are gone.
+    /// The code points that are not left.
     pub chars: u64,
     /// The first such line of the pages with the smallest MD5 of the normalised URL.
     pub examples: Vec<LineExample>,
@@ -223,7 +222,7 @@ pub struct LineExample {
     pub timestamp_a: String,
     /// The page's timestamp in B.
     pub timestamp_b: String,
-    /// Its lines with this cause.
+    /// The number of lines of the page with this cause.
     pub lines: u64,
     /// The start of the line.
     pub line: String,
@@ -231,10 +230,10 @@ pub struct LineExample {
     pub left: Option<String>,
 }
 
-/// Differing pages that have something in common.
+/// The differing pages of a domain or language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Group {
-    /// A domain or language; empty where there is none.
+pub struct GroupDiff {
+    /// The domain or language; empty where there is none.
     pub name: String,
     /// Pages only in A.
     pub only_a: u64,

@@ -5,7 +5,7 @@
 //! 1. A line that the other's rules turn into one that is there is `rewritten`.
 //! 2. A line that is another without some of its sentences, on a page that lost spans, is that line:
 //!    `span_duplicate`.
-//! 3. A line that the other's line rules drop went for their reason. Asked only where the two recipes'
+//! 3. A line that the other's line rules drop was dropped for their reason. Asked only where the two recipes'
 //!    line rules differ, since a line that span removal has shortened passed them as a whole.
 //! 4. A line that is in the other text but for case or white space is its `local_duplicate`, if its
 //!    recipe goes by lines.
@@ -17,21 +17,19 @@
 //! 7. Else the page is another version, or another reading of the same one.
 
 use super::Cause;
-use super::losers::{self, Hole, Loser, main_reason, took_spans};
+use super::dropped_copies::{self, DroppedCopy, Hole, main_reason, took_spans};
 use super::sentences::Sentences;
 use c4_data::{DedupStep, Recipe};
 use c4_filters::{Cleaner, Reason, TextSize, Verdict, dedup, pystr};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-/// The rules of a corpus.
 pub(super) struct Rules {
     cleaner: Cleaner,
     dedup: Option<DedupStep>,
 }
 
 impl Rules {
-    /// Those of `recipe`.
     pub(super) fn new(recipe: &Recipe) -> Rules {
         Rules {
             cleaner: Cleaner::new(recipe),
@@ -40,28 +38,26 @@ impl Rules {
     }
 }
 
-/// A page in one of the two corpora.
+/// A page as one of the two corpora has it.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    /// The corpus' rules.
     pub rules: &'a Rules,
-    /// Its text there.
     pub text: &'a str,
-    /// What dedup took from it; `None` if the corpus does not say.
-    pub losers: Option<&'a [Loser]>,
+    /// The lines or spans that dedup dropped from the page; `None` if the corpus does not say.
+    pub copies: Option<&'a [DroppedCopy]>,
 }
 
 impl View<'_> {
-    /// Whether dedup took sentences, or may have.
+    /// Whether dedup dropped sentences of the page, or may have.
     fn lost_spans(&self) -> bool {
         let spans = matches!(self.rules.dedup, Some(DedupStep::Spans { .. }));
-        spans && self.losers.is_none_or(took_spans)
+        spans && self.copies.is_none_or(took_spans)
     }
 }
 
-/// How the page's records in the two corpora are related.
+/// The relation between a page's records in the two corpora.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Records {
+pub(super) enum RecordRelation {
     /// One record, read the same way.
     Same,
     /// Pages of the same time: another archive, or another way to read it.
@@ -77,11 +73,10 @@ pub(super) enum Records {
 pub(crate) struct LineDiff<'t> {
     /// What the other corpus did with it.
     pub cause: Cause,
-    /// The line.
     pub line: &'t str,
-    /// What is left of it in the other text, if something is.
+    /// The rest of the line in the other text, if there is one.
     pub left: Option<String>,
-    /// Code points of it that are not in the other text.
+    /// The code points of the line that are not in the other text.
     pub chars: u64,
 }
 
@@ -91,9 +86,9 @@ pub(crate) struct LineDiff<'t> {
 /// Code points add up: those of the first text less those only there are those of the second less
 /// those only there (line ends apart). Memory is linear in the texts, as is time but for lines that
 /// start with the same word.
-pub(super) fn compare<'t>(views: [View<'t>; 2], records: Records, same_rules: bool) -> [Vec<LineDiff<'t>>; 2] {
+pub(super) fn compare<'t>(views: [View<'t>; 2], records: RecordRelation, same_rules: bool) -> [Vec<LineDiff<'t>>; 2] {
     let mut work = Work {
-        sides: views.map(Side::new),
+        sides: views.map(TextSide::new),
         diffs: [Vec::new(), Vec::new()],
         records,
         same_rules,
@@ -117,20 +112,20 @@ pub(super) fn compare<'t>(views: [View<'t>; 2], records: Records, same_rules: bo
     })
 }
 
-struct Side<'t> {
+struct TextSide<'t> {
     view: View<'t>,
     lines: Vec<&'t str>,
     /// The line's partner in the other text.
     partner: Vec<Option<usize>>,
 }
 
-impl<'t> Side<'t> {
-    fn new(view: View<'t>) -> Side<'t> {
+impl<'t> TextSide<'t> {
+    fn new(view: View<'t>) -> TextSide<'t> {
         let lines: Vec<&str> = match view.text {
             "" => Vec::new(),
             text => text.split('\n').collect(),
         };
-        Side {
+        TextSide {
             view,
             partner: vec![None; lines.len()],
             lines,
@@ -162,10 +157,10 @@ fn chars(line: &str) -> u64 {
 }
 
 struct Work<'t> {
-    sides: [Side<'t>; 2],
-    /// By the text that has the line, with its place there.
+    sides: [TextSide<'t>; 2],
+    /// The differences by the text that has the line, each with its place there.
     diffs: [Vec<(usize, LineDiff<'t>)>; 2],
-    records: Records,
+    records: RecordRelation,
     same_rules: bool,
 }
 
@@ -235,7 +230,7 @@ impl<'t> Work<'t> {
     /// Lines of `side` that are lines of the other text without some sentences.
     fn match_shortened(&mut self, side: usize) {
         let other = &self.sides[1 - side];
-        // As this text's rules had left them for dedup.
+        // The lines as this text's rules had left them for dedup.
         let before_dedup = |(j, line): (usize, &'t str)| {
             let kept = self.sides[side].outcomes(line).into_iter();
             let kept = kept.filter(|(_, verdict)| *verdict == Verdict::Keep);
@@ -288,7 +283,7 @@ impl<'t> Work<'t> {
                 };
                 let hole = gaps.take(i, line, Some(wanted));
                 // Another version need not have had the line twice.
-                let sure = local && self.records == Records::Same;
+                let sure = local && self.records == RecordRelation::Same;
                 let sure = sure.then_some(Reason::LocalDuplicate);
                 hole.or(sure).or_else(|| gaps.take(i, line, None))
             });
@@ -331,14 +326,14 @@ impl<'t> Work<'t> {
     fn without_a_rule(&self, side: usize) -> Cause {
         let [own, other] = [side, 1 - side].map(|side| &self.sides[side].view);
         match self.records {
-            Records::OtherVersion => Cause::OtherVersion,
-            Records::OtherReading => Cause::OtherReading,
-            Records::Unsure => Cause::Unknown,
-            Records::Same => match (other.losers, &other.rules.dedup) {
+            RecordRelation::OtherVersion => Cause::OtherVersion,
+            RecordRelation::OtherReading => Cause::OtherReading,
+            RecordRelation::Unsure => Cause::Unknown,
+            RecordRelation::Same => match (other.copies, &other.rules.dedup) {
                 // The rules have kept it, so nothing else can have taken it.
                 (None, Some(DedupStep::Lines { .. })) => Cause::Rule(Reason::GlobalDuplicate),
                 (None, Some(DedupStep::Spans { .. })) => Cause::Rule(Reason::SpanDuplicate),
-                (Some(losers), _) if !losers.is_empty() => main_reason(losers).map_or(Cause::Unknown, Cause::Rule),
+                (Some(copies), _) if !copies.is_empty() => main_reason(copies).map_or(Cause::Unknown, Cause::Rule),
                 // What is left of a line that is there as a whole.
                 _ if own.lost_spans() => Cause::Rule(Reason::SpanDuplicate),
                 _ => Cause::Unknown,
@@ -352,18 +347,18 @@ struct Gaps {
     holes: Vec<Hole>,
     used: Vec<bool>,
     by_lines: bool,
-    /// Of each line here: lines of the other text up to the partner of the one before it, and up
+    /// For each line here: the number of lines of the other text up to the partner of the one before it, and up
     /// to the partner of the one after it.
     between: Vec<(usize, usize)>,
 }
 
 impl Gaps {
-    fn new(here: &Side<'_>, other: &Side<'_>) -> Gaps {
+    fn new(here: &TextSide<'_>, other: &TextSide<'_>) -> Gaps {
         let (mut holes, mut by_lines) = (Vec::new(), true);
-        if let (Some(step), Some(losers)) = (&other.view.rules.dedup, other.view.losers)
-            && !losers.is_empty()
+        if let (Some(step), Some(copies)) = (&other.view.rules.dedup, other.view.copies)
+            && !copies.is_empty()
         {
-            holes = losers::holes(other.view.text, step, losers);
+            holes = dropped_copies::holes(other.view.text, step, copies);
             by_lines = matches!(step, DedupStep::Lines { .. });
         }
         let mut between = vec![(0, other.lines.len()); here.lines.len()];

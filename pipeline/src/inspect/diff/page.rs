@@ -40,7 +40,7 @@ impl Side {
         }
     }
 
-    /// Its part of an anchor.
+    /// The part of an anchor that stands for the side.
     const fn anchor(self) -> &'static str {
         match self {
             Side::A => "a",
@@ -48,7 +48,7 @@ impl Side {
         }
     }
 
-    /// Its colour, a class of the style sheet.
+    /// The class of the style sheet that colours the side.
     const fn class(self) -> &'static str {
         match self {
             Side::A => "drop",
@@ -56,7 +56,6 @@ impl Side {
         }
     }
 
-    /// Pages that only this side has.
     fn pages(self, diff: &Diff) -> u64 {
         match self {
             Side::A => diff.pages.only_a,
@@ -64,7 +63,6 @@ impl Side {
         }
     }
 
-    /// Causes of pages that only this side has.
     fn page_causes(self, diff: &Diff) -> &[PageCause] {
         match self {
             Side::A => &diff.only_a,
@@ -72,7 +70,6 @@ impl Side {
         }
     }
 
-    /// Causes of lines that only this side has.
     fn line_causes(self, diff: &Diff) -> &[LineCause] {
         match self {
             Side::A => &diff.changed.only_a,
@@ -80,7 +77,6 @@ impl Side {
         }
     }
 
-    /// Archives that only this side read.
     fn inputs(self, diff: &Diff) -> &[InputFacts] {
         match self {
             Side::A => &diff.inputs.only_a,
@@ -88,7 +84,7 @@ impl Side {
         }
     }
 
-    /// Its letter, with the name of its recipe if that tells the two apart.
+    /// The letter of the side, with the name of its recipe if that tells the two apart.
     fn name(self, diff: &Diff) -> Markup {
         let recipe = match self {
             Side::A => &diff.a.recipe,
@@ -101,7 +97,7 @@ impl Side {
     }
 }
 
-/// The page.
+/// The comparison as one HTML file.
 pub fn page(diff: &Diff) -> String {
     let sections = [
         corpora::section(diff),
@@ -113,7 +109,7 @@ pub fn page(diff: &Diff) -> String {
         examples::section(diff),
         notes(diff),
     ];
-    page::page(&page::Page {
+    page::page(&page::HtmlPage {
         generator: REPORT_GENERATOR,
         title: &format!("C4 comparison: {} and {}", diff.a.recipe, diff.b.recipe),
         kind: "Comparison",
@@ -129,7 +125,6 @@ pub fn page(diff: &Diff) -> String {
     })
 }
 
-/// What a cause is called.
 fn title(cause: Cause) -> String {
     cause.code().replace('_', " ")
 }
@@ -141,7 +136,7 @@ fn notes(diff: &Diff) -> Option<page::Section> {
     Some(page::Section {
         id: "notes",
         title: "Notes",
-        lead: html! { "What cannot be told and why, and what else is worth knowing." },
+        lead: html! { "What could not be found out and why, and what else is worth knowing." },
         body: html! { ul.notes { @for note in &diff.notes { li { bdi { (Crawl(note)) } } } } },
     })
 }

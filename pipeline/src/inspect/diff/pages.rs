@@ -9,76 +9,55 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 
-/// Pages that go from the reading thread to the comparing one at a time.
+/// The number of pages that the reading thread sends to the comparing thread at a time.
 const BATCH_ROWS: usize = 256;
-/// Ends a batch before that; bounds memory.
+/// The bytes of text that end a batch before that, so that memory is bounded.
 const BATCH_TEXT_BYTES: usize = 1 << 20;
 
-/// A finished corpus.
-pub(super) struct Corpus {
-    /// Its folder.
+pub(super) struct ComparedCorpus {
     pub dir: PathBuf,
-    /// What it consists of.
     pub manifest: Manifest,
 }
 
-impl Corpus {
+impl ComparedCorpus {
     /// The corpus in `dir`.
     ///
     /// # Errors
-    /// There is no finished one.
-    pub(super) fn open(dir: &Path) -> Result<Corpus, Error> {
+    /// The folder holds no finished corpus.
+    pub(super) fn open(dir: &Path) -> Result<ComparedCorpus, Error> {
         let manifest = corpus::finished(dir)?;
-        Ok(Corpus {
+        Ok(ComparedCorpus {
             dir: dir.to_owned(),
             manifest,
         })
     }
 
-    /// A file of the corpus, after a look whether it is the one that was written. Reads it once.
-    fn checked(&self, file: &str, sha256: &str) -> Result<PathBuf, Error> {
-        let path = self.dir.join(file);
-        if c4_data::atomic_file::sha256_file(&path)? == sha256 {
-            return Ok(path);
-        }
-        Err(Error::Format {
-            path,
-            reason: format!(
-                "is not what the build wrote (its checksum differs from {}); build it again",
-                Manifest::FILE
-            ),
-        })
-    }
-
-    /// Looks whether the files of a table of the ledger are those that were written.
+    /// Compares the checksums of the files of a table of the ledger.
     ///
     /// # Errors
-    /// One is missing or not what was written.
+    /// A file is missing or not what was written.
     pub(crate) fn check_table(&self, table: Table) -> Result<(), Error> {
         let files = self.manifest.ledger.files.iter();
         let mut files = files.filter(|file| file.table == table);
-        files.try_for_each(|file| self.checked(&file.file, &file.sha256).map(drop))
+        files.try_for_each(|file| corpus::checked_file(&self.dir, &file.file, &file.sha256).map(drop))
     }
 
-    /// Whether there is a ledger.
     pub(crate) fn has_ledger(&self) -> bool {
         self.manifest.ledger.mode != LedgerMode::None
     }
 }
 
-/// A page of a corpus.
-pub(crate) struct Row {
-    /// MD5 of the normalised URL.
+/// A page of one of the two corpora.
+pub(crate) struct ComparedPage {
+    /// The MD5 of the normalised URL.
     pub key: u128,
-    /// Where it is.
     pub split: Split,
-    /// The page.
     pub document: Document,
 }
 
 /// One set of shards of a corpus.
 struct SetRows<'c> {
-    corpus: &'c Corpus,
+    corpus: &'c ComparedCorpus,
     set: ShardSet<'c>,
     shards: std::vec::IntoIter<&'c ShardEntry>,
     open: Option<(PathBuf, ShardReader)>,
@@ -86,8 +65,7 @@ struct SetRows<'c> {
 }
 
 impl<'c> SetRows<'c> {
-    /// All sets.
-    fn all(corpus: &'c Corpus) -> Vec<SetRows<'c>> {
+    fn all(corpus: &'c ComparedCorpus) -> Vec<SetRows<'c>> {
         let mut sets: BTreeMap<ShardSet<'c>, Vec<&'c ShardEntry>> = BTreeMap::new();
         for shard in &corpus.manifest.shards {
             sets.entry(shard.set()).or_default().push(shard);
@@ -102,7 +80,7 @@ impl<'c> SetRows<'c> {
         sets.into_iter().map(rows).collect()
     }
 
-    fn next(&mut self) -> Result<Option<Row>, Error> {
+    fn next(&mut self) -> Result<Option<ComparedPage>, Error> {
         loop {
             if let Some((path, reader)) = &mut self.open {
                 if let Some(document) = reader.next() {
@@ -122,7 +100,7 @@ impl<'c> SetRows<'c> {
                         });
                     }
                     self.last = Some(key);
-                    return Ok(Some(Row {
+                    return Ok(Some(ComparedPage {
                         key,
                         split: self.set.split,
                         document,
@@ -133,7 +111,7 @@ impl<'c> SetRows<'c> {
             let Some(shard) = self.shards.next() else {
                 return Ok(None);
             };
-            let path = self.corpus.checked(&shard.file, &shard.sha256)?;
+            let path = corpus::checked_file(&self.corpus.dir, &shard.file, &shard.sha256)?;
             let reader = ShardReader::open_within(&path, BatchLimit::of(&self.corpus.manifest.recipe))?;
             self.open = Some((path, reader));
         }
@@ -141,7 +119,7 @@ impl<'c> SetRows<'c> {
 }
 
 /// Sends the pages of all sets of `corpus`, merged, until the other side hangs up.
-pub(super) fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
+pub(super) fn send(corpus: &ComparedCorpus, to: &SyncSender<Result<Vec<ComparedPage>, Error>>) {
     let result = send_all(corpus, to);
     if let Err(error) = result {
         // Nobody there: then nobody wants to know.
@@ -149,7 +127,7 @@ pub(super) fn send(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) {
     }
 }
 
-fn send_all(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) -> Result<(), Error> {
+fn send_all(corpus: &ComparedCorpus, to: &SyncSender<Result<Vec<ComparedPage>, Error>>) -> Result<(), Error> {
     let mut heads = Vec::new();
     for mut set in SetRows::all(corpus) {
         if let Some(row) = set.next()? {
@@ -180,16 +158,15 @@ fn send_all(corpus: &Corpus, to: &SyncSender<Result<Vec<Row>, Error>>) -> Result
     Ok(())
 }
 
-/// The receiving end: pages one by one.
+/// The pages that [`send`] sends, one by one.
 pub(super) struct Rows {
-    from: Receiver<Result<Vec<Row>, Error>>,
-    batch: std::vec::IntoIter<Row>,
+    from: Receiver<Result<Vec<ComparedPage>, Error>>,
+    batch: std::vec::IntoIter<ComparedPage>,
     last: Option<u128>,
 }
 
 impl Rows {
-    /// Of what [`send`] sends.
-    pub(super) fn new(from: Receiver<Result<Vec<Row>, Error>>) -> Rows {
+    pub(super) fn new(from: Receiver<Result<Vec<ComparedPage>, Error>>) -> Rows {
         Rows {
             from,
             batch: Vec::new().into_iter(),
@@ -201,7 +178,7 @@ impl Rows {
     ///
     /// # Errors
     /// A shard that is damaged, missing, or out of order; a URL that is there twice.
-    pub(super) fn next(&mut self) -> Result<Option<Row>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<ComparedPage>, Error> {
         loop {
             if let Some(row) = self.batch.next() {
                 if self.last == Some(row.key) {
@@ -221,7 +198,7 @@ impl Rows {
     }
 }
 
-/// What became of the URLs of a build.
+/// The verdicts on the URLs of a build, from the table `fates` of its ledger.
 pub(super) struct Fates {
     folder: PathBuf,
     rows: LedgerReader<UrlVerdict>,
@@ -231,11 +208,11 @@ pub(super) struct Fates {
 }
 
 impl Fates {
-    /// Those of `corpus`; none of a corpus without a ledger.
+    /// Opens the table of `corpus`; without a ledger it is empty.
     ///
     /// # Errors
     /// A file that cannot be read or is not what was written.
-    pub(super) fn open(corpus: &Corpus) -> Result<Fates, Error> {
+    pub(super) fn open(corpus: &ComparedCorpus) -> Result<Fates, Error> {
         let ledger = &corpus.manifest.ledger;
         corpus.check_table(Table::UrlVerdicts)?;
         let mut rows = LedgerReader::new(&corpus.dir, ledger);
@@ -247,8 +224,7 @@ impl Fates {
         })
     }
 
-    /// The verdict on the page with `key`, `None` if the build did not see it. Keys must be asked for
-    /// in order.
+    /// The verdict on the page with `key`; `None` if the build did not read it. Keys must be asked for in order.
     ///
     /// # Errors
     /// A file that cannot be read or is not in order.

@@ -3,7 +3,7 @@
 use c4_filters::{dedup, pystr};
 use std::collections::HashMap;
 
-/// Lines as the words of their sentences.
+/// Lines, each as the words of its sentences.
 pub(crate) struct Sentences<'t> {
     lines: HashMap<usize, Vec<Vec<&'t str>>>,
     /// Lines by the first word of each of their sentences, in order.
@@ -11,7 +11,7 @@ pub(crate) struct Sentences<'t> {
 }
 
 impl<'t> Sentences<'t> {
-    /// Of `lines`, with their places; several texts of one place are one line.
+    /// Splits `lines`, given with their places; several texts of one place are one line.
     pub(super) fn new(lines: impl IntoIterator<Item = (usize, &'t str)>) -> Sentences<'t> {
         let mut found = Sentences {
             lines: HashMap::new(),
@@ -32,7 +32,7 @@ impl<'t> Sentences<'t> {
         found
     }
 
-    /// The first line that `rest` is the rest of.
+    /// The place of the first line of which `rest` is what is left without some sentences.
     pub(crate) fn whole_of(&self, rest: &str) -> Option<usize> {
         let words: Vec<&str> = pystr::words(rest).collect();
         let candidates = self.by_first_word.get(words.first()?)?;
@@ -40,7 +40,6 @@ impl<'t> Sentences<'t> {
         candidates.iter().copied().find(whole)
     }
 
-    /// Takes a line out.
     pub(super) fn remove(&mut self, place: usize) {
         self.lines.remove(&place);
     }

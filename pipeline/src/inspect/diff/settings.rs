@@ -1,13 +1,13 @@
-//! How two builds were told to work: recipes and inputs.
+//! How two builds were configured: recipes and inputs.
 
 use super::facts::{CorpusFacts, InputFacts, InputsDiff, KeyDiff};
-use super::pages::Corpus;
+use super::pages::ComparedCorpus;
 use c4_data::{Format, InputEntry, InputState, Recipe};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the summary says of a corpus.
-pub(super) fn facts(corpus: &Corpus) -> CorpusFacts {
+/// The facts of a corpus for the summary.
+pub(super) fn facts(corpus: &ComparedCorpus) -> CorpusFacts {
     let manifest = &corpus.manifest;
     CorpusFacts {
         dir: corpus.dir.to_string_lossy().into_owned(),
@@ -21,7 +21,7 @@ pub(super) fn facts(corpus: &Corpus) -> CorpusFacts {
     }
 }
 
-/// Keys that differ, in order.
+/// The keys in which two recipes differ, in order.
 pub(super) fn recipes(a: &Recipe, b: &Recipe) -> Vec<KeyDiff> {
     let [mut a, b] = [a, b].map(|recipe| {
         let mut keys = BTreeMap::new();
@@ -64,7 +64,7 @@ fn flatten(prefix: &str, value: Value, keys: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// Of two lists what only one has; but all of both where only their order differs.
+/// Two lists without what both have; both as they are where only their order differs.
 fn without_common(a: Value, b: Value) -> (Value, Value) {
     let (Value::Array(list_a), Value::Array(list_b)) = (&a, &b) else {
         return (a, b);
@@ -79,7 +79,7 @@ fn without_common(a: Value, b: Value) -> (Value, Value) {
     }
 }
 
-/// Archives that only one of the two builds read.
+/// The archives of two builds: those of both, and those that only one read.
 pub(super) fn inputs(a: &[InputEntry], b: &[InputEntry]) -> InputsDiff {
     fn set(inputs: &[InputEntry]) -> BTreeSet<(&str, u64)> {
         let keys = inputs.iter().map(|input| (&*input.archive, input.bytes));
@@ -104,13 +104,13 @@ pub(super) fn inputs(a: &[InputEntry], b: &[InputEntry]) -> InputsDiff {
     }
 }
 
-/// What is worth knowing of the two builds themselves.
-pub(super) fn notes(a: &Corpus, b: &Corpus, recipe: &[KeyDiff]) -> Vec<String> {
+/// Notes on what is worth knowing of the two builds themselves.
+pub(super) fn notes(a: &ComparedCorpus, b: &ComparedCorpus, recipe: &[KeyDiff]) -> Vec<String> {
     let mut notes = Vec::new();
     let (program_a, program_b) = (&a.manifest.versions.program, &b.manifest.versions.program);
     if program_a != program_b {
         notes.push(format!(
-            "A was built by version {program_a} of the program and B by {program_b}; causes are told by the rules of this version, {}.",
+            "A was built by version {program_a} of the program and B by {program_b}; causes are judged by the rules of this version, {}.",
             env!("CARGO_PKG_VERSION")
         ));
     }

@@ -1,21 +1,21 @@
 //! Adding up what differs.
 
 use super::Cause;
-use super::facts::{Changed, Diff, Group, LineCause, LineExample, PageCause, PageCounts, PageExample};
+use super::facts::{Changed, Diff, GroupDiff, LineCause, LineExample, PageCause, PageCounts, PageExample};
 use super::lines::LineDiff;
-use super::pages::Row;
+use super::pages::ComparedPage;
 use c4_filters::TextSize;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-/// Code points of a text or line that an example shows.
+/// The number of code points of a text or line that an example shows.
 pub(super) const SHOWN_CHARS: usize = 300;
 
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS).collect()
 }
 
-/// What has been found so far.
+/// The sums of what has been found so far.
 pub(crate) struct Sums {
     reason: Option<Cause>,
     examples: usize,
@@ -28,7 +28,6 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Nothing yet; `reason` and `examples` as in [`Options`](super::Options).
     pub(super) fn new(reason: Option<Cause>, examples: usize) -> Sums {
         Sums {
             reason,
@@ -59,7 +58,7 @@ impl Sums {
     }
 
     /// Adds a page that only corpus `side` has.
-    pub(super) fn only(&mut self, side: usize, cause: Cause, domain: &str, row: &Row) {
+    pub(super) fn only(&mut self, side: usize, cause: Cause, domain: &str, row: &ComparedPage) {
         let pages = &mut self.pages;
         let (all, only) = match side {
             0 => (&mut pages.a, &mut pages.only_a),
@@ -99,7 +98,7 @@ impl Sums {
     }
 
     /// Adds a page that both have.
-    pub(super) fn both(&mut self, [a, b]: [&Row; 2]) {
+    pub(super) fn both(&mut self, [a, b]: [&ComparedPage; 2]) {
         let pages = &mut self.pages;
         pages.a += 1;
         pages.b += 1;
@@ -114,9 +113,15 @@ impl Sums {
         }
     }
 
-    /// Adds what [`both`](Self::both) did not say of a page with other text: the lines that differ,
-    /// or the cause if none do.
-    pub(super) fn changed(&mut self, domain: &str, rows: [&Row; 2], lines: &[Vec<LineDiff<'_>>; 2], otherwise: Cause) {
+    /// Adds what [`both`](Self::both) did not of a page with other text: the lines that differ, or the cause if none
+    /// do.
+    pub(super) fn changed(
+        &mut self,
+        domain: &str,
+        rows: [&ComparedPage; 2],
+        lines: &[Vec<LineDiff<'_>>; 2],
+        otherwise: Cause,
+    ) {
         let mut by_cause: [BTreeMap<Cause, Vec<&LineDiff<'_>>>; 2] = Default::default();
         for (by_cause, lines) in by_cause.iter_mut().zip(lines) {
             for line in lines {
@@ -201,15 +206,15 @@ impl Sums {
             causes.sort_by_key(|cause| Reverse(cause.pages));
             causes
         }
-        fn groups(counts: impl IntoIterator<Item = (String, [u64; 3])>) -> Vec<Group> {
-            let group = |(name, [only_a, only_b, changed]): (String, [u64; 3])| Group {
+        fn groups(counts: impl IntoIterator<Item = (String, [u64; 3])>) -> Vec<GroupDiff> {
+            let group = |(name, [only_a, only_b, changed]): (String, [u64; 3])| GroupDiff {
                 name,
                 only_a,
                 only_b,
                 changed,
             };
-            let mut groups: Vec<Group> = counts.into_iter().map(group).collect();
-            let all = |group: &Group| group.only_a + group.only_b + group.changed;
+            let mut groups: Vec<GroupDiff> = counts.into_iter().map(group).collect();
+            let all = |group: &GroupDiff| group.only_a + group.only_b + group.changed;
             groups.sort_by(|x, y| (all(y), &x.name).cmp(&(all(x), &y.name)));
             groups
         }

@@ -1,7 +1,9 @@
 //! A comparison as text, for a terminal.
 
-use super::{CorpusFacts, Diff, Group, InputFacts, LineCause, PageCause};
-use crate::terminal::table::{Table, percent, thousands};
+use super::{CorpusFacts, Diff, GroupDiff, InputFacts, LineCause, PageCause};
+use crate::terminal::table::{TextTable, percent};
+use crate::view::number::thousands;
+use crate::view::text::shortened;
 use serde_json::Value;
 
 /// Archives of one corpus that are listed.
@@ -11,7 +13,7 @@ const SHOWN_CHARS: usize = 100;
 /// Characters of a value of a recipe.
 const VALUE_CHARS: usize = 40;
 
-/// What the terminal shows.
+/// The comparison as text for a terminal.
 pub fn text(diff: &Diff) -> String {
     let mut out = summary(diff);
     if diff.is_empty() {
@@ -61,7 +63,7 @@ pub fn text(diff: &Diff) -> String {
 }
 
 fn summary(diff: &Diff) -> String {
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     let heads = [
         "",
         "recipe",
@@ -73,7 +75,7 @@ fn summary(diff: &Diff) -> String {
         "ledger",
     ];
     table.row(heads);
-    let row = |name: &str, corpus: &CorpusFacts, table: &mut Table| {
+    let row = |name: &str, corpus: &CorpusFacts, table: &mut TextTable| {
         table.row([
             &format!("{name}  {}", corpus.dir),
             &corpus.recipe,
@@ -93,7 +95,7 @@ fn summary(diff: &Diff) -> String {
         out += "no key differs\n";
     } else {
         out += "keys that differ\n";
-        let mut table = Table::default().left([1, 2]);
+        let mut table = TextTable::default().left([1, 2]);
         table.row(["  key", "A", "B"]);
         for diff in &diff.recipe {
             table.row([&format!("  {}", diff.key), &value(&diff.a), &value(&diff.b)]);
@@ -122,7 +124,7 @@ fn summary(diff: &Diff) -> String {
         out += &format!("Of the domain {domain}:\n");
     }
     let pages = &diff.pages;
-    let mut table = Table::default();
+    let mut table = TextTable::default();
     table.row(["pages", "", "of A", "of B"]);
     for (name, n) in [
         ("in A", pages.a),
@@ -162,16 +164,11 @@ fn value(value: &Value) -> String {
 
 /// At most `max` characters of a text, in one line and without what steers a terminal.
 fn cut(text: &str, max: usize) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = text.chars().map(plain).take(max).collect();
-    if text.chars().nth(max).is_some() {
-        line.push('…');
-    }
-    line
+    shortened(&text.replace(char::is_control, " "), max)
 }
 
 fn page_causes(causes: &[PageCause], all: u64) -> String {
-    let mut table = Table::default().left([5]);
+    let mut table = TextTable::default().left([5]);
     table.row(["cause", "pages", "share", "lines", "characters", "decided by"]);
     for cause in causes {
         table.row([
@@ -187,7 +184,7 @@ fn page_causes(causes: &[PageCause], all: u64) -> String {
 }
 
 fn line_causes(causes: &[LineCause], all: u64) -> String {
-    let mut table = Table::default().left([6]);
+    let mut table = TextTable::default().left([6]);
     let heads = ["cause", "pages", "", "lines", "lines cut", "characters", "decided by"];
     table.row(heads);
     for cause in causes {
@@ -204,8 +201,8 @@ fn line_causes(causes: &[LineCause], all: u64) -> String {
     table.render()
 }
 
-fn groups(groups: &[Group]) -> String {
-    let mut table = Table::default();
+fn groups(groups: &[GroupDiff]) -> String {
+    let mut table = TextTable::default();
     table.row(["", "only in A", "only in B", "other text"]);
     for group in groups {
         let name = match group.name.as_str() {

@@ -10,44 +10,44 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A finished corpus.
+/// A finished corpus, asked for what it knows of pages.
 #[derive(Debug)]
 pub struct Corpus {
     dir: PathBuf,
-    /// Its manifest.
+    /// The manifest of the corpus.
     pub manifest: Manifest,
-    /// Where its inputs were, in the manifest's order; empty if that is not known.
+    /// The paths of the inputs, in the manifest's order; empty if they are not known.
     pub inputs: Vec<PathBuf>,
 }
 
 /// A row of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The shard's file name.
+pub struct RowPlace {
+    /// The file name of the shard.
     pub shard: String,
-    /// From 0.
+    /// The number of the row in its shard, from 0.
     pub row: u64,
 }
 
-/// The copy of a page, line or span that stays.
+/// The copy of a page, line or span that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Label of the archive.
+    /// The label of the archive that holds the page of the copy.
     pub archive: String,
-    /// Bytes from its start.
+    /// The byte offset of the record in its archive.
     pub record_offset: u64,
-    /// Line, or first sentence of the span, after the rules.
+    /// The number of the line, or of the first sentence of the span, after the rules.
     pub position: u32,
-    /// The page's URL, where it is known.
+    /// The URL of the page, where it is known.
     pub url: Option<String>,
-    /// Its row, if the page is in the corpus.
-    pub document: Option<Place>,
-    /// It is on the very page.
+    /// The row of the page, if it is in the corpus.
+    pub document: Option<RowPlace>,
+    /// Whether the copy is on the page that lost another one.
     pub same_page: bool,
 }
 
 impl Copy {
-    /// For programs.
+    /// The copy as JSON.
     pub fn to_json(&self) -> Value {
         json!({
             "archive": self.archive,
@@ -76,14 +76,20 @@ impl fmt::Display for Copy {
     }
 }
 
-/// What is known of one page: the copies it lost and those that stayed for them, and its row.
-pub(crate) type Known = (Vec<(Duplicate, Copy)>, Option<Place>);
+/// What a finished corpus knows of a page.
+#[derive(Debug, Default)]
+pub(super) struct KnownPage {
+    /// The copies that the page lost, each with the one that is kept.
+    pub duplicates: Vec<(Duplicate, Copy)>,
+    /// The row of the page, if it is in the corpus.
+    pub document: Option<RowPlace>,
+}
 
 impl Corpus {
     /// Opens the corpus in `dir`.
     ///
     /// # Errors
-    /// There is none, or it is not finished.
+    /// The folder holds no finished corpus.
     pub fn open(dir: &Path) -> Result<Corpus, Error> {
         let manifest = corpus::finished(dir)?;
         let run = std::fs::read(dir.join(corpus::RUN_FILE)).ok();
@@ -97,16 +103,16 @@ impl Corpus {
         })
     }
 
-    /// Whether it knows of duplicates.
+    /// Whether the corpus has a ledger, which knows of duplicates.
     pub(crate) fn has_ledger(&self) -> bool {
         self.manifest.ledger.mode != LedgerMode::None
     }
 
-    /// Gives inputs the labels that they have in the corpus, which depend on what else it was built
-    /// of: by path, else by the end of the path.
+    /// Gives inputs the labels that they have in the corpus, which depend on its other inputs: found by path, else by
+    /// the end of the path.
     ///
     /// # Errors
-    /// An input that the corpus was not built of.
+    /// An input that the corpus was not built from.
     pub fn label(&self, inputs: &mut [Input]) -> Result<(), Error> {
         for input in inputs {
             let file = input.file()?;
@@ -129,15 +135,15 @@ impl Corpus {
         Ok(())
     }
 
-    /// What is known of pages by archive and offset. Reads the table of duplicates and the shards
-    /// once.
+    /// What the corpus knows of pages, which are given by archive and offset. Reads the table of duplicates and the
+    /// shards once.
     ///
     /// # Errors
-    /// They cannot be read.
-    pub(crate) fn look_up(&self, pages: &[(&str, u64)]) -> Result<Vec<Known>, Error> {
+    /// A file of the corpus cannot be read.
+    pub(super) fn look_up(&self, pages: &[(&str, u64)]) -> Result<Vec<KnownPage>, Error> {
         let wanted: HashMap<(&str, u64), usize> = pages.iter().enumerate().map(|(i, page)| (*page, i)).collect();
-        let mut known: Vec<Known> = pages.iter().map(|_| Known::default()).collect();
-        let mut urls: HashMap<(String, u64), (Option<String>, Option<Place>)> = HashMap::new();
+        let mut known: Vec<KnownPage> = pages.iter().map(|_| KnownPage::default()).collect();
+        let mut urls: HashMap<(String, u64), (Option<String>, Option<RowPlace>)> = HashMap::new();
         for row in LedgerReader::<Duplicate>::new(&self.dir, &self.manifest.ledger) {
             let row = row?;
             if let Some(i) = wanted.get(&(row.archive.as_str(), row.record_offset)) {
@@ -152,28 +158,22 @@ impl Corpus {
                     same_page: (row.kept_archive.as_str(), row.kept_record_offset)
                         == (row.archive.as_str(), row.record_offset),
                 };
-                known[*i].0.push((row, copy));
+                known[*i].duplicates.push((row, copy));
             }
         }
         let limit = BatchLimit::of(&self.manifest.recipe);
         for shard in &self.manifest.shards {
-            let path = self.dir.join(&shard.file);
-            if c4_data::atomic_file::sha256_file(&path)? != shard.sha256 {
-                return Err(Error::Output {
-                    path,
-                    reason: "is not what the build wrote (its checksum differs)".into(),
-                });
-            }
+            let path = corpus::checked_file(&self.dir, &shard.file, &shard.sha256)?;
             let documents = ShardReader::open_within(&path, limit)?;
             for (row, document) in (0..).zip(documents) {
                 let document = document?;
-                let place = Place {
+                let place = RowPlace {
                     shard: shard.file.clone(),
                     row,
                 };
                 let key = (document.archive.to_string(), document.page.record_offset);
                 if let Some(i) = wanted.get(&(key.0.as_str(), key.1)) {
-                    known[*i].1 = Some(place.clone());
+                    known[*i].document = Some(place.clone());
                 }
                 if let Some(found) = urls.get_mut(&key) {
                     *found = (Some(document.page.url), Some(place));
@@ -190,7 +190,7 @@ impl Corpus {
                 }
             }
         }
-        for (_, copy) in known.iter_mut().flat_map(|(duplicates, _)| duplicates) {
+        for (_, copy) in known.iter_mut().flat_map(|page| &mut page.duplicates) {
             let key = (copy.archive.clone(), copy.record_offset);
             if let Some((url, document)) = urls.get(&key) {
                 copy.url.clone_from(url);

@@ -13,35 +13,35 @@ use c4_filters::{ArchiveKind, url};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::path::PathBuf;
 
-/// Which records.
+/// The records to find.
 #[derive(Debug, Clone)]
 pub enum Wanted {
     /// The first page of this URL; if no page has it as it is written, the first one whose
     /// normalised URL is the same.
     Url(String),
-    /// Record so-and-so, from 0, over all records of the one archive.
+    /// The record with a number, from 0, over all records of the one archive.
     Record(u64),
-    /// So many pages, drawn with a seed.
+    /// A number of pages, drawn with a seed.
     Random(usize, u64),
 }
 
-/// A record and where it was found.
+/// A record, and where it was found.
 #[derive(Debug, Clone)]
-pub struct Found {
-    /// The archive.
+pub struct FoundRecord {
+    /// The archive of the record.
     pub input: Input,
-    /// What it holds.
+    /// The kind of the archive.
     pub kind: ArchiveKind,
-    /// Place of the record in the archive, from 0.
+    /// The number of the record in the archive, from 0.
     pub number: u64,
-    /// What became of it.
+    /// What was read from the record.
     pub split: Split,
-    /// How the record's text was read, of a WARC.
+    /// How the text was extracted from the record, if that is of a WARC.
     pub extracted: Option<Extracted>,
 }
 
-impl Found {
-    /// Label of the archive, and bytes from its start.
+impl FoundRecord {
+    /// The label of the archive and the byte offset of the record in it.
     pub fn place(&self) -> (&str, u64) {
         let offset = match &self.split {
             Split::Page(page) => page.record_offset,
@@ -53,31 +53,31 @@ impl Found {
 }
 
 /// A page in the draw, by its hash; the larger one leaves.
-struct Drawn(u64, Found);
+struct DrawnPage(u64, FoundRecord);
 
-impl PartialEq for Drawn {
+impl PartialEq for DrawnPage {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
-impl Eq for Drawn {}
-impl PartialOrd for Drawn {
+impl Eq for DrawnPage {}
+impl PartialOrd for DrawnPage {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Drawn {
+impl Ord for DrawnPage {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.cmp(&other.0)
     }
 }
 
-/// Finds records; none if there are none of the kind. Reads archives from their start, one after the
-/// other, up to the record that is wanted.
+/// The records that are wanted; none if there are none. Reads archives from their start, one after the other, up to the
+/// wanted record.
 ///
 /// # Errors
 /// An archive cannot be read.
-pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<Found>, Error> {
+pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<FoundRecord>, Error> {
     let normalized = match wanted {
         Wanted::Url(url) => url::normalize(url),
         _ => String::new(),
@@ -87,7 +87,7 @@ pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<Fo
     let mut first = None;
     for input in inputs {
         each_record(input, step, |kind, number, split| {
-            let found = |split| Found {
+            let found = |split| FoundRecord {
                 input: input.clone(),
                 kind,
                 number,
@@ -106,13 +106,13 @@ pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<Fo
                 (Wanted::Url(_), Split::Page(page)) if url::normalize(&page.url) == normalized => {
                     second_best = second_best
                         .take()
-                        .filter(|found: &Found| matches!(found.split, Split::Page(_)));
+                        .filter(|found: &FoundRecord| matches!(found.split, Split::Page(_)));
                     second_best.get_or_insert(found(split));
                 }
                 (Wanted::Random(n, seed), Split::Page(page)) => {
                     let owner = url::md5(&page.url) ^ u128::from(*seed);
                     let priority = sample::priority(owner, page.record_offset);
-                    drawn.push(Drawn(priority, found(split)));
+                    drawn.push(DrawnPage(priority, found(split)));
                     if drawn.len() > *n {
                         drawn.pop();
                     }
@@ -125,7 +125,7 @@ pub fn find(inputs: &[Input], step: &ReadStep, wanted: &Wanted) -> Result<Vec<Fo
             break;
         }
     }
-    let mut found: Vec<Found> = first.or(second_best).into_iter().collect();
+    let mut found: Vec<FoundRecord> = first.or(second_best).into_iter().collect();
     found.extend(drawn.into_sorted_vec().into_iter().map(|drawn| drawn.1));
     read_responses(&mut found, step)?;
     Ok(found)
@@ -155,7 +155,7 @@ fn each_record(
 }
 
 /// Reads responses again, each archive once.
-fn read_responses(found: &mut [Found], step: &ReadStep) -> Result<(), Error> {
+fn read_responses(found: &mut [FoundRecord], step: &ReadStep) -> Result<(), Error> {
     let mut wanted: BTreeMap<PathBuf, HashMap<(u64, String), usize>> = BTreeMap::new();
     for (i, found) in found.iter().enumerate() {
         if let (ArchiveKind::Warc, Split::Page(page)) = (found.kind, &found.split) {

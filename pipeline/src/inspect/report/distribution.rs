@@ -1,7 +1,6 @@
 //! How long, how sure: histograms of what was read and what is kept.
 
-use super::Error;
-use super::histogram::{Bars, svg};
+use crate::view::histogram::{Bars, Labels, histogram};
 use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
@@ -9,7 +8,7 @@ use crate::view::text::Crawl;
 use c4_data::{HistogramStats, Stats};
 use maud::{Markup, html};
 
-/// The histograms that the page knows a title for, in this order; others follow.
+/// The titles of known histograms, in the order of the page; others follow.
 const TITLES: [(&str, &str); 5] = [
     ("page_chars", "Characters a page"),
     ("page_lines", "Lines a page"),
@@ -18,22 +17,18 @@ const TITLES: [(&str, &str); 5] = [
     ("language_probability", "Probability of the page’s language"),
 ];
 
-/// The section with all histograms.
-///
-/// # Errors
-/// A histogram that the chart library refuses.
-pub(crate) fn section(stats: &Stats) -> Result<Option<Section>, Error> {
+pub(crate) fn section(stats: &Stats) -> Option<Section> {
     let known = TITLES.iter().map(|(name, _)| *name);
     let others = stats.histograms.iter().map(|(name, _)| name.as_str());
     let others = others.filter(|name| TITLES.iter().all(|(known, _)| known != name));
     let mut figures = Vec::new();
     for name in known.chain(others) {
         if let Some(histogram) = stats.histograms.get(name).filter(|h| is_sound(h)) {
-            figures.push(figure(name, histogram)?);
+            figures.push(figure(name, histogram));
         }
     }
     if figures.is_empty() {
-        return Ok(None);
+        return None;
     }
     let lead = html! {
         "All that was read, and in front of it what is kept. Bars are one bin each, whatever the "
@@ -41,12 +36,12 @@ pub(crate) fn section(stats: &Stats) -> Result<Option<Section>, Error> {
         span.legend { i.sw.read {} "read " i.sw.kept {} "kept" }
     };
     let body = html! { div.grid { @for figure in figures { (figure) } } };
-    Ok(Some(Section {
+    Some(Section {
         id: "distribution",
         title: "Lengths and probabilities",
         lead,
         body,
-    }))
+    })
 }
 
 /// Whether there is a count for each pair of edges, and something was counted.
@@ -59,40 +54,37 @@ fn is_sound(histogram: &HistogramStats) -> bool {
         && read.unwrap_or(&histogram.kept).iter().any(|n| *n > 0)
 }
 
-fn figure(name: &str, histogram: &HistogramStats) -> Result<Markup, Error> {
+fn figure(name: &str, counts: &HistogramStats) -> Markup {
     let title = TITLES.iter().find(|(known, _)| *known == name);
     let title = title.map_or_else(|| name.replace('_', " "), |(_, title)| (*title).to_owned());
     let edge = |edge: &Option<u64>| edge.map_or_else(|| "∞".to_owned(), |edge| number::tick(edge as f64));
-    let labels: Vec<String> = histogram.edges.iter().map(edge).collect();
-    let read = histogram.read.as_deref();
-    let medians = medians(histogram);
-    let chart = svg(&Bars {
-        of: &title,
+    let labels: Vec<String> = counts.edges.iter().map(edge).collect();
+    let medians = medians(counts);
+    let bars = Bars {
         description: &format!("{title}: histogram. {medians} All numbers are in the table that follows."),
-        read,
-        kept: &histogram.kept,
-        labels: &labels,
-        between: true,
-    })?;
-    Ok(html! {
+        read: counts.read.as_deref(),
+        kept: &counts.kept,
+        labels: Labels::Sides(&labels),
+    };
+    html! {
         figure.chart {
             figcaption {
                 h3 { (Crawl(&title)) }
                 p.muted {
                     (medians)
-                    @if let Some(sample) = &histogram.sample {
-                        " From a sample of " (number::count(sample.pages)) " of "
-                        (number::count(sample.of)) " pages."
+                    @if let Some(sample) = &counts.sample {
+                        " From a sample of " (number::thousands(sample.pages)) " of "
+                        (number::thousands(sample.of)) " pages."
                     }
                 }
             }
-            (chart)
-            (fold("Numbers", &table(name, &title, histogram).render(&format!("hist-{name}"))))
+            (histogram(&bars))
+            (fold("Numbers", &table(name, &title, counts).render(&format!("hist-{name}"))))
         }
-    })
+    }
 }
 
-/// Where the middle one is.
+/// The bins of the medians, in a sentence.
 fn medians(histogram: &HistogramStats) -> String {
     let kept = median_bin(&histogram.kept).map(|bin| bin_name(histogram, bin));
     let read = histogram.read.as_deref().and_then(median_bin);
@@ -115,7 +107,7 @@ fn median_bin(counts: &[u64]) -> Option<usize> {
     counts.iter().position(reached).filter(|_| total > 0)
 }
 
-/// `200 to 499`, or `5` for a bin of one whole number.
+/// The name of a bin: `200 to 499`, or `5` for a bin of one whole number.
 fn bin_name(histogram: &HistogramStats, bin: usize) -> String {
     let side = |i: usize| histogram.edges.get(i).copied().flatten();
     let plain = |edge: u64| number::plain(edge as f64);

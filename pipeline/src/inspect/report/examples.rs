@@ -1,59 +1,59 @@
-//! Pages and lines that went, to look at.
+//! Examples of pages and lines that were dropped.
 
 use super::flow::{is_page_reason, reason_doc, reason_title};
 use crate::view::number;
-use crate::view::page::Section;
-use crate::view::text::{self, Crawl, crawl};
+use crate::view::page::{self, Section};
+use crate::view::text::{self, crawl};
 use c4_data::Stats;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// How many characters of an example are shown around its match.
+/// The number of characters of an example that are shown around its match.
 const SHOWN: usize = 420;
 
-/// Pages and lines that went; some of each reason are enough.
+/// Examples of pages and lines that were dropped; some of each reason are enough.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Examples {
-    /// Pages.
+    /// Pages that were dropped.
     pub pages: Vec<ExamplePage>,
-    /// Lines.
+    /// Lines that were dropped.
     pub lines: Vec<ExampleLine>,
 }
 
-/// A page that went.
+/// A page that was dropped.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ExamplePage {
-    /// Code of its reason.
+    /// The code of the reason why the page was dropped.
     pub reason: String,
-    /// Its URL.
+    /// The URL of the page.
     pub url: String,
-    /// Its text, or what was left of it.
+    /// The text of the page, or what earlier steps left of it.
     pub text: String,
-    /// What in the text decided, in bytes.
+    /// The part of the text that decided, in bytes.
     pub matched: Option<Range<usize>>,
 }
 
-/// A line that went.
+/// A line that was dropped.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ExampleLine {
-    /// Code of its reason.
+    /// The code of the reason why the line was dropped.
     pub reason: String,
-    /// URL of its page.
+    /// The URL of the page that holds the line.
     pub url: String,
-    /// Its place in the page, from 0.
+    /// The number of the line in its page, from 0.
     pub line: u64,
-    /// Its text.
+    /// The text of the line.
     pub text: String,
-    /// What in the text decided, in bytes.
+    /// The part of the text that decided, in bytes.
     pub matched: Option<Range<usize>>,
-    /// What became of its page: `kept`, or the code of a reason.
-    pub page_fate: String,
+    /// The verdict on the line's page: `kept`, or the code of a reason.
+    pub page_verdict: String,
 }
 
 impl Examples {
-    /// The reasons that there are examples of.
+    /// The codes of the reasons that there are examples of.
     pub(crate) fn codes(&self) -> BTreeSet<&str> {
         let pages = self.pages.iter().map(|page| page.reason.as_str());
         pages
@@ -105,30 +105,26 @@ pub(crate) fn section(examples: &Examples, stats: &Stats) -> Option<Section> {
 
 fn reason(examples: &Examples, code: &str, n: u64, unit: (&str, &str), open: bool) -> Markup {
     let mask = code == "bad_words";
-    html! {
-        details.examples id={ "ex-" (Crawl(code)) } open[open] {
-            summary {
-                span.name { (crawl(&reason_title(code))) }
-                @if n > 0 { " " span.muted { (number::of(n, unit.0, unit.1)) } }
-                span.note { (reason_doc(code)) }
-            }
-            @if mask { p.muted { "Matches are masked; the text around them is not. The switch under “Bad words” shows them." } }
-            ul role="list" {
-                @for page in examples.pages.iter().filter(|page| page.reason == code) { li {
-                    p.from { (text::url(&page.url)) }
-                    blockquote { (text::excerpt(page.text.trim(), moved(page).as_ref(), SHOWN, mask)) }
-                } }
-                @for line in examples.lines.iter().filter(|line| line.reason == code) { li {
-                    blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
-                    p.from {
-                        "line " (number::count(line.line)) " of " (text::url(&line.url)) ", "
-                        @if line.page_fate == "kept" { "a page that stays" }
-                        @else { "whose page goes for " (crawl(&reason_title(&line.page_fate))) }
-                    }
-                } }
-            }
+    let count = (n > 0).then(|| number::of(n, unit.0, unit.1));
+    let items = html! {
+        @if mask { p.muted { "Matches are masked; the text around them is not. The switch under “Bad words” shows them." } }
+        ul role="list" {
+            @for page in examples.pages.iter().filter(|page| page.reason == code) { li {
+                p.from { (text::url(&page.url)) }
+                blockquote { (text::excerpt(page.text.trim(), moved(page).as_ref(), SHOWN, mask)) }
+            } }
+            @for line in examples.lines.iter().filter(|line| line.reason == code) { li {
+                blockquote { (text::excerpt(&line.text, line.matched.as_ref(), SHOWN, mask)) }
+                p.from {
+                    "line " (number::thousands(line.line)) " of " (text::url(&line.url)) ", "
+                    @if line.page_verdict == "kept" { "a page that is kept" }
+                    @else { "whose page is dropped for " (crawl(&reason_title(&line.page_verdict))) }
+                }
+            } }
         }
-    }
+    };
+    let (id, title) = (format!("ex-{code}"), reason_title(code));
+    page::examples(&id, open, &title, count.as_deref(), reason_doc(code), &items)
 }
 
 /// The match of a page whose text lost the white space at its start.

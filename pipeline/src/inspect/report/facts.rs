@@ -5,11 +5,11 @@ use crate::view::bars::share_of_time;
 use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
-use crate::view::text::{Crawl, crawl, head};
+use crate::view::text::{Crawl, crawl, cut};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// Archives that are listed at most; those with damage come first.
+/// The number of archives that are listed at most; those with damage come first.
 const LISTED: usize = 300;
 /// The order of the passes of a build.
 const PASSES: [&str; 5] = ["clean", "newest page per URL", "duplicates", "finish", "shards"];
@@ -27,7 +27,7 @@ const PARTS: [&str; 10] = [
     "split",
 ];
 
-/// How the build ran.
+/// The section on the run of the build; `None` without `run.json`.
 pub(crate) fn run(manifest: &Manifest, run: Option<&Run>) -> Option<Section> {
     let run = run?;
     let archives: u64 = manifest.inputs.iter().map(|input| input.bytes).sum();
@@ -87,7 +87,7 @@ fn facts_list(facts: &[(&str, String)]) -> Markup {
     html! { dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
 }
 
-/// The recipe's constants.
+/// The section on the recipe's constants.
 pub(super) fn recipe(manifest: &Manifest) -> Option<Section> {
     let recipe = &manifest.recipe;
     if recipe.is_empty() {
@@ -118,7 +118,7 @@ pub(super) fn recipe(manifest: &Manifest) -> Option<Section> {
     })
 }
 
-/// The archives that went in, with what could not be read of them, and the files that came out.
+/// The section on the archives that were read, with their damage, and on the shards that were written.
 pub(super) fn inputs(manifest: &Manifest) -> Option<Section> {
     if manifest.inputs.is_empty() && manifest.shards.is_empty() {
         return None;
@@ -129,7 +129,7 @@ pub(super) fn inputs(manifest: &Manifest) -> Option<Section> {
     let bytes = inputs.iter().map(|input| input.bytes).sum();
     let columns = vec![Column::text("Archive"), Column::number("Size"), Column::text("State")];
     let mut table = Table::new(
-        html! { "Archives read" @if inputs.len() > LISTED { ": " (LISTED) " of " (number::count(inputs.len() as u64)) } },
+        html! { "Archives read" @if inputs.len() > LISTED { ": " (LISTED) " of " (number::thousands(inputs.len() as u64)) } },
         columns,
     );
     for input in inputs.iter().take(LISTED) {
@@ -170,8 +170,7 @@ fn state(input: &Input) -> Markup {
             @if input.damaged_records > 0 { ", " (number::of(input.damaged_records, "place", "places")) }
             @if !input.damage.is_empty() {
                 ul.damage { @for place in &input.damage { li {
-                    @let (cause, cut) = head(&place.cause, 200);
-                    "byte " (number::count(place.offset)) ": " bdi { (Crawl(cause)) @if cut { "…" } }
+                    "byte " (number::thousands(place.offset)) ": " (cut(&place.cause, 200))
                 } } }
             }
         }

@@ -1,6 +1,6 @@
 //! The river as HTML: an SVG of the bands, and labels that are text of the page.
 
-use super::flow::{self, Band, End, Exit, Flow, Sizes, Unit};
+use super::flow::{self, Band, DrawingSizes, Exit, ExitKind, Measure, River};
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::text::crawl;
@@ -8,16 +8,16 @@ use c4_data::Stats;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
 
-/// The section with the rivers of all units, of which a switch shows one.
+/// The section with the rivers of all quantities, of which a switch shows one.
 pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
-    let units = Unit::ALL.into_iter().filter_map(|unit| flow::flow(stats, unit));
-    let flows: Vec<Flow> = units.collect();
+    let units = Measure::ALL.into_iter().filter_map(|unit| flow::flow(stats, unit));
+    let flows: Vec<River> = units.collect();
     if flows.iter().all(|flow| flow.source == 0) {
         return None;
     }
     let lead = html! {
-        "Each band is one fate, as wide as its share. It turns off at the step that ended it; what "
-        "stays runs through to the bottom."
+        "Each band is one reason, as wide as its share. It leaves at the step that dropped it; what is "
+        "kept runs through to the bottom."
         @if !linked.is_empty() { " A name leads to examples." }
     };
     let body = html! {
@@ -44,24 +44,24 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
     })
 }
 
-fn river(flow: &Flow, linked: &BTreeSet<&str>) -> Markup {
-    let ends = flow.steps.iter().flat_map(|step| &step.exits).map(|exit| exit.end);
-    let ends: Vec<End> = ends.collect();
+fn river(flow: &River, linked: &BTreeSet<&str>) -> Markup {
+    let kinds = flow.steps.iter().flat_map(|step| &step.exits).map(|exit| exit.kind);
+    let kinds: Vec<ExitKind> = kinds.collect();
     html! {
         figure.river.(flow.unit.name()) {
-            (drawing(flow, Sizes::WIDE, linked))
-            (drawing(flow, Sizes::NARROW, linked))
+            (drawing(flow, DrawingSizes::WIDE, linked))
+            (drawing(flow, DrawingSizes::NARROW, linked))
             figcaption {
                 ul.legend {
                     li { i.sw.kept {} "kept" }
-                    @for (end, text) in [
-                        (End::Record, "record that is no page"),
-                        (End::Page, "page dropped"),
-                        (End::Line, "line dropped"),
-                        (End::WithPage, "gone with its page"),
-                        (End::Trimmed, "trimmed off kept lines"),
+                    @for (kind, text) in [
+                        (ExitKind::Record, "record that is no page"),
+                        (ExitKind::Page, "page dropped"),
+                        (ExitKind::Line, "line dropped"),
+                        (ExitKind::WithPage, "dropped with its page"),
+                        (ExitKind::Trimmed, "trimmed off kept lines"),
                     ] {
-                        @if ends.contains(&end) { li { i.sw.(class(end)) {} (text) } }
+                        @if kinds.contains(&kind) { li { i.sw.(class(kind)) {} (text) } }
                     }
                 }
                 p.muted { (summary(flow)) }
@@ -70,13 +70,13 @@ fn river(flow: &Flow, linked: &BTreeSet<&str>) -> Markup {
     }
 }
 
-/// The same in a sentence.
-fn summary(flow: &Flow) -> Markup {
+/// The river in a sentence.
+fn summary(flow: &River) -> Markup {
     let mut exits: Vec<&Exit> = flow.steps.iter().flat_map(|step| &step.exits).collect();
-    exits.retain(|exit| exit.end != End::Record);
+    exits.retain(|exit| exit.kind != ExitKind::Record);
     exits.sort_by_key(|exit| std::cmp::Reverse(exit.n));
     html! {
-        (number::count(flow.kept)) " of " (number::count(flow.whole)) " " (flow.unit.name()) " are kept ("
+        (number::thousands(flow.kept)) " of " (number::thousands(flow.whole)) " " (flow.unit.name()) " are kept ("
         (number::percent(flow.kept, flow.whole)) ")."
         @if let Some(first) = exits.first() {
             " The largest loss is " (label(first)) ": " (number::percent(first.n, flow.whole)) "."
@@ -85,9 +85,9 @@ fn summary(flow: &Flow) -> Markup {
     }
 }
 
-fn drawing(flow: &Flow, sizes: Sizes, linked: &BTreeSet<&str>) -> Markup {
+fn drawing(flow: &River, sizes: DrawingSizes, linked: &BTreeSet<&str>) -> Markup {
     let drawing = flow::draw(flow, sizes);
-    let wide = sizes == Sizes::WIDE;
+    let wide = sizes == DrawingSizes::WIDE;
     let variant = if wide { "wide" } else { "narrow" };
     let (width, height) = (sizes.mouth, drawing.height);
     html! {
@@ -96,14 +96,14 @@ fn drawing(flow: &Flow, sizes: Sizes, linked: &BTreeSet<&str>) -> Markup {
                 style={ "width:" (rem(width)) ";height:" (rem(height)) } {
                 @for (step, (_, bands)) in flow.steps.iter().zip(&drawing.steps) {
                     @for (exit, band) in step.exits.iter().zip(bands) {
-                        path.(class(exit.end)) d=(band.path) {
-                            title { (label(exit)) ": " (number::count(exit.n)) }
+                        path.(class(exit.kind)) d=(band.path) {
+                            title { (label(exit)) ": " (number::thousands(exit.n)) }
                         }
                     }
                 }
                 @if !drawing.kept.path.is_empty() {
                     path.kept d=(drawing.kept.path) {
-                        title { "kept: " (number::count(flow.kept)) }
+                        title { "kept: " (number::thousands(flow.kept)) }
                     }
                 }
             }
@@ -129,8 +129,8 @@ fn drawing(flow: &Flow, sizes: Sizes, linked: &BTreeSet<&str>) -> Markup {
     }
 }
 
-fn row(flow: &Flow, exit: &Exit, band: &Band, wide: bool, linked: &BTreeSet<&str>) -> Markup {
-    let whole = if exit.end == End::Record {
+fn row(flow: &River, exit: &Exit, band: &Band, wide: bool, linked: &BTreeSet<&str>) -> Markup {
+    let whole = if exit.kind == ExitKind::Record {
         flow.source
     } else {
         flow.whole
@@ -149,35 +149,35 @@ fn row(flow: &Flow, exit: &Exit, band: &Band, wide: bool, linked: &BTreeSet<&str
     }
 }
 
-/// A name of a branch: that of its reason.
+/// The name of a branch: that of its reason.
 fn label(exit: &Exit) -> Markup {
     crawl(&flow::exit_title(exit))
 }
 
 /// A count in full, or short where the full one would be longer than its column; the tables have
 /// it in full.
-fn amount(flow: &Flow, n: u64) -> String {
+fn amount(flow: &River, n: u64) -> String {
     if flow.source < 1_000_000_000 {
-        number::count(n)
+        number::thousands(n)
     } else {
         number::short(n)
     }
 }
 
-/// What it is that reaches a step.
-fn reaching(flow: &Flow, step: usize) -> &'static str {
+/// The noun for what reaches a step.
+fn reaching(flow: &River, step: usize) -> &'static str {
     match flow.unit {
-        Unit::Pages if step == 0 && flow.source > flow.whole => "records",
+        Measure::Pages if step == 0 && flow.source > flow.whole => "records",
         unit => unit.name(),
     }
 }
 
-const fn class(end: End) -> &'static str {
-    match end {
-        End::Record => "record",
-        End::Page | End::Line => "drop",
-        End::WithPage => "with-page",
-        End::Trimmed => "trim",
+const fn class(kind: ExitKind) -> &'static str {
+    match kind {
+        ExitKind::Record => "record",
+        ExitKind::Page | ExitKind::Line => "drop",
+        ExitKind::WithPage => "with-page",
+        ExitKind::Trimmed => "trim",
     }
 }
 

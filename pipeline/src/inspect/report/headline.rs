@@ -1,14 +1,14 @@
 //! The top of the report: warnings, one sentence, a few figures; and its foot.
 
-use super::flow::{Unit, reason_title};
+use super::flow::{Measure, reason_title};
 use super::model::{Manifest, Run, recipe_name};
-use crate::view::bars::{Piece, bar};
+use crate::view::bars::{BarPiece, bar};
 use crate::view::number;
 use crate::view::text::{Crawl, crawl};
 use c4_data::{Account, Stats};
 use maud::{Markup, html};
 
-/// What must not be overlooked: the build's own warnings, and sums that are not right.
+/// The box with what must not be overlooked: the build's own warnings, and sums that are not right.
 pub(super) fn warnings(stats: &Stats) -> Markup {
     let wrong: Vec<String> = wrong_sums(stats);
     html! {
@@ -37,14 +37,14 @@ fn wrong_sums(stats: &Stats) -> Vec<String> {
     wrong
         .map(|(name, account)| {
             format!(
-                "The {name} do not add up: {} are neither kept nor gone for a reason.",
+                "The {name} do not add up: {} are neither kept nor dropped for a reason.",
                 account.missing()
             )
         })
         .collect()
 }
 
-/// The sentence and the figures.
+/// The headline of the page with a sentence and a few figures.
 pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) -> Markup {
     let tally = &stats.tally;
     let (pages, lines) = (&tally.pages, &tally.lines);
@@ -55,14 +55,14 @@ pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) ->
             } @else if pages.kept == 0 {
                 "None of " b { (number::of(pages.read, "page", "pages")) } " was kept."
             } @else {
-                b { (number::count(pages.kept)) } " of " (number::of(pages.read, "page", "pages"))
+                b { (number::thousands(pages.kept)) } " of " (number::of(pages.read, "page", "pages"))
                 " kept: " b.share { (number::percent(pages.kept, pages.read)) }
             }
         }
         p.sub {
             "Recipe " strong { (Crawl(&recipe_name(stats, manifest))) } "."
             @if let Some((code, n)) = largest(pages) {
-                " Most pages went for " strong { (reason_title(code)) }
+                " Most pages were dropped for " strong { (reason_title(code)) }
                 " (" (number::percent(n, pages.read)) ")"
                 @if let Some((code, n)) = largest(lines) {
                     ", most single lines for " strong { (reason_title(code)) }
@@ -72,7 +72,7 @@ pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) ->
             }
         }
         dl.figures {
-            @for unit in [Unit::Pages, Unit::Lines, Unit::Words] {
+            @for unit in [Measure::Pages, Measure::Lines, Measure::Words] {
                 (figure(unit, unit.account(stats)))
             }
             @let text = &tally.text_bytes;
@@ -92,7 +92,7 @@ pub(crate) fn headline(stats: &Stats, manifest: &Manifest, run: Option<&Run>) ->
     }
 }
 
-fn figure(unit: Unit, account: &Account) -> Markup {
+fn figure(unit: Measure, account: &Account) -> Markup {
     html! {
         @if account.read > 0 {
             (tile(
@@ -111,21 +111,21 @@ fn tile(name: &str, value: &str, sub: &str, share: Option<(u64, u64)>) -> Markup
             dt { (name) @if share.is_some() { " kept" } }
             dd {
                 strong { (value) }
-                @if let Some((part, whole)) = share { (bar(&[Piece { n: part, class: "kept" }], whole)) }
+                @if let Some((part, whole)) = share { (bar(&[BarPiece { n: part, class: "kept" }], whole)) }
                 span.muted { (sub) }
             }
         }
     }
 }
 
-/// The reason that took most.
+/// The reason that dropped most.
 fn largest(account: &Account) -> Option<(&str, u64)> {
     let all = account.dropped.iter().filter(|(_, n)| **n > 0);
     all.max_by_key(|(code, n)| (**n, *code))
         .map(|(code, n)| (code.as_str(), *n))
 }
 
-/// What made the report and from what.
+/// The foot of the page: the recipe, and the program that built the corpus.
 pub(crate) fn foot(stats: &Stats, manifest: &Manifest) -> Markup {
     let hash = [&stats.recipe_hash, &manifest.recipe_hash];
     html! {

@@ -1,18 +1,17 @@
 //! Where text is from and what it is: languages, domains, years, duplicates, bad words.
 
-use super::Error;
 use super::flow::step_title;
-use super::histogram::{Bars, svg};
-use crate::view::bars::{Piece, bar};
-use crate::view::language_names::language_name;
+use crate::view::bars::{self, BarPiece};
+use crate::view::histogram::{Bars, Labels, histogram};
+use crate::view::language_names::language;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::table::{Cell, Column, Table};
-use crate::view::text::{self, Crawl, crawl, masked};
+use crate::view::text::{self, crawl, masked};
 use c4_data::{DomainRow, DomainStats, InOut, Stats};
 use maud::{Markup, html};
 
-/// The look of what a step takes, so that a colour means the same in every row.
+/// The class for what a step drops, so that a colour means the same in every row.
 fn loss_class(stage: Option<&String>) -> &'static str {
     match stage.map(String::as_str) {
         Some("bad_words") => "drop",
@@ -22,7 +21,6 @@ fn loss_class(stage: Option<&String>) -> &'static str {
     }
 }
 
-/// The table of languages.
 pub(super) fn languages(stats: &Stats) -> Option<Section> {
     if stats.languages.is_empty() {
         return None;
@@ -32,23 +30,20 @@ pub(super) fn languages(stats: &Stats) -> Option<Section> {
         vec![
             Column::text("Language"),
             Column::number("Pages"),
-            Column::number("Stayed"),
+            Column::number("Kept"),
             Column::bar("Share"),
         ],
     );
     let total: u64 = stats.languages.values().map(|n| n.read).sum();
     for (code, n) in by_size(&stats.languages) {
-        let name = language_name(code);
         table.rows.push(vec![
-            Cell::text(html! {
-                @if let Some(name) = name { (name) " " span.muted { (code) } } @else { (crawl(code)) }
-            }),
+            Cell::text(language(code)),
             Cell::keyed(
-                html! { (number::count(n.read)) " " span.muted.of { (number::percent(n.read, total)) } },
+                html! { (number::thousands(n.read)) " " span.muted.of { (number::percent(n.read, total)) } },
                 n.read as f64,
             ),
             Cell::count(n.kept),
-            kept_share(n),
+            Cell::share(n.kept, n.read, "kept"),
         ]);
     }
     table.sorted_by = Some(1);
@@ -63,7 +58,6 @@ pub(super) fn languages(stats: &Stats) -> Option<Section> {
     })
 }
 
-/// The tables of domains and top-level domains.
 pub(super) fn domains(stats: &Stats) -> Option<Section> {
     let parts = [
         ("domain-table", "Domain", "domains", stats.domains.as_ref()),
@@ -89,7 +83,7 @@ pub(super) fn domains(stats: &Stats) -> Option<Section> {
     }
     let lead = html! {
         "The largest by pages read and by pages kept. A bar is all pages of a name; below it stands "
-        "the step that took most. "
+        "the step that dropped most. "
         span.legend {
             i.sw.kept {} "kept " i.sw.drop {} "lost to bad words " i.sw.with-page {} "to language "
             i.sw.trim {} "to duplicates " i.sw.record {} "earlier"
@@ -112,7 +106,7 @@ fn capital(name: &str) -> String {
 fn survival_table(survival: &DomainStats, one: &'static str, many: &'static str) -> Table {
     let shown = survival.top.len() as u64;
     let caption = html! {
-        (number::count(shown)) " of " (number::count(survival.distinct.max(shown))) " " (many)
+        (number::thousands(shown)) " of " (number::thousands(survival.distinct.max(shown))) " " (many)
         ", with pages read and kept"
     };
     let columns = vec![
@@ -127,10 +121,9 @@ fn survival_table(survival: &DomainStats, one: &'static str, many: &'static str)
     for row in top {
         let read = row.pages.first().copied().unwrap_or(0);
         let kept = row.pages.last().copied().unwrap_or(0);
-        let (name, cut) = text::head(&row.name, 120);
         let share = html! { (survival_bar(survival, row)) (worst(survival, row)) };
         table.rows.push(vec![
-            Cell::text(html! { bdi { (Crawl(name)) @if cut { "…" } } }),
+            Cell::text(text::name_or_none(&row.name)),
             Cell::count(read),
             Cell::count(kept),
             Cell::keyed(share, number::ratio(kept, read)),
@@ -151,18 +144,18 @@ fn losses(pages: &[u64]) -> impl Iterator<Item = (usize, u64)> {
 fn survival_bar(survival: &DomainStats, row: &DomainRow) -> Markup {
     let read = row.pages.first().copied().unwrap_or(0);
     let kept = row.pages.last().copied().unwrap_or(0);
-    let mut pieces = vec![Piece { n: kept, class: "kept" }];
-    // What went last stands beside what stayed.
+    let mut pieces = vec![BarPiece { n: kept, class: "kept" }];
+    // What was dropped last stands beside what is kept.
     let mut lost: Vec<(usize, u64)> = losses(&row.pages).filter(|(_, n)| *n > 0).collect();
     lost.reverse();
-    pieces.extend(lost.into_iter().map(|(stage, n)| Piece {
+    pieces.extend(lost.into_iter().map(|(stage, n)| BarPiece {
         n,
         class: loss_class(survival.stages.get(stage)),
     }));
-    html! { span.share { (bar(&pieces, read)) span.pct { (number::percent(kept, read)) } } }
+    bars::labelled(&pieces, kept, read)
 }
 
-/// The step that took most, if any took something.
+/// The step that dropped most, if any dropped something.
 fn worst(survival: &DomainStats, row: &DomainRow) -> Markup {
     let worst = losses(&row.pages).filter(|(_, n)| *n > 0).max_by_key(|(_, n)| *n);
     let read = row.pages.first().copied().unwrap_or(0);
@@ -174,13 +167,10 @@ fn worst(survival: &DomainStats, row: &DomainRow) -> Markup {
     }
 }
 
-/// Years of crawling, as bars if there are enough to see a course.
-///
-/// # Errors
-/// A histogram that the chart library refuses.
-pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
+/// The section on the years of crawling, with a histogram from three years on.
+pub(super) fn years(stats: &Stats) -> Option<Section> {
     if stats.years.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut table = Table::new(
         html! { "Pages by the year of their crawl" },
@@ -194,23 +184,20 @@ pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
     for (year, n) in &stats.years {
         let key = year.parse().unwrap_or(0.0);
         let row = [Cell::keyed(crawl(year), key), Cell::count(n.read), Cell::count(n.kept)];
-        table.rows.push(row.into_iter().chain([kept_share(*n)]).collect());
+        table
+            .rows
+            .push(row.into_iter().chain([Cell::share(n.kept, n.read, "kept")]).collect());
     }
     let labels: Vec<String> = stats.years.keys().map(|y| text::head(y, 6).0.to_owned()).collect();
     let column = |pick: fn(&InOut) -> u64| stats.years.values().map(pick).collect::<Vec<u64>>();
-    let chart = if labels.len() >= 3 {
-        let description = "Pages read and kept by year. All numbers are in the table that follows.";
-        Some(svg(&Bars {
-            of: "years",
-            description,
+    let chart = (labels.len() >= 3).then(|| {
+        histogram(&Bars {
+            description: "Pages read and kept by year. All numbers are in the table that follows.",
             read: Some(&column(|n| n.read)),
             kept: &column(|n| n.kept),
-            labels: &labels,
-            between: false,
-        })?)
-    } else {
-        None
-    };
+            labels: Labels::Bars(&labels),
+        })
+    });
     let body = html! {
         div.pair {
             @if let Some(chart) = chart { figure.chart { (chart) } }
@@ -218,15 +205,14 @@ pub(super) fn years(stats: &Stats) -> Result<Option<Section>, Error> {
         }
     };
     let lead = html! { "When the pages were crawled." };
-    Ok(Some(Section {
+    Some(Section {
         id: "years",
         title: "Years",
         lead,
         body,
-    }))
+    })
 }
 
-/// The most frequent duplicates.
 pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     if stats.duplicates.is_empty() {
         return None;
@@ -234,17 +220,16 @@ pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     let columns = vec![Column::text("Text"), Column::number("Copies")];
     let mut table = Table::new(html! { "Most frequent duplicates" }, columns);
     for duplicate in &stats.duplicates {
-        let (shown, cut) = text::head(&duplicate.text, 220);
         let cell = html! {
-            span.quote { bdi { (Crawl(shown)) @if cut { "…" } } }
-            @if !duplicate.url.is_empty() { span.note { "stays on " (text::url(&duplicate.url)) } }
+            span.quote { (text::cut(&duplicate.text, 220)) }
+            @if !duplicate.url.is_empty() { span.note { "kept on " (text::url(&duplicate.url)) } }
         };
         table.rows.push(vec![Cell::text(cell), Cell::count(duplicate.copies)]);
     }
     table.sorted_by = Some(1);
     table.search = Some("duplicates");
     table.boxed = table.rows.len() > 8;
-    let lead = html! { "The lines or spans that occur most often. One copy of each stays." };
+    let lead = html! { "The lines or spans that occur most often. One copy of each is kept." };
     Some(Section {
         id: "duplicates",
         title: "Duplicates",
@@ -253,7 +238,7 @@ pub(super) fn duplicates(stats: &Stats) -> Option<Section> {
     })
 }
 
-/// The words of the blocklist that were found, masked until asked for.
+/// The section on the words of the blocklist that were found, masked until the reader asks for them.
 pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
     if stats.bad_words.is_empty() {
         return None;
@@ -269,16 +254,13 @@ pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
         table.rows.push(vec![
             Cell::text(masked(&word.word)),
             Cell::count(word.pages),
-            Cell::keyed(
-                crate::view::bars::share(word.pages, dropped, "drop"),
-                number::ratio(word.pages, dropped),
-            ),
+            Cell::share(word.pages, dropped, "drop"),
         ]);
     }
     table.sorted_by = Some(1);
     table.boxed = table.rows.len() > 15;
     let lead = html! {
-        "Which words of the blocklist took pages. A page counts once for each word that it holds."
+        "The words of the blocklist that dropped pages. A page counts once for each word that it holds."
     };
     let body = html! {
         label.reveal { input #reveal type="checkbox"; span { "Show the words" } }
@@ -290,13 +272,6 @@ pub(super) fn bad_words(stats: &Stats) -> Option<Section> {
         lead,
         body,
     })
-}
-
-fn kept_share(n: InOut) -> Cell {
-    Cell::keyed(
-        crate::view::bars::share(n.kept, n.read, "kept"),
-        number::ratio(n.kept, n.read),
-    )
 }
 
 fn by_size(counts: &std::collections::BTreeMap<String, InOut>) -> Vec<(&str, InOut)> {

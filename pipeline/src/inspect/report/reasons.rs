@@ -1,17 +1,15 @@
 //! Every reason with its numbers, and every step with its own: the tables behind the river.
 
 use super::flow::{reason_doc, reason_title, step_title};
-use crate::view::bars::share;
-use crate::view::number;
 use crate::view::page::{Section, fold};
 use crate::view::table::{Cell, Column, Table};
 use crate::view::text::{Crawl, crawl};
+use crate::view::value::recipe_key;
 use c4_data::{Account, Named, Stats};
 use c4_filters::{Reason, Scope};
-use maud::{Markup, html};
+use maud::html;
 use std::collections::BTreeSet;
 
-/// The section with the tables of reasons and steps.
 pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section> {
     let pages = page_table(stats, linked);
     let lines = line_table(stats, linked);
@@ -26,8 +24,8 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
         @if !stats.stages.is_empty() { (fold("Numbers by step", &step_table(stats).render("steps"))) }
     };
     let lead = html! {
-        "Everything counts once, under the first reason that removed it. A page takes with it what "
-        "the line rules had left of it."
+        "Everything counts once, under the first reason that removed it. A dropped page "
+        "counts with what the line rules had left of it."
     };
     Some(Section {
         id: "reasons",
@@ -40,7 +38,7 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
 fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
     let tally = &stats.tally;
     let mut table = Table::new(
-        html! { "Pages dropped, and what went with them" },
+        html! { "Pages dropped, and what was dropped with them" },
         vec![
             Column::text("Reason"),
             Column::number("Pages"),
@@ -57,11 +55,11 @@ fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
         table.rows.push(vec![
             reason(code, linked),
             Cell::count(n),
-            share_cell(n, tally.pages.read),
+            Cell::share(n, tally.pages.read, "drop"),
             lines.map_or_else(Cell::none, Cell::count),
             gone(&tally.chars).map_or_else(Cell::none, Cell::count),
             words.map_or_else(Cell::none, Cell::count),
-            words.map_or_else(Cell::none, |n| share_cell(n, tally.words.read)),
+            words.map_or_else(Cell::none, |n| Cell::share(n, tally.words.read, "drop")),
         ]);
     }
     table.show_caption = true;
@@ -88,10 +86,10 @@ fn line_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
         table.rows.push(vec![
             reason(code, linked),
             Cell::count(n),
-            share_cell(n, tally.lines.read),
+            Cell::share(n, tally.lines.read, "drop"),
             chars.map_or_else(Cell::none, Cell::count),
             words.map_or_else(Cell::none, Cell::count),
-            words.map_or_else(Cell::none, |n| share_cell(n, tally.words.read)),
+            words.map_or_else(Cell::none, |n| Cell::share(n, tally.words.read, "drop")),
         ]);
     }
     table.show_caption = true;
@@ -108,7 +106,7 @@ fn record_table(stats: &Stats) -> Table {
     ];
     let mut table = Table::new(html! { "Records that became no page" }, columns);
     for (code, n) in sorted(&records.dropped) {
-        let cells = [Cell::count(n), share_cell(n, records.read)];
+        let cells = [Cell::count(n), Cell::share(n, records.read, "drop")];
         table
             .rows
             .push([reason(code, &BTreeSet::new())].into_iter().chain(cells).collect());
@@ -144,7 +142,7 @@ fn step_table(stats: &Stats) -> Table {
     table
 }
 
-/// Counts that are not 0, the largest first.
+/// The counts that are not 0, the largest first.
 fn sorted(counts: &Named<u64>) -> Vec<(&str, u64)> {
     let counts = counts.iter().filter(|(_, n)| **n > 0);
     let mut counts: Vec<(&str, u64)> = counts.map(|(code, n)| (code.as_str(), *n)).collect();
@@ -152,26 +150,18 @@ fn sorted(counts: &Named<u64>) -> Vec<(&str, u64)> {
     counts
 }
 
-fn share_cell(part: u64, whole: u64) -> Cell {
-    Cell::keyed(share(part, whole, "drop"), number::ratio(part, whole))
-}
-
 fn reason(code: &str, linked: &BTreeSet<&str>) -> Cell {
     Cell::text(html! {
         @if linked.contains(code) {
             a href={ "#ex-" (code) } { (reason_title(code)) }
         } @else { (crawl(&reason_title(code))) }
-        (rule(code))
+        @if let Some(rule) = rule(code) { " " (recipe_key(rule)) }
         span.note { (reason_doc(code)) }
     })
 }
 
-/// What in the recipe decides.
-fn rule(code: &str) -> Markup {
-    let rule = Reason::from_code(code).filter(|reason| reason.scope() != Scope::Record);
-    html! {
-        @if let Some((before, after)) = rule.map(|r| r.rule().split_once('.').unwrap_or(("", r.rule()))) {
-            " " span.rule { @if !before.is_empty() { (before) "." wbr; } (after) }
-        }
-    }
+/// The key of the recipe that decides.
+fn rule(code: &str) -> Option<&'static str> {
+    let reason = Reason::from_code(code).filter(|reason| reason.scope() != Scope::Record);
+    reason.map(Reason::rule)
 }

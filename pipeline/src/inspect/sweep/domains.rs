@@ -26,12 +26,10 @@ impl Domains {
         id
     }
 
-    /// Its name.
     pub(super) fn name(&self, id: u32) -> &str {
         &self.names[id as usize]
     }
 
-    /// Its pages.
     pub(super) fn pages(&self, id: u32) -> u64 {
         self.pages[id as usize]
     }

@@ -1,4 +1,4 @@
-//! A sweep over all steps: for each recipe a whole build in a folder that goes afterwards.
+//! A sweep over all steps: for each recipe a whole build in a folder that is removed afterwards.
 
 use super::{Kept, Swept};
 use crate::build::{BuildOptions, Outcome, SHARD_SIZE_BYTES, TargetOptions, build};
@@ -11,7 +11,7 @@ use c4_filters::{TextSize, url};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What to build, and where.
+/// Options of a sweep over all steps.
 #[derive(Debug)]
 pub struct FullOptions<'a> {
     /// The recipes, which all read as the first does.
@@ -20,19 +20,19 @@ pub struct FullOptions<'a> {
     pub lists: &'a Path,
     /// The archives.
     pub inputs: &'a [Input],
-    /// Threads; 0: one a core.
+    /// The number of threads; 0: one a core.
     pub threads: usize,
-    /// Where corpora and intermediate files go, in a folder of their own that is removed at the
-    /// end; `None`: the system's folder for such files.
+    /// The folder for corpora and intermediate files, in a folder of their own that is removed at the end; `None`: the
+    /// system's folder for temporary files.
     pub work_dir: Option<&'a Path>,
 }
 
-/// Builds with each recipe, one after the other, and counts what is in the corpora. One reading
-/// more tells the pages of each domain. On disk is one corpus at a time. If the process is killed,
-/// a folder `c4-sweep-...` stays behind.
+/// Builds with each recipe, one after the other, and counts what is in the corpora. The archives are read once more for
+/// the pages of each domain. One corpus at a time is on disk. If the process is killed, a folder `c4-sweep-...` is left
+/// behind.
 ///
 /// # Errors
-/// Those of [`build`], a list that is missing, a work folder that cannot be written.
+/// The errors of [`build`], a list that is missing, a work folder that cannot be written.
 pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
     let lists = options
         .recipes
@@ -99,7 +99,7 @@ pub fn sweep_full(options: &FullOptions<'_>) -> Result<Swept, Error> {
     Ok(swept)
 }
 
-/// A folder of our own, gone with its content when this is dropped.
+/// A folder of our own, removed with its content when this is dropped.
 struct WorkFolder {
     path: PathBuf,
 }

@@ -13,26 +13,25 @@ use c4_filters::{SweepOutcome, Sweeper, url};
 use std::convert::Infallible;
 use std::sync::Mutex;
 
-/// What stays of a page besides what the recipes made of it.
+/// What is held of a page beside the verdicts on it.
 pub(super) struct SweptPage {
-    /// Place in the archive: batch and place in it. Smaller is earlier.
+    /// The place in the archive: batch and place in the batch. Smaller is earlier.
     pub order: u64,
-    /// MD5 of the normalised URL.
+    /// The MD5 of the normalised URL.
     pub normalized: u128,
-    /// As in the record.
+    /// The timestamp as in the record.
     pub timestamp: Box<str>,
-    /// Its domain's number.
+    /// The number of the domain.
     pub host: u32,
 }
 
-/// What stays of an archive.
+/// What is held of an archive.
 #[derive(Default)]
 pub(super) struct ReadArchive {
-    /// Its pages, in no particular order.
+    /// The pages of the archive, in no particular order.
     pub pages: Vec<SweptPage>,
-    /// What the recipes made of them: the first page by all recipes, then the second, ...
+    /// The outcomes of all recipes for the first page, then for the second, and so on.
     pub outcomes: Vec<SweepOutcome>,
-    /// How reading it went.
     pub health: Health,
 }
 
@@ -45,8 +44,7 @@ struct ReadPass<'a> {
     progress: &'a Progress,
 }
 
-/// Runs the pass on the current pool. An archive that cannot be read is no error: it is noted in
-/// its result.
+/// Runs the pass on the current thread pool. An archive that cannot be read is no error: it is noted in its result.
 pub(super) fn run(
     step: &ReadStep,
     recipes: &[Recipe],

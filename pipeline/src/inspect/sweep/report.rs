@@ -2,30 +2,31 @@
 
 use super::settings::{Grid, on_and_off};
 use super::{DomainKept, Kept, Swept};
-use crate::terminal::table::{Table, percent, thousands};
+use crate::terminal::table::{TextTable, percent};
+use crate::view::number::thousands;
 use c4_data::Recipe;
 use serde_json::{Map, Value, json};
 
-/// Cells of a whole bar.
+/// The width of a whole bar in cells.
 const BAR_CELLS: u64 = 20;
-/// Combinations beside each other in the table of domains.
+/// The number of combinations beside each other in the table of domains.
 const COLUMNS: usize = 8;
 
-/// All that is to be said.
+/// The report of a sweep, for people and for programs.
 #[derive(Debug)]
-pub struct Report<'a> {
+pub struct SweepReport<'a> {
     /// The recipe whose values vary.
     pub recipe: &'a Recipe,
     /// The combinations.
     pub grid: &'a Grid,
-    /// What they keep.
+    /// What the combinations keep.
     pub swept: &'a Swept,
-    /// All steps were taken.
+    /// Whether all steps were taken.
     pub full: bool,
 }
 
-impl Report<'_> {
-    /// One line on which steps the numbers are of.
+impl SweepReport<'_> {
+    /// The steps that were taken, in one line.
     fn note(&self) -> String {
         let (on, off) = on_and_off(self.recipe);
         let list = |steps: &[String]| match steps {
@@ -64,7 +65,7 @@ impl Report<'_> {
     }
 
     fn combinations(&self) -> String {
-        let mut table = Table::default();
+        let mut table = TextTable::default();
         let mut row = vec!["#".to_owned()];
         row.extend(self.grid.keys.iter().cloned());
         row.extend(["pages", "lines", "characters", "pages kept"].map(str::to_owned));
@@ -86,7 +87,7 @@ impl Report<'_> {
 
     /// The domains by some of the combinations.
     fn domains(&self, columns: &[usize]) -> String {
-        let mut table = Table::default();
+        let mut table = TextTable::default();
         let mut row = ["domain", "pages read", "kept"].map(str::to_owned).to_vec();
         row.extend(columns.iter().map(|i| format!("#{}", i + 1)));
         table.cells(row);
@@ -104,7 +105,7 @@ impl Report<'_> {
         table.render()
     }
 
-    /// The same as JSON. Shares are 0 to 1.
+    /// The report as JSON. Shares are 0 to 1.
     pub fn to_json(&self) -> Value {
         let (on, off) = on_and_off(self.recipe);
         let (on, off) = if self.full {

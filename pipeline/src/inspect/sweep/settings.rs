@@ -6,26 +6,26 @@ use serde_json::Value;
 
 /// The steps that look at one page alone, in their order: what a sweep runs.
 pub(crate) const STEPS: [&str; 3] = ["length", "paragraphs", "clean"];
-/// A sweep tries at most so many combinations.
+/// The number of combinations that a sweep tries at most.
 pub(crate) const MAX_COMBINATIONS: usize = 256;
 
 /// All combinations of the values of some keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
-    /// Paths into the recipe's TOML, in the order given.
+    /// The keys: paths into the recipe's TOML, in the order given.
     pub keys: Vec<String>,
     /// The combinations: the last key's values change first.
     pub combinations: Vec<Combination>,
 }
 
-/// One value for each key.
+/// A combination: one value for each key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Combination {
     /// The values, in the order of the keys.
     pub values: Vec<Value>,
-    /// The recipe with them.
+    /// The recipe with these values.
     pub recipe: Recipe,
-    /// These are the recipe's own values.
+    /// Whether these are the recipe's own values.
     pub own: bool,
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::input::Input;
+use crate::inspect::thread_pool;
 use crate::read::archive::Archive;
 use crate::read::digest::{self, Checked};
 use crate::read::warc::{Item, RecordReader};
@@ -9,13 +10,13 @@ use crate::runtime::parallel;
 use serde::Serialize;
 use std::ops::AddAssign;
 
-/// Wrong records that are listed; all are counted.
+/// The number of wrong records that are listed; all are counted.
 const LISTED: usize = 10_000;
 
 /// A record whose digest differs, or a place that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wrong {
-    /// The archive's name.
+    /// The name of the archive.
     pub archive: String,
     /// The offset of the record in bytes: of its member, where the archive is compressed record by record.
     pub offset: u64,
@@ -23,25 +24,25 @@ pub struct Wrong {
     pub what: String,
 }
 
-/// What was found in archives.
+/// The outcome of the check of archives.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Digests {
-    /// Archives read.
+    /// The number of archives that were read.
     pub archives: u64,
-    /// Records whose digests are all right.
+    /// The number of records whose digests are all right.
     pub right: u64,
-    /// Records without a digest, or with none of SHA-1, SHA-256 and MD5.
+    /// The number of records without a digest, or with none of SHA-1, SHA-256 and MD5.
     pub without: u64,
-    /// Records with a digest that differs.
+    /// The number of records with a digest that differs.
     pub differ: u64,
-    /// Places that cannot be read.
+    /// The number of places that cannot be read.
     pub damaged: u64,
-    /// Of those that differ or cannot be read the first ten thousand, in order.
+    /// The first ten thousand records and places that differ or cannot be read, in order.
     pub listed: Vec<Wrong>,
 }
 
 impl Digests {
-    /// Whether all that has a digest is as it says, and all could be read.
+    /// Whether all records could be read and no digest differs.
     pub fn holds(&self) -> bool {
         self.differ + self.damaged == 0
     }
@@ -62,15 +63,10 @@ impl AddAssign for Digests {
 /// Checks the block and payload digests of every record; a record of more than `max_record_bytes` cannot be read.
 ///
 /// # Errors
-/// No threads, or an archive that is not on this machine.
+/// Threads that cannot be started, or an archive that is not on this machine.
 pub fn archives(inputs: &[Input], max_record_bytes: u64, threads: usize) -> Result<Digests, Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let pool = pool.build().map_err(|e| Error::Threads {
-        threads,
-        reason: e.to_string(),
-    })?;
     let each = |i: usize| one(&inputs[i], max_record_bytes);
-    let found = pool.install(|| parallel::each(inputs.len(), each))?;
+    let found = thread_pool(threads)?.install(|| parallel::each(inputs.len(), each))?;
     let mut sum = Digests::default();
     found.into_iter().for_each(|digests| sum += digests);
     Ok(sum)

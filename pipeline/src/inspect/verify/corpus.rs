@@ -9,49 +9,44 @@ use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::path::Path;
 
-/// Rows that a thread takes at a time.
+/// The number of rows that a thread takes at a time.
 const PIECE_ROWS: usize = 32;
-/// A block of rows is read, then worked on by all threads: rows, and bytes of text if these come
-/// first. What a thread holds in memory.
+/// The size of a block in rows, and in bytes of text if these come first. A block is read by one thread, which holds it
+/// in memory, and worked on by all.
 const BLOCK_ROWS: usize = 1024;
 const BLOCK_TEXT_BYTES: usize = 4 << 20;
 
 /// A corpus, as far as its bytes are right.
-pub(crate) struct Corpus<'a> {
-    /// Its folder.
+pub(crate) struct VerifiedCorpus<'a> {
     pub dir: &'a Path,
-    /// What should be in it.
     pub manifest: &'a Manifest,
-    /// Which shards, by their place in the manifest, are what the build wrote. The others are not
-    /// read: any bytes may be in them.
+    /// Whether each shard, in the order of the manifest, is what the build wrote. The others are not read: any bytes
+    /// may be in them.
     pub sound: Vec<bool>,
 }
 
 /// A shard and its place among those of its set.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shard<'a> {
-    /// Its entry.
+pub(crate) struct PlacedShard<'a> {
     pub entry: &'a ShardEntry,
-    /// Its place among the shards of its set.
+    /// The place of the shard among those of its set.
     pub index: usize,
-    /// How many shards the set has.
+    /// The number of shards of the set.
     pub count: usize,
-    /// Whether it is read.
+    /// Whether the shard is what the build wrote, and is read.
     pub sound: bool,
 }
 
 /// A row of a shard.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
-    /// The shard.
-    pub shard: Shard<'a>,
-    /// From 0.
+pub(crate) struct ShardRow<'a> {
+    pub shard: PlacedShard<'a>,
+    /// The number of the row in its shard, from 0.
     pub number: u64,
-    /// What is in it.
     pub document: &'a Document,
 }
 
-impl Row<'_> {
+impl ShardRow<'_> {
     /// An offence of the row.
     pub(crate) fn offence(&self, what: impl Into<String>) -> Offence {
         Offence {
@@ -62,7 +57,7 @@ impl Row<'_> {
     }
 }
 
-/// Each shard's place among those of its set and how many the set has, in the manifest's order.
+/// The place of each shard among those of its set and the number of shards of the set, in the manifest's order.
 pub(crate) fn places(manifest: &Manifest) -> Vec<(usize, usize)> {
     let mut counts: HashMap<ShardSet<'_>, usize> = HashMap::new();
     let mut indices = Vec::new();
@@ -75,11 +70,11 @@ pub(crate) fn places(manifest: &Manifest) -> Vec<(usize, usize)> {
     shards.map(|(i, shard)| (i, counts[&shard.set()])).collect()
 }
 
-impl Corpus<'_> {
-    /// All shards, in the manifest's order.
-    pub(crate) fn shards(&self) -> Vec<Shard<'_>> {
+impl VerifiedCorpus<'_> {
+    /// All shards in the manifest's order.
+    pub(crate) fn shards(&self) -> Vec<PlacedShard<'_>> {
         let shards = self.manifest.shards.iter().zip(places(self.manifest));
-        let shard = |((entry, (index, count)), sound): (_, &bool)| Shard {
+        let shard = |((entry, (index, count)), sound): (_, &bool)| PlacedShard {
             entry,
             index,
             count,
@@ -88,13 +83,12 @@ impl Corpus<'_> {
         shards.zip(&self.sound).map(shard).collect()
     }
 
-    /// Documents of the shards that are read, by the manifest.
+    /// The number of documents of the shards that are read, by the manifest.
     pub(crate) fn rows(&self) -> u64 {
         let sound = self.shards().into_iter().filter(|shard| shard.sound);
         sound.map(|shard| shard.entry.rows).sum()
     }
 
-    /// Whether all shards are read.
     pub(crate) fn whole(&self) -> bool {
         self.sound.iter().all(|sound| *sound)
     }
@@ -110,8 +104,8 @@ impl Corpus<'_> {
     pub(crate) fn scan<T>(
         &self,
         name: &'static str,
-        work: impl Fn(&[Row<'_>]) -> T + Sync,
-    ) -> Result<Vec<(Shard<'_>, T, Option<String>)>, Error>
+        work: impl Fn(&[ShardRow<'_>]) -> T + Sync,
+    ) -> Result<Vec<(PlacedShard<'_>, T, Option<String>)>, Error>
     where
         T: Default + AddAssign + Send,
     {
@@ -140,8 +134,8 @@ impl Corpus<'_> {
 
     fn scan_shard<T>(
         &self,
-        shard: Shard<'_>,
-        work: &(impl Fn(&[Row<'_>]) -> T + Sync),
+        shard: PlacedShard<'_>,
+        work: &(impl Fn(&[ShardRow<'_>]) -> T + Sync),
         sum: &mut T,
         progress: &Progress,
     ) -> Result<(), c4_data::Error>
@@ -171,9 +165,9 @@ impl Corpus<'_> {
                     }
                 }
             }
-            let rows: Vec<Row<'_>> = (first..)
+            let rows: Vec<ShardRow<'_>> = (first..)
                 .zip(&block)
-                .map(|(number, document)| Row {
+                .map(|(number, document)| ShardRow {
                     shard,
                     number,
                     document,

@@ -4,7 +4,7 @@ use super::corpus::places;
 use super::report::{Check, Finding, Offence, not_checked};
 use crate::error::Error;
 use crate::terminal::progress::{Progress, Unit};
-use crate::terminal::table::thousands;
+use crate::view::number::thousands;
 use c4_data::ledger::{LEDGER_FOLDER, Table};
 use c4_data::{BatchLimit, Error as DataError, Format, Lists, Manifest, ShardMeta, ShardReader, atomic_file};
 use rayon::prelude::*;
@@ -15,17 +15,16 @@ use std::path::Path;
 /// A file by the manifest: name, bytes, SHA-256.
 type Listed<'a> = (&'a str, u64, &'a str);
 
-/// What the files came to.
+/// The checks of the files.
 pub(crate) struct Files {
-    /// The checks.
     pub checks: Vec<Check>,
-    /// Which shards are sound, in the manifest's order.
+    /// Whether each shard is what the build wrote, in the manifest's order.
     pub shards: Vec<bool>,
-    /// Which files of the ledger are.
+    /// Whether each file of the ledger is what the build wrote, in the manifest's order.
     pub ledger: Vec<bool>,
 }
 
-/// Checks sizes and checksums. Reads every file once.
+/// Checks sizes and checksums of all files. Reads every file once.
 ///
 /// # Errors
 /// The system refuses to read a file or folder.
@@ -86,8 +85,8 @@ fn wrong(dir: &Path, (file, bytes, sha256): Listed<'_>) -> Result<Option<Offence
     Ok(None)
 }
 
-/// Shards whose name is not that of their place, or that are of one language where the recipe does not
-/// tell languages apart, and the other way round.
+/// The shards whose name is not that of their place, or that are of one language where the recipe has no splits by
+/// language, and the other way round.
 fn misnamed(manifest: &Manifest) -> Vec<Offence> {
     let mut offences = Vec::new();
     for (shard, (i, count)) in manifest.shards.iter().zip(places(manifest)) {
@@ -109,7 +108,8 @@ fn misnamed(manifest: &Manifest) -> Vec<Offence> {
     offences
 }
 
-/// Shards and tables that the manifest does not list: a reader that goes by names takes them in.
+/// The shards and tables that the manifest does not list: a program that reads files by their names would read them,
+/// too.
 fn stray(dir: &Path, manifest: &Manifest) -> Result<Finding, Error> {
     let shards = manifest.shards.iter().map(|shard| shard.file.clone());
     let files = manifest.ledger.files.iter().map(|file| file.file.clone());
@@ -120,7 +120,7 @@ fn stray(dir: &Path, manifest: &Manifest) -> Result<Finding, Error> {
     let tables = tables.filter(|name| Table::is_file_name(name));
     found.extend(tables.map(|name| format!("{LEDGER_FOLDER}/{name}")));
     found.sort_unstable();
-    let what = "is not in the manifest; a reader that goes by names would take it in";
+    let what = "is not in the manifest; a program that reads files by their names would read it, too";
     let stray = found.iter().filter(|name| !listed.contains(*name));
     Ok(stray.map(|name| Offence::of_file(name, what)).collect())
 }
@@ -137,8 +137,7 @@ fn names(dir: &Path) -> Result<Vec<String>, Error> {
     entries.map(name).collect()
 }
 
-/// Whether the recipe's hash in the manifest is that of the recipe in it; and its lists, if
-/// they are at hand.
+/// Checks that the recipe's hash in the manifest is that of the recipe in it; gives its lists, if they are at hand.
 pub(crate) fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<Lists>) {
     const NAME: &str = "recipe hash";
     let lists = match Lists::load(&manifest.recipe, lists) {
@@ -161,7 +160,7 @@ pub(crate) fn recipe(manifest: &Manifest, lists: &Path) -> (Check, Option<Lists>
     (finding.check(NAME, counted), right.then_some(lists))
 }
 
-/// Whether the sound shards have the schema of the corpus, with the recipe's name and hash.
+/// Checks that the sound shards have the schema of the corpus, with the recipe's name and hash.
 ///
 /// # Errors
 /// The system refuses to read a file.

@@ -1,22 +1,21 @@
 //! Keys that stand twice, found in bounded memory.
 //!
-//! Keys are held in memory and sorted, 16 bytes each. When they are more than may be held, the
-//! upper part of the key space is let go, and another pass over the shards takes it up. So a corpus
-//! with `n` keys is read `16 n / limit` times, rounded up: with the default of 1 GiB once for 64
-//! million lines, and some hundred times for the seven thousand million of the whole C4 (more memory,
-//! fewer passes). A single key that stands more often than fits is the one thing that goes above the
-//! limit.
+//! Keys are held in memory and sorted, 16 bytes each. When they are more than may be held, the upper part of the key
+//! space is let go, and another pass over the shards takes it up. So a corpus with `n` keys is read `16 n / limit`
+//! times, rounded up: with 1 GiB once for 64 million lines, and some hundred times for the seven thousand million of
+//! the whole C4 (more memory, fewer passes). A single key that stands more often than fits is the one thing that goes
+//! above the limit.
 
 use crate::runtime::parallel::lock;
 use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The key space is let go in parts of this many.
+/// The number of partitions of the key space, which are let go one by one.
 const PARTITIONS: usize = 1024;
-/// Room that is made when there is none.
+/// The share of the limit that is freed when it is reached.
 const FREED: f64 = 0.25;
-/// Repeated keys that are handed on, to be found in the shards.
+/// The number of repeated keys that are looked up in the shards.
 const HANDED_ON: usize = 3;
 
 fn partition(key: u128) -> usize {
@@ -27,26 +26,26 @@ fn partition(key: u128) -> usize {
 pub(crate) struct Keys {
     partitions: Vec<Mutex<Vec<u128>>>,
     first: usize,
-    /// Partitions from here on wait for another pass.
+    /// The partitions from here on wait for another pass.
     end: AtomicUsize,
-    /// Bytes allocated.
+    /// The bytes allocated.
     held: AtomicUsize,
     limit: usize,
     letting_go: Mutex<()>,
 }
 
-/// What stands twice.
+/// The keys that are repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Repeated {
-    /// Keys seen.
+pub(crate) struct RepeatedKeys {
+    /// The number of keys seen.
     pub keys: u64,
-    /// Keys of which at least two copies are sure.
+    /// The number of keys of which at least two copies are sure.
     pub sure: u64,
-    /// Keys that stand twice, but of which at most one copy is sure.
+    /// The number of repeated keys of which at most one copy is sure.
     pub unsure: u64,
-    /// The smallest of the sure ones.
+    /// The smallest keys of which two copies are sure, unmarked.
     pub first: Vec<u128>,
-    /// Passes that it took.
+    /// The number of passes.
     pub passes: u64,
 }
 
@@ -61,7 +60,7 @@ pub(crate) fn unmarked(key: u128) -> u128 {
 }
 
 impl Keys {
-    /// For the first pass; at most `limit` bytes are held.
+    /// The keys of the first pass; at most `limit` bytes are held.
     pub(crate) fn new(limit: usize) -> Keys {
         Keys::from(0, limit)
     }
@@ -77,7 +76,7 @@ impl Keys {
         }
     }
 
-    /// Whether the pass takes any of `keys` at all.
+    /// Whether the pass takes the keys of a partition.
     fn takes(&self, partition: usize) -> bool {
         partition >= self.first && partition < self.end.load(Ordering::SeqCst)
     }
@@ -117,12 +116,11 @@ impl Keys {
         }
     }
 
-    /// Ends the pass: adds what stands twice in it to `found`, and gives the next one; `None` if all
-    /// keys have been seen.
-    pub(crate) fn finish(self, found: &mut Repeated) -> Option<Keys> {
+    /// Ends the pass: adds the repeated keys to `found`, and gives the next pass; `None` if all keys have been seen.
+    pub(crate) fn finish(self, found: &mut RepeatedKeys) -> Option<Keys> {
         let end = self.end.into_inner();
         let partitions = self.partitions.into_par_iter().take(end - self.first);
-        let lists: Vec<Repeated> = partitions
+        let lists: Vec<RepeatedKeys> = partitions
             .map(|partition| repeated(partition.into_inner().unwrap_or_default()))
             .collect();
         found.passes += 1;
@@ -137,11 +135,11 @@ impl Keys {
     }
 }
 
-fn repeated(mut keys: Vec<u128>) -> Repeated {
+fn repeated(mut keys: Vec<u128>) -> RepeatedKeys {
     keys.sort_unstable();
-    let mut found = Repeated {
+    let mut found = RepeatedKeys {
         keys: keys.len() as u64,
-        ..Repeated::default()
+        ..RepeatedKeys::default()
     };
     for copies in keys.chunk_by(|a, b| unmarked(*a) == unmarked(*b)) {
         let sure = copies.iter().filter(|copy| **copy & 1 == 1).count();
@@ -174,9 +172,9 @@ mod tests {
             .chain((0..20_000).filter(|i| i % 1000 == 7))
             .map(|i| marked(key(i), i % 2000 == 7))
             .collect();
-        let mut whole = Repeated::default();
+        let mut whole = RepeatedKeys::default();
         for limit in [usize::MAX, 100_000, 20_000] {
-            let mut found = Repeated::default();
+            let mut found = RepeatedKeys::default();
             let mut next = Some(Keys::new(limit));
             while let Some(pass) = next {
                 keys.par_chunks(100).for_each(|some| pass.add(some.to_vec()));

@@ -3,52 +3,52 @@
 use serde::Serialize;
 use std::ops::AddAssign;
 
-/// Offences of a check that are listed; all are counted.
+/// The number of offences of a check that are listed; all are counted.
 const LISTED: usize = 5;
-/// Characters of a line that are shown.
+/// The number of characters of a line that are shown.
 const SHOWN_CHARS: usize = 200;
 
-/// What a check came to.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// All that was looked at is as promised.
+    /// Everything that was checked is as promised.
     Ok,
-    /// Something is not.
+    /// Something is not as promised.
     Failed,
     /// Nothing is wrong, but something is worth knowing.
     Note,
-    /// It could not be made, or not of everything; why is in [`Check::counted`].
+    /// The check could not be made, or not of everything; why is in [`Check::counted`].
     NotChecked,
 }
 
-/// One check.
+/// A check and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What is checked.
+    /// The name of the check.
     pub name: &'static str,
-    /// What it came to.
+    /// The outcome of the check.
     pub status: Status,
     /// What was counted, or why the check was not made.
     pub counted: String,
-    /// How many offences there are (of a note: how many cases).
+    /// The number of offences; of a note, of cases.
     pub offences: u64,
-    /// The first of them, in the order of the files.
+    /// The first offences, in the order of the files.
     pub examples: Vec<Offence>,
 }
 
 /// Something that is not as promised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Offence {
-    /// The file, by its name in the corpus.
+    /// The name of the file in the corpus.
     pub file: String,
-    /// The row in it, from 0.
+    /// The row of the shard, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<u64>,
-    /// The row's URL.
+    /// The URL of the row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The line, or the start of it.
+    /// The line that the offence is about, or the start of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
     /// What is wrong.
@@ -56,7 +56,7 @@ pub struct Offence {
 }
 
 impl Offence {
-    /// Of a file as a whole.
+    /// An offence of a file as a whole.
     pub(crate) fn of_file(file: &str, what: impl Into<String>) -> Offence {
         Offence {
             file: file.to_owned(),
@@ -67,7 +67,7 @@ impl Offence {
         }
     }
 
-    /// With the line that it is about, cut to a size for reading.
+    /// Adds the line that the offence is about, cut to a size for reading.
     pub(crate) fn with_line(mut self, line: &str) -> Offence {
         self.line = Some(line.chars().take(SHOWN_CHARS).collect());
         self
@@ -77,14 +77,12 @@ impl Offence {
 /// Offences on their way to a check. Merged with `+=` in the order of the rows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Finding {
-    /// How many.
     pub offences: u64,
-    /// The first of them.
     pub examples: Vec<Offence>,
 }
 
 impl Finding {
-    /// Adds one; `offence` is called for those that are listed only.
+    /// Adds an offence; `offence` is called only for those that are listed.
     pub(crate) fn add(&mut self, offence: impl FnOnce() -> Offence) {
         self.offences += 1;
         if self.examples.len() < LISTED {
@@ -92,14 +90,14 @@ impl Finding {
         }
     }
 
-    /// As a check.
+    /// The finding as a check, failed if there are offences.
     pub(crate) fn check(self, name: &'static str, counted: String) -> Check {
         let failed = self.offences > 0;
         let status = if failed { Status::Failed } else { Status::Ok };
         self.with_status(name, status, counted)
     }
 
-    /// As a check whose status is not told by the offences alone.
+    /// The finding as a check with a given status.
     pub(crate) fn with_status(self, name: &'static str, status: Status, counted: String) -> Check {
         Check {
             name,
@@ -132,14 +130,14 @@ pub(crate) fn not_checked(name: &'static str, why: impl Into<String>) -> Check {
     Finding::default().with_status(name, Status::NotChecked, why.into())
 }
 
-/// What a verification came to.
+/// The outcome of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The recipe's name.
+    /// The name of the recipe.
     pub recipe: String,
-    /// Its hash, by the manifest.
+    /// The hash of the recipe, by the manifest.
     pub recipe_hash: String,
-    /// Documents, by the manifest.
+    /// The number of documents, by the manifest.
     pub documents: u64,
     /// The checks, in order.
     pub checks: Vec<Check>,
@@ -151,7 +149,7 @@ impl Report {
         self.count(Status::Failed) == 0
     }
 
-    /// How many checks came to `status`.
+    /// The number of checks with a status.
     pub(crate) fn count(&self, status: Status) -> usize {
         let of_status = self.checks.iter().filter(|check| check.status == status);
         of_status.count()

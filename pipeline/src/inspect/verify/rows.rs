@@ -1,6 +1,6 @@
 //! What one row must be: where it stands, and what the recipe promises of it.
 
-use super::corpus::Row;
+use super::corpus::ShardRow;
 use super::keys::marked;
 use super::report::{Finding, Offence};
 use super::touched::{self, Touched};
@@ -12,7 +12,7 @@ use c4_filters::{Admission, Cleaner, Reason, TextSize, Verdict, dedup, punkt, ur
 use std::collections::BTreeSet;
 use std::ops::{AddAssign, Index, IndexMut};
 
-/// What a row can fail.
+/// The rules that a row can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// Rows ascend by the MD5 of their normalised URL.
@@ -51,34 +51,34 @@ const RULES: usize = Rule::BadWords as usize + 1;
 
 /// The unit in which dedup keeps one copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(crate) enum DedupUnit {
     /// The page's URL.
     Url,
     /// A line.
     Line,
-    /// So many sentences.
+    /// A span of so many sentences.
     Span(usize),
 }
 
-impl Unit {
-    /// That of a recipe.
-    pub(crate) fn of(recipe: &Recipe) -> Option<Unit> {
+impl DedupUnit {
+    /// The unit of a recipe.
+    pub(crate) fn of(recipe: &Recipe) -> Option<DedupUnit> {
         recipe.dedup.as_ref().map(|step| match step {
-            DedupStep::Lines { .. } => Unit::Line,
-            DedupStep::Spans { span_sentences, .. } => Unit::Span(*span_sentences),
+            DedupStep::Lines { .. } => DedupUnit::Line,
+            DedupStep::Spans { span_sentences, .. } => DedupUnit::Span(*span_sentences),
         })
     }
 
     /// The keys of a row, [`marked`].
-    pub(crate) fn keys(self, row: &Row<'_>, touched: &Touched) -> Vec<u128> {
+    pub(crate) fn keys(self, row: &ShardRow<'_>, touched: &Touched) -> Vec<u128> {
         let page = &row.document.page;
         match self {
-            Unit::Url => vec![marked(url::md5(&url::normalize(&page.url)), true)],
-            Unit::Line => {
+            DedupUnit::Url => vec![marked(url::md5(&url::normalize(&page.url)), true)],
+            DedupUnit::Line => {
                 let keys = dedup::line_keys(&page.text).into_iter();
                 keys.map(|key| marked(key, true)).collect()
             }
-            Unit::Span(sentences) => {
+            DedupUnit::Span(sentences) => {
                 let keys = dedup::span_keys(&page.text, sentences);
                 let sure = match touched.gone(row.document) {
                     Some(gone) => touched::sure_spans(&gone, keys.len(), sentences),
@@ -90,13 +90,13 @@ impl Unit {
         }
     }
 
-    /// What key `place` of the row stands for.
-    pub(crate) fn shown(self, row: &Row<'_>, place: usize) -> String {
+    /// The text that a key of the row stands for; `place` counts the keys.
+    pub(crate) fn shown(self, row: &ShardRow<'_>, place: usize) -> String {
         let text = &row.document.page.text;
         match self {
-            Unit::Url => row.document.page.url.clone(),
-            Unit::Line => text.split('\n').nth(place).unwrap_or_default().to_owned(),
-            Unit::Span(sentences) => {
+            DedupUnit::Url => row.document.page.url.clone(),
+            DedupUnit::Line => text.split('\n').nth(place).unwrap_or_default().to_owned(),
+            DedupUnit::Span(sentences) => {
                 let ranges = dedup::sentence_ranges(text).into_iter().flatten();
                 let span = ranges.skip(place).take(sentences);
                 let span: Vec<&str> = span.map(|range| &text[range]).collect();
@@ -108,31 +108,29 @@ impl Unit {
 
 /// A key at the start or end of a run of rows.
 #[derive(Debug, Clone)]
-struct End {
+struct RunEnd {
     key: u128,
     offence: Offence,
 }
 
-/// What rows came to. Merged with `+=` in the order of the rows.
+/// The sums over rows. Merged with `+=` in the order of the rows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RowSums {
     findings: [Finding; RULES],
-    ends: Option<(End, u128)>,
-    /// Rows.
+    ends: Option<(RunEnd, u128)>,
     pub rows: u64,
-    /// UTF-8 bytes of their texts.
     pub text_bytes: u64,
-    /// Their texts.
+    /// The lines, characters and words of the texts.
     pub amount: TextSize,
-    /// Sum of the first eight bytes of the MD5 of their normalised URLs, modulo 2^64.
+    /// The sum of the first eight bytes of the MD5 of the normalised URLs, modulo 2^64.
     pub url_keys: u64,
     /// Lines that a second pass of the rules would change, though not drop.
     pub unstable_lines: u64,
-    /// Lines of pages that dedup is known not to have touched.
+    /// Lines of pages of which dedup is known to have dropped nothing.
     pub whole_lines: u64,
-    /// Pages that dedup touched, or may have.
+    /// Pages of which dedup dropped something, or may have.
     pub touched: u64,
-    /// Pages with a listed word that are in the share that stays.
+    /// Pages with a listed word that are in the share that is kept.
     pub soft_passed: u64,
     /// Pages whose language has a word list.
     pub with_list: u64,
@@ -153,13 +151,12 @@ impl IndexMut<Rule> for RowSums {
 }
 
 impl RowSums {
-    /// Takes a finding out.
     pub(crate) fn take(&mut self, rule: Rule) -> Finding {
         std::mem::take(&mut self[rule])
     }
 
-    /// The next row's key is `key`.
-    fn follow(&mut self, first: End, last: u128) {
+    /// Compares the first key of a run of rows with the last one before.
+    fn follow(&mut self, first: RunEnd, last: u128) {
         let Some((start, before)) = self.ends.take() else {
             self.ends = Some((first, last));
             return;
@@ -178,7 +175,6 @@ impl RowSums {
         self.ends = Some((start, last));
     }
 
-    /// The shard is at its end.
     pub(crate) fn end_shard(&mut self) {
         self.ends = None;
     }
@@ -204,8 +200,7 @@ impl AddAssign for RowSums {
     }
 }
 
-/// Judges rows by a recipe.
-pub(crate) struct Judge<'a> {
+pub(crate) struct RowJudge<'a> {
     recipe: &'a Recipe,
     format: Format,
     cleaner: Cleaner,
@@ -217,19 +212,19 @@ pub(crate) struct Judge<'a> {
     language: Option<&'a str>,
 }
 
-impl<'a> Judge<'a> {
-    /// For the rows of a corpus. Without `bad_words` the blocklist is not looked at, without
-    /// `admission` neither are domains and URLs.
+impl<'a> RowJudge<'a> {
+    /// A judge of the rows of a corpus. Without `bad_words` the blocklist is not checked, without `admission` neither
+    /// are domains and URLs.
     pub(crate) fn new(
         manifest: &'a Manifest,
         touched: &'a Touched,
         bad_words: Option<BadWords>,
         admission: Option<Admission>,
-    ) -> Judge<'a> {
+    ) -> RowJudge<'a> {
         let recipe = &manifest.recipe;
         let sure = |step: &&LanguageStep| step.undetermined == Undetermined::Drop;
         let keep = recipe.language.as_ref().filter(sure);
-        Judge {
+        RowJudge {
             recipe,
             format: manifest.format,
             cleaner: Cleaner::new(recipe),
@@ -244,25 +239,23 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Whether the blocklist is looked at.
     pub(crate) fn knows_bad_words(&self) -> bool {
         let language = self.format != Format::Jsonl || self.language.is_some() || self.recipe.split.by_language;
         self.bad_words.is_some() && language
     }
 
-    /// Whether domains and URLs are looked at.
     pub(crate) fn knows_lists(&self) -> bool {
         self.admission.is_some()
     }
 
-    /// What `rows`, which follow each other, come to.
-    pub(crate) fn rows(&self, rows: &[Row<'_>]) -> RowSums {
+    /// The sums over `rows`, which follow each other.
+    pub(crate) fn rows(&self, rows: &[ShardRow<'_>]) -> RowSums {
         let mut sums = RowSums::default();
         rows.iter().for_each(|row| self.row(row, &mut sums));
         sums
     }
 
-    fn row(&self, row: &Row<'_>, sums: &mut RowSums) {
+    fn row(&self, row: &ShardRow<'_>, sums: &mut RowSums) {
         let page = &row.document.page;
         sums.rows += 1;
         sums.text_bytes += page.text.len() as u64;
@@ -270,7 +263,7 @@ impl<'a> Judge<'a> {
         let normalized = url::normalize(&page.url);
         let key = url::md5(&normalized);
         sums.url_keys = sums.url_keys.wrapping_add((key >> 64) as u64);
-        let end = End {
+        let end = RunEnd {
             key,
             offence: row.offence(""),
         };
@@ -320,7 +313,7 @@ impl<'a> Judge<'a> {
         self.bad_words(row, key, sums);
     }
 
-    fn columns(&self, row: &Row<'_>) -> Option<String> {
+    fn columns(&self, row: &ShardRow<'_>) -> Option<String> {
         let page = &row.document.page;
         let empty = [("url", &page.url), ("text", &page.text), ("timestamp", &page.timestamp)];
         if let Some((name, _)) = empty.iter().find(|(_, value)| value.is_empty()) {
@@ -331,7 +324,7 @@ impl<'a> Judge<'a> {
         unknown.then(|| format!("is from `{archive}`, which the manifest does not list"))
     }
 
-    fn lines(&self, row: &Row<'_>, sums: &mut RowSums) {
+    fn lines(&self, row: &ShardRow<'_>, sums: &mut RowSums) {
         let text = &row.document.page.text;
         let least = match &self.recipe.dedup {
             Some(DedupStep::Lines { min_sentences } | DedupStep::Spans { min_sentences, .. }) => *min_sentences,
@@ -368,7 +361,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn language(&self, row: &Row<'_>, sums: &mut RowSums) {
+    fn language(&self, row: &ShardRow<'_>, sums: &mut RowSums) {
         let (language, score) = (&row.document.language, row.document.language_score);
         let wrong = match &self.recipe.language {
             _ if self.format == Format::Jsonl => None,
@@ -391,7 +384,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn bad_words(&self, row: &Row<'_>, key: u128, sums: &mut RowSums) {
+    fn bad_words(&self, row: &ShardRow<'_>, key: u128, sums: &mut RowSums) {
         let Some(rule) = &self.bad_words else {
             return;
         };
@@ -416,7 +409,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn broken_line(row: &Row<'_>, line: &str, reason: Reason) -> Offence {
+fn broken_line(row: &ShardRow<'_>, line: &str, reason: Reason) -> Offence {
     let what = format!("{} ({})", reason.code(), reason.rule());
     row.offence(what).with_line(line)
 }

@@ -3,7 +3,7 @@
 use super::report::{Check, Finding, Offence, not_checked};
 use super::rows::RowSums;
 use crate::error::Error;
-use crate::terminal::table::thousands;
+use crate::view::number::thousands;
 use crate::work::ledger::noted;
 use c4_data::ledger::{DroppedLine, DroppedPage, Duplicate, KEPT, LedgerReader, LedgerRow, Table, UrlVerdict};
 use c4_data::{LedgerEntry, LedgerFile, LedgerMode, Manifest, Split};
@@ -13,24 +13,24 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The sum; `None` if a number is missing, or if they are so large that none has counted them.
+/// The sum; `None` if a number is missing, or if the sum is larger than any count.
 fn total(numbers: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
     numbers.into_iter().try_fold(0_u64, |sum, n| sum.checked_add(n?))
 }
 
-/// What lines are counted in.
+/// The units that lines are counted in.
 const UNITS: [&str; 3] = ["lines", "chars", "words"];
 
-/// `stats.json`, and what of it was looked up and is not there.
-pub(crate) struct Stats {
+/// The content of `stats.json`.
+pub(crate) struct StatsFile {
     value: Value,
 }
 
-/// Reads `stats.json`; the check says whether it is one.
+/// Reads `stats.json`; the check says whether it belongs to the corpus.
 ///
 /// # Errors
-/// The system refuses to read it.
-pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Check), Error> {
+/// The system refuses to read the file.
+pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<StatsFile>, Check), Error> {
     const NAME: &str = "stats.json";
     let path = dir.join(c4_data::Stats::FILE);
     let mut finding = Finding::default();
@@ -59,7 +59,7 @@ pub(crate) fn read(dir: &Path, manifest: &Manifest) -> Result<(Option<Stats>, Ch
                     finding.add(|| offence(what));
                 }
             }
-            Some(Stats { value })
+            Some(StatsFile { value })
         }
     };
     let counted = "of the manifest's recipe".to_owned();
@@ -72,12 +72,12 @@ fn offence(what: impl Into<String>) -> Offence {
 
 /// Compares numbers and keeps what differs.
 #[derive(Default)]
-struct Comparison {
+struct SumCheck {
     finding: Finding,
     compared: u64,
 }
 
-impl Comparison {
+impl SumCheck {
     fn equal(&mut self, what: &str, has: Option<u64>, wanted: Option<u64>) {
         self.compared += 1;
         if has != wanted || has.is_none() {
@@ -98,18 +98,18 @@ impl Comparison {
     }
 }
 
-impl Stats {
+impl StatsFile {
     fn number(&self, path: &[&str]) -> Option<u64> {
         let found = path.iter().try_fold(&self.value, |v, key| v.get(key));
         found.and_then(Value::as_u64)
     }
 
-    /// Of the object `tally`; what is missing counts as missing.
+    /// A number of the object `tally`.
     fn tally(&self, path: &[&str]) -> Option<u64> {
         self.number(&[&["tally"], path].concat())
     }
 
-    /// A counter, which is absent where it is 0.
+    /// The counter with a name, which is absent where it is 0.
     fn counter(&self, name: &str) -> u64 {
         self.number(&["counters", name]).unwrap_or(0)
     }
@@ -122,9 +122,9 @@ impl Stats {
         total(numbers)
     }
 
-    /// The conservation law: what came in is what came out and what went.
+    /// Checks the conservation law: what came in is what came out and what was dropped.
     pub(crate) fn conservation(&self) -> Check {
-        let mut sums = Comparison::default();
+        let mut sums = SumCheck::default();
         for unit in ["records", "pages"] {
             let parts = [self.tally(&[unit, "out"]), self.sum(&[unit, "dropped"])];
             sums.equal(
@@ -154,10 +154,10 @@ impl Stats {
         sums.check("conservation", "records, pages, lines, characters, words")
     }
 
-    /// The steps: each takes in what the one before has let out, and lets out what it did not take.
+    /// Checks the steps: each takes in what the one before has let out, and lets out what it did not drop.
     pub(crate) fn stages(&self, manifest: &Manifest) -> Check {
         const NAME: &str = "stages";
-        let mut sums = Comparison::default();
+        let mut sums = SumCheck::default();
         let taken = Stage::ALL.into_iter();
         let taken: Vec<Stage> = taken.filter(|stage| stage.taken(&manifest.recipe).is_some()).collect();
         let listed = self.value["stages"].as_array().cloned().unwrap_or_default();
@@ -202,7 +202,7 @@ impl Stats {
         sums.check(NAME, "each step takes in what the one before lets out")
     }
 
-    /// What a step took away, by the tally.
+    /// What a step dropped, by the tally.
     fn taken_by(&self, stage: Stage, unit: &str) -> Option<u64> {
         let reasons = Reason::ALL.iter().filter(|reason| reason.stage() == stage);
         let taken = reasons.map(|reason| match (reason.scope(), unit) {
@@ -217,9 +217,9 @@ impl Stats {
         }
     }
 
-    /// What is in the shards.
+    /// Checks that the sums are those of the shards.
     pub(crate) fn shards(&self, rows: &RowSums, by_split: [u64; 2]) -> Check {
-        let mut sums = Comparison::default();
+        let mut sums = SumCheck::default();
         let amount = rows.amount;
         for (what, path, has) in [
             ("documents", ["pages", "out"], rows.rows),
@@ -242,17 +242,17 @@ impl Stats {
         sums.check("stats and shards", "documents, lines, characters, words, bytes")
     }
 
-    /// Pages that the blocklist let pass though they hold a listed word.
+    /// The number of pages that the blocklist let pass though they hold a listed word.
     pub(crate) fn soft_passed(&self) -> u64 {
         self.counter("badwords-filter/soft-passed")
     }
 }
 
-/// What the tables of a ledger hold.
+/// The counts of the tables of a ledger.
 #[derive(Default)]
-struct Counts {
+struct LedgerCounts {
     rows: BTreeMap<(Table, String), u64>,
-    /// Sum of the keys of kept URLs, modulo 2^64.
+    /// The sum of the keys of kept URLs, modulo 2^64.
     url_keys: u64,
     wrong: Vec<Offence>,
 }
@@ -263,7 +263,7 @@ pub(crate) fn ledger(
     dir: &Path,
     manifest: &Manifest,
     sound: &[bool],
-    stats: &Stats,
+    stats: &StatsFile,
     rows: Option<&RowSums>,
 ) -> Vec<Check> {
     let entry = &manifest.ledger;
@@ -274,8 +274,8 @@ pub(crate) fn ledger(
     if sound.contains(&false) {
         return names.map(|name| not_checked(name, "the ledger is damaged")).into();
     }
-    let parts: Vec<Counts> = entry.files.par_iter().map(|file| count(dir, entry, file)).collect();
-    let mut found = Counts::default();
+    let parts: Vec<LedgerCounts> = entry.files.par_iter().map(|file| count(dir, entry, file)).collect();
+    let mut found = LedgerCounts::default();
     for part in parts {
         for (key, n) in part.rows {
             *found.rows.entry(key).or_default() += n;
@@ -287,7 +287,7 @@ pub(crate) fn ledger(
         let key = (table, code.to_owned());
         found.rows.get(&key).copied().unwrap_or(0)
     };
-    let mut sums = Comparison::default();
+    let mut sums = SumCheck::default();
     found.wrong.iter().for_each(|o| sums.finding.add(|| o.clone()));
     for reason in Reason::ALL {
         let code = reason.code();
@@ -321,7 +321,7 @@ pub(crate) fn ledger(
     let about = format!("rows by reason (ledger {}), copies", entry.mode);
     let mut checks = vec![sums.check(names[0], &about)];
 
-    let mut sums = Comparison::default();
+    let mut sums = SumCheck::default();
     for reason in Reason::of(Scope::Page) {
         // An older copy has the verdict of its newer one; of one URL's pages of which none took part in
         // the choice, the table lists one.
@@ -357,7 +357,7 @@ fn judged_before_choice(reason: Reason) -> bool {
 }
 
 /// The most that may have been noted of older copies; nobody counts how many of them were.
-fn older(stats: &Stats, unit: &str) -> u64 {
+fn older(stats: &StatsFile, unit: &str) -> u64 {
     let group = match unit {
         "pages" => "dropped",
         _ => "gone_with_page",
@@ -365,12 +365,12 @@ fn older(stats: &Stats, unit: &str) -> u64 {
     stats.tally(&[unit, group, Reason::OlderCopy.code()]).unwrap_or(0)
 }
 
-fn count(dir: &Path, entry: &LedgerEntry, file: &LedgerFile) -> Counts {
+fn count(dir: &Path, entry: &LedgerEntry, file: &LedgerFile) -> LedgerCounts {
     let one = LedgerEntry {
         files: vec![file.clone()],
         ..entry.clone()
     };
-    let mut counts = Counts::default();
+    let mut counts = LedgerCounts::default();
     let read = match file.table {
         Table::Pages => tell::<DroppedPage>(dir, &one, &mut counts, |row, _| &row.reason),
         Table::Lines => tell::<DroppedLine>(dir, &one, &mut counts, |row, _| &row.reason),
@@ -397,7 +397,7 @@ fn count(dir: &Path, entry: &LedgerEntry, file: &LedgerFile) -> Counts {
 fn tell<R: LedgerRow>(
     dir: &Path,
     one: &LedgerEntry,
-    counts: &mut Counts,
+    counts: &mut LedgerCounts,
     code: impl for<'r> Fn(&'r R, &mut u64) -> &'r str,
 ) -> Result<(), c4_data::Error> {
     for row in LedgerReader::<R>::new(dir, one) {

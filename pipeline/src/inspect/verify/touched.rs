@@ -11,13 +11,13 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What is known of the pages.
+/// What is known of the pages that lost sentences.
 pub(crate) enum Touched {
-    /// The recipe removes no sentences.
+    /// The recipe drops no sentences.
     NoSpans,
-    /// Any page may have lost some; why that is not known.
+    /// Any page may have lost some; the reason why that is not known.
     Unknown(String),
-    /// The pages that have.
+    /// The pages that lost sentences.
     Known(LostSpans),
 }
 
@@ -35,13 +35,13 @@ struct Lost {
     offset: u64,
     /// The span's first sentence, before removal.
     first: u32,
-    /// That of the copy that stayed, if it is on the same page.
+    /// The first sentence of the copy that is kept, if that is on the same page.
     kept: Option<u32>,
 }
 
 impl Touched {
-    /// From the ledger's table `duplicates`, 32 bytes a row; `sound` says which of the ledger's
-    /// files are whole. Takes no more than `memory` bytes.
+    /// Reads the ledger's table `duplicates`, 32 bytes a row; `sound` says which of the ledger's files are whole. Keeps
+    /// no more than `memory` bytes, and takes twice as many while it reads.
     pub(crate) fn load(dir: &Path, manifest: &Manifest, sound: &[bool], memory: usize) -> Touched {
         let Some(DedupStep::Spans { span_sentences, .. }) = &manifest.recipe.dedup else {
             return Touched::NoSpans;
@@ -104,8 +104,15 @@ impl Touched {
         })
     }
 
-    /// Which sentences the page lost, by their place before: none if it is empty; `None` if that is
-    /// not known.
+    /// The bytes of the spans that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Touched::NoSpans | Touched::Unknown(_) => 0,
+            Touched::Known(spans) => spans.lost.len() * size_of::<Lost>(),
+        }
+    }
+
+    /// The sentences that the page lost, by their place before; empty if it lost none, `None` if that is not known.
     pub(crate) fn gone(&self, document: &Document) -> Option<Vec<bool>> {
         match self {
             Touched::NoSpans => Some(Vec::new()),
@@ -131,13 +138,13 @@ impl LostSpans {
         let span = self.span_sentences;
         for lost in of_page.take_while(|l| (l.archive, l.offset) == place) {
             let first = lost.first as usize;
-            let stays = |sentence: usize| {
+            let is_kept = |sentence: usize| {
                 lost.kept.is_some_and(|kept| {
                     let kept = kept as usize;
                     (kept..kept + span).contains(&sentence)
                 })
             };
-            for sentence in (first..first + span).filter(|s| !stays(*s)) {
+            for sentence in (first..first + span).filter(|s| !is_kept(*s)) {
                 if gone.len() <= sentence {
                     gone.resize(sentence + 1, false);
                 }

@@ -4,11 +4,11 @@ use super::corpora::side_by_side;
 use super::{Side, title};
 use crate::inspect::diff::Cause;
 use crate::inspect::diff::facts::{Diff, LineCause, PageCause};
-use crate::view::bars::share;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::table::{Cell, Column, Table};
-use maud::{Markup, html};
+use crate::view::value::recipe_key;
+use maud::html;
 
 /// The anchor of a cause's examples.
 pub(crate) fn anchor(lines: bool, side: Side, cause: Cause) -> String {
@@ -16,7 +16,7 @@ pub(crate) fn anchor(lines: bool, side: Side, cause: Cause) -> String {
     format!("ex-{what}-{}-{}", side.anchor(), cause.code())
 }
 
-/// Pages that only `side` has.
+/// The section on pages that only `side` has.
 pub(super) fn only(diff: &Diff, side: Side) -> Option<Section> {
     let causes = side.page_causes(diff);
     if causes.is_empty() {
@@ -37,7 +37,7 @@ pub(super) fn only(diff: &Diff, side: Side) -> Option<Section> {
         vec![
             name(cause.cause, cause.rule, cause.doc, link),
             Cell::count(cause.pages),
-            share_cell(cause.pages, all, side),
+            Cell::share(cause.pages, all, side.class()),
             Cell::count(cause.lines),
             Cell::count(cause.chars),
         ]
@@ -59,7 +59,7 @@ pub(super) fn only(diff: &Diff, side: Side) -> Option<Section> {
     })
 }
 
-/// Pages that both have, with other text.
+/// The section on pages that both have, with other text.
 pub(super) fn changed(diff: &Diff) -> Option<Section> {
     let changed = &diff.changed;
     if changed.pages == 0 {
@@ -86,7 +86,7 @@ pub(super) fn changed(diff: &Diff) -> Option<Section> {
             }
             @if changed.pages_unknown > 0 {
                 " On " (number::of(changed.pages_unknown, "page", "pages"))
-                " no cause can be told for some line."
+                " the cause of some line is not known."
             }
         },
         body,
@@ -125,7 +125,7 @@ fn lines(diff: &Diff, side: Side) -> Table {
         vec![
             name(cause.cause, cause.rule, cause.doc, link),
             Cell::count(cause.pages),
-            share_cell(cause.pages, diff.changed.pages, side),
+            Cell::share(cause.pages, diff.changed.pages, side.class()),
             Cell::count(cause.lines),
             Cell::count(cause.cut_lines),
             Cell::count(cause.chars),
@@ -136,27 +136,11 @@ fn lines(diff: &Diff, side: Side) -> Table {
     table
 }
 
-fn share_cell(part: u64, whole: u64, side: Side) -> Cell {
-    let show = share(part, whole, side.class());
-    Cell::keyed(show, number::ratio(part, whole))
-}
-
-/// A cause with what decides and its sentence; `link` leads to its examples.
+/// The cell of a cause, with what decides and its sentence; `link` leads to its examples.
 fn name(cause: Cause, rule: &str, doc: &str, link: Option<String>) -> Cell {
     Cell::text(html! {
         @if let Some(link) = link { a href={ "#" (link) } { (title(cause)) } } @else { (title(cause)) }
-        (decides(rule))
+        @if !rule.is_empty() { " " (recipe_key(rule)) }
         span.note { (doc) }
     })
-}
-
-/// What decides; a key of the recipe may break at its dot.
-fn decides(rule: &str) -> Markup {
-    html! {
-        @if let Some((before, after)) = rule.split_once('.') {
-            " " span.rule { (before) "." wbr; (after) }
-        } @else if !rule.is_empty() {
-            " " span.rule { (rule) }
-        }
-    }
 }

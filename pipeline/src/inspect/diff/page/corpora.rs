@@ -10,10 +10,9 @@ use crate::view::value::value;
 use c4_data::{Format, InputState};
 use maud::{Markup, html};
 
-/// Archives of one corpus that are listed at most.
+/// The number of archives of one corpus that are listed at most.
 const LISTED: usize = 300;
 
-/// The section.
 pub(crate) fn section(diff: &Diff) -> Option<Section> {
     let body = html! {
         (facts(diff).render("corpora-table"))
@@ -21,14 +20,14 @@ pub(crate) fn section(diff: &Diff) -> Option<Section> {
         @if diff.recipe.is_empty() {
             p.lead { "No key differs." }
         } @else {
-            p.lead { "Keys that differ. Of lists, what only one has." }
+            p.lead { "Keys that differ; of lists, the items that only one has." }
             (recipes(diff).render("recipe-table"))
         }
         h3 { "Archives" }
         p.lead {
             (number::of(diff.inputs.both, "archive", "archives")) " in both"
             @for side in Side::BOTH {
-                ", " (number::count(side.inputs(diff).len() as u64)) " only in " (side.letter())
+                ", " (number::thousands(side.inputs(diff).len() as u64)) " only in " (side.letter())
             }
             "."
         }
@@ -37,7 +36,7 @@ pub(crate) fn section(diff: &Diff) -> Option<Section> {
     Some(Section {
         id: "corpora",
         title: "The two corpora",
-        lead: html! { "What was compared, and how the two were made otherwise." },
+        lead: html! { "What was compared, and how the two were built differently." },
         body,
     })
 }
@@ -60,7 +59,7 @@ fn facts(diff: &Diff) -> Table {
     row("Recipe", |c| html! { strong { bdi { (Crawl(&c.recipe)) } } });
     row("Recipe's hash", |c| html! { code { bdi { (Crawl(&c.recipe_hash)) } } });
     row("Program", |c| html! { "c4 " bdi { (Crawl(&c.program)) } });
-    row("Pages", |c| html! { (number::count(c.pages)) });
+    row("Pages", |c| html! { (number::thousands(c.pages)) });
     row(
         "Text",
         |c| html! { (number::bytes(c.text_bytes)) " " span.note { (exact(c.text_bytes)) } },

@@ -1,4 +1,4 @@
-//! Pages and lines that only one corpus has, to look at: `-` is A's and `+` is B's.
+//! Examples of pages and lines that only one corpus has: `-` is A's and `+` is B's.
 
 use super::causes::anchor;
 use super::{Side, title};
@@ -7,12 +7,12 @@ use crate::inspect::diff::facts::{Diff, LineCause, LineExample, PageCause, PageE
 use crate::inspect::diff::sums::SHOWN_CHARS;
 use crate::view::language_names::language_name;
 use crate::view::number;
-use crate::view::page::Section;
+use crate::view::page::{self, Section};
 use crate::view::text::{self, Crawl};
 use c4_filters::Reason;
 use maud::{Markup, html};
 
-/// Lines of a page that are shown: many start with menus of short ones.
+/// The number of lines of a page that are shown: many pages start with menus of short ones.
 const SHOWN_LINES: usize = 8;
 
 /// The section with the examples of each cause, in the order of the tables.
@@ -43,7 +43,7 @@ pub(crate) fn section(diff: &Diff) -> Option<Section> {
         title: "Examples",
         lead: html! {
             span.sign-key.was { "-" } " is in A, " span.sign-key.now { "+" } " is in B. Where a part of a line is "
-            "left, what is gone is " mark { "marked" } ". Texts are cut; addresses are text, not links."
+            "left, what is missing is " mark { "marked" } ". Texts are cut; addresses are text, not links."
         },
         body,
     })
@@ -60,22 +60,13 @@ impl Unfold {
     }
 }
 
-fn summary(cause: Cause, count: &str, doc: &str) -> Markup {
-    html! {
-        summary {
-            span.name { (title(cause)) } " " span.muted { (count) }
-            span.note { (doc) }
-        }
-    }
-}
-
 fn page_cause(cause: &PageCause, side: Side, open: bool) -> Markup {
-    html! {
-        details.examples id=(anchor(false, side, cause.cause)) open[open] {
-            (summary(cause.cause, &number::of(cause.pages, "page", "pages"), cause.doc))
-            ul role="list" { @for page in &cause.examples { li { (page_example(page, side)) } } }
-        }
-    }
+    let items = html! { ul role="list" { @for page in &cause.examples { li { (page_example(page, side)) } } } };
+    let (id, count) = (
+        anchor(false, side, cause.cause),
+        number::of(cause.pages, "page", "pages"),
+    );
+    page::examples(&id, open, &title(cause.cause), Some(&count), cause.doc, &items)
 }
 
 fn page_example(page: &PageExample, side: Side) -> Markup {
@@ -95,12 +86,12 @@ fn page_example(page: &PageExample, side: Side) -> Markup {
 }
 
 fn line_cause(cause: &LineCause, side: Side, open: bool) -> Markup {
-    html! {
-        details.examples id=(anchor(true, side, cause.cause)) open[open] {
-            (summary(cause.cause, &number::of(cause.pages, "page", "pages"), cause.doc))
-            ul role="list" { @for line in &cause.examples { li { (line_example(line, side)) } } }
-        }
-    }
+    let items = html! { ul role="list" { @for line in &cause.examples { li { (line_example(line, side)) } } } };
+    let (id, count) = (
+        anchor(true, side, cause.cause),
+        number::of(cause.pages, "page", "pages"),
+    );
+    page::examples(&id, open, &title(cause.cause), Some(&count), cause.doc, &items)
 }
 
 fn line_example(line: &LineExample, side: Side) -> Markup {
@@ -124,7 +115,7 @@ fn line_example(line: &LineExample, side: Side) -> Markup {
             }
         }
         p.from {
-            @if line.lines > 1 { (number::count(line.lines)) " lines of this page went so. " }
+            @if line.lines > 1 { (number::thousands(line.lines)) " lines of this page have this cause. " }
             @if line.timestamp_a == line.timestamp_b {
                 "Crawled " bdi { (Crawl(&line.timestamp_a)) } "."
             } @else {

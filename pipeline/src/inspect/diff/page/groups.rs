@@ -1,22 +1,17 @@
 //! Where the difference is: by language and by domain.
 
 use super::Side;
-use crate::inspect::diff::facts::{Diff, Group};
-use crate::view::bars::{Piece, bar};
-use crate::view::language_names::language_name;
+use crate::inspect::diff::facts::{Diff, GroupDiff};
+use crate::view::bars::{BarPiece, bar};
+use crate::view::language_names::language;
 use crate::view::number;
 use crate::view::page::Section;
 use crate::view::table::{Cell, Column, Table};
-use crate::view::text::{Crawl, head};
+use crate::view::text::name_or_none;
 use maud::{Markup, html};
 
-/// By language.
 pub(super) fn languages(diff: &Diff) -> Option<Section> {
-    let mut table = table(&diff.languages, "Language", |code| {
-        html! {
-            @if let Some(name) = language_name(code) { (name) " " span.muted { (code) } } @else { (plain(code)) }
-        }
-    })?;
+    let mut table = table(&diff.languages, "Language", language)?;
     table.search = (table.rows.len() > 1).then_some("languages");
     Some(Section {
         id: "languages",
@@ -26,16 +21,15 @@ pub(super) fn languages(diff: &Diff) -> Option<Section> {
     })
 }
 
-/// By domain.
 pub(super) fn domains(diff: &Diff) -> Option<Section> {
-    let mut table = table(&diff.domains, "Domain", plain)?;
+    let mut table = table(&diff.domains, "Domain", name_or_none)?;
     table.search = Some("domains");
     let shown = diff.domains.len() as u64;
     Some(Section {
         id: "domains",
         title: "Domains",
         lead: html! {
-            "Pages that differ, by domain: " (number::count(shown)) " of "
+            "Pages that differ, by domain: " (number::thousands(shown)) " of "
             (number::of(diff.domains_in_all.max(shown), "domain", "domains")) ". " (legend())
         },
         body: html! { div.groups { (table.render("domain-table")) } },
@@ -50,14 +44,7 @@ fn legend() -> Markup {
     }
 }
 
-fn plain(name: &str) -> Markup {
-    let (shown, cut) = head(name, 120);
-    html! {
-        @if name.is_empty() { span.muted { "none" } } @else { bdi { (Crawl(shown)) @if cut { "…" } } }
-    }
-}
-
-fn table(groups: &[Group], head: &'static str, name: fn(&str) -> Markup) -> Option<Table> {
+fn table(groups: &[GroupDiff], head: &'static str, name: fn(&str) -> Markup) -> Option<Table> {
     if groups.is_empty() {
         return None;
     }
@@ -72,7 +59,7 @@ fn table(groups: &[Group], head: &'static str, name: fn(&str) -> Markup) -> Opti
     let mut table = Table::new(html! { "Pages that differ" }, columns);
     for group in groups {
         let all = group.only_a + group.changed + group.only_b;
-        let piece = |n, class| Piece { n, class };
+        let piece = |n, class| BarPiece { n, class };
         let pieces = [
             piece(group.only_a, Side::A.class()),
             piece(group.changed, "trim"),

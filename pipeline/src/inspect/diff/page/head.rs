@@ -8,7 +8,6 @@ use crate::view::table::{Cell, Column, Table};
 use crate::view::text::Crawl;
 use maud::{Markup, html};
 
-/// All of it.
 pub(super) fn head(diff: &Diff) -> Markup {
     html! {
         (headline(diff))
@@ -24,7 +23,7 @@ fn pages(n: u64) -> String {
     number::of(n, "page", "pages")
 }
 
-/// Pages that are not the same in both.
+/// The number of pages that are not the same in both.
 fn differing(diff: &Diff) -> u64 {
     diff.pages.only_a + diff.pages.only_b + diff.pages.changed
 }
@@ -38,9 +37,9 @@ fn headline(diff: &Diff) -> Markup {
             } @else if diff.is_empty() {
                 "The same " b { (pages(n.same)) } " with the same texts."
             } @else {
-                b { (pages(n.same + n.changed)) } " in both, " b { (number::count(n.changed)) }
-                " with other text; " b { (number::count(n.only_a)) } " only in A, "
-                b { (number::count(n.only_b)) } " only in B"
+                b { (pages(n.same + n.changed)) } " in both, " b { (number::thousands(n.changed)) }
+                " with other text; " b { (number::thousands(n.only_a)) } " only in A, "
+                b { (number::thousands(n.only_b)) } " only in B"
             }
         }
     }
@@ -50,7 +49,7 @@ fn sentence(diff: &Diff) -> Markup {
     html! {
         "A is " strong { bdi { (Crawl(&diff.a.recipe)) } } ", B is " strong { bdi { (Crawl(&diff.b.recipe)) } } "."
         @if let Some(domain) = &diff.domain {
-            " Only pages of " strong { bdi { (Crawl(domain)) } } " were looked at."
+            " Only pages of " strong { bdi { (Crawl(domain)) } } " were compared."
         }
         @if let Some(reason) = diff.reason {
             " Below the next table is only what has the cause " strong { (title(reason)) } "."
@@ -66,7 +65,7 @@ fn sentence(diff: &Diff) -> Markup {
             ", " (number::percent(largest.pages, all)) " of all that differ. " (largest.doc)
         }
         @if diff.unknown() > 0 {
-            " Of " strong.alert { (pages(diff.unknown())) } " that differ the cause cannot be told"
+            " For " strong.alert { (pages(diff.unknown())) } " that differ the cause is not known"
             @if diff.notes.is_empty() { "." } @else { "; the " a href="#notes" { "notes" } " say why." }
         }
     }
@@ -113,8 +112,8 @@ fn parts(diff: &Diff) -> [(&'static str, &'static str, u64); 4] {
     ]
 }
 
-/// Two corpora on top of each other: A spans the first three parts, B the last three. The table
-/// that follows has the numbers.
+/// A drawing of two corpora on top of each other: A spans the first three parts, B the last three. The table that
+/// follows has the numbers.
 fn overlap(diff: &Diff) -> Markup {
     let parts = parts(diff).map(|(_, class, n)| (class, n));
     let seen: Vec<_> = parts.into_iter().filter(|(_, n)| *n > 0).collect();

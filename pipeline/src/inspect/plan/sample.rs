@@ -1,4 +1,4 @@
-//! What of the archives an estimate looks at: the beginnings of some of them.
+//! The sample of the archives that an estimate is made from: the beginnings of some of them.
 
 use crate::error::Error;
 use crate::input::{Input, InputError, Location};
@@ -8,46 +8,46 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The sample is this share of the archives, within bounds, from some of them.
+/// The sample is one part in so many of the archives' bytes, within bounds, from at most so many archives.
 const SAMPLE_SHARE: u64 = 100;
 const SAMPLE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=32 << 20;
 const SAMPLE_ARCHIVES: usize = 8;
-/// Of remote archives no more than comes in this time, where a rate is set.
+/// The seconds of downloading that a sample of remote archives may take, where a rate is set.
 const SAMPLE_SECONDS: u64 = 20;
-/// Below this a build is over before a sample tells anything.
+/// The bytes of archives below which no sample is taken: the build is over before it would help.
 const SMALL: u64 = 32 << 20;
-/// The same of archives whose sizes are not known.
+/// The number of archives of unknown size up to which no sample is taken.
 const FEW: usize = 32;
 
-/// Archives to look at, and how many there are.
+/// A sample of archives.
 #[derive(Debug)]
-pub(crate) struct Look {
-    /// Archives in all.
+pub(crate) struct ArchiveSample {
+    /// The number of all archives.
     pub archives: usize,
-    /// Their bytes; those of remote ones are taken for as large as the mean of those that were looked at.
+    /// The bytes of all archives; remote ones are taken for as large as the mean of those in the sample.
     pub bytes: f64,
-    /// Archives that are elsewhere.
+    /// The number of remote archives.
     pub remote: usize,
-    /// Their bytes.
+    /// The bytes of the remote archives.
     pub remote_bytes: f64,
-    /// Files, and how much to look at of each.
+    /// Files, and the number of bytes to read of each.
     parts: Vec<(PathBuf, u64)>,
-    /// Holds the beginnings of remote ones.
+    /// The folder of the beginnings of remote archives.
     folder: Option<TempDir>,
 }
 
-/// Whether the inputs are too few to be worth a look.
+/// Whether the inputs are too small to be worth a sample.
 pub(crate) fn is_small(inputs: &[Input]) -> bool {
     let unknown = inputs.iter().filter(|input| input.bytes.is_none()).count();
     unknown <= FEW && inputs.iter().filter_map(|input| input.bytes).sum::<u64>() < SMALL
 }
 
-impl Look {
-    /// Chooses archives, and fetches the first megabytes of those that are elsewhere.
+impl ArchiveSample {
+    /// Chooses archives, and fetches the first megabytes of remote ones.
     ///
     /// # Errors
-    /// One cannot be fetched, or its server does not tell its size; no folder for it.
-    pub(crate) fn at(inputs: &[Input], network: &Network) -> Result<Look, Error> {
+    /// An archive cannot be fetched, its server does not say its size, or no temporary folder can be made.
+    pub(crate) fn at(inputs: &[Input], network: &Network) -> Result<ArchiveSample, Error> {
         let known: u64 = inputs.iter().filter_map(|input| input.bytes).sum();
         let remote = inputs.iter().filter(|input| input.bytes.is_none()).count();
         let wanted = match remote {
@@ -59,7 +59,7 @@ impl Look {
         };
         let count = inputs.len().clamp(1, SAMPLE_ARCHIVES);
         let share = wanted.div_ceil(count as u64);
-        let mut look = Look {
+        let mut sample = ArchiveSample {
             archives: inputs.len(),
             bytes: 0.0,
             remote,
@@ -74,7 +74,7 @@ impl Look {
                 return Err(Error::Stopped);
             }
             match &input.location {
-                Location::File(path) => look.parts.push((path.clone(), part)),
+                Location::File(path) => sample.parts.push((path.clone(), part)),
                 Location::Remote(address) => {
                     let (bytes, size) = network.first(address, part)?;
                     let Some(size) = size else {
@@ -82,17 +82,17 @@ impl Look {
                         return Err(InputError::Sizeless { name }.into());
                     };
                     sizes.push(size);
-                    let number = look.parts.len();
-                    let path = look.folder()?.join(number.to_string());
+                    let number = sample.parts.len();
+                    let path = sample.folder()?.join(number.to_string());
                     fs::write(&path, bytes).map_err(c4_data::Error::io(&path, "write"))?;
-                    look.parts.push((path, part));
+                    sample.parts.push((path, part));
                 }
             }
         }
         let mean = sizes.iter().map(|size| *size as f64).sum::<f64>() / sizes.len().max(1) as f64;
-        look.remote_bytes = mean * remote as f64;
-        look.bytes = known as f64 + look.remote_bytes;
-        Ok(look)
+        sample.remote_bytes = mean * remote as f64;
+        sample.bytes = known as f64 + sample.remote_bytes;
+        Ok(sample)
     }
 
     fn folder(&mut self) -> Result<&Path, Error> {
@@ -104,14 +104,14 @@ impl Look {
         Ok(self.folder.as_ref().map_or(Path::new(""), TempDir::path))
     }
 
-    /// The files to look at, and how many bytes of each.
+    /// The files of the sample, and the number of bytes to read of each.
     pub(crate) fn parts(&self) -> &[(PathBuf, u64)] {
         &self.parts
     }
 }
 
-/// `count` places, evenly spread over the bytes of all archives, as the archives that they are in; each with how often. One of
-/// unknown size counts as the mean of the others.
+/// `count` places, evenly spread over the bytes of all archives, as the archives that they are in; each with how often.
+/// One of unknown size counts as the mean of the others.
 fn chosen(inputs: &[Input], count: usize) -> Vec<(&Input, u64)> {
     let known: Vec<u64> = inputs.iter().filter_map(|input| input.bytes).collect();
     let mean = (known.iter().sum::<u64>() / known.len().max(1) as u64).max(1);

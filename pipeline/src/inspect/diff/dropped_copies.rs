@@ -1,52 +1,52 @@
-//! What dedup took from the pages of a corpus, by its ledger's table of duplicates.
+//! What dedup dropped from the pages of a corpus, by its ledger's table of duplicates.
 
 use super::Place;
-use super::pages::Corpus;
+use super::pages::ComparedCorpus;
 use c4_data::ledger::{Duplicate, LedgerReader, Table};
 use c4_data::{DedupStep, Error, Format};
 use c4_filters::{Reason, Scope, dedup};
 use std::collections::HashMap;
 
-/// A line or span that went. 24 bytes.
+/// A line or span that dedup dropped. 24 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Loser {
+pub(crate) struct DroppedCopy {
     record_offset: u64,
     archive: u32,
-    /// Which line, or the first sentence of which span.
+    /// The number of the line, or of the first sentence of the span.
     position: u32,
-    /// Where the copy that stayed is if it is on the same page.
+    /// The position of the copy that is kept plus one, if that is on the same page.
     kept: Option<std::num::NonZeroU32>,
     reason: Reason,
 }
 
-/// All of a corpus, by page.
+/// All lines and spans that dedup dropped from a corpus, by page.
 #[derive(Debug, Default)]
-pub(crate) struct Losers {
+pub(crate) struct DroppedCopies {
     archives: HashMap<String, u32>,
-    rows: Vec<Loser>,
-    /// Whether the corpus says what dedup took, and where its pages were read.
+    rows: Vec<DroppedCopy>,
+    /// Whether the corpus says what dedup dropped, and where its pages were read.
     known: bool,
 }
 
-impl Losers {
-    /// Reads and sorts the table: 24 to 32 bytes a row in memory, where the build that wrote it took
+impl DroppedCopies {
+    /// Reads and sorts the table of duplicates: 24 to 32 bytes a row in memory, where the build that wrote it took
     /// 32 bytes for every line or span that passed.
     ///
     /// # Errors
     /// A file that cannot be read or is not what was written.
-    pub(super) fn read(corpus: &Corpus) -> Result<Losers, Error> {
-        let mut losers = Losers {
+    pub(super) fn read(corpus: &ComparedCorpus) -> Result<DroppedCopies, Error> {
+        let mut copies = DroppedCopies {
             known: corpus.has_ledger() && corpus.manifest.format != Format::Jsonl,
-            ..Losers::default()
+            ..DroppedCopies::default()
         };
-        if !losers.known {
-            return Ok(losers);
+        if !copies.known {
+            return Ok(copies);
         }
         corpus.check_table(Table::Duplicates)?;
         let ledger = &corpus.manifest.ledger;
         let tables = ledger.files.iter();
         let tables = tables.filter(|file| file.table == Table::Duplicates);
-        losers.rows.reserve(tables.map(|file| file.rows as usize).sum());
+        copies.rows.reserve(tables.map(|file| file.rows as usize).sum());
         for row in LedgerReader::<Duplicate>::new(&corpus.dir, ledger) {
             let row = row?;
             let reason = Reason::from_code(&row.reason);
@@ -56,61 +56,62 @@ impl Losers {
             let same_page = (row.kept_record_offset, &row.kept_archive) == (row.record_offset, &row.archive);
             // Positions are stored plus one, so that none needs no room.
             let kept = row.kept_position.saturating_add(1);
-            let next = losers.archives.len() as u32;
-            losers.rows.push(Loser {
-                archive: *losers.archives.entry(row.archive).or_insert(next),
+            let next = copies.archives.len() as u32;
+            copies.rows.push(DroppedCopy {
+                archive: *copies.archives.entry(row.archive).or_insert(next),
                 record_offset: row.record_offset,
                 position: row.position,
                 kept: std::num::NonZeroU32::new(kept).filter(|_| same_page),
                 reason,
             });
         }
-        losers.rows.sort_unstable();
-        Ok(losers)
+        copies.rows.sort_unstable();
+        Ok(copies)
     }
 
-    /// Those of the page that was read at `place`, by position; `None` if the corpus does not say.
-    pub(super) fn of(&self, place: Place<'_>) -> Option<&[Loser]> {
+    /// The lines or spans dropped from the page that was read at `place`, by position; `None` if the corpus does not
+    /// say.
+    pub(super) fn of(&self, place: Place<'_>) -> Option<&[DroppedCopy]> {
         self.known.then(|| self.at(place))
     }
 
-    fn at(&self, place: Place<'_>) -> &[Loser] {
+    fn at(&self, place: Place<'_>) -> &[DroppedCopy] {
         let Some(archive) = self.archives.get(place.archive) else {
             return &[];
         };
-        let page = |loser: &Loser| (loser.record_offset, loser.archive);
+        let page = |copy: &DroppedCopy| (copy.record_offset, copy.archive);
         let wanted = (place.record_offset, *archive);
-        let start = self.rows.partition_point(|loser| page(loser) < wanted);
+        let start = self.rows.partition_point(|copy| page(copy) < wanted);
         let rows = &self.rows[start..];
-        &rows[..rows.partition_point(|loser| page(loser) == wanted)]
+        &rows[..rows.partition_point(|copy| page(copy) == wanted)]
     }
 }
 
-/// A place in a text where dedup took a line or sentence.
+/// A place in a text where dedup dropped a line or sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hole {
     /// Lines of the text before it; a hole within a line is before the line.
     pub lines_before: usize,
-    /// Why it went.
+    /// Why it was dropped.
     pub reason: Reason,
 }
 
-/// Where in `text`, which is what dedup by `step` has left, the `losers` were; in order.
-pub(super) fn holes(text: &str, step: &DedupStep, losers: &[Loser]) -> Vec<Hole> {
+/// Where in `text`, which is what dedup by `step` has left, the dropped `copies` were; in order.
+pub(super) fn holes(text: &str, step: &DedupStep, copies: &[DroppedCopy]) -> Vec<Hole> {
     let mut gone: Vec<(u64, Reason)> = Vec::new();
     let units: Vec<usize> = match step {
         DedupStep::Lines { .. } => {
-            gone.extend(losers.iter().map(|l| (u64::from(l.position), l.reason)));
+            gone.extend(copies.iter().map(|l| (u64::from(l.position), l.reason)));
             text.split('\n').map(|_| 1).collect()
         }
         DedupStep::Spans { span_sentences, .. } => {
             let span = *span_sentences as u64;
-            for loser in losers {
-                let first = u64::from(loser.position);
-                let kept = loser.kept.map(|kept| u64::from(kept.get()) - 1);
-                let stays = |i: &u64| kept.is_some_and(|kept| (kept..kept + span).contains(i));
-                let lost = (first..first + span).filter(|i| !stays(i));
-                gone.extend(lost.map(|i| (i, loser.reason)));
+            for copy in copies {
+                let first = u64::from(copy.position);
+                let kept = copy.kept.map(|kept| u64::from(kept.get()) - 1);
+                let is_kept = |i: &u64| kept.is_some_and(|kept| (kept..kept + span).contains(i));
+                let lost = (first..first + span).filter(|i| !is_kept(i));
+                gone.extend(lost.map(|i| (i, copy.reason)));
             }
             let ranges = dedup::sentence_ranges(text);
             ranges.iter().map(Vec::len).collect()
@@ -138,25 +139,25 @@ pub(super) fn holes(text: &str, step: &DedupStep, losers: &[Loser]) -> Vec<Hole>
     holes
 }
 
-/// The reason that took most of `losers`.
-pub(crate) fn main_reason(losers: &[Loser]) -> Option<Reason> {
-    let count = |reason| losers.iter().filter(|l| l.reason == reason).count();
+/// The reason for which most of `copies` were dropped.
+pub(crate) fn main_reason(copies: &[DroppedCopy]) -> Option<Reason> {
+    let count = |reason| copies.iter().filter(|l| l.reason == reason).count();
     let reasons = Reason::of(Scope::Line).iter().copied();
     let most = reasons.max_by_key(|reason| (count(*reason), std::cmp::Reverse(*reason)));
-    most.filter(|_| !losers.is_empty())
+    most.filter(|_| !copies.is_empty())
 }
 
-/// Whether `losers` are spans.
-pub(crate) fn took_spans(losers: &[Loser]) -> bool {
-    losers.iter().any(|l| l.reason == Reason::SpanDuplicate)
+/// Whether `copies` are spans.
+pub(crate) fn took_spans(copies: &[DroppedCopy]) -> bool {
+    copies.iter().any(|l| l.reason == Reason::SpanDuplicate)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn loser(position: u32, kept: Option<u32>, reason: Reason) -> Loser {
-        Loser {
+    fn copy(position: u32, kept: Option<u32>, reason: Reason) -> DroppedCopy {
+        DroppedCopy {
             record_offset: 0,
             archive: 0,
             position,
@@ -174,13 +175,13 @@ mod tests {
         let step = DedupStep::Lines { min_sentences: 3 };
         let (global, local) = (Reason::GlobalDuplicate, Reason::LocalDuplicate);
         // What was: gone, a, gone, gone, b, gone.
-        let losers = [
-            loser(0, None, global),
-            loser(2, None, global),
-            loser(3, None, local),
-            loser(5, None, global),
+        let copies = [
+            copy(0, None, global),
+            copy(2, None, global),
+            copy(3, None, local),
+            copy(5, None, global),
         ];
-        let holes = holes("a\nb", &step, &losers);
+        let holes = holes("a\nb", &step, &copies);
         assert_eq!(places(&holes), [0, 1, 1, 2]);
         assert_eq!(holes[2].reason, local);
     }
@@ -192,17 +193,17 @@ mod tests {
             min_sentences: 3,
         };
         // What was: One. [Two. Three. Four.] Five., each on a line of its own.
-        let losers = [loser(1, None, Reason::SpanDuplicate)];
-        let found = holes("One is.\nFive be.", &step, &losers);
+        let copies = [copy(1, None, Reason::SpanDuplicate)];
+        let found = holes("One is.\nFive be.", &step, &copies);
         assert_eq!(places(&found), [1, 1, 1]);
-        // The copy that stays overlaps the one that goes.
-        let losers = [loser(1, Some(0), Reason::SpanDuplicate)];
-        let found = holes("One is. Two are. Three am.", &step, &losers);
+        // The copy that is kept overlaps the one that is dropped.
+        let copies = [copy(1, Some(0), Reason::SpanDuplicate)];
+        let found = holes("One is. Two are. Three am.", &step, &copies);
         assert_eq!(places(&found), [1]);
     }
 
     #[test]
-    fn a_loser_is_small() {
-        assert!(size_of::<Loser>() <= 24);
+    fn a_dropped_copy_is_small() {
+        assert!(size_of::<DroppedCopy>() <= 24);
     }
 }
