@@ -8,7 +8,7 @@
 use c4_data::Page;
 use c4_data::{Recipe, WetReading};
 use c4_filters::Reason;
-use c4_pipeline::read::archive::{Archive, Format};
+use c4_pipeline::read::archive::{Archive, RecordFormat};
 use c4_pipeline::read::outcome::Split;
 use c4_pipeline::read::pieces::PieceReader;
 use c4_pipeline::read::warc::{Item, RecordReader};
@@ -91,7 +91,7 @@ fn sequential(path: &Path) -> Vec<Bare> {
 
 /// The records of pieces, each read on one of `threads` threads.
 fn by_pieces(path: &Path, threads: usize) -> Vec<Bare> {
-    let mut reader = PieceReader::open(path, Format::Warc, 1 << 30).unwrap().unwrap();
+    let mut reader = PieceReader::open(path, RecordFormat::Warc, 1 << 30).unwrap().unwrap();
     let pieces = std::iter::from_fn(|| reader.next_piece().unwrap());
     let mut lanes: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
     for (i, piece) in pieces.enumerate() {
@@ -99,7 +99,7 @@ fn by_pieces(path: &Path, threads: usize) -> Vec<Bare> {
     }
     let found = std::thread::scope(|scope| {
         let work = |lane: Vec<(usize, _)>| {
-            let records = |(i, piece): (usize, c4_pipeline::read::pieces::Piece)| {
+            let records = |(i, piece): (usize, c4_pipeline::read::pieces::MemberPiece)| {
                 (i, piece.records().flatten().map(bare).collect::<Vec<_>>())
             };
             lane.into_iter().map(records).collect::<Vec<_>>()

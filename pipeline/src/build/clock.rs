@@ -3,20 +3,21 @@
 use crate::runtime::usage;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Seconds by pass.
+/// Measures the passes of a build.
 #[derive(Clone)]
-pub(super) struct Clock {
+pub(super) struct PassClock {
     started: Instant,
     pub(super) started_unix: u64,
+    /// Seconds by the clock, by pass.
     pub(super) laps: Vec<(&'static str, f64)>,
-    /// CPU seconds of all threads; empty where the system does not say.
+    /// CPU seconds of all threads, by pass; empty where the system does not say.
     pub(super) cpu_laps: Vec<(&'static str, f64)>,
     cpu: Option<f64>,
 }
 
-impl Clock {
-    pub(super) fn start() -> Clock {
-        Clock {
+impl PassClock {
+    pub(super) fn start() -> PassClock {
+        PassClock {
             started: Instant::now(),
             started_unix: unix_seconds(),
             laps: Vec::new(),
@@ -29,7 +30,7 @@ impl Clock {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// What went by since the last lap was another target's.
+    /// Leaves out the time since the last lap, which was spent on another target.
     pub(super) fn leave_out_the_wait(&mut self) {
         let laps: f64 = self.laps.iter().map(|(_, seconds)| seconds).sum();
         self.started += Duration::from_secs_f64((self.seconds() - laps).max(0.0));

@@ -1,15 +1,15 @@
-//! Passes 2 and 3: of all claims with one key the best stays; the others are told to their segments.
+//! Passes 2 and 3: of all copies with one key the best is kept; the others are noted for their segments as dropped.
 //!
-//! The key space is cut into parts, each a unit of work that fits into memory. A part reads its claims
-//! from every segment, sorts them, and keeps the best of each key. It then reads them again and
-//! writes a loser for every other copy, in the order of segments. Reading twice costs little (claims
-//! are a fraction of the texts), and it bounds memory by the number of keys, not of copies: a line
+//! The key space is cut into parts, each a unit of work that fits into memory. A part reads its keys
+//! from every segment, sorts them, and keeps the best copy of each. It then reads them again and
+//! writes a [`DroppedCopy`] for every other one, in the order of segments. Reading twice costs little (keys
+//! are a fraction of the texts), and it bounds memory by the number of different keys, not of copies: a line
 //! that half of all pages hold takes as much as one that two pages hold.
 
 use crate::error::Error;
 use crate::runtime::stop;
 use crate::work::block;
-use crate::work::dedup_key::{Claim, Loser, Place};
+use crate::work::dedup_key::{CopyPlace, DedupKey, DroppedCopy};
 use crate::work::segment::{MOST_SLOTS, Segments};
 use crate::work::{WorkReader, WorkWriter, damaged, origin};
 use rayon::prelude::*;
@@ -17,67 +17,56 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
-/// Keys with most copies that are listed.
+/// How many of the most repeated keys are listed.
 const MOST_REPEATED: usize = 100;
-/// Tables of a part's file: losers by segment; the most repeated keys.
-const LOSERS: usize = 0;
+/// The table of a part's file that holds dropped copies, a slot a segment.
+const DROPPED: usize = 0;
+/// The table of a part's file that holds the most repeated keys, in one slot.
 const REPEATED: usize = 1;
-/// A part has at least as many claims, unless there are too few for all cores.
-const PART_CLAIMS: u64 = 1 << 14;
+/// The fewest keys of a part, unless that leaves cores without work.
+const PART_KEYS: u64 = 1 << 14;
 
-/// A key that many pages hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Repeated {
-    /// How many copies there are, on pages that are still in.
+/// A key that many pages hold. Ordered by the number of copies, most first, then by hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct RepeatedKey {
+    /// The number of copies, on pages that pass 2 has kept.
     pub copies: Reverse<u64>,
-    key: u128,
-    /// The one that stays.
-    pub winner: Place,
+    hash: u128,
+    /// Where the kept copy is.
+    pub kept: CopyPlace,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredRepeated {
-    copies: u64,
-    key: u128,
-    segment: u32,
-    page: u32,
-    position: u32,
-    record_offset: u64,
-}
-
-/// How many parts `claims` claims are cut into, so that each has at most `memory` bytes.
-pub(crate) fn part_count<C: Claim>(claims: u64, memory: u64, threads: usize) -> usize {
-    let fit = (claims * C::MEMORY).div_ceil(memory.max(1));
-    let busy = (claims / PART_CLAIMS).min(threads as u64 * 4);
+/// How many parts `keys` keys are cut into, so that each has at most `memory` bytes.
+pub(crate) fn part_count<K: DedupKey>(keys: u64, memory: u64, threads: usize) -> usize {
+    let fit = (keys * K::MEMORY).div_ceil(memory.max(1));
+    let busy = (keys / PART_KEYS).min(threads as u64 * 4);
     let count = fit.max(busy).max(1).next_power_of_two();
     count.min(MOST_SLOTS as u64) as usize
 }
 
-/// One of the two passes.
-pub(crate) struct Election<'a> {
-    /// The work folder.
+/// Pass 2 or 3 of a build, and the files that it leaves.
+pub(crate) struct DedupPass<'a> {
     pub work: &'a Path,
-    /// What its files are called.
+    /// What the names of the pass's files begin with.
     pub name: &'static str,
-    /// Where the claims are.
     pub segments: &'a Segments,
-    /// Which table they are in.
+    /// The table of the segments' files that holds the keys.
     pub table: usize,
-    /// Parts of the key space.
+    /// The number of parts that the key space is cut into.
     pub parts: usize,
-    /// Claims that a part may hold in memory.
+    /// The bytes of keys that a part may hold in memory.
     pub memory: u64,
-    /// What stands for all that decides it.
+    /// The hash of all that the pass's decisions depend on.
     pub origin: u64,
 }
 
-impl Election<'_> {
+impl DedupPass<'_> {
     fn path(&self, part: usize) -> PathBuf {
-        let Election { name, parts, .. } = self;
+        let DedupPass { name, parts, .. } = self;
         self.work.join(format!("{name}-{part:04}-of-{parts:04}"))
     }
 
-    /// The file of a part, if the part is done.
+    /// The file of a part; `None` if the part is not done.
     fn open_if_done(&self, part: usize) -> Result<Option<WorkReader>, Error> {
         let there = WorkReader::open_if_whole(&self.path(part))?;
         Ok(there.filter(|file| file.origin == self.origin))
@@ -91,7 +80,7 @@ impl Election<'_> {
         }
     }
 
-    /// Parts that are not done.
+    /// The parts that are not done.
     ///
     /// # Errors
     /// The work folder cannot be read.
@@ -105,10 +94,10 @@ impl Election<'_> {
         Ok(todo)
     }
 
-    /// What stands for all that it has decided.
+    /// The hash of all that the pass has decided.
     ///
     /// # Errors
-    /// The work folder cannot be read.
+    /// The work folder cannot be read, or a part is not done.
     pub(crate) fn id(&self) -> Result<u64, Error> {
         let mut ids = vec![self.origin];
         for part in 0..self.parts {
@@ -117,37 +106,36 @@ impl Election<'_> {
         Ok(origin(ids))
     }
 
-    /// Runs all parts that are not done. `alive` says whether the claims of a page (segment, page)
-    /// count.
+    /// Runs all parts that are not done. `is_kept` says whether the keys of a page (segment, page) count.
     ///
     /// # Errors
     /// The work folder cannot be read or written, or the build is asked to stop.
-    pub(crate) fn run<C: Claim>(&self, alive: impl Fn(u32, u32) -> bool + Sync) -> Result<(), Error> {
+    pub(crate) fn run<K: DedupKey>(&self, is_kept: impl Fn(u32, u32) -> bool + Sync) -> Result<(), Error> {
         self.todo()?.into_par_iter().try_for_each(|part| {
             if stop::asked() {
                 return Err(Error::Stopped);
             }
-            self.run_part::<C>(part, &alive)
+            self.run_part::<K>(part, &is_kept)
         })
     }
 
-    fn run_part<C: Claim>(&self, part: usize, alive: &(impl Fn(u32, u32) -> bool + Sync)) -> Result<(), Error> {
-        let claims = |segment| -> Result<_, Error> {
-            let claims = self.segments.claims::<C>(segment, self.table, (part, self.parts))?;
-            let alive = |claim: &C| alive(claim.place().segment, claim.place().page);
-            Ok(claims.into_iter().filter(alive))
+    fn run_part<K: DedupKey>(&self, part: usize, is_kept: &(impl Fn(u32, u32) -> bool + Sync)) -> Result<(), Error> {
+        let keys = |segment| -> Result<_, Error> {
+            let keys = self.segments.keys::<K>(segment, self.table, (part, self.parts))?;
+            let counts = |key: &K| is_kept(key.place().segment, key.place().page);
+            Ok(keys.into_iter().filter(counts))
         };
         let segments = 0..self.segments.all().len();
-        let mut limit = (self.memory / C::MEMORY).max(1024) as usize;
-        let mut best: Vec<(C, u32)> = Vec::new();
+        let mut limit = (self.memory / K::MEMORY).max(1024) as usize;
+        let mut best: Vec<(K, u32)> = Vec::new();
         for segment in segments.clone() {
-            for claim in claims(segment)? {
+            for key in keys(segment)? {
                 if best.len() == limit {
                     combine(&mut best);
-                    // More keys than fit: keys cannot be cut finer than this.
+                    // More different keys than fit: the key space cannot be cut finer than this.
                     limit = limit.max(best.len() * 3 / 2);
                 }
-                best.push((claim, 1));
+                best.push((key, 1));
             }
         }
         combine(&mut best);
@@ -155,21 +143,21 @@ impl Election<'_> {
 
         stop::crash_point("spill");
         let mut writer = WorkWriter::create(&self.path(part))?;
-        let mut table = writer.table(LOSERS, segments.len());
+        let mut table = writer.table(DROPPED, segments.len());
         let mut bytes = Vec::new();
         for segment in segments {
             bytes.clear();
             let mut rest = &best[..];
-            for claim in claims(segment)? {
-                // Both are in the order of keys.
-                rest = &rest[rest.partition_point(|(best, _)| best.key() < claim.key())..];
-                let Some((stays, _)) = rest.first() else {
+            for key in keys(segment)? {
+                // Both are in the order of hashes.
+                rest = &rest[rest.partition_point(|(best, _)| best.hash() < key.hash())..];
+                let Some((best, _)) = rest.first() else {
                     break;
                 };
-                if stays.key() == claim.key() && stays.place() != claim.place() {
-                    let Place { page, position, .. } = claim.place();
-                    let winner = stays.place();
-                    Loser { page, position, winner }.put(&mut bytes);
+                let (place, kept) = (key.place(), best.place());
+                if best.hash() == key.hash() && kept != place {
+                    let CopyPlace { page, position, .. } = place;
+                    DroppedCopy { page, position, kept }.put(&mut bytes);
                 }
             }
             if !bytes.is_empty() {
@@ -177,30 +165,20 @@ impl Election<'_> {
             }
         }
         table.finish()?;
-        let mut repeated: Vec<Repeated> = Vec::new();
-        for (claim, copies) in &best {
-            repeated.push(Repeated {
+        let mut repeated: Vec<RepeatedKey> = Vec::new();
+        for (key, copies) in &best {
+            repeated.push(RepeatedKey {
                 copies: Reverse(u64::from(*copies)),
-                key: claim.key(),
-                winner: claim.place(),
+                hash: key.hash(),
+                kept: key.place(),
             });
             if repeated.len() >= 16 * MOST_REPEATED {
-                most(&mut repeated);
+                leave_most_repeated(&mut repeated);
             }
         }
-        most(&mut repeated);
+        leave_most_repeated(&mut repeated);
         let mut list = Vec::new();
-        for Repeated { copies, key, winner } in repeated {
-            let stored = StoredRepeated {
-                copies: copies.0,
-                key,
-                segment: winner.segment,
-                page: winner.page,
-                position: winner.position,
-                record_offset: winner.record_offset,
-            };
-            block::encode(&stored, &mut list);
-        }
+        repeated.iter().for_each(|key| block::encode(key, &mut list));
         let mut table = writer.table(REPEATED, 1);
         table.put(0, &list)?;
         table.finish()?;
@@ -208,64 +186,53 @@ impl Election<'_> {
         Ok(())
     }
 
-    /// The losers of a segment, in the order of pages and positions.
+    /// The dropped copies of a segment, in the order of pages and positions.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub(crate) fn losers(&self, segment: usize) -> Result<Vec<Loser>, Error> {
-        let mut losers = Vec::new();
+    pub(crate) fn dropped(&self, segment: usize) -> Result<Vec<DroppedCopy>, Error> {
+        let mut dropped = Vec::new();
         for part in 0..self.parts {
             let path = self.path(part);
-            let bytes = self.open(part)?.read(LOSERS, segment..segment + 1)?;
+            let bytes = self.open(part)?.read(DROPPED, segment..segment + 1)?;
             let mut rest = &bytes[..];
             while !rest.is_empty() {
-                losers.push(Loser::take(&mut rest).ok_or_else(|| damaged(&path))?);
+                dropped.push(DroppedCopy::take(&mut rest).ok_or_else(|| damaged(&path))?);
             }
         }
-        losers.sort_unstable();
-        Ok(losers)
+        dropped.sort_unstable();
+        Ok(dropped)
     }
 
-    /// The keys with most copies, ties by key.
+    /// The [`MOST_REPEATED`] keys with most copies, ties by hash.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub(crate) fn repeated(&self) -> Result<Vec<Repeated>, Error> {
+    pub(crate) fn repeated(&self) -> Result<Vec<RepeatedKey>, Error> {
         let mut repeated = Vec::new();
         for part in 0..self.parts {
             let path = self.path(part);
             let bytes = self.open(part)?.read(REPEATED, 0..1)?;
-            let stored: Vec<StoredRepeated> = block::decode(&path, &bytes)?;
-            repeated.extend(stored.into_iter().map(|stored| Repeated {
-                copies: Reverse(stored.copies),
-                key: stored.key,
-                winner: Place {
-                    segment: stored.segment,
-                    page: stored.page,
-                    position: stored.position,
-                    record_offset: stored.record_offset,
-                },
-            }));
-            most(&mut repeated);
+            repeated.extend(block::decode::<RepeatedKey>(&path, &bytes)?);
+            leave_most_repeated(&mut repeated);
         }
         Ok(repeated)
     }
 }
 
-/// Leaves the keys with most copies, in order.
-fn most(repeated: &mut Vec<Repeated>) {
+fn leave_most_repeated(repeated: &mut Vec<RepeatedKey>) {
     repeated.sort_unstable();
     repeated.truncate(MOST_REPEATED);
 }
 
-/// Leaves the best claim of each key, with the number of copies, in the order of keys.
-fn combine<C: Claim>(claims: &mut Vec<(C, u32)>) {
-    claims.sort_unstable_by(|(a, _), (b, _)| {
-        let keys = a.key().cmp(&b.key());
-        keys.then_with(|| a.rank().cmp(&b.rank()))
+/// Leaves the best of the keys with one hash, with the number of copies, in the order of hashes.
+fn combine<K: DedupKey>(keys: &mut Vec<(K, u32)>) {
+    keys.sort_unstable_by(|(a, _), (b, _)| {
+        let hashes = a.hash().cmp(&b.hash());
+        hashes.then_with(|| a.rank().cmp(&b.rank()))
     });
-    claims.dedup_by(|(next, copies), (best, sum)| {
-        let same = next.key() == best.key();
+    keys.dedup_by(|(next, copies), (best, sum)| {
+        let same = next.hash() == best.hash();
         if same {
             *sum = sum.saturating_add(*copies);
         }
@@ -273,31 +240,30 @@ fn combine<C: Claim>(claims: &mut Vec<(C, u32)>) {
     });
 }
 
-/// Pages that have lost their URL: a bit a page.
-pub(crate) struct Older(Vec<Box<[u64]>>);
+/// The pages that pass 2 drops for a newer one of their URL: a bit a page, a list a segment.
+pub(crate) struct OlderPages(Vec<Box<[u64]>>);
 
-impl Older {
-    /// Reads them from the files of pass 2.
+impl OlderPages {
+    /// Reads the older pages from the files of pass 2.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub(crate) fn read(election: &Election<'_>) -> Result<Older, Error> {
+    pub(crate) fn read(urls: &DedupPass<'_>) -> Result<OlderPages, Error> {
         let mut older: Vec<Box<[u64]>> = Vec::new();
-        for segment in election.segments.all() {
+        for segment in urls.segments.all() {
             let words = (segment.entry.pages as usize).div_ceil(64);
             older.push(vec![0; words].into());
         }
         let read = |(segment, bits): (usize, &mut Box<[u64]>)| -> Result<(), Error> {
-            for loser in election.losers(segment)? {
-                bits[loser.page as usize / 64] |= 1 << (loser.page % 64);
+            for copy in urls.dropped(segment)? {
+                bits[copy.page as usize / 64] |= 1 << (copy.page % 64);
             }
             Ok(())
         };
         older.par_iter_mut().enumerate().try_for_each(read)?;
-        Ok(Older(older))
+        Ok(OlderPages(older))
     }
 
-    /// Whether a page has lost.
     pub(crate) fn holds(&self, segment: u32, page: u32) -> bool {
         self.0[segment as usize][page as usize / 64] >> (page % 64) & 1 == 1
     }

@@ -1,15 +1,14 @@
-//! A build from inputs to corpus.
+//! A build, from archives to a corpus, in five passes.
 //!
-//! 1. **Clean** ([`clean_pass`]): every archive is read and every page judged alone.
-//! 2. **Newest page per URL** and 3. **duplicate lines or spans** ([`election`](crate::build::dedup)):
-//!    which copy stays.
-//! 4. **Finish** ([`finish_pass`](crate::build::finish)): what is left of each page, language, bad words, split.
-//! 5. **Shards** and ledger ([`rows`](crate::work::buckets)): rows in the order of their URL's hash.
+//! 1. **Clean** (`clean`): every archive is read and every page judged alone.
+//! 2. **Newest page per URL** and 3. **duplicate lines or spans** (`dedup`): which copy is kept.
+//! 4. **Finish** (`finish`): what is left of each page, language, bad words, split.
+//! 5. **Shards** and ledger (`write`): rows in the order of their URL's hash.
 //!
 //! Every decision is a function of the set of pages alone, and every order is one of hashes or
 //! names, so the corpus is the same to the byte on any number of threads, with any memory, and
 //! however often the build was stopped: each pass is a list of units of work, each unit leaves a file
-//! ([`work`](crate::work)), and a unit whose file is there is done.
+//! ([`work`](crate::work)), and a unit whose file exists is done.
 
 pub(crate) mod clean;
 pub(crate) mod dedup;
@@ -31,53 +30,53 @@ use crate::work::segment::ArchiveEntry;
 use c4_data::{Format, InputState, LedgerMode, Lists, Manifest, Recipe};
 use c4_filters::{Tally, language_rule};
 use std::path::PathBuf;
-use target::{Build, Prepared};
+use target::{Prepared, TargetBuild};
 
-/// One corpus of a build.
+/// One corpus that a build makes: a recipe, its lists, and where the corpus is written.
 #[derive(Debug, Clone)]
 pub struct TargetOptions {
-    /// The recipe.
+    /// The recipe by which pages are kept.
     pub recipe: Recipe,
-    /// Its lists.
+    /// The word, domain and URL lists that the recipe names.
     pub lists: Lists,
-    /// The output folder.
+    /// The folder of the corpus.
     pub output: PathBuf,
 }
 
-/// Text of a shard, in bytes, if nothing else is said.
+/// The default size of a shard, in bytes of text.
 pub(crate) const SHARD_SIZE_BYTES: u64 = 256 << 20;
-/// A shard has some documents at least.
+/// The smallest size of a shard that may be asked for, in bytes of text.
 pub const LEAST_SHARD_BYTES: u64 = 1 << 10;
 
-/// What to build.
+/// What to build: archives, one target a recipe, and how.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
-    /// What to make of the archives; all recipes read them alike.
+    /// The corpora to make; all their recipes read archives alike ([`Recipe::read`]).
     pub targets: Vec<TargetOptions>,
     /// The archives, in order ([`crate::input::resolve`]).
     pub inputs: Vec<Input>,
-    /// The shards' format.
+    /// The file format of the shards.
     pub format: Format,
-    /// The shards' target size, in bytes of text.
+    /// The target size of a shard, in bytes of text.
     pub shard_size_bytes: u64,
-    /// Threads; 0: one a core.
+    /// The number of threads; 0: one a core.
     pub threads: usize,
-    /// Memory of the whole process, in bytes.
+    /// The memory that the whole process may take, in bytes.
     pub memory_bytes: u64,
-    /// Where intermediate files go; `None`: below the output folder.
+    /// The folder for intermediate files; `None`: below the output folder.
     pub work_dir: Option<PathBuf>,
-    /// Replace what is in the output folder.
+    /// Whether a corpus or an unfinished build in the output folder is replaced.
     pub overwrite: bool,
     /// How much of the ledger is kept.
     pub ledger: LedgerMode,
-    /// How archives are fetched that are elsewhere.
+    /// How archives on other machines are fetched.
     pub remote: RemoteOptions,
-    /// Go on without archives that cannot be fetched.
+    /// Whether the build goes on without archives that cannot be fetched.
     pub allow_missing: bool,
 }
 
 impl BuildOptions {
-    /// Threads: as many as are asked for, or one a core.
+    /// The number of threads that the build runs: [`threads`](BuildOptions::threads), or one a core.
     pub fn threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -86,12 +85,12 @@ impl BuildOptions {
     }
 }
 
-/// What came of a target.
+/// What has become of a target: a corpus that was finished before, or is now.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The corpus was there already.
+    /// The very corpus was finished before; its manifest.
     AlreadyDone(Box<Manifest>),
-    /// It was built.
+    /// The corpus was built.
     Built(Box<Built>),
 }
 
@@ -100,25 +99,27 @@ pub enum Outcome {
 pub struct Built {
     /// The content of `manifest.json`.
     pub manifest: Manifest,
-    /// What became of everything.
+    /// The counts of records, pages and lines by what became of them.
     pub tally: Tally,
-    /// What looks wrong.
+    /// Sentences about what looks wrong, as `stats.json` has them.
     pub warnings: Vec<String>,
-    /// Seconds by the clock.
+    /// The duration of the build in seconds by the clock.
     pub wall_seconds: f64,
 }
 
 impl Built {
-    /// Whether something could not be read.
+    /// Whether an archive, or a place in one, could not be read.
     pub fn damaged(&self) -> bool {
         self.manifest.inputs.iter().any(|input| input.state != InputState::Read)
     }
 }
 
-/// Builds all targets, or goes on with them; gives their outcomes in order.
+/// Builds all targets, or resumes their builds; returns their outcomes in order. Each archive is read once for all of
+/// them.
 ///
 /// # Errors
-/// See [`Error`]. Damage in archives is none: it is in the manifest and the tally.
+/// The recipes read archives in different ways; an output folder holds something else or cannot be written; an archive
+/// cannot be fetched; a stop was asked for. Damage in archives is no error: it is in the manifest and the tally.
 pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
     let read = |target: &TargetOptions| target.recipe.read.clone();
     if let Some(other) = options.targets.iter().find(|t| read(t) != read(&options.targets[0])) {
@@ -139,7 +140,7 @@ pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
     let mut outcomes = Vec::new();
     let mut builds = Vec::new();
     for target in &options.targets {
-        let build = Build::prepare(options, target, memory)?;
+        let build = TargetBuild::prepare(options, target, memory)?;
         outcomes.push(match build {
             Prepared::Done(manifest) => Some(Outcome::AlreadyDone(manifest)),
             Prepared::ToDo(build) => {
@@ -150,7 +151,7 @@ pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
     }
     pool.install(|| -> Result<Vec<Outcome>, Error> {
         clean(&mut builds, options, memory)?;
-        let mut built = builds.into_iter().map(Build::run);
+        let mut built = builds.into_iter().map(TargetBuild::run);
         let outcome = |outcome: Option<Outcome>| match outcome {
             Some(done) => Ok(done),
             None => match built.next() {
@@ -163,11 +164,11 @@ pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
 }
 
 /// Pass 1 of all targets at once.
-fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Result<(), Error> {
+fn clean(builds: &mut [TargetBuild<'_>], options: &BuildOptions, memory: Memory) -> Result<(), Error> {
     let inputs = &options.inputs;
     for build in &*builds {
         build.forget_what_is_gone()?;
-        build.tell_resumed()?;
+        build.report_resumed()?;
         for archive in build.archives_done() {
             let entry = ArchiveEntry::read(&build.output.work, archive)?;
             build.candidates.remember(&entry.drawn);
@@ -179,7 +180,7 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
         }
     }
     let missing = |archive: &usize| {
-        let there = |build: &Build<'_>| ArchiveEntry::is_there(&build.output.work, *archive);
+        let there = |build: &TargetBuild<'_>| ArchiveEntry::is_there(&build.output.work, *archive);
         !builds.iter().all(there)
     };
     let todo: Vec<usize> = (0..inputs.len()).filter(missing).collect();
@@ -193,7 +194,7 @@ fn clean(builds: &mut [Build<'_>], options: &BuildOptions, memory: Memory) -> Re
         let downloads = downloads.unwrap_or_default();
         let threads = rayon::current_num_threads();
         let fetcher = options.remote.fetch(remote.collect(), &downloads, threads)?;
-        let targets: Vec<Target<'_>> = builds.iter().map(Build::as_target).collect();
+        let targets: Vec<Target<'_>> = builds.iter().map(TargetBuild::as_target).collect();
         let memory = memory.shared_by(targets.len());
         let missing = clean::run(&targets, inputs, (&todo, &fetcher), memory, &progress);
         progress.finish();

@@ -1,19 +1,19 @@
-//! The build of one target, from what is checked before to what is judged in the end.
+//! The build of one target: what is checked before it, what is resumed, and passes 2 to 4.
 
-use super::clock::Clock;
+use super::clock::PassClock;
 use super::cut::Cut;
 use super::{BuildOptions, Built, TargetOptions};
 use crate::build::clean::Target;
-use crate::build::dedup::{Election, Older};
+use crate::build::dedup::{DedupPass, OlderPages};
 use crate::build::finish::{self, FinishInput};
 use crate::build::url_list;
-use crate::corpus::{self, Found, Identity, InputIdentity, Output};
+use crate::corpus::{self, Identity, InputIdentity, OutputFolder, OutputState};
 use crate::error::Error;
 use crate::runtime::memory::Memory;
 use crate::terminal::progress::{Progress, Unit};
-use crate::work::dedup_key::{TextClaim, UrlClaim};
-use crate::work::judged_group::Groups;
-use crate::work::ledger::{Candidates, Ledger};
+use crate::work::dedup_key::{TextKey, UrlKey};
+use crate::work::judged_group::JudgedGroups;
+use crate::work::ledger::{BuildLedger, Candidates};
 use crate::work::origin;
 use crate::work::segment::{ArchiveEntry, Segments, TEXTS, URLS};
 use crate::work::shard_sets::Sets;
@@ -23,7 +23,7 @@ use c4_filters::{Admission, Statistics, expectations};
 use std::collections::HashSet;
 
 /// What pass 1 has left of all archives.
-pub(super) struct Cleaned {
+pub(super) struct CleanedArchives {
     pub(super) segments: Segments,
     pub(super) entries: Vec<InputEntry>,
     pub(super) statistics: Statistics,
@@ -32,14 +32,14 @@ pub(super) struct Cleaned {
     pub(super) warnings: Vec<String>,
 }
 
-/// What a target needs.
+/// A target whose output folder was looked at: its corpus is finished, or to be built.
 pub(super) enum Prepared<'a> {
     Done(Box<Manifest>),
-    ToDo(Box<Build<'a>>),
+    ToDo(Box<TargetBuild<'a>>),
 }
 
 /// The build of one target.
-pub(super) struct Build<'a> {
+pub(super) struct TargetBuild<'a> {
     pub(super) options: &'a BuildOptions,
     pub(super) target: &'a TargetOptions,
     pub(super) admission: Admission,
@@ -47,15 +47,15 @@ pub(super) struct Build<'a> {
     pub(super) sets: Sets,
     pub(super) memory: Memory,
     pub(super) candidates: Candidates,
-    pub(super) ledger: Ledger,
-    pub(super) output: Output,
+    pub(super) ledger: BuildLedger,
+    pub(super) output: OutputFolder,
     pub(super) meta: ShardMeta,
-    /// What told the inputs from others when the build began.
+    /// The stamps of the inputs when the build began.
     pub(super) stamps: Vec<String>,
-    pub(super) clock: Clock,
+    pub(super) clock: PassClock,
 }
 
-impl<'a> Build<'a> {
+impl<'a> TargetBuild<'a> {
     /// Checks everything and makes the folders.
     pub(super) fn prepare(
         options: &'a BuildOptions,
@@ -86,13 +86,13 @@ impl<'a> Build<'a> {
         })?;
         let bad_words = url_list::bad_words(recipe, &target.lists)?;
         let found = corpus::inspect(&target.output, &identity, options.overwrite)?;
-        if let Found::Finished(manifest) = found {
+        if let OutputState::Finished(manifest) = found {
             return Ok(Prepared::Done(manifest));
         }
-        let clock = Clock::start();
+        let clock = PassClock::start();
         let work = options.work_dir.as_deref();
-        let output = Output::prepare(&target.output, work, &identity, options.overwrite)?;
-        Ok(Prepared::ToDo(Box::new(Build {
+        let output = OutputFolder::prepare(&target.output, work, &identity, options.overwrite)?;
+        Ok(Prepared::ToDo(Box::new(TargetBuild {
             options,
             target,
             admission: url_list::load_within(recipe, &target.lists, options.memory_bytes / 4)?,
@@ -100,7 +100,7 @@ impl<'a> Build<'a> {
             sets: Sets::of(recipe),
             memory,
             candidates: Candidates::new(options.ledger),
-            ledger: Ledger::new(options.ledger),
+            ledger: BuildLedger::new(options.ledger),
             output,
             meta: ShardMeta {
                 recipe: recipe.name.clone(),
@@ -126,9 +126,9 @@ impl<'a> Build<'a> {
         (0..self.options.inputs.len()).filter(there)
     }
 
-    /// Forgets what of an earlier try cannot be gone on with, so that it is done again: archives that it went on without, unless
-    /// that is allowed; archives whose segments somebody has removed. Segments that are judged are taken away, so if anything
-    /// before that is to be done again, their archives are, too.
+    /// Forgets what of an earlier try cannot be resumed, so that it is done again: archives that could not be fetched,
+    /// unless that is allowed; archives whose segments somebody has removed. Segments that are judged are removed by the
+    /// build itself, so if anything before that is to be done again, their archives are, too.
     pub(super) fn forget_what_is_gone(&self) -> Result<(), Error> {
         let work = &self.output.work;
         let (mut entries, mut gone) = (Vec::new(), Vec::new());
@@ -166,7 +166,7 @@ impl<'a> Build<'a> {
         Ok(again.try_for_each(|(archive, _)| ArchiveEntry::remove(work, archive))?)
     }
 
-    /// What pass 1 has left of an archive, if it can be gone on with.
+    /// What pass 1 has left of an archive, if it can be used.
     fn entry(&self, archive: usize) -> Result<Option<ArchiveEntry>, Error> {
         let work = &self.output.work;
         if !ArchiveEntry::is_there(work, archive) {
@@ -180,7 +180,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// Places of the segments that are judged, by all that passes 2 and 3 have decided.
+    /// The numbers of the segments that are judged, by all that passes 2 and 3 have decided.
     fn judged(&self, segments: &Segments) -> Result<HashSet<u32>, Error> {
         let work = &self.output.work;
         let Some(cut) = Cut::read(work)? else {
@@ -196,27 +196,27 @@ impl<'a> Build<'a> {
         {
             return Ok(HashSet::new());
         }
-        let groups = Groups::of(work, decided(&urls, texts.as_ref(), &cut)?)?;
+        let groups = JudgedGroups::of(work, decided(&urls, texts.as_ref(), &cut)?, cut.layout)?;
         Ok(groups.summary()?.segments.into_iter().collect())
     }
 
     /// Pass 2.
-    fn urls<'e>(&'e self, segments: &'e Segments, cut: &Cut) -> Election<'e> {
-        Election {
+    fn urls<'e>(&'e self, segments: &'e Segments, cut: &Cut) -> DedupPass<'e> {
+        DedupPass {
             work: &self.output.work,
             name: "urls",
             segments,
             table: URLS,
             parts: cut.url_parts,
-            memory: cut.election_bytes,
+            memory: cut.dedup_bytes,
             origin: segments.id(self.output.key),
         }
     }
 
-    /// Pass 3, after pass 2 has decided what `urls` stands for; `None` without dedup.
-    fn texts<'e>(&'e self, segments: &'e Segments, cut: &Cut, urls: u64) -> Option<Election<'e>> {
+    /// Pass 3, after a pass 2 whose decisions have the hash `urls`; `None` for a recipe without dedup.
+    fn texts<'e>(&'e self, segments: &'e Segments, cut: &Cut, urls: u64) -> Option<DedupPass<'e>> {
         self.target.recipe.dedup.as_ref()?;
-        Some(Election {
+        Some(DedupPass {
             name: "texts",
             table: TEXTS,
             parts: cut.text_parts,
@@ -225,8 +225,8 @@ impl<'a> Build<'a> {
         })
     }
 
-    /// Says what of an earlier try is used.
-    pub(super) fn tell_resumed(&self) -> Result<(), Error> {
+    /// Logs how much of an earlier try is used.
+    pub(super) fn report_resumed(&self) -> Result<(), Error> {
         let work = &self.output.work;
         let archives = self.archives_done().count();
         if archives == 0 {
@@ -267,15 +267,15 @@ impl<'a> Build<'a> {
         let cut = Cut::of(&self, &cleaned)?;
         let mut clock = self.clock.clone();
         let urls = self.urls(&cleaned.segments, &cut);
-        urls.run::<UrlClaim>(|_, _| true)?;
+        urls.run::<UrlKey>(|_, _| true)?;
         clock.lap("newest page per URL");
 
         let texts = self.texts(&cleaned.segments, &cut, urls.id()?);
         let mut repeated = Vec::new();
         if let Some(texts) = &texts {
             if !texts.todo()?.is_empty() {
-                let older = Older::read(&urls)?;
-                texts.run::<TextClaim>(|segment, page| !older.holds(segment, page))?;
+                let older = OlderPages::read(&urls)?;
+                texts.run::<TextKey>(|segment, page| !older.holds(segment, page))?;
             }
             repeated = texts.repeated()?;
         }
@@ -303,11 +303,11 @@ impl<'a> Build<'a> {
         let (groups, summary) = finished?;
         clock.lap("finish");
         self.clock = clock;
-        self.write(cleaned, &cut, &groups, summary)
+        self.write(cleaned, &groups, summary)
     }
 
     /// Reads what pass 1 has left.
-    fn cleaned(&self) -> Result<Cleaned, Error> {
+    fn cleaned(&self) -> Result<CleanedArchives, Error> {
         let inputs = &self.options.inputs;
         let work = &self.output.work;
         let mut statistics = Statistics::default();
@@ -324,7 +324,7 @@ impl<'a> Build<'a> {
             entries.push(entry.health.entry(&input.label, input.bytes));
             segments.push(entry.segments);
         }
-        Ok(Cleaned {
+        Ok(CleanedArchives {
             segments: Segments::new(work, segments.iter().map(Vec::as_slice)),
             entries,
             statistics,
@@ -335,8 +335,8 @@ impl<'a> Build<'a> {
     }
 }
 
-/// What stands for all that passes 2 and 3 have decided, and how the rest is cut.
-fn decided(urls: &Election<'_>, texts: Option<&Election<'_>>, cut: &Cut) -> Result<u64, Error> {
+/// The hash of all that passes 2 and 3 have decided, and of how the rest is cut.
+fn decided(urls: &DedupPass<'_>, texts: Option<&DedupPass<'_>>, cut: &Cut) -> Result<u64, Error> {
     let last = texts.unwrap_or(urls);
     Ok(origin([last.id()?, cut.id()]))
 }

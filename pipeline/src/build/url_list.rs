@@ -1,4 +1,4 @@
-//! The rules that go by lists, with their lists read: domains, URLs, words.
+//! The rules that need lists of domains, URLs or words, made ready from their files.
 
 use crate::error::Error;
 use c4_data::{Lists, Recipe};
@@ -6,19 +6,19 @@ use c4_filters::Admission;
 use c4_filters::rules::bad_words::BadWords;
 use c4_filters::rules::urls::UrlSet;
 
-/// Keys that are read before those that are there twice are taken out.
+/// How many keys are read before those that occur twice are removed for the first time.
 const FIRST_KEYS: usize = 1 << 20;
 
-/// Those of `recipe`. Reads its list of URLs, if it has one: 16 bytes of memory a URL (up to twice as
-/// much while it is read, however often URLs are repeated), and about a second a million lines.
+/// The rules of `recipe` on domains and URLs. Reads its list of URLs, if it has one: 16 bytes of memory a URL (up to
+/// twice as much while the list is read, however often URLs are repeated), and about a second a million lines.
 ///
 /// # Errors
-/// The list cannot be read, or is another one than [`Lists::load`] found.
+/// The list cannot be read, or is not the one that [`Lists::load`] found.
 pub fn load(recipe: &Recipe, lists: &Lists) -> Result<Admission, Error> {
     load_within(recipe, lists, u64::MAX)
 }
 
-/// The compiled word lists of `recipe`, if it has any.
+/// The compiled bad-word lists of `recipe`, if it has any.
 ///
 /// # Errors
 /// The regex engine cannot compile them.
@@ -30,10 +30,10 @@ pub(crate) fn bad_words(recipe: &Recipe, lists: &Lists) -> Result<Option<BadWord
     })
 }
 
-/// As [`load`], where the list of URLs may take so many bytes of memory.
+/// [`load`], where the list of URLs may take at most `bytes` bytes of memory.
 ///
 /// # Errors
-/// The same; it takes more.
+/// The list cannot be read, is not the one that [`Lists::load`] found, or takes more memory.
 pub(crate) fn load_within(recipe: &Recipe, lists: &Lists, bytes: u64) -> Result<Admission, Error> {
     let urls = match recipe.urls.as_ref().and(lists.urls.as_ref()) {
         None => None,

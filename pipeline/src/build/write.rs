@@ -1,9 +1,8 @@
-//! The last half of a build: everything that stays is written.
+//! Pass 5: the shards, the ledger, the statistics, and last the manifest.
 
 use super::Built;
 use super::clock::unix_seconds;
-use super::cut::Cut;
-use super::target::{Build, Cleaned};
+use super::target::{CleanedArchives, TargetBuild};
 use crate::corpus::{self, WrittenFile};
 use crate::error::Error;
 use crate::runtime::parallel;
@@ -12,7 +11,7 @@ use crate::runtime::usage;
 use crate::terminal::progress::{Progress, Unit};
 use crate::work::buckets::Buckets;
 use crate::work::intermediate::WorkRow;
-use crate::work::judged_group::{Groups, Layout, ROWS, Summary};
+use crate::work::judged_group::{JudgedGroups, ROWS, Summary};
 use crate::work::shard_sets::SetSizes;
 use c4_data::ledger::Table;
 use c4_data::schema::SCHEMA_VERSION;
@@ -25,20 +24,19 @@ use c4_filters::expectations;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-/// JSON for people, with a line end.
+/// Indented JSON with a line end.
 fn pretty(value: &Value) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
 
-impl Build<'_> {
-    /// Writes everything that stays.
+impl TargetBuild<'_> {
+    /// Writes the corpus: shards, ledger, statistics, manifest; then removes the work folder.
     pub(super) fn write(
         mut self,
-        cleaned: Cleaned,
-        cut: &Cut,
-        groups: &Groups,
+        cleaned: CleanedArchives,
+        groups: &JudgedGroups,
         summary: Summary,
     ) -> Result<Built, Error> {
         let recipe = &self.target.recipe;
@@ -50,9 +48,9 @@ impl Build<'_> {
         tally.check().map_err(Error::Tally)?;
         warnings.extend(expectations::warnings(tally, recipe));
 
-        let shards = self.write_shards(groups, cut.layout, &summary.sets)?;
+        let shards = self.write_shards(groups, &summary.sets)?;
         self.clock.lap("shards");
-        let ledger = self.write_ledger(groups, cut.layout)?;
+        let ledger = self.write_ledger(groups)?;
         self.clock.lap("ledger");
 
         let mut manifest = Manifest {
@@ -69,7 +67,7 @@ impl Build<'_> {
             ledger,
             stats_sha256: String::new(),
         };
-        let domains = groups.domains(cut.layout)?;
+        let domains = groups.domains()?;
         let sentences: Vec<u64> = summary.sentences.iter().map(|(_, n)| *n).collect();
         let duplicates = summary.repeated.iter().map(|(_, repeated)| DuplicateStats {
             copies: repeated.copies,
@@ -99,7 +97,7 @@ impl Build<'_> {
         })
     }
 
-    fn write_ledger(&self, groups: &Groups, layout: Layout) -> Result<LedgerEntry, Error> {
+    fn write_ledger(&self, groups: &JudgedGroups) -> Result<LedgerEntry, Error> {
         let mut entry = LedgerEntry {
             mode: self.options.ledger,
             seed: crate::work::sample::SEED,
@@ -118,7 +116,7 @@ impl Build<'_> {
             if stop::asked() {
                 return Err(Error::Stopped);
             }
-            let files = self.ledger.write(table, groups, layout, folder)?;
+            let files = self.ledger.write(table, groups, folder)?;
             output.set_done(&name, origin, &files, folder, |files| written_files(files))?;
             Ok(files)
         };
@@ -127,7 +125,7 @@ impl Build<'_> {
         Ok(entry)
     }
 
-    fn write_shards(&self, groups: &Groups, layout: Layout, sizes: &SetSizes) -> Result<Vec<ShardEntry>, Error> {
+    fn write_shards(&self, groups: &JudgedGroups, sizes: &SetSizes) -> Result<Vec<ShardEntry>, Error> {
         let mut list = Vec::new();
         for (place, set) in self.sets.written(sizes) {
             let size = sizes.get(&place).copied().unwrap_or_default();
@@ -138,7 +136,8 @@ impl Build<'_> {
         let progress = Progress::new("writing", Unit::Items, list.len() as u64);
         let shards = parallel::each(list.len(), |shard| {
             let (place, set, size, i, count) = list[shard];
-            let buckets = Buckets::new(groups, ROWS, place * layout.rows, layout.rows)
+            let layout = groups.layout;
+            let buckets = Buckets::new(groups, ROWS, layout.first_slot(place), layout.rows)
                 .at_once(size.memory(), self.memory.bucket());
             let shard = self.write_shard(&buckets, set, i, count);
             progress.add(1);
@@ -197,7 +196,7 @@ impl Build<'_> {
         }
     }
 
-    /// `stats.json` and `run.json`, and last of all the manifest.
+    /// Writes `stats.json` and `run.json`, and last the manifest.
     fn write_reports(&self, manifest: &Manifest, stats: &[u8], wall_seconds: f64) -> Result<(), Error> {
         let options = self.options;
         let by_pass = |laps: &[(&str, f64)]| -> Value {

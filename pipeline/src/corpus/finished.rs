@@ -1,6 +1,7 @@
-//! What a finished corpus says of itself.
+//! Reading the manifest and the statistics of a finished corpus.
 
-use super::{Mark, WORK};
+use super::WORK;
+use super::identity::Mark;
 use crate::error::Error;
 use crate::work::segment::ArchiveEntry;
 use c4_data::{Error as DataError, Manifest, Stats, atomic_file};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The manifest of a finished corpus.
 ///
 /// # Errors
-/// There is none in the folder, and what is instead; or it cannot be read.
+/// The folder holds no finished corpus (the error says what it holds instead), or the manifest cannot be read.
 pub(crate) fn finished(dir: &Path) -> Result<Manifest, DataError> {
     if let Some(manifest) = Manifest::read(dir)? {
         return Ok(manifest);
@@ -90,7 +91,7 @@ pub(crate) fn read_stats(dir: &Path, manifest: &Manifest) -> Result<(Vec<u8>, St
     Ok((bytes, stats))
 }
 
-/// Whether all counts are below 2^53, so that sums of them are exact and have no end.
+/// Whether all counts are at most 2^53, so that sums of them neither overflow nor lose digits.
 fn can_be_added(value: &Value) -> bool {
     match value {
         Value::Number(n) => n.as_u64().is_none_or(|n| n <= 1 << 53),

@@ -16,7 +16,7 @@ use crate::runtime::memory::Memory;
 use crate::runtime::stop;
 use crate::runtime::usage;
 use crate::work::block::{self, Frame};
-use crate::work::dedup_key::{Claim, TextClaim, UrlClaim};
+use crate::work::dedup_key::{DedupKey, TextKey, UrlKey};
 use c4_data::shard::{self, ShardMeta};
 use c4_data::{Document, LedgerMode, Page, Recipe};
 use c4_filters::rules::bad_words::BadWords;
@@ -88,8 +88,8 @@ pub(crate) fn estimate(target: &TargetOptions, ledger: LedgerMode, sample: &Arch
     run.encode(0)?;
     let cpu = usage::cpu_seconds().unwrap_or_default() - before;
     let scale = sample.bytes / run.archive_bytes.max(1) as f64;
-    let claims = run.pages * UrlClaim::MEMORY + run.text_claims * TextClaim::MEMORY;
-    let stored = run.pages * UrlClaim::STORED + run.text_claims * TextClaim::STORED;
+    let claims = run.pages * UrlKey::MEMORY + run.text_claims * TextKey::MEMORY;
+    let stored = run.pages * UrlKey::STORED + run.text_claims * TextKey::STORED;
     let losers = LOSERS * LOSER_BYTES * run.text_claims as f64;
     // Either the pages and their keys are in the work folder, or rows, and shards beside them.
     let first = run.spool_bytes as f64 + stored as f64 + losers;
@@ -312,5 +312,5 @@ pub(crate) fn disks(options: &BuildOptions, estimates: &[Estimate], sample: &Arc
 
 /// The number of partitions that keys are compared in.
 pub(crate) fn key_parts(estimate: &Estimate, memory: Memory) -> u64 {
-    (estimate.key_bytes / memory.election() as f64).ceil().max(1.0) as u64
+    (estimate.key_bytes / memory.dedup() as f64).ceil().max(1.0) as u64
 }

@@ -5,15 +5,15 @@
 //! the version of the format. See "Arc File Format", Internet Archive 1996,
 //! <https://archive.org/web/researcher/ArcFileFormat.php>.
 
-/// The longest header line that is taken for one, in bytes.
+/// The longest header line of a record, in bytes.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// The header line of an ARC record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header<'a> {
-    /// The URL; spaces in it stay.
+    /// The URL; it may hold spaces.
     pub url: &'a [u8],
-    /// The date as it stands: `YYYYMMDDhhmmss`, the beginning of it, or more digits.
+    /// The date as it is written: `YYYYMMDDhhmmss`, the beginning of it, or more digits.
     pub date: &'a [u8],
     /// The length of the content in bytes; `None` where the line says -1.
     pub length: Option<u64>,
@@ -25,7 +25,7 @@ pub(crate) struct Header<'a> {
 pub(crate) fn header(bytes: &[u8]) -> Option<Header<'_>> {
     let end = memchr::memchr(b'\n', &bytes[..bytes.len().min(MAX_LINE_BYTES)])?;
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-    // Cheap, since any line may be asked: a scheme, and a length at the end.
+    // Cheap, since any line may be tried: a scheme, and a length at the end.
     let scheme = line.iter().position(|b| !b.is_ascii_alphanumeric())?;
     if scheme < 3 || line[scheme] != b':' || !line.last()?.is_ascii_digit() {
         return None;
@@ -55,7 +55,7 @@ fn number(field: &[u8]) -> Option<u64> {
     digits.then(|| std::str::from_utf8(field).ok()?.parse().ok()).flatten()
 }
 
-/// Whether a field is an IP address, or what stands for one: a host, or that it is not known.
+/// Whether a field is an IP address, or what stands in its place: a host, or `unknown`.
 fn is_address(field: &[u8]) -> bool {
     let of_host = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-');
     let has_parts = field.contains(&b'.') || field.contains(&b':');
@@ -63,7 +63,7 @@ fn is_address(field: &[u8]) -> bool {
 }
 
 impl Header<'_> {
-    /// The header of the WARC record that says the same. A `filedesc:` is a warcinfo, what is no HTTP a resource.
+    /// The header of a WARC record that says the same: of type warcinfo for `filedesc:`, response for HTTP, else resource.
     pub(crate) fn as_warc(&self) -> Vec<u8> {
         let kind = match self.url {
             url if url.starts_with(b"filedesc:") => "warcinfo",
@@ -89,7 +89,7 @@ impl Header<'_> {
     }
 }
 
-/// The place from `from` on where a line is the header of an ARC record.
+/// The place, at `from` or later, of the next line that is the header of an ARC record.
 pub(crate) fn next_record(bytes: &[u8], from: usize) -> Option<usize> {
     memchr::memchr_iter(b'\n', &bytes[from.saturating_sub(1)..])
         .map(|i| from.saturating_sub(1) + i + 1)

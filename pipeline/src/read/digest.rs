@@ -2,26 +2,26 @@
 //! and 5.9), in SHA-1, SHA-256 or MD5, in base32 or hexadecimal.
 
 use crate::extract::http;
-use crate::read::warc::Record;
+use crate::read::record::Record;
 use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
 
-/// What a record's digests say of it.
+/// The result of comparing a record with its digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// It has no digest, or none of an algorithm that is known.
+    /// The record has no digest of a known algorithm.
     None,
-    /// All of its digests are right.
+    /// All digests are right.
     Right,
-    /// One is not: what is wrong, for people.
+    /// A digest is wrong; in words.
     Wrong(String),
 }
 
-/// Checks the digests of a record. A payload digest may be that of the block behind its HTTP head (the first one, or
-/// that of the final response), as it is there or without its chunks, or of the whole block: writers differ. Of a
-/// revisit it is another record's, and of joined segments the block digest is the first one's, so these are not
+/// Compares a record with its digests. A payload digest may be that of the block behind its HTTP head (the first one,
+/// or that of the final response), as it is there or without its chunks, or of the whole block: writers differ. A
+/// revisit has another record's payload digest, and joined segments have the first one's block digest, so these are not
 /// checked. Cost: the hashes, some 1 to 2 ns a byte each.
 pub(crate) fn check(record: &Record) -> Checked {
     let said = |name| record.header(name).and_then(|value| parse(&value));
@@ -52,33 +52,35 @@ pub(crate) fn check(record: &Record) -> Checked {
     }
 }
 
-/// A digest as a header has it.
-enum Said {
+/// A digest by a header of a record.
+enum HeaderDigest {
     Sha1(Vec<u8>),
     Sha256(Vec<u8>),
     Md5(Vec<u8>),
 }
 
-impl Said {
+impl HeaderDigest {
     fn is_of(&self, bytes: &[u8]) -> bool {
         match self {
-            Said::Sha1(said) => Sha1::digest(bytes)[..] == **said,
-            Said::Sha256(said) => Sha256::digest(bytes)[..] == **said,
-            Said::Md5(said) => Md5::digest(bytes)[..] == **said,
+            HeaderDigest::Sha1(said) => Sha1::digest(bytes)[..] == **said,
+            HeaderDigest::Sha256(said) => Sha256::digest(bytes)[..] == **said,
+            HeaderDigest::Md5(said) => Md5::digest(bytes)[..] == **said,
         }
     }
 }
 
-/// `sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ`; `None` if the algorithm is not known or the value is none of its length.
-fn parse(value: &str) -> Option<Said> {
+/// Parses a digest such as `sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ`; `None` if the algorithm is not known or the value has
+/// another length than the algorithm's.
+fn parse(value: &str) -> Option<HeaderDigest> {
     let (algorithm, value) = value.split_once(':')?;
     let value = value.trim().trim_end_matches('=');
-    let (length, make): (usize, fn(Vec<u8>) -> Said) = match &*algorithm.trim().to_ascii_lowercase().replace('-', "") {
-        "sha1" => (20, Said::Sha1),
-        "sha256" => (32, Said::Sha256),
-        "md5" => (16, Said::Md5),
-        _ => return None,
-    };
+    let (length, make): (usize, fn(Vec<u8>) -> HeaderDigest) =
+        match &*algorithm.trim().to_ascii_lowercase().replace('-', "") {
+            "sha1" => (20, HeaderDigest::Sha1),
+            "sha256" => (32, HeaderDigest::Sha256),
+            "md5" => (16, HeaderDigest::Md5),
+            _ => return None,
+        };
     let bytes = match value.len() == 2 * length {
         true => HEXLOWER_PERMISSIVE.decode(value.as_bytes()),
         false => BASE32_NOPAD.decode(value.to_ascii_uppercase().as_bytes()),

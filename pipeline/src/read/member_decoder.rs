@@ -7,25 +7,25 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use std::io::{self, BufRead};
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
-/// The bytes of a gzip header without optional fields (RFC 1952, section 2.3).
+/// The length in bytes of a gzip header without optional fields (RFC 1952, section 2.3).
 const HEADER: usize = 10;
-/// CRC-32 and length.
+/// The length in bytes of a gzip member's end: CRC-32 and length.
 const TRAILER: usize = 8;
-/// Room for what comes out of a small member.
+/// How many bytes the output buffer grows by at a time; a small member fits.
 const ROOM: usize = 64 << 10;
-/// A gzip header with its optional fields (a name, a comment) has at most so many bytes.
+/// The longest gzip header with optional fields (a name, a comment) that is read, in bytes.
 pub(crate) const MAX_HEADER: usize = 64 << 10;
 
-/// What reading on in a member or frame gave.
+/// What a step of decoding a member or frame has met.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// It may hold more.
+pub(crate) enum DecodeStep {
+    /// No end yet.
     More,
-    /// Its end; a checksum that it has is right.
+    /// The end of the member or frame, whose checksum, if any, is right.
     End,
-    /// The input ends within it.
+    /// The end of the input, within the member or frame.
     Truncated,
-    /// It does not decode, or its checksum says otherwise.
+    /// Data that do not decode, or a wrong checksum; in words.
     Corrupt(String),
 }
 
@@ -58,7 +58,7 @@ fn header_length(bytes: &[u8]) -> Option<usize> {
 #[derive(Debug, Default)]
 pub(crate) struct GzipDecoder {
     inflate: Option<Box<Decompress>>,
-    /// Of the member that is being read in steps.
+    /// The checksum so far of the member that is being read in steps.
     crc: Crc,
 }
 
@@ -136,19 +136,19 @@ impl GzipDecoder {
     }
 
     /// Reads on in the member, behind its header, and adds up to `max` bytes of it to `out`.
-    pub(crate) fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
+    pub(crate) fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<DecodeStep> {
         let start = out.len();
         let Some(inflate) = &mut self.inflate else {
-            return Ok(Step::End);
+            return Ok(DecodeStep::End);
         };
         loop {
             let done = out.len() - start;
             if done == max {
-                return Ok(Step::More);
+                return Ok(DecodeStep::More);
             }
             let input = source.fill_buf()?;
             if input.is_empty() {
-                return Ok(Step::Truncated);
+                return Ok(DecodeStep::Truncated);
             }
             // No more room than is asked for, so that no more comes out.
             let (length, room) = (out.len(), ROOM.min(max - done));
@@ -164,18 +164,18 @@ impl GzipDecoder {
                 Ok(Status::StreamEnd) => break,
                 // With input and room there is always something to do, unless the data are wrong.
                 Ok(_) if used + made > 0 => {}
-                Ok(_) => return Ok(Step::Corrupt("the deflate data do not go on".to_owned())),
-                Err(e) => return Ok(Step::Corrupt(e.to_string())),
+                Ok(_) => return Ok(DecodeStep::Corrupt("the deflate data do not go on".to_owned())),
+                Err(e) => return Ok(DecodeStep::Corrupt(e.to_string())),
             }
         }
         let mut trailer = [0; TRAILER];
         match source.read_exact(&mut trailer) {
-            Ok(()) if is_trailer(&trailer, &self.crc) => Ok(Step::End),
+            Ok(()) if is_trailer(&trailer, &self.crc) => Ok(DecodeStep::End),
             Ok(()) => {
                 let cause = "the member's checksum or length is not that of its content";
-                Ok(Step::Corrupt(cause.to_owned()))
+                Ok(DecodeStep::Corrupt(cause.to_owned()))
             }
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(Step::Truncated),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(DecodeStep::Truncated),
             Err(e) => Err(e),
         }
     }
@@ -221,12 +221,12 @@ impl ZstdDecoder {
     }
 
     /// Reads on in the frame and adds up to `max` bytes of it to `out`.
-    pub(crate) fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<Step> {
+    pub(crate) fn step(&mut self, source: &mut impl BufRead, out: &mut Vec<u8>, max: usize) -> io::Result<DecodeStep> {
         let start = out.len();
         loop {
             let done = out.len() - start;
             if done == max {
-                return Ok(Step::More);
+                return Ok(DecodeStep::More);
             }
             let bytes = source.fill_buf()?;
             let ended = bytes.is_empty();
@@ -239,10 +239,10 @@ impl ZstdDecoder {
             out.truncate(length + made);
             source.consume(used);
             match result {
-                Ok(0) => return Ok(Step::End),
-                Ok(_) if ended && made == 0 => return Ok(Step::Truncated),
+                Ok(0) => return Ok(DecodeStep::End),
+                Ok(_) if ended && made == 0 => return Ok(DecodeStep::Truncated),
                 Ok(_) => {}
-                Err(e) => return Ok(Step::Corrupt(e.to_string())),
+                Err(e) => return Ok(DecodeStep::Corrupt(e.to_string())),
             }
         }
     }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     /// What reading in steps of `max` bytes gives, from a source that gives `room` bytes at a time.
-    fn steps(bytes: &[u8], max: usize, room: usize) -> (Vec<u8>, Step) {
+    fn steps(bytes: &[u8], max: usize, room: usize) -> (Vec<u8>, DecodeStep) {
         let mut decoder = GzipDecoder::default();
         let header = decoder.begin(bytes).unwrap();
         let mut source = io::BufReader::with_capacity(room, &bytes[header..]);
@@ -281,7 +281,7 @@ mod tests {
         loop {
             let before = out.len();
             match decoder.step(&mut source, &mut out, max).unwrap() {
-                Step::More => assert_eq!(out.len(), before + max),
+                DecodeStep::More => assert_eq!(out.len(), before + max),
                 end => return (out, end),
             }
         }
@@ -318,14 +318,14 @@ mod tests {
         let text = text(3 * ROOM);
         let whole = member(&text);
         for (max, room) in [(usize::MAX, 1 << 20), (1000, 17), (ROOM, ROOM), (ROOM + 1, 4096)] {
-            assert_eq!(steps(&whole, max, room), (text.clone(), Step::End));
+            assert_eq!(steps(&whole, max, room), (text.clone(), DecodeStep::End));
             let (out, end) = steps(&whole[..whole.len() - 3], max, room);
-            assert_eq!((out, end), (text.clone(), Step::Truncated));
+            assert_eq!((out, end), (text.clone(), DecodeStep::Truncated));
             let mut bad = whole.clone();
             *bad.last_mut().unwrap() ^= 1;
-            assert!(matches!(steps(&bad, max, room).1, Step::Corrupt(_)));
+            assert!(matches!(steps(&bad, max, room).1, DecodeStep::Corrupt(_)));
             bad[HEADER] ^= 0xff;
-            assert!(matches!(steps(&bad, max, room).1, Step::Corrupt(_)));
+            assert!(matches!(steps(&bad, max, room).1, DecodeStep::Corrupt(_)));
         }
     }
 
@@ -347,7 +347,7 @@ mod tests {
             let bytes = encoder.finish().unwrap();
             let mut head = [0; 5];
             assert_eq!(GzipDecoder::default().peek(&bytes, &mut head).0, b"WARC/");
-            assert_eq!(steps(&bytes, 3, 2), (b"WARC/1.0".to_vec(), Step::End));
+            assert_eq!(steps(&bytes, 3, 2), (b"WARC/1.0".to_vec(), DecodeStep::End));
         }
         assert_eq!(
             GzipDecoder::default().begin(&[0x1f, 0x8b, 8, 0x20, 0, 0, 0, 0, 0, 0]),
@@ -368,13 +368,13 @@ mod tests {
             let mut out = Vec::new();
             let end = loop {
                 match decoder.step(&mut source, &mut out, max).unwrap() {
-                    Step::More => {}
+                    DecodeStep::More => {}
                     end => break end,
                 }
             };
             match cut {
-                0 => assert_eq!((&out, end), (&text, Step::End)),
-                _ => assert_eq!(end, Step::Truncated),
+                0 => assert_eq!((&out, end), (&text, DecodeStep::End)),
+                _ => assert_eq!(end, DecodeStep::Truncated),
             }
         }
     }

@@ -1,4 +1,5 @@
-//! An archive as batches of work: cheap to make one after the other, worth spreading over cores.
+//! Reading archives: batches of records, cheap to make one after the other, and the pages of each batch, worth spreading
+//! over cores.
 
 pub(crate) mod arc;
 pub mod archive;
@@ -6,16 +7,20 @@ pub(crate) mod digest;
 pub(crate) mod member_decoder;
 pub mod outcome;
 pub mod pieces;
+mod positioned_file;
+pub mod record;
+mod segmented;
 pub mod warc;
 pub(crate) mod wet;
 
 use crate::extract::{self, Extracted, Rejected};
-use crate::read::archive::{Archive, Format};
+use crate::read::archive::{Archive, RecordFormat};
 use crate::read::digest::Checked;
 use crate::read::outcome::{Damage, Dropped, MAX_URL_BYTES, Split, damage, short};
-use crate::read::pieces::{Piece, PieceReader, Records};
-use crate::read::warc::{Item, Record, RecordReader};
-use crate::read::wet::{Chunk, ChunkReader, Piece as TextPiece};
+use crate::read::pieces::{MemberPiece, PieceReader, PieceRecords};
+use crate::read::record::Record;
+use crate::read::warc::{Item, RecordReader};
+use crate::read::wet::{Chunk, ChunkReader, WetItem};
 use crate::runtime::memory::Large;
 use c4_data::Page;
 use c4_data::{MediaTypes, ReadStep, WetReading};
@@ -24,11 +29,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-/// A batch of records has at least this many bytes, unless the archive ends.
+/// The fewest bytes of a batch of records, unless the archive ends.
 const BATCH_BYTES: usize = 1 << 20;
 
 enum Reader {
-    /// A WET as lines.
+    /// A WET read as lines.
     Chunks(Box<ChunkReader>),
     /// Records, compressed one by one, in pieces of members.
     Pieces(PieceReader),
@@ -36,55 +41,56 @@ enum Reader {
     Records(Box<RecordReader>),
 }
 
-/// Pages of a batch are given as soon as their text has so many bytes.
+/// The bytes of text from which on pages of a batch are returned as a portion.
 const PORTION_BYTES: usize = 4 << 20;
 
-/// An archive open for reading.
+/// An archive that is read batch by batch.
 pub struct Source {
-    /// What it holds, told by its first record that says.
+    /// The kind of the archive, by its first record that tells.
     pub kind: ArchiveKind,
     reader: Reader,
-    judge: Judge,
+    rules: RecordRules,
 }
 
 /// What a recipe asks of a record before it becomes a page.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Judge {
+struct RecordRules {
     media_types: MediaTypes,
     verify_digests: bool,
 }
 
-/// Work for one core: see [`split`].
+/// A few records of an archive, still to be made pages of, by one core: see [`split`].
 #[derive(Debug)]
 pub struct Batch {
     content: Content,
-    judge: Judge,
-    /// Held since the content is large.
+    rules: RecordRules,
+    /// The permit to hold a large batch.
     large: Option<Large>,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// A piece of a WET read as lines.
+    /// A chunk of a WET read as lines.
     Text(Chunk),
     /// Records, in order.
     Records(Vec<Item>),
     /// Members of an archive that is compressed record by record.
-    Members(Piece),
+    Members(MemberPiece),
     /// A place that could not be read.
     Damage(Damage),
 }
 
 impl Batch {
-    /// Whether it holds so much that no other thread may hold as much: it is to be worked on before anything else is
-    /// read.
+    /// Whether the batch is so large that no other thread may hold as much: its pages are to be made before anything
+    /// else is read.
     pub fn is_large(&self) -> bool {
         self.large.is_some()
     }
 }
 
 impl Source {
-    /// Opens an archive. `None`: the file holds no WARC record at all.
+    /// Opens an archive; `None` if the file holds no WARC or ARC record at all. Reads the first 64 records, if need be,
+    /// to know the kind of the archive.
     ///
     /// # Errors
     /// The operating system cannot read the file.
@@ -106,14 +112,14 @@ impl Source {
             (_, _, Some(pieces)) => Reader::Pieces(pieces),
             _ => Reader::Records(Box::new(RecordReader::new(archive, limit))),
         };
-        let judge = Judge {
+        let rules = RecordRules {
             media_types: step.media_types,
             verify_digests: step.verify_digests,
         };
-        Ok(Some(Source { kind, reader, judge }))
+        Ok(Some(Source { kind, reader, rules }))
     }
 
-    /// Bytes of the file read so far.
+    /// How many bytes of the file have been read so far.
     pub fn position(&self) -> u64 {
         match &self.reader {
             Reader::Chunks(reader) => reader.position(),
@@ -127,15 +133,15 @@ impl Source {
     /// # Errors
     /// The operating system cannot read the file; nothing more comes then.
     pub fn next_batch(&mut self) -> io::Result<Option<Batch>> {
-        let judge = self.judge;
-        let batch = |content, large| Batch { content, judge, large };
+        let rules = self.rules;
+        let batch = |content, large| Batch { content, rules, large };
         let reader = match &mut self.reader {
             Reader::Chunks(reader) => {
-                let piece = reader.next_piece()?.map(|piece| match piece {
-                    TextPiece::Chunk(chunk) => Content::Text(chunk),
-                    TextPiece::Damage(damage) => Content::Damage(damage),
+                let item = reader.next_item()?.map(|item| match item {
+                    WetItem::Chunk(chunk) => Content::Text(chunk),
+                    WetItem::Damage(damage) => Content::Damage(damage),
                 });
-                return Ok(piece.map(|content| batch(content, reader.take_large())));
+                return Ok(item.map(|content| batch(content, reader.take_large())));
             }
             Reader::Pieces(pieces) => {
                 let piece = pieces.next_piece()?.map(Content::Members);
@@ -167,14 +173,17 @@ impl Source {
     }
 }
 
-/// An archive in the hands of a pass that tells its progress.
+/// A [`Source`] that reports how many bytes of the file it reads, and whose errors are sentences for people.
 pub struct OpenSource {
     source: Source,
     reported: u64,
 }
 
 impl OpenSource {
-    /// Opens an archive; the error says why it cannot be read.
+    /// Opens an archive.
+    ///
+    /// # Errors
+    /// The file holds no record, or cannot be read; in words.
     pub fn open(path: &Path, step: &ReadStep) -> Result<OpenSource, String> {
         match Source::open(path, step) {
             Ok(Some(source)) => Ok(OpenSource { source, reported: 0 }),
@@ -183,18 +192,21 @@ impl OpenSource {
         }
     }
 
-    /// What it holds.
+    /// The kind of the archive.
     pub fn kind(&self) -> ArchiveKind {
         self.source.kind
     }
 
-    /// Bytes of the file read so far.
+    /// How many bytes of the file have been read so far.
     pub fn position(&self) -> u64 {
         self.source.position()
     }
 
-    /// The next batch; `advanced` is given how many bytes of the file were read for it. The error says why and from
-    /// where on the archive cannot be read.
+    /// The next batch, `None` at the end; `advanced` is called with the number of bytes of the file that were read for
+    /// it.
+    ///
+    /// # Errors
+    /// The archive cannot be read further; in words, with the byte offset.
     pub fn next_batch(&mut self, advanced: impl FnOnce(u64)) -> Result<Option<Batch>, String> {
         let batch = self.source.next_batch();
         let position = self.source.position();
@@ -204,10 +216,10 @@ impl OpenSource {
     }
 }
 
-/// Makes pages of a batch, in order, in portions that bound memory.
+/// Makes pages of a batch, in order, in portions that bound memory: of each record a page, or why it is none.
 pub fn split(batch: Batch) -> Splits {
     let mut splits = Splits {
-        judge: batch.judge,
+        rules: batch.rules,
         large: batch.large,
         items: VecDeque::new(),
         members: None,
@@ -224,11 +236,11 @@ pub fn split(batch: Batch) -> Splits {
 
 /// What became of the records of a batch, in portions: see [`split`].
 pub struct Splits {
-    judge: Judge,
-    /// Held while what was given last, or what follows, is large.
+    rules: RecordRules,
+    /// The permit to hold large pages or records, while those returned last, or those that follow, are large.
     large: Option<Large>,
     items: VecDeque<Item>,
-    members: Option<Box<Records>>,
+    members: Option<Box<PieceRecords>>,
     text: Option<Chunk>,
 }
 
@@ -237,7 +249,7 @@ impl Iterator for Splits {
 
     fn next(&mut self) -> Option<Vec<Split>> {
         if let Some(chunk) = self.text.take() {
-            return Some(wet::split(&chunk, self.judge.verify_digests));
+            return Some(wet::split(&chunk, self.rules.verify_digests));
         }
         if self.items.is_empty() {
             self.large = None;
@@ -250,7 +262,7 @@ impl Iterator for Splits {
             && let Some(item) = self.items.pop_front()
         {
             let split = match item {
-                Item::Record(record) => page_of(&record, self.judge, &mut self.large),
+                Item::Record(record) => page_of(&record, self.rules, &mut self.large),
                 Item::Damage(damage) => Split::Damage(damage),
             };
             bytes += size_of::<Split>();
@@ -265,25 +277,25 @@ impl Iterator for Splits {
     }
 }
 
-/// What kind of archive the file is, of which records, and whether it is compressed record by record (as far as its
-/// first records tell); `None` if it holds no record.
-fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Format, bool)>> {
-    /// Enough to find a response behind its request, or a record behind a damaged one.
-    const LOOK_AT: usize = 64;
+/// The kind of the archive at `path`, the format of its records, and whether it is compressed record by record (as far
+/// as its first records tell); `None` if it holds no record.
+fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, RecordFormat, bool)>> {
+    /// How many records are read; enough to find a response behind its request, or a record behind a damaged one.
+    const FIRST_RECORDS: usize = 64;
     let Some(archive) = Archive::open(path)? else {
         return Ok(None);
     };
     let mut reader = RecordReader::new(archive, step.max_record_bytes);
     let mut seen = None;
     let mut typeless = false;
-    for _ in 0..LOOK_AT {
+    for _ in 0..FIRST_RECORDS {
         match reader.next_item()? {
             Some(Item::Record(record)) => match record.record_type().as_str() {
                 "conversion" => seen = Some(ArchiveKind::Wet),
                 "response" | "request" | "metadata" | "resource" | "revisit" | "continuation" => {
                     seen = Some(ArchiveKind::Warc);
                 }
-                _ if reader.format() == Some(Format::Arc) => seen = Some(ArchiveKind::Warc),
+                _ if reader.format() == Some(RecordFormat::Arc) => seen = Some(ArchiveKind::Warc),
                 // Typeless records with a text are what some rewritten WETs hold.
                 _ => {
                     typeless = true;
@@ -312,14 +324,14 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Form
             seen = Some(ArchiveKind::Wet);
         }
     }
-    let format = reader.format().unwrap_or(Format::Warc);
+    let format = reader.format().unwrap_or(RecordFormat::Warc);
     Ok(seen.map(|kind| (kind, format, reader.is_by_member())))
 }
 
 /// The text of a `response` record. Where it is large, waits until no other thread holds anything large.
 ///
 /// # Errors
-/// [`Rejected`] says why there is none.
+/// The record has no text, for one of the reasons of [`Rejected`].
 pub(crate) fn response_text(
     record: &Record,
     media_types: MediaTypes,
@@ -330,7 +342,7 @@ pub(crate) fn response_text(
 }
 
 /// A record as a page, or why it is none.
-fn page_of(record: &Record, judge: Judge, large: &mut Option<Large>) -> Split {
+fn page_of(record: &Record, rules: RecordRules, large: &mut Option<Large>) -> Split {
     let kind = record.record_type();
     let header = |name: &str| record.header(name).unwrap_or_default();
     let url = record.url();
@@ -345,7 +357,7 @@ fn page_of(record: &Record, judge: Judge, large: &mut Option<Large>) -> Split {
     if is_long && matches!(kind.as_str(), "conversion" | "response") {
         return dropped(Reason::UrlTooLong);
     }
-    if judge.verify_digests
+    if rules.verify_digests
         && let Checked::Wrong(cause) = digest::check(record)
     {
         let cause = format!("the record of {}: {cause}", short(&url));
@@ -360,7 +372,7 @@ fn page_of(record: &Record, judge: Judge, large: &mut Option<Large>) -> Split {
             let text = with_universal_newlines(text);
             (text, header("Content-Type"), header("Content-Length"))
         }
-        "response" => match response_text(record, judge.media_types, large) {
+        "response" => match response_text(record, rules.media_types, large) {
             Ok(page) => (page.text, page.content_type, page.content_length),
             Err(rejected) => {
                 return match rejected {
@@ -399,7 +411,7 @@ fn page_of(record: &Record, judge: Judge, large: &mut Option<Large>) -> Split {
     }
 }
 
-/// `\r\n` and `\r` as `\n`, none at the end.
+/// The text with `\n` in place of `\r\n` and `\r`, without line ends at the end.
 fn with_universal_newlines(text: &str) -> String {
     let text = text.trim_end_matches(['\r', '\n']);
     if memchr::memchr(b'\r', text.as_bytes()).is_none() {

@@ -1,38 +1,37 @@
-//! What reading gives, whichever way an archive is read.
+//! What has become of each record of an archive, whichever way the archive is read.
 
-use crate::read::archive::{Archive, MemberError, Progress};
+use crate::read::archive::{Archive, MemberError, MemberProgress};
 use crate::runtime::memory::{self, Large};
 use c4_data::{Damaged, Page, printable};
 use c4_filters::Reason;
 
-/// A compressed member is taken as a whole up to this size, so that one that turns out damaged
-/// gives nothing; of a larger one (an archive that is a single member), what was read before the
-/// damage stays.
+/// The largest compressed member that is taken as a whole, in bytes once decompressed: if it turns out damaged, nothing
+/// of it is kept. Of a larger one (an archive that is a single member), what was read before the damage is kept.
 pub const MEMBER_BYTES: usize = 16 << 20;
 
-/// A longer URL makes no page: whatever is known of a page holds its URL, so that long ones fill memory. Browsers and
-/// servers take a few kilobytes.
+/// The longest URL of a page, in bytes. All that is known of a page holds its URL, so long ones would fill memory;
+/// browsers and servers take a few kilobytes.
 pub(crate) const MAX_URL_BYTES: usize = 64 << 10;
 
-/// So much of a member is read at a time.
+/// How many bytes of a member are read at a time.
 const STEP_BYTES: usize = 2 << 20;
 
 /// Adds up to `most` bytes of the archive's current member to `out`. Where `out` gets large, waits until no other
 /// thread holds anything large.
 ///
 /// # Errors
-/// As [`Archive::read`]: what was decoded before is in `out`.
+/// The member cannot be read further ([`Archive::read`]); what was decoded before is in `out`.
 pub(crate) fn read_on(
     archive: &mut Archive,
     out: &mut Vec<u8>,
     most: usize,
     large: &mut Option<Large>,
-) -> Result<Progress, MemberError> {
+) -> Result<MemberProgress, MemberError> {
     let start = out.len();
     loop {
         let left = most - (out.len() - start);
         let progress = archive.read(out, left.min(STEP_BYTES))?;
-        if progress == Progress::End || out.len() - start == most {
+        if progress == MemberProgress::End || out.len() - start == most {
             return Ok(progress);
         }
         if out.len() >= memory::LARGE_BYTES && large.is_none() {
@@ -41,36 +40,36 @@ pub(crate) fn read_on(
     }
 }
 
-/// A place that could not be read. Counts as one record.
+/// A place of an archive that could not be read. Counts as one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// What it counts under.
+    /// The reason under which the place is counted.
     pub reason: Reason,
-    /// Bytes from the start of the archive (of the member, where there are members).
+    /// The byte offset in the archive, of the member where there are members.
     pub offset: u64,
-    /// What is wrong, for people.
+    /// What is wrong, in words.
     pub cause: String,
 }
 
-/// A record that becomes no page.
+/// A record that becomes no page, and of which the user need not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
-    /// Why.
+    /// The reason under which the record is counted.
     pub reason: Reason,
-    /// `WARC-Target-URI`, if it has one.
+    /// The value of `WARC-Target-URI`; empty without one, or if it is too long.
     pub url: String,
-    /// Bytes from the start of the archive.
+    /// The byte offset of the record in the archive.
     pub record_offset: u64,
 }
 
-/// What a record has become.
+/// What a record has become: a page, nothing, or damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
-    /// A page.
+    /// The record is a page.
     Page(Page),
-    /// No page, and no damage either.
+    /// The record is no page, and no damage either.
     Dropped(Dropped),
-    /// No page, and the user should know.
+    /// The record is no page, and the user should know.
     Damage(Damage),
 }
 
@@ -82,7 +81,7 @@ pub(crate) fn short(url: &str) -> String {
     }
 }
 
-/// Shorthand.
+/// A damaged place at a byte offset, with its reason and cause.
 pub fn damage(reason: Reason, offset: u64, cause: impl Into<String>) -> Damage {
     Damage {
         reason,
@@ -100,7 +99,10 @@ impl Damage {
         }
     }
 
-    /// The damage of a member that starts at `offset`; passes I/O errors on.
+    /// The damage of a member that starts at `offset`.
+    ///
+    /// # Errors
+    /// `error` is one of the operating system's, which is passed on.
     pub(crate) fn of_member(offset: u64, error: MemberError) -> std::io::Result<Damage> {
         match error {
             MemberError::Io(e) => Err(e),

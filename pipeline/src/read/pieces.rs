@@ -1,17 +1,18 @@
 //! A gzip archive in pieces, still compressed, so that inflating is spread over cores too.
 //!
 //! gzip members do not say how long they are, so where one starts can only be guessed: at the bytes that the
-//! archive's first member starts with. They may as well stand in what a web server sent (an archive in an archive, a
-//! body in gzip). So a guess is one until it is proved: a piece starts where the members of the piece before it end,
+//! archive's first member starts with. The same bytes may stand in what a web server sent (an archive in an archive, a
+//! body in gzip). So a guess has to be proved: a piece starts where the members of the piece before it end,
 //! one after the other, from the start of the archive on. A piece is inflated before that is known, and inflated
 //! again from the right place where the guess was wrong; where a member is not what it should be (it reaches over
-//! the end of its piece, or is damaged), whoever has its piece reads on in the file up to the next member behind the
-//! piece. So pieces give what reading the archive in one go gives.
+//! the end of its piece, or is damaged), the thread that has its piece reads on in the file up to the next member behind
+//! the piece. So pieces give the records that reading the archive in one go gives.
 
-use crate::read::archive::{Archive, Format};
+use crate::read::archive::{Archive, RecordFormat};
 use crate::read::member_decoder::GzipDecoder;
 use crate::read::outcome::damage;
-use crate::read::warc::{Item, Record, RecordReader};
+use crate::read::record::Record;
+use crate::read::warc::{Item, RecordReader};
 use crate::runtime::memory::Large;
 use c4_filters::Reason;
 use memchr::memmem;
@@ -20,87 +21,89 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// A piece has at least this many bytes, unless the archive ends.
+/// The fewest bytes of a piece, unless the archive ends.
 const PIECE_BYTES: usize = 256 << 10;
-/// Without a likely start of a member within so many bytes a piece ends anywhere.
+/// The most bytes of a piece: without a likely start of a member within them it ends anywhere.
 const MAX_PIECE_BYTES: usize = 1 << 20;
-/// A member that holds more is read on its own.
+/// The largest member that is decompressed with others of its piece, in bytes; a larger one is read by itself.
 const MAX_MEMBER_BYTES: usize = 2 << 20;
-/// Records of a piece are given as soon as they have so many bytes.
+/// The bytes of records from which on they are returned as a portion.
 const PORTION_BYTES: usize = 4 << 20;
-/// A likely start of a member is searched in blocks of so many bytes.
+/// The bytes of the blocks in which a likely start of a member is searched.
 const SEARCH_BYTES: usize = 32 << 10;
-/// Magic number, method, no flags; then the time, which may differ; then the system (RFC 1952, section 2.3).
+/// The length in bytes of a gzip header: magic number, method, no flags; then the time, which may differ; then the
+/// system (RFC 1952, section 2.3).
 const HEAD_BYTES: usize = 10;
 const MAGIC: [u8; 4] = [0x1f, 0x8b, 8, 0];
 
-/// Where the members of a piece end, known to the one who reads it and then to the next piece.
+/// Where the members of a piece end: set by the thread that reads the piece, awaited by the one that reads the next.
 #[derive(Debug, Default)]
-struct End {
-    /// The offset in the archive, and how much was decoded in vain up to there; `None` within: it will never be known,
-    /// since reading was given up.
-    told: Mutex<Option<Option<(u64, u64)>>>,
+struct PieceEnd {
+    /// The offset in the archive, and how many bytes were decoded in vain up to there; `Some(None)`: it will never be
+    /// known, since reading was given up.
+    end: Mutex<Option<Option<(u64, u64)>>>,
     known: Condvar,
 }
 
-impl End {
-    fn tell(&self, end: Option<(u64, u64)>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.get_or_insert(end);
+impl PieceEnd {
+    /// Sets the end, unless it is set.
+    fn set(&self, end: Option<(u64, u64)>) {
+        let mut known = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get_or_insert(end);
         self.known.notify_all();
     }
 
     fn wait(&self) -> Option<(u64, u64)> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = self.known.wait_while(told, |told| told.is_none());
-        told.unwrap_or_else(PoisonError::into_inner).flatten()
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = self.known.wait_while(end, |end| end.is_none());
+        end.unwrap_or_else(PoisonError::into_inner).flatten()
     }
 }
 
-/// A part of an archive, compressed; its members are read by [`Piece::records`].
+/// A range of an archive's bytes, still compressed; [`records`](MemberPiece::records) reads the members in it.
 #[derive(Debug)]
-pub struct Piece {
+pub struct MemberPiece {
     bytes: Vec<u8>,
-    /// Where they start in the archive.
+    /// The offset of the bytes in the archive.
     offset: u64,
-    /// A member is likely to start there.
+    /// Whether a member is likely to start there.
     guessed: bool,
     file: Arc<File>,
-    format: Format,
+    format: RecordFormat,
     max_record_bytes: u64,
-    /// Of the piece before; `None`: the archive starts here.
-    before: Option<Arc<End>>,
-    end: Arc<End>,
+    /// The end of the piece before; `None`: the archive starts here.
+    before: Option<Arc<PieceEnd>>,
+    end: Arc<PieceEnd>,
 }
 
-impl Drop for Piece {
+impl Drop for MemberPiece {
     fn drop(&mut self) {
         // Nobody is to wait for what nobody reads.
-        self.end.tell(None);
+        self.end.set(None);
     }
 }
 
-/// Cuts an archive into pieces.
+/// Cuts an archive into pieces that are likely to start with a member.
 pub struct PieceReader {
     file: Arc<File>,
-    format: Format,
+    format: RecordFormat,
     max_record_bytes: u64,
     head: [u8; HEAD_BYTES],
     pending: Vec<u8>,
-    /// Where `pending` starts in the archive.
+    /// The offset of `pending` in the archive.
     offset: u64,
     guessed: bool,
-    before: Option<Arc<End>>,
+    before: Option<Arc<PieceEnd>>,
     ended: bool,
 }
 
 impl PieceReader {
     /// Opens an archive of `format`, of which a record of more than `max_record_bytes` is dropped; `None` if it is
-    /// not gzip or has a head that members do not share (with a name in it).
+    /// not gzip, or has a gzip header that its members do not share (with a file name in it).
     ///
     /// # Errors
     /// The operating system cannot read the file.
-    pub fn open(path: &Path, format: Format, max_record_bytes: u64) -> io::Result<Option<PieceReader>> {
+    pub fn open(path: &Path, format: RecordFormat, max_record_bytes: u64) -> io::Result<Option<PieceReader>> {
         let file = File::open(path)?;
         let mut pending = Vec::new();
         (&file).take(PIECE_BYTES as u64).read_to_end(&mut pending)?;
@@ -118,16 +121,16 @@ impl PieceReader {
         }))
     }
 
-    /// Bytes of the file read so far.
+    /// How many bytes of the file have been read so far.
     pub fn position(&self) -> u64 {
         self.offset + self.pending.len() as u64
     }
 
-    /// The next piece; `None` at the end.
+    /// The next piece of the archive; `None` at the end.
     ///
     /// # Errors
     /// The operating system cannot read the file.
-    pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
+    pub fn next_piece(&mut self) -> io::Result<Option<MemberPiece>> {
         loop {
             let (cut, guessed) = match self.last_guess() {
                 _ if self.ended => (self.pending.len(), false),
@@ -144,8 +147,8 @@ impl PieceReader {
                 return Ok(None);
             }
             let rest = self.pending.split_off(cut);
-            let end = Arc::new(End::default());
-            let piece = Piece {
+            let end = Arc::new(PieceEnd::default());
+            let piece = MemberPiece {
                 bytes: std::mem::replace(&mut self.pending, rest),
                 offset: self.offset,
                 guessed: self.guessed,
@@ -165,7 +168,7 @@ impl PieceReader {
     fn last_guess(&self) -> Option<usize> {
         let system = &self.head[8..];
         let likely = |at: &usize| self.pending.get(at + 8..at + HEAD_BYTES) == Some(system);
-        // From block to block backwards, but forwards within: the crate searches so ten times as fast.
+        // From block to block backwards, but forwards within: memchr is ten times as fast that way.
         let mut end = self.pending.len();
         while end > 1 {
             let start = end.saturating_sub(SEARCH_BYTES).max(1);
@@ -180,10 +183,11 @@ impl PieceReader {
     }
 }
 
-impl Piece {
-    /// Reads the records of the members that start in the piece, in order.
-    pub fn records(self) -> Records {
-        Records {
+impl MemberPiece {
+    /// Reads the records of the members that start in the piece, in order. The pieces before have to be read, too, or
+    /// dropped: the iterator waits for them.
+    pub fn records(self) -> PieceRecords {
+        PieceRecords {
             at: self.offset,
             proved: self.before.is_none(),
             slow: None,
@@ -200,29 +204,29 @@ impl Piece {
     }
 }
 
-/// The records of a piece, in portions: see [`Piece::records`].
-pub struct Records {
-    piece: Piece,
+/// The records of a piece, in portions: see [`MemberPiece::records`].
+pub struct PieceRecords {
+    piece: MemberPiece,
     /// The offset of the member to read next.
     at: u64,
-    /// A member does start where the reading of this piece started.
+    /// Whether a member is known to start where the reading of this piece started.
     proved: bool,
-    /// Reads on in the file.
+    /// The reader that reads on in the file.
     slow: Option<RecordReader>,
     gzip: GzipDecoder,
-    /// Held with records that are large.
+    /// The permit to hold large records.
     large: Option<Large>,
-    /// Bytes of the archive that were decoded in vain so far.
+    /// How many bytes of the archive were decoded in vain so far.
     vain: u64,
     done: bool,
 }
 
-impl Iterator for Records {
+impl Iterator for PieceRecords {
     type Item = Vec<Item>;
 
     fn next(&mut self) -> Option<Vec<Item>> {
         self.large = None;
-        // Without a guess there is nothing to do before the right place is known.
+        // Without a guess nothing can be done before the right place is known.
         if !self.piece.guessed && !self.proved {
             self.prove();
         }
@@ -236,7 +240,7 @@ impl Iterator for Records {
             }
             self.done = self.slow.is_none() && self.at >= self.piece.end();
             if self.done {
-                self.piece.end.tell(Some((self.at, self.vain)));
+                self.piece.end.set(Some((self.at, self.vain)));
             }
             if !items.is_empty() {
                 return Some(items);
@@ -246,14 +250,14 @@ impl Iterator for Records {
     }
 }
 
-impl Records {
-    /// What is held since the records given last are large; it has to be kept as long as they are.
+impl PieceRecords {
+    /// The permit to hold large records; it has to be kept as long as the records returned last.
     pub(crate) fn take_large(&mut self) -> Option<Large> {
         self.large.take()
     }
 
-    /// Waits until it is known where a member starts in this piece. False: it was not where reading has started, and
-    /// reading starts anew.
+    /// Waits until it is known where a member starts in this piece; false if that is not where reading has started, so
+    /// that it starts anew.
     fn prove(&mut self) -> bool {
         let known = self.piece.before.as_ref().map(|end| end.wait());
         self.proved = true;
@@ -263,7 +267,7 @@ impl Records {
                 self.vain = vain;
                 at
             }
-            // What was before could not be read, and that was noted.
+            // The piece before could not be read, and that was noted.
             Some(None) if self.piece.guessed => self.piece.offset,
             Some(None) => {
                 self.done = true;
@@ -275,13 +279,13 @@ impl Records {
             self.at = right;
             self.done = right >= self.piece.end();
             if self.done {
-                self.piece.end.tell(Some((right, self.vain)));
+                self.piece.end.set(Some((right, self.vain)));
             }
         }
         was_right
     }
 
-    /// Records of members that lie in the piece and hold a record each, sound and as long as it says, up to the
+    /// The records of members that lie in the piece and hold a record each, sound and of the right length, up to the
     /// first member that is otherwise.
     fn fast(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
@@ -305,14 +309,14 @@ impl Records {
         items
     }
 
-    /// Reads on in the file, until a member starts behind the piece.
+    /// The records that are read on in the file, until a member starts behind the piece.
     fn slow(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
         if let Err(error) = self.read_on(&mut items) {
             let cause = format!("the archive cannot be read further than here: {error}");
             items.push(Item::Damage(damage(Reason::CorruptMember, self.at, cause)));
             self.slow = None;
-            self.piece.end.tell(None);
+            self.piece.end.set(None);
             self.at = self.piece.end();
         }
         items

@@ -1,35 +1,35 @@
 //! WET archives read as the reference reads them (`wet_reading = "lines"`): the whole archive is a
-//! text, a line `WARC/1.0` starts a page, header and body lines are told apart by their first
+//! text, a line `WARC/1.0` starts a page, header and body lines are distinguished by their first
 //! letters alone (the reference's `split_wet_file`).
 //!
 //! Reading is cut in two so that one archive keeps all cores busy: [`ChunkReader`] inflates and
 //! cuts the text where a line `WARC/1.0` stands (there the reference's state starts anew, so
-//! pieces are independent); [`split`] makes pages of a piece, on any thread.
+//! chunks are independent); [`split`] makes pages of a chunk, on any thread.
 
-use crate::read::archive::{Archive, Compression, MemberError, Progress};
+use crate::read::archive::{Archive, Compression, MemberError, MemberProgress};
 use crate::read::digest::{self, Checked};
 use crate::read::outcome::{Damage, Dropped, MAX_URL_BYTES, MEMBER_BYTES, Split, damage, read_on, short};
-use crate::read::warc::Record;
+use crate::read::record::Record;
 use crate::runtime::memory::Large;
 use c4_data::Page;
 use c4_filters::{Reason, pystr};
 use memchr::{memchr2, memmem};
 
-/// A piece is cut when it has this many bytes.
+/// The bytes from which on a chunk is cut.
 const CHUNK_BYTES: usize = 1 << 20;
 const DELIMITER: &str = "WARC/1.0";
 
-/// A piece of a WET archive; a page never crosses its ends.
+/// A chunk of a WET archive's text; no page crosses its ends.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     /// The text, not yet known to be UTF-8.
-    pub bytes: Vec<u8>,
-    /// Where members start: place in `bytes`, offset in the archive. Empty if offsets are places
+    bytes: Vec<u8>,
+    /// The starts of members: place in `bytes`, offset in the archive. Empty if offsets are places
     /// in the uncompressed stream.
     members: Vec<(usize, u64)>,
-    /// Place of `bytes` in the uncompressed stream.
+    /// The place of `bytes` in the uncompressed stream.
     base: u64,
-    /// A record of more bytes is dropped.
+    /// The most bytes of a record; larger ones are dropped.
     max_record_bytes: usize,
 }
 
@@ -49,10 +49,9 @@ impl Chunk {
     }
 }
 
-/// What [`ChunkReader`] gives.
+/// What [`ChunkReader`] reads: text, or a damaged place.
 #[derive(Debug)]
-pub(crate) enum Piece {
-    /// Text.
+pub(crate) enum WetItem {
     Chunk(Chunk),
     /// A place that could not be read; it counts as one record.
     Damage(Damage),
@@ -62,23 +61,23 @@ pub(crate) enum Piece {
 pub(crate) struct ChunkReader {
     archive: Archive,
     pending: Chunk,
-    /// The current member has more to give.
+    /// Whether the current member has more to give.
     inside: bool,
-    /// Place in `pending` where the current member starts; 0 if that has been cut off.
+    /// The place in `pending` where the current member starts; 0 if that has been cut off.
     member_place: usize,
-    /// The current member is larger than what is taken as a whole.
+    /// Whether the current member is larger than what is taken as a whole.
     large_member: bool,
-    /// Members seen; the first one tells whether the archive is compressed record by record.
+    /// How many members were read; the first one tells whether the archive is compressed record by record.
     members: u64,
     by_member: bool,
     damage: Option<Damage>,
-    /// The first so many pending bytes hold no place to cut at (each byte is searched once).
+    /// How many of the pending bytes are known to hold no place to cut at (each byte is searched once).
     searched: usize,
-    /// Inside a record that is too large: nothing is kept until the next one.
+    /// Whether a record that is too large is being read: nothing is kept until the next one.
     skipping: bool,
-    /// The damage to report when it ends.
+    /// The damage to report when that record ends.
     skipped: Option<Damage>,
-    /// Held while what is pending is large.
+    /// The permit to hold large text, while what is pending is large.
     large: Option<Large>,
     done: bool,
 }
@@ -106,46 +105,46 @@ impl ChunkReader {
         }
     }
 
-    /// What is held since a piece is large; it has to be kept as long as the piece.
+    /// The permit to hold a large chunk; it has to be kept as long as the chunk.
     pub(crate) fn take_large(&mut self) -> Option<Large> {
         self.large.take()
     }
 
-    /// Bytes of the file read so far.
+    /// How many bytes of the file have been read so far.
     pub(crate) fn position(&self) -> u64 {
         self.archive.position()
     }
 
-    /// The next piece; `None` at the end.
+    /// The next chunk or damaged place; `None` at the end.
     ///
     /// # Errors
     /// The operating system cannot read the file; nothing more comes then.
-    pub(crate) fn next_piece(&mut self) -> std::io::Result<Option<Piece>> {
+    pub(crate) fn next_item(&mut self) -> std::io::Result<Option<WetItem>> {
         loop {
             if let Some(damage) = self.damage.take() {
                 // What was whole before the damage comes first, and no page crosses it.
                 if !self.pending.bytes.is_empty() {
                     self.damage = Some(damage);
-                    return Ok(Some(Piece::Chunk(self.cut(self.pending.bytes.len()))));
+                    return Ok(Some(WetItem::Chunk(self.cut(self.pending.bytes.len()))));
                 }
-                return Ok(Some(Piece::Damage(damage)));
+                return Ok(Some(WetItem::Damage(damage)));
             }
             if let Some(damage) = self.skipped.take_if(|_| !self.skipping || self.done) {
-                return Ok(Some(Piece::Damage(damage)));
+                return Ok(Some(WetItem::Damage(damage)));
             }
             if self.done {
                 if self.skipping || self.pending.bytes.is_empty() {
                     return Ok(None);
                 }
-                return Ok(Some(Piece::Chunk(self.cut(self.pending.bytes.len()))));
+                return Ok(Some(WetItem::Chunk(self.cut(self.pending.bytes.len()))));
             }
             if self.pending.bytes.len() >= CHUNK_BYTES {
                 let from = self.searched.saturating_sub(DELIMITER.len() + 1);
-                // A member may have brought much more than a piece.
+                // A member may have brought much more than a chunk.
                 let bytes = &self.pending.bytes[from..];
                 let near = last_delimiter(&bytes[..bytes.len().min(2 * CHUNK_BYTES)]);
                 if let Some(at) = near.or_else(|| last_delimiter(bytes)) {
-                    return Ok(Some(Piece::Chunk(self.cut(from + at))));
+                    return Ok(Some(WetItem::Chunk(self.cut(from + at))));
                 }
                 self.searched = self.pending.bytes.len();
                 if self.pending.bytes.len() > self.pending.max_record_bytes {
@@ -185,8 +184,8 @@ impl ChunkReader {
             false => MEMBER_BYTES,
         };
         match read_on(&mut self.archive, &mut self.pending.bytes, most, &mut self.large) {
-            Ok(Progress::More) => self.large_member = true,
-            Ok(Progress::End) => self.inside = false,
+            Ok(MemberProgress::More) => self.large_member = true,
+            Ok(MemberProgress::End) => self.inside = false,
             Err(error) => {
                 self.inside = false;
                 // A cut member is good up to the cut, its last page alone is lost. Of a corrupt one
@@ -229,7 +228,7 @@ impl ChunkReader {
 
     /// Takes the first `at` bytes of what is pending.
     fn cut(&mut self, at: usize) -> Chunk {
-        // Most of the next piece comes in with nothing to move.
+        // Room for most of the next chunk, so that it comes in without moving.
         let mut rest = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         rest.extend_from_slice(&self.pending.bytes[at..]);
         self.pending.bytes.truncate(at);
@@ -256,8 +255,7 @@ impl ChunkReader {
     }
 }
 
-/// Whether a line that is exactly the delimiter starts at `at`; false at the very start, where a
-/// cut would be of no use.
+/// Whether a line that is exactly the delimiter starts at `at`; false at the very start, where a cut would be useless.
 fn is_delimiter(bytes: &[u8], at: usize) -> bool {
     let ends = matches!(bytes.get(at + DELIMITER.len()), Some(b'\n' | b'\r'));
     ends && at > 0 && matches!(bytes[at - 1], b'\n' | b'\r')
@@ -267,7 +265,7 @@ fn last_delimiter(bytes: &[u8]) -> Option<usize> {
     memmem::rfind_iter(bytes, DELIMITER).find(|at| is_delimiter(bytes, *at))
 }
 
-/// The fields that the reference fills as it goes.
+/// The page that is being read, filled field by field as the reference does.
 #[derive(Default)]
 struct Draft {
     page: Page,
@@ -275,14 +273,14 @@ struct Draft {
     bad_utf8: bool,
 }
 
-/// Splits a piece into pages and counted failures, in order. One pass; text is copied once. With `verify_digests` the
+/// Splits a chunk into pages and counted failures, in order. One pass; text is copied once. With `verify_digests` the
 /// bytes of each record are compared with its digests.
 pub(crate) fn split(chunk: &Chunk, verify_digests: bool) -> Vec<Split> {
     let mut out = Vec::new();
     let mut draft = Draft::default();
     let mut place = 0;
     let mut first = true;
-    // Nearly every piece is UTF-8 as a whole; where one is not, each line is asked.
+    // Nearly every chunk is UTF-8 as a whole; where one is not, each line is checked.
     let whole = simdutf8::basic::from_utf8(&chunk.bytes).ok();
     while place < chunk.bytes.len() {
         // Universal newlines: \n, \r, \r\n. Between the \r and the \n of a pair stands an empty
@@ -346,7 +344,7 @@ fn push_line(text: &mut String, line: &str) {
 fn finish(draft: Draft, end: usize, chunk: &Chunk, verify_digests: bool) -> Split {
     let mut page = draft.page;
     if page.text.capacity() / 2 > page.text.len() {
-        // Its length was a lie.
+        // The announced length was wrong.
         page.text.shrink_to_fit();
     }
     page.record_offset = chunk.offset(draft.place);
@@ -376,7 +374,7 @@ fn finish(draft: Draft, end: usize, chunk: &Chunk, verify_digests: bool) -> Spli
     }
 }
 
-/// A record without what makes a page.
+/// A record that lacks a field of a page.
 fn dropped(reason: Reason, page: Page) -> Split {
     Split::Dropped(Dropped {
         reason,

@@ -70,8 +70,8 @@ impl Memory {
         (self.piece() / 4).clamp(1 << 20, 256 << 20)
     }
 
-    /// Passes 2 and 3: claims of one part.
-    pub(crate) fn election(self) -> u64 {
+    /// Passes 2 and 3: keys of one part, in bytes of memory.
+    pub(crate) fn dedup(self) -> u64 {
         self.piece()
     }
 
@@ -157,7 +157,7 @@ mod tests {
                 let memory = Memory::new(bytes, threads);
                 let all = |piece: u64| piece * threads as u64;
                 let least = bytes.max(all(32 << 20));
-                assert!(all(memory.election()) < least);
+                assert!(all(memory.dedup()) < least);
                 assert!(memory.verified_keys() < least);
                 assert!(all(memory.segment_keys()) < least);
                 assert!(all(memory.bucket() * 4) < least);

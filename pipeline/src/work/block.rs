@@ -1,8 +1,8 @@
-//! Frames: lists of things, compressed, in work files.
+//! Frames: compressed lists of items in work files.
 //!
-//! A frame is its length, its length unpacked and a number that the writer chooses (u32 each,
-//! little-endian), then a zstd frame of `postcard` items one after the other. The format is private
-//! to one build and never outlives it.
+//! A frame is the length of its zstd data, their length unpacked and a number that the writer chooses (u32 each,
+//! little-endian), then the zstd data: `postcard` items one after the other. The format is private to one build and
+//! never outlives it.
 
 use crate::runtime::memory::LARGE_FRAME_BYTES;
 use crate::work::damaged;
@@ -18,15 +18,16 @@ use zstd::zstd_safe::compress_bound;
 
 /// Fast above all: a frame is written and read once.
 const ZSTD_LEVEL: i32 = -5;
+/// The bytes before the zstd data.
 const HEAD: usize = 12;
 
-/// Appends an item to a list.
+/// Appends an item to an encoded list.
 pub(crate) fn encode<T: Serialize>(item: &T, list: &mut Vec<u8>) {
     // Fails for sequences of unknown length only, and memory takes everything.
     *list = postcard::to_extend(item, std::mem::take(list)).expect("our types can be encoded");
 }
 
-/// The items of a list from the file `path`.
+/// The items of an encoded list that was read from the file `path`.
 ///
 /// # Errors
 /// The list is not what [`encode`] made.
@@ -40,14 +41,14 @@ pub(crate) fn decode<T: DeserializeOwned>(path: &Path, mut list: &[u8]) -> Resul
     Ok(items)
 }
 
-/// A list as a frame: made outside any lock.
+/// An encoded list, compressed, as a file holds it.
 pub(crate) struct Frame(Vec<u8>);
 
 impl Frame {
-    /// Compresses a list.
+    /// Compresses an encoded list; best done outside any lock.
     ///
     /// # Errors
-    /// A list of 4 GiB and more.
+    /// The list has 4 GiB or more.
     pub(crate) fn new(list: &[u8]) -> Result<Frame, Error> {
         let fail = |reason: &str| Error::Format {
             path: PathBuf::new(),
@@ -62,17 +63,15 @@ impl Frame {
         Ok(Frame(bytes))
     }
 
-    /// Sets the number.
     pub(crate) fn set_number(&mut self, number: u32) {
         self.0[8..HEAD].copy_from_slice(&number.to_le_bytes());
     }
 
-    /// The number.
     pub(crate) fn number(&self) -> u32 {
         self.head(2)
     }
 
-    /// Bytes of the items before they were compressed.
+    /// The bytes of the encoded items before they were compressed.
     pub(crate) fn unpacked_bytes(&self) -> usize {
         self.head(1) as usize
     }
@@ -87,12 +86,11 @@ impl Frame {
         u32::from_le_bytes(numbers[i])
     }
 
-    /// As it is written.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The items.
+    /// Decompresses and decodes the items; `path` is the file that errors name.
     ///
     /// # Errors
     /// The frame is not what was written.
@@ -102,7 +100,8 @@ impl Frame {
     }
 }
 
-/// Room for the head, and the compressed list behind it. A context is large, and making one costs more than a small frame.
+/// Room for the head, and the compressed list behind it. Each thread keeps its compressor: making one costs more than
+/// compressing a small frame.
 fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     thread_local! {
         static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -124,7 +123,7 @@ fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     })
 }
 
-/// The other way round; as large a context.
+/// Unpacks what [`compress`] has packed. Each thread keeps its decompressor.
 fn decompress(packed: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
     thread_local! {
         static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
@@ -138,14 +137,14 @@ fn decompress(packed: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
     })
 }
 
-/// Reads frames one after the other.
+/// Reads the frames of a file, or of some slots of it, one after the other.
 pub(crate) struct Frames<R> {
     path: PathBuf,
     source: Take<R>,
 }
 
 impl Frames<BufReader<File>> {
-    /// Those of the first `length` bytes from where `file` stands.
+    /// Reads the frames in the next `length` bytes of `file`.
     pub(crate) fn of_file(path: &Path, file: File, length: u64) -> Self {
         Frames {
             path: path.to_owned(),
@@ -155,7 +154,7 @@ impl Frames<BufReader<File>> {
 }
 
 impl<'b> Frames<&'b [u8]> {
-    /// Those of `bytes`, which are from the file `path`.
+    /// Reads the frames in `bytes`, which are from the file `path`.
     pub(crate) fn of_bytes(path: &Path, bytes: &'b [u8]) -> Self {
         Frames {
             path: path.to_owned(),

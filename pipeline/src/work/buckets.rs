@@ -4,7 +4,7 @@
 use crate::runtime::memory::{LARGE_FRAME_BYTES, Large};
 use crate::work::block::Frame;
 use crate::work::intermediate::WorkRow;
-use crate::work::judged_group::Groups;
+use crate::work::judged_group::JudgedGroups;
 use c4_data::Error;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,35 +13,35 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::Path;
 
-/// Bounds the table of slots that every group has.
+/// The most buckets of one table: bounds the table of slots that every group has.
 const MOST_BUCKETS: u64 = 1 << 16;
-/// The same, of all sets of rows together.
+/// The most buckets of rows, of all sets together.
 const MOST_SLOTS: usize = 1 << 20;
 
-/// The place of `key` among `parts` equal parts of the key space.
+/// The number of the part that holds `key`, where the 128-bit key space is cut into `parts` equal parts.
 pub fn part(key: u128, parts: usize) -> usize {
     (((key >> 64) * parts as u128) >> 64) as usize
 }
 
-/// How many buckets of at most `bucket_bytes` `text_bytes` of text in files of `file_bytes` want. Has no
-/// influence on what is written.
+/// How many buckets of at most `bucket_bytes` bytes are wanted for `text_bytes` bytes of text that go to files of
+/// `file_bytes`. Has no influence on what is written.
 pub(crate) fn bucket_count(text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
     // A file reads whole buckets, so small files want small ones.
     let size = bucket_bytes.min(file_bytes).max(1);
     text_bytes.div_ceil(size).clamp(1, MOST_BUCKETS) as usize
 }
 
-/// How many buckets each of `sets` sets has, which have `text_bytes` together: it is not known beforehand
-/// how much of that is whose.
+/// How many buckets each of `sets` sets has, which have `text_bytes` bytes of text together: how much each set has is
+/// not known beforehand.
 pub(crate) fn bucket_count_of_sets(sets: usize, text_bytes: u64, file_bytes: u64, bucket_bytes: u64) -> usize {
     bucket_count(text_bytes, file_bytes, bucket_bytes).min(MOST_SLOTS / sets)
 }
 
-/// What goes through buckets.
+/// A row that is sorted into buckets by its key, and within them by key and tie.
 pub(crate) trait Bucketed: Serialize + DeserializeOwned + Send {
-    /// MD5 of the normalised URL.
+    /// The MD5 of the normalised URL.
     fn key(&self) -> u128;
-    /// Place among rows of the same key.
+    /// The order among rows with one key.
     fn tie(&self) -> (u32, u64, u32);
 }
 
@@ -55,17 +55,14 @@ impl Bucketed for WorkRow {
     }
 }
 
-/// Rows of one kind, in the groups.
+/// The buckets of rows of one kind, in all groups.
 pub(crate) struct Buckets<'g, T> {
-    /// Where they are.
-    pub groups: &'g Groups,
-    /// In which table.
-    pub table: usize,
-    /// The first bucket's slot.
-    pub first: usize,
-    /// How many buckets there are.
-    pub count: usize,
-    /// How many of them are read at once.
+    pub groups: &'g JudgedGroups,
+    table: usize,
+    /// The slot of the first bucket.
+    first: usize,
+    count: usize,
+    /// How many buckets are read at once.
     step: usize,
     /// From so many unpacked bytes on, what is read at once is held by one thread alone ([`Large`]).
     large_bytes: usize,
@@ -74,7 +71,7 @@ pub(crate) struct Buckets<'g, T> {
 
 impl<'g, T: Bucketed> Buckets<'g, T> {
     /// The buckets in `count` slots of `table`, from `first` on.
-    pub(crate) fn new(groups: &'g Groups, table: usize, first: usize, count: usize) -> Self {
+    pub(crate) fn new(groups: &'g JudgedGroups, table: usize, first: usize, count: usize) -> Self {
         Buckets {
             groups,
             table,
@@ -86,7 +83,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
         }
     }
 
-    /// These buckets, of which all hold `bytes` together, read as many at once as make up `bucket_bytes`.
+    /// Reads as many buckets at once as make up `bucket_bytes`, where all of them hold `bytes` bytes together.
     #[must_use]
     pub(crate) fn at_once(self, bytes: u64, bucket_bytes: u64) -> Self {
         let buckets = self.count as u128 * u128::from(bucket_bytes) / u128::from(bytes.max(1));
@@ -104,7 +101,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
         self.groups.frames(self.table, slots)
     }
 
-    /// Whether these frames are too large to be held by every thread at once.
+    /// Whether the frames are too large for every thread to hold as many at once.
     fn are_large(&self, frames: &[(&Path, Frame)]) -> bool {
         let unpacked = frames.iter().map(|(_, frame)| frame.unpacked_bytes());
         unpacked.sum::<usize>() >= self.large_bytes
@@ -128,7 +125,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
     /// a piece of work that rayon may give to a thread that waits for another: it may wait for [`Large`].
     ///
     /// # Errors
-    /// The work folder cannot be read, or whatever `each` says.
+    /// The work folder cannot be read; or the error of `each`.
     pub(crate) fn read<E: From<Error> + Send>(
         &self,
         index: usize,
@@ -175,7 +172,7 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work::judged_group::{Group, Layout, ROWS};
+    use crate::work::judged_group::{JudgedGroup, Layout, ROWS};
     use c4_data::Page;
     use std::collections::BTreeSet;
 
@@ -202,16 +199,16 @@ mod tests {
                 ledger: [1; 4],
                 domains: 1,
             };
-            let mut groups = Groups::default();
+            let mut groups = JudgedGroups::of(dir.path(), 0, layout).unwrap();
             for batch in 0..5 {
-                let mut group = Group::new(layout);
+                let mut group = JudgedGroup::new(layout);
                 for row in (0..100).map(|i| row(batch * 100 + i)) {
                     let slot = part(row.key, count);
                     group.put(ROWS, slot, &row);
                 }
                 group.write(dir.path(), &mut groups).unwrap();
             }
-            let groups = Groups::of(dir.path(), groups.origin).unwrap();
+            let groups = JudgedGroups::of(dir.path(), groups.origin, layout).unwrap();
             assert_eq!(
                 groups
                     .frames(ROWS, 0..count)

@@ -1,57 +1,56 @@
-//! Claims: of all pages with one URL, and of all copies of one line or span, one stays.
+//! Dedup keys: of all pages with one URL, and of all copies of one line or span, one copy is kept.
 
 use c4_filters::newest_page;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
 /// Where a copy is, for the passes: the segment and the page in it, the line or sentence on the page;
 /// and for people, in bytes from the start of the archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Place {
-    /// The segment's place among all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub(crate) struct CopyPlace {
+    /// The segment's number among all segments of the build.
     pub segment: u32,
-    /// The page's place in the segment.
+    /// The page's number in the segment.
     pub page: u32,
     /// The line, or the first sentence of the span; 0 for a page.
     pub position: u32,
-    /// Where the page's record starts.
+    /// The byte offset of the page's record in the archive.
     pub record_offset: u64,
 }
 
-/// The segment that a claim is read from.
+/// The segment that a key is read from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Origin {
-    /// Its place among all.
+pub(crate) struct KeyOrigin {
+    /// The segment's number among all segments of the build.
     pub segment: u32,
-    /// The place of its archive.
+    /// The number of the segment's archive.
     pub archive: u32,
 }
 
-/// One of several that have a key in common.
-pub(crate) trait Claim: Sized + Send {
-    /// What decides: the smallest stays.
+/// The dedup key of one copy: copies of one thing have the same hash, and the copy with the smallest rank is kept.
+pub(crate) trait DedupKey: Sized + Send {
+    /// The order of copies with one hash: the smallest is kept.
     type Rank<'a>: Ord
     where
         Self: 'a;
 
-    /// Memory of one, in bytes, with the count that is kept beside it.
+    /// The memory of a key in bytes, with the count that is kept beside it.
     const MEMORY: u64;
-    /// Bytes of one in a file.
+    /// The bytes of a key in a file, about.
     const STORED: u64;
-    /// What equal claims have in common.
-    fn key(&self) -> u128;
-    /// Who stays.
+    /// The hash that all copies of one thing share.
+    fn hash(&self) -> u128;
     fn rank(&self) -> Self::Rank<'_>;
-    /// Where it is.
-    fn place(&self) -> Place;
-    /// The same, its page `first` pages further on.
+    fn place(&self) -> CopyPlace;
+    /// The key with the number of its page raised by `first`.
     fn after(self, first: u32) -> Self;
-    /// Appends what a segment's file holds of it.
+    /// Appends the key as a segment's file holds it.
     fn put(&self, bytes: &mut Vec<u8>);
-    /// Takes one from the front of `bytes`; `None` if they do not begin with one.
-    fn take(bytes: &mut &[u8], origin: Origin) -> Option<Self>;
+    /// Takes a key from the front of `bytes`; `None` if they do not begin with one.
+    fn take(bytes: &mut &[u8], origin: KeyOrigin) -> Option<Self>;
 }
 
-/// Numbers in an order that needs no alignment to 16 bytes.
+/// The halves of a 128-bit number, high before low: they sort as the number does, and need no alignment to 16 bytes.
 type Halves = [u64; 2];
 
 fn halves(n: u128) -> Halves {
@@ -68,21 +67,21 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
-/// A page claims its URL. The newest stays; of several, the first in the order of archives.
+/// The key of a page among pages with its URL. The newest is kept; of several, the first in the order of archives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UrlClaim {
-    key: Halves,
+pub(crate) struct UrlKey {
+    hash: Halves,
     timestamp: Box<str>,
     archive: u32,
     order: u64,
-    place: Place,
+    place: CopyPlace,
 }
 
-impl UrlClaim {
-    /// That of a page: MD5 of its normalised URL, timestamp, order in its archive, place.
-    pub(crate) fn new(key: u128, timestamp: &str, order: u64, place: Place) -> UrlClaim {
-        UrlClaim {
-            key: halves(key),
+impl UrlKey {
+    /// The key of a page by the MD5 of its normalised URL, its timestamp, and its order in its archive.
+    pub(crate) fn new(hash: u128, timestamp: &str, order: u64, place: CopyPlace) -> UrlKey {
+        UrlKey {
+            hash: halves(hash),
             timestamp: timestamp.into(),
             archive: 0,
             order,
@@ -91,22 +90,22 @@ impl UrlClaim {
     }
 }
 
-impl Claim for UrlClaim {
+impl DedupKey for UrlKey {
     type Rank<'a> = (Reverse<&'a str>, (u32, u64));
     /// A timestamp takes 32 bytes of the allocator's.
-    const MEMORY: u64 = size_of::<(UrlClaim, u32)>() as u64 + 32;
+    const MEMORY: u64 = size_of::<(UrlKey, u32)>() as u64 + 32;
     /// With a timestamp as WARC has it, to the second.
     const STORED: u64 = 60;
 
-    fn key(&self) -> u128 {
-        whole(self.key)
+    fn hash(&self) -> u128 {
+        whole(self.hash)
     }
 
     fn rank(&self) -> Self::Rank<'_> {
         newest_page::rank(&self.timestamp, (self.archive, self.order))
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> CopyPlace {
         self.place
     }
 
@@ -116,7 +115,7 @@ impl Claim for UrlClaim {
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.key().to_le_bytes());
+        bytes.extend(self.hash().to_le_bytes());
         bytes.extend(self.order.to_le_bytes());
         bytes.extend(self.place.record_offset.to_le_bytes());
         bytes.extend(self.place.page.to_le_bytes());
@@ -124,20 +123,20 @@ impl Claim for UrlClaim {
         bytes.extend(self.timestamp.as_bytes());
     }
 
-    fn take(bytes: &mut &[u8], origin: Origin) -> Option<UrlClaim> {
-        let key = halves(u128::from_le_bytes(take(bytes)?));
+    fn take(bytes: &mut &[u8], origin: KeyOrigin) -> Option<UrlKey> {
+        let hash = halves(u128::from_le_bytes(take(bytes)?));
         let order = u64::from_le_bytes(take(bytes)?);
         let record_offset = u64::from_le_bytes(take(bytes)?);
         let page = u32::from_le_bytes(take(bytes)?);
         let length = u32::from_le_bytes(take(bytes)?) as usize;
         let (timestamp, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
-        Some(UrlClaim {
-            key,
+        Some(UrlKey {
+            hash,
             timestamp: std::str::from_utf8(timestamp).ok()?.into(),
             archive: origin.archive,
             order,
-            place: Place {
+            place: CopyPlace {
                 segment: origin.segment,
                 page,
                 position: 0,
@@ -147,37 +146,37 @@ impl Claim for UrlClaim {
     }
 }
 
-/// A page claims a line or span. The page whose URL has the smallest MD5 has it, where it stands first.
+/// The key of a line or span. The copy on the page whose URL has the smallest MD5 is kept, where it stands first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TextClaim {
-    key: Halves,
+pub(crate) struct TextKey {
+    hash: Halves,
     owner: Halves,
-    place: Place,
+    place: CopyPlace,
 }
 
-impl TextClaim {
-    /// That of a line or span: its hash, MD5 of its page's URL, place.
-    pub(crate) fn new(key: u128, owner: u128, place: Place) -> TextClaim {
-        TextClaim {
-            key: halves(key),
+impl TextKey {
+    /// The key of a line or span with this `hash`, on a page whose URL has the MD5 `owner`.
+    pub(crate) fn new(hash: u128, owner: u128, place: CopyPlace) -> TextKey {
+        TextKey {
+            hash: halves(hash),
             owner: halves(owner),
             place,
         }
     }
 }
 
-impl Claim for TextClaim {
+impl DedupKey for TextKey {
     /// Pages with one URL are told apart by where they are, should there be no step that leaves one.
     type Rank<'a> = (Halves, u32, u32, u32);
-    const MEMORY: u64 = size_of::<(TextClaim, u32)>() as u64;
+    const MEMORY: u64 = size_of::<(TextKey, u32)>() as u64;
     const STORED: u64 = 48;
 
-    fn key(&self) -> u128 {
-        whole(self.key)
+    fn hash(&self) -> u128 {
+        whole(self.hash)
     }
 
     fn rank(&self) -> Self::Rank<'_> {
-        let Place {
+        let CopyPlace {
             segment,
             page,
             position,
@@ -186,7 +185,7 @@ impl Claim for TextClaim {
         (self.owner, position, segment, page)
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> CopyPlace {
         self.place
     }
 
@@ -196,64 +195,64 @@ impl Claim for TextClaim {
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.key().to_le_bytes());
+        bytes.extend(self.hash().to_le_bytes());
         bytes.extend(whole(self.owner).to_le_bytes());
         bytes.extend(self.place.record_offset.to_le_bytes());
         bytes.extend(self.place.page.to_le_bytes());
         bytes.extend(self.place.position.to_le_bytes());
     }
 
-    fn take(bytes: &mut &[u8], origin: Origin) -> Option<TextClaim> {
-        let key = halves(u128::from_le_bytes(take(bytes)?));
+    fn take(bytes: &mut &[u8], origin: KeyOrigin) -> Option<TextKey> {
+        let hash = halves(u128::from_le_bytes(take(bytes)?));
         let owner = halves(u128::from_le_bytes(take(bytes)?));
         let record_offset = u64::from_le_bytes(take(bytes)?);
         let page = u32::from_le_bytes(take(bytes)?);
         let position = u32::from_le_bytes(take(bytes)?);
-        let place = Place {
+        let place = CopyPlace {
             segment: origin.segment,
             page,
             position,
             record_offset,
         };
-        Some(TextClaim { key, owner, place })
+        Some(TextKey { hash, owner, place })
     }
 }
 
-/// A copy that goes, and the one that stays for it.
+/// A copy that is dropped, and the one that is kept in its stead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Loser {
-    /// Place of its page in its segment.
+pub(crate) struct DroppedCopy {
+    /// The number of the copy's page in its segment.
     pub page: u32,
     /// The line, or the first sentence of the span; 0 for a page.
     pub position: u32,
-    /// The copy that stays.
-    pub winner: Place,
+    /// Where the kept copy is.
+    pub kept: CopyPlace,
 }
 
-impl Loser {
-    /// Appends it.
+impl DroppedCopy {
+    /// Appends 28 bytes.
     pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.page.to_le_bytes());
         bytes.extend(self.position.to_le_bytes());
-        bytes.extend(self.winner.segment.to_le_bytes());
-        bytes.extend(self.winner.page.to_le_bytes());
-        bytes.extend(self.winner.position.to_le_bytes());
-        bytes.extend(self.winner.record_offset.to_le_bytes());
+        bytes.extend(self.kept.segment.to_le_bytes());
+        bytes.extend(self.kept.page.to_le_bytes());
+        bytes.extend(self.kept.position.to_le_bytes());
+        bytes.extend(self.kept.record_offset.to_le_bytes());
     }
 
-    /// Takes one from the front of `bytes`.
-    pub(crate) fn take(bytes: &mut &[u8]) -> Option<Loser> {
+    /// Takes a dropped copy from the front of `bytes`; `None` if they are too short.
+    pub(crate) fn take(bytes: &mut &[u8]) -> Option<DroppedCopy> {
         let mut next = || Some(u32::from_le_bytes(take(bytes)?));
         let [page, position] = [next()?, next()?];
-        let [segment, of_winner, position_of_winner] = [next()?, next()?, next()?];
+        let [segment, kept_page, kept_position] = [next()?, next()?, next()?];
         let record_offset = u64::from_le_bytes(take(bytes)?);
-        Some(Loser {
+        Some(DroppedCopy {
             page,
             position,
-            winner: Place {
+            kept: CopyPlace {
                 segment,
-                page: of_winner,
-                position: position_of_winner,
+                page: kept_page,
+                position: kept_position,
                 record_offset,
             },
         })
@@ -265,33 +264,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_come_back_as_they_were_put() {
-        let place = Place {
+    fn keys_come_back_as_they_were_put() {
+        let place = CopyPlace {
             segment: 3,
             page: 7,
             position: 2,
             record_offset: 1 << 40,
         };
-        let origin = Origin { segment: 3, archive: 0 };
-        let text = TextClaim::new(u128::MAX - 5, 17 << 90, place);
-        let page = Place { position: 0, ..place };
-        let urls = ["2019-04-18T10:12:43Z", ""].map(|t| UrlClaim::new(5 << 100, t, 9, page));
-        let loser = Loser {
+        let origin = KeyOrigin { segment: 3, archive: 0 };
+        let text = TextKey::new(u128::MAX - 5, 17 << 90, place);
+        let page = CopyPlace { position: 0, ..place };
+        let urls = ["2019-04-18T10:12:43Z", ""].map(|t| UrlKey::new(5 << 100, t, 9, page));
+        let dropped = DroppedCopy {
             page: 1,
             position: 2,
-            winner: place,
+            kept: place,
         };
         let mut bytes = Vec::new();
         text.put(&mut bytes);
         urls.iter().for_each(|url| url.put(&mut bytes));
-        loser.put(&mut bytes);
+        dropped.put(&mut bytes);
         let mut rest = &bytes[..];
-        assert_eq!(TextClaim::take(&mut rest, origin), Some(text));
+        assert_eq!(TextKey::take(&mut rest, origin), Some(text));
         for url in urls {
-            assert_eq!(UrlClaim::take(&mut rest, origin), Some(url));
+            assert_eq!(UrlKey::take(&mut rest, origin), Some(url));
         }
-        assert_eq!(Loser::take(&mut rest), Some(loser));
+        assert_eq!(DroppedCopy::take(&mut rest), Some(dropped));
         assert!(rest.is_empty());
-        assert_eq!(Loser::take(&mut rest), None);
+        assert_eq!(DroppedCopy::take(&mut rest), None);
     }
 }

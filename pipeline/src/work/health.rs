@@ -3,10 +3,10 @@
 use c4_data::{Damaged, InputEntry, InputState};
 use serde::{Deserialize, Serialize};
 
-/// Damaged places that a manifest lists for an archive; all are counted.
+/// How many damaged places a manifest lists for an archive; all are counted.
 const LISTED_DAMAGE: usize = 20;
 
-/// How reading an archive went.
+/// How reading an archive went: the places that could not be read, and whether all of it was.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Health {
     /// The first places that could not be read, by (batch, place in it).

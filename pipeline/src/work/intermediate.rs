@@ -1,4 +1,4 @@
-//! What is in work files between two passes: pages after the first, rows after the fourth.
+//! What work files hold between two passes: pages after pass 1, rows after pass 4.
 
 use c4_data::Page;
 use c4_filters::{LineCounts, Reason};
@@ -12,43 +12,42 @@ pub(crate) struct WorkPage {
     pub page: Page,
     /// The page's rank in its archive: batch and place in it. Smaller is earlier.
     pub order: u64,
-    /// MD5 of the normalised URL.
+    /// The MD5 of the normalised URL.
     pub normalized: u128,
-    /// MD5 of the URL.
+    /// The MD5 of the URL.
     pub owner: u128,
     /// The reason of the drop, if a rule dropped the page.
     pub dropped: Option<Reason>,
-    /// What became of the page's lines. Counts only if the page is the newest of its URL.
+    /// The counts of the page's lines. They count only if the page is the newest of its URL.
     pub lines: LineCounts,
-    /// What the rule that dropped the page went by.
+    /// The text by which a rule dropped the page.
     pub matched: Option<Matched>,
-    /// Bytes of the whole text as it was read.
+    /// The bytes of the whole text as it was read.
     pub text_bytes: u64,
-    /// Places, on the page as it was read, of the lines that passed the rules; empty without a ledger.
+    /// The numbers, on the page as it was read, of the lines that passed the rules; empty without a ledger.
     pub kept_lines: Vec<u32>,
     /// The dropped lines that the ledger may want.
     pub dropped_lines: Vec<WorkLine>,
 }
 
-/// What a rule went by.
+/// The piece of a text by which a rule dropped it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Matched {
-    /// As it stands in the text.
     pub text: String,
-    /// Where, in bytes.
+    /// The byte offset of the piece in the text.
     pub start: u32,
 }
 
 /// A line that a rule dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WorkLine {
-    /// The line's place on the page as it was read, from 0.
+    /// The line's number on the page as it was read, from 0.
     pub number: u32,
     /// The reason of the drop.
     pub reason: Reason,
     /// The line as it was read.
     pub text: String,
-    /// What the rule went by.
+    /// The piece by which the rule dropped the line.
     pub matched: Option<Matched>,
 }
 
@@ -57,9 +56,9 @@ pub(crate) struct WorkLine {
 pub(crate) struct WorkRow {
     /// The page, its text finished.
     pub page: Page,
-    /// MD5 of the normalised URL: the order of the corpus.
+    /// The MD5 of the normalised URL: the order of the corpus.
     pub key: u128,
-    /// The archive's rank in the order of archives.
+    /// The number of the page's archive.
     pub archive: u32,
     /// The language code by the detector; empty without a language step.
     pub language: String,

@@ -1,4 +1,4 @@
-//! Groups: what pass 4 makes of some segments, written together.
+//! Judged groups: what pass 4 makes of some segments, written together.
 //!
 //! What is kept of a segment, and what the ledger wants of it, goes to buckets by the hash of its URL.
 //! A segment gives each of them little, so several segments are written as one file, a slot a bucket;
@@ -6,11 +6,12 @@
 
 use crate::work::block::{self, Frame, Frames};
 use crate::work::buckets::part;
+use crate::work::ledger::DrawnItems;
 use crate::work::shard_sets::SetSizes;
 use crate::work::{WorkReader, WorkWriter, remove};
 use c4_data::Error;
 use c4_data::ledger::Table;
-use c4_filters::{DomainCounts, DomainTable, Reached, Reason, Statistics};
+use c4_filters::{DomainCounts, DomainTable, Reached, Statistics};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -18,59 +19,69 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Table of the corpus's rows: the buckets of each set, one [set](crate::work::shard_sets) after the other.
+/// The table of the corpus's rows: the buckets of each set, one [set](crate::work::shard_sets) after the other.
 pub(crate) const ROWS: usize = 0;
 const DOMAINS: usize = 5;
 const SUMMARY: usize = 6;
 
-/// The table of a table of the ledger.
+/// The table of a group's file that holds rows of a table of the ledger.
 pub(crate) fn of_ledger(table: Table) -> usize {
     1 + table as usize
 }
 
-/// Into how many buckets things go. Has no influence on what is written in the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How many buckets there are for what pass 4 writes. Has no influence on the corpus.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Layout {
-    /// Sets of rows.
+    /// The number of [sets](crate::work::shard_sets) of rows.
     pub sets: usize,
-    /// Rows of one set.
+    /// Buckets of the rows of one set.
     pub rows: usize,
-    /// Rows of the ledger's tables, in the order of [`Table::ALL`].
+    /// Buckets of each of the ledger's tables, in the order of [`Table::ALL`].
     pub ledger: [usize; 4],
-    /// DomainCounts.
+    /// Buckets of domains.
     pub domains: usize,
 }
 
-/// What is known of the segments of a group besides rows.
+impl Layout {
+    /// The slot of the first bucket of a set.
+    pub(crate) fn first_slot(self, set: usize) -> usize {
+        set * self.rows
+    }
+
+    /// The slot of a row in the table [`ROWS`].
+    pub(crate) fn row_slot(self, set: usize, key: u128) -> usize {
+        self.first_slot(set) + part(key, self.rows)
+    }
+}
+
+/// What pass 4 knows of the segments of a group beside their rows.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Summary {
-    /// Which segments.
+    /// The numbers of the segments.
     pub segments: Vec<u32>,
-    /// What became of their pages.
+    /// The counts of what became of the segments' pages.
     pub statistics: Statistics,
-    /// Of the sets that have rows.
+    /// The sizes of the sets that have rows.
     pub sets: SetSizes,
-    /// Sentences of pages kept, with their places in the draw.
+    /// Priorities in the draw of kept pages, with the number of their sentences.
     pub sentences: Vec<(u64, u64)>,
     /// The most frequent duplicates, by rank.
     pub repeated: Vec<(usize, RepeatedText)>,
-    /// What was drawn for the ledger: reasons, and places in the draw.
-    pub drawn: Vec<(Reason, u64)>,
+    /// What was drawn for the ledger's sample.
+    pub drawn: DrawnItems,
 }
 
 /// A line or span that many pages hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RepeatedText {
-    /// How many copies there are.
     pub copies: u64,
-    /// Its first characters.
+    /// The first characters of the copy.
     pub text: String,
-    /// The page where it stays.
+    /// The URL of the page that keeps its copy.
     pub url: String,
 }
 
 impl Summary {
-    /// Adds another one.
     pub(crate) fn merge(&mut self, mut other: Summary) {
         self.segments.append(&mut other.segments);
         self.statistics += other.statistics;
@@ -83,21 +94,19 @@ impl Summary {
     }
 }
 
-/// A group that is being made.
-pub(crate) struct Group {
+/// What pass 4 has made of some segments, in memory until it is written.
+pub(crate) struct JudgedGroup {
     layout: Layout,
     slots: BTreeMap<(usize, usize), Vec<u8>>,
     bytes: u64,
-    /// What is known besides.
     pub summary: Summary,
-    /// Pages by domain.
+    /// The counts of pages by domain.
     pub domains: DomainCounts,
 }
 
-impl Group {
-    /// An empty one.
-    pub(crate) fn new(layout: Layout) -> Group {
-        Group {
+impl JudgedGroup {
+    pub(crate) fn new(layout: Layout) -> JudgedGroup {
+        JudgedGroup {
             layout,
             slots: BTreeMap::new(),
             bytes: 0,
@@ -106,17 +115,16 @@ impl Group {
         }
     }
 
-    /// The layout.
     pub(crate) fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Memory of what is in it, about.
+    /// The memory of the group in bytes, about.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes + self.domains.len() as u64 * 150
     }
 
-    /// Adds an item to a slot.
+    /// Appends an item to the list of a slot.
     pub(crate) fn put<T: Serialize>(&mut self, table: usize, slot: usize, item: &T) {
         let list = self.slots.entry((table, slot)).or_default();
         let before = list.len();
@@ -124,8 +132,7 @@ impl Group {
         self.bytes += (list.len() - before) as u64;
     }
 
-    /// Adds another one.
-    pub(crate) fn merge(&mut self, other: Group) {
+    pub(crate) fn merge(&mut self, other: JudgedGroup) {
         self.bytes += other.bytes;
         for (slot, list) in other.slots {
             let mine = self.slots.entry(slot).or_default();
@@ -139,11 +146,11 @@ impl Group {
         self.domains.merge(other.domains);
     }
 
-    /// Writes it as the next of `groups`.
+    /// Writes the group as the next of `groups`, compressed and synced.
     ///
     /// # Errors
     /// The work folder cannot be written.
-    pub(crate) fn write(mut self, work: &Path, groups: &mut Groups) -> Result<(), Error> {
+    pub(crate) fn write(mut self, work: &Path, groups: &mut JudgedGroups) -> Result<(), Error> {
         let path = path(work, groups.next);
         let domains = std::mem::take(&mut self.domains);
         for (name, reached) in domains.iter() {
@@ -175,18 +182,19 @@ impl Group {
     }
 }
 
-/// The place of a domain in the key space.
+/// The domain's key, by which it goes to a bucket.
 fn domain_key(name: &str) -> u128 {
     c4_filters::url::md5(name)
 }
 
-/// The groups that are written.
+/// The groups that are written, of one work folder and origin.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Groups {
+pub(crate) struct JudgedGroups {
     paths: Vec<PathBuf>,
-    /// The number of the next one.
+    /// The number of the next group.
     next: usize,
-    /// What stands for all that decides what is in them.
+    pub layout: Layout,
+    /// The hash of all that the groups' content depends on.
     pub origin: u64,
 }
 
@@ -196,7 +204,7 @@ fn path(work: &Path, number: usize) -> PathBuf {
     work.join(format!("{PREFIX}{number:05}"))
 }
 
-/// The groups in a work folder, by number, of whatever origin.
+/// The numbers of the groups in a work folder, of whatever origin.
 fn numbers(work: &Path) -> Result<Vec<usize>, Error> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(work).map_err(Error::io(work, "list"))? {
@@ -208,15 +216,17 @@ fn numbers(work: &Path) -> Result<Vec<usize>, Error> {
     Ok(numbers)
 }
 
-impl Groups {
-    /// Those of a work folder and this origin. Others are removed, and what holds a segment a second time.
+impl JudgedGroups {
+    /// Finds the groups of this origin in a work folder. Removes those of another one, and any that holds a segment a
+    /// second time.
     ///
     /// # Errors
     /// The work folder cannot be read or written.
-    pub(crate) fn of(work: &Path, origin: u64) -> Result<Groups, Error> {
-        let mut groups = Groups {
+    pub(crate) fn of(work: &Path, origin: u64, layout: Layout) -> Result<JudgedGroups, Error> {
+        let mut groups = JudgedGroups {
             origin,
-            ..Groups::default()
+            layout,
+            ..JudgedGroups::default()
         };
         let mut known: HashSet<u32> = HashSet::new();
         for number in numbers(work)? {
@@ -224,9 +234,9 @@ impl Groups {
             let path = path(work, number);
             let there = WorkReader::open_if_whole(&path)?;
             if there.is_some_and(|file| file.origin == origin) {
-                let one = Groups {
+                let one = JudgedGroups {
                     paths: vec![path.clone()],
-                    ..Groups::default()
+                    ..JudgedGroups::default()
                 };
                 let segments = one.summary()?.segments;
                 if segments.iter().all(|segment| !known.contains(segment)) {
@@ -240,7 +250,7 @@ impl Groups {
         Ok(groups)
     }
 
-    /// Whether a work folder holds any, of whatever origin.
+    /// Whether a work folder holds a group, of whatever origin.
     ///
     /// # Errors
     /// The work folder cannot be read.
@@ -248,7 +258,7 @@ impl Groups {
         Ok(!numbers(work)?.is_empty())
     }
 
-    /// What the files hold in some slots: a path, and frames.
+    /// The frames that all groups hold in some slots, each with the path of its file.
     ///
     /// # Errors
     /// The work folder cannot be read.
@@ -272,7 +282,7 @@ impl Groups {
         Ok(items)
     }
 
-    /// What is known of all groups.
+    /// The summaries of all groups, merged.
     ///
     /// # Errors
     /// The work folder cannot be read.
@@ -284,13 +294,13 @@ impl Groups {
         Ok(sum)
     }
 
-    /// The domains of all groups, a part at a time in memory.
+    /// The counts by domain of all groups; a bucket at a time is in memory.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub(crate) fn domains(&self, layout: Layout) -> Result<DomainTable, Error> {
+    pub(crate) fn domains(&self) -> Result<DomainTable, Error> {
         let mut table = DomainTable::default();
-        for slot in 0..layout.domains {
+        for slot in 0..self.layout.domains {
             let mut part = DomainCounts::default();
             for (name, reached) in self.items::<(String, Reached)>(DOMAINS, slot)? {
                 part.add(&name, &reached);

@@ -2,12 +2,12 @@
 //!
 //! A unit (an archive, a range of keys, some pages) writes one file, under another name until it is
 //! whole and synced. So a unit is done when its file is there, and a build that was stopped anywhere
-//! goes on by leaving out what is done.
+//! resumes by leaving out what is done.
 //!
 //! A file holds a **body**, bytes in the order in which they came, and up to [`TABLES`] **tables**. A
-//! table has numbered slots, each a range of bytes, so that what comes from everywhere and goes
-//! everywhere (the keys of an archive to their ranges, what a range has found to the archives, rows to
-//! their shards) is a slot in the files of one pass for each unit of the next one. Layout: body; slots
+//! table has numbered slots, each a range of bytes, so that what comes from every unit of one pass and is for every
+//! unit of the next (the keys of an archive for their ranges, what a range has found for the archives, rows for
+//! their shards) is a slot in the files of the one for each unit of the other. Layout: body; slots
 //! of each table, their offsets and checksums; where all of that is. Numbers are little-endian. A reader needs
 //! three small reads and one large one for any slots, and keeps nothing in memory.
 //!
@@ -16,7 +16,7 @@
 //!
 //! **Origin.** Somebody may have removed files between two tries, or put older ones in their place. So a file has an
 //! id, a hash of all that is in it, and says of what files it was made: its *origin* is a hash of their ids
-//! ([`origin`]). One of another origin than is wanted is not done.
+//! ([`origin`]). A unit whose file has another origin than is wanted is not done.
 
 pub(crate) mod block;
 pub mod buckets;
@@ -36,36 +36,36 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-/// Tables of a file.
+/// The number of tables of a work file.
 pub(crate) const TABLES: usize = 8;
-const MAGIC: &[u8; 8] = b"c4work\x00\x03";
-/// Offset and number of slots of each table, length of the body, origin, checksum of all before the trailer; checksum of
-/// the trailer so far, which is the file's id; magic.
+const MAGIC: &[u8; 8] = b"c4work\x00\x04";
+/// The bytes of a file's trailer: offset and number of slots of each table, length of the body, origin, checksum of all
+/// before the trailer; checksum of the trailer so far, which is the file's id; magic.
 const TRAILER_BYTES: usize = TABLES * 16 + 40;
-/// Where a slot starts, and the checksum of what is in it; where the last one ends, and 0.
+/// The bytes of a slot's index entry: its offset, and the checksum of its content; last, the end of all slots, and 0.
 const SLOT_BYTES: usize = 16;
-/// What a name ends with until the file is whole.
+/// The extension of a file's name until the file is whole.
 const PARTIAL: &str = "partial";
 
-/// Writes a work file.
+/// Writes a work file: the body, then tables, then [`finish`](WorkWriter::finish).
 pub(crate) struct WorkWriter {
     path: PathBuf,
     partial: PathBuf,
     file: BufWriter<File>,
     written: u64,
-    /// Of all that is written.
+    /// Hashes all that is written.
     hasher: Xxh3,
     body: u64,
     tables: [(u64, u64); TABLES],
 }
 
 impl WorkWriter {
-    /// Starts the file at `path`.
+    /// Starts the file at `path`, under another name.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub(crate) fn create(path: &Path) -> Result<WorkWriter, Error> {
-        // Of its own: another build may have begun anew in a folder that was removed.
+        // A name of this process: another build may have begun anew in a folder that was removed.
         let mut partial = path.as_os_str().to_owned();
         partial.push(format!(".{}.{PARTIAL}", std::process::id()));
         let partial = PathBuf::from(partial);
@@ -110,7 +110,7 @@ impl WorkWriter {
         }
     }
 
-    /// Ends the file, which was made of what `origin` stands for, syncs it and gives it its name. Gives its id.
+    /// Ends the file, which was made of files with the hash `origin`, syncs it and gives it its name. Returns the file's id.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -142,14 +142,14 @@ pub(crate) struct TableWriter<'a> {
     writer: &'a mut WorkWriter,
     table: usize,
     slots: usize,
-    /// Start and checksum of the slots so far; that of the last one is still to come.
+    /// The offset and checksum of each slot so far; the checksum of the last one is still to come.
     index: Vec<(u64, u64)>,
-    /// Of the last slot.
+    /// Hashes the last slot.
     hasher: Xxh3,
 }
 
 impl TableWriter<'_> {
-    /// Appends to a slot; no later one may have been written to.
+    /// Appends to a slot; no later slot may have been written to.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -160,7 +160,7 @@ impl TableWriter<'_> {
         self.writer.put(bytes)
     }
 
-    /// Goes on to a slot; those between stay empty.
+    /// Begins a slot; those skipped stay empty.
     fn begin(&mut self, slot: usize) {
         while self.index.len() <= slot {
             if let Some(last) = self.index.last_mut() {
@@ -184,24 +184,24 @@ impl TableWriter<'_> {
     }
 }
 
-/// Reads a work file.
+/// Reads a work file that is whole.
 pub(crate) struct WorkReader {
     path: PathBuf,
     file: File,
-    /// Bytes of the body.
-    pub body: u64,
-    /// What it was made of.
+    /// The length of the body in bytes.
+    body: u64,
+    /// The hash of the ids of the files that this one was made of.
     pub origin: u64,
-    /// A hash of all that is in it.
+    /// The hash of all that is in the file.
     pub id: u64,
     tables: [(u64, u64); TABLES],
 }
 
 impl WorkReader {
-    /// Opens a file; `None` if it is not there, or not whole.
+    /// Opens a file; `None` if it is missing, or not whole.
     ///
     /// # Errors
-    /// The system's.
+    /// The operating system cannot read the file.
     pub(crate) fn open_if_whole(path: &Path) -> Result<Option<WorkReader>, Error> {
         let opened = match File::open(path) {
             Ok(file) => Self::new(path, file),
@@ -214,10 +214,10 @@ impl WorkReader {
         }
     }
 
-    /// Opens a file.
+    /// Opens a file that has to be there.
     ///
     /// # Errors
-    /// It cannot be read, or is not whole.
+    /// The file cannot be read, or is not whole.
     pub(crate) fn open(path: &Path) -> Result<WorkReader, Error> {
         Self::new(path, File::open(path).map_err(Error::io(path, "open"))?)
     }
@@ -249,7 +249,7 @@ impl WorkReader {
         Ok(reader)
     }
 
-    /// Bytes from anywhere.
+    /// Reads `length` bytes at an offset.
     fn bytes(&self, at: u64, length: usize) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; length];
         let mut file = &self.file;
@@ -259,7 +259,7 @@ impl WorkReader {
         Ok(bytes)
     }
 
-    /// Slots of a table; 0: there is none.
+    /// The number of slots of a table; 0 if the file has no such table.
     pub(crate) fn slots(&self, table: usize) -> usize {
         self.tables[table].1 as usize
     }
@@ -279,7 +279,7 @@ impl WorkReader {
         let [start, .., end, _] = index[..] else {
             return Err(damaged(&self.path));
         };
-        // They come before their offsets.
+        // Slots come before their index.
         if start > end || end > offset {
             return Err(damaged(&self.path));
         }
@@ -299,7 +299,7 @@ impl WorkReader {
         Ok(bytes)
     }
 
-    /// The file at the start of the body, which is [`body`](WorkReader::body) bytes long.
+    /// The open file at the start of its body, and the length of the body in bytes.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -315,13 +315,13 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> {
     chunks.iter().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// What a file was made of, or is: a hash of ids.
+/// The hash that stands for several files, by their ids.
 pub(crate) fn origin(ids: impl IntoIterator<Item = u64>) -> u64 {
     let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_le_bytes).collect();
     xxh3_64(&bytes)
 }
 
-/// A work file that is not what this program wrote.
+/// The error for a work file at `path` that is not what this program wrote.
 pub fn damaged(path: &Path) -> Error {
     let folder = path.parent().unwrap_or(path).display();
     Error::Format {
@@ -332,7 +332,7 @@ pub fn damaged(path: &Path) -> Error {
     }
 }
 
-/// Takes away what units that were stopped have left in `folder`.
+/// Removes the unfinished files that stopped units have left in `folder`.
 ///
 /// # Errors
 /// The folder cannot be read or written.

@@ -1,20 +1,19 @@
-//! Samples that depend on neither threads nor order: of all things of a kind those with the smallest
-//! hashes.
+//! Samples that depend on neither threads nor order: of all items of a kind those with the smallest hashes.
 
 use crate::runtime::parallel::lock;
 use std::collections::BinaryHeap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Of all samples of a build; written into the manifest.
+/// The seed of all samples of a build; written into the manifest.
 pub const SEED: u64 = 0;
 
-/// A thing's place in the draw, from what tells it from others.
+/// The priority of a page in the draw (smaller is drawn first), by the MD5 of its URL and the offset of its record.
 pub(crate) fn priority(owner: u128, record_offset: u64) -> u64 {
     mix(owner as u64 ^ mix(record_offset ^ mix(SEED)))
 }
 
-/// That of line `number` of a page.
+/// The priority in the draw of line `number` of a page, by the priority of the page.
 pub(crate) fn line_priority(page: u64, number: u32) -> u64 {
     mix(page ^ mix(u64::from(number) + 1))
 }
@@ -27,24 +26,24 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Draws at most `limit` things of each kind. What [`offer`](Sampler::offer) takes is a superset of
+/// Draws at most `limit` items of each kind. What [`offer`](Sampler::offer) takes is a superset of
 /// the sample, whose bounds are known at the end ([`holds`](Sampler::holds)).
 pub(crate) struct Sampler {
     limit: usize,
-    kinds: Vec<Kind>,
+    kinds: Vec<KindSample>,
 }
 
 #[derive(Default)]
-struct Kind {
+struct KindSample {
     smallest: Mutex<BinaryHeap<u64>>,
     /// Above this nothing is taken any more.
     bound: AtomicU64,
 }
 
 impl Sampler {
-    /// Draws `limit` things of each of `kinds` kinds; 8 bytes each.
+    /// Draws `limit` items of each of `kinds` kinds; 8 bytes of memory an item.
     pub(crate) fn new(kinds: usize, limit: usize) -> Sampler {
-        let kind = |_| Kind {
+        let kind = |_| KindSample {
             smallest: Mutex::default(),
             bound: AtomicU64::new(if limit == 0 { 0 } else { u64::MAX }),
         };
@@ -54,7 +53,7 @@ impl Sampler {
         }
     }
 
-    /// Whether a thing is among the first so far. Costs a comparison for most things.
+    /// Whether an item is among the first `limit` of its kind so far. Costs a comparison for most items.
     pub(crate) fn offer(&self, kind: usize, priority: u64) -> bool {
         let kind = &self.kinds[kind];
         if priority > kind.bound.load(Ordering::Relaxed) || self.limit == 0 {
@@ -72,15 +71,15 @@ impl Sampler {
         true
     }
 
-    /// Whether a thing is in the sample, after all have been offered; of several things with the
-    /// hash that is the bound, all are.
+    /// Whether an item is in the sample, after all have been offered; of several items whose priority is the bound,
+    /// all are.
     pub(crate) fn holds(&self, kind: usize, priority: u64) -> bool {
         self.limit > 0 && priority <= self.kinds[kind].bound.load(Ordering::Relaxed)
     }
 
-    /// The sample to the very number, after all things have been offered.
+    /// The sample of exactly `limit` items a kind, after all items have been offered.
     pub(crate) fn draw(&self) -> Draw {
-        let of_kind = |kind: &Kind| {
+        let of_kind = |kind: &KindSample| {
             let smallest = lock(&kind.smallest);
             let bound = kind.bound.load(Ordering::Relaxed);
             let at_bound = match smallest.len() < self.limit {
@@ -93,12 +92,11 @@ impl Sampler {
     }
 }
 
-/// A sample that is asked once for each thing. The same record of an archive that was given several
-/// times has the same hash: where that is the bound, those asked for first are in.
+/// A sample that is asked once for each item. A record of an archive that was given several times has one priority:
+/// where that is the bound, the items asked for first are in.
 pub(crate) struct Draw(Vec<(u64, usize)>);
 
 impl Draw {
-    /// Whether a thing is in the sample.
     pub(crate) fn takes(&mut self, kind: usize, priority: u64) -> bool {
         let (bound, at_bound) = &mut self.0[kind];
         if priority == *bound && *at_bound > 0 {

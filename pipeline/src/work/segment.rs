@@ -1,14 +1,15 @@
-//! Segments: the pages of an archive after pass 1, cut so that what a segment's pages claim fits into
+//! Segments: the pages of an archive after pass 1, cut so that the dedup keys of a segment's pages fit into
 //! memory. An archive of usual size is one segment.
 
 use crate::runtime::memory::Memory;
 use crate::work::block::{Frame, Frames};
 use crate::work::buckets::part;
-use crate::work::dedup_key::{Claim, Origin, TextClaim, UrlClaim};
+use crate::work::dedup_key::{DedupKey, KeyOrigin, TextKey, UrlKey};
 use crate::work::health::Health;
+use crate::work::ledger::DrawnItems;
 use crate::work::{WorkReader, WorkWriter, damaged, origin, remove};
 use c4_data::{Error, atomic_file};
-use c4_filters::{Reason, Statistics};
+use c4_filters::Statistics;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::fs::File;
@@ -16,46 +17,43 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Table of the claims to URLs.
+/// The table of a segment's file that holds the keys of URLs.
 pub(crate) const URLS: usize = 0;
-/// Table of the claims to lines or spans.
+/// The table of a segment's file that holds the keys of lines or spans.
 pub(crate) const TEXTS: usize = 1;
-/// The finest cut of the key space.
+/// The most slots that keys are cut into: the finest cut of the key space.
 pub(crate) const MOST_SLOTS: usize = 4096;
-/// Claims of a slot at least, on average.
-const SLOT_CLAIMS: usize = 64;
+/// The fewest keys of a slot, on average.
+const SLOT_KEYS: usize = 64;
 
 /// What pass 1 leaves of an archive beside its segments; its file is there when all of them are.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct ArchiveEntry {
-    /// Which build it is of ([`Output::key`](crate::corpus::Output::key)).
+    /// The build that has read the archive ([`OutputFolder::key`](crate::corpus::OutputFolder::key)).
     pub build: u64,
-    /// Its segments.
     pub segments: Vec<SegmentEntry>,
-    /// Records and pages read; nothing yet of what became of pages.
+    /// The counts of records and pages read; nothing yet of what became of pages.
     pub statistics: Statistics,
-    /// UTF-8 bytes of the texts that passed the rules.
+    /// The UTF-8 bytes of the texts that passed the rules.
     pub text_bytes: u64,
-    /// Pages that passed the rules.
+    /// The number of pages that passed the rules.
     pub passed: u64,
-    /// How reading it went.
     pub health: Health,
-    /// What was noted for the ledger's sample: reasons, and places in the draw.
-    pub drawn: Vec<(Reason, u64)>,
+    /// What was noted for the ledger's sample.
+    pub drawn: DrawnItems,
 }
 
-/// What there is to know of a segment.
+/// How much a segment holds, and the id of its file.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct SegmentEntry {
-    /// Pages.
     pub pages: u32,
-    /// Claims to URLs and to lines or spans.
-    pub claims: [u64; 2],
-    /// Id of its file.
+    /// The number of keys in the tables [`URLS`] and [`TEXTS`].
+    pub keys: [u64; 2],
+    /// The id of the segment's file.
     pub id: u64,
 }
 
-/// A segment has no origin but its archive.
+/// The origin of a segment, which is made of no work file.
 const NO_ORIGIN: u64 = 0;
 
 fn archive_path(work: &Path, archive: usize) -> PathBuf {
@@ -72,10 +70,10 @@ impl ArchiveEntry {
         archive_path(work, archive).exists()
     }
 
-    /// Reads it.
+    /// Reads the entry of an archive.
     ///
     /// # Errors
-    /// It is not there or cannot be read.
+    /// The entry's file is missing, cannot be read, or is damaged.
     pub(crate) fn read(work: &Path, archive: usize) -> Result<ArchiveEntry, Error> {
         let path = archive_path(work, archive);
         let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
@@ -85,7 +83,7 @@ impl ArchiveEntry {
         entry.ok_or_else(|| damaged(&path))
     }
 
-    /// Its segments that are not there, by number; one of another try is not.
+    /// The numbers of the archive's segments whose files are gone, or are of another try.
     ///
     /// # Errors
     /// The work folder cannot be read.
@@ -100,7 +98,7 @@ impl ArchiveEntry {
         Ok(gone)
     }
 
-    /// Removes it: the archive is not done.
+    /// Removes the entry of an archive, which is to be read again.
     ///
     /// # Errors
     /// The work folder cannot be written.
@@ -108,12 +106,12 @@ impl ArchiveEntry {
         remove(&archive_path(work, archive))
     }
 
-    /// Whether a file of the work folder is one of pass 1.
+    /// Whether pass 1 wrote the file of this name in the work folder.
     pub(crate) fn is_of_pass_1(name: &str) -> bool {
         name.starts_with("archive-") || name.starts_with("segment-")
     }
 
-    /// Writes it: the archive is done.
+    /// Writes the entry: pass 1 is done with the archive.
     ///
     /// # Errors
     /// The work folder cannot be written.
@@ -130,13 +128,13 @@ impl ArchiveEntry {
 pub(crate) struct SegmentWriter {
     writer: WorkWriter,
     entry: SegmentEntry,
-    urls: Vec<UrlClaim>,
-    texts: Vec<TextClaim>,
+    urls: Vec<UrlKey>,
+    texts: Vec<TextKey>,
     text_bytes: u64,
 }
 
 impl SegmentWriter {
-    /// Starts a segment.
+    /// Starts segment `number` of an archive.
     ///
     /// # Errors
     /// The work folder cannot be written.
@@ -151,7 +149,7 @@ impl SegmentWriter {
         })
     }
 
-    /// Adds a batch: its pages, and what they claim (numbered from 0).
+    /// Adds a batch: the frame of its `pages` pages, and their keys (with pages numbered from 0).
     ///
     /// # Errors
     /// The work folder cannot be written.
@@ -159,61 +157,61 @@ impl SegmentWriter {
         &mut self,
         mut frame: Frame,
         pages: u32,
-        urls: Vec<UrlClaim>,
-        texts: Vec<TextClaim>,
+        urls: Vec<UrlKey>,
+        texts: Vec<TextKey>,
         text_bytes: u64,
     ) -> Result<(), Error> {
         let first = self.entry.pages;
         frame.set_number(first);
         self.writer.append(frame.bytes())?;
-        self.urls.extend(urls.into_iter().map(|c| c.after(first)));
-        self.texts.extend(texts.into_iter().map(|c| c.after(first)));
+        self.urls.extend(urls.into_iter().map(|key| key.after(first)));
+        self.texts.extend(texts.into_iter().map(|key| key.after(first)));
         self.entry.pages += pages;
         self.text_bytes += text_bytes;
         Ok(())
     }
 
-    /// Whether no more should come.
+    /// Whether the segment is large enough for the memory that its keys and texts take later.
     pub(crate) fn is_full(&self, memory: Memory) -> bool {
-        let claims = self.urls.len() as u64 * UrlClaim::MEMORY + self.texts.len() as u64 * TextClaim::MEMORY;
-        claims >= memory.segment_keys() || self.text_bytes >= memory.segment_text() || self.entry.pages >= 1 << 24
+        let keys = self.urls.len() as u64 * UrlKey::MEMORY + self.texts.len() as u64 * TextKey::MEMORY;
+        keys >= memory.segment_keys() || self.text_bytes >= memory.segment_text() || self.entry.pages >= 1 << 24
     }
 
-    /// Ends the segment. Claims are in the order of their keys.
+    /// Ends the segment's file, with the keys sorted by hash.
     ///
     /// # Errors
     /// The work folder cannot be written.
     pub(crate) fn finish(mut self) -> Result<SegmentEntry, Error> {
-        self.entry.claims = [self.urls.len() as u64, self.texts.len() as u64];
-        put_claims(&mut self.writer, URLS, self.urls)?;
-        put_claims(&mut self.writer, TEXTS, self.texts)?;
+        self.entry.keys = [self.urls.len() as u64, self.texts.len() as u64];
+        put_keys(&mut self.writer, URLS, self.urls)?;
+        put_keys(&mut self.writer, TEXTS, self.texts)?;
         self.entry.id = self.writer.finish(NO_ORIGIN)?;
         Ok(self.entry)
     }
 }
 
-fn put_claims<C: Claim>(writer: &mut WorkWriter, table: usize, mut claims: Vec<C>) -> Result<(), Error> {
-    claims.sort_unstable_by_key(C::key);
-    let slots = claims.len() / SLOT_CLAIMS;
+fn put_keys<K: DedupKey>(writer: &mut WorkWriter, table: usize, mut keys: Vec<K>) -> Result<(), Error> {
+    keys.sort_unstable_by_key(K::hash);
+    let slots = keys.len() / SLOT_KEYS;
     let slots = slots.next_power_of_two().clamp(1, MOST_SLOTS);
     let mut table = writer.table(table, slots);
     let mut bytes = Vec::new();
-    let slot = |claim: &C| part(claim.key(), slots);
-    for of_slot in claims.chunk_by(|a, b| slot(a) == slot(b)) {
+    let slot = |key: &K| part(key.hash(), slots);
+    for of_slot in keys.chunk_by(|a, b| slot(a) == slot(b)) {
         bytes.clear();
-        of_slot.iter().for_each(|claim| claim.put(&mut bytes));
+        of_slot.iter().for_each(|key| key.put(&mut bytes));
         table.put(slot(&of_slot[0]), &bytes)?;
     }
     table.finish()
 }
 
-/// A segment of a build.
+/// A segment of a build: where it is, and how much it holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Segment {
-    /// The place of its archive.
+    /// The number of the segment's archive.
     pub archive: u32,
+    /// The segment's number in its archive.
     number: u32,
-    /// What there is to know of it.
     pub entry: SegmentEntry,
 }
 
@@ -225,7 +223,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Those of a build in `work`; `entries` are those of its archives, in order.
+    /// The segments of a build in `work`, whose archives have these entries, in order.
     pub(crate) fn new<'e>(work: &Path, entries: impl IntoIterator<Item = &'e [SegmentEntry]>) -> Segments {
         let mut all = Vec::new();
         for (archive, segments) in (0..).zip(entries) {
@@ -241,19 +239,18 @@ impl Segments {
         }
     }
 
-    /// All, by place.
     pub(crate) fn all(&self) -> &[Segment] {
         &self.all
     }
 
-    /// What stands for all that is in them, in a build that `key` stands for.
+    /// The hash of all that the segments hold, and of the build's `key`.
     pub(crate) fn id(&self, key: u64) -> u64 {
         let segments = self.all.iter();
         let ids = segments.flat_map(|segment| [u64::from(segment.archive), segment.entry.id]);
         origin([key].into_iter().chain(ids))
     }
 
-    /// The place of a segment: `number` of an archive.
+    /// The place among all segments of segment `number` of an archive.
     pub(crate) fn place(&self, archive: usize, number: usize) -> Option<usize> {
         let key = |segment: &Segment| (segment.archive as usize, segment.number as usize);
         self.all.binary_search_by_key(&(archive, number), key).ok()
@@ -268,23 +265,22 @@ impl Segments {
         }
     }
 
-    /// Where one is.
     pub(crate) fn path(&self, segment: usize) -> PathBuf {
         let Segment { archive, number, .. } = self.all[segment];
         segment_path(&self.work, archive as usize, number as usize)
     }
 
-    /// The claims of a segment whose keys are in part `index` of `parts`, in their order.
+    /// The keys of a segment that are in part `index` of `parts` parts of the key space, sorted by hash.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub(crate) fn claims<C: Claim>(
+    pub(crate) fn keys<K: DedupKey>(
         &self,
         segment: usize,
         table: usize,
         (index, parts): (usize, usize),
-    ) -> Result<Vec<C>, Error> {
-        if self.all[segment].entry.claims[table] == 0 {
+    ) -> Result<Vec<K>, Error> {
+        if self.all[segment].entry.keys[table] == 0 {
             return Ok(Vec::new());
         }
         let path = self.path(segment);
@@ -293,21 +289,21 @@ impl Segments {
         let range = index * slots / parts..((index + 1) * slots).div_ceil(parts);
         let bytes = reader.read(table, range)?;
         let mut rest = &bytes[..];
-        let origin = Origin {
+        let origin = KeyOrigin {
             segment: segment as u32,
             archive: self.all[segment].archive,
         };
-        let mut claims = Vec::new();
+        let mut keys = Vec::new();
         while !rest.is_empty() {
-            let claim = C::take(&mut rest, origin).ok_or_else(|| damaged(&path))?;
-            if part(claim.key(), parts) == index {
-                claims.push(claim);
+            let key = K::take(&mut rest, origin).ok_or_else(|| damaged(&path))?;
+            if part(key.hash(), parts) == index {
+                keys.push(key);
             }
         }
-        Ok(claims)
+        Ok(keys)
     }
 
-    /// The pages of a segment.
+    /// Reads the frames of a segment's pages.
     ///
     /// # Errors
     /// The work folder cannot be read.
@@ -317,7 +313,7 @@ impl Segments {
         Ok(Frames::of_file(&path, file, length))
     }
 
-    /// Takes a segment's file away.
+    /// Removes a segment's file.
     ///
     /// # Errors
     /// The work folder cannot be written.
@@ -326,7 +322,7 @@ impl Segments {
     }
 }
 
-/// Takes away the segments that an earlier try at an archive has left.
+/// Removes the segments that an earlier try at an archive has left.
 ///
 /// # Errors
 /// The work folder cannot be written.

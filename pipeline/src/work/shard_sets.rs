@@ -1,6 +1,6 @@
 //! The sets of shards that a build may write: both splits, of all documents or of each language.
 //!
-//! All of them are known before the first page is read, so that the place of a set depends on no order
+//! All of them are known before the first page is read, so that the number of a set depends on no order
 //! and no thread.
 
 use c4_data::{Recipe, ShardSet, Split};
@@ -9,20 +9,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-/// Memory of a row beside its text: strings and numbers.
+/// The memory of a row beside its text, in bytes: strings and numbers.
 pub(crate) const ROW_BYTES: u64 = 400;
 
-/// What is in a set.
+/// How much a set holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SetSize {
-    /// Documents.
     pub rows: u64,
-    /// UTF-8 bytes of their texts.
+    /// The UTF-8 bytes of the rows' texts.
     pub text_bytes: u64,
 }
 
 impl SetSize {
-    /// Memory of all rows.
+    /// The memory of all rows, in bytes.
     pub(crate) fn memory(self) -> u64 {
         self.text_bytes + self.rows * ROW_BYTES
     }
@@ -35,7 +34,7 @@ impl AddAssign for SetSize {
     }
 }
 
-/// Sizes by the place of the set.
+/// Sizes by the number of the set.
 pub(crate) type SetSizes = BTreeMap<usize, SetSize>;
 
 /// The sets of a recipe, by language, then by split.
@@ -46,7 +45,7 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Those that a build with `recipe` may write.
+    /// The sets that a build with `recipe` may write.
     pub fn of(recipe: &Recipe) -> Sets {
         let step = recipe.language.as_ref();
         let languages = match step.filter(|_| recipe.split.by_language) {
@@ -56,29 +55,28 @@ impl Sets {
         Sets { languages }
     }
 
-    /// Their languages, sorted; `None` alone if sets are of all languages.
+    /// The sorted languages of the sets; a single `None` if languages are not told apart.
     pub fn languages(&self) -> &[Option<String>] {
         &self.languages
     }
 
-    /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.languages.len() * Split::ALL.len()
     }
 
-    /// The place of the set that a page belongs to.
-    pub(crate) fn place(&self, language: &str, split: Split) -> usize {
+    /// The number of the set that a page belongs to.
+    pub(crate) fn number(&self, language: &str, split: Split) -> usize {
         let language = match &self.languages[..] {
             [None] => None,
             _ => Some(language),
         };
         let found = self.languages.binary_search_by_key(&language, |l| l.as_deref());
-        let language = found.expect("pages of other languages do not stay");
+        let language = found.expect("pages of other languages are dropped");
         language * Split::ALL.len() + split as usize
     }
 
-    /// The sets that are written, with their places: those of languages that have documents, and
-    /// always both splits of one.
+    /// The sets that are written, with their numbers: those of languages that have documents, and always both splits
+    /// of a language.
     pub(crate) fn written<'a>(&'a self, sizes: &'a SetSizes) -> impl Iterator<Item = (usize, ShardSet<'a>)> {
         let splits = Split::ALL.len();
         let languages = self.languages.iter().enumerate();
@@ -109,7 +107,7 @@ mod tests {
 
         let plain = Sets::of(&recipe("c4"));
         assert_eq!(plain.count(), 2);
-        assert_eq!(plain.place("en", Split::Validation), 1);
+        assert_eq!(plain.number("en", Split::Validation), 1);
         let none = SetSizes::new();
         let written = plain.written(&none);
         assert!(written.eq(Split::ALL.map(|split| (split as usize, split.into()))));
@@ -117,14 +115,14 @@ mod tests {
         let sets = Sets::of(&recipe("multilingual"));
         assert_eq!(sets.count(), 2 * 108);
         assert_eq!(sets.written(&none).count(), 0);
-        let und = sets.place("und", Split::Validation);
-        let sizes = SetSizes::from([(und, size), (sets.place("de", Split::Train), size)]);
+        let und = sets.number("und", Split::Validation);
+        let sizes = SetSizes::from([(und, size), (sets.number("de", Split::Train), size)]);
         let written: Vec<(usize, ShardSet<'_>)> = sets.written(&sizes).collect();
         let names: Vec<(&str, Split)> = written
             .iter()
             .map(|(place, set)| {
                 let language = set.language.unwrap();
-                assert_eq!(sets.place(language, set.split), *place);
+                assert_eq!(sets.number(language, set.split), *place);
                 (language, set.split)
             })
             .collect();
