@@ -169,7 +169,7 @@ impl Network {
         })
     }
 
-    /// Bytes a second that all downloads keep to.
+    /// The limit on the bytes a second of all downloads together.
     pub(crate) fn rate(&self) -> Option<u64> {
         self.0.options.rate
     }
