@@ -1,13 +1,13 @@
 //! The text of HTML, as Common Crawl's WET files have it.
 //!
-//! A streaming tokenizer after the WHATWG HTML standard (section 13.2.5) with one output rule per
-//! element and no tree: it holds the text in memory, and takes time linear in the input, whatever its nesting.
+//! A streaming tokenizer after the WHATWG HTML standard (section 13.2.5) with one output rule per element and no tree:
+//! it holds the text in memory, and takes time linear in the input, whatever its nesting.
 //!
-//! The output rules are those of `ia-web-commons` (Common Crawl, Apache-2.0), the program that writes the WET files: its
-//! lists of elements are used, its code is not. Some elements break the line,
-//! some put a space, all others vanish; only `script` and `style` content is left out, so the text
-//! of `noscript`, `textarea`, `template`, `select` and `iframe` is kept; `pre` keeps its line breaks;
-//! everywhere else white space, control characters and no-break spaces fold to one blank.
+//! The output rules are those of `ia-web-commons` (Common Crawl, Apache-2.0), the program that writes the WET files:
+//! its lists of elements are used, its code is not. Some elements break the line, some put a space, all others vanish;
+//! only `script` and `style` content is left out, so the text of `noscript`, `textarea`, `template`, `select` and
+//! `iframe` is kept; `pre` keeps its line breaks; everywhere else white space, control characters and no-break spaces
+//! fold to one blank.
 
 mod elements;
 mod reference;
