@@ -6,18 +6,18 @@ fn page(fields: &str, body: &[u8]) -> Result<Extracted, Rejected> {
     html(&payload)
 }
 
-/// What the default recipe reads of `payload`.
+/// The page that the default recipe extracts from `payload`.
 fn html(payload: &[u8]) -> Result<Extracted, Rejected> {
     page_text(payload, None, MediaTypes::Html)
 }
 
-/// What a recipe that reads plain text makes of it.
+/// The text that a recipe that reads plain text extracts.
 fn any_text(fields: &str, body: &str) -> Result<String, Rejected> {
     let payload = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
     page_text(payload.as_bytes(), None, MediaTypes::Text).map(|x| x.text)
 }
 
-/// What is read of a body whose type the archive's writer identified.
+/// The text of a body whose type the archive's writer identified.
 fn identified(as_type: &str, fields: &str, body: &str) -> Result<String, Rejected> {
     let payload = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
     page_text(payload.as_bytes(), Some(as_type), MediaTypes::Html).map(|x| x.text)
@@ -81,7 +81,7 @@ fn other_formats_than_the_type_says() {
         let shown = String::from_utf8_lossy(body);
         assert_eq!(page(fields, body), Err(Rejected::OtherFormat), "{shown}");
     }
-    // UTF-16 has zeros, and its other bytes are whatever the text wants.
+    // UTF-16 has zero bytes, and its other bytes may have any value.
     let utf16: Vec<u8> = "\u{feff}\u{101}\u{102}\u{203}"
         .encode_utf16()
         .flat_map(u16::to_le_bytes)
@@ -157,7 +157,7 @@ fn an_identified_type_decides() {
         assert_eq!(identified("text/html", fields, "<p>rain"), rain, "{fields}");
         assert_eq!(identified("application/xhtml+xml; x=y", fields, "<p>rain"), rain);
     }
-    // Whoever identified it has seen that it is no table.
+    // The archive's writer has identified it, so it is not checked for a table.
     assert_eq!(
         identified("text/html", "X: y", "a,b,c\n1,2,3").as_deref(),
         Ok("a,b,c 1,2,3")
@@ -192,13 +192,13 @@ fn one_blank_line_too_many() {
             assert_eq!((got.text.as_str(), got.charset_source), ("Café", CharsetSource::Bom));
         }
     }
-    // A line end of UTF-16 without its mark is none of the head's.
+    // A line end in UTF-16 without a byte order mark belongs to the body.
     let wide = "\n<p>rain and rivers</p>".encode_utf16();
     let body: Vec<u8> = wide.flat_map(u16::to_le_bytes).collect();
     assert_eq!(page(fields, &body).map(|x| x.text).as_deref(), Ok("rain and rivers"));
 }
 
-/// What ended other people's extractions of whole crawls.
+/// Characters that have ended extractions of whole crawls by other programs.
 #[test]
 fn characters_that_break_parsers() {
     let fields = "Content-Type: text/html; charset=utf-8";
@@ -213,7 +213,7 @@ fn characters_that_break_parsers() {
         .as_deref(),
         Ok("a\nb\nc\nd\ne\nf")
     );
-    // Digits to Unicode, none to any of these formats.
+    // Digits in Unicode, but not in any of these formats.
     assert_eq!(html("HTTP/1.1 ②00 OK\r\n\r\n<p>x".as_bytes()), Err(Rejected::Malformed));
     assert_eq!(html("HTTP/1.1 20٠ OK\r\n\r\n<p>x".as_bytes()), Err(Rejected::Malformed));
     let length = format!("{fields}\r\nContent-Length: ①");

@@ -70,7 +70,7 @@ const NO_SUCH_HOST: [&str; 3] = [
 #[derive(Debug)]
 pub(super) enum AttemptError {
     /// Every other attempt would fail, too.
-    Final {
+    Permanent {
         failure: FetchFailure,
         cause: String,
         advice: Option<String>,

@@ -159,7 +159,7 @@ pub(super) async fn fetch_to(
                 unpacked,
                 boot,
             };
-            write_note(&mut note, &known).map_err(|e| disk(&place.note, e))?;
+            write_note(&mut note, &known).map_err(|e| disk(&paths.note, e))?;
             session.counters.reused.fetch_add(1, Ordering::Relaxed);
             return Ok(metadata.len());
         }

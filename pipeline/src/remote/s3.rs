@@ -195,7 +195,8 @@ impl S3 {
             (code, Some(region)) if is_of_region(code) || code.is_empty() => match &self.endpoint {
                 None => format!("the bucket is in {region}: set AWS_REGION={region}"),
                 Some(_) => format!(
-                    "the bucket is in {region}: set AWS_REGION={region}, and set AWS_ENDPOINT_URL to the server of that region or unset it"
+                    "the bucket is in {region}: set AWS_REGION={region}, and set AWS_ENDPOINT_URL to the server of that \
+                     region or unset it"
                 ),
             },
             _ if is_of_region(code) => "set AWS_REGION to the region of the bucket".to_owned(),

@@ -3,7 +3,7 @@
 use super::Address;
 use super::backoff::Attempts;
 use super::encoding;
-use super::error::{AttemptError, FetchError, FetchFailure};
+use super::error::{AttemptError, FetchError};
 use super::network::{FileRequest, Session};
 use super::version::{Version, content_range};
 use bytes::Bytes;
@@ -169,7 +169,8 @@ async fn attempt_first(
     Ok((bytes, size))
 }
 
-/// Asks whether the file on the server is still of the version `known`, without downloading it; gives the version if it is.
+/// Asks whether the file on the server is still of the version `known`, without downloading it; gives the version if it
+/// is.
 pub(super) async fn unchanged(
     session: &Session,
     address: &Address,

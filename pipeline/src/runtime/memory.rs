@@ -81,8 +81,8 @@ impl Memory {
 /// The size in bytes from which a record and its text are large, so that one thread at a time holds such.
 pub const LARGE_BYTES: usize = 4 << 20;
 
-/// The size in unpacked bytes from which a frame of a work file is large: it has a large page. Usual frames end soon after
-/// [`LARGE_BYTES`] of text.
+/// The size in unpacked bytes from which a frame of a work file is large: it has a large page. Usual frames end soon
+/// after [`LARGE_BYTES`] of text.
 pub(crate) const LARGE_FRAME_BYTES: usize = LARGE_BYTES / 2 * 3;
 
 /// The permit to hold something large (a record of megabytes, and its text), which one thread of the process has at a

@@ -91,7 +91,7 @@ pub(crate) fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a>
     };
     for coding in head.codings().iter().rev() {
         let bytes = &body.bytes;
-        // The line end of one blank line too many may stand before what is coded.
+        // One blank line too many leaves a line end before the coded bytes.
         let behind = without_line_ends(bytes);
         let decoded = undo(coding, bytes, limit).or_else(|| {
             let more = behind.len() < bytes.len();
@@ -222,7 +222,7 @@ fn inflate(coded: &[u8], coding: ContentCoding, limit: usize) -> Option<(Vec<u8>
             out.read(zstd, limit)
         }
     };
-    // Nothing came out of something: it was not compressed.
+    // An error before any output says that the body was not compressed.
     if out.len == 0 && cut {
         return None;
     }
