@@ -49,7 +49,7 @@ const fn slot(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
 }
 
-/// [`ELEMENTS`] as a hash table with linear probing, a quarter full; key 0 is an empty slot.
+/// The hash table of [`ELEMENTS`], with linear probing, a quarter full; key 0 is an empty slot.
 static TABLE: [(u64, Effect); 256] = {
     let mut table = [(0, Effect::None); 256];
     let mut row = 0;

@@ -76,7 +76,7 @@ pub(crate) fn decode_body<'a>(head: &Head<'a>) -> Body<'a> {
     decode_body_limited(head, MAX_DECODED_BYTES)
 }
 
-/// [`decode_body`] with another limit than [`MAX_DECODED_BYTES`].
+/// Undoes codings as [`decode_body`] does, up to `limit` bytes in place of [`MAX_DECODED_BYTES`].
 pub(crate) fn decode_body_limited<'a>(head: &Head<'a>, limit: usize) -> Body<'a> {
     let mut body = Body {
         bytes: Cow::Borrowed(head.body),
