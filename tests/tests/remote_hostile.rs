@@ -192,7 +192,7 @@ fn a_line_that_is_cut_at_each_mebibyte_brings_a_file_with_a_strong_etag() {
             assert_eq!(heard.lock().unwrap().len(), 13);
         } else {
             let said = result.unwrap_err().to_string();
-            assert!(said.contains("no strong ETag, so each attempt begins anew"), "{said}");
+            assert!(said.contains("no strong ETag, so each attempt starts over"), "{said}");
         }
     }
 }

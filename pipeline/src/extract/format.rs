@@ -1,23 +1,22 @@
-//! Which format a body is in, told by its bytes.
+//! The format of a body, found from its bytes.
 //!
-//! Servers send images, archives, feeds and code as `text/html`. As a page they would be letters between
-//! U+FFFD, so they are told by what no page has: a magic number with binary data behind it, control bytes
-//! in the first KiB, the root element of another XML format, or a text that is one of data or code from its
-//! start to its end. A body that begins as markup does is never looked at further than its root element;
-//! text without markup stays a page unless it is surely something else.
+//! Servers send images, archives, feeds and code as `text/html`. As pages these would be letters between U+FFFD, so they
+//! are recognized by what no page has: a magic number with binary data behind it, control bytes in the first KiB, the
+//! root element of another XML format, or text that is data or code from start to end. A body that begins as markup is
+//! read no further than its root element; text without markup counts as a page unless it is surely something else.
 
 use serde::de::IgnoredAny;
 
-/// How many bytes tell binary data; the MIME Sniffing Standard looks at 1,445.
+/// The number of bytes that are searched for binary data; the MIME Sniffing Standard reads 1,445.
 const SAMPLE_BYTES: usize = 1024;
 
-/// Whether `body` begins with the mark of UTF-32, which no browser reads and which is in no page.
+/// Whether `body` begins with the byte order mark of UTF-32, which no browser reads.
 pub(super) fn is_utf32(body: &[u8]) -> bool {
-    // Before UTF-16's mark, which is the first half of the one.
+    // To be asked before UTF-16: its mark is the first half of one of these.
     body.starts_with(b"\xff\xfe\0\0") || body.starts_with(b"\0\0\xfe\xff")
 }
 
-/// Whether `body` is binary data or begins as a format of its own does. Not for UTF-16.
+/// Whether `body` is binary data or begins as another format. Not for UTF-16.
 pub(super) fn is_binary(body: &[u8]) -> bool {
     let start = start(body);
     if begins_as_markup(start) {
@@ -32,13 +31,13 @@ pub(super) fn is_binary(body: &[u8]) -> bool {
     if controls == 0 {
         return false;
     }
-    // Runs of them, because padding is a single one. Of random bytes one in nine begins a run.
+    // Runs are counted, since padding is a single one. Of random bytes one in nine begins a run.
     let begins = |w: &&[u8]| !is_binary_byte(w[0]) && is_binary_byte(w[1]);
     let runs = sample.windows(2).filter(begins).count() + usize::from(is_binary_byte(sample[0]));
     if runs > 1 && runs * 32 > sample.len() {
         return true;
     }
-    // Two letters are a magic number to some formats, so a control byte is asked for as well.
+    // Some magic numbers are two letters, so there must be a control byte as well.
     let known = infer::get(body);
     known.is_some_and(|kind| kind.matcher_type() != infer::MatcherType::Text)
 }
@@ -54,23 +53,23 @@ fn has_zeros(body: &[u8]) -> bool {
     runs * 10 > sample.len()
 }
 
-/// The "binary data bytes" of the MIME Sniffing Standard.
+/// Whether `b` is a "binary data byte" of the MIME Sniffing Standard.
 fn is_binary_byte(b: u8) -> bool {
     matches!(b, 0..=8 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f)
 }
 
-/// What comes after a byte order mark of UTF-8 and white space.
+/// The body after a byte order mark of UTF-8 and white space.
 fn start(body: &[u8]) -> &[u8] {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     body.trim_ascii_start()
 }
 
-/// Whether a tag, a comment or a declaration stands here.
+/// Whether `bytes` begin with a tag, a comment or a declaration.
 fn begins_as_markup(bytes: &[u8]) -> bool {
     matches!(bytes, [b'<', b'!' | b'?' | b'/', ..]) || matches!(bytes, [b'<', b, ..] if b.is_ascii_alphabetic())
 }
 
-/// Whether there is markup somewhere.
+/// Whether there is markup anywhere in `body`.
 fn has_markup(body: &[u8]) -> bool {
     memchr::memchr_iter(b'<', body).any(|i| begins_as_markup(&body[i..]))
 }
@@ -111,7 +110,7 @@ fn is_other_xml(start: &[u8]) -> bool {
         b"kml",
         b"wml",
     ];
-    /// What a fragment of HTML may begin with behind an XML declaration.
+    /// The elements with which a fragment of HTML may begin after an XML declaration.
     const HTML: &str = "html head body frameset title meta link base script style noscript div span p \
         a b i u em strong br hr h1 h2 h3 h4 h5 h6 table tr td ul ol li dl center font form iframe img \
         section article header footer main nav pre blockquote";
@@ -122,7 +121,7 @@ fn is_other_xml(start: &[u8]) -> bool {
         let doctype = rest.get(..10);
         if doctype.is_some_and(|d| d.eq_ignore_ascii_case(b"<!DOCTYPE ")) {
             let name = rest[10..].trim_ascii_start();
-            // "html" is none of them.
+            // "html" is not among them.
             return OTHERS.iter().any(|other| name.starts_with(other));
         }
         let end: &[u8] = match rest {
@@ -149,14 +148,14 @@ fn is_other_xml(start: &[u8]) -> bool {
     declared && name.first().is_some_and(u8::is_ascii_alphabetic) && !HTML.split(' ').any(html)
 }
 
-/// Whether the whole is one JSON object or array.
+/// Whether the whole body is one JSON object or array.
 fn is_json(start: &[u8]) -> bool {
     matches!(start.first(), Some(b'{' | b'['))
         && matches!(start.trim_ascii_end().last(), Some(b'}' | b']'))
         && serde_json::from_slice::<IgnoredAny>(start).is_ok()
 }
 
-/// Whether it begins as a script does, behind comments, and ends as one does.
+/// Whether the body begins (after comments) and ends as a script does.
 fn is_script(start: &[u8]) -> bool {
     const BEGINNINGS: [&[u8]; 16] = [
         b"var ",
@@ -181,7 +180,7 @@ fn is_script(start: &[u8]) -> bool {
     ends && BEGINNINGS.iter().any(|with| code.starts_with(with))
 }
 
-/// What comes after comments of a script or a style sheet.
+/// The code after the comments at the start of a script or a style sheet.
 fn without_comments(mut code: &[u8]) -> &[u8] {
     loop {
         code = code.trim_ascii_start();
@@ -197,7 +196,7 @@ fn without_comments(mut code: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether the whole is rules of a style sheet: selectors with blocks of declarations.
+/// Whether the whole body is the rules of a style sheet: selectors with blocks of declarations.
 fn is_style_sheet(start: &[u8]) -> bool {
     let mut rest = without_comments(start);
     let (mut depth, mut blocks) = (0_u32, 0_u32);
@@ -221,7 +220,7 @@ fn is_style_sheet(start: &[u8]) -> bool {
     depth == 0 && blocks > 0 && without_comments(rest).is_empty()
 }
 
-/// Whether the whole is rows of as many fields, three or more, as none of sentences are.
+/// Whether the whole body is rows of the same number of fields, at least three, of which none ends as a sentence does.
 fn is_table(start: &[u8]) -> bool {
     let of = |separator: u8| {
         let mut rows = start.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);

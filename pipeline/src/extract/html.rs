@@ -1,13 +1,13 @@
-//! HTML to text the way Common Crawl's WET files hold it.
+//! The text of HTML, as Common Crawl's WET files have it.
 //!
-//! A streaming tokenizer after the WHATWG HTML standard (section 13.2.5) with one output rule per
-//! element, no tree: memory is the text, time is linear in the input whatever its nesting.
+//! A streaming tokenizer after the WHATWG HTML standard (section 13.2.5) with one output rule per element and no tree:
+//! it holds the text in memory, and takes time linear in the input, whatever its nesting.
 //!
-//! The output rules are those of `ia-web-commons` (Common Crawl, Apache-2.0), the program that
-//! writes the WET files: its lists of elements, none of its code. Some elements break the line,
-//! some put a space, all others vanish; only `script` and `style` content is left out, so the text
-//! of `noscript`, `textarea`, `template`, `select` and `iframe` stays; `pre` keeps its line breaks;
-//! everywhere else white space, control characters and no-break spaces fold to one blank.
+//! The output rules are those of `ia-web-commons` (Common Crawl, Apache-2.0), the program that writes the WET files:
+//! its lists of elements are used, its code is not. Some elements break the line, some put a space, all others vanish;
+//! only `script` and `style` content is left out, so the text of `noscript`, `textarea`, `template`, `select` and
+//! `iframe` is kept; `pre` keeps its line breaks; everywhere else white space, control characters and no-break spaces
+//! fold to one blank.
 
 mod elements;
 mod reference;
@@ -17,10 +17,10 @@ use memchr::{memchr, memchr2, memmem};
 use elements::{Effect, effect};
 use reference::Referent;
 
-/// The text of `html`. Lines are separated by `\n`, no line is empty, and neither end is blank.
+/// Extracts the text of `html`. Lines are separated by `\n`, no line is empty, and neither end has white space.
 ///
-/// Accepts anything; what is not well-formed is read as the standard's tokenizer reads it. Linear
-/// in the length of `html`.
+/// Any input is accepted; malformed markup is read as the standard's tokenizer reads it. Takes time linear in the length
+/// of `html`.
 pub fn html_to_text(html: &str) -> String {
     let text = html_bytes_to_text(html.as_bytes());
     // The tokenizer cuts only at ASCII bytes and adds only whole characters.
@@ -38,11 +38,11 @@ pub(crate) fn trimmed(mut text: String) -> String {
     text
 }
 
-/// [`html_to_text`] for bytes in UTF-8 or any encoding whose multi-byte characters hold no ASCII
-/// bytes; text bytes are passed through as they are, so the output is as well-formed as the input.
-/// White space may be left at its ends.
+/// Extracts text as [`html_to_text`] does, from bytes in UTF-8 or any encoding whose multi-byte characters have no ASCII
+/// bytes. Text bytes are copied as they are, so the output is as well-formed as the input. White space may be left at
+/// its ends.
 pub(crate) fn html_bytes_to_text(html: &[u8]) -> Vec<u8> {
-    let mut sink = Sink {
+    let mut sink = TextSink {
         out: Vec::with_capacity(html.len() / 8 + 64),
         blank: true,
         pre: false,
@@ -61,8 +61,8 @@ pub(crate) fn html_bytes_to_text(html: &[u8]) -> Vec<u8> {
     sink.out
 }
 
-/// Reads the markup that starts with the `<` at `lt`; gives the position after it.
-fn markup(html: &[u8], lt: usize, sink: &mut Sink) -> usize {
+/// Reads the markup that starts with the `<` at `lt`, and gives the position after it.
+fn markup(html: &[u8], lt: usize, sink: &mut TextSink) -> usize {
     let start = lt + 1;
     let Some(&next) = html.get(start) else {
         sink.push(b"<");
@@ -149,8 +149,8 @@ fn name_end(html: &[u8], pos: usize) -> usize {
     len.map_or(html.len(), |n| pos + n)
 }
 
-/// Walks over the attributes from the end of a tag name; gives the position after the `>` and
-/// whether the tag closes itself. A tag that the input cuts off ends with the input.
+/// Skips the attributes from the end of a tag name; gives the position after the `>` and whether the tag closes itself.
+/// A tag that the input cuts off ends with the input.
 fn tag_end(html: &[u8], mut pos: usize) -> (usize, bool) {
     let mut slash = false;
     loop {
@@ -196,17 +196,17 @@ fn tag_end(html: &[u8], mut pos: usize) -> (usize, bool) {
     }
 }
 
-/// Finds where the raw text elements of a page end.
+/// Finds the ends of the raw text elements of a page.
 #[derive(Default)]
 pub(crate) struct RawText {
-    /// A script was found that an escape keeps open to the end of the page.
+    /// Whether a script was found that an escape keeps open to the end of the page.
     open_to_the_end: bool,
 }
 
 impl RawText {
     /// The start of the end tag that closes the raw text element `name`, whose content begins at
-    /// `pos`; the end of the input without one. Of all elements of one page it costs a bounded number of
-    /// passes over it.
+    /// `pos`; the end of the input without one. For all elements of a page together it makes a bounded number of passes
+    /// over it.
     pub(crate) fn end(&mut self, html: &[u8], pos: usize, name: &[u8]) -> usize {
         let mut from = pos;
         let first = loop {
@@ -219,14 +219,14 @@ impl RawText {
             }
         };
         let escaped = || memmem::find(&html[pos..first], b"<!--").is_some();
-        // No escape of a script behind one that is open to the end can be closed but by its first end tag:
-        // from the next comment or inner script on, the two are in the same state.
+        // After a script that an escape keeps open to the end, every later one ends at its first end tag: from the next
+        // comment or inner script on, both are in the same state.
         if name != b"script" || self.open_to_the_end || !escaped() {
             return first;
         }
         let end = escaped_script_end(html, pos);
         self.open_to_the_end = end.is_none();
-        // Never closed: the standard would drop the rest of the page, the first end tag keeps it.
+        // Without an end the standard would drop the rest of the page; ending at the first end tag keeps it.
         end.unwrap_or(first)
     }
 }
@@ -269,7 +269,7 @@ fn escaped_script_end(html: &[u8], pos: usize) -> Option<usize> {
     None
 }
 
-/// Byte classes of the text loop.
+/// The class of bytes that the text loop copies as they are.
 const ORDINARY: u8 = 0;
 const BLANK: u8 = 1;
 const ENTITY: u8 = 2;
@@ -294,8 +294,7 @@ static CLASS: [u8; 256] = {
     class
 };
 
-/// White space outside ASCII that folds: what Java's `Character.isWhitespace` has, and the
-/// no-break space.
+/// Whether `c` is white space outside ASCII that folds: that of Java's `Character.isWhitespace`, and the no-break space.
 fn folds(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{2006}' | '\u{2008}'..='\u{200a}'
         | '\u{2028}' | '\u{2029}' | '\u{205f}' | '\u{3000}')
@@ -313,17 +312,17 @@ fn wide_blank(html: &[u8], pos: usize) -> usize {
     }
 }
 
-/// The text so far.
-struct Sink {
+/// The text that has been extracted so far.
+struct TextSink {
     out: Vec<u8>,
     /// Whether a further blank would be folded away: at the start and after white space.
     blank: bool,
-    /// Inside `pre`.
+    /// Whether the position is inside `pre`.
     pre: bool,
     raw: RawText,
 }
 
-impl Sink {
+impl TextSink {
     fn push(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
         self.blank = false;
@@ -346,7 +345,7 @@ impl Sink {
         self.blank = true;
     }
 
-    /// Takes the text from `pos` up to the next `<` or the end; gives that position.
+    /// Adds the text from `pos` up to the next `<` or the end, and gives that position.
     fn text(&mut self, html: &[u8], mut pos: usize) -> usize {
         loop {
             let start = pos;
@@ -383,7 +382,7 @@ impl Sink {
                 LEAD => {
                     let len = wide_blank(html, pos);
                     if !self.blank {
-                        // The no-break space becomes a space, the others stay themselves.
+                        // The no-break space becomes a space, the others are kept.
                         if len == 2 {
                             self.out.push(b' ');
                         } else {
@@ -399,7 +398,7 @@ impl Sink {
         }
     }
 
-    /// [`Sink::text`] inside `pre`: line breaks count and blanks are kept.
+    /// Adds text as [`TextSink::text`] does, but inside `pre`: line breaks count and blanks are kept.
     fn pre_text(&mut self, html: &[u8], mut pos: usize) -> usize {
         while let Some(&b) = html.get(pos) {
             match b {
@@ -450,8 +449,7 @@ impl Sink {
         }
     }
 
-    /// Takes the character reference at the `&` at `pos`, or the `&` itself; gives the position
-    /// after it.
+    /// Adds the character reference at the `&` at `pos`, or the `&` itself, and gives the position after it.
     fn reference(&mut self, html: &[u8], pos: usize) -> usize {
         let rest = &html[pos..];
         if let Some((referent, len)) = reference::read(rest) {

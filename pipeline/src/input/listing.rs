@@ -1,6 +1,7 @@
-//! Listings: a path or URL a line, empty lines and lines with `#` aside.
+//! Listings: a path or URL on each line; empty lines and lines that begin with `#` are ignored.
 
-use super::{InputError, Location, Named, Places, unreadable};
+use super::error::unreadable;
+use super::{InputError, InputSet, Location, Places};
 use crate::remote::is_url;
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Where an entry is: a URL's host is replaced by `base`; a path is below it, or below `beside`.
+/// The location of an entry: a URL's host is replaced by `base`; a path is below `base`, or else below `beside`.
 pub(super) fn locate(entry: &str, base: Option<&Location>, beside: Option<&Location>) -> Result<Location, InputError> {
     if is_url(entry) {
         let (_, rest) = entry.split_once("://").unwrap_or_default();
@@ -22,8 +23,8 @@ pub(super) fn locate(entry: &str, base: Option<&Location>, beside: Option<&Locat
     Ok(folder.map_or_else(|| Location::File(entry.into()), |folder| folder.join(entry)))
 }
 
-/// Adds what a listing lists, or a sample of it.
-pub(super) fn read(listing: &Location, places: &Places<'_>, named: &mut Named) -> Result<(), InputError> {
+/// Adds the files that a listing names, or a sample of them.
+pub(super) fn read(listing: &Location, places: &Places<'_>, named: &mut InputSet) -> Result<(), InputError> {
     let (bytes, beside) = fetch(listing, places)?;
     let text = text(listing, bytes)?;
     let mut seen = BTreeSet::new();
@@ -68,7 +69,7 @@ pub(super) fn read(listing: &Location, places: &Places<'_>, named: &mut Named) -
     }
 }
 
-/// The listing's bytes, and what its paths are relative to.
+/// The bytes of a listing, and the location that its paths are relative to.
 fn fetch(listing: &Location, places: &Places<'_>) -> Result<(Vec<u8>, Location), InputError> {
     match listing {
         Location::File(path) => {
@@ -91,26 +92,26 @@ fn fetch(listing: &Location, places: &Places<'_>) -> Result<(Vec<u8>, Location),
     }
 }
 
-/// A listing of Common Crawl has some 15 MB; more than this is none.
-const MOST_BYTES: u64 = 256 << 20;
+/// The most bytes of a listing. Common Crawl's have some 15 MB.
+const MAX_LISTING_BYTES: u64 = 256 << 20;
 
-/// Unpacked, if it is packed, whatever its name says; without a byte order mark.
+/// The text of a listing: decompressed if it is in gzip, whatever its name says, and without a byte order mark.
 fn text(listing: &Location, bytes: Vec<u8>) -> Result<String, InputError> {
     let path = PathBuf::from(listing.to_string());
     let mut text = String::new();
     let read = if bytes.starts_with(&[0x1f, 0x8b]) {
         let unpacked = MultiGzDecoder::new(&bytes[..]);
-        unpacked.take(MOST_BYTES + 1).read_to_string(&mut text)
+        unpacked.take(MAX_LISTING_BYTES + 1).read_to_string(&mut text)
     } else {
         (&bytes[..]).read_to_string(&mut text)
     };
     read.map_err(unreadable(&path))?;
-    if text.len() as u64 > MOST_BYTES {
+    if text.len() as u64 > MAX_LISTING_BYTES {
         return Err(InputError::TooLong { path });
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.trim_start().starts_with('<') {
-        let cause = "is a page of HTML or XML and no listing; a server may have sent it in place of one";
+        let cause = "is an HTML or XML page and not a listing; a server may have sent it instead of one";
         return Err(unreadable(&path)(std::io::Error::other(cause)));
     }
     Ok(text.to_owned())

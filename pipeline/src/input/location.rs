@@ -1,24 +1,24 @@
-//! Here or elsewhere.
+//! Locations: on this machine or on a server.
 
 use crate::remote::{Address, AddressError, is_url};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where an archive, a listing or a folder is.
+/// The location of an archive, a listing or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// On this machine.
+    /// A path on this machine.
     File(PathBuf),
-    /// On a server.
+    /// An address on a server.
     Remote(Address),
 }
 
 impl Location {
-    /// A path or URL as the user writes it.
+    /// Parses a path or URL as the user writes it.
     ///
     /// # Errors
-    /// A URL of a kind that cannot be read.
+    /// The argument is a URL that cannot be read.
     pub(crate) fn parse(argument: &Path) -> Result<Location, AddressError> {
         match argument.to_str().filter(|text| is_url(text)) {
             Some(url) => Ok(Location::Remote(url.parse()?)),
@@ -40,7 +40,7 @@ impl Location {
         }
     }
 
-    /// The last `count` folders and names of the path; a host counts as a folder.
+    /// The last `count` parts of the path; a host counts as a part.
     pub(super) fn tail(&self, count: usize) -> String {
         let all: Vec<String> = match self {
             Location::File(path) => path

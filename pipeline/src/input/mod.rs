@@ -1,38 +1,39 @@
-//! What the user names as input, as a list of archives in a fixed order.
-//!
-//! Above 500 lines with its tests: every way to name an archive.
+//! The input: what the user names, as a list of archives in a fixed order.
 
+mod error;
 mod listing;
 mod location;
 
+pub use error::InputError;
 pub use location::Location;
 
 use crate::read::Source;
 use crate::read::archive;
 use crate::remote::crawl::{self, CrawlFiles, Sample};
 use crate::remote::folder::NOTES_FOLDER;
-use crate::remote::{Address, AddressError, FetchError, Network, is_url};
+use crate::remote::{Address, AddressError, Network, is_url};
 use c4_data::ReadStep;
+use error::unreadable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// An archive to read.
+/// An archive that is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Where it is.
+    /// The path or URL of the archive.
     pub location: Location,
-    /// Its name in the corpus: the file name, and as much of the folder as tells it from others.
+    /// The name of the archive in the corpus: its file name, after as many folders as distinguish it from others.
     pub label: Arc<str>,
-    /// Its size; `None`: not known before it is fetched.
+    /// The size of the archive in bytes; `None` before it is fetched.
     pub bytes: Option<u64>,
 }
 
 impl Input {
-    /// Tells it from another one of its name and size: of a file the time of its last change, in nanoseconds since
-    /// 1970, else the URL. Empty if the system does not say.
+    /// The stamp that distinguishes this archive from another one of its name and size: of a file, the time of its last
+    /// change in nanoseconds since 1970 (empty if the system does not say), else the URL.
     pub(crate) fn stamp(&self) -> String {
         match &self.location {
             Location::Remote(address) => address.to_string(),
@@ -44,10 +45,11 @@ impl Input {
         }
     }
 
-    /// What its file is now; another one, or one that was written to, is another. `None`: it is elsewhere.
+    /// The present state of the archive's file, which changes when the file is replaced or written to; `None` for a
+    /// remote archive.
     ///
     /// # Errors
-    /// The file is gone, or the system does not say.
+    /// The file is missing, or the system does not give its metadata.
     pub(crate) fn state(&self) -> std::io::Result<Option<FileState>> {
         let Location::File(path) = &self.location else {
             return Ok(None);
@@ -67,10 +69,10 @@ impl Input {
         }))
     }
 
-    /// Its file.
+    /// The path of the archive's file.
     ///
     /// # Errors
-    /// It is not on this machine.
+    /// The archive is not on this machine.
     pub fn file(&self) -> Result<&Path, InputError> {
         match &self.location {
             Location::File(path) => Ok(path),
@@ -81,7 +83,7 @@ impl Input {
     }
 }
 
-/// What tells a file from what it was, or from another one in its place ([`Input::state`]).
+/// The state of a file, by which a change of it, or another file in its place, is noticed ([`Input::state`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileState {
     bytes: u64,
@@ -89,28 +91,28 @@ pub(crate) struct FileState {
     inode: (u64, u64),
 }
 
-/// Where to look for what arguments name.
+/// The places where what arguments name is searched.
 #[derive(Debug, Clone)]
 pub struct Places<'a> {
-    /// What the paths of listings are in, and what stands for the host of URLs.
+    /// The folder or URL below which the paths of listings are, and which replaces the host of URLs.
     pub base: Option<Location>,
-    /// Where crawls are that are named by their names.
+    /// The address of the server or bucket with the crawls that arguments name.
     pub store: Address,
-    /// Which of a crawl's archives.
+    /// The kind of archives that is read of a crawl.
     pub crawl_files: CrawlFiles,
-    /// How much of each listing; `None`: all.
+    /// The sample of each listing or folder; `None`: all files.
     pub sample: Option<Sample>,
-    /// The way to what is not on this machine; `None`: such things are refused.
+    /// The client for remote listings and archives; `None`: they are refused.
     pub network: Option<&'a Network>,
-    /// Whether a named file may hold no record: reading it fails then, as it does of a listed one.
+    /// Whether a named file may be without records here; then reading it fails later, as that of a listed one does.
     pub any_file: bool,
 }
 
 impl Places<'_> {
-    /// This machine alone.
+    /// The places on this machine alone.
     ///
     /// # Errors
-    /// None, as long as the built-in address is one.
+    /// None: the built-in address of Common Crawl is valid.
     pub fn here() -> Result<Self, AddressError> {
         Ok(Places {
             base: None,
@@ -123,88 +125,7 @@ impl Places<'_> {
     }
 }
 
-/// Why an input cannot be used. All are found before work starts.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// A named file or folder is missing or cannot be read.
-    #[error("{path}: {cause}")]
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's reason.
-        cause: std::io::Error,
-    },
-    /// A file that holds no record of a crawl.
-    #[error("{path}: not a crawl archive (no WARC or ARC record in it, plain or in gzip or zstd)")]
-    NotAnArchive {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A listing names files that are missing.
-    #[error(
-        "{listing}, line {line}: {path}: {cause} ({missing} of {count} listed files are missing; --base says in which folder or at which URL they are)"
-    )]
-    Listed {
-        /// The listing.
-        listing: String,
-        /// Line of the first missing file, from 1.
-        line: usize,
-        /// The first missing file.
-        path: PathBuf,
-        /// The operating system's reason.
-        cause: std::io::Error,
-        /// How many are missing.
-        missing: usize,
-        /// How many were looked for.
-        count: usize,
-    },
-    /// A URL or a crawl, where only files are read.
-    #[error(
-        "{name}: is not on this machine; only `c4 build` fetches archives (`--keep-downloads DIR` keeps them). Of a listing or a URL, --base DIR says where they are"
-    )]
-    Remote {
-        /// The URL or the crawl.
-        name: String,
-    },
-    /// An archive of unknown size, where an estimate is asked for.
-    #[error("{name}: the server does not say how large it is, so nothing can be estimated")]
-    Sizeless {
-        /// The URL.
-        name: String,
-    },
-    /// A URL that cannot be read.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// A URL without a file name.
-    #[error("{address}: names no file; give the URL of an archive, or of a listing (*.paths.gz)")]
-    NoFile {
-        /// The URL.
-        address: Address,
-    },
-    /// A listing that cannot be fetched.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// A listing of a size that no listing has.
-    #[error("{path}: unpacks to more than 256 MiB, so it is no listing of archives")]
-    TooLong {
-        /// The listing.
-        path: PathBuf,
-    },
-    /// A file whose name no manifest holds.
-    #[error("{name}: a control character is in this name; rename it")]
-    Name {
-        /// The name, and as much of the folder as would tell it from others.
-        name: String,
-    },
-    /// Nothing to read.
-    #[error("{path}: no crawl archive in this folder or listing")]
-    Empty {
-        /// The folder or listing.
-        path: PathBuf,
-    },
-}
-
-/// Resolves arguments of a command that reads files alone, as [`resolve_in`] does.
+/// Resolves the arguments of a command that reads only files, as [`resolve_in`] does.
 ///
 /// # Errors
 /// See [`InputError`].
@@ -216,16 +137,17 @@ pub fn resolve(arguments: &[PathBuf], base: Option<&Path>, step: &ReadStep) -> R
     resolve_in(arguments, &places, step)
 }
 
-/// Resolves arguments: files and URLs as they are, folders to the archives in them (at any depth),
-/// listings (`*.paths`, `*.paths.gz`, here or remote) to what they list, names of crawls to what
-/// their listings list. The paths of a listing are below `base`, else in the folder of a listing on
-/// this machine, below the host (or the store) of a remote one. The result is in the order of
-/// names, then of folders, whatever the order of the arguments; what is named twice is read once.
+/// Resolves arguments to archives: files and URLs as they are, folders to the archives in them (at any depth), listings
+/// (`*.paths`, `*.paths.gz`, local or remote) to the files they list, names of crawls to the files of their listings.
+///
+/// The paths of a listing are below `base`; without one, in the folder of a local listing, and below the host (or the
+/// store) of a remote one. The result is in the order of names, then of folders, whatever the order of the arguments;
+/// an archive that is named twice is in it once.
 ///
 /// # Errors
 /// See [`InputError`].
 pub fn resolve_in(arguments: &[PathBuf], places: &Places<'_>, step: &ReadStep) -> Result<Vec<Input>, InputError> {
-    let mut named = Named::default();
+    let mut named = InputSet::default();
     for argument in arguments {
         let path = argument.as_path();
         let location = match argument.to_str() {
@@ -247,7 +169,7 @@ pub fn resolve_in(arguments: &[PathBuf], places: &Places<'_>, step: &ReadStep) -
     Ok(inputs)
 }
 
-/// What of the inputs has to be fetched, with its place among them.
+/// The remote archives among the inputs, each with its index.
 pub fn remote(inputs: &[Input]) -> impl Iterator<Item = (usize, Address)> {
     let places = inputs.iter().enumerate();
     places.filter_map(|(place, input)| match &input.location {
@@ -256,10 +178,10 @@ pub fn remote(inputs: &[Input]) -> impl Iterator<Item = (usize, Address)> {
     })
 }
 
-fn add_path(path: &Path, places: &Places<'_>, step: &ReadStep, named: &mut Named) -> Result<(), InputError> {
+fn add_path(path: &Path, places: &Places<'_>, step: &ReadStep, named: &mut InputSet) -> Result<(), InputError> {
     let metadata = fs::metadata(path).map_err(unreadable(path))?;
     if !metadata.is_dir() {
-        // Of a pipe the first bytes are gone once they were looked at, and it may never have any.
+        // Bytes that are read of a pipe to check it are lost, and it may never have any.
         if !metadata.is_file() {
             let cause = std::io::Error::other("is neither a file nor a folder");
             return Err(unreadable(path)(cause));
@@ -269,7 +191,7 @@ fn add_path(path: &Path, places: &Places<'_>, step: &ReadStep, named: &mut Named
         }
         return named.add(path);
     }
-    let mut found = Named::default();
+    let mut found = InputSet::default();
     walk(path, &mut found, &mut Vec::new())?;
     if found.files.is_empty() {
         return Err(InputError::Empty { path: path.to_owned() });
@@ -286,27 +208,26 @@ fn add_path(path: &Path, places: &Places<'_>, step: &ReadStep, named: &mut Named
     files.iter().try_for_each(|(_, file)| named.add(file))
 }
 
-fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {
-    let path = path.to_owned();
-    move |cause| InputError::Unreadable { path, cause }
-}
-
-/// What is to be read, each once.
+/// The archives that are to be read, each once.
 #[derive(Debug, Default)]
-struct Named {
-    /// Where a file is, and how it is named: a link has the name of the link.
+struct InputSet {
+    /// The name of each file by its real path: a link is named by the link.
     files: BTreeMap<PathBuf, PathBuf>,
     remote: BTreeSet<Address>,
 }
 
-impl Named {
+impl InputSet {
     /// Adds a file; one that is named twice is read once, under the smaller name.
     fn add(&mut self, path: &Path) -> Result<(), InputError> {
         let real = fs::canonicalize(path).map_err(unreadable(path))?;
         let named = std::path::absolute(path).map_err(unreadable(path))?;
         if let Some(before) = self.files.get(&real) {
             if *before != named {
-                tracing::warn!("{}: is the file {}, read once", named.display(), before.display());
+                tracing::warn!(
+                    "{}: is the same file as {}; it is read once",
+                    named.display(),
+                    before.display()
+                );
             }
             if *before <= named {
                 return Ok(());
@@ -348,11 +269,11 @@ fn check(path: &Path, step: &ReadStep) -> Result<(), InputError> {
     }
 }
 
-/// Finds the archives below `folder`, which is below the folders `above`.
-fn walk(folder: &Path, named: &mut Named, above: &mut Vec<PathBuf>) -> Result<(), InputError> {
+/// Adds the archives below `folder`, which is in the folders `above`.
+fn walk(folder: &Path, named: &mut InputSet, above: &mut Vec<PathBuf>) -> Result<(), InputError> {
     let real = fs::canonicalize(folder).map_err(unreadable(folder))?;
     if above.contains(&real) {
-        tracing::warn!("{}: left out: links to a folder that it is in", folder.display());
+        tracing::warn!("{}: left out: links to a folder that contains it", folder.display());
         return Ok(());
     }
     above.push(real);
@@ -387,7 +308,7 @@ fn walk(folder: &Path, named: &mut Named, above: &mut Vec<PathBuf>) -> Result<()
     Ok(())
 }
 
-/// An empty file with the name of an archive is one that got lost, and reading says so.
+/// Whether a file is named like an archive. Then it is read though it has no record, and reading reports what is wrong.
 fn is_called_archive(path: &Path) -> bool {
     let name = name(path).to_string_lossy().to_ascii_lowercase();
     let plain = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end));
@@ -399,9 +320,8 @@ fn name(path: &Path) -> &std::ffi::OsStr {
     path.file_name().unwrap_or_default()
 }
 
-/// Labels: the file name where it is the only one, else with as many folders as all of that name
-/// need to differ.
-fn label(named: Named) -> Result<Vec<Input>, InputError> {
+/// Labels the inputs: with the file name where it is unique, else with as many folders as distinguish all of that name.
+fn label(named: InputSet) -> Result<Vec<Input>, InputError> {
     let files = named.files.into_values().map(Location::File);
     let remote = named.remote.into_iter().map(Location::Remote);
     let mut by_name: BTreeMap<_, Vec<Location>> = BTreeMap::new();
@@ -495,7 +415,7 @@ mod tests {
         assert!(matches!(labels(&[&path], None), Err(InputError::Unreadable { .. })));
         fs::write(&path, "hello").unwrap();
         assert!(matches!(labels(&[&path], None), Err(InputError::NotAnArchive { .. })));
-        // In a folder its name says that it should be one; reading fails then.
+        // In a folder its name says that it should be an archive; reading it fails later.
         assert_eq!(labels(&[dir.path()], None).unwrap(), ["a.warc.gz"]);
         fs::rename(&path, dir.path().join("a.warc.gz.part")).unwrap();
         assert!(matches!(labels(&[dir.path()], None), Err(InputError::Empty { .. })));
@@ -531,7 +451,7 @@ mod tests {
             inputs.iter().map(|i| i.bytes).collect::<Vec<_>>(),
             [None, Some(RECORD.len() as u64), None]
         );
-        // A listing on this machine of files that are elsewhere.
+        // A local listing of remote files.
         places.base = Some(Location::parse(Path::new("https://mirror/cc")).unwrap());
         let inputs = resolve_in(std::slice::from_ref(&listing), &places, &STEP).unwrap();
         let at: Vec<String> = inputs.iter().map(|i| i.location.to_string()).collect();

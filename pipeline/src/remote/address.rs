@@ -1,4 +1,4 @@
-//! Where something is that is not on this machine.
+//! The address of a file or folder on a server.
 
 use c4_data::printable;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -6,7 +6,7 @@ use reqwest::Url;
 use std::fmt;
 use std::str::FromStr;
 
-/// What S3 leaves as it is in the path of a signed request.
+/// The characters that S3 encodes in the path of a signed request: all but these.
 /// Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>, UriEncode.
 const S3_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -15,21 +15,23 @@ const S3_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// A file, or a folder of files, on a server.
+/// The address of a file, or of a folder of files, on a server.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
-    /// On HTTP or HTTPS.
+    /// The URL of a file or folder on HTTP or HTTPS, without a fragment.
     Http(Box<Url>),
-    /// In a bucket with the S3 API.
+    /// An object, or a prefix of objects, in a bucket with the S3 API.
     S3 {
-        /// The bucket.
+        /// The name of the bucket.
         bucket: String,
-        /// The key, without a slash at its start.
+        /// The key of the object in the bucket, without a slash at its start; empty for the bucket itself.
         key: String,
     },
 }
 
-/// A text that is no address of ours. It shows of the text what [`Address`] shows of an address.
+/// The error for a text that cannot be read as an [`Address`].
+///
+/// Its message shows the text without user, password and query, as [`Address`] is shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}: {reason}")]
 pub struct AddressError {
@@ -56,7 +58,7 @@ impl AddressError {
     }
 }
 
-/// Whether the text has the form of a URL, of whatever scheme.
+/// Whether `text` has the form of a URL, of any scheme.
 pub(crate) fn is_url(text: &str) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric()))
@@ -78,11 +80,11 @@ impl FromStr for Address {
             }
             "s3" => {
                 let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-                // It becomes part of a path here and there.
+                // The name becomes part of paths, here and on the server.
                 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
                 let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
                 if !bucket.starts_with(|c: char| c.is_ascii_alphanumeric()) || !bucket.bytes().all(plain) {
-                    return Err(error("no name of a bucket; write s3://bucket/key"));
+                    return Err(error("not a bucket name; write s3://bucket/key"));
                 }
                 check_key(key).map_err(error)?;
                 Ok(Address::S3 {
@@ -90,13 +92,13 @@ impl FromStr for Address {
                     key: key.to_owned(),
                 })
             }
-            _ => Err(error("only http, https and s3 can be read")),
+            _ => Err(error("only http, https and s3 URLs can be read")),
         }
     }
 }
 
 impl Address {
-    /// The file of this path in a folder.
+    /// The address of the file `path` in this folder.
     pub(crate) fn join(&self, path: &str) -> Address {
         let below = |folder: &str| {
             let slash = if folder.is_empty() || folder.ends_with('/') {
@@ -119,7 +121,7 @@ impl Address {
         }
     }
 
-    /// The host's or bucket's root.
+    /// The root folder of this address's host or bucket.
     pub(crate) fn root(&self) -> Address {
         match self {
             Address::Http(url) => {
@@ -135,14 +137,14 @@ impl Address {
         }
     }
 
-    /// Whether this is in the folder `folder`.
+    /// Whether this address is in the folder `folder`, at any depth.
     pub(crate) fn is_below(&self, folder: &Address) -> bool {
         let below = folder.join("x").path().to_owned();
         let below = &below[..below.len() - 1];
         self.root() == folder.root() && self.path().starts_with(below)
     }
 
-    /// Host (with its port), or bucket.
+    /// The host (with its port, if it is not the scheme's), or the bucket.
     pub(crate) fn host(&self) -> String {
         match self {
             Address::Http(url) => {
@@ -156,7 +158,7 @@ impl Address {
         }
     }
 
-    /// The path below host or bucket, without a slash at its start. Of HTTP, percent-encoded.
+    /// The path below the host (percent-encoded) or the bucket (as it is), without a slash at its start.
     pub(crate) fn path(&self) -> &str {
         match self {
             Address::Http(url) => url.path().trim_start_matches('/'),
@@ -164,7 +166,7 @@ impl Address {
         }
     }
 
-    /// What tells two addresses of one path apart besides their host.
+    /// The query of an HTTP URL.
     pub(super) fn query(&self) -> Option<&str> {
         match self {
             Address::Http(url) => url.query(),
@@ -172,7 +174,7 @@ impl Address {
         }
     }
 
-    /// All of it, also what may be secret.
+    /// The whole address as text, with what may be secret.
     pub(super) fn in_full(&self) -> String {
         match self {
             Address::Http(url) => url.to_string(),
@@ -180,14 +182,14 @@ impl Address {
         }
     }
 
-    /// The last part of the path.
+    /// The last part of the path: the file's name.
     pub(crate) fn name(&self) -> &str {
         self.path().rsplit('/').next().unwrap_or_default()
     }
 
-    /// The URL of an object: `endpoint` is the server's, to which bucket and key are added.
+    /// The URL of the object `key` in `bucket` on the server whose URL is `endpoint`.
     pub(super) fn object_url(bucket: &str, key: &str, endpoint: &str) -> Result<Url, AddressError> {
-        // Of a listing's entry, too.
+        // A key that comes from a listing has not been checked yet.
         check_key(key).map_err(|reason| AddressError::new(&format!("s3://{bucket}/{key}"), reason))?;
         let endpoint = endpoint.trim_end_matches('/');
         let key = utf8_percent_encode(key, S3_PATH);
@@ -196,9 +198,9 @@ impl Address {
     }
 }
 
-/// Why a key is none that we can ask for.
+/// Refuses a key that cannot be part of a URL as it is; the error is the reason.
 fn check_key(key: &str) -> Result<(), &'static str> {
-    // As a URL, the path would be another one, perhaps in another bucket.
+    // A URL resolves these parts, so it would name another key, perhaps in another bucket.
     if key.split('/').any(|part| part == "." || part == "..") {
         return Err("keys with . or .. as a part cannot be read");
     }
@@ -208,7 +210,7 @@ fn check_key(key: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Without what may be secret: a password, or a query, which may hold a signature.
+/// Shows the address without what may be secret: user and password, and a query, which may hold a signature.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -296,7 +298,7 @@ mod tests {
         // What boto3 1.44.5 makes of it.
         let expected = "a%20b%2Bc%3D%C3%A9~%281%29%2C%27x%27/%2A%26%24%40%3A%3B%21.gz";
         assert_eq!(url.as_str(), format!("http://h:1/crawl/{expected}"));
-        // A listing may have such entries.
+        // Keys that a listing may have.
         for no in ["../other/x", "x\u{1b}[2J"] {
             let Address::S3 { bucket, key } = address("s3://crawl/").join(no) else {
                 panic!("{no}")

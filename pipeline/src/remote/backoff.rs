@@ -1,7 +1,7 @@
-//! How long to wait before the next attempt, and when to give up.
+//! Backoff: how long to wait before the next attempt at a download, and when to give up.
 
 use super::Address;
-use super::error::{FetchError, FetchFailure, Passing, Trouble};
+use super::error::{AttemptError, FetchError, FetchFailure, TemporaryKind};
 use crate::runtime::parallel::lock;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -9,36 +9,38 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// So many failures in a row, and the user should know what the program waits for.
-const WORTH_A_LINE: u32 = 4;
+/// The number of failures in a row from which each one is a warning: the user should know what the program waits for.
+const WARN_AFTER_FAILURES: u32 = 4;
 
-/// Patience with a server.
+/// How often, how long and how patiently a server is asked before a download fails for good.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
-    /// Attempts in a row that bring nothing new, until a download has failed for good.
+    /// The number of attempts in a row that bring nothing new after which a download has failed for good.
     pub attempts: u32,
-    /// How long a server is waited for that says that one asks too fast (403, 429, 503), or that served before
-    /// and now does not serve anybody; only attempts after that count.
+    /// How long failures do not count as attempts while a server throttles (403, 429, 503), or serves nobody though
+    /// it did before.
     pub outage: Duration,
-    /// The wait after the first failure is a random part of this; it doubles with every failure.
+    /// The upper bound of the random wait after the first failure; it doubles with every further failure.
     pub base: Duration,
-    /// The wait is a random part of this at most.
+    /// The largest upper bound of a random wait.
     pub cap: Duration,
-    /// A server that asks for a longer wait (`Retry-After`) gets this.
+    /// The longest wait that a server gets that asks for one (`Retry-After`).
     pub longest_asked: Duration,
-    /// For a connection.
+    /// The time in which a connection must be made.
     pub connect_timeout: Duration,
-    /// For the head of an answer.
+    /// The time in which the head of a response must have come.
     pub answer_timeout: Duration,
-    /// A connection that brings less a second is dropped; the next goes on where it was.
+    /// The least number of bytes a second; a slower connection is dropped, and the next one resumes where it was.
     pub slowest_bytes_per_second: u64,
-    /// Over how long that is measured.
+    /// The time over which the bytes a second are measured.
     pub slow_window: Duration,
 }
 
 impl Default for RetryPolicy {
-    /// Seven waits, a minute in all on average. Common Crawl blocks those who ask too fast for minutes; ten
-    /// were seen. The cap keeps their requests in that time few.
+    /// A policy for Common Crawl: seven waits, a minute in all on average.
+    ///
+    /// Common Crawl blocks whoever asks too fast for minutes (up to ten were observed), so `outage` is twice that, and
+    /// the cap keeps requests rare meanwhile.
     fn default() -> RetryPolicy {
         RetryPolicy {
             attempts: 8,
@@ -55,20 +57,21 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// "Full jitter": anything up to the bound, so that those who failed together do not come back
-    /// together. Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
+    /// The wait after `failures` earlier failures: "full jitter", a random time up to the bound, so that downloads
+    /// that failed together do not retry together.
+    /// Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>
     fn wait(&self, failures: u32) -> Duration {
         let doubled = self.base.saturating_mul(1 << failures.min(20));
         doubled.min(self.cap).mul_f64(random())
     }
 }
 
-/// From 0 to 1. Only waits depend on it.
+/// A random number from 0 to 1. Nothing but waits depends on it, so it needs no seed.
 fn random() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
-/// The wait that a header `Retry-After` asks for, in seconds or as a date.
+/// The wait that the value of a header `Retry-After` asks for, in seconds or as a date.
 pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
@@ -78,14 +81,14 @@ pub(super) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((until.to_utc() - now).to_std().unwrap_or_default())
 }
 
-/// When each host last served a file, and since when it has not.
+/// When each host last served a file, and since when it has not; shared by all downloads.
 #[derive(Debug, Default)]
 pub(super) struct Hosts(Mutex<BTreeMap<String, Host>>);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Host {
     served: Option<Instant>,
-    /// The first failure after that.
+    /// The first failure since the host last served a file.
     silent: Option<Instant>,
 }
 
@@ -106,22 +109,22 @@ impl Hosts {
     }
 }
 
-/// The attempts at one file.
-pub(super) struct Tries<'a> {
+/// The attempts at downloading one file.
+pub(super) struct Attempts<'a> {
     address: &'a Address,
     policy: &'a RetryPolicy,
-    /// In a row, without anything new.
+    /// Failures in a row that brought nothing new.
     fruitless: u32,
-    /// When the first of these failed.
+    /// When the first of the fruitless attempts failed.
     since: Option<Instant>,
-    /// Those of them that do not count, since nobody was served.
+    /// Fruitless attempts that do not count, since the server was out.
     excused: u32,
     all: u32,
 }
 
-impl<'a> Tries<'a> {
-    pub(super) fn new(address: &'a Address, policy: &'a RetryPolicy) -> Tries<'a> {
-        Tries {
+impl<'a> Attempts<'a> {
+    pub(super) fn new(address: &'a Address, policy: &'a RetryPolicy) -> Attempts<'a> {
+        Attempts {
             address,
             policy,
             fruitless: 0,
@@ -131,10 +134,13 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// Notes a failed attempt at `now`. The wait before the next one, if there is to be one.
+    /// Records an attempt that failed at `now`, and gives the wait before the next one.
+    ///
+    /// # Errors
+    /// There is to be no other attempt: the error is permanent, or patience is at its end.
     pub(super) fn failed(
         &mut self,
-        trouble: Trouble,
+        error: AttemptError,
         progressed: bool,
         (hosts, now): (&Hosts, Instant),
     ) -> Result<Duration, FetchError> {
@@ -145,9 +151,9 @@ impl<'a> Tries<'a> {
             self.fruitless += 1;
             self.since.get_or_insert(now);
         }
-        let (failure, cause, advice) = match trouble {
-            Trouble::Final { failure, cause, advice } => (failure, cause, advice),
-            Trouble::Passing {
+        let (failure, cause, advice) = match error {
+            AttemptError::Permanent { failure, cause, advice } => (failure, cause, advice),
+            AttemptError::Temporary {
                 cause,
                 after,
                 kind,
@@ -171,17 +177,17 @@ impl<'a> Tries<'a> {
         })
     }
 
-    /// Whether the failure is the server's state and not the file's, for no longer than that is borne.
-    fn is_outage(&self, kind: Passing, hosts: &Hosts, now: Instant) -> bool {
+    /// Whether the failure is due to the server and not to the file, and the outage is shorter than the policy allows.
+    fn is_outage(&self, kind: TemporaryKind, hosts: &Hosts, now: Instant) -> bool {
         let host = hosts.failed(self.address, now);
         let since = self.since.unwrap_or(now);
-        // Others get their files meanwhile, so it may be this very file.
+        // The server serves other files meanwhile, so the failure may be this file's.
         let serves = host.served.is_some_and(|served| served > since);
         let since = match (kind, serves) {
-            (Passing::Throttled, true) => since,
+            (TemporaryKind::Throttled, true) => since,
             (_, true) => return false,
-            (Passing::Broken, false) if host.served.is_none() => return false,
-            // All who wait give up together.
+            (TemporaryKind::Broken, false) if host.served.is_none() => return false,
+            // All downloads that wait for this host give up together.
             (_, false) => host.silent.unwrap_or(now),
         };
         now.saturating_duration_since(since) < self.policy.outage
@@ -191,7 +197,7 @@ impl<'a> Tries<'a> {
         let wait = self.policy.wait(self.fruitless.saturating_sub(1));
         let asked = after.unwrap_or_default().min(self.policy.longest_asked);
         let wait = wait + asked;
-        if self.fruitless >= WORTH_A_LINE {
+        if self.fruitless >= WARN_AFTER_FAILURES {
             let seconds = wait.as_secs();
             tracing::warn!("{}: {cause}; next attempt in {seconds} s", self.address);
         } else {
@@ -232,8 +238,8 @@ mod tests {
         assert!(seconds("Fri, 31 Dec 9999 23:59:59 GMT") > Some(200_000_000_000));
     }
 
-    fn trouble(kind: Passing, seconds: Option<u64>) -> Trouble {
-        Trouble::Passing {
+    fn temporary(kind: TemporaryKind, seconds: Option<u64>) -> AttemptError {
+        AttemptError::Temporary {
             cause: "cut".into(),
             after: seconds.map(Duration::from_secs),
             kind,
@@ -249,34 +255,34 @@ mod tests {
             ..RetryPolicy::default()
         };
         let (hosts, now) = (Hosts::default(), Instant::now());
-        let mut tries = Tries::new(&address, &policy);
-        let passing = || trouble(Passing::Broken, None);
+        let mut attempts = Attempts::new(&address, &policy);
+        let broken = || temporary(TemporaryKind::Broken, None);
         for progressed in [false, false, true, false, false] {
-            tries.failed(passing(), progressed, (&hosts, now)).unwrap();
+            attempts.failed(broken(), progressed, (&hosts, now)).unwrap();
         }
-        let error = tries.failed(passing(), false, (&hosts, now)).unwrap_err();
+        let error = attempts.failed(broken(), false, (&hosts, now)).unwrap_err();
         assert_eq!((error.failure, error.attempts), (FetchFailure::GaveUp, 6));
         for absurd in [1_000_000, u64::MAX] {
-            let asked = trouble(Passing::Throttled, Some(absurd));
-            let mut tries = Tries::new(&address, &policy);
-            let wait = tries.failed(asked, false, (&hosts, now)).unwrap();
+            let asked = temporary(TemporaryKind::Throttled, Some(absurd));
+            let mut attempts = Attempts::new(&address, &policy);
+            let wait = attempts.failed(asked, false, (&hosts, now)).unwrap();
             assert!((300..=301).contains(&wait.as_secs()));
         }
     }
 
     /// Seconds until a file is given up, at an attempt a minute; its host served `served` seconds before.
-    fn given_up(kind: Passing, served: Option<u64>, serves_others: bool) -> u64 {
+    fn given_up(kind: TemporaryKind, served: Option<u64>, serves_others: bool) -> u64 {
         let address: Address = "https://h/x".parse().unwrap();
         let policy = RetryPolicy::default();
         let (hosts, start) = (Hosts::default(), Instant::now());
         if served.is_some() {
             hosts.served(&address, start);
         }
-        let mut tries = Tries::new(&address, &policy);
+        let mut attempts = Attempts::new(&address, &policy);
         let begin = start + Duration::from_secs(served.unwrap_or(0));
         for minute in 0.. {
             let now = begin + Duration::from_secs(60 * minute);
-            if tries.failed(trouble(kind, None), false, (&hosts, now)).is_err() {
+            if attempts.failed(temporary(kind, None), false, (&hosts, now)).is_err() {
                 return 60 * minute;
             }
             if serves_others {
@@ -290,31 +296,31 @@ mod tests {
     fn a_server_that_serves_nobody_is_waited_for() {
         let (few, long) = (7 * 60, 27 * 60);
         for (kind, served, others, expected) in [
-            (Passing::Throttled, None, false, long),
-            (Passing::Throttled, Some(3600), true, long),
-            (Passing::PerhapsThrottled, None, false, long),
-            // It is this file alone.
-            (Passing::PerhapsThrottled, Some(3600), true, few + 60),
+            (TemporaryKind::Throttled, None, false, long),
+            (TemporaryKind::Throttled, Some(3600), true, long),
+            (TemporaryKind::PerhapsThrottled, None, false, long),
+            // Only this file fails.
+            (TemporaryKind::PerhapsThrottled, Some(3600), true, few + 60),
             // A port where there is no server, and a server that went away.
-            (Passing::Broken, None, false, few),
-            (Passing::Broken, Some(3600), false, long),
-            (Passing::Broken, Some(3600), true, few + 60),
+            (TemporaryKind::Broken, None, false, few),
+            (TemporaryKind::Broken, Some(3600), false, long),
+            (TemporaryKind::Broken, Some(3600), true, few + 60),
         ] {
             let seconds = given_up(kind, served, others);
             assert_eq!(seconds, expected, "{kind:?} {served:?} {others}");
         }
     }
 
-    /// Those that begin while nothing comes do not wait from the start.
+    /// A download that begins during an outage does not wait the whole outage time again.
     #[test]
     fn all_give_up_together() {
         let address: Address = "https://h/x".parse().unwrap();
         let policy = RetryPolicy::default();
         let (hosts, start) = (Hosts::default(), Instant::now());
         let failures = |minutes: u64| {
-            let mut tries = Tries::new(&address, &policy);
+            let mut attempts = Attempts::new(&address, &policy);
             let now = start + Duration::from_secs(60 * minutes);
-            let mut failed = || tries.failed(trouble(Passing::Throttled, None), false, (&hosts, now));
+            let mut failed = || attempts.failed(temporary(TemporaryKind::Throttled, None), false, (&hosts, now));
             (1..100).find(|_| failed().is_err())
         };
         assert_eq!(failures(0), None);

@@ -1,20 +1,22 @@
-//! The clock that waits between attempts go by.
+//! The clock of waits between attempts.
 
 use crate::runtime::parallel::lock;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Time as the waits between attempts see it. What a server takes for an answer is measured in real time.
+/// The clock that measures waits between attempts: the system's, or a simulated one.
+///
+/// The time that a server takes to respond is real time in either case.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<Mutex<Instant>>>);
 
 impl Clock {
-    /// A clock on which every wait is over at once, and its time has passed: for tests of patience.
+    /// A clock on which a wait ends at once and advances the time by its length, for tests.
     pub fn simulated() -> Clock {
         Clock(Some(Arc::new(Mutex::new(Instant::now()))))
     }
 
-    /// The time.
+    /// The current time of this clock.
     pub fn now(&self) -> Instant {
         self.0.as_ref().map_or_else(Instant::now, |simulated| *lock(simulated))
     }
@@ -23,7 +25,7 @@ impl Clock {
         match &self.0 {
             None => tokio::time::sleep(wait).await,
             Some(simulated) => {
-                // Several who wait at a time do so side by side.
+                // Several waits that begin together end together.
                 let until = *lock(simulated) + wait;
                 tokio::task::yield_now().await;
                 let mut now = lock(simulated);

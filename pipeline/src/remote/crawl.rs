@@ -1,22 +1,22 @@
-//! Common Crawl's crawls by name, and samples of what their listings list.
+//! Common Crawl's crawls by name, and samples of the files in a listing.
 
 use super::Address;
 use sha2::{Digest, Sha256};
 
-/// Where Common Crawl is served from.
+/// The URL of the server from which Common Crawl serves its crawls.
 pub const STORE: &str = "https://data.commoncrawl.org/";
 
-/// The archives of a crawl to read.
+/// The kind of a crawl's archives that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CrawlFiles {
-    /// WET: extracted text, as C4 was made of.
+    /// WET archives: extracted text, from which C4 was made.
     #[default]
     Wet,
-    /// WARC: responses as they came.
+    /// WARC archives: HTTP responses as servers sent them.
     Warc,
 }
 
-/// Whether this is the form of a crawl's name: `CC-MAIN-2019-18`, of old ones `CC-MAIN-2012`.
+/// Whether `text` has the form of a crawl's name: `CC-MAIN-2019-18`, or `CC-MAIN-2012` of an old crawl.
 pub(crate) fn is_name(text: &str) -> bool {
     text.strip_prefix("CC-MAIN-").is_some_and(|rest| {
         rest.split('-')
@@ -24,7 +24,7 @@ pub(crate) fn is_name(text: &str) -> bool {
     })
 }
 
-/// A crawl's listing.
+/// The address of the listing of the crawl `name` below `store`.
 pub fn listing(store: &Address, name: &str, files: CrawlFiles) -> Address {
     let file = match files {
         CrawlFiles::Wet => "wet.paths.gz",
@@ -33,19 +33,20 @@ pub fn listing(store: &Address, name: &str, files: CrawlFiles) -> Address {
     store.join(&format!("crawl-data/{name}/{file}"))
 }
 
-/// A part of what a listing lists.
+/// A random sample of the files of a listing or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Files of each listing.
+    /// The number of files that are taken of each listing or folder.
     pub files: usize,
-    /// Another seed, another sample.
+    /// The seed of the sample: another seed gives another sample.
     pub seed: u64,
 }
 
 impl Sample {
-    /// Those of `entries` (paths or URLs, each once) whose hashes are smallest; so a sample is part of
-    /// every larger one with its seed, and the same whatever the order of the listing, and
-    /// wherever its files are: of a URL the path counts.
+    /// The entries whose hashes are smallest, of `entries` whose paths or URLs `entry` gives, each once.
+    ///
+    /// So a sample is part of every larger one with the same seed, and does not depend on the order of the listing, nor
+    /// on the host of its URLs: only their paths are hashed.
     pub(crate) fn take<T>(&self, mut entries: Vec<T>, entry: impl Fn(&T) -> &str) -> Vec<T> {
         let seed = self.seed;
         entries.sort_by_cached_key(|item| {

@@ -1,25 +1,25 @@
-//! A packing that was not asked for: `Content-Encoding: gzip` around an archive that is gzip by itself.
+//! Unrequested compression: `Content-Encoding: gzip` around an archive that is gzip by itself.
 //!
-//! The header alone says little: many servers send it with every `.gz` file and mean the file's own packing. So it is
-//! taken off only where gzip is found in gzip, which no archive is.
+//! The header alone proves nothing: many servers send it with every `.gz` file and mean the file's own compression. So
+//! the outer gzip is removed only where gzip is found in gzip, which no archive is.
 
 use flate2::read::MultiGzDecoder;
 use std::io::{self, Read, Write};
 
-/// How gzip begins (RFC 1952, 2.3.1).
+/// The bytes that begin a gzip member (RFC 1952, 2.3.1).
 const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
-/// What is packed once does not shrink much when it is packed again; more than this is made up.
-const MOST_GROWTH: u64 = 4;
-/// Of a small file, headers count.
+/// The most by which the outer gzip may have shrunk a file. Compressed data hardly shrinks again; more is a bomb.
+const MAX_EXPANSION: u64 = 4;
+/// The size in bytes up to which a file may expand by any factor: in a small one headers count.
 const SMALL_BYTES: u64 = 1 << 20;
 
-/// Whether a header says gzip.
+/// Whether a value of `Content-Encoding` names gzip.
 pub(super) fn is_gzip(encoding: &str) -> bool {
     let names = ["gzip", "x-gzip"];
     names.iter().any(|name| encoding.eq_ignore_ascii_case(name))
 }
 
-/// Whether it is gzip in gzip.
+/// Whether `packed` is gzip in gzip.
 pub(super) fn is_twice(packed: impl Read) -> io::Result<bool> {
     let mut packed = packed;
     let mut head = [0; GZIP.len()];
@@ -29,19 +29,19 @@ pub(super) fn is_twice(packed: impl Read) -> io::Result<bool> {
         _ => return Ok(false),
     }
     let mut inner = [0; GZIP.len()];
-    // What is no gzip after all is not gzip twice.
+    // An error says that the data is not gzip after all.
     let read = MultiGzDecoder::new(head.chain(packed)).read_exact(&mut inner);
     Ok(read.is_ok() && inner == GZIP)
 }
 
-/// Takes the outer gzip off a file of `len` bytes; gives how many are left.
+/// Removes the outer gzip of a file of `len` bytes, and gives the number of bytes written to `to`.
 pub(super) fn unpack(packed: impl Read, len: u64, to: &mut impl Write) -> io::Result<u64> {
-    let most = len.saturating_mul(MOST_GROWTH).max(SMALL_BYTES);
+    let most = len.saturating_mul(MAX_EXPANSION).max(SMALL_BYTES);
     let mut unpacked = MultiGzDecoder::new(packed).take(most + 1);
     let bytes = io::copy(&mut unpacked, to)?;
     if bytes > most {
         return Err(io::Error::other(
-            "the server sends it in gzip (Content-Encoding), which unpacks to far more than an archive can",
+            "the server sent it with Content-Encoding: gzip, and it unpacks to far more than an archive can",
         ));
     }
     Ok(bytes)

@@ -1,43 +1,54 @@
-//! Why a file could not be fetched.
+//! Errors of downloads, and of single attempts at them.
 
 use super::Address;
 use std::time::Duration;
 
-/// A file that could not be fetched, for good.
+/// The error of a download that has failed for good.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{address}: {}{}", self.reason(), self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default())]
 pub struct FetchError {
-    /// Where it should be.
+    /// The address of the file.
     pub address: Address,
-    /// What kind of failure it is.
+    /// The kind of the failure.
     pub failure: FetchFailure,
-    /// Requests that were made.
+    /// The number of requests that were made.
     pub attempts: u32,
-    /// What the last one failed of.
+    /// The cause of the last request's failure.
     pub cause: String,
-    /// What to set or change, where that can help.
+    /// What the user may set or change, where that can help.
     pub advice: Option<String>,
 }
 
-/// Kinds of failures.
+/// The kind of a download's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FetchFailure {
-    /// The server says that there is no such file.
+    /// The server says that the file does not exist.
     Missing,
-    /// The server, or its certificate, is such that another attempt cannot do better.
+    /// The server, its certificate or its response is such that another attempt cannot succeed.
     Refused,
-    /// The server wants credentials, or others than it got.
+    /// The server requires credentials, or other ones.
     Denied,
-    /// Too many attempts in a row brought nothing new; a later one may.
+    /// Too many attempts in a row brought nothing new; a later download may succeed.
     GaveUp,
-    /// The file could not be written here.
+    /// The file could not be written on this machine.
     Disk,
-    /// The download was stopped, or never begun.
+    /// The download was stopped, or never started.
     Stopped,
 }
 
 impl FetchError {
-    /// The cause, without the address and the advice.
+    /// A failure for which no request was made.
+    pub(super) fn unsent(address: &Address, failure: FetchFailure, cause: impl Into<String>) -> FetchError {
+        FetchError {
+            address: address.clone(),
+            failure,
+            attempts: 0,
+            cause: cause.into(),
+            advice: None,
+        }
+    }
+
+    /// The cause of the failure, without the address and the advice.
     pub fn reason(&self) -> String {
         let FetchError { cause, attempts, .. } = self;
         match self.failure {
@@ -47,106 +58,106 @@ impl FetchError {
     }
 }
 
-/// How resolvers say that a name is none (`EAI_NONAME` of `getaddrinfo`, in glibc, musl and macOS); what
-/// they say while the network is down is another error.
+/// The messages by which resolvers say that a host does not exist (`EAI_NONAME` of `getaddrinfo`, in glibc, musl and
+/// macOS). Their message while the network is down is another one.
 const NO_SUCH_HOST: [&str; 3] = [
     "Name or service not known",
     "Name does not resolve",
     "nodename nor servname provided",
 ];
 
-/// Why one attempt failed.
+/// The error of one attempt.
 #[derive(Debug)]
-pub(super) enum Trouble {
-    /// So will every other.
-    Final {
+pub(super) enum AttemptError {
+    /// Every other attempt would fail, too.
+    Permanent {
         failure: FetchFailure,
         cause: String,
         advice: Option<String>,
     },
-    /// Another may not.
-    Passing {
+    /// Another attempt may succeed.
+    Temporary {
         cause: String,
-        /// The wait that the server asks for.
+        /// The wait that the server asks for (`Retry-After`).
         after: Option<Duration>,
-        kind: Passing,
+        kind: TemporaryKind,
         advice: Option<String>,
     },
 }
 
-/// What a failure that may pass says of the server.
+/// What a temporary failure says of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passing {
-    /// It says that one asks too fast.
+pub(super) enum TemporaryKind {
+    /// The server says that requests come too fast.
     Throttled,
-    /// It may say so: a 403 without a reason.
+    /// The server may throttle: a 403 without a reason.
     PerhapsThrottled,
-    /// Nothing: a broken line, an error of its own.
+    /// The failure says nothing of the server's load: a broken connection, an internal error.
     Broken,
 }
 
-impl Trouble {
-    pub(super) fn last(failure: FetchFailure, cause: impl Into<String>) -> Trouble {
-        Trouble::Final {
+impl AttemptError {
+    pub(super) fn permanent(failure: FetchFailure, cause: impl Into<String>) -> AttemptError {
+        AttemptError::Permanent {
             failure,
             cause: cause.into(),
             advice: None,
         }
     }
 
-    pub(super) fn passing(cause: impl Into<String>) -> Trouble {
-        Trouble::Passing {
+    pub(super) fn temporary(cause: impl Into<String>) -> AttemptError {
+        AttemptError::Temporary {
             cause: cause.into(),
             after: None,
-            kind: Passing::Broken,
+            kind: TemporaryKind::Broken,
             advice: None,
         }
     }
 
-    /// The same, at the host that a redirect led to.
-    pub(super) fn at(self, host: &str) -> Trouble {
-        self.with(&format!(", at {host}, where it redirects to"))
+    /// This error, with the host in its cause to which a redirect led.
+    pub(super) fn at(self, host: &str) -> AttemptError {
+        self.with_detail(&format!(", at {host}, to which it redirects"))
     }
 
-    /// The same, and more about it.
-    pub(super) fn with(mut self, more: &str) -> Trouble {
-        let (Trouble::Final { cause, .. } | Trouble::Passing { cause, .. }) = &mut self;
-        *cause += more;
+    /// This error, with `detail` at the end of its cause.
+    pub(super) fn with_detail(mut self, detail: &str) -> AttemptError {
+        let (AttemptError::Permanent { cause, .. } | AttemptError::Temporary { cause, .. }) = &mut self;
+        *cause += detail;
         self
     }
 
-    pub(super) fn disk(path: &std::path::Path, e: &std::io::Error) -> Trouble {
-        Trouble::last(FetchFailure::Disk, format!("{}: {e}", path.display()))
+    pub(super) fn disk(path: &std::path::Path, e: &std::io::Error) -> AttemptError {
+        AttemptError::permanent(FetchFailure::Disk, format!("{}: {e}", path.display()))
     }
 
-    /// Of the client: all causes, but not the URL, which may hold secrets. A certificate that is
-    /// not trusted will not be at the next attempt, and a host that does not exist will not either.
-    pub(super) fn of_client(error: reqwest::Error) -> Trouble {
+    /// An error of the HTTP client, with all its causes, but without the URL, which may hold secrets. Permanent is an
+    /// untrusted certificate or a host that does not exist.
+    pub(super) fn of_client(error: reqwest::Error) -> AttemptError {
         let error = error.without_url();
         let mut cause = error.to_string();
-        let mut hopeless = error.is_builder() || error.is_redirect();
+        let mut permanent = error.is_builder() || error.is_redirect();
         let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
         while let Some(e) = source {
             let text = e.to_string();
             if !cause.contains(&text) {
                 cause = format!("{cause}: {text}");
             }
-            let tls = of_tls(e);
-            hopeless |= matches!(tls, Some(rustls::Error::InvalidCertificate(_)));
-            hopeless |= NO_SUCH_HOST.iter().any(|sign| text.contains(sign));
+            let tls = tls_error(e);
+            permanent |= matches!(tls, Some(rustls::Error::InvalidCertificate(_)));
+            permanent |= NO_SUCH_HOST.iter().any(|sign| text.contains(sign));
             source = e.source();
         }
-        match hopeless {
-            true => Trouble::last(FetchFailure::Refused, cause),
-            false => Trouble::passing(cause),
+        match permanent {
+            true => AttemptError::permanent(FetchFailure::Refused, cause),
+            false => AttemptError::temporary(cause),
         }
     }
 }
 
-/// The error of TLS in errors of I/O, which do not show what they hold as their source.
-fn of_tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+/// The TLS error in an error. An I/O error that wraps one does not give it as its source.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<std::io::Error>() {
-        Some(io) => of_tls(io.get_ref()?),
+        Some(io) => tls_error(io.get_ref()?),
         None => error.downcast_ref(),
     }
 }

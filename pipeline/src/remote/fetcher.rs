@@ -1,10 +1,9 @@
-//! Downloads ahead of whoever reads.
+//! Downloads of a list of archives, ahead of the threads that read them.
 
 use super::Address;
 use super::error::{FetchError, FetchFailure};
-use super::folder::{self, Place};
+use super::folder::{self, DownloadPaths};
 use super::network::{Network, Session, Started};
-use super::transfer::unasked;
 use crate::runtime::parallel::lock;
 use crate::runtime::stop;
 use std::collections::BTreeMap;
@@ -16,41 +15,42 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-/// So many downloads given up or denied in a row, and the others are not tried: it is the line, the server or the
-/// credentials, and each would take a minute of waits to fail.
-const HOPELESS: u32 = 16;
-/// How often to look, while a file is on its way, if the build is asked to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The number of downloads given up or denied in a row after which no other is tried: the connection, the server or the
+/// credentials are at fault, and each download would take a minute of waits to fail.
+const MAX_FAILED_IN_A_ROW: u32 = 16;
+/// The time between two checks, while a thread waits for a file, whether the build should stop.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Where downloads go, and how many at a time.
+/// The folder of downloads, and how many run at a time.
 #[derive(Debug, Clone)]
 pub struct FetchOptions {
-    /// The folder for files; made if it is missing.
+    /// The folder into which files are downloaded; created if it is missing.
     pub folder: PathBuf,
-    /// Files stay there, and a later run takes them from there if they are unchanged.
+    /// Whether files are kept once they are read, for a later run to use if they are unchanged on the server.
     pub keep: bool,
-    /// Files that are being fetched, wait to be read, or are read, at most. At least 1; fewer than
-    /// threads that read keep some of them waiting.
+    /// The largest number of files that are being fetched, wait to be read, or are read, at a time; at least 1. With
+    /// fewer files than reading threads some threads wait.
     pub read_ahead: usize,
-    /// Downloads at a time, at most.
+    /// The largest number of downloads at a time.
     pub connections: usize,
 }
 
-/// Downloads files in the order in which they are to be read. Dropping it stops what is under way;
-/// parts stay on disk, for another to go on.
+/// Downloads files in the order in which they will be read.
+///
+/// Dropping a `Fetcher` stops its downloads; partial files are kept on disk, and a later one resumes them.
 pub struct Fetcher {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
-    /// The threads.
+    /// Keeps the client's threads alive.
     _started: Option<Arc<Started>>,
 }
 
 struct Shared {
     addresses: Vec<Address>,
-    places: Vec<Place>,
-    /// Position in the list by number.
+    paths: Vec<DownloadPaths>,
+    /// The position in the list of each file's number.
     positions: BTreeMap<usize, usize>,
-    slots: Mutex<Slots>,
+    slots: Mutex<DownloadSlots>,
     changed: Condvar,
     next: AtomicUsize,
     room: Arc<Semaphore>,
@@ -58,37 +58,38 @@ struct Shared {
     keep: bool,
 }
 
-struct Slots {
-    list: Vec<Slot>,
-    /// Nobody takes any more.
+struct DownloadSlots {
+    list: Vec<DownloadSlot>,
+    /// No file will be taken any more.
     closed: bool,
 }
 
-enum Slot {
+enum DownloadSlot {
     Coming,
     Whole(FetchedFile),
     Failed(FetchError),
     Taken,
 }
 
-/// A file that is whole on disk. Dropping it makes room for the next one, and removes it unless
-/// downloads are kept.
+/// A file that has been downloaded completely.
+///
+/// Dropping it makes room for the next download, and removes the file unless downloads are kept.
 #[derive(Debug)]
 pub struct FetchedFile {
     path: PathBuf,
     bytes: u64,
-    /// Goes with the file.
+    /// The path of the note, which is removed with the file; `None` where both are kept.
     note: Option<PathBuf>,
     _room: OwnedSemaphorePermit,
 }
 
 impl FetchedFile {
-    /// Where it is.
+    /// The path of the file on this machine.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its size.
+    /// The size of the file in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -107,8 +108,8 @@ impl Drop for FetchedFile {
 }
 
 impl Fetcher {
-    /// Begins to fetch. `list`: numbers, each once, and addresses, in the order in which
-    /// [`Fetcher::take`] will be called, as near as threads keep to it; every one must be taken.
+    /// Starts to download the files of `list`: numbers, each once, and addresses, in about the order in which
+    /// [`Fetcher::take`] will be called. Every file must be taken, or downloads stop for want of room.
     ///
     /// # Errors
     /// The client cannot be started.
@@ -124,10 +125,10 @@ impl Fetcher {
         let (numbers, addresses): (Vec<usize>, Vec<Address>) = list.into_iter().unzip();
         let all: Vec<&Address> = addresses.iter().collect();
         let shared = Arc::new(Shared {
-            places: folder::places(&options.folder, &all),
+            paths: folder::download_paths(&options.folder, &all),
             positions: numbers.into_iter().zip(0..).collect(),
-            slots: Mutex::new(Slots {
-                list: addresses.iter().map(|_| Slot::Coming).collect(),
+            slots: Mutex::new(DownloadSlots {
+                list: addresses.iter().map(|_| DownloadSlot::Coming).collect(),
                 closed: false,
             }),
             changed: Condvar::new(),
@@ -152,31 +153,29 @@ impl Fetcher {
         })
     }
 
-    /// File `number` of the list; waits until it is whole. Each can be taken once.
+    /// Waits until file `number` of the list has been downloaded, and gives it. Each can be taken once.
     ///
     /// # Errors
-    /// It could not be fetched, for good; or the build is asked to stop while it is on its way.
+    /// The download has failed for good, or the build is asked to stop meanwhile.
     pub fn take(&self, number: usize) -> Result<FetchedFile, FetchError> {
         let position = self.shared.positions[&number];
         let mut slots = lock(&self.shared.slots);
         loop {
-            match std::mem::replace(&mut slots.list[position], Slot::Taken) {
-                Slot::Whole(file) => return Ok(file),
-                Slot::Failed(error) => return Err(error),
-                Slot::Taken => {
+            match std::mem::replace(&mut slots.list[position], DownloadSlot::Taken) {
+                DownloadSlot::Whole(file) => return Ok(file),
+                DownloadSlot::Failed(error) => return Err(error),
+                DownloadSlot::Taken => {
                     let address = &self.shared.addresses[position];
-                    let cause = "was taken before".to_owned();
-                    return Err(unasked(address, FetchFailure::Stopped, cause));
+                    return Err(FetchError::unsent(address, FetchFailure::Stopped, "was already taken"));
                 }
-                Slot::Coming => {
-                    slots.list[position] = Slot::Coming;
+                DownloadSlot::Coming => {
+                    slots.list[position] = DownloadSlot::Coming;
                     if stop::asked() {
                         let address = &self.shared.addresses[position];
-                        let cause = "stopped".to_owned();
-                        return Err(unasked(address, FetchFailure::Stopped, cause));
+                        return Err(FetchError::unsent(address, FetchFailure::Stopped, "stopped"));
                     }
                     let changed = &self.shared.changed;
-                    let waited = changed.wait_timeout(slots, LOOK_EVERY);
+                    let waited = changed.wait_timeout(slots, POLL_INTERVAL);
                     (slots, _) = waited.unwrap_or_else(PoisonError::into_inner);
                 }
             }
@@ -189,14 +188,14 @@ impl Drop for Fetcher {
         self.tasks.iter().for_each(JoinHandle::abort);
         let mut slots = lock(&self.shared.slots);
         slots.closed = true;
-        // Files go now, and not when the last task has seen that it is to stop.
+        // Files are removed now, and not when the last task has noticed the abort.
         let left = std::mem::take(&mut slots.list);
         drop(slots);
         drop(left);
     }
 }
 
-/// What one connection does: file after file.
+/// Downloads file after file, as one of several connections.
 async fn work(shared: Arc<Shared>, session: Arc<Session>) {
     loop {
         let Ok(room) = shared.room.clone().acquire_owned().await else {
@@ -206,21 +205,21 @@ async fn work(shared: Arc<Shared>, session: Arc<Session>) {
         let Some(address) = shared.addresses.get(position) else {
             return;
         };
-        // Whatever happens to this task, nobody waits for ever.
-        let mut outcome = Outcome {
-            slot: Slot::Failed(unasked(address, FetchFailure::Stopped, "stopped".to_owned())),
+        // Whatever happens to this task, no thread waits for ever.
+        let mut guard = SlotGuard {
+            slot: DownloadSlot::Failed(FetchError::unsent(address, FetchFailure::Stopped, "stopped")),
             shared: &shared,
             position,
         };
         let fetched = fetch(&shared, &session, position).await;
-        outcome.slot = match fetched {
+        guard.slot = match fetched {
             Ok(bytes) => {
                 shared.given_up.store(0, Ordering::Relaxed);
-                let place = &shared.places[position];
-                Slot::Whole(FetchedFile {
-                    path: place.file.clone(),
+                let paths = &shared.paths[position];
+                DownloadSlot::Whole(FetchedFile {
+                    path: paths.file.clone(),
                     bytes,
-                    note: (!shared.keep).then(|| place.note.clone()),
+                    note: (!shared.keep).then(|| paths.note.clone()),
                     _room: room,
                 })
             }
@@ -228,7 +227,7 @@ async fn work(shared: Arc<Shared>, session: Arc<Session>) {
                 if matches!(error.failure, FetchFailure::GaveUp | FetchFailure::Denied) {
                     shared.given_up.fetch_add(1, Ordering::Relaxed);
                 }
-                Slot::Failed(error)
+                DownloadSlot::Failed(error)
             }
         };
     }
@@ -236,25 +235,24 @@ async fn work(shared: Arc<Shared>, session: Arc<Session>) {
 
 async fn fetch(shared: &Shared, session: &Session, position: usize) -> Result<u64, FetchError> {
     let address = &shared.addresses[position];
-    if shared.given_up.load(Ordering::Relaxed) >= HOPELESS {
-        let cause = format!("not tried, since {HOPELESS} downloads in a row had failed");
-        return Err(unasked(address, FetchFailure::Stopped, cause));
+    if shared.given_up.load(Ordering::Relaxed) >= MAX_FAILED_IN_A_ROW {
+        let cause = format!("not tried, since {MAX_FAILED_IN_A_ROW} downloads in a row failed");
+        return Err(FetchError::unsent(address, FetchFailure::Stopped, cause));
     }
-    let place = &shared.places[position];
-    let file = folder::fetch_to(session, address, place, shared.keep).await?;
-    Ok(file.bytes)
+    let paths = &shared.paths[position];
+    folder::fetch_to(session, address, paths, shared.keep).await
 }
 
-/// Tells those who wait, when dropped.
-struct Outcome<'a> {
-    slot: Slot,
+/// Puts its slot into the list and wakes the waiting threads when it is dropped.
+struct SlotGuard<'a> {
+    slot: DownloadSlot,
     shared: &'a Shared,
     position: usize,
 }
 
-impl Drop for Outcome<'_> {
+impl Drop for SlotGuard<'_> {
     fn drop(&mut self) {
-        let slot = std::mem::replace(&mut self.slot, Slot::Taken);
+        let slot = std::mem::replace(&mut self.slot, DownloadSlot::Taken);
         let mut slots = lock(&self.shared.slots);
         if !slots.closed {
             slots.list[self.position] = slot;

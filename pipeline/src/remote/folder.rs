@@ -1,11 +1,11 @@
-//! Downloads on disk: whole files below the folder in their path, and beside them, in a folder of
-//! their own, what is not whole yet and what is known of each file.
+//! Downloads on disk: complete files at their paths below the folder, and in a folder of their own the partial files and
+//! the notes of what is known of each file.
 
 use super::Address;
 use super::encoding;
 use super::error::{FetchError, FetchFailure};
 use super::network::Session;
-use super::transfer::{self, Sink, unasked};
+use super::transfer::{self, DownloadSink};
 use super::version::Version;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,47 +17,49 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Holds parts and notes, in the paths of their files. No folder of archives has such a name, and
-/// `c4 build FOLDER` does not look into it.
+/// The name of the folder of partial files and notes, which lie in it at the paths of their files. `c4 build FOLDER`
+/// skips it.
 pub(crate) const NOTES_FOLDER: &str = ".c4_downloads";
-/// How often to look if another process is done with a file.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The time between two attempts to lock a file that another process has locked.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Where a download goes.
+/// The paths of one download.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    /// The file, once it is whole.
+pub(super) struct DownloadPaths {
+    /// The path of the complete file.
     pub(super) file: PathBuf,
-    /// As much of it as has come.
+    /// The path of the partial file.
     part: PathBuf,
-    /// What is known of it. Locked by whoever fetches the file; the lock dies with the process.
+    /// The path of the note. It is locked while the file is fetched; the lock ends with the process.
     pub(super) note: PathBuf,
 }
 
-/// The content of a note.
+/// The content of a note: what is known of a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     url: String,
     #[serde(flatten)]
     version: Version,
-    /// Bytes on disk, if they are fewer or more than came: a packing of the server's was taken off.
+    /// The bytes on disk, where an outer gzip was removed and they are not those that came.
     #[serde(default)]
     unpacked: Option<u64>,
-    /// When the machine was started: what was not synced before that may have holes.
+    /// The boot of the machine in which it was written: what was not synced before a crash may have holes.
     #[serde(default)]
     boot: Option<String>,
 }
 
 impl Note {
-    /// Bytes of the whole file on disk.
+    /// The size of the complete file on disk in bytes.
     fn bytes_on_disk(&self) -> Option<u64> {
         self.unpacked.or(self.version.size)
     }
 }
 
-/// Places of all of these in a folder: their paths; where two hosts have the same path, the host before it; and
-/// where that is not enough (`http` and `https`, two users), a hash of the address behind it.
-pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
+/// The paths below `folder` of the files at `addresses`, in their order.
+///
+/// A file's path is that of its address; where two hosts have the same path, the host comes before it; and where that is
+/// not enough (`http` and `https`, two users), a hash of the address follows.
+pub(super) fn download_paths(folder: &Path, addresses: &[&Address]) -> Vec<DownloadPaths> {
     let with_host = |address: &Address| format!("{}/{}", safe(&address.host()), relative(address));
     let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut users: BTreeMap<String, BTreeSet<&Address>> = BTreeMap::new();
@@ -65,7 +67,7 @@ pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
         hosts.entry(relative(address)).or_default().insert(address.host());
         users.entry(with_host(address)).or_default().insert(address);
     }
-    let place = |address: &&Address| {
+    let paths_of = |address: &&Address| {
         let path = relative(address);
         let several = users[&with_host(address)].len() > 1;
         let path = match hosts[&path].len() {
@@ -74,28 +76,28 @@ pub(super) fn places(folder: &Path, addresses: &[&Address]) -> Vec<Place> {
             _ => format!("{}@{}", with_host(address), short_hash(&address.in_full())),
         };
         let notes = folder.join(NOTES_FOLDER);
-        Place {
+        DownloadPaths {
             file: folder.join(&path),
             part: notes.join(format!("{path}.part")),
             note: notes.join(format!("{path}.json")),
         }
     };
-    addresses.iter().map(place).collect()
+    addresses.iter().map(paths_of).collect()
 }
 
-/// The path of a file below the folder, safe as a path.
+/// The path of a file below the folder, which it cannot leave.
 fn relative(address: &Address) -> String {
     let parts = address.path().split('/').filter(|part| !part.is_empty());
     let mut path = parts.map(safe).collect::<Vec<_>>().join("/");
     if let Some(query) = address.query() {
-        // May be secret, or long.
+        // The query may be secret, or long.
         path.push('@');
         path += &short_hash(query);
     }
     path
 }
 
-/// A name that is a name in a folder, and not that of the notes.
+/// `part` as a file name that leads to no other folder, nor to that of the notes.
 fn safe(part: &str) -> String {
     match part {
         "." | ".." | NOTES_FOLDER => part.replace('.', "%2E"),
@@ -108,41 +110,37 @@ fn short_hash(text: &str) -> String {
     hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A file that is whole on disk.
-#[derive(Debug)]
-pub(super) struct OnDisk {
-    pub(super) bytes: u64,
-}
-
-/// Brings a file to its place, unless it is there and unchanged. `sync`: it must outlive a crash.
+/// Downloads a file to `paths`, unless it is there and unchanged, and gives its size on disk in bytes.
+///
+/// With `sync` the file must outlive a crash of the machine.
 pub(super) async fn fetch_to(
     session: &Session,
     address: &Address,
-    place: &Place,
+    paths: &DownloadPaths,
     sync: bool,
-) -> Result<OnDisk, FetchError> {
+) -> Result<u64, FetchError> {
     let disk = |path: &Path, e: io::Error| {
         let cause = format!("{}: {e}", path.display());
-        unasked(address, FetchFailure::Disk, cause)
+        FetchError::unsent(address, FetchFailure::Disk, cause)
     };
-    for path in [&place.file, &place.note] {
+    for path in [&paths.file, &paths.note] {
         let parent = path.parent().unwrap_or(Path::new(""));
         fs::create_dir_all(parent).map_err(|e| disk(parent, e))?;
     }
-    let mut note = open(&place.note).map_err(|e| disk(&place.note, e))?;
-    lock(&note, &place.note).await;
+    let mut note = open(&paths.note).map_err(|e| disk(&paths.note, e))?;
+    lock_note(&note, &paths.note).await;
     let mut known = String::new();
-    note.read_to_string(&mut known).map_err(|e| disk(&place.note, e))?;
+    note.read_to_string(&mut known).map_err(|e| disk(&paths.note, e))?;
     let boot = boot();
-    // Of a process that was killed while it wrote, there may be anything.
+    // A process that was killed while it wrote may have left anything.
     let known: Option<Note> = serde_json::from_str(&known).ok();
     let url = address.to_string();
-    // What is there may be of another address that has the same path.
-    let others = known.as_ref().is_some_and(|known| known.url != url);
-    // Of before a power cut, only what was synced counts.
+    // The file there may be that of another address with the same path.
+    let other_address = known.as_ref().is_some_and(|known| known.url != url);
+    // After a crash of the machine, only what was synced counts.
     let since_boot = known.as_ref().is_none_or(|known| known.boot == boot);
-    if let Ok(metadata) = fs::metadata(&place.file)
-        && !others
+    if let Ok(metadata) = fs::metadata(&paths.file)
+        && !other_address
         && (sync || since_boot)
     {
         let there = Version {
@@ -152,7 +150,7 @@ pub(super) async fn fetch_to(
         let known = known.as_ref();
         let known = known.filter(|known| known.bytes_on_disk() == there.size);
         let unpacked = known.and_then(|known| known.unpacked);
-        // A file that somebody else has put there is told by its size alone.
+        // Of a file that somebody else has put there only the size is known.
         let known = known.map_or(there, |known| known.version.clone());
         if let Some(version) = transfer::unchanged(session, address, &known).await? {
             let known = Note {
@@ -161,15 +159,15 @@ pub(super) async fn fetch_to(
                 unpacked,
                 boot,
             };
-            write_note(&mut note, &known).map_err(|e| disk(&place.note, e))?;
+            write_note(&mut note, &known).map_err(|e| disk(&paths.note, e))?;
             session.counters.reused.fetch_add(1, Ordering::Relaxed);
-            return Ok(OnDisk { bytes: metadata.len() });
+            return Ok(metadata.len());
         }
     }
-    let part = open(&place.part).map_err(|e| disk(&place.part, e))?;
+    let part = open(&paths.part).map_err(|e| disk(&paths.part, e))?;
     let known = known.filter(|known| known.url == url && known.boot == boot && known.unpacked.is_none());
-    let mut sink = Part {
-        len: part.metadata().map_err(|e| disk(&place.part, e))?.len(),
+    let mut sink = PartialFile {
+        len: part.metadata().map_err(|e| disk(&paths.part, e))?.len(),
         file: part,
         note,
         known: Note {
@@ -178,24 +176,23 @@ pub(super) async fn fetch_to(
             unpacked: None,
             boot,
         },
-        place,
+        paths,
     };
     let seek = sink.file.seek(SeekFrom::Start(sink.len));
-    seek.map_err(|e| disk(&place.part, e))?;
+    seek.map_err(|e| disk(&paths.part, e))?;
     let known = known.map(|note| note.version);
     let version = transfer::fetch(session, address, &mut sink, known).await?;
     if version.is_in_gzip() {
-        sink.unpack().map_err(|e| disk(&place.part, e))?;
+        sink.unpack().map_err(|e| disk(&paths.part, e))?;
     }
     if sync {
-        sink.file.sync_all().map_err(|e| disk(&place.part, e))?;
+        sink.file.sync_all().map_err(|e| disk(&paths.part, e))?;
     }
-    let bytes = sink.len;
-    fs::rename(&place.part, &place.file).map_err(|e| disk(&place.file, e))?;
-    Ok(OnDisk { bytes })
+    fs::rename(&paths.part, &paths.file).map_err(|e| disk(&paths.file, e))?;
+    Ok(sink.len)
 }
 
-/// What tells this start of the machine from others, where the system says it.
+/// The identifier of this boot of the machine, where the system gives one.
 fn boot() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())
@@ -207,16 +204,16 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Waits until no other process is at work on the file.
-async fn lock(note: &File, path: &Path) {
-    let mut told = false;
-    // Where a file system knows no locks, do without.
+/// Waits until no other process is fetching the file, and locks its note.
+async fn lock_note(note: &File, path: &Path) {
+    let mut announced = false;
+    // On a file system without locks the file is fetched without one.
     while let Err(TryLockError::WouldBlock) = note.try_lock() {
-        if !told {
-            tracing::info!("{}: another process fetches this file", path.display());
-            told = true;
+        if !announced {
+            tracing::info!("{}: another process is fetching this file", path.display());
+            announced = true;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -227,23 +224,23 @@ fn write_note(file: &mut File, note: &Note) -> io::Result<()> {
     file.write_all(&json)
 }
 
-/// A file that is not whole yet.
-struct Part<'a> {
+/// A file that is being downloaded, with its note.
+struct PartialFile<'a> {
     file: File,
     len: u64,
     note: File,
     known: Note,
-    place: &'a Place,
+    paths: &'a DownloadPaths,
 }
 
-impl Part<'_> {
-    /// Takes off the gzip that a server or proxy has put around a file that is gzip by itself.
+impl PartialFile<'_> {
+    /// Removes the gzip that a server or proxy has put around a file that is gzip by itself.
     fn unpack(&mut self) -> io::Result<()> {
-        let open = || File::open(&self.place.part).map(BufReader::new);
+        let open = || File::open(&self.paths.part).map(BufReader::new);
         if !encoding::is_twice(open()?)? {
             return Ok(());
         }
-        let path = self.place.part.with_added_extension("unpacked");
+        let path = self.paths.part.with_added_extension("unpacked");
         let mut unpacked = File::options()
             .read(true)
             .write(true)
@@ -254,16 +251,16 @@ impl Part<'_> {
         let len = len.inspect_err(|_| {
             let _ = fs::remove_file(&path);
         })?;
-        // Before the part is another: nothing that comes can be added to it.
+        // The note comes first: from here on nothing can be appended to the partial file.
         self.known.unpacked = Some(len);
         write_note(&mut self.note, &self.known)?;
-        fs::rename(&path, &self.place.part)?;
+        fs::rename(&path, &self.paths.part)?;
         (self.file, self.len) = (unpacked, len);
         Ok(())
     }
 }
 
-impl Sink for Part<'_> {
+impl DownloadSink for PartialFile<'_> {
     fn len(&self) -> u64 {
         self.len
     }
@@ -286,7 +283,7 @@ impl Sink for Part<'_> {
     }
 
     fn path(&self) -> &Path {
-        &self.place.part
+        &self.paths.part
     }
 }
 
@@ -295,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_below_the_folder_and_apart() {
+    fn paths_are_below_the_folder_and_distinct() {
         let addresses: Vec<Address> = [
             "https://a/x/f.gz",
             "s3://b/x/f.gz",
@@ -313,8 +310,8 @@ mod tests {
         .map(|text| text.parse().unwrap())
         .to_vec();
         let addresses: Vec<&Address> = addresses.iter().collect();
-        let places = places(Path::new("d"), &addresses);
-        let files: Vec<_> = places.iter().map(|place| place.file.to_str().unwrap()).collect();
+        let paths = download_paths(Path::new("d"), &addresses);
+        let files: Vec<_> = paths.iter().map(|paths| paths.file.to_str().unwrap()).collect();
         assert_eq!(
             files,
             [
@@ -331,6 +328,6 @@ mod tests {
                 "d/b/w/f.gz",
             ]
         );
-        assert_eq!(places[4].part, Path::new("d/.c4_downloads/y/f.gz.part"));
+        assert_eq!(paths[4].part, Path::new("d/.c4_downloads/y/f.gz.part"));
     }
 }

@@ -1,16 +1,12 @@
-//! Archives that are elsewhere: on `https://`, `http://` and `s3://`.
+//! Remote archives: on `https://`, `http://` and `s3://`.
 //!
-//! A remote archive is downloaded to a file and then read as any other, while the next ones are on
-//! their way ([`Fetcher`]). So reading needs to know nothing of networks, and a download may stall,
-//! break or be cut without any of that showing in a corpus.
+//! A remote archive is downloaded to a file and then read as any other, while the next ones are being downloaded
+//! ([`Fetcher`]). So reading needs to know nothing of networks, and a download may stall, break or be cut without any
+//! effect on a corpus. `DECISIONS.md` says why requests are made by `reqwest` and retried by code of our own.
 //!
-//! Why our own retries around plain requests, and of `object_store` only the credentials and the
-//! signature: its errors do not tell `Retry-After`, it takes 403 (how Common Crawl says "too fast")
-//! for final, and it fails where a server ignores a range or an object has changed.
-//!
-//! - [`Address`]: where something is.
-//! - [`Network`]: client, threads, pace and patience; started by the first request.
-//! - [`Fetcher`]: downloads a list ahead of whoever reads it.
+//! - [`Address`]: the address of a file or folder.
+//! - [`Network`]: the client, its threads, pace and retry policy; started by the first request.
+//! - [`Fetcher`]: downloads a list ahead of the threads that read it.
 //! - [`crawl`]: names of crawls, and samples of listings.
 
 mod address;
@@ -25,6 +21,7 @@ mod network;
 mod options;
 mod pace;
 mod redirect;
+mod refusal;
 mod s3;
 mod transfer;
 mod version;

@@ -1,21 +1,21 @@
-//! How a build fetches its archives.
+//! Options of the downloads of a build.
 
 use super::{Address, FetchError, FetchOptions, Fetcher, Network, NetworkOptions};
 use std::path::{Path, PathBuf};
 
-/// Files ahead of those that threads are reading.
-const AHEAD: usize = 2;
+/// The default number of files ahead of those that threads are reading.
+const FILES_AHEAD: usize = 2;
 
-/// How a build fetches its archives.
+/// The options by which a build fetches its archives.
 #[derive(Debug, Clone)]
 pub struct RemoteOptions {
-    /// The client.
+    /// The client that makes the requests.
     pub network: Network,
-    /// Files on disk at a time; `None`: threads + 2.
+    /// The largest number of files on disk at a time; `None`: two more than there are threads.
     pub read_ahead: Option<usize>,
-    /// Downloads at a time.
+    /// The largest number of downloads at a time.
     pub connections: usize,
-    /// Where downloads stay; `None`: each goes when it is read.
+    /// The folder in which downloads are kept; `None`: each is removed once it is read.
     pub keep: Option<PathBuf>,
 }
 
@@ -31,24 +31,24 @@ impl Default for RemoteOptions {
 }
 
 impl RemoteOptions {
-    /// Files on disk at a time, for `threads` that read.
+    /// The largest number of files on disk at a time, for `threads` reading threads.
     pub(crate) fn ahead(&self, threads: usize) -> usize {
-        self.read_ahead.unwrap_or(threads.saturating_add(AHEAD))
+        self.read_ahead.unwrap_or(threads.saturating_add(FILES_AHEAD))
     }
 
-    /// Begins to fetch, for `threads` that read; see [`Fetcher::start`]. Downloads that do not stay
-    /// go through the folder `passing`.
+    /// Starts to download `list` for `threads` reading threads (see [`Fetcher::start`]), into the folder `temporary`
+    /// unless downloads are kept.
     ///
     /// # Errors
     /// The client cannot be started.
     pub(crate) fn fetch(
         &self,
         list: Vec<(usize, Address)>,
-        passing: &Path,
+        temporary: &Path,
         threads: usize,
     ) -> Result<Fetcher, FetchError> {
         let options = FetchOptions {
-            folder: self.keep.clone().unwrap_or_else(|| passing.to_owned()),
+            folder: self.keep.clone().unwrap_or_else(|| temporary.to_owned()),
             keep: self.keep.is_some(),
             read_ahead: self.ahead(threads),
             connections: self.connections,

@@ -1,17 +1,17 @@
-//! Not faster than asked: by the user (bytes a second) and by servers (`Retry-After`).
+//! Limits on the pace of downloads: the user's (bytes a second) and the servers' (`Retry-After`).
 
 use crate::runtime::parallel::lock;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// What may pass at once after a pause.
+/// The time whose bytes may come at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
 
-/// Bytes a second, of all downloads together: a token bucket.
+/// A limit on the bytes a second of all downloads together: a token bucket.
 #[derive(Debug)]
 pub(super) struct Pace {
     bytes_per_second: f64,
-    /// When all that has passed is paid for.
+    /// The time at which all bytes so far are within the limit.
     paid: Mutex<Instant>,
 }
 
@@ -23,7 +23,7 @@ impl Pace {
         }
     }
 
-    /// How long to wait after so many bytes have come, at `now`.
+    /// Counts `bytes` that have come at `now`, and gives the time to wait before more are read.
     pub(super) fn spend(&self, bytes: usize, now: Instant) -> Duration {
         let mut paid = lock(&self.paid);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
@@ -33,7 +33,7 @@ impl Pace {
     }
 }
 
-/// Until when no request is to be made, since a server asked for that.
+/// The time until which no request is made, because a server asked for that; shared by all downloads.
 #[derive(Debug, Default)]
 pub(super) struct Gate(Mutex<Option<Instant>>);
 
@@ -43,7 +43,7 @@ impl Gate {
         *closed = Some(closed.map_or(until, |before| before.max(until)));
     }
 
-    /// Time left at `now`.
+    /// The time left at `now` until requests may be made again.
     pub(super) fn left(&self, now: Instant) -> Duration {
         lock(&self.0).map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }

@@ -1,67 +1,70 @@
-//! Redirects: where a request is sent on to, and whether credentials may go along.
+//! Redirects: where a request is redirected to, and whether it may have credentials there.
 //!
-//! The client follows none by itself: it would take along what it does not know to be secret
-//! (`x-amz-security-token`, a signature made for another host). Here each hop is decided anew.
+//! The client follows none by itself: it would send along what it does not know to be secret (`x-amz-security-token`, a
+//! signature made for another host). Here each hop is decided anew.
 
-use super::error::{FetchFailure, Trouble};
+use super::error::{AttemptError, FetchFailure};
 use http::{HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-/// Hops at most, as reqwest has it; browsers follow 20.
-const MOST_HOPS: usize = 10;
-/// A value in a query that is as long as this may be a signature or a token.
-const SECRET_BYTES: usize = 16;
+/// The most redirects that are followed: 10, as in reqwest; browsers follow 20.
+const MAX_HOPS: usize = 10;
+/// The length in bytes from which a value in a query may be a signature or a token.
+const MIN_SECRET_BYTES: usize = 16;
 
-/// A request's way from the address over redirects.
+/// The way of one request over redirects.
 pub(super) struct Route {
-    /// All that were asked so far, without user and password.
+    /// The URLs that were requested so far, the address first, without user and password.
     visited: Vec<Url>,
 }
 
 impl Route {
-    /// A way that begins with a request to `start`.
+    /// A route that starts with a request to `start`.
     pub(super) fn new(start: &Url) -> Route {
         Route {
             visited: vec![bare(start)],
         }
     }
 
-    /// Whether the answer sends the request on.
+    /// Whether a response with this status redirects the request.
     pub(super) fn is_redirect(status: StatusCode) -> bool {
         matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
     }
 
-    /// Where the request is now.
+    /// The URL to which the request has come.
     pub(super) fn here(&self) -> &Url {
         &self.visited[self.visited.len() - 1]
     }
 
-    /// Whether all hops so far went to the scheme, host and port of the address. Only then may a request
-    /// have its credentials: who has been elsewhere is sent by somebody else.
+    /// Whether all hops so far led to the scheme, host and port of the address. Only then may a request have its
+    /// credentials: from elsewhere another server decides where it is sent.
     pub(super) fn is_at_home(&self) -> bool {
         let home = self.visited[0].origin();
         self.visited.iter().all(|url| url.origin() == home)
     }
 
-    /// Whether it has left the address.
+    /// Whether the request has been redirected.
     pub(super) fn has_moved(&self) -> bool {
         self.visited.len() > 1
     }
 
-    /// Takes the next hop.
-    pub(super) fn follow(&mut self, location: &HeaderValue) -> Result<(), Trouble> {
-        let refused = |cause: String| Trouble::last(FetchFailure::Refused, cause);
+    /// Follows a redirect to `location`.
+    ///
+    /// # Errors
+    /// The redirect is refused, for good.
+    pub(super) fn follow(&mut self, location: &HeaderValue) -> Result<(), AttemptError> {
+        let refused = |cause: String| AttemptError::permanent(FetchFailure::Refused, cause);
         let here = self.here();
         let next = location.to_str().ok().and_then(|to| here.join(to).ok());
         let Some(next) = next.map(|next| bare(&next)) else {
-            return Err(refused("redirects to what is no URL".to_owned()));
+            return Err(refused("redirects to something that is not a URL".to_owned()));
         };
         let host = next.host_str().unwrap_or_default();
         match (here.scheme(), next.scheme()) {
             ("https", "http") => {
                 return Err(refused(format!(
-                    "redirects from https to http ({host}), where anybody on the way can change it"
+                    "redirects from https to http ({host}), where anybody on the way could change it"
                 )));
             }
             (_, "http" | "https") => {}
@@ -71,24 +74,24 @@ impl Route {
         }
         if let Some(name) = self.query_value_in(&next) {
             return Err(refused(format!(
-                "redirects to another host ({host}) and hands it the value of `{name}` in this URL, which may be a \
-                 signature; if it is none, give the address there"
+                "redirects to another host ({host}) and passes it the value of `{name}` in this URL, which may be a \
+                 signature; if it is not, use the address on that host"
             )));
         }
         if self.visited.contains(&next) {
             return Err(refused("redirects in a circle".to_owned()));
         }
-        if self.visited.len() > MOST_HOPS {
-            return Err(refused(format!("more than {MOST_HOPS} redirects")));
+        if self.visited.len() > MAX_HOPS {
+            return Err(refused(format!("more than {MAX_HOPS} redirects")));
         }
         self.visited.push(next);
         Ok(())
     }
 
-    /// The name of a value in the address's query that `next` has, too, though it is another host.
+    /// The name of a long value in the address's query that `next`, on another host, contains, too.
     fn query_value_in(&self, next: &Url) -> Option<String> {
         let home = &self.visited[0];
-        // From http to https of one host nothing leaves it.
+        // From http to https nothing leaves the host.
         let upgraded = next.scheme() == "https" && next.host() == home.host();
         if next.origin() == home.origin() || upgraded {
             return None;
@@ -98,15 +101,15 @@ impl Route {
         home.query()?.split('&').find_map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or(("", pair));
             let is_there = raw.contains(value) || plain.contains(&decoded(value));
-            (value.len() >= SECRET_BYTES && is_there).then(|| decoded(name))
+            (value.len() >= MIN_SECRET_BYTES && is_there).then(|| decoded(name))
         })
     }
 }
 
-/// Without user, password and fragment.
+/// `url` without user, password and fragment.
 fn bare(url: &Url) -> Url {
     let mut url = url.clone();
-    // Only of URLs without a host, which are refused, may these fail.
+    // These fail only for URLs without a host, which are refused.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);
@@ -117,13 +120,13 @@ fn bare(url: &Url) -> Url {
 mod tests {
     use super::*;
 
-    /// Where `from` is sent by `location`, or why not; and whether that is at home.
+    /// Where the redirect `location` leads from `from` and whether that is at home; or why it is refused.
     fn follow(from: &str, location: &str) -> Result<(String, bool), String> {
         let mut route = Route::new(&from.parse().unwrap());
         match route.follow(&HeaderValue::from_str(location).unwrap()) {
             Ok(()) => Ok((route.here().to_string(), route.is_at_home())),
-            Err(Trouble::Final { cause, .. }) => Err(cause),
-            Err(Trouble::Passing { .. }) => panic!("{location}: another attempt finds the same"),
+            Err(AttemptError::Permanent { cause, .. }) => Err(cause),
+            Err(AttemptError::Temporary { .. }) => panic!("{location}: no attempt can succeed"),
         }
     }
 
@@ -139,7 +142,7 @@ mod tests {
             ("https://h/a", "https://h.g/a", "https://h.g/a", false),
             ("https://h/a", "//g/a", "https://g/a", false),
             ("https://h/a", "\\\\g\\a", "https://g/a", false),
-            // What another server makes up is no credential of ours, and nothing that we would send.
+            // Credentials that another server makes up are not ours, and are not sent.
             ("https://h/a", "https://u:p@g/a", "https://g/a", false),
             ("https://h/a", "https://h@g/a", "https://g/a", false),
         ] {
@@ -155,7 +158,7 @@ mod tests {
             ("https://h/a", "ftp://h/a", "ftp:, which cannot be read"),
             ("https://h/a", "file:///etc/passwd", "file:, which"),
             ("https://h/a", "s3://bucket/key", "s3:, which"),
-            ("https://h/a", "https://", "to what is no URL"),
+            ("https://h/a", "https://", "not a URL"),
             ("https://h/a", "/a#b", "in a circle"),
             (signed, "https://g/?s=0123456789abcdef0%2Fb", "X-Amz-Signa"),
             (signed, "https://g/?s=0123456789abcdef0/b", "X-Amz-Signa"),
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_elsewhere_is_not_at_home_again() {
+    fn a_route_that_was_elsewhere_is_not_at_home_again() {
         let mut route = Route::new(&"https://h/".parse().unwrap());
         let mut follow = |to| route.follow(&HeaderValue::from_static(to));
         follow("https://g/").unwrap();
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn hops_are_counted() {
         let mut route = Route::new(&"https://h/".parse().unwrap());
-        for hop in 1..=MOST_HOPS {
+        for hop in 1..=MAX_HOPS {
             let location = HeaderValue::from_str(&format!("/{hop}")).unwrap();
             route.follow(&location).unwrap();
         }

@@ -1,7 +1,7 @@
-//! S3: URLs of objects, regions, credentials, signatures, and what its refusals mean.
+//! S3: URLs of objects, regions, credentials, signatures, and the meaning of error codes.
 
 use super::Address;
-use super::error::{FetchFailure, Trouble};
+use super::error::{AttemptError, FetchFailure};
 use crate::runtime::parallel::lock;
 use http::{HeaderValue, Method};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredentialProvider};
@@ -18,14 +18,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// For credentials that are asked for elsewhere (a role's), all attempts of theirs together.
+/// The time in which credentials that a server gives (a role's) must have come, over all attempts.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// How to talk to S3: variables of the environment, as the AWS command line knows them.
+/// The configuration of S3: variables of the environment, as the AWS command line reads them.
 ///
 /// Read are `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`
 /// (or `AWS_DEFAULT_REGION`; default us-east-1, where Common Crawl is), `AWS_ENDPOINT_URL_S3` or
-/// `AWS_ENDPOINT_URL`, those of roles of containers (`AWS_CONTAINER_CREDENTIALS_...`) and of web
+/// `AWS_ENDPOINT_URL`, the variables of container roles (`AWS_CONTAINER_CREDENTIALS_...`) and of web
 /// identities (`AWS_WEB_IDENTITY_TOKEN_FILE`), `AWS_REQUEST_PAYER`, and `AWS_SKIP_SIGNATURE`. Without any
 /// credentials requests are anonymous. Profiles and credential files are not read. Where S3 says that a bucket is
 /// in another region, that one is used.
@@ -34,7 +34,7 @@ pub struct S3Options {
     variables: BTreeMap<String, String>,
 }
 
-/// Any of these says that requests are to be signed.
+/// The variables of which any says that requests are to be signed.
 const CREDENTIALS: [AmazonS3ConfigKey; 5] = [
     AmazonS3ConfigKey::AccessKeyId,
     AmazonS3ConfigKey::SecretAccessKey,
@@ -44,7 +44,7 @@ const CREDENTIALS: [AmazonS3ConfigKey; 5] = [
 ];
 
 impl S3Options {
-    /// Of the environment.
+    /// The configuration in the variables of the environment.
     pub fn from_env() -> S3Options {
         let variables = std::env::vars_os();
         S3Options::from_variables(
@@ -52,7 +52,7 @@ impl S3Options {
         )
     }
 
-    /// Of variables given. Empty ones count as not set; blanks and line ends around a value are none of it.
+    /// The configuration in the given variables. Empty ones count as not set; white space around a value is ignored.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> S3Options {
         let trimmed = |(name, value): (String, String)| (name, value.trim().to_owned());
         let ours = |(name, value): &(String, String)| name.starts_with("AWS_") && !value.is_empty();
@@ -62,7 +62,7 @@ impl S3Options {
     }
 }
 
-/// Names only: values may be secret.
+/// Shows the names of the variables alone: values may be secret.
 impl fmt::Debug for S3Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.variables.keys()).finish()
@@ -71,12 +71,12 @@ impl fmt::Debug for S3Options {
 
 /// A server with the S3 API.
 pub(super) struct S3 {
-    /// `None`: AWS, whose regions have servers of their own.
+    /// The URL of the server; `None`: AWS, where each region has a server of its own.
     endpoint: Option<String>,
     region: String,
-    /// Regions that S3 has named, by bucket.
+    /// The regions that S3 has named, by bucket.
     regions: Mutex<BTreeMap<String, String>>,
-    /// `None`: anonymous.
+    /// The source of credentials; `None`: requests are anonymous.
     credentials: Option<AwsCredentialProvider>,
     request_payer: bool,
 }
@@ -92,7 +92,7 @@ impl S3 {
         let value = |key| builder.get_config_value(&key);
         let region = value(AmazonS3ConfigKey::Region).unwrap_or_else(|| "us-east-1".to_owned());
         if !is_region(&region) {
-            return Err("AWS_REGION is no name of a region, such as us-east-1".to_owned());
+            return Err("AWS_REGION is not the name of a region, such as us-east-1".to_owned());
         }
         let endpoint = value(AmazonS3ConfigKey::S3Endpoint).or(value(AmazonS3ConfigKey::Endpoint));
         let yes = |key| value(key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -103,7 +103,7 @@ impl S3 {
         let credentials = if anonymous {
             None
         } else {
-            // The store itself makes no request of ours, so any bucket will do.
+            // The store itself makes no request for files, so any bucket will do.
             let store = builder
                 .with_bucket_name("any")
                 .with_http_connector(Connector(client.clone()))
@@ -119,13 +119,13 @@ impl S3 {
         })
     }
 
-    /// The region that a bucket is asked for in.
+    /// The region in which the objects of a bucket are requested.
     pub(super) fn region(&self, bucket: &str) -> String {
         let named = lock(&self.regions).get(bucket).cloned();
         named.unwrap_or_else(|| self.region.clone())
     }
 
-    /// Takes the region that S3 has named for a bucket; false if it cannot be one.
+    /// Records the region that S3 has named for a bucket; false if it cannot be one.
     pub(super) fn learn(&self, bucket: &str, region: &str) -> bool {
         let is_region = is_region(region);
         if is_region {
@@ -134,8 +134,8 @@ impl S3 {
         is_region
     }
 
-    /// The URL of an object.
-    pub(super) fn url(&self, bucket: &str, key: &str, region: &str) -> Result<Url, Trouble> {
+    /// The URL of an object in a region.
+    pub(super) fn url(&self, bucket: &str, key: &str, region: &str) -> Result<Url, AttemptError> {
         let of_region = || {
             // Source: https://docs.aws.amazon.com/general/latest/gr/s3.html
             let china = if region.starts_with("cn-") { ".cn" } else { "" };
@@ -145,13 +145,13 @@ impl S3 {
         Address::object_url(bucket, key, &endpoint).map_err(|e| refused(&e))
     }
 
-    /// The request for a URL of this server; with credentials, headers are signed too.
+    /// The request for a URL of this server, signed with its headers if there are credentials.
     pub(super) async fn request(
         &self,
         url: Url,
         headers: HeaderMap,
         region: &str,
-    ) -> Result<reqwest::Request, Trouble> {
+    ) -> Result<reqwest::Request, AttemptError> {
         let mut request = http::Request::get(url.as_str())
             .body(HttpRequestBody::empty())
             .map_err(|e| refused(&e))?;
@@ -160,7 +160,7 @@ impl S3 {
             let credential = timeout(CREDENTIALS_TIMEOUT, credentials.get_credential()).await;
             let credential = credential.map_err(|_| refused(&"no credentials in time"))?;
             let credential = credential.map_err(|e| refused(&format!("no credentials: {e}")))?;
-            // Both become headers as they are.
+            // Both become values of headers.
             let token = credential.token.as_deref().unwrap_or_default();
             if [&credential.key_id, token]
                 .map(HeaderValue::from_str)
@@ -168,7 +168,7 @@ impl S3 {
                 .any(Result::is_err)
             {
                 return Err(refused(
-                    &"AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN has a character that no credential has",
+                    &"AWS_ACCESS_KEY_ID or AWS_SESSION_TOKEN has a character that credentials cannot have",
                 ));
             }
             AwsAuthorizer::new(&credential, "s3", region)
@@ -181,21 +181,22 @@ impl S3 {
         Ok(ours)
     }
 
-    /// What to do about a refusal; `region`: where the bucket is, if S3 has said so.
+    /// What the user can do about the refusal `code`; `region` is the bucket's, if S3 has named it.
     pub(super) fn advice(&self, bucket: &str, code: &str, region: Option<&str>) -> Option<String> {
         let keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, if they are a session's)";
         let advice = match (code, region.filter(|region| is_region(region))) {
             ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken", _) => {
-                format!("check {keys}, which the environment has")
+                format!("check {keys} in the environment")
             }
             ("ExpiredToken" | "TokenRefreshRequired", _) => {
                 format!("the session has ended: set new {keys}")
             }
-            ("RequestTimeTooSkewed", _) => "set the clock of this machine".to_owned(),
+            ("RequestTimeTooSkewed", _) => "set the clock of this machine right".to_owned(),
             (code, Some(region)) if is_of_region(code) || code.is_empty() => match &self.endpoint {
                 None => format!("the bucket is in {region}: set AWS_REGION={region}"),
                 Some(_) => format!(
-                    "the bucket is in {region}: set AWS_REGION={region}, and AWS_ENDPOINT_URL to its server there or not at all"
+                    "the bucket is in {region}: set AWS_REGION={region}, and set AWS_ENDPOINT_URL to the server of that \
+                     region or unset it"
                 ),
             },
             _ if is_of_region(code) => "set AWS_REGION to the region of the bucket".to_owned(),
@@ -203,12 +204,12 @@ impl S3 {
             _ if self.credentials.is_none() => {
                 let elsewhere = match bucket {
                     "commoncrawl" => {
-                        format!("; or use --store {}, which wants none", super::crawl::STORE)
+                        format!("; or use --store {}, which needs none", super::crawl::STORE)
                     }
                     _ => String::new(),
                 };
                 format!(
-                    "it was asked without credentials: set {keys}; profiles and credential files are not read{elsewhere}"
+                    "the request had no credentials: set {keys}; profiles and credential files are not read{elsewhere}"
                 )
             }
             _ => format!(
@@ -220,17 +221,17 @@ impl S3 {
     }
 }
 
-fn refused(cause: &dyn fmt::Display) -> Trouble {
-    Trouble::last(FetchFailure::Refused, cause.to_string())
+fn refused(cause: &dyn fmt::Display) -> AttemptError {
+    AttemptError::permanent(FetchFailure::Refused, cause.to_string())
 }
 
-/// Whether a text can be a region; it becomes part of a host's name.
+/// Whether a text can be a region. It becomes part of a host's name, so nothing else may pass.
 fn is_region(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=32).contains(&text.len()) && text.bytes().all(plain)
 }
 
-/// Codes of requests that went to another region than the bucket's.
+/// Whether `code` says that the request was sent to another region than the bucket's.
 /// Source of this list and the next: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 pub(super) fn is_of_region(code: &str) -> bool {
     [
@@ -242,7 +243,7 @@ pub(super) fn is_of_region(code: &str) -> bool {
     .contains(&code)
 }
 
-/// Codes that say: not with these credentials, or not without.
+/// Whether `code` refuses the request's credentials, or the lack of them.
 pub(super) fn is_denial(code: &str) -> bool {
     [
         "AccessDenied",
@@ -262,17 +263,17 @@ pub(super) fn is_denial(code: &str) -> bool {
     .contains(&code)
 }
 
-/// Codes of other refusals that no other attempt undoes, whatever the status.
+/// Whether `code` is another refusal that every attempt would meet, whatever the status.
 pub(super) fn is_final(code: &str) -> bool {
     ["InvalidBucketName", "InvalidObjectState", "NoSuchBucket"].contains(&code)
 }
 
-/// Codes of a server that cannot just now.
+/// Whether `code` says that the server is busy for now.
 pub(super) fn is_busy(code: &str) -> bool {
     ["InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"].contains(&code)
 }
 
-/// Our client, for the requests that get credentials.
+/// Our HTTP client, for the requests by which `object_store` gets credentials.
 #[derive(Debug)]
 struct Connector(reqwest::Client);
 
@@ -302,11 +303,11 @@ impl HttpService for Service {
             if let Some(body) = body.as_bytes() {
                 request = request.body(body.clone());
             }
-            let mut answer = request.send().await.map_err(unknown)?;
+            let mut received = request.send().await.map_err(unknown)?;
             let mut response = http::Response::new(());
-            *response.status_mut() = answer.status();
-            *response.headers_mut() = std::mem::take(answer.headers_mut());
-            let body = answer.bytes().await.map_err(unknown)?;
+            *response.status_mut() = received.status();
+            *response.headers_mut() = std::mem::take(received.headers_mut());
+            let body = received.bytes().await.map_err(unknown)?;
             Ok(response.map(|()| body.into()))
         })
     }
@@ -336,7 +337,7 @@ mod tests {
             assert_eq!(url.as_str(), format!("https://{host}/b/k"));
         }
         assert_eq!(s3.region("other"), "eu-west-3");
-        // What a server names becomes part of a host that gets signatures.
+        // The name becomes part of a host that receives signatures.
         for no in ["", "evil.example/", "a.b", "a@b", "x#", "US", "a\r\nb", &"x".repeat(33)] {
             assert!(!s3.learn("c", no), "{no:?}");
             assert_eq!(s3.region("c"), "eu-west-3");

@@ -1,42 +1,42 @@
-//! Which state of a file an answer is of, and which part.
+//! The version of a file that a response is of, and the part of it.
 
 use super::encoding;
-use super::network::Answer;
+use super::network::FileResponse;
 use http::header::{self, HeaderMap};
 use serde::{Deserialize, Serialize};
 
-/// Which state of a file on a server it is.
+/// The marks by which versions of a file on a server are told apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Version {
     pub(super) etag: Option<String>,
-    /// `Last-Modified`.
+    /// The value of `Last-Modified`.
     pub(super) modified: Option<String>,
-    /// Bytes in all.
+    /// The size of the whole file in bytes.
     pub(super) size: Option<u64>,
-    /// Where it was, if not at the address: another server's marks are another's.
+    /// The URL to which redirects led, since marks of different servers cannot be compared.
     #[serde(default)]
     pub(super) at: Option<String>,
-    /// `Content-Encoding`, which was not asked for.
+    /// The value of `Content-Encoding`, which was not requested.
     #[serde(default)]
     pub(super) encoding: Option<String>,
 }
 
 impl Version {
-    /// Of an answer; the size is that of the whole file.
-    pub(super) fn of(answer: &Answer, size: Option<u64>) -> Version {
-        let headers = answer.response.headers();
+    /// The version that a response is of; `size` is that of the whole file.
+    pub(super) fn of(response: &FileResponse, size: Option<u64>) -> Version {
+        let headers = response.http.headers();
         let text = |name| Some(headers.get(name)?.to_str().ok()?.trim().to_owned());
         Version {
             etag: text(header::ETAG),
             modified: text(header::LAST_MODIFIED),
             size,
-            at: answer.at.clone(),
+            at: response.at.clone(),
             encoding: text(header::CONTENT_ENCODING),
         }
     }
 
-    /// Whether a whole file of this version need not be fetched again: something that both tell is the same. Of a
-    /// file that tells nothing, because somebody else has put it there, the size decides.
+    /// Whether a complete file of this version need not be downloaded again: a mark that both have is the same. Of a file
+    /// without marks, because somebody else has put it there, the size decides.
     pub(super) fn is_current(&self, other: &Version) -> bool {
         let weakly = |etag: &'_ str| etag.trim_start_matches("W/").to_owned();
         let same = match (&self.etag, &other.etag, &self.modified, &other.modified) {
@@ -48,8 +48,8 @@ impl Version {
         same && self.size.is_some() && self.size == other.size
     }
 
-    /// Whether bytes of both are bytes of one file. A strong ETag alone says so: the others may be the same for
-    /// two states within a second, or for two that only look alike.
+    /// Whether bytes of both versions are bytes of the same file. Only a strong ETag says so: other marks may be the same
+    /// for two versions within a second, or for two that are merely equivalent.
     pub(super) fn is_to_the_byte(&self, other: &Version) -> bool {
         let same = |a: &Option<u64>, b: &Option<u64>| a.is_none() || b.is_none() || a == b;
         self.strong_etag().is_some()
@@ -59,28 +59,30 @@ impl Version {
             && self.encoding == other.encoding
     }
 
-    /// Whether it came in gzip, by its header.
+    /// Whether the response's header says that it is in gzip.
     pub(super) fn is_in_gzip(&self) -> bool {
         self.encoding.as_deref().is_some_and(encoding::is_gzip)
     }
 
-    /// For a condition of a request; weak ones never match there.
+    /// The ETag for a condition of a request, if it is strong; weak ones never match there.
     pub(super) fn strong_etag(&self) -> Option<&str> {
         let strong = |etag: &&str| etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"');
         self.etag.as_deref().filter(strong)
     }
 }
 
+/// The part of a file that a response brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ContentRange {
+    /// The offset of the first byte.
     pub(super) first: u64,
-    /// The byte after the last.
+    /// The offset after the last byte.
     pub(super) end: u64,
-    /// Of the whole file, if the server knows.
+    /// The size of the whole file in bytes, if the server knows it.
     pub(super) size: Option<u64>,
 }
 
-/// `bytes FIRST-LAST/SIZE`.
+/// The range in the header `Content-Range: bytes FIRST-LAST/SIZE`; `None` if it makes no sense.
 pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let value = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
@@ -127,7 +129,7 @@ mod tests {
             let [a, b] = [a, b].map(|(etag, modified, size)| version(etag, modified, size));
             assert!(!a.is_to_the_byte(&b), "{a:?} {b:?}");
         }
-        // Of another server, the same mark means another file.
+        // The same mark of another server means another file.
         let elsewhere = Version {
             at: Some("https://mirror/a".to_owned()),
             ..strong.clone()

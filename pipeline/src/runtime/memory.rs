@@ -1,24 +1,24 @@
-//! How much memory a build or a verification may take, and what each pass may take of it.
+//! The memory budget of a build or a verification, and the share of each pass in it.
 //!
-//! A pass holds pieces of work whose size is cut so that all of them fit; what does not fit is in work
-//! files. Where pieces are cut has no influence on the corpus. The fractions add up to some two thirds,
-//! since the allocator and the program itself need the rest ([`BASE`]).
+//! A pass holds pieces of work that are cut so that all of them fit; what does not fit is in work files. Where pieces are
+//! cut has no influence on the corpus. The shares add up to some two thirds, since the allocator and the program itself
+//! ([`BASE`]) need the rest.
 
 use std::fs;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// What the program takes by itself: code, language profiles, word lists. Measured.
+/// The bytes that the program itself takes: code, language profiles, word lists. Measured.
 pub(crate) const BASE: u64 = 64 << 20;
-/// Reading: batches of each thread, compressed and not.
+/// The bytes of each thread's batches while it reads, compressed and not.
 const READING_PER_THREAD: u64 = 24 << 20;
-/// What a thread holds at least: batches, their text, and what is written of it. Measured.
+/// The least bytes that a thread holds: batches, their text, and what is written of it. Measured.
 const LEAST_PER_THREAD: u64 = 12 << 20;
-/// Without any other word, and where the system does not tell.
+/// The bytes of the default budget where the system does not give the machine's memory.
 const UNKNOWN: u64 = 4 << 30;
-/// Below this a build is refused.
+/// The least budget of a build, in bytes; a smaller one is refused.
 pub const LEAST: u64 = 128 << 20;
 
-/// A budget for the whole process.
+/// The memory budget of the whole process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
     bytes: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// `bytes` for `threads` threads.
+    /// A budget of `bytes` for `threads` threads.
     pub(crate) fn new(bytes: u64, threads: usize) -> Memory {
         Memory {
             bytes,
@@ -34,7 +34,7 @@ impl Memory {
         }
     }
 
-    /// What each of `n` things that are done at once has.
+    /// The budget of each of `n` builds that run at once.
     pub(crate) fn shared_by(self, n: usize) -> Memory {
         Memory {
             threads: self.threads * n.max(1) as u64,
@@ -42,7 +42,7 @@ impl Memory {
         }
     }
 
-    /// What all threads together have for their work.
+    /// The bytes that all threads together have for their work.
     fn work(self) -> u64 {
         let fixed = BASE + self.threads * READING_PER_THREAD;
         let free = self.bytes.saturating_sub(fixed).max(self.bytes / 4);
@@ -59,51 +59,51 @@ impl Memory {
         self.work()
     }
 
-    /// Pass 1: keys of a segment, in bytes of memory. As many segments as threads are open.
+    /// The bytes of a segment's keys in pass 1, where as many segments as threads are open.
     pub(crate) fn segment_keys(self) -> u64 {
         (self.piece() / 3).clamp(1 << 20, 64 << 20)
     }
 
-    /// Pass 1: text of a segment, in bytes. Nothing of it is in memory until pass 4, where all that is
-    /// kept of it is, encoded.
+    /// The bytes of a segment's text in pass 1. None of it is in memory until pass 4, where all that is kept of it is,
+    /// encoded.
     pub(crate) fn segment_text(self) -> u64 {
         (self.piece() / 4).clamp(1 << 20, 256 << 20)
     }
 
-    /// Passes 2 and 3: keys of one part, in bytes of memory.
+    /// The bytes of one partition's keys in passes 2 and 3.
     pub(crate) fn dedup(self) -> u64 {
         self.piece()
     }
 
-    /// Pass 4: rows that wait to be written together, of all threads; a small part of `all`, so that
-    /// little is lost by a stop. Twice as much may be in memory.
+    /// The bytes of the rows, of all threads, that wait to be written together in pass 4; a small part of `all`, so that
+    /// a stop loses little. Twice as much may be in memory.
     pub(crate) fn group(self, all: u64) -> u64 {
         let most = (self.piece() / 4 * self.threads).clamp(1 << 20, 1 << 30);
         (all / 64).clamp(4 << 20, most.max(4 << 20))
     }
 
-    /// Pass 5: text of a bucket. A thread holds one, reads another, and encodes.
+    /// The bytes of a bucket's text in pass 5, where a thread holds one, reads another, and encodes.
     pub(crate) fn bucket(self) -> u64 {
         (self.piece() / 6).clamp(1 << 20, 64 << 20)
     }
 }
 
-/// What is read of an archive is large from so many bytes on.
+/// The size in bytes from which a record and its text are large, so that one thread at a time holds such.
 pub const LARGE_BYTES: usize = 4 << 20;
 
-/// A frame of a work file is large from so many unpacked bytes on: one that holds a large page. Usual frames end soon
+/// The size in unpacked bytes from which a frame of a work file is large: it has a large page. Usual frames end soon
 /// after [`LARGE_BYTES`] of text.
 pub(crate) const LARGE_FRAME_BYTES: usize = LARGE_BYTES / 2 * 3;
 
-/// One thread of the process at a time holds what is large (a record of megabytes, and the text that comes of it),
-/// so that this adds to the budget once, not once a thread. Whoever has it waits for nobody else.
+/// The permit to hold something large (a record of megabytes, and its text), which one thread of the process has at a
+/// time, so that it adds to the budget once and not once a thread. A thread that has it waits for no other.
 #[derive(Debug)]
 pub(crate) struct Large(());
 
 static LARGE_IS_HELD: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
 impl Large {
-    /// Waits until nobody else has it.
+    /// Waits until no other thread has the permit, and takes it.
     pub(crate) fn wait() -> Large {
         let (held, freed) = &LARGE_IS_HELD;
         let held = held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +126,8 @@ pub(crate) fn least(threads: usize) -> u64 {
     LEAST.max(BASE + threads as u64 * LEAST_PER_THREAD)
 }
 
-/// Half of the memory that is there: the machine's or, where that is less, the process's group's.
+/// The default budget in bytes: half of the machine's memory, or of the control group's limit where that is less; 4 GiB
+/// where the system gives neither. At least [`LEAST`].
 pub fn default_budget() -> u64 {
     let read = |path: &str| fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| {

@@ -1,4 +1,4 @@
-//! What the program runs on: its memory budget, its threads, and the wish that it stops.
+//! The program's surroundings: its memory budget, its threads, its resource usage, and requests to stop.
 
 pub mod memory;
 pub(crate) mod parallel;

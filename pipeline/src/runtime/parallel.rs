@@ -1,43 +1,42 @@
-//! All cores on many sources, or on one.
+//! Parallel work on the batches of many sources, or of one.
 //!
-//! A source (an archive, a spool) is read one batch after the other; batches are worked on
-//! anywhere. A thread takes to a source of its own while there are any, and shares the rest at the
-//! end, so that a single large archive is as fast as many small ones. Whoever reads leaves a batch
-//! behind for a thread that comes while the source is taken, so that nobody waits. At most two
-//! batches a thread are in memory.
+//! A source (an archive, a work file) is read one batch after the other; any thread works on its batches. A thread takes
+//! a source of its own while there are any, and shares those of others at the end, so that a single large archive is as
+//! fast as many small ones. A thread that reads leaves a batch for the next thread that finds the source taken, so that
+//! none waits. At most two batches a thread are in memory.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What [`drain`] asks of its caller.
+/// The sources that [`drain`] works through, and the work on their batches.
 pub(crate) trait Job: Sync {
     /// An open source.
     type Source: Send;
-    /// A batch of it.
+    /// A batch of a source.
     type Batch: Send;
-    /// Stops everything.
+    /// An error that stops the whole job.
     type Error: Send;
 
-    /// Whether no other source should be opened; those that are open are finished.
+    /// Whether no other source should be opened; open ones are finished.
     fn stopped(&self) -> bool {
         false
     }
-    /// Opens source `index`; `None`: there is nothing in it.
+    /// Opens source `index`; `None` if it is empty.
     fn open(&self, index: usize) -> Result<Option<Self::Source>, Self::Error>;
     /// The next batch of source `index`; `None` at its end.
     fn next(&self, index: usize, source: &mut Self::Source) -> Result<Option<Self::Batch>, Self::Error>;
-    /// Whether a batch is so large that nothing is to be read ahead while it waits.
+    /// Whether a batch is so large that no other is to be read ahead while it waits.
     fn is_large(_batch: &Self::Batch) -> bool {
         false
     }
     /// Works on a batch. `sequence` numbers a source's batches in order, from 0.
     fn work(&self, index: usize, sequence: u64, batch: Self::Batch) -> Result<(), Self::Error>;
-    /// All batches of source `index` are done.
+    /// Finishes source `index`, all of whose batches are done.
     fn finish(&self, index: usize) -> Result<(), Self::Error>;
 }
 
-struct Slot<J: Job + ?Sized> {
+struct SourceSlot<J: Job + ?Sized> {
     index: usize,
     /// The source and the number of the next batch; `None` once it is at its end.
     source: Mutex<Option<(J::Source, u64)>>,
@@ -57,18 +56,18 @@ struct BoardState<J: Job + ?Sized> {
     next: usize,
     /// Sources that a thread is about to add.
     opening: usize,
-    slots: Vec<Arc<Slot<J>>>,
+    slots: Vec<Arc<SourceSlot<J>>>,
 }
 
-/// A panic elsewhere ends the program anyway; the data behind a lock is never left half-changed.
+/// Locks a mutex, poisoned or not: a panic ends the program anyway, and data behind a lock is never left half-changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Works through sources `0..count` on all threads of the current rayon pool.
+/// Works through the sources `0..count` on all threads of the current rayon pool.
 ///
 /// # Errors
-/// The first error of any call; batches in work are finished, no other is begun.
+/// The first error of any call; batches in work are finished, no other is started.
 pub(crate) fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     let board = Board {
         state: Mutex::new(BoardState {
@@ -99,12 +98,11 @@ pub(crate) fn drain<J: Job>(job: &J, count: usize) -> Result<(), J::Error> {
     first.map_or(Ok(()), Err)
 }
 
-/// Calls `each` for `0..count`, each thread of the current rayon pool one after the other, so that no more
-/// are begun at once than there are threads; results are in order. (An iterator of rayon's would begin
-/// others whenever one of them waits for a part of itself.)
+/// Calls `each` for `0..count`, one call at a time on each thread of the current rayon pool, and gives the results in
+/// order. (An iterator of rayon's would start other calls whenever one waits for a part of itself.)
 ///
 /// # Errors
-/// One of those of `each`; no other call is begun then.
+/// An error of `each`, after which no other call is started.
 pub(crate) fn each<T: Send, E: Send>(count: usize, each: impl Fn(usize) -> Result<T, E> + Sync) -> Result<Vec<T>, E> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(count));
@@ -132,10 +130,10 @@ pub(crate) fn each<T: Send, E: Send>(count: usize, each: impl Fn(usize) -> Resul
     Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
-/// A source to go to, if any is left, and how many batches to read ahead in it.
-type Picked<J> = Option<(Arc<Slot<J>>, usize)>;
+/// The source on which a thread works next, if any is left, and the number of batches to read ahead in it.
+type Picked<J> = Option<(Arc<SourceSlot<J>>, usize)>;
 
-/// The source that thread `thread` of `threads` goes to next; `None` if none is left.
+/// Picks the source on which thread `thread` of `threads` works next; `None` if none is left.
 fn pick<J: Job>(job: &J, board: &Board<J>, count: usize, thread: usize, threads: usize) -> Result<Picked<J>, J::Error> {
     loop {
         let index = {
@@ -162,7 +160,7 @@ fn pick<J: Job>(job: &J, board: &Board<J>, count: usize, thread: usize, threads:
         state.opening -= 1;
         board.opened.notify_all();
         if let Some(source) = source? {
-            let slot = Arc::new(Slot {
+            let slot = Arc::new(SourceSlot {
                 index,
                 source: Mutex::new(Some((source, 0))),
                 ready: Mutex::default(),
@@ -176,12 +174,12 @@ fn pick<J: Job>(job: &J, board: &Board<J>, count: usize, thread: usize, threads:
     }
 }
 
-/// Takes one batch from the source and works on it; whoever reads has `ahead` batches ready.
-fn step<J: Job>(job: &J, board: &Board<J>, slot: &Arc<Slot<J>>, ahead: usize) -> Result<(), J::Error> {
+/// Takes one batch of the source and works on it; the thread that reads it keeps `ahead` batches ready.
+fn step<J: Job>(job: &J, board: &Board<J>, slot: &Arc<SourceSlot<J>>, ahead: usize) -> Result<(), J::Error> {
     let taken = match slot.source.try_lock() {
         Ok(source) => read(job, board, slot, source, ahead)?,
         Err(_) => {
-            // Somebody is reading: take what is ready, or wait.
+            // Another thread is reading: take a ready batch, or wait.
             let ready = lock(&slot.ready).pop_front();
             match ready {
                 Some(batch) => Some(batch),
@@ -196,11 +194,11 @@ fn step<J: Job>(job: &J, board: &Board<J>, slot: &Arc<Slot<J>>, ahead: usize) ->
     done(job, slot)
 }
 
-/// A batch to work on; leaves some behind for the others.
+/// Reads until there are `ahead` batches for other threads, and gives one to work on.
 fn read<J: Job>(
     job: &J,
     board: &Board<J>,
-    slot: &Arc<Slot<J>>,
+    slot: &Arc<SourceSlot<J>>,
     mut source: MutexGuard<'_, Option<(J::Source, u64)>>,
     ahead: usize,
 ) -> Result<Option<(u64, J::Batch)>, J::Error> {
@@ -233,8 +231,8 @@ fn read<J: Job>(
     }
 }
 
-/// A batch that was left behind by a source at its end; takes the slot off the board if none was.
-fn last_ready<J: Job>(board: &Board<J>, slot: &Arc<Slot<J>>) -> Option<(u64, J::Batch)> {
+/// A batch that is left of a source at its end; removes the source's slot from the board if there is none.
+fn last_ready<J: Job>(board: &Board<J>, slot: &Arc<SourceSlot<J>>) -> Option<(u64, J::Batch)> {
     let ready = lock(&slot.ready).pop_front();
     if ready.is_none() {
         lock(&board.state).slots.retain(|other| !Arc::ptr_eq(other, slot));
@@ -242,8 +240,8 @@ fn last_ready<J: Job>(board: &Board<J>, slot: &Arc<Slot<J>>) -> Option<(u64, J::
     ready
 }
 
-/// One of the things that keep a source open is done.
-fn done<J: Job>(job: &J, slot: &Slot<J>) -> Result<(), J::Error> {
+/// Counts a batch, or the source itself, as done; the last one finishes the source.
+fn done<J: Job>(job: &J, slot: &SourceSlot<J>) -> Result<(), J::Error> {
     if slot.open.fetch_sub(1, Ordering::AcqRel) == 1 {
         job.finish(slot.index)?;
     }

@@ -1,9 +1,9 @@
-//! What each element does to the text around it.
+//! The effect of each HTML element on the text around it.
 
-/// The effect of an element's tags.
+/// The effect of an element's tags on the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing: the text goes on.
+    /// No effect: the text continues.
     None,
     /// A line break before and after.
     Break,
@@ -13,12 +13,12 @@ pub(super) enum Effect {
     Title,
     /// A line break before and after, and white space inside is kept.
     Pre,
-    /// Nothing, and the content up to the end tag of this name is not text.
+    /// No effect, and the content up to the end tag of this name is not text.
     Raw(&'static [u8]),
 }
 
 /// The elements with an effect, as `ia-web-commons` lists them: `option`, `nav`, `main` and other
-/// newcomers have none, `td` is parted from its neighbour by a space, `th` by a line break.
+/// newcomers have none; a space separates `td` from its neighbour, a line break `th`.
 const ELEMENTS: [(Effect, &str); 6] = [
     (
         Effect::Break,
@@ -49,7 +49,7 @@ const fn slot(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
 }
 
-/// [`ELEMENTS`] as a hash table with linear probing, a quarter full; key 0 is an empty slot.
+/// The hash table of [`ELEMENTS`], with linear probing, a quarter full; key 0 is an empty slot.
 static TABLE: [(u64, Effect); 256] = {
     let mut table = [(0, Effect::None); 256];
     let mut row = 0;

@@ -1,14 +1,14 @@
 //! Character references (WHATWG HTML section 13.2.5.72 and on, outside attributes).
 
-/// What a reference stands for.
+/// The text for which a character reference stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Referent {
     One(char),
     Text(&'static str),
 }
 
-/// Reads the reference at the start of `rest`, an `&`; gives what it stands for and its length
-/// in bytes, or `None` where the `&` is just that.
+/// Reads the reference at the start of `rest`, which is an `&`; gives the text for which it stands and its length in
+/// bytes, or `None` where the `&` is no reference.
 pub(super) fn read(rest: &[u8]) -> Option<(Referent, usize)> {
     if rest.get(1) == Some(&b'#') {
         numeric(rest).map(|(c, len)| (Referent::One(c), len))
@@ -19,7 +19,7 @@ pub(super) fn read(rest: &[u8]) -> Option<(Referent, usize)> {
 
 /// The character that `&#…;` or `&#x…;` at the start of `rest` stands for, and its length.
 fn numeric(rest: &[u8]) -> Option<(char, usize)> {
-    /// What windows-1252 has at 0x80 to 0x9F (0 where it has nothing).
+    /// The characters of windows-1252 at 0x80 to 0x9F (0 where there is none).
     const WINDOWS_1252: [u16; 32] = [
         0x20ac, 0, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0, 0x17d, 0, 0,
         0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0, 0x17e, 0x178,
@@ -46,8 +46,8 @@ fn numeric(rest: &[u8]) -> Option<(char, usize)> {
     Some((c.unwrap_or(char::REPLACEMENT_CHARACTER), len))
 }
 
-/// What the named reference at the start of `rest` expands to, and its length: the longest of
-/// the standard's names, of which some need no semicolon.
+/// The text for which the named reference at the start of `rest` stands, and its length in bytes: the longest of the
+/// standard's names, of which some need no semicolon.
 fn named(rest: &[u8]) -> Option<(&'static str, usize)> {
     let run = rest[1..]
         .iter()
