@@ -38,7 +38,7 @@ pub(crate) fn section(stats: &Stats, linked: &BTreeSet<&str>) -> Option<Section>
 fn page_table(stats: &Stats, linked: &BTreeSet<&str>) -> Table {
     let tally = &stats.tally;
     let mut table = Table::new(
-        html! { "Pages dropped, and what was dropped with them" },
+        html! { "Pages dropped, with their text" },
         vec![
             Column::text("Reason"),
             Column::number("Pages"),
