@@ -1,4 +1,4 @@
-// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as device/cuda.rs calls, on emulate.cpp. With it the tests
+// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as backend/cuda/gpu.rs calls, on emulate.cpp. With it the tests
 // of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which order, how arguments
 // and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
 //

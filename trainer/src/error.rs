@@ -63,7 +63,7 @@ impl Error {
         }
     }
 
-    /// The same of a table's keys: `feed` before `rows`.
+    /// The error with a table's name before its key: `feed` before `rows`.
     pub(crate) fn under(self, table: &str) -> Error {
         match self {
             Error::Value {

@@ -1,7 +1,7 @@
 //! How shards become a model: T5 pre-training on the corpora that `c4 build` writes.
 //!
 //! The program `t5` is what this crate is for ([`main`]). The names here are those that a program of one's own needs to do the same:
-//! a vocabulary ([`Vocab`]), batches of a corpus ([`Feed`]), a model ([`T5`]) on a device ([`open`], [`Backend`]), and what a run has
+//! a vocabulary ([`Vocab`]), batches of a corpus ([`Feed`]), a model ([`T5`]) on a device ([`open`], [`DeviceModel`]), and what a run has
 //! left ([`Checkpoint`], [`load`]).
 
 mod backend;
@@ -18,7 +18,7 @@ mod optimizer;
 mod run;
 mod vocab;
 
-pub use backend::{Backend, Device, Precision, open};
+pub use backend::{Device, DeviceModel, Precision, open};
 pub use base::{Batch, Sequences};
 pub use cli::main;
 pub use convert::huggingface::load;

@@ -1,6 +1,6 @@
 //! The CPU, by the passes of `model/`.
 
-use super::Backend;
+use super::DeviceModel;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
@@ -19,7 +19,7 @@ impl Cpu {
     }
 }
 
-impl Backend for Cpu {
+impl DeviceModel for Cpu {
     fn name(&self) -> Option<&str> {
         None
     }

@@ -1,9 +1,9 @@
-//! Where a model computes: one trait, [`Backend`], and who implements it.
+//! Where a model computes: a [`DeviceModel`] is a model there, whose passes are those of `model/` over a backend.
 //!
 //! | folder or file | what |
 //! |---|---|
-//! | `cpu.rs` | the passes of `model/`, written by hand |
-//! | `candle.rs` | the passes of the library candle, on the CPU, with its automatic backward pass |
+//! | `cpu.rs` | the CPU, whose operations are written by hand in `model/` |
+//! | `candle.rs`, `candle_ops.rs` | the library candle, on the CPU, with its automatic backward pass |
 //! | `cuda/` | an NVIDIA GPU; for tests the host, which runs the same kernels |
 //! | `recompute.rs` | a decoder for backends that keep no keys and values |
 //!
@@ -12,6 +12,8 @@
 
 #[cfg(feature = "candle")]
 mod candle;
+#[cfg(feature = "candle")]
+mod candle_ops;
 mod cpu;
 #[cfg(devices)]
 mod cuda;
@@ -116,7 +118,7 @@ impl FromStr for Precision {
 /// A model with its gradients and, where it is to be trained, its optimiser, on some device.
 ///
 /// Sums have a fixed order on every backend: the same calls give the same bits. Every method fails where the device does.
-pub trait Backend: Send {
+pub trait DeviceModel: Send {
     /// What the device is, for people: a GPU's name and memory. `None` for the CPU, which goes without saying.
     fn name(&self) -> Option<&str>;
 
@@ -150,7 +152,7 @@ pub trait Backend: Send {
         Ok(model::total(batch, &self.target_losses(batch)?))
     }
 
-    /// The loss of each example of a batch, row after row, without dropout. Their sum is that of [`evaluate`](Backend::evaluate),
+    /// The loss of each example of a batch, row after row, without dropout. Their sum is that of [`evaluate`](DeviceModel::evaluate),
     /// to rounding, but that padding is no position of theirs.
     ///
     /// # Errors
@@ -236,7 +238,7 @@ pub fn find(device: Device) -> Result<(), Error> {
 }
 
 /// A model on the CPU, with its optimiser where it is to be trained.
-pub(crate) fn on_cpu(model: T5, optimizer: Option<Optimizer>) -> Box<dyn Backend> {
+pub(crate) fn on_cpu(model: T5, optimizer: Option<Optimizer>) -> Box<dyn DeviceModel> {
     Box::new(Cpu::new(model, optimizer))
 }
 
@@ -269,21 +271,15 @@ pub fn open(
     precision: Precision,
     model: T5,
     optimizer: Option<Optimizer>,
-) -> Result<Box<dyn Backend>, Error> {
+) -> Result<Box<dyn DeviceModel>, Error> {
     match device {
         Device::Cpu => Ok(on_cpu(model, optimizer)),
         #[cfg(feature = "cuda")]
-        Device::Cuda(number) => {
-            let driver = std::sync::Arc::new(cuda::Cuda::open(number)?);
-            Ok(Box::new(cuda::DeviceT5::new(driver, precision, model, optimizer)?))
-        }
+        Device::Cuda(number) => cuda::open(number, precision, model, optimizer),
         #[cfg(feature = "candle")]
         Device::Candle => Ok(Box::new(candle::Candle::new(Cpu::new(model, optimizer)))),
         #[cfg(feature = "cuda-emulated")]
-        Device::Emulated(emulation) => {
-            let driver = std::sync::Arc::new(cuda::Emulated::new(emulation));
-            Ok(Box::new(cuda::DeviceT5::new(driver, precision, model, optimizer)?))
-        }
+        Device::Emulated(emulation) => cuda::emulate(emulation, precision, model, optimizer),
         #[allow(unreachable_patterns)]
         device => Err(missing(device)),
     }

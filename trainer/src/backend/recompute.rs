@@ -1,7 +1,7 @@
 //! A decoder for backends that keep no keys and values: each step runs the whole model over all tokens so far, so `n` tokens cost
 //! `n` forward passes.
 
-use super::Backend;
+use super::DeviceModel;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::model::{Architecture, Decoder, EOS};
@@ -11,7 +11,7 @@ const OTHER: u32 = 2;
 
 /// Sequences that grow by a token a step.
 pub(super) struct Recompute<'b> {
-    backend: &'b mut dyn Backend,
+    backend: &'b mut dyn DeviceModel,
     /// The input of each sequence, `[rows * beams, inputs.length]`; nothing where there is no encoder.
     inputs: Sequences,
     prompt_length: usize,
@@ -23,9 +23,9 @@ pub(super) struct Recompute<'b> {
 }
 
 impl<'b> Recompute<'b> {
-    /// See [`Backend::decoder`].
+    /// See [`DeviceModel::decoder`].
     pub fn open(
-        backend: &'b mut dyn Backend,
+        backend: &'b mut dyn DeviceModel,
         rows: usize,
         inputs: &Sequences,
         beams: usize,

@@ -12,7 +12,7 @@ pub fn total() -> Option<u64> {
     [meminfo("MemTotal:"), group].into_iter().flatten().min()
 }
 
-/// Of it, what is not in use.
+/// The machine's memory in bytes that is not in use; `None` where the system does not say.
 pub fn available() -> Option<u64> {
     let available = meminfo("MemAvailable:");
     [available, total()].into_iter().flatten().min()

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
         let corpora = [corpus];
         let config = &note.config.feed;
         let feed = Feed::validation(&corpora, config, ids(&vocab), vocab.clone())?;
-        let told: Vec<String> = feed
+        let lines: Vec<String> = feed
             .corpora()
             .iter()
             .map(|info| match info.validation {
@@ -84,7 +84,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
             })
             .collect();
         drop(feed);
-        told.iter().for_each(tell);
+        lines.iter().for_each(tell);
         let (all, parts) = match args.by {
             None => {
                 let loss = evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;

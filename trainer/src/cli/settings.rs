@@ -63,7 +63,7 @@ impl ThreadsArg {
 
 #[derive(Debug, Args)]
 pub(super) struct DeviceArgs {
-    /// Where to compute: cpu, cuda, cuda:N for GPU N (in a program built by `make cuda`), or candle (with its feature).
+    /// Where to compute: cpu, cuda, cuda:N for GPU N (in a program built by `make cuda`), or candle (on the CPU).
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: Device,
     /// What a GPU computes with: bf16 (sums, parameters and gradients f32), or f32. The CPU always takes f32.

@@ -124,13 +124,13 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
         coverage: args.coverage,
         with_sentinels: args.with_sentinels,
     };
-    let told = |progress| match progress {
+    let on_progress = |progress| match progress {
         Progress::Counted { words, characters } => {
             tell(format_args!("{words} different words, {characters} characters"));
         }
         Progress::Left(pieces) => tell(format_args!("{pieces} pieces")),
     };
-    let file = train(counts, &options, told)?;
+    let file = train(counts, &options, on_progress)?;
     write(&args.output, &file)?;
     tell(format_args!(
         "{}: {} pieces, and {} sentinels {} it ({:.0} s)",

@@ -1,7 +1,7 @@
 //! How well a model does on the pages of each domain.
 
 use crate::Error;
-use crate::backend::Backend;
+use crate::backend::DeviceModel;
 use crate::feed::ids;
 use crate::feed::{Documents, FeedConfig, Packer, Source};
 use crate::model::Loss;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 pub struct DomainLoss {
     /// Documents that gave an example.
     pub documents: u64,
-    /// Their tokens, those that the loss is not taken over included.
+    /// Tokens of those documents, those that the loss is not taken over included.
     pub tokens: u64,
-    /// Their loss.
+    /// The loss over those documents.
     pub loss: Loss,
 }
 
 impl DomainLoss {
-    /// Adds another one.
+    /// Adds the documents of another measurement.
     pub fn add(&mut self, other: &DomainLoss) {
         self.documents += other.documents;
         self.tokens += other.tokens;
@@ -38,7 +38,7 @@ impl DomainLoss {
 /// # Errors
 /// The corpora cannot be read.
 pub fn evaluate(
-    backend: &mut dyn Backend,
+    backend: &mut dyn DeviceModel,
     vocab: &Arc<Vocab>,
     corpora: &[Source],
     config: &FeedConfig,
@@ -79,7 +79,7 @@ struct Found {
 
 impl Found {
     /// Measures what is in the packer.
-    fn measure(&mut self, backend: &mut dyn Backend, packer: &mut Packer) -> Result<(), Error> {
+    fn measure(&mut self, backend: &mut dyn DeviceModel, packer: &mut Packer) -> Result<(), Error> {
         let Some(batch) = packer.finish() else {
             return Ok(());
         };

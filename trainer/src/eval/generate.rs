@@ -1,7 +1,7 @@
 //! What a model says to an input: greedy, by beam search, or by drawing; one position a step, with keys and values kept.
 
 use crate::Error;
-use crate::backend::Backend;
+use crate::backend::DeviceModel;
 use crate::base::Sequences;
 use crate::model::{Decoder, EOS};
 use rand_chacha::ChaCha8Rng;
@@ -25,7 +25,7 @@ pub enum Decoding {
     /// Drawn from `softmax(logits / temperature)`, restricted first to the `top_k` likeliest tokens, then to the
     /// likeliest that together have probability `top_p`.
     Sample {
-        /// Of the draw; another one gives another text.
+        /// The seed of the draws; another one gives another text.
         seed: u64,
         /// Below 1: closer to the likeliest.
         temperature: f32,
@@ -60,14 +60,14 @@ impl Decoding {
 /// A sequence that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generated {
-    /// Its tokens, with the EOS where it came to one.
+    /// The tokens of the sequence, with the EOS where it came to one.
     pub tokens: Vec<u32>,
     /// Sum of the logarithms of their probabilities (of the model, at temperature 1).
     pub log_probability: f64,
 }
 
 /// What a model says to each row of `inputs`, of `max_length` tokens at most. A row is one example; padding has segment 0. A model
-/// without an encoder goes on after its inputs, as [`Backend::decoder`] says.
+/// without an encoder goes on after its inputs, as [`DeviceModel::decoder`] says.
 ///
 /// # Errors
 /// Settings that cannot be, or inputs that are not for this model.
@@ -82,7 +82,7 @@ pub struct Generated {
 /// # Ok::<(), t5_trainer::Error>(())
 /// ```
 pub fn generate(
-    backend: &mut dyn Backend,
+    backend: &mut dyn DeviceModel,
     rows: usize,
     inputs: &Sequences,
     decoding: Decoding,

@@ -1,4 +1,4 @@
-//! What a feed is told: corpora, objective, shape of a batch.
+//! The configuration of a feed: corpora, objective, shape of a batch.
 
 use crate::Error;
 use crate::base::limits;
@@ -16,13 +16,13 @@ pub struct Source {
     /// text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
-    /// Of a corpus with shards by language, only this one; left out, all, each by its bytes of text.
+    /// The one language that is read of a corpus with shards by language; left out, all, each by its bytes of text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
 }
 
 impl Source {
-    /// The same with an absolute path, so that a run finds its corpora from any folder.
+    /// The source with an absolute path, so that a run finds its corpora from any folder.
     pub fn absolute(self) -> Source {
         let found = std::fs::canonicalize(&self.path).or_else(|_| std::path::absolute(&self.path));
         match found {
@@ -80,14 +80,14 @@ pub struct FeedConfig {
     pub rows: usize,
     /// Whether rows hold several examples.
     pub packing: Packing,
-    /// Of all that is drawn: noise, parts of long documents, the order of shards, the mixture.
+    /// The seed of all that is drawn: noise, parts of long documents, the order of shards, the mixture.
     pub seed: u64,
     /// In which order shards are read.
     pub shard_order: ShardOrder,
     /// Documents that are joined before they are cut into segments, in objectives that join; the unit of reading in
     /// all: 128 as in `reduce_concat_tokens` of the reference.
     pub documents_per_group: usize,
-    /// Of a document with more tokens one random part of this length is used: 65,536 as in `select_random_chunk` of the
+    /// Tokens of a document at most: of a longer one, one random part of this length is used: 65,536 as in `select_random_chunk` of the
     /// reference.
     pub max_document_tokens: usize,
     /// Threads that read and tokenise in the background. Batches do not depend on it.

@@ -13,9 +13,9 @@ use std::sync::Arc;
 /// A document with the examples that are made of it alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentExamples {
-    /// Its page's URL.
+    /// The URL of the document's page.
     pub url: String,
-    /// Its tokens, without those outside of the chosen part of a very long document.
+    /// Tokens of the document, without those outside of the chosen part of a very long document.
     pub tokens: u64,
     /// What the objective made of it.
     pub examples: Vec<Example>,

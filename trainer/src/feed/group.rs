@@ -16,7 +16,7 @@ pub(super) struct RawGroup {
     /// Where the next one begins.
     pub end: Position,
     pub texts: Vec<String>,
-    /// Their pages' URLs.
+    /// The URLs of the documents' pages.
     pub urls: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Reading {
 /// Reads a corpus group by group, epoch after epoch.
 pub(super) struct GroupReader {
     corpus: Arc<Corpus>,
-    /// Its number in the feed.
+    /// The corpus's number in the feed.
     index: u32,
     reading: Reading,
     at: Position,

@@ -89,9 +89,9 @@ pub struct EpochStart {
 pub struct Counts {
     /// Documents, without blank ones.
     pub documents: u64,
-    /// Their tokens.
+    /// Tokens of those documents.
     pub tokens: u64,
-    /// Those of them that are not used, as only a part of a very long document is.
+    /// Tokens of those documents that are not used, as only a part of a very long document is.
     pub left_out: u64,
     /// Examples.
     pub examples: u64,
@@ -348,7 +348,7 @@ pub struct Shown {
 /// first batches hold of them. Reads and tokenises one group a corpus, on this thread.
 ///
 /// # Errors
-/// As [`Feed::open`].
+/// Those of [`Feed::open`].
 pub fn examples(
     sources: &[Source],
     config: &FeedConfig,

@@ -41,7 +41,7 @@ impl<'a> Matrix<'a> {
         (self.rows, self.cols)
     }
 
-    /// The same, rows and columns exchanged; nothing is moved.
+    /// The transpose; nothing is moved.
     pub fn t(self) -> Matrix<'a> {
         Matrix {
             rows: self.cols,
@@ -86,7 +86,7 @@ pub fn multiply(out: &mut [f32], into: Into, alpha: f32, a: Matrix<'_>, b: Matri
     multiply_strided(out, stride, into, alpha, a, b, threads);
 }
 
-/// As [`multiply`], where row `i` of `out` starts at `i * row_stride`.
+/// A product as of [`multiply`], where row `i` of `out` starts at `i * row_stride`.
 pub fn multiply_strided(
     out: &mut [f32],
     row_stride: usize,

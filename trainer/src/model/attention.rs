@@ -1,286 +1,200 @@
 //! The attention sublayers: `x + attention(norm(x))`, to the stack's own positions or to the encoder's.
 
-use super::attention_mask::AttentionMask;
+use super::backend::{Attention, Backend, Kind, Operand, Projection};
 use super::layout::AttentionLayout;
-use super::norm;
-use super::scores::{Attention, Gradients, Projected, resize, weave};
+use super::norm::Gradient;
+use crate::Error;
 use crate::math::dropout::Site;
-use crate::math::matrix::{Into, Matrix, Threads, multiply};
+use crate::math::matrix::Into;
+use std::ops::Range;
 
 /// What the forward pass keeps for the backward pass.
-#[derive(Debug, Default)]
-pub(crate) struct SavedAttention {
+#[derive(Debug)]
+pub(crate) struct SavedAttention<B: Backend> {
     /// The norm's factors, `[n]`.
-    inverse: Vec<f32>,
-    /// `q`, `k` and `v` `[n, 3, width]`; of attention to the encoder `q` `[n, width]`.
-    q: Vec<f32>,
-    /// Of attention to the encoder `k` and `v`, `[inputs, 2, width]`.
-    kv: Vec<f32>,
+    inverse: B::Buffer,
+    heads: B::Heads,
     /// `[n, width]`.
-    context: Vec<f32>,
-    log_sums: Vec<f32>,
+    context: B::Buffer,
+    /// `[batch, heads, length]`.
+    log_sums: B::Buffer,
+}
+
+impl<B: Backend> SavedAttention<B> {
+    pub fn new(on: &B) -> SavedAttention<B> {
+        SavedAttention {
+            inverse: on.buffer(Kind::Value),
+            heads: on.heads(),
+            context: on.buffer(Kind::Activation),
+            log_sums: on.buffer(Kind::Value),
+        }
+    }
 }
 
 /// Memory that sublayers share, one after the other.
-#[derive(Debug, Default)]
-pub(crate) struct SublayerScratch {
-    pub y: Vec<f32>,
-    pub dy: Vec<f32>,
-    pub wide: Vec<f32>,
-    pub dout: Vec<f32>,
-    gradients: Gradients,
+#[derive(Debug)]
+pub(crate) struct SublayerScratch<B: Backend> {
+    /// Normed positions, `[n, d_model]`.
+    pub y: B::Buffer,
+    /// The gradient of normed positions; or, in a forward pass, what is to be dropped of.
+    pub dy: B::Buffer,
+    /// Gradients of wider layers.
+    pub wide: B::Buffer,
+    /// The gradient of a sublayer's output, without what was dropped.
+    pub dout: B::Buffer,
+}
+
+impl<B: Backend> SublayerScratch<B> {
+    pub fn new(on: &B) -> SublayerScratch<B> {
+        SublayerScratch {
+            y: on.buffer(Kind::Activation),
+            dy: on.buffer(Kind::Value),
+            wide: on.buffer(Kind::Activation),
+            dout: on.buffer(Kind::Activation),
+        }
+    }
 }
 
 /// Where a backward pass adds gradients.
-pub(crate) struct Sink<'a> {
+pub(crate) struct Sink<'a, B: Backend> {
     /// Of all variables, in the order of the layout.
-    pub variables: &'a mut [f32],
-    /// Of the encoder's output, `[inputs, d_model]`; empty where there is none.
-    pub encoded: &'a mut [f32],
+    pub variables: &'a mut B::Buffer,
+    /// Of the encoder's output, `[inputs, d_model]`; `None` where there is none.
+    pub encoded: Option<&'a mut B::Buffer>,
 }
 
 /// An attention sublayer and where it is used.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AttentionSublayer<'a> {
+pub(crate) struct AttentionSublayer<'a, B: Backend> {
     pub layout: &'a AttentionLayout,
-    pub parameters: &'a [f32],
+    /// All variables as values: those of norms are read here.
+    pub parameters: &'a B::Buffer,
+    /// All variables as products read them.
+    pub matrices: &'a B::Buffer,
     pub epsilon: f32,
-    pub heads: usize,
-    pub d_kv: usize,
-    pub visibility: &'a AttentionMask,
-    /// By distance; empty where there is none.
-    pub bias: &'a [f32],
+    pub attention: Attention<'a, B>,
     /// The encoder's output, `[inputs, d_model]`, where attention is to it.
-    pub encoded: Option<&'a [f32]>,
-    /// Of the probabilities and of the output.
-    pub dropout: Option<(Site, Site)>,
+    pub encoded: Option<&'a B::Buffer>,
+    /// Dropout of the output.
+    pub dropout: Option<Site>,
 }
 
-impl AttentionSublayer<'_> {
-    fn width(&self) -> usize {
-        self.heads * self.d_kv
+impl<'a, B: Backend> AttentionSublayer<'a, B> {
+    fn d(&self) -> usize {
+        self.layout.norm.len()
     }
 
-    fn scores<'s>(&'s self, saved_q: &'s [f32], saved_kv: &'s [f32]) -> Attention<'s> {
-        let width = self.width();
-        let own = self.encoded.is_none();
-        let (kv, stride, column) = match own {
-            true => (saved_q, 3 * width, width),
-            false => (saved_kv, 2 * width, 0),
-        };
-        let projected = |data, stride, column| Projected { data, stride, column };
-        Attention {
-            heads: self.heads,
-            d_kv: self.d_kv,
-            visibility: self.visibility,
-            bias: self.bias,
-            dropout: self.dropout.map(|dropout| dropout.0),
-            q: projected(saved_q, if own { 3 * width } else { width }, 0),
-            k: projected(kv, stride, column),
-            v: projected(kv, stride, column + width),
+    fn norm(&self) -> (&'a B::Buffer, &'a Range<usize>) {
+        (self.parameters, &self.layout.norm)
+    }
+
+    fn matrix(&self, range: &Range<usize>, cols: usize) -> Operand<'a, B::Buffer> {
+        Operand::of(self.matrices, range, cols)
+    }
+
+    /// The product that queries come of.
+    fn first(&self) -> (&'a Range<usize>, Projection) {
+        match self.encoded {
+            None => (&self.layout.qkv, Projection::Own),
+            Some(_) => (&self.layout.q, Projection::Queries),
         }
     }
 
-    /// `out = x + attention(norm(x))`, both `[n, d_model]`.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: &mut SavedAttention, scratch: &mut SublayerScratch) {
-        self.inner(x, saved, scratch);
-        let weight = &self.parameters[self.layout.o.clone()];
-        let d = self.layout.norm.len();
-        let context = Matrix::new(&saved.context, x.len() / d, self.width());
-        project_residual(
-            x,
-            out,
-            context,
-            weight,
-            self.dropout.map(|dropout| dropout.1),
-            self.visibility.queries,
-            scratch,
-        );
+    /// `out = x + attention(norm(x))`, both `[batch, length, d_model]`.
+    pub fn forward(
+        &self,
+        on: &mut B,
+        x: &B::Buffer,
+        out: &mut B::Buffer,
+        saved: &mut SavedAttention<B>,
+        scratch: &mut SublayerScratch<B>,
+    ) -> Result<(), Error> {
+        self.inner(on, x, saved, scratch)?;
+        let (d, width) = (self.d(), self.attention.width());
+        let context = Operand::new(&saved.context, B::len(x) / d, width);
+        let shape = (self.attention.seen.queries, d);
+        let w = self.matrix(&self.layout.o, width);
+        on.residual(x, context, w, self.dropout, shape, out, &mut scratch.dy)
     }
 
     /// The part that the backward pass needs.
-    pub fn inner(&self, x: &[f32], saved: &mut SavedAttention, scratch: &mut SublayerScratch) {
-        let p = self.parameters;
-        let (d, width) = (self.layout.norm.len(), self.width());
-        let n = x.len() / d;
-        resize(&mut saved.inverse, n);
-        resize(&mut scratch.y, x.len());
-        norm::forward(
-            x,
-            &p[self.layout.norm.clone()],
-            self.epsilon,
-            &mut scratch.y,
-            &mut saved.inverse,
-        );
-        let y = Matrix::new(&scratch.y, n, d);
-        let (range, columns) = match self.encoded {
-            None => (self.layout.qkv.clone(), 3 * width),
-            Some(_) => (self.layout.q.clone(), width),
-        };
-        resize(&mut saved.q, n * columns);
-        multiply(
-            &mut saved.q,
-            Into::Set,
-            1.0,
-            y,
-            Matrix::new(&p[range], columns, d).t(),
-            Threads::All,
-        );
+    pub fn inner(
+        &self,
+        on: &mut B,
+        x: &B::Buffer,
+        saved: &mut SavedAttention<B>,
+        scratch: &mut SublayerScratch<B>,
+    ) -> Result<(), Error> {
+        let (d, of) = (self.d(), self.attention);
+        let n = B::len(x) / d;
+        on.resize(&mut saved.inverse, n)?;
+        on.resize(&mut scratch.y, n * d)?;
+        on.norm(x, self.norm(), self.epsilon, &mut scratch.y, &mut saved.inverse)?;
+        let y = Operand::new(&scratch.y, n, d);
+        let (range, projection) = self.first();
+        on.project(y, self.matrix(range, d), of, projection, &mut saved.heads)?;
         if let Some(encoded) = self.encoded {
-            let inputs = encoded.len() / d;
-            resize(&mut saved.kv, inputs * 2 * width);
-            let weight = Matrix::new(&p[self.layout.kv.clone()], 2 * width, d).t();
-            multiply(
-                &mut saved.kv,
-                Into::Set,
-                1.0,
-                Matrix::new(encoded, inputs, d),
-                weight,
-                Threads::All,
-            );
+            let encoded = Operand::new(encoded, B::len(encoded) / d, d);
+            let w = self.matrix(&self.layout.kv, d);
+            on.project(encoded, w, of, Projection::Encoded, &mut saved.heads)?;
         }
-        resize(&mut saved.log_sums, n * self.heads);
-        resize(&mut saved.context, n * width);
-        resize(&mut scratch.wide, n * width);
-        let scores = self.scores(&saved.q, &saved.kv);
-        scores.forward(&mut scratch.wide, &mut saved.log_sums);
-        let shape = (self.heads, self.visibility.queries, self.d_kv);
-        weave(&scratch.wide, shape, &mut saved.context, width, 0);
+        on.resize(&mut saved.log_sums, n * of.heads)?;
+        on.resize(&mut saved.context, n * of.width())?;
+        on.attention(of, &saved.heads, &mut saved.context, &mut saved.log_sums)
     }
 
     /// Takes the gradient of the output in `dx`, leaves that of the input there. Gradients of variables, of the bias by
     /// distance, and of the encoder's output are added to.
+    #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
-        x: &[f32],
-        dx: &mut [f32],
-        saved: &SavedAttention,
-        scratch: &mut SublayerScratch,
-        dbias: &mut [f32],
-        sink: &mut Sink<'_>,
-    ) {
-        let gradients = &mut *sink.variables;
-        let p = self.parameters;
-        let layout = self.layout;
-        let (d, width) = (layout.norm.len(), self.width());
-        let n = x.len() / d;
-        let dropout = self.dropout.map(|dropout| dropout.1);
-        let length = self.visibility.queries;
-        let dout = dropped(dx, dropout, (length, d), &mut scratch.dout);
-        let dout = Matrix::new(dout, n, d);
+        on: &mut B,
+        x: &B::Buffer,
+        dx: &mut B::Buffer,
+        saved: &mut SavedAttention<B>,
+        scratch: &mut SublayerScratch<B>,
+        dbias: &mut B::Buffer,
+        sink: &mut Sink<'_, B>,
+    ) -> Result<(), Error> {
+        let SublayerScratch { y, dy, wide, dout } = scratch;
+        let (layout, of) = (self.layout, self.attention);
+        let (d, width) = (self.d(), of.width());
+        let n = B::len(x) / d;
         // The output's matrix.
-        let context = Matrix::new(&saved.context, n, width);
-        multiply(
-            &mut gradients[layout.o.clone()],
-            Into::Add,
+        let dout = on.dropped(dx, self.dropout, (of.seen.queries, d), dout)?;
+        let dout = Operand::new(dout, n, d);
+        let context = Operand::new(&saved.context, n, width);
+        on.gemm((sink.variables, &layout.o), Into::Add, 1.0, dout.t(), context)?;
+        on.resize(wide, n * width)?;
+        on.gemm(
+            (wide, &(0..n * width)),
+            Into::Set,
             1.0,
-            dout.t(),
-            context,
-            Threads::All,
-        );
-        resize(&mut scratch.wide, n * width);
-        let weight = Matrix::new(&p[layout.o.clone()], d, width);
-        multiply(&mut scratch.wide, Into::Set, 1.0, dout, weight, Threads::All);
+            dout,
+            self.matrix(&layout.o, width),
+        )?;
         // The scores.
-        let pieces = &mut scratch.gradients;
-        let scores = self.scores(&saved.q, &saved.kv);
-        scores.backward(&scratch.wide, &saved.context, &saved.log_sums, pieces);
-        if !self.bias.is_empty() {
-            for piece in pieces.bias.chunks_exact(dbias.len()) {
-                crate::math::elementwise::add(dbias, piece);
-            }
-        }
+        on.attention_backward(of, &saved.heads, (&saved.context, &saved.log_sums), wide, dbias)?;
         // The projections.
-        let (heads, d_kv) = (self.heads, self.d_kv);
-        let (queries, keys) = ((heads, length, d_kv), (heads, self.visibility.keys, d_kv));
-        resize(&mut scratch.y, x.len());
-        resize(&mut scratch.dy, x.len());
-        norm::again(x, &p[layout.norm.clone()], &mut scratch.y, &saved.inverse);
-        let (range, columns) = match self.encoded {
-            None => (layout.qkv.clone(), 3 * width),
-            Some(_) => (layout.q.clone(), width),
-        };
-        resize(&mut scratch.wide, n * columns);
-        weave(&pieces.q, queries, &mut scratch.wide, columns, 0);
-        if self.encoded.is_none() {
-            weave(&pieces.k, keys, &mut scratch.wide, columns, width);
-            weave(&pieces.v, keys, &mut scratch.wide, columns, 2 * width);
+        on.resize(y, n * d)?;
+        on.resize(dy, n * d)?;
+        on.norm_again(x, self.norm(), self.epsilon, y, &mut saved.inverse)?;
+        let (range, projection) = self.first();
+        let columns = range.len() / d;
+        on.resize(wide, n * columns)?;
+        on.gather_heads(of, projection, wide)?;
+        let (dq, y) = (Operand::new(wide, n, columns), Operand::new(y, n, d));
+        on.gemm((sink.variables, range), Into::Add, 1.0, dq.t(), y)?;
+        on.gemm((dy, &(0..n * d)), Into::Set, 1.0, dq, self.matrix(range, d))?;
+        if let (Some(encoded), Some(dencoded)) = (self.encoded, &mut sink.encoded) {
+            let inputs = B::len(encoded) / d;
+            on.resize(wide, inputs * 2 * width)?;
+            on.gather_heads(of, Projection::Encoded, wide)?;
+            let dkv = Operand::new(wide, inputs, 2 * width);
+            let encoded = Operand::new(encoded, inputs, d);
+            on.gemm((sink.variables, &layout.kv), Into::Add, 1.0, dkv.t(), encoded)?;
+            let all = 0..inputs * d;
+            on.gemm((dencoded, &all), Into::Add, 1.0, dkv, self.matrix(&layout.kv, d))?;
         }
-        let dq = Matrix::new(&scratch.wide, n, columns);
-        let y = Matrix::new(&scratch.y, n, d);
-        multiply(&mut gradients[range.clone()], Into::Add, 1.0, dq.t(), y, Threads::All);
-        let weight = Matrix::new(&p[range], columns, d);
-        multiply(&mut scratch.dy, Into::Set, 1.0, dq, weight, Threads::All);
-        if let Some(encoded) = self.encoded {
-            let inputs = encoded.len() / d;
-            let columns = 2 * width;
-            resize(&mut scratch.wide, inputs * columns);
-            weave(&pieces.k, keys, &mut scratch.wide, columns, 0);
-            weave(&pieces.v, keys, &mut scratch.wide, columns, width);
-            let dkv = Matrix::new(&scratch.wide, inputs, columns);
-            let encoded = Matrix::new(encoded, inputs, d);
-            multiply(
-                &mut gradients[layout.kv.clone()],
-                Into::Add,
-                1.0,
-                dkv.t(),
-                encoded,
-                Threads::All,
-            );
-            let weight = Matrix::new(&p[layout.kv.clone()], columns, d);
-            multiply(sink.encoded, Into::Add, 1.0, dkv, weight, Threads::All);
-        }
-        norm::backward(
-            &scratch.dy,
-            x,
-            &p[layout.norm.clone()],
-            &saved.inverse,
-            dx,
-            norm::Gradient::Added,
-            &mut gradients[layout.norm.clone()],
-        );
-    }
-}
-
-/// `out = x + dropout(h w^T)`; `w` is `[d_model, h.cols]`.
-pub(crate) fn project_residual(
-    x: &[f32],
-    out: &mut [f32],
-    h: Matrix<'_>,
-    weight: &[f32],
-    dropout: Option<Site>,
-    length: usize,
-    scratch: &mut SublayerScratch,
-) {
-    let (rows, cols) = h.shape();
-    let d = weight.len() / cols;
-    let weight = Matrix::new(weight, d, cols).t();
-    out.copy_from_slice(x);
-    match dropout {
-        None => multiply(out, Into::Add, 1.0, h, weight, Threads::All),
-        Some(site) => {
-            resize(&mut scratch.dout, rows * d);
-            multiply(&mut scratch.dout, Into::Set, 1.0, h, weight, Threads::All);
-            site.apply(&mut scratch.dout, length, d);
-            crate::math::elementwise::add(out, &scratch.dout);
-        }
-    }
-}
-
-/// Backward of dropout: `dx` itself where there is none.
-pub(crate) fn dropped<'s>(
-    dx: &'s [f32],
-    dropout: Option<Site>,
-    (length, width): (usize, usize),
-    scratch: &'s mut Vec<f32>,
-) -> &'s [f32] {
-    match dropout {
-        None => dx,
-        Some(site) => {
-            resize(scratch, dx.len());
-            scratch.copy_from_slice(dx);
-            site.apply(scratch, length, width);
-            scratch
-        }
+        on.norm_backward(dy, x, self.norm(), &saved.inverse, dx, Gradient::Added, sink.variables)
     }
 }

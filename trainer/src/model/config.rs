@@ -243,7 +243,7 @@ impl ModelConfig {
         })
     }
 
-    /// The same sizes with other stacks: a language model has the decoder's layers only.
+    /// These sizes with other stacks: a language model has the decoder's layers only.
     pub fn with_architecture(self, architecture: Architecture) -> ModelConfig {
         ModelConfig {
             architecture,

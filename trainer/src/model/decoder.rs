@@ -5,8 +5,10 @@ use super::config::Architecture;
 use super::embedding;
 use super::layout::AttentionLayout;
 use super::norm;
+use super::passes::head_scale;
 use super::relative_position::bucket;
-use super::t5::{T5, head};
+use super::scores::resize;
+use super::t5::T5;
 use crate::Error;
 use crate::base::Sequences;
 use crate::base::memory;
@@ -248,7 +250,11 @@ impl Decoder for CachedDecoder<'_> {
         let last: Vec<f32> = last.copied().collect();
         let y = &mut y[..last.len()];
         norm(&last, &stack.norm, y);
-        head(config, layout, p).logits(y, &mut self.logits);
+        let rows = y.len() / d;
+        resize(&mut self.logits, rows * (layout.head.len() / d));
+        let table = Matrix::new(&p[layout.head.clone()], layout.head.len() / d, d).t();
+        let y = Matrix::new(y, rows, d);
+        multiply(&mut self.logits, Into::Set, head_scale(config), y, table, Threads::All);
         self.length = end;
         Ok(&self.logits)
     }

@@ -1,29 +1,43 @@
 //! The feed-forward sublayer: `x + f(norm(x) W_i) W_o`.
 
-use super::attention::{SublayerScratch, dropped, project_residual};
+use super::attention::SublayerScratch;
+use super::backend::{Backend, Kind, Operand};
 use super::layout::FeedForwardLayout;
-use super::norm;
-use super::scores::resize;
+use super::norm::Gradient;
+use crate::Error;
 use crate::math::dropout::Site;
-use crate::math::elementwise::{self, Gated};
-use crate::math::matrix::{Into, Matrix, Threads, multiply};
-use rayon::prelude::*;
+use crate::math::elementwise::Gated;
+use crate::math::matrix::Into;
+use std::ops::Range;
 
 /// What the forward pass keeps for the backward pass.
-#[derive(Debug, Default)]
-pub(crate) struct SavedFeedForward {
-    inverse: Vec<f32>,
+#[derive(Debug)]
+pub(crate) struct SavedFeedForward<B: Backend> {
+    /// The norm's factors, `[n]`.
+    inverse: B::Buffer,
     /// Before a gated activation `[n, 2, d_ff]`; unused with relu, whose output says all.
-    pre: Vec<f32>,
+    pre: B::Buffer,
     /// What the second matrix reads, `[n, d_ff]`: after activation and dropout.
-    hidden: Vec<f32>,
+    hidden: B::Buffer,
+}
+
+impl<B: Backend> SavedFeedForward<B> {
+    pub fn new(on: &B) -> SavedFeedForward<B> {
+        SavedFeedForward {
+            inverse: on.buffer(Kind::Value),
+            pre: on.buffer(Kind::Activation),
+            hidden: on.buffer(Kind::Activation),
+        }
+    }
 }
 
 /// A feed-forward sublayer and where it is used.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FeedForwardSublayer<'a> {
+pub(crate) struct FeedForwardSublayer<'a, B: Backend> {
     pub layout: &'a FeedForwardLayout,
-    pub parameters: &'a [f32],
+    /// All variables as values: those of norms are read here.
+    pub parameters: &'a B::Buffer,
+    /// All variables as products read them.
+    pub matrices: &'a B::Buffer,
     pub epsilon: f32,
     /// `None`: relu.
     pub gated: Option<Gated>,
@@ -33,65 +47,64 @@ pub(crate) struct FeedForwardSublayer<'a> {
     pub dropout: Option<(Site, Site)>,
 }
 
-/// Rows of a task.
-const ROWS: usize = 16;
-
-impl FeedForwardSublayer<'_> {
+impl<'a, B: Backend> FeedForwardSublayer<'a, B> {
     /// `(d_model, d_ff, columns of wi)`.
     fn sizes(&self) -> (usize, usize, usize) {
         let d = self.layout.norm.len();
         (d, self.layout.wo.len() / d, self.layout.wi.len() / d)
     }
 
-    /// `out = x + f(norm(x) W_i) W_o`, both `[n, d_model]`.
-    pub fn forward(&self, x: &[f32], out: &mut [f32], saved: &mut SavedFeedForward, scratch: &mut SublayerScratch) {
-        self.inner(x, saved, scratch);
+    fn norm(&self) -> (&'a B::Buffer, &'a Range<usize>) {
+        (self.parameters, &self.layout.norm)
+    }
+
+    fn matrix(&self, range: &Range<usize>, cols: usize) -> Operand<'a, B::Buffer> {
+        Operand::of(self.matrices, range, cols)
+    }
+
+    /// `out = x + f(norm(x) W_i) W_o`, both `[batch, length, d_model]`.
+    pub fn forward(
+        &self,
+        on: &mut B,
+        x: &B::Buffer,
+        out: &mut B::Buffer,
+        saved: &mut SavedFeedForward<B>,
+        scratch: &mut SublayerScratch<B>,
+    ) -> Result<(), Error> {
+        self.inner(on, x, saved, scratch)?;
         let (d, d_ff, _) = self.sizes();
-        let weight = &self.parameters[self.layout.wo.clone()];
-        let hidden = Matrix::new(&saved.hidden, x.len() / d, d_ff);
-        project_residual(
-            x,
-            out,
-            hidden,
-            weight,
-            self.dropout.map(|dropout| dropout.1),
-            self.length,
-            scratch,
-        );
+        let hidden = Operand::new(&saved.hidden, B::len(x) / d, d_ff);
+        let (w, site) = (self.matrix(&self.layout.wo, d_ff), self.dropout.unzip().1);
+        on.residual(x, hidden, w, site, (self.length, d), out, &mut scratch.dy)
     }
 
     /// The part that the backward pass needs.
-    pub fn inner(&self, x: &[f32], saved: &mut SavedFeedForward, scratch: &mut SublayerScratch) {
-        let p = self.parameters;
+    pub fn inner(
+        &self,
+        on: &mut B,
+        x: &B::Buffer,
+        saved: &mut SavedFeedForward<B>,
+        scratch: &mut SublayerScratch<B>,
+    ) -> Result<(), Error> {
         let (d, d_ff, columns) = self.sizes();
-        let n = x.len() / d;
-        resize(&mut saved.inverse, n);
-        resize(&mut scratch.y, x.len());
-        norm::forward(
-            x,
-            &p[self.layout.norm.clone()],
-            self.epsilon,
-            &mut scratch.y,
-            &mut saved.inverse,
-        );
-        let y = Matrix::new(&scratch.y, n, d);
-        let weight = Matrix::new(&p[self.layout.wi.clone()], columns, d).t();
-        resize(&mut saved.hidden, n * d_ff);
+        let n = B::len(x) / d;
+        on.resize(&mut saved.inverse, n)?;
+        on.resize(&mut scratch.y, n * d)?;
+        on.norm(x, self.norm(), self.epsilon, &mut scratch.y, &mut saved.inverse)?;
+        let y = Operand::new(&scratch.y, n, d);
+        let w = self.matrix(&self.layout.wi, d).t();
+        let (site, shape, all) = (self.dropout.unzip().0, (self.length, d_ff), 0..n * columns);
+        on.resize(&mut saved.hidden, n * d_ff)?;
         match self.gated {
             None => {
-                multiply(&mut saved.hidden, Into::Set, 1.0, y, weight, Threads::All);
-                saved.hidden.par_chunks_mut(ROWS * d_ff).for_each(elementwise::relu);
+                on.gemm((&mut saved.hidden, &all), Into::Set, 1.0, y, w)?;
+                on.relu(&mut saved.hidden, site, shape)
             }
-            Some(gated) => {
-                resize(&mut saved.pre, n * columns);
-                multiply(&mut saved.pre, Into::Set, 1.0, y, weight, Threads::All);
-                let rows = saved.pre.par_chunks(columns).zip(saved.hidden.par_chunks_mut(d_ff));
-                rows.with_min_len(ROWS)
-                    .for_each(|(pre, hidden)| elementwise::gated_row(gated, pre, hidden));
+            Some(f) => {
+                on.resize(&mut saved.pre, n * columns)?;
+                on.gemm((&mut saved.pre, &all), Into::Set, 1.0, y, w)?;
+                on.gated(f, &saved.pre, &mut saved.hidden, site, shape)
             }
-        }
-        if let Some((site, _)) = self.dropout {
-            site.apply(&mut saved.hidden, self.length, d_ff);
         }
     }
 
@@ -99,77 +112,48 @@ impl FeedForwardSublayer<'_> {
     /// saved is used up.
     pub fn backward(
         &self,
-        x: &[f32],
-        dx: &mut [f32],
-        saved: &mut SavedFeedForward,
-        scratch: &mut SublayerScratch,
-        gradients: &mut [f32],
-    ) {
-        let p = self.parameters;
+        on: &mut B,
+        x: &B::Buffer,
+        dx: &mut B::Buffer,
+        saved: &mut SavedFeedForward<B>,
+        scratch: &mut SublayerScratch<B>,
+        gradients: &mut B::Buffer,
+    ) -> Result<(), Error> {
+        let SublayerScratch { y, dy, wide, dout } = scratch;
         let layout = self.layout;
         let (d, d_ff, columns) = self.sizes();
-        let n = x.len() / d;
-        let dout = dropped(
-            dx,
-            self.dropout.map(|dropout| dropout.1),
-            (self.length, d),
-            &mut scratch.dout,
-        );
-        let dout = Matrix::new(dout, n, d);
-        let hidden = Matrix::new(&saved.hidden, n, d_ff);
-        multiply(
-            &mut gradients[layout.wo.clone()],
-            Into::Add,
+        let n = B::len(x) / d;
+        let (of_hidden, of_output) = self.dropout.unzip();
+        let dout = on.dropped(dx, of_output, (self.length, d), dout)?;
+        let dout = Operand::new(dout, n, d);
+        let hidden = Operand::new(&saved.hidden, n, d_ff);
+        on.gemm((gradients, &layout.wo), Into::Add, 1.0, dout.t(), hidden)?;
+        on.resize(wide, n * d_ff)?;
+        on.gemm(
+            (wide, &(0..n * d_ff)),
+            Into::Set,
             1.0,
-            dout.t(),
-            hidden,
-            Threads::All,
-        );
-        resize(&mut scratch.wide, n * d_ff);
-        let weight = Matrix::new(&p[layout.wo.clone()], d, d_ff);
-        multiply(&mut scratch.wide, Into::Set, 1.0, dout, weight, Threads::All);
+            dout,
+            self.matrix(&layout.wo, d_ff),
+        )?;
+        let shape = (self.length, d_ff);
         let dpre = match self.gated {
             None => {
-                // What dropout took is 0 in `hidden`, too.
-                let factor = self.dropout.map_or(1.0, |(site, _)| site.scale);
-                let block = ROWS * d_ff;
-                let tasks = scratch.wide.par_chunks_mut(block).zip(saved.hidden.par_chunks(block));
-                tasks.for_each(|(dh, h)| elementwise::relu_backward(dh, h, factor));
-                &scratch.wide
+                on.relu_backward(wide, &saved.hidden, of_hidden, shape)?;
+                &*wide
             }
-            Some(gated) => {
-                if let Some((site, _)) = self.dropout {
-                    site.apply(&mut scratch.wide, self.length, d_ff);
-                }
-                let rows = saved.pre.par_chunks_mut(columns).zip(scratch.wide.par_chunks_mut(d_ff));
-                rows.with_min_len(ROWS)
-                    .for_each(|(pre, dh)| elementwise::gated_row_backward(gated, pre, dh));
+            Some(f) => {
+                on.gated_backward(f, &mut saved.pre, wide, of_hidden, shape)?;
                 &saved.pre
             }
         };
-        let dpre = Matrix::new(dpre, n, columns);
-        resize(&mut scratch.y, x.len());
-        resize(&mut scratch.dy, x.len());
-        norm::again(x, &p[layout.norm.clone()], &mut scratch.y, &saved.inverse);
-        let y = Matrix::new(&scratch.y, n, d);
-        multiply(
-            &mut gradients[layout.wi.clone()],
-            Into::Add,
-            1.0,
-            dpre.t(),
-            y,
-            Threads::All,
-        );
-        let weight = Matrix::new(&p[layout.wi.clone()], columns, d);
-        multiply(&mut scratch.dy, Into::Set, 1.0, dpre, weight, Threads::All);
-        norm::backward(
-            &scratch.dy,
-            x,
-            &p[layout.norm.clone()],
-            &saved.inverse,
-            dx,
-            norm::Gradient::Added,
-            &mut gradients[layout.norm.clone()],
-        );
+        let dpre = Operand::new(dpre, n, columns);
+        on.resize(y, n * d)?;
+        on.resize(dy, n * d)?;
+        on.norm_again(x, self.norm(), self.epsilon, y, &mut saved.inverse)?;
+        let y = Operand::new(&*y, n, d);
+        on.gemm((gradients, &layout.wi), Into::Add, 1.0, dpre.t(), y)?;
+        on.gemm((dy, &(0..n * d)), Into::Set, 1.0, dpre, self.matrix(&layout.wi, d))?;
+        on.norm_backward(dy, x, self.norm(), &saved.inverse, dx, Gradient::Added, gradients)
     }
 }

@@ -1,14 +1,11 @@
 //! Logits and loss. Only targets that count get logits, and only some of them at a time: all logits of a step
 //! are never in memory together.
 
-use super::scores::resize;
-use crate::math::elementwise::{self, RowLoss};
-use crate::math::matrix::{Into, Matrix, Threads, multiply};
-use rayon::prelude::*;
-use std::ops::AddAssign;
-
-/// Targets handled at a time: 63 MiB of logits at T5's vocabulary. Each time all of the matrix and of its gradient is read.
-const TARGETS: usize = 512;
+use super::backend::{Backend, Kind, Operand};
+use crate::Error;
+use crate::math::elementwise::RowLoss;
+use crate::math::matrix::Into;
+use std::ops::{AddAssign, Range};
 
 /// What a pass over some targets said. Sums, so losses of several batches are added.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -30,9 +27,7 @@ impl Loss {
     pub fn mean(&self) -> f64 {
         self.cross_entropy / self.targets.max(1) as f64
     }
-}
 
-impl Loss {
     /// Adds a target.
     pub(crate) fn add(&mut self, row: &RowLoss) {
         self.cross_entropy += f64::from(row.cross_entropy);
@@ -53,111 +48,106 @@ impl AddAssign for Loss {
 }
 
 /// Memory of the head.
-#[derive(Debug, Default)]
-pub(crate) struct HeadScratch {
-    hidden: Vec<f32>,
-    logits: Vec<f32>,
-    dhidden: Vec<f32>,
+#[derive(Debug)]
+pub(crate) struct HeadScratch<B: Backend> {
+    hidden: B::Buffer,
+    logits: B::Buffer,
+    dlogits: B::Buffer,
+    dhidden: B::Buffer,
+}
+
+impl<B: Backend> HeadScratch<B> {
+    pub fn new(on: &B) -> HeadScratch<B> {
+        HeadScratch {
+            hidden: on.buffer(Kind::Activation),
+            logits: on.buffer(Kind::Value),
+            dlogits: on.buffer(Kind::Activation),
+            dhidden: on.buffer(Kind::Value),
+        }
+    }
 }
 
 /// The head of a model.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LogitsHead<'a> {
-    /// `[vocab, d_model]`.
-    pub weight: &'a [f32],
+pub(crate) struct LogitsHead<'a, B: Backend> {
+    /// All variables as products read them, and where the matrix is, `[vocab, d_model]`.
+    pub matrices: &'a B::Buffer,
+    pub range: &'a Range<usize>,
     pub d: usize,
     /// What hidden values are multiplied with: `d_model^-0.5` where the weight is the embedding.
     pub scale: f32,
 }
 
 /// What the backward pass of a head adds to.
-pub(crate) struct HeadBackward<'a> {
+pub(crate) struct HeadBackward<'a, B: Backend> {
     /// What each target's loss is multiplied with.
     pub weight: f32,
     pub z_loss: f32,
     /// `[n, d_model]`; rows of targets that do not count stay as they are.
-    pub dhidden: &'a mut [f32],
-    /// `[vocab, d_model]`.
-    pub dweight: &'a mut [f32],
+    pub dhidden: &'a mut B::Buffer,
+    /// Of all variables.
+    pub gradients: &'a mut B::Buffer,
 }
 
-impl LogitsHead<'_> {
-    fn matrix(&self) -> Matrix<'_> {
-        Matrix::new(self.weight, self.weight.len() / self.d, self.d)
+impl<B: Backend> LogitsHead<'_, B> {
+    fn vocab(&self) -> usize {
+        self.range.len() / self.d
+    }
+
+    fn matrix(&self) -> Operand<'_, B::Buffer> {
+        Operand::of(self.matrices, self.range, self.d)
     }
 
     /// Logits of all of `hidden` `[n, d_model]`, `[n, vocab]`.
-    pub fn logits(&self, hidden: &[f32], out: &mut Vec<f32>) {
-        let n = hidden.len() / self.d;
-        resize(out, n * (self.weight.len() / self.d));
-        multiply(
-            out,
-            Into::Set,
-            self.scale,
-            Matrix::new(hidden, n, self.d),
-            self.matrix().t(),
-            Threads::All,
-        );
-    }
-
-    /// Logits of the targets `(row of hidden, token)` into the scratch, with the hidden values that they are from.
-    fn logits_of(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut HeadScratch) {
-        scratch.hidden.clear();
-        for &(row, _) in targets {
-            let hidden = &hidden[row * self.d..(row + 1) * self.d];
-            scratch.hidden.extend_from_slice(hidden);
+    pub fn logits(&self, on: &mut B, hidden: &B::Buffer, scratch: &mut HeadScratch<B>) -> Result<Vec<f32>, Error> {
+        let (n, d, vocab) = (B::len(hidden) / self.d, self.d, self.vocab());
+        let each = on.targets_at_a_time();
+        let mut all = Vec::with_capacity(n * vocab);
+        for start in (0..n).step_by(each) {
+            let rows = start..n.min(start + each);
+            on.resize(&mut scratch.logits, rows.len() * vocab)?;
+            let part = Operand::of(hidden, &(rows.start * d..rows.end * d), d);
+            let out = (&mut scratch.logits, &(0..rows.len() * vocab));
+            on.gemm(out, Into::Set, self.scale, part, self.matrix().t())?;
+            all.extend(on.download(&scratch.logits)?);
         }
-        self.logits(&scratch.hidden, &mut scratch.logits);
+        Ok(all)
     }
 
-    /// The loss of each of the targets `(row of hidden, token)`.
-    pub fn losses(&self, hidden: &[f32], targets: &[(usize, u32)], scratch: &mut HeadScratch) -> Vec<RowLoss> {
-        let mut losses = Vec::with_capacity(targets.len());
-        for targets in targets.chunks(TARGETS) {
-            self.logits_of(hidden, targets, scratch);
-            let rows = scratch.logits.par_chunks_exact(self.weight.len() / self.d);
-            let row = |(row, &(_, token)): (&[f32], &(usize, u32))| elementwise::cross_entropy_row(row, token as usize);
-            losses.par_extend(rows.zip(targets).map(row));
-        }
-        losses
-    }
-
-    /// Loss of the targets `(row of hidden, token)`, and gradients.
-    pub fn loss(
+    /// The loss of each of the targets `(row of hidden, token)`, and gradients where they are wanted.
+    pub fn losses(
         &self,
-        hidden: &[f32],
-        targets: &[(usize, u32)],
-        to: HeadBackward<'_>,
-        scratch: &mut HeadScratch,
-    ) -> Loss {
-        let (d, vocab) = (self.d, self.weight.len() / self.d);
-        let mut loss = Loss::default();
-        for targets in targets.chunks(TARGETS) {
-            let n = targets.len();
-            self.logits_of(hidden, targets, scratch);
-            let rows = scratch.logits.par_chunks_exact_mut(vocab).zip(targets);
-            let rows: Vec<RowLoss> = rows
-                .map(|(row, &(_, token))| {
-                    elementwise::cross_entropy_row_backward(row, token as usize, to.weight, to.z_loss)
-                })
-                .collect();
-            rows.iter().for_each(|row| loss.add(row));
-            let dlogits = Matrix::new(&scratch.logits, n, vocab);
-            let hidden = Matrix::new(&scratch.hidden, n, d);
-            multiply(to.dweight, Into::Add, self.scale, dlogits.t(), hidden, Threads::All);
-            resize(&mut scratch.dhidden, n * d);
-            multiply(
-                &mut scratch.dhidden,
-                Into::Set,
-                self.scale,
-                dlogits,
-                self.matrix(),
-                Threads::All,
-            );
-            for (&(row, _), dhidden) in targets.iter().zip(scratch.dhidden.chunks_exact(d)) {
-                to.dhidden[row * d..(row + 1) * d].copy_from_slice(dhidden);
-            }
+        on: &mut B,
+        hidden: &B::Buffer,
+        targets: Vec<(usize, u32)>,
+        mut backward: Option<HeadBackward<'_, B>>,
+        scratch: &mut HeadScratch<B>,
+    ) -> Result<Vec<RowLoss>, Error> {
+        let (d, vocab, count) = (self.d, self.vocab(), targets.len());
+        let each = on.targets_at_a_time();
+        let mut targets = on.targets(targets)?;
+        for start in (0..count).step_by(each) {
+            let some = start..count.min(start + each);
+            let n = some.len();
+            on.resize(&mut scratch.hidden, n * d)?;
+            on.gather_rows(hidden, (&targets, &some), d, &mut scratch.hidden)?;
+            let part = Operand::new(&scratch.hidden, n, d);
+            on.resize(&mut scratch.logits, n * vocab)?;
+            let out = (&mut scratch.logits, &(0..n * vocab));
+            on.gemm(out, Into::Set, self.scale, part, self.matrix().t())?;
+            let Some(to) = &mut backward else {
+                on.cross_entropy(&mut scratch.logits, (&mut targets, &some))?;
+                continue;
+            };
+            let (logits, dlogits) = (&mut scratch.logits, &mut scratch.dlogits);
+            let weights = (to.weight, to.z_loss);
+            let dlogits = on.cross_entropy_backward(logits, (&mut targets, &some), weights, dlogits)?;
+            let dlogits = Operand::new(dlogits, n, vocab);
+            on.gemm((to.gradients, self.range), Into::Add, self.scale, dlogits.t(), part)?;
+            on.resize(&mut scratch.dhidden, n * d)?;
+            let out = (&mut scratch.dhidden, &(0..n * d));
+            on.gemm(out, Into::Set, self.scale, dlogits, self.matrix())?;
+            on.scatter_rows(&scratch.dhidden, (&targets, &some), d, to.dhidden)?;
         }
-        loss
+        on.losses(targets)
     }
 }

@@ -28,9 +28,9 @@ pub struct Variable {
     pub name: String,
     /// One or two dimensions.
     pub shape: Vec<usize>,
-    /// Its place in the flat buffer, in elements.
+    /// The variable's elements in the flat buffer of all parameters.
     pub range: Range<usize>,
-    /// Its first values.
+    /// How the first values of the variable are drawn.
     pub init: Init,
 }
 

@@ -1,9 +1,14 @@
-//! T5, forward and backward: [`T5`] (`t5.rs`) is two stacks (`stack.rs`) of sublayers (`attention.rs`, `feed_forward.rs`), an
-//! embedding and a head. `config.rs` says what a model is, `layout.rs` where its variables are, `init.rs` how they start.
+//! T5, forward and backward, written once over a [`Backend`]: `passes.rs` runs two stacks (`stack.rs`) of sublayers (`attention.rs`,
+//! `feed_forward.rs`), an embedding and a head. `config.rs` says what a model is, `layout.rs` where its variables are, `init.rs` how they
+//! start, `batch.rs` what a batch is for it. [`T5`] (`t5.rs`) is the model in the host's memory, on the CPU (`cpu.rs`, with `scores.rs`,
+//! `norm.rs`, `embedding.rs`); other backends are in `backend/`.
 
 mod attention;
 mod attention_mask;
+mod backend;
+mod batch;
 mod config;
+mod cpu;
 mod decoder;
 mod embedding;
 mod feed_forward;
@@ -11,11 +16,13 @@ mod head;
 mod init;
 mod layout;
 mod norm;
+mod passes;
 mod relative_position;
 mod scores;
 mod stack;
 mod t5;
 
+pub(crate) use batch::{denominator, each_example, total};
 pub use config::{Activation, Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
 pub use decoder::Decoder;
 pub use head::Loss;
@@ -23,15 +30,15 @@ pub(crate) use init::uniform;
 pub use layout::{Layout, Variable};
 pub use relative_position::bucket;
 pub use t5::T5;
-pub(crate) use t5::{denominator, each_example, total};
 
 // What the other backends take from here.
-#[cfg(devices)]
-pub(crate) use self::stack::{Keep, Part, parts, site};
+#[cfg(feature = "candle")]
+pub(crate) use self::cpu::{CpuBackend, CpuHeads, CpuTargets};
 #[cfg(any(devices, feature = "candle"))]
 pub(crate) use self::{
     attention_mask::AttentionMask,
-    layout::{AttentionLayout, FeedForwardLayout, StackLayout},
+    backend::{Attention, Backend, Kind, Operand, Projection},
+    norm::Gradient,
+    passes::{Passes, Weights},
     relative_position::Distances,
-    t5::{check, head_scale, sight, targets},
 };

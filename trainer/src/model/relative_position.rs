@@ -32,7 +32,7 @@ pub(crate) struct Distances {
 }
 
 impl Distances {
-    /// Of `queries` positions to `keys` positions that start where they do.
+    /// Distances of `queries` positions to `keys` positions that start where they do.
     pub fn new(
         queries: usize,
         keys: usize,
@@ -46,12 +46,6 @@ impl Distances {
             buckets: (first..keys as i64).map(bucket).collect(),
             heads,
         }
-    }
-
-    /// The bucket of a distance by its index: `distance + queries - 1`.
-    #[cfg(feature = "candle")]
-    pub fn bucket(&self, index: usize) -> usize {
-        self.buckets[index]
     }
 
     /// Distances of a head.

@@ -1,4 +1,4 @@
-//! Attention between projected positions: `softmax(q k^T + bias) v`, for every row and head, block by block of queries.
+//! HostAttention between projected positions: `softmax(q k^T + bias) v`, for every row and head, block by block of queries.
 //!
 //! The probabilities are never stored: a block of them fits the cache, and the backward pass makes them again from the logarithm of
 //! their sum (Dao et al. 2022). Keys that no query of a block sees are left out. T5 has no `d_kv^-0.5` here.
@@ -35,10 +35,10 @@ impl<'a> Projected<'a> {
 
 /// What attends to what.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attention<'a> {
+pub(crate) struct HostAttention<'a> {
     pub heads: usize,
     pub d_kv: usize,
-    pub visibility: &'a AttentionMask,
+    pub mask: &'a AttentionMask,
     /// By distance, `[heads, queries + keys - 1]`; empty where there is none.
     pub bias: &'a [f32],
     /// Dropout of the probabilities.
@@ -89,9 +89,9 @@ fn transpose(data: Projected<'_>, range: Range<usize>, head: usize, d_kv: usize,
     }
 }
 
-impl Attention<'_> {
+impl HostAttention<'_> {
     fn distances(&self) -> usize {
-        self.visibility.queries + self.visibility.keys - 1
+        self.mask.queries + self.mask.keys - 1
     }
 
     /// The biases of a query's `keys`.
@@ -99,13 +99,13 @@ impl Attention<'_> {
         if self.bias.is_empty() {
             return &[];
         }
-        let start = head * self.distances() + self.visibility.queries - 1 - query;
+        let start = head * self.distances() + self.mask.queries - 1 - query;
         &self.bias[start + keys.start..start + keys.end]
     }
 
     /// Dropout's factors for all keys of a row and head, where queries share them.
     fn shared_factors(&self, row: usize, head: usize) -> Vec<f32> {
-        let keys = self.visibility.keys;
+        let keys = self.mask.keys;
         match self.dropout {
             Some(site) if site.shape == DropoutShape::AcrossLength => {
                 site.factors((row * self.heads + head) * keys, keys)
@@ -118,7 +118,7 @@ impl Attention<'_> {
     fn drop(&self, values: &mut [f32], shared: &[f32], (row, head, query): (usize, usize, usize), keys: Range<usize>) {
         let Some(site) = self.dropout else { return };
         if shared.is_empty() {
-            let all = ((row * self.heads + head) * self.visibility.queries + query) * self.visibility.keys;
+            let all = ((row * self.heads + head) * self.mask.queries + query) * self.mask.keys;
             elementwise::drop_elements(values, site, all + keys.start);
         } else {
             elementwise::multiply(values, &shared[keys]);
@@ -127,7 +127,7 @@ impl Attention<'_> {
 
     /// Scores of a block of queries, `[queries, span]`.
     fn scores(&self, row: usize, head: usize, queries: Range<usize>, span: Range<usize>, k: &[f32], out: &mut [f32]) {
-        let (v, d) = (self.visibility, self.d_kv);
+        let (v, d) = (self.mask, self.d_kv);
         let first = row * v.queries;
         let q = self.q.head(first + queries.start..first + queries.end, head, d);
         // `k` is `[d_kv, keys]`.
@@ -137,7 +137,7 @@ impl Attention<'_> {
 
     /// Fills `pieces` `[rows, heads, queries, d_kv]` and `log_sums` `[rows, heads, queries]`.
     pub fn forward(&self, pieces: &mut [f32], log_sums: &mut [f32]) {
-        let (v, d) = (self.visibility, self.d_kv);
+        let (v, d) = (self.mask, self.d_kv);
         if v.queries == 0 {
             return;
         }
@@ -179,10 +179,10 @@ impl Attention<'_> {
             });
     }
 
-    /// Gradients of `q`, `k`, `v` as pieces `[rows, heads, positions, d_kv]`, and of the bias, `[rows, heads, distances]` (empty
-    /// where there is none), from `dout` and what [`forward`](Attention::forward) gave, both `[positions, heads, d_kv]`.
-    pub fn backward(&self, dout: &[f32], out: &[f32], log_sums: &[f32], gradients: &mut Gradients) {
-        let (v, d) = (self.visibility, self.d_kv);
+    /// HeadGradients of `q`, `k`, `v` as pieces `[rows, heads, positions, d_kv]`, and of the bias, `[rows, heads, distances]` (empty
+    /// where there is none), from `dout` and what [`forward`](HostAttention::forward) gave, both `[positions, heads, d_kv]`.
+    pub fn backward(&self, dout: &[f32], out: &[f32], log_sums: &[f32], gradients: &mut HeadGradients) {
+        let (v, d) = (self.mask, self.d_kv);
         if v.queries == 0 || v.keys == 0 {
             return;
         }
@@ -286,16 +286,16 @@ fn split<'r>(row: &'r mut [f32], span: &Range<usize>, seen: &Range<usize>) -> &'
     &mut row[start..end]
 }
 
-/// Pieces of [`Attention::backward`].
+/// Pieces of [`HostAttention::backward`].
 #[derive(Debug, Default)]
-pub(crate) struct Gradients {
+pub(crate) struct HeadGradients {
     pub q: Vec<f32>,
     pub k: Vec<f32>,
     pub v: Vec<f32>,
     pub bias: Vec<f32>,
 }
 
-impl Gradients {
+impl HeadGradients {
     fn resize(&mut self, tasks: usize, q: usize, k: usize, distances: usize) {
         resize(&mut self.q, tasks * q);
         resize(&mut self.k, tasks * k);

@@ -1,14 +1,12 @@
-//! A stack of layers: tokens in, normed positions out, and the way back.
+//! A stack of layers: tokens in, normed positions out, and back their gradients.
 
-use super::attention::{self, Sink, SublayerScratch};
-use super::attention_mask::AttentionMask;
+use super::attention::{AttentionSublayer, SavedAttention, Sink, SublayerScratch};
+use super::backend::{Attention, Backend, Kind, Seen};
 use super::config::ModelConfig;
-use super::embedding;
-use super::feed_forward;
-use super::layout::{AttentionLayout, LayerLayout, StackLayout};
-use super::norm;
-use super::relative_position::Distances;
-use super::scores::resize;
+use super::feed_forward::{FeedForwardSublayer, SavedFeedForward};
+use super::layout::{AttentionLayout, FeedForwardLayout, LayerLayout, StackLayout};
+use super::norm::Gradient;
+use crate::Error;
 use crate::math::dropout::{Dropout, Site};
 use std::ops::Range;
 
@@ -24,166 +22,180 @@ pub(crate) enum Keep {
 }
 
 /// A stack's memory, used again by every step.
-#[derive(Debug, Default)]
-pub(crate) struct StackMemory {
+#[derive(Debug)]
+pub(crate) struct StackMemory<B: Backend> {
     /// The residual stream before each sublayer, and after the last, `[n, d_model]` each.
-    streams: Vec<Vec<f32>>,
-    attention: Vec<attention::SavedAttention>,
-    feed_forward: Vec<feed_forward::SavedFeedForward>,
-    inverse: Vec<f32>,
+    streams: Vec<B::Buffer>,
+    attention: Vec<SavedAttention<B>>,
+    feed_forward: Vec<SavedFeedForward<B>>,
+    inverse: B::Buffer,
     /// `[n, d_model]`.
-    pub output: Vec<f32>,
+    pub output: B::Buffer,
     /// By distance, `[heads, distances]`.
-    bias: Vec<f32>,
-    dbias: Vec<f32>,
+    bias: B::Buffer,
+    dbias: B::Buffer,
+}
+
+impl<B: Backend> StackMemory<B> {
+    pub fn new(on: &B) -> StackMemory<B> {
+        StackMemory {
+            streams: Vec::new(),
+            attention: Vec::new(),
+            feed_forward: Vec::new(),
+            inverse: on.buffer(Kind::Value),
+            output: on.buffer(Kind::Activation),
+            bias: on.buffer(Kind::Value),
+            dbias: on.buffer(Kind::Value),
+        }
+    }
+
+    fn grow(&mut self, on: &B, streams: usize, saved: usize) {
+        let (streams, saved) = (streams.max(self.streams.len()), saved.max(self.attention.len()));
+        self.streams.resize_with(streams, || on.buffer(Kind::Value));
+        self.attention.resize_with(saved, || SavedAttention::new(on));
+        self.feed_forward.resize_with(saved, || SavedFeedForward::new(on));
+    }
 }
 
 /// A pass through a stack.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StackPass<'a> {
+pub(crate) struct StackPass<'a, B: Backend> {
     pub config: &'a ModelConfig,
-    pub parameters: &'a [f32],
+    /// All variables as values, and as products read them.
+    pub parameters: &'a B::Buffer,
+    pub matrices: &'a B::Buffer,
     pub embedding: &'a Range<usize>,
     pub layout: &'a StackLayout,
-    pub distances: &'a Distances,
+    pub tokens: &'a B::Tokens,
+    pub distances: &'a B::Distances,
     /// To the stack's own positions.
-    pub visibility: &'a AttentionMask,
+    pub seen: &'a Seen<B>,
     /// To the encoder's output.
-    pub cross: Option<(&'a AttentionMask, &'a [f32])>,
+    pub cross: Option<(&'a Seen<B>, &'a B::Buffer)>,
     pub dropout: Option<Dropout>,
     /// Keeps dropout of two stacks apart.
     pub number: u64,
 }
 
-/// Of a layer's parts; its place among the stack's sublayers.
-pub(crate) enum Part<'l> {
+/// A sublayer of a stack.
+enum Sublayer<'l> {
     Own(&'l AttentionLayout),
     Cross(&'l AttentionLayout),
-    FeedForward(&'l super::layout::FeedForwardLayout),
+    FeedForward(&'l FeedForwardLayout),
 }
 
 /// A stack's sublayers, in order.
-pub(crate) fn parts(layers: &[LayerLayout]) -> Vec<Part<'_>> {
-    let parts = layers.iter().flat_map(|layer| {
-        let cross = layer.cross.as_ref().map(Part::Cross);
-        let first = std::iter::once(Part::Own(&layer.attention)).chain(cross);
-        first.chain([Part::FeedForward(&layer.feed_forward)])
+fn sublayers(layers: &[LayerLayout]) -> Vec<Sublayer<'_>> {
+    let sublayers = layers.iter().flat_map(|layer| {
+        let cross = layer.cross.as_ref().map(Sublayer::Cross);
+        let first = std::iter::once(Sublayer::Own(&layer.attention)).chain(cross);
+        first.chain([Sublayer::FeedForward(&layer.feed_forward)])
     });
-    parts.collect()
+    sublayers.collect()
 }
 
-/// Dropout at a place of a sublayer of stack `number`; at those of no sublayer, the embedding and the output, with the number
-/// after the last.
-pub(crate) fn site(dropout: Option<Dropout>, number: u64, sublayer: usize, place: u64) -> Option<Site> {
-    Some(dropout?.of(number, sublayer, place))
-}
-
-impl<'a> StackPass<'a> {
+impl<'a, B: Backend> StackPass<'a, B> {
+    /// Dropout at a place of a sublayer; at those of no sublayer, the embedding and the output, with the number after the last.
     fn site(&self, sublayer: usize, place: u64) -> Option<Site> {
-        site(self.dropout, self.number, sublayer, place)
+        Some(self.dropout?.of(self.number, sublayer, place))
     }
 
-    fn sites(&self, sublayer: usize) -> Option<(Site, Site)> {
-        Some((self.site(sublayer, 0)?, self.site(sublayer, 1)?))
+    fn shape(&self) -> (usize, usize) {
+        (self.seen.queries, self.config.d_model)
     }
 
     fn attention<'s>(
         &'s self,
         layout: &'s AttentionLayout,
-        bias: &'s [f32],
-        cross: Option<(&'s AttentionMask, &'s [f32])>,
+        bias: Option<&'s B::Buffer>,
+        cross: Option<(&'s Seen<B>, &'s B::Buffer)>,
         sublayer: usize,
-    ) -> attention::AttentionSublayer<'s> {
-        attention::AttentionSublayer {
+    ) -> AttentionSublayer<'s, B> {
+        AttentionSublayer {
             layout,
             parameters: self.parameters,
+            matrices: self.matrices,
             epsilon: self.config.norm_epsilon,
-            heads: self.config.heads,
-            d_kv: self.config.d_kv,
-            visibility: cross.map_or(self.visibility, |cross| cross.0),
-            bias: if cross.is_some() { &[] } else { bias },
+            attention: Attention {
+                heads: self.config.heads,
+                d_kv: self.config.d_kv,
+                seen: cross.map_or(self.seen, |cross| cross.0),
+                bias,
+                dropout: self.site(sublayer, 0),
+            },
             encoded: cross.map(|cross| cross.1),
-            dropout: self.sites(sublayer),
+            dropout: self.site(sublayer, 1),
         }
     }
 
-    fn feed_forward<'s>(
-        &'s self,
-        layout: &'s super::layout::FeedForwardLayout,
-        sublayer: usize,
-    ) -> feed_forward::FeedForwardSublayer<'s> {
-        feed_forward::FeedForwardSublayer {
+    fn feed_forward<'s>(&'s self, layout: &'s FeedForwardLayout, sublayer: usize) -> FeedForwardSublayer<'s, B> {
+        FeedForwardSublayer {
             layout,
             parameters: self.parameters,
+            matrices: self.matrices,
             epsilon: self.config.norm_epsilon,
             gated: self.config.activation.gated(),
-            length: self.visibility.queries,
-            dropout: self.sites(sublayer),
+            length: self.seen.queries,
+            dropout: self.site(sublayer, 0).zip(self.site(sublayer, 1)),
         }
     }
 
     /// Fills `memory.output`.
-    pub fn forward(&self, tokens: &[u32], keep: Keep, memory: &mut StackMemory, scratch: &mut SublayerScratch) {
-        let (d, n) = (self.config.d_model, tokens.len());
-        let parts = parts(&self.layout.layers);
-        let streams = if keep == Keep::Output { 2 } else { parts.len() + 1 };
-        let saved = if keep == Keep::Everything { parts.len() } else { 1 };
-        memory.streams.resize_with(memory.streams.len().max(streams), Vec::new);
-        memory
-            .attention
-            .resize_with(memory.attention.len().max(saved), Default::default);
-        memory
-            .feed_forward
-            .resize_with(memory.feed_forward.len().max(saved), Default::default);
-        memory.streams[..streams]
-            .iter_mut()
-            .for_each(|stream| resize(stream, n * d));
-        let table = &self.parameters[self.layout.relative_bias.clone()];
-        self.distances.spread(table, &mut memory.bias);
-        embedding::forward(
-            tokens,
-            &self.parameters[self.embedding.clone()],
+    pub fn forward(
+        &self,
+        on: &mut B,
+        keep: Keep,
+        memory: &mut StackMemory<B>,
+        scratch: &mut SublayerScratch<B>,
+    ) -> Result<(), Error> {
+        let d = self.config.d_model;
+        let n = self.seen.rows * self.seen.queries;
+        let sublayers = sublayers(&self.layout.layers);
+        let (streams, saved) = match keep {
+            Keep::Output => (2, 1),
+            Keep::Streams => (sublayers.len() + 1, 1),
+            Keep::Everything => (sublayers.len() + 1, sublayers.len()),
+        };
+        memory.grow(on, streams, saved);
+        for stream in &mut memory.streams[..streams] {
+            on.resize(stream, n * d)?;
+        }
+        let table = (self.parameters, &self.layout.relative_bias);
+        on.bias_spread(table, self.distances, self.config.heads, &mut memory.bias)?;
+        on.embed(
+            self.tokens,
+            (self.parameters, self.embedding),
             d,
             &mut memory.streams[0],
-        );
-        if let Some(site) = self.site(parts.len(), 0) {
-            site.apply(&mut memory.streams[0], self.visibility.queries, d);
+        )?;
+        if let Some(site) = self.site(sublayers.len(), 0) {
+            on.dropout(&mut memory.streams[0], site, self.shape())?;
         }
-        for (sublayer, part) in parts.iter().enumerate() {
-            let (x, out) = two(&mut memory.streams, sublayer % streams, (sublayer + 1) % streams);
-            let place = sublayer % saved;
-            match part {
-                Part::Own(layout) => self.attention(layout, &memory.bias, None, sublayer).forward(
-                    x,
-                    out,
-                    &mut memory.attention[place],
-                    scratch,
-                ),
-                Part::Cross(layout) => self.attention(layout, &[], self.cross, sublayer).forward(
-                    x,
-                    out,
-                    &mut memory.attention[place],
-                    scratch,
-                ),
-                Part::FeedForward(layout) => {
-                    self.feed_forward(layout, sublayer)
-                        .forward(x, out, &mut memory.feed_forward[place], scratch)
+        for (number, sublayer) in sublayers.iter().enumerate() {
+            let (from, to) = (number % streams, (number + 1) % streams);
+            let place = number % saved;
+            let Ok([x, out]) = memory.streams.get_disjoint_mut([from, to]) else {
+                unreachable!("two streams at least");
+            };
+            let part = match sublayer {
+                Sublayer::Own(layout) => self.attention(layout, Some(&memory.bias), None, number),
+                Sublayer::Cross(layout) => self.attention(layout, None, self.cross, number),
+                Sublayer::FeedForward(layout) => {
+                    let saved = &mut memory.feed_forward[place];
+                    self.feed_forward(layout, number).forward(on, x, out, saved, scratch)?;
+                    continue;
                 }
-            }
+            };
+            part.forward(on, x, out, &mut memory.attention[place], scratch)?;
         }
-        resize(&mut memory.output, n * d);
-        resize(&mut memory.inverse, n);
-        let weight = &self.parameters[self.layout.norm.clone()];
-        let last = &memory.streams[parts.len() % streams];
-        norm::forward(
-            last,
-            weight,
-            self.config.norm_epsilon,
-            &mut memory.output,
-            &mut memory.inverse,
-        );
-        if let Some(site) = self.site(parts.len(), 1) {
-            site.apply(&mut memory.output, self.visibility.queries, d);
+        on.resize(&mut memory.output, n * d)?;
+        on.resize(&mut memory.inverse, n)?;
+        let last = &memory.streams[sublayers.len() % streams];
+        let weight = (self.parameters, &self.layout.norm);
+        let epsilon = self.config.norm_epsilon;
+        on.norm(last, weight, epsilon, &mut memory.output, &mut memory.inverse)?;
+        match self.site(sublayers.len(), 1) {
+            Some(site) => on.dropout(&mut memory.output, site, self.shape()),
+            None => Ok(()),
         }
     }
 
@@ -191,77 +203,52 @@ impl<'a> StackPass<'a> {
     /// used up.
     pub fn backward(
         &self,
-        tokens: &[u32],
+        on: &mut B,
         keep: Keep,
-        memory: &mut StackMemory,
-        scratch: &mut SublayerScratch,
-        dx: &mut Vec<f32>,
-        sink: &mut Sink<'_>,
-    ) {
-        let d = self.config.d_model;
-        let length = self.visibility.queries;
-        let parts = parts(&self.layout.layers);
-        if let Some(site) = self.site(parts.len(), 1) {
-            site.apply(dx, length, d);
+        memory: &mut StackMemory<B>,
+        scratch: &mut SublayerScratch<B>,
+        dx: &mut B::Buffer,
+        sink: &mut Sink<'_, B>,
+    ) -> Result<(), Error> {
+        let (d, heads) = (self.config.d_model, self.config.heads);
+        let sublayers = sublayers(&self.layout.layers);
+        if let Some(site) = self.site(sublayers.len(), 1) {
+            on.dropout(dx, site, self.shape())?;
         }
-        resize(&mut scratch.dy, dx.len());
-        norm::backward(
-            dx,
-            &memory.streams[parts.len()],
-            &self.parameters[self.layout.norm.clone()],
-            &memory.inverse,
-            &mut scratch.dy,
-            norm::Gradient::Set,
-            &mut sink.variables[self.layout.norm.clone()],
-        );
+        on.resize(&mut scratch.dy, B::len(dx))?;
+        let (x, weight) = (&memory.streams[sublayers.len()], (self.parameters, &self.layout.norm));
+        let dy = &mut scratch.dy;
+        on.norm_backward(dx, x, weight, &memory.inverse, dy, Gradient::Set, sink.variables)?;
         std::mem::swap(dx, &mut scratch.dy);
-        memory.dbias.clear();
-        memory.dbias.resize(memory.bias.len(), 0.0);
-        for (sublayer, part) in parts.iter().enumerate().rev() {
-            let x = &memory.streams[sublayer];
-            let place = if keep == Keep::Everything { sublayer } else { 0 };
-            let (saved, dbias) = (&mut memory.attention[place], &mut memory.dbias);
-            match part {
-                Part::Own(layout) => {
-                    let part = self.attention(layout, &memory.bias, None, sublayer);
-                    if keep == Keep::Streams {
-                        part.inner(x, saved, scratch);
-                    }
-                    part.backward(x, dx, saved, scratch, dbias, sink);
-                }
-                Part::Cross(layout) => {
-                    let part = self.attention(layout, &[], self.cross, sublayer);
-                    if keep == Keep::Streams {
-                        part.inner(x, saved, scratch);
-                    }
-                    part.backward(x, dx, saved, scratch, dbias, sink);
-                }
-                Part::FeedForward(layout) => {
-                    let part = self.feed_forward(layout, sublayer);
+        on.resize(&mut memory.dbias, B::len(&memory.bias))?;
+        on.zero(&mut memory.dbias)?;
+        for (number, sublayer) in sublayers.iter().enumerate().rev() {
+            let x = &memory.streams[number];
+            let place = if keep == Keep::Everything { number } else { 0 };
+            let part = match sublayer {
+                Sublayer::Own(layout) => self.attention(layout, Some(&memory.bias), None, number),
+                Sublayer::Cross(layout) => self.attention(layout, None, self.cross, number),
+                Sublayer::FeedForward(layout) => {
+                    let part = self.feed_forward(layout, number);
                     let saved = &mut memory.feed_forward[place];
                     if keep == Keep::Streams {
-                        part.inner(x, saved, scratch);
+                        part.inner(on, x, saved, scratch)?;
                     }
-                    part.backward(x, dx, saved, scratch, sink.variables);
+                    part.backward(on, x, dx, saved, scratch, sink.variables)?;
+                    continue;
                 }
+            };
+            let saved = &mut memory.attention[place];
+            if keep == Keep::Streams {
+                part.inner(on, x, saved, scratch)?;
             }
+            part.backward(on, x, dx, saved, scratch, &mut memory.dbias, sink)?;
         }
-        let table = &mut sink.variables[self.layout.relative_bias.clone()];
-        self.distances.gather(&memory.dbias, table);
-        if let Some(site) = self.site(parts.len(), 0) {
-            site.apply(dx, length, d);
+        let table = (&mut *sink.variables, &self.layout.relative_bias);
+        on.bias_gather(&memory.dbias, self.distances, heads, table)?;
+        if let Some(site) = self.site(sublayers.len(), 0) {
+            on.dropout(dx, site, self.shape())?;
         }
-        embedding::backward(tokens, dx, d, &mut sink.variables[self.embedding.clone()]);
-    }
-}
-
-/// Two different buffers of several: one to read, one to write.
-fn two(buffers: &mut [Vec<f32>], read: usize, write: usize) -> (&[f32], &mut [f32]) {
-    if read < write {
-        let (left, right) = buffers.split_at_mut(write);
-        (&left[read], &mut right[0])
-    } else {
-        let (left, right) = buffers.split_at_mut(read);
-        (&right[0], &mut left[write])
+        on.embed_backward(self.tokens, dx, d, (&mut *sink.variables, self.embedding))
     }
 }

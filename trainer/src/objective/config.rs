@@ -28,7 +28,7 @@ pub enum ObjectiveKind {
 }
 
 impl ObjectiveKind {
-    /// All of them.
+    /// All objectives.
     pub const ALL: [ObjectiveKind; 8] = [
         ObjectiveKind::SpanCorruption,
         ObjectiveKind::IidDenoising,
@@ -75,7 +75,7 @@ impl ObjectiveKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
-    /// Which one. Checkpoints of versions before 0.2 call it `objective`.
+    /// Which objective. Checkpoints of versions before 0.2 call it `objective`.
     #[serde(alias = "objective")]
     pub name: ObjectiveKind,
     /// Share of tokens that are noise, above 0 and below 1: 0.15. Not for `lm`, `prefix_lm`, `deshuffling`.

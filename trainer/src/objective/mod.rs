@@ -94,11 +94,11 @@ pub struct Example {
 /// Lengths in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lengths {
-    /// Of a segment of plain text.
+    /// Length of a segment of plain text.
     pub segment: usize,
-    /// Of its inputs, EOS included; 0 if the objective has none.
+    /// Length of the inputs, EOS included; 0 if the objective has none.
     pub inputs: usize,
-    /// Of its targets, EOS included.
+    /// Length of the targets, EOS included.
     pub targets: usize,
 }
 
@@ -115,7 +115,7 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// Which one.
+    /// Which objective this is.
     pub fn kind(&self) -> ObjectiveKind {
         self.kind
     }

@@ -99,20 +99,20 @@ impl Adafactor {
         }
     }
 
-    /// Its settings.
+    /// The optimiser's settings.
     #[cfg(devices)]
     pub(crate) fn config(&self) -> AdafactorConfig {
         self.config
     }
 
-    /// Of a variable, `(matrices, rows, columns)` where its moments are factored, and where they are in the state.
+    /// Where a variable's state is: `(matrices, rows, columns)` where its moments are factored, and where they are in the state.
     #[cfg(devices)]
     pub(crate) fn slot(&self, number: usize) -> (Option<(usize, usize, usize)>, Range<usize>) {
         let slot = &self.slots[number];
         (slot.factored, slot.range.clone())
     }
 
-    /// The same, its state elsewhere.
+    /// An optimiser with these settings whose state is elsewhere.
     #[cfg(devices)]
     pub(crate) fn without_state(&self) -> Adafactor {
         Adafactor {

@@ -79,13 +79,13 @@ impl AdamW {
         }
     }
 
-    /// Its settings.
+    /// The optimiser's settings.
     #[cfg(devices)]
     pub(crate) fn config(&self) -> AdamWConfig {
         self.config
     }
 
-    /// The same, its state elsewhere.
+    /// An optimiser with these settings whose state is elsewhere.
     #[cfg(devices)]
     pub(crate) fn without_state(&self) -> AdamW {
         AdamW {

@@ -73,9 +73,9 @@ impl OptimizerConfig {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Optimizer {
-    /// See [`Adafactor`].
+    /// Adafactor, with its moments.
     Adafactor(Adafactor),
-    /// See [`AdamW`].
+    /// AdamW, with its moments.
     AdamW(AdamW),
 }
 

@@ -220,7 +220,7 @@ impl Checkpoint {
     /// Notes the validation loss of a checkpoint that is written.
     ///
     /// # Errors
-    /// Its note cannot be read or written.
+    /// The checkpoint's note cannot be read or written.
     pub fn note_loss(checkpoint: &Path, validation_loss: f64) -> Result<(), Error> {
         let mut note = Checkpoint::read(checkpoint)?;
         note.validation_loss = Some(validation_loss);

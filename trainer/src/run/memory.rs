@@ -1,4 +1,4 @@
-//! What a model needs of the machine's memory, told before it is taken: a system that promises more memory than it has ends
+//! What a model needs of the machine's memory, known before it is taken: a system that promises more memory than it has ends
 //! the process without a word.
 
 use super::settings::RunConfig;

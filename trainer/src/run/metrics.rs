@@ -60,7 +60,7 @@ impl Metrics {
         self.write("train/", report.step, report, &more)
     }
 
-    /// Notes a look at the validation documents, in TensorBoard's section `validation`.
+    /// Notes a validation, in TensorBoard's section `validation`.
     pub fn evaluation(&mut self, found: &Evaluation) -> Result<(), Error> {
         self.write("validation/", found.step, found, &[])
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `vocab.model` | the vocabulary, copied when the run began |
 //! | `checkpoints/step-…/` | see [`checkpoint`] |
-//! | `metrics.jsonl` | one line a step, one a look at the validation documents |
+//! | `metrics.jsonl` | one line a step, one a validation |
 //! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
 //! | `lock` | held by whoever trains; dies with the process |
 
@@ -17,7 +17,7 @@ mod tensorboard;
 pub mod train;
 
 use crate::Error;
-use crate::backend::{self, Backend, Device, Precision};
+use crate::backend::{self, Device, DeviceModel, Precision};
 use crate::feed::Cursor;
 use crate::model::{Layout, T5};
 use crate::optimizer::Optimizer;
@@ -41,14 +41,14 @@ const LOCK: &str = "lock";
 
 /// Everything that a step changes or reads.
 pub struct Run {
-    /// Its folder.
+    /// The folder of the run.
     pub folder: PathBuf,
-    /// Its configuration.
+    /// The configuration of the run.
     pub config: RunConfig,
-    /// Its vocabulary.
+    /// The vocabulary of the run.
     pub vocab: Arc<Vocab>,
     /// The model and its optimiser, and the device that they are on.
-    pub backend: Box<dyn Backend>,
+    pub backend: Box<dyn DeviceModel>,
     /// The variables of the model.
     pub layout: Layout,
     /// Steps that are done.
@@ -147,8 +147,8 @@ impl Run {
         let mut newest = checkpoints.into_iter().rev();
         let (note, model, optimizer) = loop {
             let Some((_, path)) = newest.next() else {
-                let told: Vec<String> = damaged.into_iter().map(|(_, told)| told).collect();
-                let problem = format!("holds no good checkpoint: {}", told.join("; "));
+                let problems: Vec<String> = damaged.into_iter().map(|(_, problem)| problem).collect();
+                let problem = format!("holds no good checkpoint: {}", problems.join("; "));
                 return Err(Error::format(folder, problem));
             };
             match read(&path) {
@@ -190,11 +190,11 @@ impl Run {
             vocab_sha256: note.vocab_sha256,
             lock,
         };
-        for (path, told) in damaged {
+        for (path, problem) in damaged {
             let aside = checkpoint::set_aside(&path)?;
             let aside = aside.display();
             run.passed_over
-                .push(format!("{told}; it is passed over, and now {aside}"));
+                .push(format!("{problem}; it is passed over, and now {aside}"));
         }
         run.cut_metrics()?;
         Ok(run)
@@ -280,8 +280,8 @@ impl Run {
         checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
     }
 
-    /// Whether a look at the validation documents is due at this step and was not taken yet, as when a process ended between a
-    /// checkpoint and its look.
+    /// Whether a validation is due at this step and was not made yet, as when a process ended between a checkpoint and its
+    /// validation.
     ///
     /// # Errors
     /// The metrics cannot be read.
@@ -325,7 +325,7 @@ pub(crate) fn not_finite<'l>(layout: &'l Layout, values: &[f32]) -> Option<&'l s
 /// What to do after the run in a folder has diverged.
 ///
 /// # Errors
-/// Its checkpoints cannot be listed.
+/// The run's checkpoints cannot be listed.
 pub(crate) fn advice_after_divergence(folder: &Path) -> Result<String, Error> {
     let last = checkpoint::list(&folder.join(CHECKPOINTS))?.pop();
     Ok(match last {

@@ -26,7 +26,7 @@ pub struct PlottedMetrics {
     pub waited_share: f64,
 }
 
-/// From this share on, in percent, waiting for data is worth a look.
+/// From this share on, in percent, waiting for data is worth a warning.
 pub const WAITED_TOO_MUCH: f64 = 1.0;
 
 impl PlottedMetrics {

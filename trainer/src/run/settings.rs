@@ -1,4 +1,4 @@
-//! What a run is told, as TOML: model, data, optimiser, and how often to look and to save.
+//! The settings of a run, as TOML: model, data, optimiser, and how often to validate and to save.
 //!
 //! What is not said has a default; what is resolved is kept with each checkpoint. Keys that are unknown are refused.
 //! (Above 500 lines with its tests: what cannot be is listed there.)
@@ -37,9 +37,9 @@ pub struct RunConfig {
     /// Gradients are scaled down to this global norm; left out, they are not, as in the paper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Steps between two looks at the validation documents; 0: never.
+    /// Steps between two validations; 0: never.
     pub evaluate_every: u64,
-    /// Validation batches of a look; 0: all.
+    /// Batches of a validation; 0: all.
     pub evaluate_batches: u64,
     /// Steps between two checkpoints; the last step always gives one.
     pub checkpoint_every: u64,

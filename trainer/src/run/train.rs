@@ -3,7 +3,7 @@
 use super::metrics::Metrics;
 use super::{Run, advice_after_divergence, not_finite};
 use crate::Error;
-use crate::backend::Backend;
+use crate::backend::DeviceModel;
 use crate::base::Batch;
 use crate::feed::FeedConfig;
 use crate::feed::ids;
@@ -50,7 +50,7 @@ impl StepReport {
     }
 }
 
-/// What a look at validation documents gave.
+/// What a validation gave.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Steps that the model had.
@@ -132,7 +132,7 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
         if run.step.is_multiple_of(config.checkpoint_every) || last || !going {
             going &= save(run, metrics, &mut on_event)?;
         }
-        // Who is stopped does not wait for it: the run takes the look when it goes on.
+        // Who is stopped does not wait for it: the run validates when it goes on.
         if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) && going {
             going &= validate(run, metrics, &mut on_event)?;
             if !going && run.saved != Some(run.step) {
@@ -245,7 +245,7 @@ fn tokens(batch: &Batch) -> u64 {
 /// # Errors
 /// The corpora cannot be read.
 pub fn evaluate(
-    backend: &mut dyn Backend,
+    backend: &mut dyn DeviceModel,
     vocab: &Arc<Vocab>,
     corpora: &[Source],
     config: &FeedConfig,

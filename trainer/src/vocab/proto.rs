@@ -33,7 +33,7 @@ impl PieceKind {
         (PieceKind::Byte, "byte"),
     ];
 
-    /// Its name, for people.
+    /// The name of the kind, for people.
     pub fn name(self) -> &'static str {
         let named = PieceKind::ALL.into_iter().find(|(kind, _)| *kind == self);
         named.map_or("", |(_, name)| name)
@@ -43,7 +43,7 @@ impl PieceKind {
 /// An entry of the vocabulary; its id is its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
-    /// Its text, white space written as U+2581.
+    /// The text of the piece, white space written as U+2581.
     pub text: String,
     /// Natural logarithm of its probability; 0 where the kind is not [`PieceKind::Normal`].
     pub score: f32,

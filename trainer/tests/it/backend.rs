@@ -10,7 +10,7 @@ use t5_trainer::internals::{
     global_norm,
 };
 use t5_trainer::{
-    Backend, Batch, Decoding, Device, ModelConfig, Optimizer, OptimizerConfig, Precision, T5, generate, open,
+    Batch, Decoding, Device, DeviceModel, ModelConfig, Optimizer, OptimizerConfig, Precision, T5, generate, open,
 };
 
 /// The backends that are compared with the CPU's: `T5_TEST_DEVICE` alone where it is set.
@@ -47,13 +47,13 @@ fn adafactor() -> OptimizerConfig {
 }
 
 /// A model on the device.
-fn on(device: Device, precision: Precision, model: &T5) -> Box<dyn Backend> {
+fn on(device: Device, precision: Precision, model: &T5) -> Box<dyn DeviceModel> {
     let optimizer = Optimizer::new(adafactor(), model.layout());
     opened(device, precision, model, Some(&optimizer))
 }
 
 /// A copy of a model on the device.
-fn opened(device: Device, precision: Precision, model: &T5, optimizer: Option<&Optimizer>) -> Box<dyn Backend> {
+fn opened(device: Device, precision: Precision, model: &T5, optimizer: Option<&Optimizer>) -> Box<dyn DeviceModel> {
     let copy = T5::with_parameters(model.config().clone(), model.parameters().to_vec()).unwrap();
     open(device, precision, copy, optimizer.cloned()).unwrap()
 }

@@ -4,8 +4,8 @@ use crate::common::{close, one_example_a_row, shared, shifted, small};
 use safetensors::SafeTensors;
 use t5_trainer::internals::huggingface;
 use t5_trainer::internals::{Activation, Architecture, EOS, Head};
-use t5_trainer::{Backend, Decoding, Device, Generated, Precision, generate, open};
 use t5_trainer::{Batch, Sequences};
+use t5_trainer::{Decoding, Device, DeviceModel, Generated, Precision, generate, open};
 use t5_trainer::{ModelConfig, T5};
 
 fn kinds() -> [ModelConfig; 3] {
@@ -18,7 +18,7 @@ fn kinds() -> [ModelConfig; 3] {
 }
 
 /// A model on the CPU, to be asked.
-fn on_cpu(model: T5) -> Box<dyn Backend> {
+fn on_cpu(model: T5) -> Box<dyn DeviceModel> {
     open(Device::Cpu, Precision::F32, model, None).unwrap()
 }
 
@@ -99,7 +99,7 @@ fn kept_keys_give_the_logits_of_a_whole_pass() {
 }
 
 /// Log probability of a sequence, by whole passes.
-fn log_probability(model: &mut dyn Backend, inputs: &Sequences, tokens: &[u32]) -> f64 {
+fn log_probability(model: &mut dyn DeviceModel, inputs: &Sequences, tokens: &[u32]) -> f64 {
     let targets = one_example_a_row(tokens.len(), tokens.to_vec());
     let mut targets = Sequences {
         segments: vec![1; tokens.len()],
@@ -214,7 +214,7 @@ fn draws_follow_their_settings() {
         assert!(generate(&mut *model, 2, &inputs, bad, 8).is_err());
     }
     // First tokens come as often as their probabilities say.
-    let first = |model: &mut dyn Backend| {
+    let first = |model: &mut dyn DeviceModel| {
         let mut decoder = model.decoder(2, &inputs, 1, 1).unwrap();
         let logits = decoder.step(&[0, 0]).unwrap()[..48].to_vec();
         let total: f64 = logits.iter().map(|&x| f64::from(x).exp()).sum();

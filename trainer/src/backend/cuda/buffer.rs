@@ -47,7 +47,7 @@ impl Element for f64 {
 }
 
 impl Buffer {
-    /// Of no elements.
+    /// An empty buffer.
     pub fn new(driver: &Arc<dyn Driver>, dtype: Dtype) -> Buffer {
         Buffer {
             driver: driver.clone(),
@@ -57,7 +57,7 @@ impl Buffer {
         }
     }
 
-    /// Of so many zeros.
+    /// A buffer of `len` zeros.
     pub fn zeros(driver: &Arc<dyn Driver>, dtype: Dtype, len: usize) -> Result<Buffer, Error> {
         let mut buffer = Buffer::new(driver, dtype);
         buffer.resize(len)?;
@@ -65,7 +65,7 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Makes it fit.
+    /// Makes the buffer hold `len` elements; what is in it does not matter.
     pub fn resize(&mut self, len: usize) -> Result<(), Error> {
         let bytes = len * self.dtype.size();
         if bytes > self.region.map_or(0, |region| region.bytes) {

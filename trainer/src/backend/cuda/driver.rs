@@ -75,7 +75,7 @@ pub(super) struct Launch<'a> {
 
 /// An operand as cuBLAS sees it: column after column, columns `leading` elements apart, `stride` from one matrix of a batch to the next.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Operand {
+pub(super) struct ProductOperand {
     pub region: Region,
     pub dtype: Dtype,
     pub leading: usize,
@@ -92,10 +92,10 @@ pub(super) struct Product {
     pub k: usize,
     pub batch: usize,
     pub alpha: f32,
-    pub a: Operand,
-    pub b: Operand,
+    pub a: ProductOperand,
+    pub b: ProductOperand,
     pub beta: f32,
-    pub c: Operand,
+    pub c: ProductOperand,
 }
 
 /// How much of what is not kept is in memory at a time.

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::driver::{Argument, Driver, Dtype, Launch, Limits, Operand, Product, Region};
+use super::driver::{Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
 use crate::Error;
 use crate::backend::Emulation;
 use crate::math::matrix::{Into, Matrix, Threads, multiply};
@@ -24,7 +24,7 @@ unsafe extern "C" {
 
 /// What was allocated, by address; as words, so that elements of all types are aligned.
 #[derive(Debug)]
-pub(in crate::backend) struct Emulated {
+pub(super) struct Emulated {
     emulation: Emulation,
     memory: Mutex<HashMap<u64, Box<[u64]>>>,
 }
@@ -43,7 +43,7 @@ impl Emulated {
     }
 
     /// A matrix of a batch as f32.
-    fn values(operand: &Operand, number: usize, columns: usize, rows: usize) -> Vec<f32> {
+    fn values(operand: &ProductOperand, number: usize, columns: usize, rows: usize) -> Vec<f32> {
         let len = (columns - 1) * operand.leading + rows;
         let start = number * operand.stride;
         let size = operand.dtype.size();
@@ -64,7 +64,7 @@ impl Emulated {
         }
     }
 
-    fn set(operand: &Operand, number: usize, values: &[f32]) {
+    fn set(operand: &ProductOperand, number: usize, values: &[f32]) {
         let size = operand.dtype.size();
         let start = number * operand.stride;
         assert!((start + values.len()) * size <= operand.region.bytes);
@@ -167,7 +167,7 @@ impl Driver for Emulated {
         let (m, n, k) = (product.m, product.n, product.k);
         for number in 0..product.batch {
             // Column after column is the transpose of row after row.
-            let matrix = |operand: &Operand, rows: usize, columns: usize| {
+            let matrix = |operand: &ProductOperand, rows: usize, columns: usize| {
                 let (rows, columns) = match operand.transposed {
                     false => (rows, columns),
                     true => (columns, rows),
@@ -175,7 +175,7 @@ impl Driver for Emulated {
                 Emulated::values(operand, number, columns, rows)
             };
             let (a, b) = (matrix(&product.a, m, k), matrix(&product.b, k, n));
-            fn view<'a>(values: &'a [f32], of: &Operand, rows: usize, columns: usize) -> Matrix<'a> {
+            fn view<'a>(values: &'a [f32], of: &ProductOperand, rows: usize, columns: usize) -> Matrix<'a> {
                 match of.transposed {
                     false => Matrix::strided(values, columns, rows, of.leading).t(),
                     true => Matrix::strided(values, rows, columns, of.leading),

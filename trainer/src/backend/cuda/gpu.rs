@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::driver::{Argument, Driver, Dtype, Launch, Limits, Operand, Product, Region};
+use super::driver::{Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
 use crate::Error;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::result::{self, DriverError};
@@ -18,7 +18,7 @@ const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
 /// A GPU.
 #[derive(Debug)]
-pub(in crate::backend) struct Cuda {
+pub(super) struct Cuda {
     number: usize,
     stream: Arc<CudaStream>,
     blas: CudaBlas,
@@ -74,7 +74,7 @@ pub(in crate::backend) fn find(number: usize) -> Result<(), Error> {
 fn no_start(e: DriverError) -> Error {
     Error::Device(format!(
         "--device cuda: the NVIDIA driver does not start: {}; see whether nvidia-smi shows a GPU",
-        told(e)
+        device_error(e)
     ))
 }
 
@@ -110,7 +110,7 @@ impl Cuda {
                     Error::Device(format!(
                         "--device cuda: GPU {number} cannot run kernels of this program's compute capability ({}); build it again with \
                          CUDA_COMPUTE_CAP set to the GPU's, as 80 for an A100",
-                        told(e)
+                        device_error(e)
                     ))
                 }
                 _ => no_start(e),
@@ -138,7 +138,7 @@ impl Cuda {
         Error::Device(format!(
             "GPU {}: {what}: {}; what was asked for before may be the cause. The last checkpoint is good: go on from there by --resume",
             self.number,
-            told(e)
+            device_error(e)
         ))
     }
 
@@ -157,7 +157,7 @@ impl Cuda {
 }
 
 /// An error's name and the driver's words for it.
-fn told(e: DriverError) -> String {
+fn device_error(e: DriverError) -> String {
     let name = e.error_name().map(|name| name.to_string_lossy());
     let words = e.error_string().map(|words| words.to_string_lossy());
     match (name, words) {
@@ -312,11 +312,11 @@ impl Driver for Cuda {
         self.bind()?;
         let int = |value: usize| c_int::try_from(value).expect("a dimension is below 2^31");
         let long = |value: usize| value as c_longlong;
-        let turned = |operand: &Operand| match operand.transposed {
+        let turned = |operand: &ProductOperand| match operand.transposed {
             false => cublas::sys::cublasOperation_t::CUBLAS_OP_N,
             true => cublas::sys::cublasOperation_t::CUBLAS_OP_T,
         };
-        let at = |operand: &Operand| operand.region.address as usize as *mut c_void;
+        let at = |operand: &ProductOperand| operand.region.address as usize as *mut c_void;
         let (a, b, c) = (&product.a, &product.b, &product.c);
         // SAFETY: product.rs has asserted that the matrices have these shapes in their regions, and that the result
         // overlaps no operand; alpha and beta are read before this returns.

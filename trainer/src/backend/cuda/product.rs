@@ -1,7 +1,7 @@
 //! DeviceMatrix products of matrices that lie row after row, on a device whose products (cuBLAS's) are of columns.
 
 use super::buffer::{View, ViewMut};
-use super::driver::{Driver, Operand, Product, Region};
+use super::driver::{Driver, Product, ProductOperand, Region};
 use crate::Error;
 
 /// Matrices to read, `batch` of them, one after the other.
@@ -32,7 +32,7 @@ impl<'a> DeviceMatrix<'a> {
         }
     }
 
-    /// The same, rows and columns exchanged; nothing is moved.
+    /// The transpose; nothing is moved.
     pub fn t(self) -> DeviceMatrix<'a> {
         DeviceMatrix {
             transposed: !self.transposed,
@@ -48,8 +48,8 @@ impl<'a> DeviceMatrix<'a> {
     }
 
     /// What lies row after row is its transpose column after column.
-    fn operand(self) -> Operand {
-        Operand {
+    fn operand(self) -> ProductOperand {
+        ProductOperand {
             region: self.view.region(),
             dtype: self.view.dtype(),
             leading: self.cols,
@@ -92,7 +92,7 @@ pub(super) fn multiply(
         a: b.operand(),
         b: a.operand(),
         beta,
-        c: Operand {
+        c: ProductOperand {
             region,
             dtype: out.dtype(),
             leading: n,

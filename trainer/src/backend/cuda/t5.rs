@@ -1,27 +1,22 @@
-//! The model on a device: parameters, gradients, and the passes over a batch, as `model/t5.rs` has them.
+//! A model on a device: parameters, gradients, the optimiser, and the passes over a batch.
 
-use super::attention::DeviceSink;
 use super::buffer::Buffer;
 use super::driver::{Driver, Dtype};
-use super::head::{self, DeviceHead};
-use super::kernels::Kernels;
+use super::ops::CudaBackend;
 use super::optimizer::DeviceOptimizer;
-use super::stack::{DeviceMemory, DevicePass, DeviceScratch, Seen, Tokens, buckets};
 use crate::Error;
 use crate::backend::recompute::Recompute;
-use crate::backend::{Backend, Precision};
+use crate::backend::{DeviceModel, Precision};
 use crate::base::{Batch, Sequences};
-use crate::math::dropout::Dropout;
 use crate::math::elementwise::RowLoss;
-use crate::model::{self, Decoder, Keep, Layout, Loss, ModelConfig, T5};
+use crate::model::{Decoder, Layout, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
 use std::sync::Arc;
 
 /// A T5 on a device.
 #[derive(Debug)]
-pub(in crate::backend) struct DeviceT5 {
+pub(super) struct DeviceT5 {
     name: String,
-    kernels: Kernels,
     config: ModelConfig,
     layout: Layout,
     parameters: Buffer,
@@ -33,20 +28,9 @@ pub(in crate::backend) struct DeviceT5 {
     optimizer: Option<DeviceOptimizer>,
     /// What it was made of, brought up to date when it is asked for.
     host: (T5, Option<Optimizer>),
-    encoder: DeviceMemory,
-    decoder: DeviceMemory,
-    scratch: DeviceScratch,
-    head: head::DeviceHeadScratch,
-    dhidden: Buffer,
-    dencoded: Buffer,
+    passes: Passes<CudaBackend>,
     /// Of sums of squares.
     partial: Buffer,
-}
-
-/// A batch on the device: tokens, who sees whom, and at which distances.
-struct DeviceSight {
-    encoder: Option<(Tokens, Seen, Buffer, Seen)>,
-    decoder: (Tokens, Seen, Buffer),
 }
 
 impl DeviceT5 {
@@ -56,12 +40,11 @@ impl DeviceT5 {
         model: T5,
         optimizer: Option<Optimizer>,
     ) -> Result<DeviceT5, Error> {
-        let name = driver.name();
-        let kernels = Kernels { driver: driver.clone() };
         let activations = match precision {
             Precision::Bf16 => Dtype::Bf16,
             Precision::F32 => Dtype::F32,
         };
+        let passes = Passes::new(CudaBackend::new(driver.clone(), activations));
         let mut parameters = Buffer::new(&driver, Dtype::F32);
         parameters.set(model.parameters())?;
         let len = model.layout().len();
@@ -70,9 +53,8 @@ impl DeviceT5 {
             Precision::F32 => None,
         };
         let trained = if optimizer.is_some() { len } else { 0 };
-        let float = || Buffer::new(&driver, Dtype::F32);
         Ok(DeviceT5 {
-            name,
+            name: driver.name(),
             config: model.config().clone(),
             layout: model.layout().clone(),
             parameters,
@@ -80,76 +62,39 @@ impl DeviceT5 {
             stale: true,
             gradients: Buffer::zeros(&driver, Dtype::F32, trained)?,
             optimizer: match &optimizer {
-                Some(optimizer) => Some(DeviceOptimizer::new(&kernels, optimizer)?),
+                Some(optimizer) => Some(DeviceOptimizer::new(&passes.on.kernels, optimizer)?),
                 None => None,
             },
             host: (model, optimizer),
-            encoder: DeviceMemory::new(&kernels, activations),
-            decoder: DeviceMemory::new(&kernels, activations),
-            scratch: DeviceScratch::new(&kernels, activations),
-            head: head::DeviceHeadScratch::new(&kernels, activations),
-            dhidden: float(),
-            dencoded: float(),
+            passes,
             partial: Buffer::new(&driver, Dtype::F64),
-            kernels,
-        })
-    }
-
-    fn sight(&self, batch: &Batch) -> Result<DeviceSight, Error> {
-        let sight = model::sight(&self.config, batch)?;
-        let kernels = &self.kernels;
-        let encoder = match &sight.encoder {
-            None => None,
-            Some((own, distances, cross)) => Some((
-                Tokens::new(kernels, &batch.inputs.tokens)?,
-                Seen::new(kernels, own)?,
-                buckets(kernels, distances)?,
-                Seen::new(kernels, cross)?,
-            )),
-        };
-        let (own, distances) = &sight.decoder;
-        Ok(DeviceSight {
-            encoder,
-            decoder: (
-                Tokens::new(kernels, &batch.decoder_inputs)?,
-                Seen::new(kernels, own)?,
-                buckets(kernels, distances)?,
-            ),
         })
     }
 
     /// Brings the copy of the parameters up to date.
     fn refresh(&mut self) -> Result<(), Error> {
         if let Some(cast) = self.cast.as_mut().filter(|_| self.stale) {
-            let shape = (1, 1);
-            self.kernels.cast(self.parameters.all(), cast.all_mut(), None, shape)?;
+            let (shape, kernels) = ((1, 1), &self.passes.on.kernels);
+            kernels.cast(self.parameters.all(), cast.all_mut(), None, shape)?;
         }
         self.stale = false;
         Ok(())
     }
 
-    fn forward(&mut self, batch: &Batch, keep: Keep, dropout: Option<Dropout>) -> Result<DeviceSight, Error> {
-        model::check(&self.config, batch)?;
+    /// The passes, with the weights that they read and the gradients that they add to.
+    fn parts(&mut self) -> Result<(&mut Passes<CudaBackend>, Weights<'_, CudaBackend>, &mut Buffer), Error> {
         self.refresh()?;
-        let sight = self.sight(batch)?;
-        let passes = passes(
-            &self.kernels,
-            &self.config,
-            &self.layout,
-            (&self.parameters, self.cast.as_ref()),
-            &sight,
-            dropout,
-        );
-        if let Some(pass) = passes.encoder() {
-            pass.forward(keep, &mut self.encoder, &mut self.scratch)?;
-        }
-        let pass = passes.decoder(&self.encoder.output);
-        pass.forward(keep, &mut self.decoder, &mut self.scratch)?;
-        Ok(sight)
+        let weights = Weights {
+            config: &self.config,
+            layout: &self.layout,
+            parameters: &self.parameters,
+            matrices: self.cast.as_ref().unwrap_or(&self.parameters),
+        };
+        Ok((&mut self.passes, weights, &mut self.gradients))
     }
 }
 
-impl Backend for DeviceT5 {
+impl DeviceModel for DeviceT5 {
     fn name(&self) -> Option<&str> {
         Some(&self.name)
     }
@@ -168,76 +113,18 @@ impl Backend for DeviceT5 {
                 "a model was taken to a device without an optimiser; it cannot be trained".into(),
             ));
         }
-        let keep = match self.config.recompute {
-            false => Keep::Everything,
-            true => Keep::Streams,
-        };
-        let dropout = self.config.dropout_of(dropout_seed);
-        let sight = self.forward(batch, keep, dropout)?;
-        let targets = model::targets(&self.config, batch);
-        self.dhidden.resize(self.decoder.output.len())?;
-        self.dhidden.zero()?;
-        let backward = head::DeviceHeadBackward {
-            weight,
-            z_loss: self.config.z_loss,
-            dhidden: &mut self.dhidden,
-            gradients: &mut self.gradients,
-        };
-        let weights = self.cast.as_ref().unwrap_or(&self.parameters);
-        let head = head_of(&self.kernels, &self.config, &self.layout, weights);
-        let hidden = &self.decoder.output;
-        let loss = model::total(batch, &head.losses(hidden, &targets, Some(backward), &mut self.head)?);
-        let passes = passes(
-            &self.kernels,
-            &self.config,
-            &self.layout,
-            (&self.parameters, self.cast.as_ref()),
-            &sight,
-            dropout,
-        );
-        let encoder = passes.encoder();
-        if encoder.is_some() {
-            self.dencoded.resize(self.encoder.output.len())?;
-            self.dencoded.zero()?;
-        }
-        passes.decoder(&self.encoder.output).backward(
-            keep,
-            &mut self.decoder,
-            &mut self.scratch,
-            &mut self.dhidden,
-            &mut DeviceSink {
-                variables: &mut self.gradients,
-                encoded: Some(&mut self.dencoded),
-            },
-        )?;
-        if let Some(pass) = encoder {
-            pass.backward(
-                keep,
-                &mut self.encoder,
-                &mut self.scratch,
-                &mut self.dencoded,
-                &mut DeviceSink {
-                    variables: &mut self.gradients,
-                    encoded: None,
-                },
-            )?;
-        }
-        Ok(loss)
+        let (passes, weights, gradients) = self.parts()?;
+        passes.accumulate(weights, gradients, batch, weight, dropout_seed)
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
-        self.forward(batch, Keep::Output, None)?;
-        let targets = model::targets(&self.config, batch);
-        let weights = self.cast.as_ref().unwrap_or(&self.parameters);
-        let head = head_of(&self.kernels, &self.config, &self.layout, weights);
-        head.losses(&self.decoder.output, &targets, None, &mut self.head)
+        let (passes, weights, _) = self.parts()?;
+        passes.target_losses(weights, batch)
     }
 
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error> {
-        self.forward(batch, Keep::Output, None)?;
-        let weights = self.cast.as_ref().unwrap_or(&self.parameters);
-        let head = head_of(&self.kernels, &self.config, &self.layout, weights);
-        head.logits(&self.decoder.output, &mut self.head)
+        let (passes, weights, _) = self.parts()?;
+        passes.logits(weights, batch)
     }
 
     fn decoder(
@@ -251,7 +138,10 @@ impl Backend for DeviceT5 {
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {
-        self.kernels.square_sums(self.gradients.all(), &mut self.partial)?;
+        self.passes
+            .on
+            .kernels
+            .square_sums(self.gradients.all(), &mut self.partial)?;
         let sums: Vec<f64> = self.partial.get()?;
         Ok(sums.iter().sum::<f64>().sqrt())
     }
@@ -260,7 +150,7 @@ impl Backend for DeviceT5 {
         match norm > limit {
             true => {
                 let factor = (limit / norm) as f32;
-                self.kernels.scale(self.gradients.all_mut(), factor)
+                self.passes.on.kernels.scale(self.gradients.all_mut(), factor)
             }
             false => Ok(()),
         }
@@ -290,84 +180,5 @@ impl Backend for DeviceT5 {
     fn into_host(mut self: Box<Self>) -> Result<(T5, Option<Optimizer>), Error> {
         self.host()?;
         Ok(self.host)
-    }
-}
-
-fn head_of<'a>(kernels: &'a Kernels, config: &ModelConfig, layout: &'a Layout, weights: &'a Buffer) -> DeviceHead<'a> {
-    DeviceHead {
-        kernels,
-        weights,
-        range: &layout.head,
-        d: config.d_model,
-        scale: model::head_scale(config),
-    }
-}
-
-/// What both stacks of a pass have in common.
-struct Passes<'a> {
-    kernels: &'a Kernels,
-    config: &'a ModelConfig,
-    layout: &'a Layout,
-    parameters: &'a Buffer,
-    weights: &'a Buffer,
-    sight: &'a DeviceSight,
-    dropout: Option<Dropout>,
-}
-
-fn passes<'a>(
-    kernels: &'a Kernels,
-    config: &'a ModelConfig,
-    layout: &'a Layout,
-    (parameters, cast): (&'a Buffer, Option<&'a Buffer>),
-    sight: &'a DeviceSight,
-    dropout: Option<Dropout>,
-) -> Passes<'a> {
-    Passes {
-        kernels,
-        config,
-        layout,
-        parameters,
-        weights: cast.unwrap_or(parameters),
-        sight,
-        dropout,
-    }
-}
-
-impl<'a> Passes<'a> {
-    fn encoder(&self) -> Option<DevicePass<'a>> {
-        let (tokens, seen, buckets, _) = self.sight.encoder.as_ref()?;
-        Some(DevicePass {
-            kernels: self.kernels,
-            config: self.config,
-            parameters: self.parameters,
-            weights: self.weights,
-            embedding: &self.layout.embedding,
-            layout: self.layout.encoder.as_ref()?,
-            tokens,
-            buckets,
-            seen,
-            cross: None,
-            dropout: self.dropout,
-            number: 0,
-        })
-    }
-
-    fn decoder<'s>(&'s self, encoded: &'s Buffer) -> DevicePass<'s> {
-        let (tokens, seen, buckets) = &self.sight.decoder;
-        let cross = self.sight.encoder.as_ref();
-        DevicePass {
-            kernels: self.kernels,
-            config: self.config,
-            parameters: self.parameters,
-            weights: self.weights,
-            embedding: &self.layout.embedding,
-            layout: &self.layout.decoder,
-            tokens,
-            buckets,
-            seen,
-            cross: cross.map(|sight| (&sight.3, encoded)),
-            dropout: self.dropout,
-            number: 1,
-        }
     }
 }

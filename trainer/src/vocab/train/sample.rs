@@ -15,7 +15,7 @@ pub struct SampledCorpus {
     pub dir: PathBuf,
     /// Only documents in this language, by its code in the corpus.
     pub language: Option<String>,
-    /// Its part of the sample's bytes, in proportion to the others' weights.
+    /// The corpus's part of the sample's bytes, in proportion to the other corpora's weights.
     pub weight: f64,
 }
 

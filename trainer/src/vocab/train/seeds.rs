@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// What may be a piece from a place in a word on.
 #[derive(Debug, Clone, Copy)]
 struct Suffix {
-    /// Its first two characters; most comparisons end here.
+    /// The first two characters of the suffix; most comparisons end here.
     start: u64,
     place: u32,
     length: u8,

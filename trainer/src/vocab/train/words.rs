@@ -16,7 +16,7 @@ pub struct WordCounts {
     room: Vec<u8>,
     /// Texts that were added.
     pub texts: u64,
-    /// Their UTF-8 bytes.
+    /// The UTF-8 bytes of all words.
     pub bytes: u64,
 }
 
