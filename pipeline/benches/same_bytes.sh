@@ -20,7 +20,7 @@ build() { # PROGRAM OUTPUT ARGUMENTS...: an exit status of 1 is that of archives
     }
 }
 differ=0
-echo "| archives | recipe | pages | files | bytes | |"
+echo "| archives | recipe | pages | files | bytes | OLD and NEW |"
 echo "|---|---|---|---|---|---|"
 for archives in ../shared/data/wet ../shared/data/bench data/samples; do
     inputs=$root/$archives
