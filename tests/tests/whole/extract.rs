@@ -126,7 +126,7 @@ fn texts_of_many_pages() {
     }
     let mean = sum / f64::from(scored);
     println!("{pages} pages, {} texts, mean token F1 {mean:.4}", texts.len());
-    assert!(scored > 1000, "{scored}");
+    assert!(scored > 800, "{scored}");
     assert!((f64::from(pages) / texts.len() as f64 - 1.0).abs() <= 0.01);
     // May only rise.
     assert!(mean >= 0.995);
