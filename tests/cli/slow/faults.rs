@@ -233,9 +233,14 @@ fn a_work_folder_that_has_lost_files_gives_the_same_bytes_or_is_refused() {
             let ended = place.command().output().unwrap();
             let said = stderr(&ended);
             let at = format!("{stop}, {damage:?} {}: {said}", name.display());
+            let why = match damage {
+                Damage::Older => "holds an unfinished build of other inputs",
+                Damage::Half => "is damaged; remove the folder",
+                Damage::Gone | Damage::GoneWithOthers => "is not empty and holds no corpus",
+            };
             match ended.status.code() {
                 Some(0) => same += 1,
-                Some(2) if said.contains("remove") || said.contains("--overwrite") => {
+                Some(2) if said.contains(why) => {
                     refused += 1;
                     println!("{at}");
                     fs::remove_dir_all(place.output()).unwrap();
