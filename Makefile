@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events quick deny
+.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import events quick deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -50,7 +50,7 @@ demo: build ## build a corpus from the sample crawl, show the funnel, explain a 
 	@$(T5) generate $(OUT)-t5/run "The river ___ the town."
 	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. The run is in $(OUT)-t5/run."
 
-test: tools fmt lint unit cuda-test wheel-test docs ## everything that CI runs
+test: tools fmt lint unit cuda-test wheel-test docs skipped ## everything that CI runs
 
 # Of Markdown, the width: code blocks count, tables and lines that begin with a link do not.
 fmt:
@@ -59,21 +59,29 @@ fmt:
 		| grep -vE '^[^:]*:[0-9]+:(\||!?\[)' || { echo "Markdown lines of more than 120 characters (above)"; exit 1; }
 
 # The wheel's package is c4-python, in pipeline/python. A crate alone is built with fewer features than all of them together,
-# so the first run compiles some dependencies once more; cargo keeps both.
+# so the first run compiles some dependencies once more; cargo keeps both. Examples in doc comments and tests of minutes
+# (modules called `slow`) are left to `make test`.
 PACKAGE = $(if $(filter trainer,$(CRATE)),t5-trainer,c4-$(CRATE))
 
 quick: tools ## format, lints and tests of one crate alone: CRATE=data, filters, pipeline, trainer or tests
 	@[ -n "$(CRATE)" ] || { echo "Which crate? make quick CRATE=filters"; exit 1; }
 	$(CARGO) fmt --check -p $(PACKAGE)
 	CARGO_INCREMENTAL=1 $(CARGO) clippy --release --locked -p $(PACKAGE) --all-targets -- -D warnings
-	CARGO_INCREMENTAL=1 $(CARGO) test --release --locked -p $(PACKAGE)
+	CARGO_INCREMENTAL=1 $(CARGO) test --release --locked -p $(PACKAGE) --lib --bins --tests -- --skip slow::
 
 lint:
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 
 unit:
+	@rm -f $(SKIPPED)
 	$(CARGO) test --release --locked
 	target/release/make-samples --check
+
+# Each test that cannot run on this machine adds a line to this file and passes.
+SKIPPED := target/skipped-tests
+
+skipped:
+	@[ ! -s $(SKIPPED) ] || { echo; echo "Skipped on this machine:"; sort -u $(SKIPPED); }
 
 WHEEL_VENV := target/venv-wheel
 
@@ -122,7 +130,8 @@ scale: build ## measure how a build grows, up to ten million synthetic pages in 
 	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M
 
 faults: tools ## make every system call fail once, cut the power, remove work files (half an hour; prints tables)
-	C4_FAULTS=all $(CARGO) test --release --locked -p c4-pipeline -p t5-trainer --test cli_faults --test faults -- --nocapture --test-threads 2
+	C4_FAULTS=all $(CARGO) test --release --locked --test cli slow::faults -- --nocapture --test-threads 2
+	C4_FAULTS=all $(CARGO) test --release --locked --test faults -- --nocapture --test-threads 2
 
 fuzz: build ## run every fuzz target for ten minutes (needs a nightly compiler and cargo-fuzz)
 	tests/fuzz/run.sh
@@ -189,7 +198,7 @@ deny: tools ## check licences and advisories of all dependencies (needs cargo-de
 	$(CARGO) deny check
 
 licenses: tools ## rewrite the list of crates and their licences, data/licenses/crates.txt (fetches what is missing)
-	WRITE_DATA=1 $(CARGO) test --release --locked -p c4-tests --test licenses every_crate
+	WRITE_DATA=1 $(CARGO) test --release --locked --test whole licenses::every_crate
 
 examples: build
 	$(CARGO) build --release --locked --examples

@@ -13,7 +13,7 @@
 #[path = "faults/disk.rs"]
 pub mod disk;
 
-use super::tree;
+use super::{skipped, tree};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -132,7 +132,7 @@ impl Library {
     /// Compiles it; `None`, said on stdout, where programs cannot be given a library.
     pub fn new() -> Option<Library> {
         if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-            println!("skipped: calls are made to fail on Linux with glibc alone");
+            skipped("calls are made to fail on Linux with glibc alone");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod program;
 pub mod python;
 pub mod server;
+mod skipped;
 
 use c4_data::{Document, Format, LedgerMode, Lists, Manifest, Page, Recipe, ShardReader, Split, WetReading};
 use c4_pipeline::Error;
@@ -18,21 +19,39 @@ use c4_pipeline::read::outcome;
 use c4_pipeline::remote::RemoteOptions;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+pub use skipped::skipped;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A real input that is not part of the project, read in place; `None`, said on stdout, where it
-/// is missing.
+/// The path of a real input that is not part of the project, `name` below `../shared/data`; `None`, with the test
+/// noted as [`skipped`], where `../shared` is missing.
+///
+/// # Panics
+/// Where `../shared` is there and the file is not; or where it is missing, and the variable `CI` is set.
+#[track_caller]
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/data")
-        .join(name);
-    if path.exists() {
-        return Some(path);
+    let folder = root().join("../shared");
+    let path = folder.join("data").join(name);
+    if !folder.exists() {
+        let ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+        assert!(!ci, "CI is set, and {} is missing", folder.display());
+        skipped(&format!("no {name} in ../shared/data"));
+        return None;
     }
-    println!("skipped: {} is missing", path.display());
-    None
+    assert!(path.exists(), "{} is missing, but ../shared is there", path.display());
+    Some(path)
+}
+
+/// The folder of the project.
+fn root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap()
+}
+
+/// The folder of the sample crawl.
+pub fn samples() -> PathBuf {
+    root().join("data/samples")
 }
 
 /// A golden file.
@@ -162,6 +181,13 @@ pub fn pages(splits: Vec<outcome::Split>) -> Vec<Page> {
         _ => None,
     };
     splits.into_iter().filter_map(page).collect()
+}
+
+/// The files of a corpus, or of several, by name: all but `run.json`, which differs from build to build.
+pub fn corpus_files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = tree(dir);
+    files.retain(|name, _| !name.ends_with("run.json"));
+    files
 }
 
 /// Every file of a folder, at any depth, with its content.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::skipped;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ impl Drop for Script {
 pub fn python(venv: &str, package: &str) -> Option<PathBuf> {
     let python = environment(venv, package);
     if let Err(why) = &python {
-        println!("skipped: no Python with {package}: {why}");
+        skipped(&format!("no Python with {package}: {}", why.trim().replace('\n', " ")));
     }
     python.ok()
 }

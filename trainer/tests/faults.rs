@@ -14,7 +14,7 @@ mod common;
 mod injector;
 
 use common::program::{Place, SMALL, losses, said};
-use common::tree;
+use common::{skipped, tree};
 use injector::{Extent, Files, Library, Scenario, state_of};
 use std::fs;
 use std::path::{Path, PathBuf};

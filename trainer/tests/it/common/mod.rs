@@ -4,8 +4,14 @@
 pub mod corpus;
 pub mod events;
 pub mod program;
+/// By its source: a dependency on its crate would compile the pipeline.
+#[path = "../../../../tests/src/python.rs"]
 pub mod python;
 pub mod references;
+#[path = "../../../../tests/src/skipped.rs"]
+mod skipped;
+
+pub use skipped::skipped;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,14 +20,15 @@ use t5_trainer::internals::{Activation, Architecture, Head, LossOn};
 use t5_trainer::{Batch, Sequences};
 use t5_trainer::{ModelConfig, T5};
 
-/// A real input that is not part of the project, read in place; `None`, said on stdout, where the folder of such inputs is missing.
-/// With `CI` set it must be there.
+/// A real input that is not part of the project, read in place; `None`, with the test noted as [`skipped`], where the
+/// folder of such inputs is missing. With `CI` set it must be there.
+#[track_caller]
 pub fn shared(name: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let path = folder.join(name);
     if !folder.exists() {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-        println!("skipped: {} is missing", path.display());
+        skipped(&format!("no {name} in ../shared"));
         return None;
     }
     assert!(path.exists(), "{} is missing in a folder that is there", path.display());
