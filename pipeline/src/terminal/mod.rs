@@ -48,8 +48,7 @@ pub(crate) fn is_enough(error: &anyhow::Error) -> bool {
     })
 }
 
-/// What printing came to, but that the reader of standard output has closed it, which is no error where the exit status
-/// still says something.
+/// The outcome of printing, where a closed standard output is no error: the exit status still says what was found.
 ///
 /// # Errors
 /// Any other error of `printed`.

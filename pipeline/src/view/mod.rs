@@ -1,4 +1,4 @@
-//! How figures and pages of HTML are shown: the parts of the report and of the page of a comparison.
+//! How figures are written, and the parts of the HTML pages of reports and comparisons.
 
 pub(crate) mod bars;
 pub(crate) mod histogram;
