@@ -32,7 +32,7 @@ pub(crate) struct RepeatedKey {
     /// The number of copies, on pages that pass 2 has kept.
     pub copies: Reverse<u64>,
     hash: u128,
-    /// Where the kept copy is.
+    /// The place of the kept copy.
     pub kept: CopyPlace,
 }
 

@@ -71,7 +71,7 @@ pub struct BuildOptions {
     pub ledger: LedgerMode,
     /// How archives on other machines are fetched.
     pub remote: RemoteOptions,
-    /// Whether the build goes on without archives that cannot be fetched.
+    /// Whether archives that cannot be fetched are left out; else they stop the build.
     pub allow_missing: bool,
 }
 
@@ -94,7 +94,7 @@ pub enum Outcome {
     Built(Box<Built>),
 }
 
-/// A finished build.
+/// A finished build of one target.
 #[derive(Debug)]
 pub struct Built {
     /// The content of `manifest.json`.
@@ -167,7 +167,7 @@ pub fn build(options: &BuildOptions) -> Result<Vec<Outcome>, Error> {
 fn clean(builds: &mut [TargetBuild<'_>], options: &BuildOptions, memory: Memory) -> Result<(), Error> {
     let inputs = &options.inputs;
     for build in &*builds {
-        build.forget_what_is_gone()?;
+        build.forget_what_is_missing()?;
         build.report_resumed()?;
         for archive in build.archives_done() {
             let entry = ArchiveEntry::read(&build.output.work, archive)?;

@@ -56,7 +56,7 @@ pub(super) struct TargetBuild<'a> {
 }
 
 impl<'a> TargetBuild<'a> {
-    /// Checks everything and makes the folders.
+    /// Checks the recipe, its lists and the output folder, and makes the folders.
     pub(super) fn prepare(
         options: &'a BuildOptions,
         target: &'a TargetOptions,
@@ -129,20 +129,20 @@ impl<'a> TargetBuild<'a> {
     /// Forgets what of an earlier try cannot be resumed, so that it is done again: archives that could not be fetched,
     /// unless that is allowed; archives whose segments somebody has removed. Segments that are judged are removed by the
     /// build itself, so if anything before that is to be done again, their archives are, too.
-    pub(super) fn forget_what_is_gone(&self) -> Result<(), Error> {
+    pub(super) fn forget_what_is_missing(&self) -> Result<(), Error> {
         let work = &self.output.work;
-        let (mut entries, mut gone) = (Vec::new(), Vec::new());
+        let (mut entries, mut missing) = (Vec::new(), Vec::new());
         for archive in 0..self.options.inputs.len() {
             let entry = self.entry(archive)?;
             if let Some(entry) = &entry {
-                let numbers = entry.gone(work, archive)?;
-                gone.extend(numbers.into_iter().map(|number| (archive, number)));
+                let numbers = entry.missing(work, archive)?;
+                missing.extend(numbers.into_iter().map(|number| (archive, number)));
             } else {
                 ArchiveEntry::remove(work, archive)?;
             }
             entries.push(entry);
         }
-        if gone.is_empty() {
+        if missing.is_empty() {
             return Ok(());
         }
         let entries: Option<Vec<ArchiveEntry>> = entries.into_iter().collect();
@@ -154,7 +154,7 @@ impl<'a> TargetBuild<'a> {
                 let place = segments.place(*archive, *number);
                 place.is_some_and(|place| judged.contains(&(place as u32)))
             };
-            if gone.iter().all(is_judged) {
+            if missing.iter().all(is_judged) {
                 return Ok(());
             }
         }
@@ -162,7 +162,7 @@ impl<'a> TargetBuild<'a> {
         let folder = work.display();
         tracing::warn!("{name}: files of {folder} are gone or changed; what needs them is done again");
         self.output.keep_archives_only()?;
-        let mut again = gone.into_iter();
+        let mut again = missing.into_iter();
         Ok(again.try_for_each(|(archive, _)| ArchiveEntry::remove(work, archive))?)
     }
 
@@ -244,7 +244,7 @@ impl<'a> TargetBuild<'a> {
             let ranges_done = whole.count().min(ranges);
             let mut judged = 0;
             for archive in self.archives_done() {
-                judged += ArchiveEntry::read(work, archive)?.gone(work, archive)?.len();
+                judged += ArchiveEntry::read(work, archive)?.missing(work, archive)?.len();
             }
             let shards = self.output.entries_done()?;
             text += &format!(

@@ -38,7 +38,7 @@ pub(crate) struct OutputFolder {
     own: PathBuf,
     /// The files of an older corpus that are to be replaced.
     old: Vec<String>,
-    /// Held as long as the build runs.
+    /// The lock on the output folder, held as long as the build runs.
     lock: File,
 }
 
@@ -56,7 +56,7 @@ impl OutputFolder {
     /// corpus changes yet.
     ///
     /// # Errors
-    /// What [`inspect`] refuses; a folder that cannot be written; another build at work here.
+    /// [`inspect`] refuses the output folder, a folder cannot be written, or another build is at work here.
     pub(crate) fn prepare(
         dir: &Path,
         work: Option<&Path>,

@@ -1,8 +1,8 @@
 //! The decompressed bytes of an archive, member by member, with damage kept apart.
 //!
 //! A Common Crawl archive is a chain of gzip members (or zstd frames), one a record. Members are
-//! independent, so a damaged one costs itself alone: after an error the reader goes back to where
-//! the member began and looks for the next one that decodes to the start of a record.
+//! independent, so damage to one costs no other: after an error the reader returns to where
+//! the member began and searches for the next one that decodes to the start of a record.
 
 use crate::read::arc;
 use crate::read::member_decoder::{DecodeStep, GzipDecoder, MAX_HEADER, ZstdDecoder};

@@ -310,7 +310,7 @@ fn kind_of(path: &Path, step: &ReadStep) -> io::Result<Option<(ArchiveKind, Reco
     // One more, so that a first member with several records shows.
     reader.next_item()?;
     if seen.is_none() {
-        // No whole record tells; a cut or damaged one may.
+        // No whole record says which; a cut or damaged one may.
         let beginning = archive::beginning(path, 1 << 20)?.to_ascii_lowercase();
         let warc = [
             &b"\nwarc-type: re"[..],

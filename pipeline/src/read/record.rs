@@ -9,6 +9,7 @@ use std::ops::Range;
 
 /// The longest header of a record that is read, in bytes; bounds the search for its end.
 pub(crate) const MAX_HEADER_BYTES: usize = 1 << 20;
+
 /// A WARC record: its header and block. A record of an ARC has the header of the WARC record that says the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -23,7 +24,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The block: what follows the header.
+    /// The block of the record, which follows the header.
     pub fn block(&self) -> &[u8] {
         &self.bytes[self.block.clone()]
     }

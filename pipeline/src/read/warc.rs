@@ -3,24 +3,21 @@
 //! Lenient where real archives are wrong: lengths that do not fit, several records in a member, a record over several
 //! members, WARC/0.18 (and what [`record`](crate::read::record) forgives). Where a length is wrong, the record ends where
 //! the next one starts.
-//!
-//! Above 500 lines: the reader, and all that may be wrong with an archive.
+
+mod buffer;
 
 use crate::read::arc;
-use crate::read::archive::{Archive, Compression, MemberError, MemberProgress, RECORD_MAGIC, RecordFormat};
-use crate::read::outcome::{Damage, MEMBER_BYTES, damage, read_on};
+use crate::read::archive::{Archive, Compression, RECORD_MAGIC, RecordFormat};
+use crate::read::outcome::{Damage, damage};
 use crate::read::record::{
     MAX_ARC_HEADER_BYTES, MAX_HEADER_BYTES, MAX_MARK_BYTES, Record, content_length, ends_whole, header_end, is_blank,
-    next_record, trim_line_ends,
+    trim_line_ends,
 };
 use crate::read::segmented::SegmentedRecord;
 use crate::runtime::memory::Large;
 use c4_filters::Reason;
 use std::collections::VecDeque;
 use std::io;
-
-/// How many bytes of an archive that is not compressed are read at a time.
-const PLAIN_BYTES: usize = 1 << 20;
 
 /// What [`RecordReader`] reads: a record, or a damaged place.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +76,7 @@ pub struct RecordReader {
     /// The place in `buffer` of the member that could not be read (to its end), and what is wrong. It is returned after
     /// the records before it.
     damage: Option<(usize, Damage)>,
-    /// A record that goes on in segments.
+    /// A record whose next segments are still to come.
     segments: Option<SegmentedRecord>,
     /// The items to return before anything else.
     pending: VecDeque<Item>,
@@ -115,7 +112,7 @@ impl RecordReader {
     /// Reads an archive that is known to be compressed record by record, from anywhere in it.
     pub(crate) fn by_member(archive: Archive, max_record_bytes: u64) -> RecordReader {
         let mut reader = Self::new(archive, max_record_bytes);
-        // What tells is the first member of an archive, which this is not.
+        // Only the first member of an archive tells whether it is, and this is another one.
         reader.members = 1;
         reader
     }
@@ -234,130 +231,6 @@ impl RecordReader {
         }
     }
 
-    /// Gives back the room that a large record took.
-    fn let_go(&mut self) {
-        if self.large.is_some() && self.buffer.len() < MEMBER_BYTES / 8 {
-            self.buffer.shrink_to(MEMBER_BYTES / 8);
-            self.large = None;
-        }
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.buffer[self.used..]
-    }
-
-    /// Skips line ends and padding between records.
-    fn skip_blank(&mut self) {
-        self.used += self.rest().iter().take_while(|b| is_blank(b)).count();
-    }
-
-    /// Goes to the next member, behind what is in the buffer.
-    fn open_member(&mut self) -> io::Result<()> {
-        match self.archive.next_member() {
-            Ok(Some(offset)) => {
-                self.inside = true;
-                self.starts.push_back(MemberStart {
-                    place: self.buffer.len(),
-                    offset,
-                    first: self.members == 0,
-                });
-                self.members += 1;
-                if self.starts.len() == 1 {
-                    self.records_of_member = 0;
-                }
-                self.fill()
-            }
-            Ok(None) => {
-                self.done = true;
-                Ok(())
-            }
-            Err(error) => self.note(self.buffer.len(), error),
-        }
-    }
-
-    fn note(&mut self, place: usize, error: MemberError) -> io::Result<()> {
-        let damage = Damage::of_member(self.archive.member_start(), error)?;
-        self.damage = Some((place, damage));
-        Ok(())
-    }
-
-    /// Reads on in the last member of the buffer.
-    fn fill(&mut self) -> io::Result<()> {
-        if !self.inside {
-            return Ok(());
-        }
-        // What has been used up makes room, as soon as moving the rest costs no more than was used.
-        if self.used > self.buffer.len() / 2 {
-            self.base += self.used as u64;
-            self.buffer.drain(..self.used);
-            for start in &mut self.starts {
-                start.place = start.place.saturating_sub(self.used);
-            }
-            for place in &mut self.record_starts {
-                *place = place.saturating_sub(self.used);
-            }
-            self.used = 0;
-            self.let_go();
-        }
-        let most = match self.archive.compression() {
-            Compression::Plain => PLAIN_BYTES,
-            _ => MEMBER_BYTES,
-        };
-        let before = self.buffer.len();
-        match read_on(&mut self.archive, &mut self.buffer, most, &mut self.large) {
-            Ok(MemberProgress::More) => {}
-            Ok(MemberProgress::End) => self.inside = false,
-            Err(error) => {
-                self.inside = false;
-                // A cut member is good up to the cut; what a corrupt one gave last cannot be trusted.
-                if !matches!(error, MemberError::Truncated) {
-                    self.buffer.truncate(before);
-                }
-                let start = self.starts.back().map_or(0, |start| start.place);
-                self.note(start, error)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads on until `n` bytes from here are there, or the last member in the buffer ends.
-    fn want(&mut self, n: usize) -> io::Result<()> {
-        while self.rest().len() < n && self.inside {
-            self.fill()?;
-        }
-        Ok(())
-    }
-
-    /// Takes another member into the buffer; false if there is none.
-    fn cross(&mut self) -> io::Result<bool> {
-        if self.inside || self.damage.is_some() || self.done {
-            return Ok(false);
-        }
-        let before = self.members;
-        self.open_member()?;
-        let format = self.archive.format();
-        if let Some(place) = self.starts.back().map(|start| start.place)
-            && self.members > before
-            && format.is_some()
-            && RecordFormat::of(&self.buffer[place..]) == format
-        {
-            self.record_starts.push_back(place);
-        }
-        Ok(self.members > before)
-    }
-
-    /// The place of the next record, at `from` or later (both from here), by its first line or since a member starts
-    /// with it.
-    fn next_start(&mut self, from: usize, format: RecordFormat) -> Option<usize> {
-        let first = self.used + from.max(1);
-        while self.record_starts.front().is_some_and(|place| *place < first) {
-            self.record_starts.pop_front();
-        }
-        let member = self.record_starts.front().map(|place| place - self.used);
-        let searched = &self.rest()[..member.unwrap_or(self.rest().len())];
-        next_record(searched, format, from).or(member)
-    }
-
     /// The record that starts here; `None` if there is none after all, and reading goes on.
     fn record(&mut self) -> io::Result<Option<Item>> {
         self.want(RECORD_MAGIC.len())?;
@@ -427,7 +300,7 @@ impl RecordReader {
         if let Some(length) = length.filter(|length| *length <= self.max_record_bytes) {
             let end = header + length;
             self.want(end + MAX_MARK_BYTES)?;
-            // More than the member holds: it goes on in the next one.
+            // More than the member holds: the record continues in the next one.
             while self.rest().len() < end && self.cross()? {
                 self.want(end + MAX_MARK_BYTES)?;
             }
@@ -458,7 +331,7 @@ impl RecordReader {
             || tail.starts_with(b"\n\n")
             || match format {
                 RecordFormat::Warc => next.starts_with(RECORD_MAGIC) && next.get(5).is_none_or(u8::is_ascii_digit),
-                // Its content ends with one line end.
+                // The content of an ARC record ends with one line end.
                 RecordFormat::Arc => arc::header(next).is_some() || tail.starts_with(b"\n"),
             }
     }
@@ -502,7 +375,7 @@ impl RecordReader {
             self.fill()?;
         };
         let there = end - header;
-        // Of an archive that is one member, the checksum at its end tells that it is whole.
+        // If the archive is a single member, the checksum at its end shows that it is whole.
         let is_last_of_all = end == self.rest().len() && self.damage.is_none();
         let packed_as_one = self.archive.compression() != Compression::Plain && !self.by_member;
         let whole = (is_last_of_all && packed_as_one) || ends_whole(&self.rest()[..end], header);
@@ -588,22 +461,5 @@ impl RecordReader {
     fn drop_rest(&mut self) -> Option<Item> {
         self.used = self.buffer.len();
         None
-    }
-
-    /// The offset of the record that starts here.
-    fn offset(&mut self) -> u64 {
-        while self.starts.get(1).is_some_and(|next| next.place <= self.used) {
-            self.starts.pop_front();
-            self.records_of_member = 0;
-        }
-        let start = self.starts.front().copied();
-        if self.by_member && self.records_of_member == 1 && start.is_some_and(|start| start.first) {
-            // Two records in the first member: not compressed record by record.
-            self.by_member = false;
-        }
-        match start {
-            Some(start) if self.by_member => start.offset,
-            _ => self.base + self.used as u64,
-        }
     }
 }

@@ -188,8 +188,8 @@ impl ChunkReader {
             Ok(MemberProgress::End) => self.inside = false,
             Err(error) => {
                 self.inside = false;
-                // A cut member is good up to the cut, its last page alone is lost. Of a corrupt one
-                // nothing can be trusted, but of a large one much is on its way already.
+                // A cut member is good up to the cut, only its last page is incomplete. A corrupt one cannot be
+                // trusted, but much of a large one has been returned already.
                 let partly = matches!(error, MemberError::Truncated) || self.large_member;
                 let good = if partly {
                     last_delimiter(&self.pending.bytes)
@@ -238,7 +238,7 @@ impl ChunkReader {
         if members.first().is_none_or(|(start, _)| *start > at)
             && let Some((_, offset)) = self.pending.members.last()
         {
-            // The rest goes on inside the member that was cut.
+            // The rest begins inside the member that was cut.
             members.insert(0, (at, *offset));
         }
         members.iter_mut().for_each(|(start, _)| *start -= at);

@@ -121,8 +121,8 @@ impl<'g, T: Bucketed> Buckets<'g, T> {
         Ok(rows)
     }
 
-    /// Gives the rows of file `index` of `count` to `each`, some buckets at a time, in order. Must not be called within
-    /// a piece of work that rayon may give to a thread that waits for another: it may wait for [`Large`].
+    /// Calls `each` with the rows of file `index` of `count`, some buckets at a time, in order. Must not be called in a
+    /// task that rayon may run on a thread that waits for another: it may wait for [`Large`].
     ///
     /// # Errors
     /// The work folder cannot be read; or the error of `each`.

@@ -166,7 +166,7 @@ impl TextKey {
 }
 
 impl DedupKey for TextKey {
-    /// Pages with one URL are told apart by where they are, should there be no step that leaves one.
+    /// Pages with one URL are ordered by where they are, should there be no step that keeps only one.
     type Rank<'a> = (Halves, u32, u32, u32);
     const MEMORY: u64 = size_of::<(TextKey, u32)>() as u64;
     const STORED: u64 = 48;
@@ -225,12 +225,12 @@ pub(crate) struct DroppedCopy {
     pub page: u32,
     /// The line, or the first sentence of the span; 0 for a page.
     pub position: u32,
-    /// Where the kept copy is.
+    /// The place of the kept copy.
     pub kept: CopyPlace,
 }
 
 impl DroppedCopy {
-    /// Appends 28 bytes.
+    /// Appends the copy in 28 bytes.
     pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.page.to_le_bytes());
         bytes.extend(self.position.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Judged groups: what pass 4 makes of some segments, written together.
 //!
-//! What is kept of a segment, and what the ledger wants of it, goes to buckets by the hash of its URL.
-//! A segment gives each of them little, so several segments are written as one file, a slot a bucket;
+//! What is kept of a segment, and what the ledger wants of it, is sorted into buckets by the hash of its URL.
+//! A segment has little for each of them, so several segments are written as one file, a slot a bucket;
 //! their pages count as judged when that file is there.
 
 use crate::work::block::{self, Frame, Frames};
@@ -182,7 +182,7 @@ impl JudgedGroup {
     }
 }
 
-/// The domain's key, by which it goes to a bucket.
+/// The key by which a domain is sorted into buckets.
 fn domain_key(name: &str) -> u128 {
     c4_filters::url::md5(name)
 }

@@ -80,7 +80,7 @@ impl Candidates {
         Candidates(ReasonSampler::new(mode, noted))
     }
 
-    /// Whether there is a ledger at all.
+    /// Whether the build keeps a ledger at all.
     pub(crate) fn are_wanted(&self) -> bool {
         self.0.mode != LedgerMode::None
     }
@@ -147,13 +147,13 @@ impl<R: LedgerRow> Bucketed for Entry<R> {
 pub(crate) struct PagePosition {
     /// The MD5 of the page's normalised URL.
     pub key: u128,
-    /// The number of the archive.
+    /// The number of the page's archive.
     pub archive: u32,
-    /// The order in the archive.
+    /// The page's order in its archive.
     pub order: u64,
 }
 
-/// The ledger of a build in pass 4.
+/// The ledger of a build: pass 4 adds rows to groups, pass 5 writes its files.
 pub(crate) struct BuildLedger(ReasonSampler);
 
 impl BuildLedger {
@@ -161,7 +161,7 @@ impl BuildLedger {
         BuildLedger(ReasonSampler::new(mode, |n| n))
     }
 
-    /// Whether there is a ledger at all.
+    /// Whether the build keeps a ledger at all.
     pub(crate) fn is_kept(&self) -> bool {
         self.0.mode != LedgerMode::None
     }
@@ -218,7 +218,7 @@ impl BuildLedger {
         }
         let entry = Entry {
             key: position.key,
-            // Of one URL the page that competed comes before those that did not.
+            // The page of a URL that competed comes before those that did not.
             tie: match outcome {
                 Some(reason) if !reason.competes() => (1 + reason.index() as u32, 0, 0),
                 _ => (0, 0, 0),

@@ -110,7 +110,7 @@ impl WorkWriter {
         }
     }
 
-    /// Ends the file, which was made of files with the hash `origin`, syncs it and gives it its name. Returns the file's id.
+    /// Ends the file, which was made of files with the hash `origin`, syncs it and renames it to its own name. Returns the file's id.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -315,7 +315,7 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u64> {
     chunks.iter().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// The hash that stands for several files, by their ids.
+/// The hash of the ids of several files.
 pub(crate) fn origin(ids: impl IntoIterator<Item = u64>) -> u64 {
     let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_le_bytes).collect();
     xxh3_64(&bytes)

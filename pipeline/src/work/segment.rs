@@ -83,19 +83,19 @@ impl ArchiveEntry {
         entry.ok_or_else(|| damaged(&path))
     }
 
-    /// The numbers of the archive's segments whose files are gone, or are of another try.
+    /// The numbers of the archive's segments whose files are missing, or are of another try.
     ///
     /// # Errors
     /// The work folder cannot be read.
-    pub(crate) fn gone(&self, work: &Path, archive: usize) -> Result<Vec<usize>, Error> {
-        let mut gone = Vec::new();
+    pub(crate) fn missing(&self, work: &Path, archive: usize) -> Result<Vec<usize>, Error> {
+        let mut missing = Vec::new();
         for (number, entry) in self.segments.iter().enumerate() {
             let there = WorkReader::open_if_whole(&segment_path(work, archive, number))?;
             if there.is_none_or(|there| there.id != entry.id) {
-                gone.push(number);
+                missing.push(number);
             }
         }
-        Ok(gone)
+        Ok(missing)
     }
 
     /// Removes the entry of an archive, which is to be read again.

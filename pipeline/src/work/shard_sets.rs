@@ -40,7 +40,7 @@ pub(crate) type SetSizes = BTreeMap<usize, SetSize>;
 /// The sets of a recipe, by language, then by split.
 #[derive(Debug, Clone)]
 pub struct Sets {
-    /// Sorted; one `None` where languages are not told apart.
+    /// Sorted; a single `None` where all languages are in one set.
     languages: Vec<Option<String>>,
 }
 
@@ -55,7 +55,7 @@ impl Sets {
         Sets { languages }
     }
 
-    /// The sorted languages of the sets; a single `None` if languages are not told apart.
+    /// The sorted languages of the sets; a single `None` if all languages are in one set.
     pub fn languages(&self) -> &[Option<String>] {
         &self.languages
     }

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// One of the corpora that are built at once.
+/// A corpus that is built, perhaps beside others, as pass 1 sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub recipe: &'a Recipe,
@@ -57,7 +57,7 @@ struct RuleWatch {
     warned: BTreeSet<Reason>,
 }
 
-/// What a batch gives one target.
+/// What the rules of one target leave of a batch.
 #[derive(Default)]
 pub(super) struct CleanedBatch {
     /// The pages as an encoded list.

@@ -274,7 +274,7 @@ impl FinishPass<'_> {
     }
 }
 
-/// The copies that one page of a segment loses.
+/// The dropped copies that are on one page of a segment.
 fn of_page(copies: &[DroppedCopy], page: u32) -> &[DroppedCopy] {
     let start = copies.partition_point(|copy| copy.page < page);
     let copies = &copies[start..];
