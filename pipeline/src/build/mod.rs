@@ -76,7 +76,7 @@ pub struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// The number of threads that the build runs: [`threads`](BuildOptions::threads), or one a core.
+    /// The number of threads that the build runs: as many as the options ask for, or one a core.
     pub fn threads(&self) -> usize {
         match self.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
