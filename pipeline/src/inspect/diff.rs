@@ -43,7 +43,7 @@ pub use text::text;
 use crate::error::Error;
 use c4_data::{Document, WetReading};
 use c4_filters::{Reason, url};
-use dropped_copies::DroppedCopies;
+use dropped_copies::NotedCopies;
 use lines::{RecordRelation, Rules, View};
 use pages::{ComparedCorpus, ComparedPage, Fates, Rows};
 use std::path::Path;
@@ -118,7 +118,7 @@ struct Comparer<'c> {
     /// The number of top domains.
     domains: usize,
     /// The copies that dedup dropped, read when the first page has other text.
-    copies: Option<[DroppedCopies; 2]>,
+    copies: Option<[NotedCopies; 2]>,
     /// Reasons that this version of the program does not have.
     unknown_reasons: std::collections::BTreeSet<String>,
     sums: Sums,
@@ -190,7 +190,7 @@ impl Comparer<'_> {
             Some(copies) => copies,
             none => {
                 let [a, b] = self.corpora;
-                none.insert([DroppedCopies::read(a)?, DroppedCopies::read(b)?])
+                none.insert([NotedCopies::read(a)?, NotedCopies::read(b)?])
             }
         };
         let [place_a, place_b] = rows.map(|row| Place::of(&row.document));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// A line or span that dedup dropped. 24 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DroppedCopy {
+pub(crate) struct NotedCopy {
     record_offset: u64,
     archive: u32,
     /// The number of the line, or of the first sentence of the span.
@@ -21,23 +21,23 @@ pub(crate) struct DroppedCopy {
 
 /// All lines and spans that dedup dropped from a corpus, by page.
 #[derive(Debug, Default)]
-pub(crate) struct DroppedCopies {
+pub(crate) struct NotedCopies {
     archives: HashMap<String, u32>,
-    rows: Vec<DroppedCopy>,
+    rows: Vec<NotedCopy>,
     /// Whether the corpus says what dedup dropped, and where its pages were read.
     known: bool,
 }
 
-impl DroppedCopies {
+impl NotedCopies {
     /// Reads and sorts the table of duplicates: 24 to 32 bytes a row in memory, where the build that wrote it took
     /// 32 bytes for every line or span that passed.
     ///
     /// # Errors
     /// A file that cannot be read or is not what was written.
-    pub(super) fn read(corpus: &ComparedCorpus) -> Result<DroppedCopies, Error> {
-        let mut copies = DroppedCopies {
+    pub(super) fn read(corpus: &ComparedCorpus) -> Result<NotedCopies, Error> {
+        let mut copies = NotedCopies {
             known: corpus.has_ledger() && corpus.manifest.format != Format::Jsonl,
-            ..DroppedCopies::default()
+            ..NotedCopies::default()
         };
         if !copies.known {
             return Ok(copies);
@@ -57,7 +57,7 @@ impl DroppedCopies {
             // Positions are stored plus one, so that none needs no room.
             let kept = row.kept_position.saturating_add(1);
             let next = copies.archives.len() as u32;
-            copies.rows.push(DroppedCopy {
+            copies.rows.push(NotedCopy {
                 archive: *copies.archives.entry(row.archive).or_insert(next),
                 record_offset: row.record_offset,
                 position: row.position,
@@ -71,15 +71,15 @@ impl DroppedCopies {
 
     /// The lines or spans dropped from the page that was read at `place`, by position; `None` if the corpus does not
     /// say.
-    pub(super) fn of(&self, place: Place<'_>) -> Option<&[DroppedCopy]> {
+    pub(super) fn of(&self, place: Place<'_>) -> Option<&[NotedCopy]> {
         self.known.then(|| self.at(place))
     }
 
-    fn at(&self, place: Place<'_>) -> &[DroppedCopy] {
+    fn at(&self, place: Place<'_>) -> &[NotedCopy] {
         let Some(archive) = self.archives.get(place.archive) else {
             return &[];
         };
-        let page = |copy: &DroppedCopy| (copy.record_offset, copy.archive);
+        let page = |copy: &NotedCopy| (copy.record_offset, copy.archive);
         let wanted = (place.record_offset, *archive);
         let start = self.rows.partition_point(|copy| page(copy) < wanted);
         let rows = &self.rows[start..];
@@ -97,7 +97,7 @@ pub(crate) struct Hole {
 }
 
 /// Where in `text`, which is what dedup by `step` has left, the dropped `copies` were; in order.
-pub(super) fn holes(text: &str, step: &DedupStep, copies: &[DroppedCopy]) -> Vec<Hole> {
+pub(super) fn holes(text: &str, step: &DedupStep, copies: &[NotedCopy]) -> Vec<Hole> {
     let mut gone: Vec<(u64, Reason)> = Vec::new();
     let units: Vec<usize> = match step {
         DedupStep::Lines { .. } => {
@@ -140,7 +140,7 @@ pub(super) fn holes(text: &str, step: &DedupStep, copies: &[DroppedCopy]) -> Vec
 }
 
 /// The reason for which most of `copies` were dropped.
-pub(crate) fn main_reason(copies: &[DroppedCopy]) -> Option<Reason> {
+pub(crate) fn main_reason(copies: &[NotedCopy]) -> Option<Reason> {
     let count = |reason| copies.iter().filter(|l| l.reason == reason).count();
     let reasons = Reason::of(Scope::Line).iter().copied();
     let most = reasons.max_by_key(|reason| (count(*reason), std::cmp::Reverse(*reason)));
@@ -148,7 +148,7 @@ pub(crate) fn main_reason(copies: &[DroppedCopy]) -> Option<Reason> {
 }
 
 /// Whether `copies` are spans.
-pub(crate) fn took_spans(copies: &[DroppedCopy]) -> bool {
+pub(crate) fn took_spans(copies: &[NotedCopy]) -> bool {
     copies.iter().any(|l| l.reason == Reason::SpanDuplicate)
 }
 
@@ -156,8 +156,8 @@ pub(crate) fn took_spans(copies: &[DroppedCopy]) -> bool {
 mod tests {
     use super::*;
 
-    fn copy(position: u32, kept: Option<u32>, reason: Reason) -> DroppedCopy {
-        DroppedCopy {
+    fn copy(position: u32, kept: Option<u32>, reason: Reason) -> NotedCopy {
+        NotedCopy {
             record_offset: 0,
             archive: 0,
             position,
@@ -204,6 +204,6 @@ mod tests {
 
     #[test]
     fn a_dropped_copy_is_small() {
-        assert!(size_of::<DroppedCopy>() <= 24);
+        assert!(size_of::<NotedCopy>() <= 24);
     }
 }

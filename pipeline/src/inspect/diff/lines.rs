@@ -17,7 +17,7 @@
 //! 7. Else the page is another version, or another reading of the same one.
 
 use super::Cause;
-use super::dropped_copies::{self, DroppedCopy, Hole, main_reason, took_spans};
+use super::dropped_copies::{self, Hole, NotedCopy, main_reason, took_spans};
 use super::sentences::Sentences;
 use c4_data::{DedupStep, Recipe};
 use c4_filters::{Cleaner, Reason, TextSize, Verdict, dedup, pystr};
@@ -44,7 +44,7 @@ pub(crate) struct View<'a> {
     pub rules: &'a Rules,
     pub text: &'a str,
     /// The lines or spans that dedup dropped from the page; `None` if the corpus does not say.
-    pub copies: Option<&'a [DroppedCopy]>,
+    pub copies: Option<&'a [NotedCopy]>,
 }
 
 impl View<'_> {

@@ -1,6 +1,6 @@
 //! The build itself: how it ran, its recipe, what it was made from.
 
-use super::model::{Input, Manifest, Run};
+use super::model::{Manifest, ReportInput, Run};
 use crate::view::bars::share_of_time;
 use crate::view::number;
 use crate::view::page::{Section, fold};
@@ -123,7 +123,7 @@ pub(super) fn inputs(manifest: &Manifest) -> Option<Section> {
     if manifest.inputs.is_empty() && manifest.shards.is_empty() {
         return None;
     }
-    let mut inputs: Vec<&Input> = manifest.inputs.iter().collect();
+    let mut inputs: Vec<&ReportInput> = manifest.inputs.iter().collect();
     inputs.sort_by_key(|input| input.state == "read");
     let damaged = inputs.iter().filter(|input| input.state != "read").count() as u64;
     let bytes = inputs.iter().map(|input| input.bytes).sum();
@@ -163,7 +163,7 @@ pub(super) fn inputs(manifest: &Manifest) -> Option<Section> {
     })
 }
 
-fn state(input: &Input) -> Markup {
+fn state(input: &ReportInput) -> Markup {
     html! {
         @if input.state == "read" { "read" } @else {
             strong.alert { (Crawl(&input.state)) }

@@ -20,7 +20,7 @@ pub(super) struct Manifest {
     pub recipe_hash: String,
     pub recipe: Map<String, Value>,
     pub format: String,
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<ReportInput>,
     pub shards: Vec<Shard>,
 }
 
@@ -35,18 +35,18 @@ pub(super) struct Versions {
 /// One archive.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Input {
+pub(super) struct ReportInput {
     pub archive: String,
     pub bytes: u64,
     pub state: String,
-    pub damage: Vec<Damage>,
+    pub damage: Vec<ReportDamage>,
     pub damaged_records: u64,
 }
 
 /// A place that could not be read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Damage {
+pub(super) struct ReportDamage {
     pub offset: u64,
     pub cause: String,
 }
