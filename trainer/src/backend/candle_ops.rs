@@ -13,7 +13,7 @@ use crate::math::matrix::Into;
 use crate::model::{
     Attention, AttentionMask, Backend, CpuBackend, CpuHeads, CpuTargets, Distances, Gradient, Kind, Operand, Projection,
 };
-use candle_core::{D, Device, Result as Candle, Tensor, Var};
+use candle_core::{D, DType, Device, Result as Candle, Tensor, Var};
 use std::ops::Range;
 
 /// Added to the scores of keys that a query does not see.
@@ -379,13 +379,13 @@ impl Backend for CandleBackend {
         dh: &mut Vec<f32>,
         hidden: &Vec<f32>,
         site: Option<Site>,
-        shape: (usize, usize),
+        _shape: (usize, usize),
     ) -> Result<(), Error> {
-        // Where something is left, relu and dropout had this slope; elsewhere 0.
+        // By a formula: candle's slope of relu at 0 is 1, and what was taken is 0 here. What dropout took is 0, too.
         let backward = || {
-            let hidden = variable(hidden, &[hidden.len()])?;
-            let factors = tensor(&factors(site, hidden.elem_count(), shape), hidden.dims())?;
-            Ok(gradients(&hidden.relu()?.mul(&factors)?, dh, &[&hidden])?.remove(0))
+            let slope = tensor(hidden, &[hidden.len()])?.gt(0f32)?.to_dtype(DType::F32)?;
+            let scale = site.map_or(1.0, |site| f64::from(site.scale));
+            values(&(tensor(dh, &[dh.len()])?.mul(&slope)? * scale)?)
         };
         let found = backward().map_err(failed)?;
         *dh = found;

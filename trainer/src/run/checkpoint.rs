@@ -289,23 +289,28 @@ impl Checkpoint {
 pub(crate) fn is_damage(cause: &io::Error) -> bool {
     // The system's "input/output error" has no name of its own.
     const EIO: i32 = 5;
-    let of_the_file = matches!(
+    is_content(cause) || cause.raw_os_error() == Some(EIO)
+}
+
+/// Whether an error is of what a file holds, so that another try gives the same.
+fn is_content(cause: &io::Error) -> bool {
+    matches!(
         cause.kind(),
         ErrorKind::NotFound | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
-    );
-    of_the_file || cause.raw_os_error() == Some(EIO)
+    )
 }
 
 /// Removes all checkpoints but the last `keep`, the best of those with a validation loss, and the remains of broken ones.
 ///
 /// # Errors
-/// A folder cannot be removed.
+/// A checkpoint cannot be read, or a folder cannot be removed; nothing is removed before all are read.
 pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     let all = list(folder)?;
     let mut best: Option<(f64, u64)> = None;
     for (step, path) in &all {
         let note = match Checkpoint::read(path) {
-            Err(Error::Io { path, cause }) if !is_damage(&cause) => {
+            // A disk that fails once must not cost the best of them.
+            Err(Error::Io { path, cause }) if !is_content(&cause) => {
                 return Err(Error::Io { path, cause });
             }
             // One that is damaged is not the best.

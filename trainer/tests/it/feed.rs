@@ -703,7 +703,7 @@ fn shards_that_are_not_what_the_manifest_says_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = plain(dir.path(), format);
         let sources = [source(&path)];
-        let name = format.file_name(Split::Train, 1, 4);
+        let name = format.file_name(Split::Train, 1, 3);
         let file = path.join(&name);
         let bytes = std::fs::read(&file).unwrap();
 

@@ -48,8 +48,14 @@ fn document((url, text): &(String, String), i: usize) -> Document {
 pub fn write(dir: &Path, format: Format, shards: &[Shard]) -> PathBuf {
     let scratch = dir.join("_c4_work");
     std::fs::create_dir_all(&scratch).unwrap();
+<<<<<<< HEAD
     let (recipe, _) = Recipe::load("en").unwrap();
     let hash = c4_data::atomic_file::sha256_hex(b"recipe");
+=======
+    let (mut recipe, _) = Recipe::load("en").unwrap();
+    recipe.split.by_language = shards.iter().any(|shard| shard.language.is_some());
+    let hash = c4_data::fs::sha256_hex(b"recipe");
+>>>>>>> house-trainer
     let meta = ShardMeta {
         recipe: recipe.name.clone(),
         recipe_hash: hash.clone(),
@@ -262,7 +268,30 @@ const LINK: [&str; 8] = [
     "and nobody noticed that",
 ];
 
-/// English-looking sentences, a line each, always the same for a seed.
+const STEMS: [&str; 60] = [
+    "paint", "wait", "work", "turn", "help", "talk", "walk", "look", "mend", "sort", "load", "point", "plant", "count",
+    "land", "pull", "push", "roll", "sail", "fish", "row", "cook", "boil", "clean", "clear", "cross", "draw", "dream",
+    "end", "fill", "form", "gather", "hand", "heat", "kick", "learn", "light", "mark", "need", "open", "order", "own",
+    "pack", "pay", "play", "print", "reach", "rest", "sound", "start", "stay", "stock", "teach", "test", "thank",
+    "touch", "train", "travel", "visit", "wonder",
+];
+const ENDINGS: [&str; 12] = [
+    "ing", "ed", "er", "ers", "s", "less", "ful", "able", "ings", "fully", "ness", "ingly",
+];
+/// Beginnings and ends of the names of places.
+const NAMES: [[&str; 24]; 2] = [
+    [
+        "Al", "Bram", "Cold", "Dun", "East", "Fox", "Gold", "Hart", "Ivy", "Kings", "Long", "Mill", "North", "Oak",
+        "Pen", "Queen", "Red", "South", "Thorn", "Up", "Vale", "West", "Yar", "Zeal",
+    ],
+    [
+        "bury", "by", "combe", "cote", "dale", "don", "field", "ford", "gate", "ham", "hurst", "ingham", "ley", "low",
+        "mere", "minster", "mouth", "stead", "stock", "thorpe", "ton", "well", "wick", "worth",
+    ],
+];
+
+/// English-looking sentences, a line each, always the same for a seed; with enough different words for a vocabulary of some hundred
+/// pieces.
 pub fn prose(seed: u64, sentences: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut pick = move |words: &[&'static str]| -> &'static str {
@@ -273,16 +302,22 @@ pub fn prose(seed: u64, sentences: usize) -> String {
     };
     let mut text = String::new();
     for number in 0..sentences {
-        let mut clause = || format!("{} {} {} {}", pick(&WHO), pick(&DID), pick(&WHAT), pick(&WHERE));
+        let mut clause = || {
+            let clause = format!("{} {} {} {}", pick(&WHO), pick(&DID), pick(&WHAT), pick(&WHERE));
+            let name = [pick(&NAMES[0]), pick(&NAMES[1])].concat();
+            let word = [pick(&STEMS), pick(&ENDINGS)].concat();
+            format!("{clause} of {name}, {word}")
+        };
         let (first, second) = (clause(), clause());
-        let mut sentence = match number % 3 {
-            0 => format!("{first} {}", pick(&WHEN)),
-            1 => format!("{}, {first}", pick(&WHEN)),
-            _ => format!("{first}, {} {second}", pick(&LINK)),
+        let mut sentence = match number % 4 {
+            0 => format!("{first} {}.", pick(&WHEN)),
+            1 => format!("{}, {first}.", pick(&WHEN)),
+            2 => format!("{first}, {} {second}.", pick(&LINK)),
+            _ => format!("what is the page of {} and {}?", pick(&WHAT), pick(&WHO)),
         };
         sentence[..1].make_ascii_uppercase();
         text += &sentence;
-        text += ".\n";
+        text += "\n";
     }
     text
 }

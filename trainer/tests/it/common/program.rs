@@ -77,7 +77,7 @@ impl Place {
         let has = |wanted: &str| rest.iter().any(|setting| setting.ends_with(wanted));
         let no_encoder = has("=language_model") || has("=prefix_lm");
         let useless = |setting: &str| {
-            has("objective=lm") && setting.contains("inputs_length")
+            has("objective.name=lm") && setting.contains("inputs_length")
                 || no_encoder && !has("=shared") && setting.contains("encoder_layers")
         };
         for setting in SMALL.into_iter().filter(|setting| !useless(setting)) {
