@@ -48,14 +48,9 @@ fn document((url, text): &(String, String), i: usize) -> Document {
 pub fn write(dir: &Path, format: Format, shards: &[Shard]) -> PathBuf {
     let scratch = dir.join("_c4_work");
     std::fs::create_dir_all(&scratch).unwrap();
-<<<<<<< HEAD
-    let (recipe, _) = Recipe::load("en").unwrap();
-    let hash = c4_data::atomic_file::sha256_hex(b"recipe");
-=======
     let (mut recipe, _) = Recipe::load("en").unwrap();
     recipe.split.by_language = shards.iter().any(|shard| shard.language.is_some());
-    let hash = c4_data::fs::sha256_hex(b"recipe");
->>>>>>> house-trainer
+    let hash = c4_data::atomic_file::sha256_hex(b"recipe");
     let meta = ShardMeta {
         recipe: recipe.name.clone(),
         recipe_hash: hash.clone(),
