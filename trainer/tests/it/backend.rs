@@ -434,7 +434,7 @@ fn threads_of_a_block_may_run_in_any_order() {
 
 #[test]
 fn what_is_wrong_is_refused() {
-    for place in backends() {
+    for place in accelerators() {
         let model = T5::new(small(Architecture::EncoderDecoder), 0).unwrap();
         let mut device = opened(place, Precision::F32, &model, None);
         let mut wrong = batch(model.config(), 2, 8, 8, 0);
