@@ -476,7 +476,10 @@ fn an_error_page_is_no_listing() {
     let listing = format!("http://{server}/wet.paths.gz");
     let error = input::resolve_in(&[listing.clone().into()], &places, &recipe.read).unwrap_err();
     let said = error.to_string();
-    assert!(said.contains(&listing) && said.contains("page of HTML"), "{said}");
+    assert!(
+        said.contains(&listing) && said.contains("is an HTML or XML page"),
+        "{said}"
+    );
 }
 
 /// What a machine that went down has left may have holes: only what was synced counts.

@@ -39,7 +39,7 @@ const MAX_PIECES: usize = 1 << 24;
 /// # let file = folder.path().join("vocab.model");
 /// # let (counter, mut counts) = (Counter::new()?, WordCounts::default());
 /// # (0..9).for_each(|_| counter.add(&mut counts, "the river and the town by the river"));
-/// # let options = TrainOptions { size: 24, ..TrainOptions::default() };
+/// # let options = TrainOptions { size: 22, ..TrainOptions::default() };
 /// # write(&file, &train(counts, &options, |_| ())?)?;
 /// let vocab = Vocab::open(&file)?;
 /// let mut ids = Vec::new();
