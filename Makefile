@@ -109,8 +109,9 @@ ray: wheel ## test C4's rules on Ray Data (makes a virtual environment below tar
 	target/venv-ray/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels/c4-*.whl
 	target/venv-ray/bin/python -m pytest -q -p no:cacheprovider pipeline/ray
 
+# A link to an item of the crate alone is for its readers; the public pages show its name.
 docs:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --locked --no-deps
 
 bench: build ## measure parts (criterion) and whole builds of INPUT=archive
 	$(CARGO) build --release --locked --examples
