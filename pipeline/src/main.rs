@@ -5,14 +5,15 @@ use c4_pipeline::runtime::memory::LARGE_BYTES;
 use c4_pipeline::terminal::{Notices, parsed, tell};
 use std::process::ExitCode;
 
-/// Makes glibc give every block from [`LARGE_BYTES`] on back to the system when it is freed, as it does with large blocks
-/// until the first of them is freed: from then on it keeps up to 64 MiB a thread, which no budget knows of.
+/// Makes glibc give every block of twice [`LARGE_BYTES`] and more back to the system when it is freed, as it does with
+/// large blocks until the first of them is freed: from then on it keeps up to 64 MiB a thread, which no budget knows of.
+/// A smaller threshold would cost CPU time: buffers of usual batches have up to [`LARGE_BYTES`].
 fn give_large_blocks_back() {
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code)]
     // SAFETY: no other thread runs yet, and a value that glibc does not take changes nothing.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BYTES as libc::c_int);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 2 * LARGE_BYTES as libc::c_int);
     }
 }
 
