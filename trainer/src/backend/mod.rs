@@ -135,7 +135,8 @@ pub trait DeviceModel: Send {
     /// z-loss). `dropout_seed` is to be another for every batch.
     ///
     /// # Errors
-    /// A batch that is not for this model, or a model that was opened without an optimiser.
+    /// A batch that is not for this model; on a device with memory of its own, a model that was opened without an
+    /// optimiser, for which it holds no gradients.
     fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error>;
 
     /// The losses of the targets that count, row after row, without dropout.
