@@ -69,8 +69,9 @@ quick: tools ## format, lints and tests of one crate alone: CRATE=data, filters,
 	CARGO_INCREMENTAL=1 $(CARGO) clippy --release --locked -p $(PACKAGE) --all-targets -- -D warnings
 	CARGO_INCREMENTAL=1 $(CARGO) test --release --locked -p $(PACKAGE) --lib --bins --tests -- --skip slow::
 
+# All packages at once here and for the pages: what they depend on is checked once, with one set of features.
 lint:
-	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 unit:
 	@rm -f $(SKIPPED)
@@ -97,7 +98,6 @@ wheel: tools $(WHEEL_VENV)/ready ## build the Python wheel, target/wheels/c4-*.w
 	$(WHEEL_VENV)/bin/maturin build --release --locked --quiet -m pipeline/python/Cargo.toml -o target/wheels
 
 wheel-test: wheel ## test the wheel
-	$(CARGO) clippy --release --locked -p c4-python -- -D warnings
 	$(WHEEL_VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels/c4-*.whl
 	$(WHEEL_VENV)/bin/python -m pytest -q -p no:cacheprovider pipeline/python/tests
 
@@ -111,7 +111,7 @@ ray: wheel ## test C4's rules on Ray Data (makes a virtual environment below tar
 
 # A link to an item of the crate alone is for its readers; the public pages show its name.
 docs:
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --locked --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --locked --workspace --no-deps
 
 bench: build ## measure parts (criterion) and whole builds of INPUT=archive
 	$(CARGO) build --release --locked --examples
@@ -153,7 +153,7 @@ cuda-tools: tools
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
 
 cuda-test: cuda-tools ## test the GPU's kernels and what launches them, on the CPU
-	$(CARGO) clippy --release --locked --all-targets --features t5-trainer/cuda-emulated -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets --features t5-trainer/cuda-emulated -- -D warnings
 	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test it -- $(DEVICE_TESTS)
 
 # One library stands for the driver and cuBLAS, since they work together. It is found before the system's.

@@ -39,6 +39,7 @@ mod parquet_check;
 mod printable;
 mod recipe;
 mod recipe_setting;
+mod record_batches;
 pub mod schema;
 pub mod shard;
 mod shard_reader;
@@ -64,6 +65,7 @@ pub use recipe::{
     MediaTypes, ParagraphStep, ReadStep, Recipe, SplitStep, UNDETERMINED_LANGUAGE, Undetermined, UrlsStep, WetReading,
 };
 pub use recipe_setting::Setting;
+pub use record_batches::{Container, RecordBatches};
 pub use shard::{Format, ShardMeta, ShardWriter};
 pub use shard_reader::ShardReader;
 pub use stats::{

@@ -13,7 +13,7 @@ pub(crate) const BATCH_TEXT_BYTES: u64 = 1 << 20;
 /// The limit for a batch of rows in a shard: a batch that holds more is refused before it is unpacked.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimit {
-    /// The number of rows; files of this program have far fewer.
+    /// The number of rows; a build's files have far fewer.
     pub(crate) rows: u64,
     /// The number of bytes of all columns, unpacked.
     pub(crate) bytes: u64,
@@ -41,6 +41,20 @@ impl BatchLimit {
             bytes: page + BATCH_TEXT_BYTES + 2 * MAX_OTHER_BYTES + (1 << 20),
             line_bytes: 6 * page + MAX_OTHER_BYTES,
         }
+    }
+
+    /// The limit for files of other programs, whose batches are as large as whoever wrote them liked.
+    pub fn of_other_programs() -> BatchLimit {
+        BatchLimit {
+            rows: 1 << 24,
+            bytes: 4 << 30,
+            line_bytes: 1 << 30,
+        }
+    }
+
+    /// The largest line of JSON or text, in bytes.
+    pub fn line_bytes(&self) -> u64 {
+        self.line_bytes
     }
 
     /// The limit for a ledger, where a row has a page's text and its match.

@@ -90,8 +90,7 @@ pub(crate) fn pages(path: &Path, metadata: &ParquetMetaData, limit: BatchLimit) 
                 return Err(Error::Format {
                     path: path.to_owned(),
                     reason: format!(
-                        "the page at {at} unpacks to {unpacked} bytes, at most {} may be, which no build writes; it \
-                         is not read",
+                        "the page at {at} unpacks to {unpacked} bytes, at most {} may be; it is not read",
                         limit.bytes
                     ),
                 });

@@ -1,23 +1,18 @@
 //! Reads shards of all three formats.
 
 use crate::catch_panic::catch_panic;
-use crate::ipc_check;
 use crate::limit::BatchLimit;
-use crate::parquet_check;
-use crate::shard::{BATCH_ROWS, JsonLine, ShardMeta};
+use crate::record_batches::{Container, RecordBatches};
+use crate::shard::{JsonLine, ShardMeta};
 use crate::{Document, Error, Page, schema};
-use arrow::datatypes::SchemaRef;
-use arrow::ipc::reader::FileReader;
 use flate2::read::MultiGzDecoder;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 enum Decoder {
-    Arrow(Box<FileReader<BufReader<File>>>),
-    Parquet(Box<ParquetRecordBatchReader>),
+    Batches(Box<RecordBatches>),
     Jsonl(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
 }
 
@@ -57,8 +52,6 @@ pub struct ShardReader {
     /// The number of lines that were read, of JSON lines.
     lines: u64,
     decoder: Decoder,
-    /// The file's schema; JSON lines have none.
-    schema: Option<SchemaRef>,
     batch: std::vec::IntoIter<Document>,
     /// Whether an error has ended the iteration.
     failed: bool,
@@ -80,20 +73,19 @@ impl ShardReader {
     pub fn open_within(path: &Path, limit: BatchLimit) -> Result<ShardReader, Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let open = || File::open(path).map_err(Error::io(path, "open"));
-        let (decoder, schema) = if name.ends_with(".arrow") {
-            let reader = ipc_check::open(path, None, limit)?;
-            let schema = reader.schema();
-            (Decoder::Arrow(Box::new(reader)), Some(schema))
+        let batches = |container| {
+            Ok(Decoder::Batches(Box::new(RecordBatches::open(
+                path, container, None, limit,
+            )?)))
+        };
+        let decoder = if name.ends_with(".arrow") {
+            batches(Container::ArrowFile)?
         } else if name.ends_with(".parquet") {
-            let (builder, rows) = open_parquet(path, limit)?;
-            // The reader's own schema lacks the metadata.
-            let schema = builder.schema().clone();
-            let build = || builder.with_batch_size(rows).build().map_err(Error::parquet(path));
-            (Decoder::Parquet(Box::new(catch_panic(path, build)?)), Some(schema))
+            batches(Container::Parquet)?
         } else if name.ends_with(".json.gz") {
             let gzip = MultiGzDecoder::new(BufReader::new(open()?));
             let lines = BufReader::with_capacity(1 << 16, gzip);
-            (Decoder::Jsonl(Box::new(lines)), None)
+            Decoder::Jsonl(Box::new(lines))
         } else {
             return Err(Error::Format {
                 path: path.to_owned(),
@@ -105,7 +97,6 @@ impl ShardReader {
             limit,
             lines: 0,
             decoder,
-            schema,
             batch: Vec::new().into_iter(),
             failed: false,
         })
@@ -118,103 +109,53 @@ impl ShardReader {
     /// Those of [`open`](ShardReader::open), or the shard has fewer documents than `row`.
     pub fn open_at(path: &Path, limit: BatchLimit, row: u64) -> Result<ShardReader, Error> {
         let mut shard = ShardReader::open_within(path, limit)?;
-        let mut left = row;
-        match &mut shard.decoder {
-            _ if row == 0 => {}
-            Decoder::Arrow(reader) => {
-                // Of no column, a batch is read but not decompressed, and knows its rows.
-                let mut rows = ipc_check::open(path, Some(Vec::new()), limit)?;
-                let mut index = 0;
-                while let Some(batch) = catch_panic(path, || rows.next().transpose().map_err(Error::arrow(path)))? {
-                    let rows = batch.num_rows() as u64;
-                    if rows > left {
-                        break;
-                    }
-                    left -= rows;
-                    index += 1;
-                }
-                if index < reader.num_batches() {
-                    reader.set_index(index).map_err(Error::arrow(path))?;
-                } else if index > 0 {
-                    // At the end: behind the last batch.
-                    reader.set_index(index - 1).map_err(Error::arrow(path))?;
-                    reader.next().transpose().map_err(Error::arrow(path))?;
-                }
-            }
-            Decoder::Parquet(_) => {
-                let (builder, batch_rows) = open_parquet(path, limit)?;
-                let rows: i64 = builder.metadata().file_metadata().num_rows();
-                let skipped = row.min(u64::try_from(rows).unwrap_or(0));
-                left -= skipped;
-                let reader = builder
-                    .with_batch_size(batch_rows)
-                    .with_offset(usize::try_from(skipped).unwrap_or(usize::MAX))
-                    .build();
-                shard.decoder = Decoder::Parquet(Box::new(reader.map_err(Error::parquet(path))?));
-            }
+        let at = match &mut shard.decoder {
+            Decoder::Batches(batches) => batches.seek(row)?,
             Decoder::Jsonl(lines) => {
-                shard.lines = row;
-                while left > 0 && lines.skip_until(b'\n').map_err(Error::io(path, "read"))? > 0 {
-                    left -= 1;
+                let mut at = 0;
+                while at < row && lines.skip_until(b'\n').map_err(Error::io(path, "read"))? > 0 {
+                    at += 1;
                 }
+                shard.lines = at;
+                at
             }
+        };
+        match at == row {
+            true => Ok(shard),
+            false => Err(Error::Format {
+                path: path.to_owned(),
+                reason: format!("has fewer than {row} documents"),
+            }),
         }
-        while left > 0 {
-            match shard.next().transpose()? {
-                Some(_) => left -= 1,
-                None => {
-                    return Err(Error::Format {
-                        path: path.to_owned(),
-                        reason: format!("has fewer than {row} documents"),
-                    });
-                }
-            }
-        }
-        Ok(shard)
     }
 
     /// The first difference between the file's columns and metadata and those of a shard of `meta`, in words; `None` if
     /// there is none, or if the format has neither (JSON lines).
     pub fn difference(&self, meta: &ShardMeta) -> Option<String> {
+        let Decoder::Batches(batches) = &self.decoder else {
+            return None;
+        };
         let wanted = schema::schema(&meta.recipe, &meta.recipe_hash);
-        schema::difference(self.schema.as_ref()?, &wanted)
+        schema::difference(batches.schema(), &wanted)
     }
 
     /// The next batch; `None` at the end.
     fn next_batch(&mut self) -> Result<Option<Vec<Document>>, Error> {
         let path = &self.path;
-        let decoder = &mut self.decoder;
-        if let Decoder::Jsonl(lines) = decoder {
-            self.lines += 1;
-            return read_json_lines(path, lines, self.lines, self.limit);
+        match &mut self.decoder {
+            Decoder::Jsonl(lines) => {
+                self.lines += 1;
+                read_json_lines(path, lines, self.lines, self.limit)
+            }
+            Decoder::Batches(batches) => {
+                let Some(batch) = batches.next()? else {
+                    return Ok(None);
+                };
+                let documents = || schema::from_batch(&batch).map_err(Error::arrow(path));
+                Ok(Some(catch_panic(path, documents)?))
+            }
         }
-        catch_panic(path, || {
-            let batch = match decoder {
-                Decoder::Arrow(reader) => reader.next(),
-                Decoder::Parquet(reader) => reader.next(),
-                Decoder::Jsonl(_) => None,
-            };
-            let Some(batch) = batch.transpose().map_err(Error::arrow(path))? else {
-                return Ok(None);
-            };
-            let documents = schema::from_batch(&batch).map_err(Error::arrow(path))?;
-            Ok(Some(documents))
-        })
     }
-}
-
-/// Validates and opens a Parquet file; its batches are still to be read within [`catch_panic`]. Also gives the number
-/// of rows to decode at a time.
-fn open_parquet(path: &Path, limit: BatchLimit) -> Result<(ParquetRecordBatchReaderBuilder<File>, usize), Error> {
-    parquet_check::footer(path)?;
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
-    catch_panic(path, || {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
-        let largest = parquet_check::pages(path, builder.metadata(), limit)?;
-        // A dictionary's string may be that of every row, and none is longer than its page.
-        let rows = usize::try_from(limit.bytes / largest.max(1)).unwrap_or(BATCH_ROWS);
-        Ok((builder, rows.clamp(1, BATCH_ROWS)))
-    })
 }
 
 /// Reads a line as a batch of one document, whose other columns are empty.
@@ -230,10 +171,7 @@ fn read_json_lines(
     if lines.limit() == 0 {
         return Err(Error::Format {
             path: path.to_owned(),
-            reason: format!(
-                "line {number} has more than {} bytes, which no build writes; it is not read",
-                limit.line_bytes
-            ),
+            reason: format!("line {number} has more than {} bytes; it is not read", limit.line_bytes),
         });
     }
     if read.map_err(Error::io(path, "read"))? == 0 {
@@ -453,7 +391,8 @@ mod tests {
             bytes: 256 << 10,
             ..BatchLimit::any()
         };
-        let (_, at_a_time) = open_parquet(&path, limit).unwrap();
+        let mut batches = RecordBatches::open(&path, Container::Parquet, None, limit).unwrap();
+        let at_a_time = batches.next().unwrap().unwrap().num_rows();
         assert!(at_a_time * text.len() <= 256 << 10, "{at_a_time} rows");
         let read = ShardReader::open_within(&path, limit).unwrap();
         assert!(read.map(|row| row.unwrap()).eq(rows));

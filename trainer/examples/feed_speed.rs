@@ -26,12 +26,7 @@ fn words(text: &str, out: &mut Vec<u32>) {
 }
 
 fn main() -> Result<(), Error> {
-    let source = |path: String| Source {
-        path: path.into(),
-        weight: None,
-        language: None,
-    };
-    let sources: Vec<Source> = std::env::args().skip(1).map(source).collect();
+    let sources: Vec<Source> = std::env::args().skip(1).map(Source::at).collect();
     let tokenizer: Arc<dyn Tokenizer> = Arc::new(words);
     let open = |threads, cursor| {
         let config = FeedConfig {

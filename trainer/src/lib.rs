@@ -1,4 +1,4 @@
-//! How shards become a model: T5 pre-training on the corpora that `c4 build` writes.
+//! How shards become a model: T5 pre-training on the corpora that `c4 build` writes, and on others.
 //!
 //! The program `t5` is what this crate is for ([`main`]). The names here are those that a program of one's own needs to do the same:
 //! a vocabulary ([`Vocab`]), batches of a corpus ([`Feed`]), a model ([`T5`]) on a device ([`open`], [`DeviceModel`]), and what a run has
@@ -15,6 +15,7 @@ mod math;
 mod model;
 mod objective;
 mod optimizer;
+mod rows;
 mod run;
 mod vocab;
 
@@ -24,10 +25,11 @@ pub use cli::main;
 pub use convert::huggingface::load;
 pub use error::Error;
 pub use eval::generate::{Decoding, Generated, generate};
-pub use feed::{Feed, FeedConfig, Source};
+pub use feed::{Feed, FeedConfig};
 pub use model::{ModelConfig, T5};
 pub use optimizer::schedule::Schedule;
 pub use optimizer::{Optimizer, OptimizerConfig};
+pub use rows::Source;
 pub use run::checkpoint::Checkpoint;
 pub use run::settings::RunConfig;
 pub use vocab::Vocab;
@@ -40,7 +42,7 @@ pub mod internals {
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
         CorpusInfo, Counts, Cursor, Documents, EpochStart, Packer, Packing, Position, RowLayout, ShardOrder, Tokenizer,
-        Validation, examples,
+        Validation, Validations, examples,
     };
     pub use crate::math::dropout::DropoutShape;
     pub use crate::math::matrix::{Into, Matrix, Threads, multiply};
@@ -53,6 +55,7 @@ pub mod internals {
         prefix_lm, span_corruption,
     };
     pub use crate::optimizer::{Adafactor, AdafactorConfig, AdamW, AdamWConfig, clip_global_norm, global_norm};
-    pub use crate::run::train;
+    pub use crate::rows::TextDocument;
+    pub use crate::run::{Anew, train};
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

@@ -1,15 +1,13 @@
 //! `t5 eval`.
 
 use super::Named;
-use super::output::{count, print, tell};
+use super::output::print;
 use super::pretrain::thousands;
-use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
+use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg, tell_of_corpora};
 use crate::backend;
 use crate::eval::domain_loss::{self, DomainLoss};
-use crate::feed::ids;
-use crate::feed::{Feed, Validation};
 use crate::run::memory;
-use crate::run::train::{Evaluation, evaluate};
+use crate::run::train::{CorpusLoss, Evaluation, evaluate};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -57,76 +55,73 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     memory::check_evaluation(&note.config)?;
     let mut backend = backend::open(device, precision, note.model(&path)?, None)?;
     let vocab = Arc::new(vocab);
-    let corpora = match args.corpora.corpora.is_empty() {
+    let named = args.corpora.sources();
+    let corpora = match named.is_empty() {
         true => note.config.corpora.clone(),
-        false => args.corpora.corpora,
+        false => named,
     };
     anyhow::ensure!(
         !corpora.is_empty(),
-        "no corpus: the run was imported; name the folder of one by --corpus"
+        "no corpus: the run was imported; name one by --corpus"
     );
+    tell_of_corpora(&corpora)?;
+    let config = &note.config.feed;
+    let Some(By::Domain) = args.by else {
+        let losses = evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;
+        for of in &losses {
+            let found = Evaluation::of(note.step, std::slice::from_ref(of));
+            show(&found, &of.corpus, args.json)?;
+        }
+        if losses.len() > 1 {
+            show(&Evaluation::of(note.step, &losses), "mean by weights", args.json)?;
+        }
+        anyhow::ensure!(!losses.is_empty(), "no corpus has a document to validate with");
+        return Ok(());
+    };
     for corpus in corpora {
         let corpora = [corpus];
-        let config = &note.config.feed;
-        let feed = Feed::validation(&corpora, config, ids(&vocab), vocab.clone())?;
-        let lines: Vec<String> = feed
-            .corpora()
-            .iter()
-            .map(|info| match info.validation {
-                Validation::Own { documents } => {
-                    format!("{}: {}", info.name, count(documents, "validation document"))
-                }
-                Validation::HeldOut { documents } => format!(
-                    "{}: no validation shards; {} held out of training",
-                    info.name,
-                    count(documents, "document")
-                ),
-            })
-            .collect();
-        drop(feed);
-        lines.iter().for_each(tell);
-        let (all, parts) = match args.by {
-            None => {
-                let loss = evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;
-                let all = DomainLoss {
-                    loss,
-                    ..DomainLoss::default()
-                };
-                (all, None)
-            }
-            Some(By::Domain) => {
-                let found = domain_loss::evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;
-                let mut all = DomainLoss::default();
-                found.values().for_each(|part| all.add(part));
-                let mut parts: Vec<(String, DomainLoss)> = found.into_iter().collect();
-                // Stable: among equals in the order of names.
-                parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.tokens));
-                (all, Some(parts))
-            }
+        let parts = domain_loss::evaluate(&mut *backend, &vocab, &corpora, config, args.batches)?;
+        let mut all = DomainLoss::default();
+        parts.values().for_each(|part| all.add(part));
+        let mut parts: Vec<(String, DomainLoss)> = parts.into_iter().collect();
+        // Stable: among equals in the order of names.
+        parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.tokens));
+        let name = corpora[0].path.display().to_string();
+        let losses = CorpusLoss {
+            corpus: name.clone(),
+            share: 1.0,
+            loss: all.loss,
         };
-        let found = Evaluation::of(note.step, &all.loss);
+        let found = Evaluation::of(note.step, &[losses]);
         if args.json {
             let mut line = serde_json::to_value(found)?;
-            line["corpus"] = corpora[0].path.to_string_lossy().into();
-            if let Some(parts) = parts {
-                let shown = parts.iter().take(shown(args.top));
-                line["domains"] = shown.map(|(name, part)| part_as_json(name, part)).collect();
-            }
+            line["corpus"] = name.into();
+            let shown = parts.iter().take(shown(args.top));
+            line["domains"] = shown.map(|(name, part)| part_as_json(name, part)).collect();
             print(format_args!("{line}"))?;
         } else {
-            if let Some(parts) = parts {
-                table(&parts, shown(args.top), &all)?;
-            }
-            print(format_args!(
-                "step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets",
-                found.step,
-                found.validation_loss,
-                found.perplexity,
-                100.0 * found.validation_accuracy,
-                found.targets
-            ))?;
+            table(&parts, shown(args.top), &all)?;
+            show(&found, &name, false)?;
         }
     }
+    Ok(())
+}
+
+fn show(found: &Evaluation, corpus: &str, json: bool) -> anyhow::Result<()> {
+    if json {
+        let mut line = serde_json::to_value(found)?;
+        line["corpus"] = corpus.into();
+        print(format_args!("{line}"))?;
+        return Ok(());
+    }
+    print(format_args!(
+        "{corpus}, step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets",
+        found.step,
+        found.validation_loss,
+        found.perplexity,
+        100.0 * found.validation_accuracy,
+        found.targets
+    ))?;
     Ok(())
 }
 

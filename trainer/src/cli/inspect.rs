@@ -51,8 +51,9 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
             (RunConfig::resolve(&size, None, &args.settings, ids)?, vocab)
         }
     };
-    if !args.corpora.corpora.is_empty() {
-        config.corpora = args.corpora.corpora;
+    let corpora = args.corpora.sources();
+    if !corpora.is_empty() {
+        config.corpora = corpora;
     }
     // Unless it was said, that of the vocabulary: whatever that will be.
     let says_rows = args.run.is_some()

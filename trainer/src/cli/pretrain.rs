@@ -1,15 +1,15 @@
 //! `t5 pretrain`.
 
 use super::output::tell;
-use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg};
+use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg, tell_of_corpora};
 use crate::backend::Device;
-use crate::feed::Source;
 use crate::model::ModelConfig;
-use crate::run::Run;
+use crate::rows::Source;
 use crate::run::memory;
 use crate::run::plot::WAITED_TOO_MUCH;
 use crate::run::settings::RunConfig;
 use crate::run::train::{Event, StepReport, train};
+use crate::run::{Anew, Run};
 use crate::vocab::Vocab;
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Pre-trains T5 on corpora that `c4 build` has written.
+/// Pre-trains T5 on corpora that `c4 build` has written, or on other files with text.
 ///
 /// Ctrl-C ends a run after the step in hand, with a checkpoint; `--resume` goes on to the bit.
 /// Exit status: 0, done; 130 or 143, stopped by Ctrl-C or SIGTERM (128 + signal), after a checkpoint; 2, refused, or the loss is no
@@ -51,9 +51,16 @@ pub(crate) struct Pretrain {
     /// One setting, as feed.rows=4; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Go on with the run in the folder; --corpus DIR says where its corpus was moved to.
+    /// Go on with the run in the folder; --corpus PATH says where its corpus was moved to.
     #[arg(long)]
     resume: bool,
+    /// With --resume: read the corpora from their start, so that --corpus, feed.seed and the objective may be others; model, optimiser
+    /// and step stay.
+    #[arg(long, requires = "resume")]
+    new_data: bool,
+    /// With --resume: an optimiser that has seen nothing yet, so that it may be another; model and step stay.
+    #[arg(long, requires = "resume")]
+    new_optimizer: bool,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -65,18 +72,29 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
     let (device, precision) = args.device.find()?;
     let mut settings = args.settings;
     settings.extend(args.steps.map(|steps| format!("steps={steps}")));
+    let corpora = args.corpora.sources();
     let run = if args.resume {
-        let mut run = Run::resume(&args.output, &settings)?;
+        let anew = Anew {
+            data: args.new_data,
+            optimizer: args.new_optimizer,
+        };
+        let mut run = Run::resume(&args.output, &settings, anew)?;
         if let Some(vocab) = &args.vocab {
             run.check_vocab(vocab)?;
         }
         run.passed_over.iter().for_each(tell);
-        if !args.corpora.corpora.is_empty() {
-            run.config.corpora = args.corpora.corpora;
+        if !corpora.is_empty() {
+            run.config.corpora = corpora;
         }
         run.config.corpora = absolute(run.config.corpora);
         let folder = args.output.display();
         tell(format_args!("{folder}: goes on after step {}", run.step));
+        if anew.data {
+            tell("The corpora are read from their start.");
+        }
+        if anew.optimizer {
+            tell("The optimiser's state begins anew.");
+        }
         head(&run.config, run.vocab.sentinels(), device)?;
         run
     } else {
@@ -84,17 +102,18 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
         let opened = Vocab::open(&vocab)?;
         let ids = Some(opened.size());
         let mut config = RunConfig::resolve(&args.size, args.config.as_deref(), &settings, ids)?;
-        if !args.corpora.corpora.is_empty() {
-            config.corpora = args.corpora.corpora;
+        if !corpora.is_empty() {
+            config.corpora = corpora;
         }
         anyhow::ensure!(
             !config.corpora.is_empty(),
-            "no corpus: name the folder of one by --corpus, or in the configuration by [[corpora]]"
+            "no corpus: name one by --corpus, or in the configuration by [[corpora]]"
         );
         config.corpora = absolute(config.corpora);
         head(&config, opened.sentinels(), device)?;
         Run::begin(&args.output, config, &vocab)?
     };
+    tell_of_corpora(&run.config.corpora)?;
     let mut run = run.place(device, precision)?;
     if let Some(name) = run.backend.name() {
         tell(format_args!("On {name}"));
@@ -237,13 +256,25 @@ impl Teller {
         self.waiting = None;
         match event {
             Event::Step(report) => self.step(report),
-            Event::Evaluation(e) => self.line(&format!(
-                "step {}: validation loss {:.4} nats, perplexity {:.1}, accuracy {:.1} %",
-                e.step,
-                e.validation_loss,
-                e.perplexity,
-                100.0 * e.validation_accuracy
-            )),
+            Event::Evaluation(e) => {
+                for of in &e.corpora {
+                    self.line(&format!(
+                        "step {}: validation loss {:.4} nats on {} ({:.0} % of the mean, {} targets)",
+                        e.step,
+                        of.loss,
+                        of.corpus,
+                        100.0 * of.share,
+                        thousands(of.targets)
+                    ));
+                }
+                self.line(&format!(
+                    "step {}: validation loss {:.4} nats, perplexity {:.1}, accuracy {:.1} %",
+                    e.step,
+                    e.validation_loss,
+                    e.perplexity,
+                    100.0 * e.validation_accuracy
+                ));
+            }
             Event::Epoch(start) => {
                 self.line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
             }

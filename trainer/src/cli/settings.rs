@@ -1,48 +1,97 @@
 //! Options of several commands: corpora, threads.
 
+use super::output::{count, tell};
+use crate::Error;
 use crate::backend::{self, Device, Precision};
-use crate::feed::Source;
+use crate::rows::{RowFile, Source, TextDocument, listing};
 use clap::Args;
-use std::path::PathBuf;
-
-/// `DIR`, `DIR=WEIGHT`, `DIR:LANGUAGE`, `DIR:LANGUAGE=WEIGHT`. A folder whose name has such signs is taken as it is, if it
-/// is there.
-pub(super) fn parse_source(text: &str) -> Result<Source, String> {
-    let whole = PathBuf::from(text);
-    if whole.is_dir() {
-        return Ok(Source {
-            path: whole,
-            weight: None,
-            language: None,
-        });
-    }
-    let (rest, weight) = match text.rsplit_once('=') {
-        Some((rest, weight)) => {
-            let weight: f64 = weight.parse().map_err(|_| format!("`{weight}` is no weight"))?;
-            if !(weight > 0.0 && weight.is_finite()) {
-                return Err(format!("the weight is {weight}, and must be positive"));
-            }
-            (rest, Some(weight))
-        }
-        None => (text, None),
-    };
-    let (path, language) = match rest.rsplit_once(':') {
-        Some((path, language)) if !PathBuf::from(rest).is_dir() => (path, Some(language.to_owned())),
-        _ => (rest, None),
-    };
-    Ok(Source {
-        path: path.into(),
-        weight,
-        language,
-    })
-}
+use indicatif::DecimalBytes;
 
 #[derive(Debug, Args)]
 pub(super) struct CorpusArgs {
-    /// Folders that `c4 build` wrote, as DIR, DIR=WEIGHT, or DIR:LANGUAGE=WEIGHT; may be given several times. Without weights,
-    /// corpora count by their bytes of text.
-    #[arg(long = "corpus", value_name = "DIR[=WEIGHT]", value_parser = parse_source)]
-    pub corpora: Vec<Source>,
+    /// Corpora of `c4 build`, or folders, patterns or files of JSON lines, JSON, Parquet, Arrow or text, as PATH, PATH=WEIGHT, or
+    /// PATH:LANGUAGE=WEIGHT; may be given several times. Without weights, corpora count by their bytes of text.
+    #[arg(long = "corpus", value_name = "PATH[=WEIGHT]", value_parser = Source::parse)]
+    corpora: Vec<Source>,
+    #[command(flatten)]
+    rows: RowArgs,
+}
+
+impl CorpusArgs {
+    /// The corpora that were named; none if none were.
+    pub fn sources(self) -> Vec<Source> {
+        self.rows.apply(self.corpora)
+    }
+}
+
+/// How files are read that `c4 build` did not write.
+#[derive(Debug, Args)]
+pub(super) struct RowArgs {
+    /// The column that holds the text, in files that `c4 build` did not write [default: text].
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// What a document is in files of plain text [default: line].
+    #[arg(long, value_name = "WHAT")]
+    document: Option<TextDocument>,
+}
+
+impl RowArgs {
+    pub fn apply(&self, mut sources: Vec<Source>) -> Vec<Source> {
+        for source in &mut sources {
+            source.column.clone_from(&self.column);
+            source.document = self.document;
+        }
+        sources
+    }
+}
+
+/// Tells that files are read for their sizes, which may take long.
+pub(super) fn tell_of_first_read(files: usize, bytes: u64) {
+    if bytes >= 100_000_000 {
+        tell(format_args!(
+            "{}, {}: read once for checksums and sizes",
+            count(files as u64, "file"),
+            DecimalBytes(bytes)
+        ));
+    }
+}
+
+/// Tells what the corpora are, a line each.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn tell_of_corpora(sources: &[Source]) -> Result<(), Error> {
+    for source in sources {
+        for corpus in listing::corpora(source, &tell_of_first_read)? {
+            let of = |files: &[RowFile]| -> (u64, u64) {
+                let rows = files.iter().map(|file| (file.rows, file.text_bytes));
+                rows.fold((0, 0), |sum, file| (sum.0 + file.0, sum.1 + file.1))
+            };
+            let ((documents, bytes), (validation, _)) = (of(&corpus.train), of(&corpus.validation));
+            let validation = match validation {
+                0 => "none for validation, so some are held out".to_owned(),
+                documents => format!("{} for validation", count(documents, "document")),
+            };
+            let files = count(corpus.train.len() as u64, "file");
+            let text = DecimalBytes(bytes);
+            let documents = count(documents, "document");
+            tell(format_args!(
+                "{}: {documents}, {text} of text in {files}; {validation}",
+                corpus.name
+            ));
+            if let Some(first) = corpus.left_out.first() {
+                let others = match corpus.left_out.len() - 1 {
+                    0 => String::new(),
+                    others => format!(" and {}", count(others as u64, "other file")),
+                };
+                tell(format_args!(
+                    "not read: {}{others} (no rows, or a test set)",
+                    first.display()
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Args)]
@@ -76,30 +125,5 @@ impl DeviceArgs {
     pub(super) fn find(&self) -> anyhow::Result<(Device, Precision)> {
         backend::find(self.device)?;
         Ok((self.device, self.precision))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sources_have_weights_and_languages() {
-        let source = |path: &str, weight, language: Option<&str>| Source {
-            path: path.into(),
-            weight,
-            language: language.map(str::to_owned),
-        };
-        for (text, want) in [
-            ("a/b", source("a/b", None, None)),
-            ("a/b=10", source("a/b", Some(10.0), None)),
-            ("a/b:de=0.5", source("a/b", Some(0.5), Some("de"))),
-            ("a/b:de", source("a/b", None, Some("de"))),
-        ] {
-            assert_eq!(parse_source(text), Ok(want));
-        }
-        for text in ["a=x", "a=0", "a=-1", "a=inf"] {
-            assert!(parse_source(text).is_err(), "{text}");
-        }
     }
 }

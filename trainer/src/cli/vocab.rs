@@ -1,7 +1,8 @@
 //! `t5 vocab`.
 
 use super::output::{Stdout, count, tell};
-use super::settings::ThreadsArg;
+use super::settings::{RowArgs, ThreadsArg, tell_of_first_read};
+use crate::rows::Source;
 use crate::vocab::PieceKind;
 use crate::vocab::Vocab;
 use crate::vocab::train::{Counter, Progress, TrainOptions, sample, train, write};
@@ -31,10 +32,12 @@ enum VocabCommand {
 /// threads.
 #[derive(Debug, Args)]
 struct Train {
-    /// Folders of finished corpora, as DIR, DIR=WEIGHT, or DIR:LANGUAGE=WEIGHT; T5's mixture is English 10, German 1,
-    /// French 1, Romanian 1.
-    #[arg(required = true, value_name = "CORPUS[=WEIGHT]")]
-    corpora: Vec<sample::SampledCorpus>,
+    /// Corpora of `c4 build`, or folders, patterns or files of JSON, Parquet, Arrow or text, as PATH, PATH=WEIGHT, or
+    /// PATH:LANGUAGE=WEIGHT; T5's mixture is English 10, German 1, French 1, Romanian 1.
+    #[arg(required = true, value_name = "CORPUS[=WEIGHT]", value_parser = Source::parse)]
+    corpora: Vec<Source>,
+    #[command(flatten)]
+    rows: RowArgs,
     /// Where to write the vocabulary.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -99,20 +102,21 @@ fn run_train(args: &Train) -> anyhow::Result<()> {
     args.threads.start()?;
     let bytes = args.megabytes.saturating_mul(1_000_000);
     let counter = Counter::new()?;
-    let (counts, drawn) = sample::count(&counter, &args.corpora, bytes, args.seed)?;
-    for (source, drawn) in args.corpora.iter().zip(&drawn) {
+    let corpora = args.rows.apply(args.corpora.clone());
+    let (counts, drawn) = sample::count(&counter, &corpora, bytes, args.seed, &tell_of_first_read)?;
+    for (source, drawn) in corpora.iter().zip(&drawn) {
         let language = source.language.as_ref();
         let language = language.map_or(String::new(), |language| format!(" ({language})"));
         tell(format_args!(
             "{}{language}: {}, {} of {}",
-            source.dir.display(),
+            source.path.display(),
             count(drawn.documents, "document"),
             DecimalBytes(drawn.bytes),
             DecimalBytes(drawn.of_bytes)
         ));
     }
     let sampled = drawn.iter().map(|drawn| drawn.bytes).sum::<u64>();
-    if args.corpora.len() > 1 && (sampled as f64) < 0.9 * bytes as f64 {
+    if corpora.len() > 1 && (sampled as f64) < 0.9 * bytes as f64 {
         tell(format_args!(
             "{} in place of {}: more would change the mixture, since a corpus has no more",
             DecimalBytes(sampled),

@@ -3,8 +3,9 @@
 use crate::Error;
 use crate::backend::DeviceModel;
 use crate::feed::ids;
-use crate::feed::{Documents, FeedConfig, Packer, Source};
+use crate::feed::{Documents, FeedConfig, Packer};
 use crate::model::Loss;
+use crate::rows::Source;
 use crate::vocab::Vocab;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -21,18 +21,10 @@ pub(super) struct Packet {
     pub counts: Counts,
 }
 
-/// From which corpus the next example is.
-pub(super) enum Choice {
-    /// By their shares, without end.
-    Mixture(Mixture),
-    /// One corpus after the other, to the end of the last.
-    InTurn,
-}
-
 /// Takes examples in an order that is a function of the cursor, and packs them.
 pub(super) struct Assembler {
     store: Arc<Store>,
-    choice: Choice,
+    mixture: Mixture,
     packer: Packer,
     fingerprint: String,
     examples: u64,
@@ -56,7 +48,7 @@ struct CorpusTurn {
 
 /// Why there is no example.
 enum Stop {
-    /// All corpora ended.
+    /// The corpus ended.
     End,
     /// Nobody wants more.
     Stopped,
@@ -66,7 +58,7 @@ enum Stop {
 impl Assembler {
     pub fn new(
         store: Arc<Store>,
-        choice: Choice,
+        mixture: Mixture,
         packer: Packer,
         names: impl Iterator<Item = String>,
         start: Cursor,
@@ -84,7 +76,7 @@ impl Assembler {
         };
         Assembler {
             store,
-            choice,
+            mixture,
             packer,
             fingerprint: start.fingerprint,
             examples: start.examples,
@@ -142,24 +134,11 @@ impl Assembler {
 
     /// The corpus whose next example is due, which is then at hand.
     fn corpus(&mut self) -> Result<usize, Stop> {
-        match &self.choice {
-            Choice::Mixture(mixture) => {
-                let corpus = mixture.corpus(self.examples);
-                self.fill(corpus)?;
-                match self.corpora[corpus].ended {
-                    true => Err(Stop::End),
-                    false => Ok(corpus),
-                }
-            }
-            Choice::InTurn => {
-                for corpus in 0..self.corpora.len() {
-                    self.fill(corpus)?;
-                    if !self.corpora[corpus].ended {
-                        return Ok(corpus);
-                    }
-                }
-                Err(Stop::End)
-            }
+        let corpus = self.mixture.corpus(self.examples);
+        self.fill(corpus)?;
+        match self.corpora[corpus].ended {
+            true => Err(Stop::End),
+            false => Ok(corpus),
         }
     }
 

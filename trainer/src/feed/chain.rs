@@ -1,10 +1,11 @@
 //! From the texts of a group to its examples: tokens, part of a long document, joined, cut, noised, EOS.
 
 use super::cursor::Position;
-use super::group::RawGroup;
+use super::group::Window;
 use super::{RowLayout, Tokenizer};
 use crate::Error;
 use crate::objective::{Example, Ids, Objective, Place, Purpose, Random, append_eos_after_trim};
+use crate::rows::TextRow;
 use std::sync::Arc;
 
 /// The chain and its settings.
@@ -16,14 +17,16 @@ pub(super) struct Chain {
     pub ids: Ids,
     pub seed: u64,
     pub max_document_tokens: usize,
+    /// Whether the examples of a window are shuffled.
+    pub shuffles: bool,
 }
 
-/// A group's examples in order.
+/// A window's examples in order.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct Group<T = Example> {
     pub start: Position,
     pub end: Position,
-    pub examples: Vec<Example>,
+    pub examples: Vec<T>,
     pub documents: u64,
     /// All tokens of the documents.
     pub tokens: u64,
@@ -35,51 +38,76 @@ pub(super) struct Group {
 
 /// Plain tokens as they are given to the objective.
 #[derive(Debug, Default)]
-pub(super) struct Segments {
-    pub segments: Vec<Vec<u32>>,
+struct Segments {
+    segments: Vec<Vec<u32>>,
     tokens: u64,
     left_out: u64,
 }
 
 impl Chain {
-    /// The whole chain. A function of the group and the corpus's number alone.
+    /// The whole chain. A function of the window and the corpus's number alone.
     ///
     /// # Errors
     /// A tokeniser that gives ids which the vocabulary does not have.
-    pub fn examples(&self, raw: &RawGroup, corpus: u32) -> Result<Group, Error> {
-        let Segments {
-            segments,
-            tokens,
-            left_out,
-        } = self.segments(raw, corpus)?;
-        let mut trimmed = 0;
-        let mut examples = Vec::with_capacity(segments.len());
-        for (segment, i) in segments.iter().zip(0..) {
-            let (example, cut) = self.example(segment, raw.start, corpus, i);
-            trimmed += u64::from(cut);
-            examples.push(example);
-        }
-        Ok(Group {
-            start: raw.start,
-            end: raw.end,
-            examples,
-            documents: raw.texts.len() as u64,
-            tokens,
-            left_out,
-            trimmed,
-        })
+    pub fn examples(&self, window: &Window, corpus: u32) -> Result<Group, Error> {
+        self.made(window, corpus, |_, example| example)
     }
 
-    /// Tokens of the texts, cut to the objective's length.
-    pub fn segments(&self, raw: &RawGroup, corpus: u32) -> Result<Segments, Error> {
+    /// What `take` makes of each segment and its example, in the order of the examples.
+    ///
+    /// # Errors
+    /// As [`examples`](Chain::examples).
+    pub fn made<T>(
+        &self,
+        window: &Window,
+        corpus: u32,
+        take: impl Fn(Vec<u32>, Example) -> T,
+    ) -> Result<Group<T>, Error> {
+        let mut group = Group {
+            start: window.start,
+            end: window.end,
+            examples: Vec::new(),
+            documents: 0,
+            tokens: 0,
+            left_out: 0,
+            trimmed: 0,
+        };
+        for (documents, number) in window.groups.iter().zip(window.start.group..) {
+            let start = Position {
+                group: number,
+                ..window.start
+            };
+            let Segments {
+                segments,
+                tokens,
+                left_out,
+            } = self.segments(documents, start, corpus)?;
+            for (segment, i) in segments.into_iter().zip(0..) {
+                let (example, cut) = self.example(&segment, start, corpus, i);
+                group.trimmed += u64::from(cut);
+                group.examples.push(take(segment, example));
+            }
+            group.documents += documents.len() as u64;
+            group.tokens += tokens;
+            group.left_out += left_out;
+        }
+        if self.shuffles {
+            let place = place(Purpose::Shuffle, self.seed, window.start, corpus, 0);
+            Random::at(place).shuffle(&mut group.examples);
+        }
+        Ok(group)
+    }
+
+    /// Tokens of a group's texts, cut to the objective's length.
+    fn segments(&self, documents: &[TextRow], start: Position, corpus: u32) -> Result<Segments, Error> {
         let length = self.objective.lengths().segment;
         let joins = self.objective.joins_documents();
         let mut found = Segments::default();
         let mut joined = Vec::new();
         let mut tokens = Vec::new();
-        for (text, i) in raw.texts.iter().zip(0..) {
+        for (document, i) in documents.iter().zip(0..) {
             tokens.clear();
-            self.tokenizer.encode(text, &mut tokens);
+            self.tokenizer.encode(&document.text, &mut tokens);
             if let Some(id) = tokens.iter().find(|id| **id >= self.ids.vocab_size) {
                 return Err(Error::Setting(format!(
                     "the tokeniser gave the id {id}, and the vocabulary has {}: they do not belong together",
@@ -89,7 +117,7 @@ impl Chain {
             // Padding that a text would bring along would be taken for its end.
             tokens.retain(|id| *id != self.ids.pad);
             found.tokens += tokens.len() as u64;
-            let chunk = self.chunk(&tokens, place(Purpose::Chunk, self.seed, raw.start, corpus, i));
+            let chunk = self.chunk(&tokens, place(Purpose::Chunk, self.seed, start, corpus, i));
             found.left_out += (tokens.len() - chunk.len()) as u64;
             if joins {
                 joined.extend_from_slice(chunk);
@@ -114,7 +142,7 @@ impl Chain {
     }
 
     /// Segment `i` of the group at `start` as an example with EOS, and whether it was trimmed.
-    pub fn example(&self, segment: &[u32], start: Position, corpus: u32, i: u64) -> (Example, bool) {
+    fn example(&self, segment: &[u32], start: Position, corpus: u32, i: u64) -> (Example, bool) {
         let mut rng = Random::at(place(Purpose::Noise, self.seed, start, corpus, i));
         let mut example = self.objective.example(segment, self.ids, &mut rng);
         let trimmed = append_eos_after_trim(&mut example, self.objective.lengths(), self.ids);

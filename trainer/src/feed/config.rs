@@ -1,37 +1,9 @@
-//! The configuration of a feed: corpora, objective, shape of a batch.
+//! The configuration of a feed: objective, shape of a batch, order.
 
 use crate::Error;
 use crate::base::limits;
 use crate::objective::{Lengths, ObjectiveConfig};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-
-/// A corpus to read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// The folder that `c4 build` wrote.
-    pub path: PathBuf,
-    /// How often an example is from here, relative to the others; left out everywhere, corpora count by their bytes of
-    /// text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight: Option<f64>,
-    /// The one language that is read of a corpus with shards by language; left out, all, each by its bytes of text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub language: Option<String>,
-}
-
-impl Source {
-    /// The source with an absolute path, so that a run finds its corpora from any folder.
-    pub fn absolute(self) -> Source {
-        let found = std::fs::canonicalize(&self.path).or_else(|_| std::path::absolute(&self.path));
-        match found {
-            Ok(path) => Source { path, ..self },
-            // The corpus is opened next, and tells.
-            Err(_) => self,
-        }
-    }
-}
 
 /// Which side of a [`Batch`](crate::base::Batch) an example's inputs go to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +59,9 @@ pub struct FeedConfig {
     /// Documents that are joined before they are cut into segments, in objectives that join; the unit of reading in
     /// all: 128 as in `reduce_concat_tokens` of the reference.
     pub documents_per_group: usize,
+    /// Groups of documents whose examples are shuffled together, as seqio shuffles examples after all preprocessing; 1: none are. Each
+    /// corpus of a feed has `2 + 2 * threads` times so many groups in memory (some 0.3 MB each, of C4's documents).
+    pub shuffle_groups: usize,
     /// Tokens of a document at most: of a longer one, one random part of this length is used: 65,536 as in `select_random_chunk` of the
     /// reference.
     pub max_document_tokens: usize,
@@ -105,6 +80,7 @@ impl Default for FeedConfig {
             seed: 0,
             shard_order: ShardOrder::default(),
             documents_per_group: 128,
+            shuffle_groups: 1,
             max_document_tokens: 65_536,
             threads: cores.saturating_sub(1).max(1),
         }
@@ -117,6 +93,7 @@ impl FeedConfig {
         for (key, value, most) in [
             ("rows", self.rows, 1 << 20),
             ("documents_per_group", self.documents_per_group, 1 << 16),
+            ("shuffle_groups", self.shuffle_groups, 1 << 12),
             ("max_document_tokens", self.max_document_tokens, 1 << 24),
             ("threads", self.threads, 1 << 10),
         ] {

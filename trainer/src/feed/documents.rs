@@ -4,9 +4,11 @@ use super::chain::Chain;
 use super::corpus;
 use super::cursor::Position;
 use super::group::GroupReader;
-use super::{FeedConfig, ShardOrder, Source, Tokenizer, chain, reading};
+use super::validation::validation;
+use super::{FeedConfig, Tokenizer, chain, reading};
 use crate::Error;
 use crate::objective::{Example, Ids};
+use crate::rows::Source;
 use c4_data::Split;
 use std::sync::Arc;
 
@@ -21,12 +23,12 @@ pub struct DocumentExamples {
     pub examples: Vec<Example>,
 }
 
-/// One pass over the validation documents, corpus after corpus, as [`Feed::validation`](super::Feed::validation) with
+/// One pass over the validation documents, corpus after corpus, as [`Validations`](super::Validations) with
 /// `documents_per_group = 1`: documents are not joined before they are cut into segments. Reads and tokenises on the caller's
 /// thread.
 pub struct Documents {
     chain: Chain,
-    readers: std::iter::Peekable<std::vec::IntoIter<(u32, GroupReader)>>,
+    readers: std::iter::Peekable<std::vec::IntoIter<GroupReader>>,
     row_lengths: (usize, usize),
 }
 
@@ -42,18 +44,15 @@ impl Documents {
         tokenizer: Arc<dyn Tokenizer>,
     ) -> Result<Documents, Error> {
         let config = FeedConfig {
-            seed: 0,
-            shard_order: ShardOrder::Manifest,
             documents_per_group: 1,
-            ..config.clone()
+            ..validation(config)
         };
         let chain = chain(&config, ids, tokenizer)?;
         let row_lengths = config.layout.row_lengths(chain.objective.lengths())?;
         let mut readers = Vec::new();
-        for (corpus, i) in corpus::open(sources, Split::Validation)?.into_iter().zip(0..) {
-            let start = Position::default();
+        for corpus in corpus::open(sources, Split::Validation)? {
             let reading = reading(&config, Some(1));
-            readers.push((i, GroupReader::new(Arc::new(corpus), i, reading, start)?));
+            readers.push(GroupReader::new(Arc::new(corpus), 0, reading, Position::default())?);
         }
         Ok(Documents {
             chain,
@@ -73,14 +72,15 @@ impl Documents {
     /// As [`Feed::next`](super::Feed::next).
     #[allow(clippy::should_implement_trait)] // an iterator of results would hide that it ends at the first error
     pub fn next(&mut self) -> Result<Option<DocumentExamples>, Error> {
-        while let Some((corpus, reader)) = self.readers.peek_mut() {
-            let Some(mut raw) = reader.next()? else {
+        while let Some(reader) = self.readers.peek_mut() {
+            let Some(mut window) = reader.next()? else {
                 self.readers.next();
                 continue;
             };
-            let group = self.chain.examples(&raw, *corpus)?;
+            let group = self.chain.examples(&window, 0)?;
+            let document = window.groups.pop().and_then(|mut group| group.pop());
             return Ok(Some(DocumentExamples {
-                url: raw.urls.pop().unwrap_or_default(),
+                url: document.map_or_else(String::new, |document| document.url),
                 tokens: group.tokens - group.left_out,
                 examples: group.examples,
             }));

@@ -83,19 +83,19 @@ impl Store {
     pub fn work(self: &Arc<Self>) {
         let _stop = StopOnPanic(self);
         while let Some((corpus, mut reader)) = self.reader() {
-            let raw = reader.next();
+            let window = reader.next();
             let ticket = {
                 let mut state = self.lock();
                 let shelf = &mut state.corpora[corpus];
                 shelf.reader = Some(reader);
-                shelf.ended |= !matches!(raw, Ok(Some(_)));
+                shelf.ended |= !matches!(window, Ok(Some(_)));
                 let ticket = shelf.read;
                 shelf.read += 1;
                 ticket
             };
             self.work.notify_all();
             let number = u32::try_from(corpus).expect("checked when the feed was opened");
-            let group = raw.and_then(|raw| raw.map(|raw| self.chain.examples(&raw, number)).transpose());
+            let group = window.and_then(|window| window.map(|window| self.chain.examples(&window, number)).transpose());
             self.lock().corpora[corpus].done.insert(ticket, group);
             self.ready.notify_all();
         }

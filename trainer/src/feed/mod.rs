@@ -2,7 +2,8 @@
 //!
 //! The chain of the reference (`t5/data/preprocessors.py`): tokens without EOS; of a document with more than 65,536
 //! one random part; 128 documents joined (objectives that [join](crate::objective::Objective::joins_documents)); cut
-//! into segments; [objective](crate::objective); trimmed and EOS appended; [packed](Packer) into rows.
+//! into segments; [objective](crate::objective); trimmed and EOS appended; examples of some groups shuffled, where
+//! [`shuffle_groups`](FeedConfig::shuffle_groups) says so; [packed](Packer) into rows.
 //!
 //! **An epoch** uses every document of a corpus once, but for what is said: documents held out where the corpus has no
 //! validation, parts of very long documents, ends of examples that are trimmed, blank texts. After it the next begins, and
@@ -10,8 +11,8 @@
 //!
 //! **A batch is a function** of corpora, configuration and tokeniser. All randomness is drawn by
 //! [place](crate::objective::Place), so threads do not show, and a [`Cursor`] of a few numbers is enough to go on at any
-//! batch: one shard is opened for each corpus and one group made again. Of the shard Arrow and Parquet read no more than the
-//! record batches needed; JSON lines are decompressed up to there.
+//! batch: one file is opened for each corpus and one window of groups made again. Of the file, Arrow and Parquet read no more than
+//! the record batches needed; JSON, text and Arrow streams are read up to there.
 
 mod assemble;
 mod chain;
@@ -23,18 +24,21 @@ mod group;
 mod loader;
 mod mixture;
 mod pack;
+mod validation;
 
-pub use config::{FeedConfig, Packing, RowLayout, ShardOrder, Source};
+pub use config::{FeedConfig, Packing, RowLayout, ShardOrder};
 pub use corpus::{CorpusInfo, Validation};
 pub use cursor::{Cursor, Position};
 pub use documents::Documents;
 pub use pack::Packer;
+pub use validation::Validations;
 
 use crate::Error;
 use crate::base::Batch;
 use crate::objective::{Example, Ids};
+use crate::rows::Source;
 use crate::vocab::Vocab;
-use assemble::{Assembler, Choice, Packet};
+use assemble::{Assembler, Packet};
 use c4_data::Split;
 use chain::Chain;
 use corpus::Corpus;
@@ -108,7 +112,7 @@ const BATCHES_AHEAD: usize = 2;
 /// use std::sync::Arc;
 /// use t5_trainer::internals::Ids;
 /// use t5_trainer::{Feed, FeedConfig, Source};
-/// let nowhere = Source { path: "no/such/corpus".into(), weight: None, language: None };
+/// let nowhere = Source::at("no/such/corpus");
 /// let letters = |text: &str, out: &mut Vec<u32>| out.extend(text.bytes().map(|byte| 3 + u32::from(byte)));
 /// let feed = Feed::open(&[nowhere], &FeedConfig::default(), Ids::T5, Arc::new(letters), None);
 /// assert!(feed.is_err_and(|error| error.to_string().contains("no/such/corpus")));
@@ -129,11 +133,11 @@ impl Feed {
     /// Batches for training, without end. `cursor`: go on where another feed of the same sources and configuration was.
     ///
     /// Starts `config.threads` threads that read and tokenise, and one that packs. In memory are at most 3 batches and, of
-    /// each corpus, 2 groups plus 2 groups a thread by its share.
+    /// each corpus, 2 windows of groups plus 2 windows a thread by its share.
     ///
     /// # Errors
-    /// A configuration that cannot be; a corpus that is missing, empty, without train shards, or has a shard of another size
-    /// than its manifest says; a cursor of another feed.
+    /// A configuration that cannot be; a corpus that is missing, empty, without train shards, damaged, or has a shard of another
+    /// size than its manifest says; a cursor of another feed.
     pub fn open(
         sources: &[Source],
         config: &FeedConfig,
@@ -142,30 +146,7 @@ impl Feed {
         cursor: Option<Cursor>,
     ) -> Result<Feed, Error> {
         let corpora = corpus::open(sources, Split::Train)?;
-        let shares = corpora.iter().map(|corpus| corpus.info.share);
-        let mixture = Choice::Mixture(Mixture::new(config.seed, shares));
-        Feed::start(corpora, config, ids, tokenizer, cursor, mixture, None)
-    }
-
-    /// One pass over the validation documents, corpus after corpus, the same in every run: neither seed nor shard order
-    /// of the configuration count. The last batch may have fewer rows. A corpus without validation gives the documents
-    /// held out for it ([`CorpusInfo::validation`]).
-    ///
-    /// # Errors
-    /// As [`open`](Feed::open).
-    pub fn validation(
-        sources: &[Source],
-        config: &FeedConfig,
-        ids: Ids,
-        tokenizer: Arc<dyn Tokenizer>,
-    ) -> Result<Feed, Error> {
-        let corpora = corpus::open(sources, Split::Validation)?;
-        let config = FeedConfig {
-            seed: 0,
-            shard_order: ShardOrder::Manifest,
-            ..config.clone()
-        };
-        Feed::start(corpora, &config, ids, tokenizer, None, Choice::InTurn, Some(1))
+        Feed::start(corpora, config, ids, tokenizer, cursor, None)
     }
 
     fn start(
@@ -174,7 +155,6 @@ impl Feed {
         ids: Ids,
         tokenizer: Arc<dyn Tokenizer>,
         cursor: Option<Cursor>,
-        choice: Choice,
         epochs: Option<u64>,
     ) -> Result<Feed, Error> {
         let chain = chain(config, ids, tokenizer)?;
@@ -189,13 +169,14 @@ impl Feed {
             Some(cursor) if cursor.fingerprint == fingerprint && cursor.corpora.len() == corpora.len() => cursor,
             Some(_) => {
                 return Err(Error::Setting(
-                    "the cursor is of other corpora, weights, vocabulary, seed or objective: go on with those it was made \
-                     with, or start the corpora anew without it"
+                    "the run was elsewhere in other data: corpora, weights, vocabulary, feed.seed, the objective or the order are \
+                     not those that it was saved with; go on with those, or begin the corpora anew by --new-data"
                         .to_owned(),
                 ));
             }
         };
         let reading = reading(config, epochs);
+        let mixture = Mixture::new(config.seed, corpora.iter().map(|corpus| corpus.info.share));
         let infos: Vec<CorpusInfo> = corpora.iter().map(|corpus| corpus.info.clone()).collect();
         let mut readers = Vec::new();
         for ((corpus, at), i) in corpora.into_iter().zip(&start.corpora).zip(0..) {
@@ -206,7 +187,7 @@ impl Feed {
         let store = Arc::new(Store::new(readers, chain));
         let packer = Packer::new(config.rows, row_lengths.0, row_lengths.1, config.packing);
         let names = infos.iter().map(|info| info.name.clone());
-        let assembler = Assembler::new(store.clone(), choice, packer, names, start);
+        let assembler = Assembler::new(store.clone(), mixture, packer, names, start);
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
         let mut feed = Feed {
             corpora: infos,
@@ -344,8 +325,8 @@ pub struct Shown {
     pub example: Example,
 }
 
-/// The first examples of the first epoch's first group of each corpus, one of each in turn, at most `count`: what the feed's
-/// first batches hold of them. Reads and tokenises one group a corpus, on this thread.
+/// The first examples of the first epoch of each corpus, one of each in turn, at most `count`: what the feed's first batches
+/// hold of them. Reads and tokenises one window of groups a corpus, on this thread.
 ///
 /// # Errors
 /// Those of [`Feed::open`].
@@ -363,10 +344,9 @@ pub fn examples(
         let name = corpus.info.name.clone();
         let start = Position::default();
         let mut reader = GroupReader::new(Arc::new(corpus), i, reading(config, Some(1)), start)?;
-        let Some(raw) = reader.next()? else { continue };
-        let segments = chain.segments(&raw, i)?.segments;
-        for (segment, number) in segments.into_iter().take(count).zip(0..) {
-            let (example, _) = chain.example(&segment, raw.start, i, number);
+        let Some(window) = reader.next()? else { continue };
+        let made = chain.made(&window, i, |segment, example| (segment, example))?;
+        for ((segment, example), number) in made.examples.into_iter().take(count).zip(0_u64..) {
             let corpus = name.clone();
             found.push((
                 number,
@@ -393,6 +373,7 @@ fn chain(config: &FeedConfig, ids: Ids, tokenizer: Arc<dyn Tokenizer>) -> Result
         ids,
         seed: config.seed,
         max_document_tokens: config.max_document_tokens,
+        shuffles: config.shuffle_groups > 1,
     })
 }
 
@@ -401,6 +382,7 @@ fn reading(config: &FeedConfig, epochs: Option<u64>) -> Reading {
         seed: config.seed,
         shard_order: config.shard_order,
         documents_per_group: config.documents_per_group,
+        shuffle_groups: config.shuffle_groups,
         epochs,
     }
 }
@@ -410,12 +392,12 @@ fn fingerprint(corpora: &[Corpus], config: &FeedConfig, chain: &Chain) -> String
     let corpora: Vec<_> = corpora
         .iter()
         .map(|corpus| {
-            let pieces = corpus.pieces.iter();
-            let pieces: Vec<_> = pieces.map(|piece| (&piece.sha256, &piece.rows)).collect();
-            (corpus.info.share, pieces)
+            let parts = corpus.parts.iter();
+            let parts: Vec<_> = parts.map(|part| (&part.file.sha256, &part.rows)).collect();
+            (corpus.info.share, parts)
         })
         .collect();
-    let decides = serde_json::json!({
+    let mut decides = serde_json::json!({
         "version": 1,
         "corpora": corpora,
         "objective": chain.objective,
@@ -425,5 +407,8 @@ fn fingerprint(corpora: &[Corpus], config: &FeedConfig, chain: &Chain) -> String
         "documents_per_group": config.documents_per_group,
         "max_document_tokens": config.max_document_tokens,
     });
+    if config.shuffle_groups > 1 {
+        decides["shuffle_groups"] = config.shuffle_groups.into();
+    }
     c4_data::atomic_file::sha256_hex(decides.to_string().as_bytes())
 }

@@ -14,6 +14,8 @@ pub enum Purpose {
     Noise = 3,
     /// From which corpus an example is taken.
     Mixture = 4,
+    /// The order of the examples of a window of groups.
+    Shuffle = 5,
 }
 
 /// The place of a draw.

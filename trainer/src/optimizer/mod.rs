@@ -124,7 +124,8 @@ impl Optimizer {
         };
         if own.len() != state.len() {
             return Err(Error::Setting(format!(
-                "an optimiser's state has {} values, not {}; take the configuration it was saved with",
+                "the optimiser's state has {} values, and this optimiser needs {}: go on with the optimiser that was saved, or begin \
+                 its state anew by --new-optimizer",
                 state.len(),
                 own.len()
             )));

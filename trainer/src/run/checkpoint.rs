@@ -65,6 +65,9 @@ pub struct Checkpoint {
     pub cursor: Option<Cursor>,
     /// Mean validation loss at this step, in nats a target.
     pub validation_loss: Option<f64>,
+    /// The step at which the optimiser's state was last begun anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub optimizer_began: u64,
     /// SHA-256 of the vocabulary's file.
     pub vocab_sha256: String,
     /// XXH3 (128 bits) of the other files, by name; of a checkpoint that is older than this, none.
@@ -72,6 +75,10 @@ pub struct Checkpoint {
     pub xxh3: BTreeMap<String, String>,
     /// The run's configuration.
     pub config: RunConfig,
+}
+
+fn is_zero(step: &u64) -> bool {
+    *step == 0
 }
 
 /// Values as a tensor.

@@ -62,7 +62,13 @@ impl Metrics {
 
     /// Notes a validation, in TensorBoard's section `validation`.
     pub fn evaluation(&mut self, found: &Evaluation) -> Result<(), Error> {
-        self.write("validation/", found.step, found, &[])
+        let of_corpora = found
+            .corpora
+            .iter()
+            .map(|of| (format!("validation/loss of {}", of.corpus), of.loss));
+        let of_corpora: Vec<(String, f64)> = of_corpora.collect();
+        let of_corpora: Vec<(&str, f64)> = of_corpora.iter().map(|(name, loss)| (&**name, *loss)).collect();
+        self.write("validation/", found.step, found, &of_corpora)
     }
 
     fn write(

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vocab.model` | the vocabulary, copied when the run began |
 //! | `checkpoints/step-…/` | see [`checkpoint`] |
+//! | `corpora.json` | sizes and checksums of files that `c4 build` did not write |
 //! | `metrics.jsonl` | one line a step, one a validation |
 //! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
 //! | `lock` | held by whoever trains; dies with the process |
@@ -21,6 +22,8 @@ use crate::backend::{self, Device, DeviceModel, Precision};
 use crate::feed::Cursor;
 use crate::model::{Layout, T5};
 use crate::optimizer::Optimizer;
+use crate::rows::RowFile;
+use crate::rows::sizes::{self, FileSize};
 use crate::vocab;
 use crate::vocab::Vocab;
 use c4_data::Manifest;
@@ -38,6 +41,15 @@ pub const CHECKPOINTS: &str = "checkpoints";
 /// What it has measured.
 pub const METRICS: &str = "metrics.jsonl";
 const LOCK: &str = "lock";
+
+/// What a run that goes on begins anew; model and step always stay.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Anew {
+    /// The corpora are read from their start, so that they, `feed.seed` and the objective may be others.
+    pub data: bool,
+    /// The optimiser has seen nothing yet, so that it may be another.
+    pub optimizer: bool,
+}
 
 /// Everything that a step changes or reads.
 pub struct Run {
@@ -59,6 +71,10 @@ pub struct Run {
     pub passed_over: Vec<String>,
     /// The last checkpoint that was written or read.
     pub saved: Option<u64>,
+    /// The step at which the optimiser's state was last begun anew: it counts its own steps from there.
+    pub optimizer_began: u64,
+    /// The corpora's files when the run was last begun or gone on with.
+    noted: Vec<FileSize>,
     vocab_sha256: String,
     lock: Lock,
 }
@@ -124,6 +140,8 @@ impl Run {
             cursor: None,
             passed_over: Vec::new(),
             saved: None,
+            optimizer_began: 0,
+            noted: Vec::new(),
             vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
             lock,
         })
@@ -133,8 +151,9 @@ impl Run {
     /// damaged are set aside, see [`passed_over`](Run::passed_over).
     ///
     /// # Errors
-    /// No run there, or somebody trains in it; no good checkpoint; a damaged vocabulary; settings that do not go with it.
-    pub fn resume(folder: &Path, settings: &[String]) -> Result<Run, Error> {
+    /// No run there, or somebody trains in it; no good checkpoint; a damaged vocabulary; settings that do not go with it, unless
+    /// what they are of begins anew.
+    pub fn resume(folder: &Path, settings: &[String], anew: Anew) -> Result<Run, Error> {
         let checkpoints = checkpoint::list(&folder.join(CHECKPOINTS))?;
         if checkpoints.is_empty() {
             return Err(Error::format(
@@ -169,6 +188,7 @@ impl Run {
         }
         let model = T5::with_parameters(config.model.clone(), model.into_parameters())?;
         let optimizer = match config.optimizer == note.config.optimizer {
+            _ if anew.optimizer => Optimizer::new(config.optimizer, model.layout()),
             true => optimizer,
             false => {
                 let state = optimizer.state().to_vec();
@@ -177,6 +197,7 @@ impl Run {
                 changed
             }
         };
+        let cursor = note.cursor.clone().filter(|_| !anew.data);
         let mut run = Run {
             folder: folder.to_owned(),
             vocab: Arc::new(note.vocab(&folder.join(VOCAB))?),
@@ -184,9 +205,14 @@ impl Run {
             backend: backend::on_cpu(model, Some(optimizer)),
             config,
             step: note.step,
-            cursor: note.cursor,
+            cursor,
             passed_over: Vec::new(),
             saved: Some(note.step),
+            optimizer_began: match anew.optimizer {
+                true => note.step,
+                false => note.optimizer_began,
+            },
+            noted: sizes::read(folder)?,
             vocab_sha256: note.vocab_sha256,
             lock,
         };
@@ -198,6 +224,20 @@ impl Run {
         }
         run.cut_metrics()?;
         Ok(run)
+    }
+
+    /// Notes the corpora's files that no build wrote; of a run that goes on in its corpora, refuses others than it has noted.
+    ///
+    /// # Errors
+    /// A file has changed, is missing or is new; the note cannot be written.
+    pub(crate) fn note_files(&self, files: &[RowFile]) -> Result<(), Error> {
+        if self.cursor.is_some() {
+            sizes::compare(&self.noted, files)?;
+        }
+        match files.is_empty() {
+            true => Ok(()),
+            false => sizes::write(&self.folder, files),
+        }
     }
 
     /// Refuses a vocabulary that is not the run's.
@@ -246,6 +286,7 @@ impl Run {
             step: self.step,
             cursor: self.cursor.clone(),
             validation_loss: None,
+            optimizer_began: self.optimizer_began,
             vocab_sha256: self.vocab_sha256.clone(),
             xxh3: BTreeMap::new(),
             config: self.config.clone(),

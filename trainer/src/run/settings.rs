@@ -5,11 +5,12 @@
 
 use crate::Error;
 use crate::base::limits;
-use crate::feed::{FeedConfig, RowLayout, Source};
+use crate::feed::{FeedConfig, RowLayout};
 use crate::model::{Architecture, LossOn, ModelConfig};
 use crate::objective::ObjectiveKind;
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{AdafactorConfig, OptimizerConfig};
+use crate::rows::Source;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Table, Value};

@@ -7,8 +7,9 @@ use crate::backend::DeviceModel;
 use crate::base::Batch;
 use crate::feed::FeedConfig;
 use crate::feed::ids;
-use crate::feed::{EpochStart, Feed, Source};
+use crate::feed::{EpochStart, Feed, Validations};
 use crate::model::{self, Loss};
+use crate::rows::{Source, sizes};
 use crate::vocab::Vocab;
 use serde::Serialize;
 use std::sync::Arc;
@@ -51,16 +52,34 @@ impl StepReport {
 }
 
 /// What a validation gave.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Steps that the model had.
     pub step: u64,
-    /// Mean cross entropy, in nats a target.
+    /// Mean cross entropy, in nats a target: of several corpora, the mean of theirs by their shares in training.
     pub validation_loss: f64,
-    /// `exp` of it.
+    /// `exp` of [`validation_loss`](Evaluation::validation_loss).
     pub perplexity: f64,
-    /// Share of targets that were held most likely.
+    /// Share of targets that were held most likely; of several corpora as the loss.
     pub validation_accuracy: f64,
+    /// Targets in all.
+    pub targets: u64,
+    /// Where there are several corpora, each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corpora: Vec<CorpusEvaluation>,
+}
+
+/// What a validation gave on one corpus.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CorpusEvaluation {
+    /// [`CorpusInfo::name`](crate::feed::CorpusInfo::name).
+    pub corpus: String,
+    /// The corpus's share in the mean.
+    pub share: f64,
+    /// Mean cross entropy, in nats a target.
+    pub loss: f64,
+    /// Share of targets that were held most likely.
+    pub accuracy: f64,
     /// Targets.
     pub targets: u64,
 }
@@ -111,7 +130,14 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
     let cursor = run.cursor.clone();
+    run.note_files(sizes::files(&config.corpora)?)?;
     let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor)?;
+    let has_validation = feed.corpora().iter().any(|corpus| corpus.validation.documents() > 0);
+    if config.evaluate_every > 0 && !has_validation {
+        return Err(Error::Setting(
+            "no document to validate with: no corpus has more than one; set evaluate_every=0 to train without".into(),
+        ));
+    }
     let metrics = metrics.insert(Metrics::open(&run.folder, run.step + 1)?);
     let mut going = true;
     if run.lacks_evaluation()? {
@@ -156,8 +182,8 @@ fn save(run: &mut Run, metrics: &mut Metrics, on_event: &mut impl FnMut(&Event) 
 fn validate(run: &mut Run, metrics: &mut Metrics, on_event: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
     let config = &run.config;
     let limit = config.evaluate_batches;
-    let loss = evaluate(&mut *run.backend, &run.vocab, &config.corpora, &config.feed, limit)?;
-    let evaluation = Evaluation::of(run.step, &loss);
+    let losses = evaluate(&mut *run.backend, &run.vocab, &config.corpora, &config.feed, limit)?;
+    let evaluation = Evaluation::of(run.step, &losses);
     run.note_loss(evaluation.validation_loss)?;
     metrics.evaluation(&evaluation)?;
     Ok(on_event(&Event::Evaluation(evaluation)))
@@ -209,7 +235,7 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     if let Some(limit) = config.clip_norm {
         backend.clip_gradients(norm, limit)?;
     }
-    backend.update(rate, run.step)?;
+    backend.update(rate, run.step - run.optimizer_began)?;
     run.step += 1;
     run.cursor = next;
     Ok(StepReport {
@@ -240,7 +266,18 @@ fn tokens(batch: &Batch) -> u64 {
         .sum()
 }
 
-/// The loss over validation documents; `limit`: batches at most, 0: all.
+/// The loss over a corpus's validation documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CorpusLoss {
+    /// [`CorpusInfo::name`](crate::feed::CorpusInfo::name).
+    pub corpus: String,
+    /// The corpus's share of the training's examples, among those with validation documents.
+    pub share: f64,
+    /// The loss.
+    pub loss: Loss,
+}
+
+/// The losses over the validation documents of each corpus that has some; `limit`: batches of each corpus at most, 0: all.
 ///
 /// # Errors
 /// The corpora cannot be read.
@@ -250,28 +287,54 @@ pub fn evaluate(
     corpora: &[Source],
     config: &FeedConfig,
     limit: u64,
-) -> Result<Loss, Error> {
-    let mut feed = Feed::validation(corpora, config, ids(vocab), vocab.clone())?;
-    let mut loss = Loss::default();
-    let mut batches = 0;
-    while (limit == 0 || batches < limit)
-        && let Some((batch, _)) = feed.next()?
-    {
-        loss += backend.evaluate(&batch)?;
-        batches += 1;
+) -> Result<Vec<CorpusLoss>, Error> {
+    let mut validations = Validations::open(corpora, config, ids(vocab), vocab.clone())?;
+    let mut found = Vec::new();
+    while let Some(mut feed) = validations.next()? {
+        let mut loss = Loss::default();
+        let mut batches = 0;
+        while (limit == 0 || batches < limit)
+            && let Some((batch, _)) = feed.next()?
+        {
+            loss += backend.evaluate(&batch)?;
+            batches += 1;
+        }
+        let corpus = &feed.corpora()[0];
+        found.push(CorpusLoss {
+            corpus: corpus.name.clone(),
+            share: corpus.share,
+            loss,
+        });
     }
-    Ok(loss)
+    Ok(found)
 }
 
 impl Evaluation {
-    /// Of a loss after `step` steps.
-    pub fn of(step: u64, loss: &Loss) -> Evaluation {
+    /// Of the losses of some corpora after `step` steps.
+    pub fn of(step: u64, losses: &[CorpusLoss]) -> Evaluation {
+        let corpus = |of: &CorpusLoss| CorpusEvaluation {
+            corpus: of.corpus.clone(),
+            share: of.share,
+            loss: of.loss.mean(),
+            accuracy: of.loss.correct as f64 / of.loss.targets.max(1) as f64,
+            targets: of.loss.targets as u64,
+        };
+        let mut corpora: Vec<CorpusEvaluation> = losses.iter().map(corpus).collect();
+        let shares: f64 = corpora.iter().map(|corpus| corpus.share).sum();
+        corpora.iter_mut().for_each(|corpus| corpus.share /= shares);
+        let mean =
+            |of: fn(&CorpusEvaluation) -> f64| corpora.iter().map(|corpus| corpus.share * of(corpus)).sum::<f64>();
+        let validation_loss = mean(|corpus| corpus.loss);
         Evaluation {
             step,
-            validation_loss: loss.mean(),
-            perplexity: loss.mean().exp(),
-            validation_accuracy: loss.correct as f64 / loss.targets.max(1) as f64,
-            targets: loss.targets as u64,
+            validation_loss,
+            perplexity: validation_loss.exp(),
+            validation_accuracy: mean(|corpus| corpus.accuracy),
+            targets: corpora.iter().map(|corpus| corpus.targets).sum(),
+            corpora: match corpora.len() {
+                1 => Vec::new(),
+                _ => corpora,
+            },
         }
     }
 }

@@ -108,17 +108,14 @@ fn the_domains_together_are_the_whole() {
     let model = note.model(&path).unwrap();
     let mut model = open(Device::Cpu, Precision::F32, model, None).unwrap();
     let vocab = Arc::new(Vocab::open(Path::new(&place.vocab)).unwrap());
-    let corpora = [Source {
-        path: corpus(&place, "all", &[0, 1, 2]).into(),
-        weight: None,
-        language: None,
-    }];
+    let corpora = [Source::at(corpus(&place, "all", &[0, 1, 2]))];
     let config = FeedConfig {
         documents_per_group: 1,
         ..note.config.feed
     };
     for limit in [0, 3] {
         let whole = train::evaluate(&mut *model, &vocab, &corpora, &config, limit).unwrap();
+        let whole = whole[0].loss;
         let parts = domain_loss::evaluate(&mut *model, &vocab, &corpora, &config, limit).unwrap();
         let sum = |of: fn(&domain_loss::DomainLoss) -> f64| parts.values().map(of).sum::<f64>();
         assert_eq!(sum(|part| part.loss.targets as f64), whole.targets as f64);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use t5_trainer::internals::{
-    Cursor, EpochStart, Packer, Packing, RowLayout, ShardOrder, Tokenizer, Validation, examples,
+    Cursor, EpochStart, Packer, Packing, RowLayout, ShardOrder, Tokenizer, Validation, Validations, examples,
 };
 use t5_trainer::internals::{Ids, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, append_eos_after_trim};
 use t5_trainer::{Batch, Error};
@@ -58,11 +58,7 @@ fn plain(dir: &Path, format: Format) -> PathBuf {
 }
 
 fn source(path: &Path) -> Source {
-    Source {
-        path: path.to_owned(),
-        weight: None,
-        language: None,
-    }
+    Source::at(path)
 }
 
 fn weighted(path: &Path, weight: f64) -> Source {
@@ -121,6 +117,16 @@ fn rest(feed: &mut Feed) -> Vec<Batch> {
 }
 
 /// The targets of all rows without EOS and padding, in order.
+/// The validation batches of each corpus.
+fn validation(sources: &[Source], config: &FeedConfig) -> Vec<Vec<Batch>> {
+    let mut validations = Validations::open(sources, config, IDS, numbers()).unwrap();
+    let mut found = Vec::new();
+    while let Some(mut feed) = validations.next().unwrap() {
+        found.push(rest(&mut feed));
+    }
+    found
+}
+
 fn targets(batch: &Batch) -> Vec<u32> {
     let tokens = batch.targets.tokens.iter().copied();
     tokens.filter(|token| *token > IDS.eos).collect()
@@ -359,6 +365,10 @@ fn a_cursor_goes_on_exactly_at_every_batch() {
         shard_order: ShardOrder::Seeded,
         ..spans()
     };
+    let shuffled = FeedConfig {
+        shuffle_groups: 3,
+        ..seeded.clone()
+    };
     let prefix = config(ObjectiveConfig {
         name: ObjectiveKind::PrefixLm,
         inputs_length: Some(48),
@@ -370,6 +380,7 @@ fn a_cursor_goes_on_exactly_at_every_batch() {
         (&sources[..], &prefix),
         (&sources[..1], &spans()),
         (&sources[1..], &lm()),
+        (&sources[..], &shuffled),
     ] {
         let mut feed = open(sources, config, None).unwrap();
         let mut starts = Vec::new();
@@ -466,6 +477,13 @@ fn rows_may_change_at_a_cursor_and_other_things_not() {
                 ..spans()
             },
         ),
+        (
+            sources.clone(),
+            FeedConfig {
+                shuffle_groups: 2,
+                ..spans()
+            },
+        ),
         (sources[..1].to_vec(), spans()),
     ];
     let mut weights = sources.clone();
@@ -473,7 +491,7 @@ fn rows_may_change_at_a_cursor_and_other_things_not() {
     others.push((weights, spans()));
     for (sources, config) in others {
         let error = open(&sources, &config, Some(cursor.clone())).err().unwrap().to_string();
-        assert!(error.contains("the cursor is of other corpora"), "{error}");
+        assert!(error.contains("--new-data"), "{error}");
     }
     let mut beyond = cursor.clone();
     beyond.corpora[0].document = 10_000;
@@ -485,6 +503,40 @@ fn rows_may_change_at_a_cursor_and_other_things_not() {
     let error = feed.next().err().unwrap().to_string();
     assert!(error.contains("of another tokeniser"), "{error}");
     assert!(feed.next().unwrap().is_none(), "nothing after an error");
+}
+
+// ---- shuffling
+
+#[test]
+fn a_window_of_groups_is_shuffled_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = [source(&plain(dir.path(), Format::Arrow))];
+    // 110 documents: 14 groups, 4 windows.
+    let shuffled = FeedConfig {
+        shuffle_groups: 4,
+        ..lm()
+    };
+    let windows = |feed: &mut Feed| -> Vec<Vec<u32>> {
+        let tokens = text_of_epochs(feed, 2).0;
+        let epoch = all(0..110).len();
+        tokens[..2 * epoch].chunks(epoch).map(<[u32]>::to_vec).collect()
+    };
+    let found = windows(&mut open(&sources, &shuffled, None).unwrap());
+    for epoch in &found {
+        let mut sorted = epoch.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, all(0..110), "every token once");
+        // The first window is of the first 32 documents, in another order.
+        let first = all(0..32);
+        let mut begin = epoch[..first.len()].to_vec();
+        assert_ne!(begin, first);
+        begin.sort_unstable();
+        assert_eq!(begin, first);
+    }
+    assert_ne!(found[0], found[1], "another order in each epoch");
+    assert_eq!(windows(&mut open(&sources, &shuffled, None).unwrap()), found);
+    let validated = validation(&sources, &shuffled);
+    assert_eq!(validated, validation(&sources, &lm()), "validation keeps its order");
 }
 
 // ---- mixtures
@@ -560,8 +612,8 @@ fn validation_is_one_pass_whatever_the_seed() {
     let dir = tempfile::tempdir().unwrap();
     let sources = mixture(dir.path());
     let pass = |config: &FeedConfig| {
-        let mut feed = Feed::validation(&sources, config, IDS, numbers()).unwrap();
-        rest(&mut feed)
+        let batches = validation(&sources, config);
+        batches.concat()
     };
     let text: Vec<u32> = pass(&lm()).iter().flat_map(targets).collect();
     assert_eq!(
@@ -569,14 +621,20 @@ fn validation_is_one_pass_whatever_the_seed() {
         [all(110..120), all(1050..1055)].concat(),
         "all of it, corpus after corpus"
     );
-    let batches = pass(&spans());
+    let (forth, mut back) = (validation(&sources, &spans()), {
+        let reversed: Vec<Source> = sources.iter().rev().cloned().collect();
+        validation(&reversed, &spans())
+    });
+    back.reverse();
+    assert_eq!(forth, back, "whatever other corpora there are");
+    let batches = validation(&sources[..1], &spans()).concat();
     let other = FeedConfig {
         seed: 99,
         shard_order: ShardOrder::Seeded,
         threads: 4,
         ..spans()
     };
-    assert_eq!(batches, pass(&other));
+    assert_eq!(batches, validation(&sources[..1], &other).concat());
     let (last, full) = batches.split_last().unwrap();
     assert!(full.iter().all(|batch| batch.rows == 3));
     assert!((1..=3).contains(&last.rows));
@@ -601,10 +659,8 @@ fn a_corpus_without_validation_holds_some_documents_out() {
         let epoch = all(3..250);
         assert_eq!(text[..epoch.len()], epoch);
         assert_eq!(text[epoch.len()], tokens(3).start, "and so in the next epoch");
-        let mut validation = Feed::validation(&sources, &lm(), IDS, numbers()).unwrap();
-        let text: Vec<u32> = rest(&mut validation).iter().flat_map(targets).collect();
+        let text: Vec<u32> = validation(&sources, &lm()).concat().iter().flat_map(targets).collect();
         assert_eq!(text, all(0..3));
-        assert!(validation.next().unwrap().is_none());
     }
 }
 
@@ -642,11 +698,10 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
     let good = plain(&path("good"), Format::Arrow);
     let rest = [
         (vec![], "no corpus: name a folder"),
-        (vec![source(&path("nothing"))], "no finished corpus is here"),
-        (vec![source(&path("missing"))], "no finished corpus is here"),
+        (vec![source(&path("nothing"))], "nothing to read"),
+        (vec![source(&path("missing"))], "is not there"),
         (vec![source(&empty)], "the corpus is empty"),
         (vec![source(&no_train)], "has no train shard"),
-        (vec![source(&one)], "too small"),
         (vec![source(&blank)], "all its documents are blank"),
         (vec![weighted(&good, 0.0)], "weight 0 must be above 0"),
         (vec![weighted(&good, f64::NAN)], "weight NaN"),
@@ -667,9 +722,12 @@ fn corpora_that_cannot_be_used_are_refused_in_one_line() {
             assert!(error.starts_with(&source.path.display().to_string()), "{error}");
         }
     }
-    let mut smallest = open(&[source(&two)], &spans(), None).unwrap();
-    assert_eq!(smallest.corpora()[0].documents, 1);
-    take(&mut smallest, 3);
+    for (path, validation) in [(&two, Validation::HeldOut { documents: 1 }), (&one, Validation::None)] {
+        let mut smallest = open(&[source(path)], &spans(), None).unwrap();
+        assert_eq!(smallest.corpora()[0].documents, 1);
+        assert_eq!(smallest.corpora()[0].validation, validation);
+        take(&mut smallest, 3);
+    }
     for (config, word) in [
         (FeedConfig { rows: 0, ..spans() }, "rows = 0"),
         (FeedConfig { threads: 0, ..spans() }, "threads = 0"),

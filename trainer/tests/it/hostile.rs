@@ -472,7 +472,7 @@ fn nothing_is_mixed_up() {
     let moved = place.path("moved");
     fs::rename(&place.corpus, &moved).unwrap();
     let on = [&resume[..], &["--steps", "4"]].concat();
-    refused(&on, &["no finished corpus", "--corpus DIR"]);
+    refused(&on, &["is not there", "--corpus PATH"]);
     said(&[&on[..], &["--corpus", &moved]].concat());
 }
 

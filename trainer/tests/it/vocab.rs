@@ -534,7 +534,7 @@ fn commands() {
         (&["vocab", "show", file, "--id", "220"][..], "they are 0 to 219"),
         (&["vocab", "show", file, "--piece", "xyzzy"], "has no piece"),
         (&["tokenize", "--vocab", file, "--decode", "1 x"], "`x` is no id"),
-        (&["vocab", "train", "nowhere", "-o", other], "holds no finished corpus"),
+        (&["vocab", "train", "nowhere", "-o", other], "is not there"),
         (
             &["vocab", "train", &format!("{houses}=-1"), "-o", other],
             "is no weight",

@@ -1,0 +1,190 @@
+//! Rows of JSON: an object a line, or an array of objects.
+
+use super::{Place, Row, Rows};
+use crate::Error;
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Deserializer, Value};
+use std::fmt;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+/// The columns that are wanted of an object; the others are skipped unread.
+#[derive(Clone, Copy)]
+struct Columns<'a>(&'a [String]);
+
+impl<'de> DeserializeSeed<'de> for Columns<'_> {
+    type Value = Row;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Row, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Columns<'_> {
+    type Value = Row;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
+        let mut row = vec![Value::Null; self.0.len()];
+        while let Some(key) = map.next_key::<std::borrow::Cow<str>>()? {
+            match self.0.iter().position(|column| *column == key) {
+                Some(place) => row[place] = map.next_value()?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(row)
+    }
+}
+
+/// The keys of the first object of a file, for a message.
+pub(super) fn keys(text: &[u8]) -> Vec<String> {
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<String>, A::Error> {
+            let mut keys = Vec::new();
+            while let Some((key, IgnoredAny)) = map.next_entry()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    let found = Deserializer::from_slice(text).deserialize_map(Keys);
+    found.unwrap_or_default()
+}
+
+/// Lines of JSON, blank ones left out.
+pub(super) struct JsonLines {
+    path: PathBuf,
+    bytes: Box<dyn BufRead + Send>,
+    columns: Vec<String>,
+    longest: u64,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl JsonLines {
+    pub fn open(path: &Path, columns: Vec<String>, longest: u64, row: u64) -> Result<JsonLines, Error> {
+        let mut lines = JsonLines {
+            path: path.to_owned(),
+            bytes: super::kind::open(path)?,
+            columns,
+            longest,
+            line: Vec::new(),
+            number: 0,
+        };
+        for _ in 0..row {
+            if !lines.read()? {
+                break;
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Reads the next line that is not blank; false at the end.
+    fn read(&mut self) -> Result<bool, Error> {
+        loop {
+            self.number += 1;
+            if !super::read_line(&self.path, &mut self.bytes, &mut self.line, self.number, self.longest)? {
+                return Ok(false);
+            }
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Rows for JsonLines {
+    fn next(&mut self) -> Result<Option<Row>, Error> {
+        if !self.read()? {
+            return Ok(None);
+        }
+        let mut json = Deserializer::from_slice(&self.line);
+        let row = Columns(&self.columns).deserialize(&mut json);
+        let row = row.and_then(|row| json.end().map(|()| row));
+        let wrong = |e| Error::format(&self.path, format!("line {} is not a JSON object: {e}", self.number));
+        row.map(Some).map_err(wrong)
+    }
+
+    fn place(&self) -> Place {
+        Place::Line(self.number)
+    }
+}
+
+/// The objects of one JSON array.
+pub(super) struct JsonArray {
+    path: PathBuf,
+    bytes: Box<dyn BufRead + Send>,
+    columns: Vec<String>,
+    /// Objects that were read.
+    number: u64,
+}
+
+impl JsonArray {
+    pub fn open(path: &Path, columns: Vec<String>, row: u64) -> Result<JsonArray, Error> {
+        let mut array = JsonArray {
+            path: path.to_owned(),
+            bytes: super::kind::open(path)?,
+            columns,
+            number: 0,
+        };
+        for _ in 0..row {
+            if array.read(Columns(&[]))?.is_none() {
+                break;
+            }
+        }
+        Ok(array)
+    }
+
+    /// The next byte that is neither white space nor a comma nor the array's start, not taken.
+    fn peek(&mut self) -> Result<Option<u8>, Error> {
+        loop {
+            let bytes = self.bytes.fill_buf().map_err(|e| Error::io(&self.path, e))?;
+            let Some(first) = bytes.first().copied() else {
+                return Ok(None);
+            };
+            if !(first.is_ascii_whitespace() || first == b',' || first == b'[' && self.number == 0) {
+                return Ok(Some(first));
+            }
+            self.bytes.consume(1);
+        }
+    }
+
+    fn read(&mut self, columns: Columns) -> Result<Option<Row>, Error> {
+        let wrong = |number, problem: &str| {
+            let problem = format!("object {number} of the array: {problem}");
+            Err(Error::format(&self.path, problem))
+        };
+        match self.peek()? {
+            Some(b']') => return Ok(None),
+            Some(_) => self.number += 1,
+            None => return wrong(self.number + 1, "the array does not end: the file was cut short"),
+        }
+        // A reader takes no byte behind an object's closing brace.
+        match columns.deserialize(&mut Deserializer::from_reader(&mut self.bytes)) {
+            Ok(row) => Ok(Some(row)),
+            Err(e) => wrong(self.number, &e.to_string()),
+        }
+    }
+}
+
+impl Rows for JsonArray {
+    fn next(&mut self) -> Result<Option<Row>, Error> {
+        let columns = std::mem::take(&mut self.columns);
+        let row = self.read(Columns(&columns));
+        self.columns = columns;
+        row
+    }
+
+    fn place(&self) -> Place {
+        Place::Row(self.number)
+    }
+}

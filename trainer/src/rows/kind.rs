@@ -1,0 +1,89 @@
+//! What a file holds, told by its first bytes.
+
+use crate::Error;
+use c4_data::Container;
+use flate2::bufread::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// What rows a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Record batches of Arrow or Parquet.
+    Batches(Container),
+    /// A JSON object a line.
+    JsonLines,
+    /// One JSON array of objects.
+    JsonArray,
+    /// Plain text.
+    Text,
+}
+
+/// The number of first bytes that are looked at, unpacked.
+const HEAD_BYTES: usize = 4096;
+
+impl Kind {
+    /// The kind of a file; `None`: nothing that rows can be read of. `by_itself`: the user named this very file, so that whatever is
+    /// not something else is plain text; of a folder's files, only those are whose names end as such.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of(path: &Path, by_itself: bool) -> Result<Option<Kind>, Error> {
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        let mut packed = [0; 8];
+        let fail = |e| Error::io(path, e);
+        let mut file = File::open(path).map_err(fail)?;
+        let read = file.read(&mut packed).map_err(fail)?;
+        let packed = &packed[..read];
+        let kind = match packed {
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Some(Kind::Batches(Container::ArrowFile)),
+            [b'P', b'A', b'R', b'1', ..] => Some(Kind::Batches(Container::Parquet)),
+            [0xff, 0xff, 0xff, 0xff, ..] => Some(Kind::Batches(Container::ArrowStream)),
+            _ => None,
+        };
+        if kind.is_some() {
+            return Ok(kind);
+        }
+        open(path)?
+            .take(HEAD_BYTES as u64)
+            .read_to_end(&mut head)
+            .map_err(fail)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = [".gz", ".zst", ".zstd"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(&name);
+        let named_text = name.ends_with(".txt") || name.ends_with(".text");
+        let first = head.trim_ascii_start().first();
+        Ok(match first {
+            _ if named_text => Some(Kind::Text),
+            Some(b'{') if by_itself || name.contains("json") => Some(Kind::JsonLines),
+            Some(b'[') if by_itself || name.contains("json") => Some(Kind::JsonArray),
+            // An empty file of a name that says what it would hold.
+            None if name.contains("json") => Some(Kind::JsonLines),
+            _ if by_itself && !head.contains(&0) => Some(Kind::Text),
+            _ => None,
+        })
+    }
+}
+
+/// A file's bytes, unpacked where they are gzip or zstd, without a byte order mark.
+pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Error> {
+    let fail = |e| Error::io(path, e);
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(fail)?);
+    let head = file.fill_buf().map_err(fail)?;
+    let mut bytes: Box<dyn BufRead + Send> = match head {
+        [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let unpacked = zstd::Decoder::with_buffer(file).map_err(fail)?;
+            Box::new(BufReader::with_capacity(1 << 16, unpacked))
+        }
+        _ => Box::new(file),
+    };
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if bytes.fill_buf().map_err(fail)?.starts_with(MARK) {
+        bytes.consume(MARK.len());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,241 @@
+//! Rows with named columns, of files of every kind in which text comes: what corpora and tasks are read of.
+//!
+//! A [`Source`] names a corpus. [`corpora`](listing::corpora) says which [`RowFile`]s are meant, for training and for validation;
+//! [`RowFile::open`] reads one from any row on, and [`DocumentRows`] takes text and URL of each row. Nothing is copied or converted.
+
+mod batches;
+mod json;
+mod kind;
+pub(crate) mod listing;
+pub(crate) mod sizes;
+mod source;
+mod text;
+
+pub use source::{Source, TextDocument};
+
+use crate::Error;
+use c4_data::{BatchLimit, Manifest};
+use kind::Kind;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// The values of the columns that were asked for, in their order; null where a row has none.
+pub(crate) type Row = Vec<Value>;
+
+/// The rows of one file, in order.
+pub(crate) trait Rows: Send {
+    /// The next row; `None` at the end.
+    ///
+    /// # Errors
+    /// The file is damaged, or a row is not what it should be; names the row.
+    fn next(&mut self) -> Result<Option<Row>, Error>;
+
+    /// Where the row is that was read last.
+    fn place(&self) -> Place;
+}
+
+/// Where a row is in its file, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this line.
+    Line(u64),
+    /// It is the row of this number.
+    Row(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Place::Line(number) => write!(f, "line {number}"),
+            Place::Row(number) => write!(f, "row {number}"),
+        }
+    }
+}
+
+/// A file of rows, of known size.
+#[derive(Debug, Clone)]
+pub(crate) struct RowFile {
+    pub path: PathBuf,
+    kind: Kind,
+    /// The column that holds a document's text.
+    text: String,
+    document: TextDocument,
+    limit: BatchLimit,
+    /// The number of rows.
+    pub rows: u64,
+    /// UTF-8 bytes of all texts.
+    pub text_bytes: u64,
+    pub sha256: String,
+    /// Whether `c4 build` wrote it, so that its manifest states its size and checksum.
+    pub of_build: bool,
+}
+
+/// A file as it was: path, checksum, size, time of change.
+type AsItWas = (PathBuf, String, u64, Option<SystemTime>);
+
+/// Files that were compared with their checksums. Each is compared once a process (about a second a gigabyte), though every
+/// validation opens them again.
+static COMPARED: Mutex<BTreeSet<AsItWas>> = Mutex::new(BTreeSet::new());
+
+impl RowFile {
+    /// Opens the file at row `row`, from 0, for these columns, after comparing it with its checksum.
+    ///
+    /// Of the rows before, Arrow files and Parquet decode those in the same batch; JSON and text are decompressed from the start, and
+    /// Arrow streams decoded.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or has changed since its size was noted or its build wrote it.
+    pub fn open(&self, columns: Vec<String>, row: u64) -> Result<Box<dyn Rows>, Error> {
+        self.compare()?;
+        open(&self.path, self.kind, self.document, columns, self.limit, row).map_err(|error| self.damaged(error))
+    }
+
+    /// The file's documents from row `row` on.
+    ///
+    /// # Errors
+    /// As [`open`](RowFile::open).
+    pub fn documents(&self, row: u64) -> Result<DocumentRows, Error> {
+        Ok(DocumentRows {
+            rows: self.open(vec![self.text.clone(), "url".to_owned()], row)?,
+            file: self.clone(),
+        })
+    }
+
+    fn compare(&self) -> Result<(), Error> {
+        let path = &self.path;
+        let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        let as_it_is = (path.clone(), self.sha256.clone(), is.len(), is.modified().ok());
+        let compared = || COMPARED.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not under the lock: other files are compared at the same time.
+        let known = compared().contains(&as_it_is);
+        if !known {
+            let sum = c4_data::atomic_file::sha256_file(path).map_err(|cause| self.damaged(cause.into()))?;
+            if sum != self.sha256 {
+                return Err(Error::format(
+                    path,
+                    match self.of_build {
+                        true => format!(
+                            "the shard is damaged (its checksum is not that of {}); `c4 verify` says more",
+                            Manifest::FILE
+                        ),
+                        false => {
+                            "has changed since it was first read: begin again, or put the old file back".to_owned()
+                        }
+                    },
+                ));
+            }
+            compared().insert(as_it_is);
+        }
+        Ok(())
+    }
+
+    /// The error of a shard, with what to do; errors of other files say it already.
+    fn damaged(&self, error: Error) -> Error {
+        let Error::Data(cause) = error else { return error };
+        let cause = match cause {
+            c4_data::Error::Io { action, cause, .. } => format!("cannot {action}: {cause}"),
+            c4_data::Error::Arrow { cause, .. } => cause.to_string(),
+            c4_data::Error::Parquet { cause, .. } => cause.to_string(),
+            c4_data::Error::Format { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        let problem = match self.of_build {
+            true => format!("the shard is damaged ({cause}); `c4 verify` says more"),
+            false => format!("the file is damaged ({cause})"),
+        };
+        Error::format(&self.path, problem)
+    }
+}
+
+/// The text of a row and the URL of its page, empty where there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TextRow {
+    pub text: String,
+    pub url: String,
+}
+
+/// The documents of a file, in order.
+pub(crate) struct DocumentRows {
+    rows: Box<dyn Rows>,
+    file: RowFile,
+}
+
+impl DocumentRows {
+    /// The next document; `None` at the end. A row whose text is null is a blank document.
+    ///
+    /// # Errors
+    /// As [`Rows::next`]; a text that is something else.
+    pub fn next(&mut self) -> Result<Option<TextRow>, Error> {
+        let Some(row) = self.rows.next().map_err(|error| self.file.damaged(error))? else {
+            return Ok(None);
+        };
+        let place = self.rows.place();
+        text_row(row, &self.file.path, &self.file.text, place).map(Some)
+    }
+}
+
+/// A row of text and URL as a document.
+fn text_row(row: Row, path: &Path, column: &str, place: Place) -> Result<TextRow, Error> {
+    let mut values = row.into_iter();
+    let text = match values.next() {
+        Some(Value::String(text)) => text,
+        None | Some(Value::Null) => String::new(),
+        Some(other) => {
+            let kind = match other {
+                Value::Number(_) => "a number",
+                Value::Bool(_) => "a truth value",
+                Value::Array(_) => "a list",
+                _ => "an object",
+            };
+            let problem = format!("{place}: column `{column}` holds {kind}, not text; name another by --column");
+            return Err(Error::format(path, problem));
+        }
+    };
+    let url = match values.next() {
+        Some(Value::String(url)) => url,
+        _ => String::new(),
+    };
+    Ok(TextRow { text, url })
+}
+
+fn open(
+    path: &Path,
+    kind: Kind,
+    document: TextDocument,
+    columns: Vec<String>,
+    limit: BatchLimit,
+    row: u64,
+) -> Result<Box<dyn Rows>, Error> {
+    let longest = limit.line_bytes();
+    Ok(match kind {
+        Kind::Batches(container) => Box::new(batches::BatchRows::open(path, container, columns, limit, row)?),
+        Kind::JsonLines => Box::new(json::JsonLines::open(path, columns, longest, row)?),
+        Kind::JsonArray => Box::new(json::JsonArray::open(path, columns, row)?),
+        Kind::Text if document == TextDocument::File => Box::new(text::Whole::open(path, &columns, longest, row)?),
+        Kind::Text => Box::new(text::Lines::open(path, columns, longest, row)?),
+    })
+}
+
+/// Reads line `number` into `line`, its end included; false at the end of the file.
+fn read_line(
+    path: &Path,
+    bytes: &mut dyn BufRead,
+    line: &mut Vec<u8>,
+    number: u64,
+    longest: u64,
+) -> Result<bool, Error> {
+    line.clear();
+    let mut bytes = bytes.take(longest + 1);
+    let read = bytes.read_until(b'\n', line);
+    if bytes.limit() == 0 {
+        let problem = format!("line {number} has more than {longest} bytes; it is not read");
+        return Err(Error::format(path, problem));
+    }
+    let read = read.map_err(|e| Error::format(path, format!("line {number} cannot be read: {e}")))?;
+    Ok(read > 0)
+}
