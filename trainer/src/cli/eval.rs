@@ -115,7 +115,7 @@ fn show(found: &Evaluation, corpus: &str, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     print(format_args!(
-        "{corpus}, step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets",
+        "step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets; {corpus}",
         found.step,
         found.validation_loss,
         found.perplexity,

@@ -4,7 +4,7 @@ use super::output::tell;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
 use crate::convert::huggingface;
-use crate::feed::Source;
+use crate::rows::Source;
 use crate::run::settings::RunConfig;
 use crate::run::{self, Holds, Run};
 use crate::vocab;
@@ -50,8 +50,9 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     })?;
     let model_config = model.config().clone();
     let mut config = RunConfig::further(model_config, args.config.as_deref(), &args.settings)?;
-    if !args.corpora.corpora.is_empty() {
-        config.corpora = args.corpora.corpora;
+    let corpora = args.corpora.sources();
+    if !corpora.is_empty() {
+        config.corpora = corpora;
     }
     config.corpora = config.corpora.into_iter().map(Source::absolute).collect();
     let mut run = Run::import(&args.output, config, &vocab, model)?;

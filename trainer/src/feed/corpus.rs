@@ -1,7 +1,7 @@
 //! Corpora as lists of documents to read: which files, which of their documents.
 
 use crate::Error;
-use crate::rows::listing;
+use crate::rows::listing::{self, ListedCorpus};
 use crate::rows::{RowFile, Source};
 use c4_data::Split;
 use std::ops::Range;
@@ -157,7 +157,7 @@ fn of_source(source: &Source, split: Split) -> Result<Vec<Corpus>, Error> {
 }
 
 /// `None` if there is nothing to train on.
-fn of_language(corpus: listing::Corpus, split: Split) -> Option<Corpus> {
+fn of_language(corpus: ListedCorpus, split: Split) -> Option<Corpus> {
     let rows = |files: &[RowFile]| files.iter().map(|file| file.rows).sum::<u64>();
     let (train_rows, validation_rows) = (rows(&corpus.train), rows(&corpus.validation));
     if train_rows == 0 {

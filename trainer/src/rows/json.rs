@@ -159,9 +159,10 @@ impl JsonArray {
     }
 
     fn read(&mut self, columns: Columns) -> Result<Option<Row>, Error> {
-        let wrong = |number, problem: &str| {
+        let path = self.path.clone();
+        let wrong = |number: u64, problem: &str| {
             let problem = format!("object {number} of the array: {problem}");
-            Err(Error::format(&self.path, problem))
+            Err(Error::format(&path, problem))
         };
         match self.peek()? {
             Some(b']') => return Ok(None),

@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// The files of a source in one language.
 #[derive(Debug, Clone)]
-pub(crate) struct Corpus {
+pub(crate) struct ListedCorpus {
     /// The source's path, and the language if its shards are by language.
     pub name: String,
-    pub language: Option<String>,
     pub train: Vec<RowFile>,
     pub validation: Vec<RowFile>,
     /// Files that were not read, since they hold no rows or a test set.
@@ -29,7 +28,7 @@ pub(crate) struct Corpus {
 /// # Errors
 /// Nothing is there, or nothing that rows can be read of; a shard of another size than its manifest says; a language that is
 /// not there; damaged files.
-pub(crate) fn corpora(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<Vec<Corpus>, Error> {
+pub(crate) fn corpora(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<Vec<ListedCorpus>, Error> {
     match Manifest::read(&source.path) {
         Ok(Some(manifest)) => of_build(source, &manifest),
         Ok(None) => Ok(vec![of_files(source, on_first_read)?]),
@@ -40,7 +39,7 @@ pub(crate) fn corpora(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Re
     }
 }
 
-fn of_build(source: &Source, manifest: &Manifest) -> Result<Vec<Corpus>, Error> {
+fn of_build(source: &Source, manifest: &Manifest) -> Result<Vec<ListedCorpus>, Error> {
     let dir = &source.path;
     if source.column.is_some() || source.document.is_some() {
         let problem = "`c4 build` wrote it, and its text is in the column `text`; leave out --column and --document";
@@ -70,12 +69,11 @@ fn of_build(source: &Source, manifest: &Manifest) -> Result<Vec<Corpus>, Error> 
         shards.map(|entry| shard(dir, manifest.format, entry, limit)).collect()
     };
     let corpus = |language: Option<&str>| {
-        Ok(Corpus {
+        Ok(ListedCorpus {
             name: match language {
                 Some(language) => format!("{} ({language})", dir.display()),
                 None => dir.display().to_string(),
             },
-            language: language.map(str::to_owned),
             train: of_set(language, Split::Train)?,
             validation: of_set(language, Split::Validation)?,
             left_out: Vec::new(),
@@ -112,7 +110,7 @@ fn shard(dir: &Path, format: Format, entry: &ShardEntry, limit: BatchLimit) -> R
     })
 }
 
-fn of_files(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<Corpus, Error> {
+fn of_files(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<ListedCorpus, Error> {
     let path = &source.path;
     if let Some(language) = &source.language {
         let problem = format!("only corpora of `c4 build` have languages; leave out {language:?}, or name its files");
@@ -173,9 +171,8 @@ fn of_files(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<Corpu
         };
         files.into_par_iter().map(size).collect()
     };
-    Ok(Corpus {
+    Ok(ListedCorpus {
         name: path.display().to_string(),
-        language: None,
         train: measured(train)?,
         validation: measured(validation)?,
         left_out,

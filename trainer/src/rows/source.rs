@@ -129,8 +129,12 @@ pub(super) fn files(source: &Path) -> Result<(Vec<PathBuf>, bool), Error> {
     let wrong = |e: glob::PatternError| Error::format(source, format!("is not a pattern: {e}"));
     let mut found = Vec::new();
     for path in glob::glob(&pattern).map_err(wrong)? {
-        let path = path.map_err(|e| Error::io(&e.path().to_owned(), e.into_error()))?;
+        let path = path.map_err(|e| {
+            let at = e.path().to_owned();
+            Error::io(&at, e.into_error())
+        })?;
         match path.is_dir() {
+            _ if is_note(&path) => {}
             true => walk(&path, &mut found)?,
             false => found.push(path),
         }
@@ -142,16 +146,19 @@ pub(super) fn files(source: &Path) -> Result<(Vec<PathBuf>, bool), Error> {
     Ok((found, false))
 }
 
-/// All files below a folder, but for hidden ones and the notes of `datasets`.
+/// Whether a file is hidden, or a note of `datasets`.
+fn is_note(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(['.', '_']) || NOTES.contains(&&*name)
+}
+
+/// All files below a folder that are not notes.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     let fail = |e| Error::io(folder, e);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with(['.', '_']) || NOTES.contains(&&*name) {
-            continue;
-        }
         match path.is_dir() {
+            _ if is_note(&path) => {}
             true => walk(&path, found)?,
             false => found.push(path),
         }

@@ -130,7 +130,7 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
     let cursor = run.cursor.clone();
-    run.note_files(sizes::files(&config.corpora)?)?;
+    run.note_files(&sizes::files(&config.corpora)?)?;
     let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor)?;
     let has_validation = feed.corpora().iter().any(|corpus| corpus.validation.documents() > 0);
     if config.evaluate_every > 0 && !has_validation {

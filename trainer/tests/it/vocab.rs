@@ -535,13 +535,10 @@ fn commands() {
         (&["vocab", "show", file, "--piece", "xyzzy"], "has no piece"),
         (&["tokenize", "--vocab", file, "--decode", "1 x"], "`x` is no id"),
         (&["vocab", "train", "nowhere", "-o", other], "is not there"),
-        (
-            &["vocab", "train", &format!("{houses}=-1"), "-o", other],
-            "is no weight",
-        ),
+        (&["vocab", "train", &format!("{houses}=-1"), "-o", other], "above 0"),
         (
             &["vocab", "train", &format!("{houses}:de"), "-o", other],
-            "not by language",
+            "by_language = true",
         ),
         (&["vocab", "train", houses, "-o", "no/such/folder/x"], "no/such/folder"),
     ] {
