@@ -1,0 +1,52 @@
+"""For trajectory.sh: a small T5 of Hugging Face's (make), and the losses of its training beside ours (compare)."""
+
+import json
+import sys
+
+import torch
+from transformers import Adafactor, T5Config, T5ForConditionalGeneration
+
+# As `Schedule::Constant` of an imported run.
+RATE = 1e-3
+# f32 sums in another order, over fifty steps.
+LARGEST = 1e-4
+
+
+def make(version, folder):
+    torch.manual_seed(1)
+    gated = version == "v1.1"
+    config = T5Config(
+        vocab_size=512, d_model=128, d_ff=256, d_kv=32, num_heads=4, num_layers=2, dropout_rate=0.0,
+        feed_forward_proj="gated-gelu" if gated else "relu", tie_word_embeddings=not gated,
+        pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+    )
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+
+
+def losses(folder, batches):
+    model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).train()
+    optimizer = Adafactor(model.parameters(), lr=RATE, relative_step=False, scale_parameter=True, warmup_init=False)
+    for line in open(batches):
+        batch = json.loads(line)
+        inputs, targets = torch.tensor(batch["inputs"]), torch.tensor(batch["targets"])
+        optimizer.zero_grad()
+        labels = targets.masked_fill(targets == 0, -100)
+        loss = model(input_ids=inputs, attention_mask=inputs != 0, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+
+
+def compare(version, folder, batches, metrics):
+    lines = (json.loads(line) for line in open(metrics))
+    ours = [line["loss"] for line in lines if "loss" in line]
+    theirs = list(losses(folder, batches))
+    assert len(ours) == len(theirs) > 1, (len(ours), len(theirs))
+    largest = max(abs(a - b) for a, b in zip(ours, theirs))
+    print(f"{version}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, largest difference {largest:.1e}")
+    assert ours[-1] < ours[0] - 0.1, "it has learned nothing"
+    assert largest < LARGEST, f"differs by {largest} nats"
+
+
+if __name__ == "__main__":
+    {"make": make, "compare": compare}[sys.argv[1]](*sys.argv[2:])

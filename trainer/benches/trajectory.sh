@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# That fifty steps of training give the losses of Hugging Face's T5 with its Adafactor, of T5 v1.0 and v1.1: from the same first
+# values, on the same batches (an example a row, since theirs are not packed), dropout 0. Prints the largest difference of a
+# loss, and fails above 1e-4. Makes a virtual environment of several GB below target/.
+# Usage: trajectory.sh T5 C4 BATCHES [INPUT...], where the first three are programs (BATCHES: the example of this package), and an
+# INPUT is a crawl archive; without, the sample crawl
+set -euo pipefail
+t5=$(realpath "$1") c4=$(realpath "$2") batches=$(realpath "$3")
+shift 3
+here=$(realpath "$(dirname "$0")")
+root=$(realpath "$here/../..")
+. "$here/common.sh"
+python=$(torch_environment)
+export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+quiet() {
+    "$@" >"$out/log" 2>&1 || { cat "$out/log"; exit 1; }
+}
+steps=50
+corpus "$c4" "$out/corpus" "$@"
+quiet "$t5" vocab train "$out/corpus" --size 400 -o "$out/vocab.model"
+settings=(steps=$steps feed.rows=4 feed.packing=one_per_row feed.objective.inputs_length=128 batches_per_step=1 evaluate_every=0
+    checkpoint_every=$steps model.dropout=0.0 model.z_loss=0.0 model.denominator=targets optimizer.min_factored_size=1)
+for version in v1.0 v1.1; do
+    quiet "$python" "$here/trajectory.py" make "$version" "$out/$version"
+    # Imported, a run has the model's values at step 0.
+    quiet "$t5" import "$out/$version" --vocab "$out/vocab.model" --corpus "$out/corpus" -o "$out/run-$version"
+    "$batches" "$out/run-$version/checkpoints/step-00000000" "$out/vocab.model" $steps "${settings[@]}" >"$out/batches"
+    quiet "$t5" pretrain -o "$out/run-$version" --resume "${settings[@]/#/--set=}"
+    "$python" "$here/trajectory.py" compare "$version" "$out/$version" "$out/batches" "$out/run-$version/metrics.jsonl"
+done
