@@ -96,6 +96,7 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
             tell("The optimiser's state begins anew.");
         }
         head(&run.config, run.vocab.sentinels(), device)?;
+        tell_of_corpora(&run.config.corpora)?;
         run
     } else {
         let vocab = args.vocab.unwrap_or_default();
@@ -111,9 +112,10 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
         );
         config.corpora = absolute(config.corpora);
         head(&config, opened.sentinels(), device)?;
+        // Before anything is written, and before a large model is drawn.
+        tell_of_corpora(&config.corpora)?;
         Run::begin(&args.output, config, &vocab)?
     };
-    tell_of_corpora(&run.config.corpora)?;
     let mut run = run.place(device, precision)?;
     if let Some(name) = run.backend.name() {
         tell(format_args!("On {name}"));
