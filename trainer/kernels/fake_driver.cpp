@@ -6,6 +6,7 @@
 // emulate_launch (0).
 #include "emulate.cpp"
 
+#include <chrono>
 #include <mutex>
 
 namespace {
@@ -41,9 +42,20 @@ Status fail(const char *what) {
     return INVALID_VALUE;
 }
 
-// An operand of a product.
+// An element of a matrix.
 float element(const void *data, int type, long long index) {
     return type == 0 ? ((const float *)data)[index] : load((const bf16 *)data, (size_t)index);
+}
+
+// An operand of a product, rows x columns after turning, column after column.
+std::vector<float> operand(const void *data, int type, long long start, int turn, int leading, int rows, int columns) {
+    std::vector<float> values((size_t)rows * columns);
+    for (int column = 0; column < columns; ++column)
+        for (int row = 0; row < rows; ++row) {
+            long long at = turn ? column + (long long)row * leading : row + (long long)column * leading;
+            values[(size_t)column * rows + row] = element(data, type, start + at);
+        }
+    return values;
 }
 } // namespace
 
@@ -195,6 +207,31 @@ Status cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsign
     return emulate_launch((const char *)function, grid, threads, shared, (uint32_t)order, arguments) ? NOT_FOUND : SUCCESS;
 }
 
+// Work is done when it was asked for, so an event is a point of time.
+Status cuEventCreate(void **made, unsigned) {
+    *made = new std::chrono::steady_clock::time_point;
+    return SUCCESS;
+}
+
+Status cuEventRecord(void *event, void *on) {
+    if (on != &stream) return fail("event");
+    *(std::chrono::steady_clock::time_point *)event = std::chrono::steady_clock::now();
+    return SUCCESS;
+}
+
+Status cuEventSynchronize(void *) { return SUCCESS; }
+
+Status cuEventElapsedTime_v2(float *milliseconds, void *start, void *end) {
+    using Point = std::chrono::steady_clock::time_point;
+    *milliseconds = std::chrono::duration<float, std::milli>(*(Point *)end - *(Point *)start).count();
+    return SUCCESS;
+}
+
+Status cuEventDestroy_v2(void *event) {
+    delete (std::chrono::steady_clock::time_point *)event;
+    return SUCCESS;
+}
+
 Status cuGetErrorName(Status status, const char **name) {
     *name = status == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_FAKE";
     return SUCCESS;
@@ -228,22 +265,28 @@ Status cublasGemmStridedBatchedEx(void *of, int turn_a, int turn_b, int m, int n
         !inside((Pointer)(uintptr_t)b, last(turn_b ? k : n, ldb, turn_b ? n : k, b_stride, b_type)) ||
         !inside((Pointer)(uintptr_t)c, last(n, ldc, m, c_stride, c_type)))
         return fail("product outside of memory");
-    for (int number = 0; number < batch; ++number)
-        for (int column = 0; column < n; ++column)
+    std::vector<float> sums((size_t)m);
+    for (int number = 0; number < batch; ++number) {
+        std::vector<float> left = operand(a, a_type, number * a_stride, turn_a, lda, m, k);
+        std::vector<float> right = operand(b, b_type, number * b_stride, turn_b, ldb, k, n);
+        for (int column = 0; column < n; ++column) {
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            // Down the columns of `a`, which a compiler makes vectors of; each sum is still over i in order.
+            for (int i = 0; i < k; ++i) {
+                const float *of = left.data() + (size_t)i * m;
+                float by = right[(size_t)column * k + i];
+                for (int row = 0; row < m; ++row) sums[row] += of[row] * by;
+            }
             for (int row = 0; row < m; ++row) {
-                float sum = 0.0f;
-                for (int i = 0; i < k; ++i) {
-                    long long at = turn_a ? i + (long long)row * lda : row + (long long)i * lda;
-                    long long bt = turn_b ? column + (long long)i * ldb : i + (long long)column * ldb;
-                    sum += element(a, a_type, number * a_stride + at) * element(b, b_type, number * b_stride + bt);
-                }
                 long long at = number * c_stride + row + (long long)column * ldc;
-                float value = *alpha * sum + (*beta == 0.0f ? 0.0f : *beta * element(c, c_type, at));
+                float value = *alpha * sums[row] + (*beta == 0.0f ? 0.0f : *beta * element(c, c_type, at));
                 if (c_type == 0)
                     ((float *)c)[at] = value;
                 else
                     store((bf16 *)c, (size_t)at, value);
             }
+        }
+    }
     return SUCCESS;
 }
 }

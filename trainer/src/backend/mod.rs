@@ -122,6 +122,12 @@ pub trait DeviceModel: Send {
     /// What the device is, for people: a GPU's name and memory. `None` for the CPU, which goes without saying.
     fn name(&self) -> Option<&str>;
 
+    /// The most bytes of the device's own memory that were allocated at a time, by all that was opened with it. `None` for a device in
+    /// the host's memory.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+
     /// The settings of the model.
     fn config(&self) -> &ModelConfig;
 

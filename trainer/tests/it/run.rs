@@ -3,7 +3,7 @@
 
 use crate::common::corpus::write_two;
 use crate::common::events::{files, measured, shown};
-use crate::common::program::{Place, checkpoints, losses, refused, said, state, stderr, t5};
+use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
@@ -169,7 +169,7 @@ fn a_device_that_is_not_there_is_said_in_one_line() {
             ("4", "9", "cuda:7", ["4 GPUs", "cuda:0 to cuda:3"]),
             ("1", "1", "cuda", ["out of memory", "feed.rows"]),
         ] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
+            let mut command = program();
             command.args(arguments(device));
             command.env("FAKE_CUDA_DEVICES", devices);
             command.env("FAKE_CUDA_MEMORY", memory);

@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use super::driver::{Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
+use super::driver::{Allocated, Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
+use super::kernel_times::KernelTimes;
 use crate::Error;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::result::{self, DriverError};
@@ -19,12 +20,15 @@ const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 /// A GPU.
 #[derive(Debug)]
 pub(super) struct Cuda {
+    /// Where they are asked for; first, since it is closed before the stream.
+    times: Option<KernelTimes>,
     number: usize,
     stream: Arc<CudaStream>,
     blas: CudaBlas,
     module: Arc<CudaModule>,
     /// Those that were launched already.
     functions: Mutex<HashMap<String, CudaFunction>>,
+    allocated: Allocated,
 }
 
 /// An argument as the launch wants it: a type that the GPU knows.
@@ -120,11 +124,13 @@ impl Cuda {
         let blas = CudaBlas::new(stream.clone())
             .map_err(|e| Error::Device(format!("--device cuda: cuBLAS does not start: {e}")))?;
         Ok(Cuda {
+            times: KernelTimes::asked_for(),
             number,
             stream,
             blas,
             module,
             functions: Mutex::default(),
+            allocated: Allocated::default(),
         })
     }
 
@@ -140,6 +146,14 @@ impl Cuda {
             self.number,
             device_error(e)
         ))
+    }
+
+    /// Does work, between two events where times are asked for.
+    fn timed<T, E>(&self, name: impl FnOnce() -> String, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match &self.times {
+            None => work(),
+            Some(times) => times.around(&self.stream, name, work),
+        }
     }
 
     fn function(&self, name: &str) -> Result<CudaFunction, Error> {
@@ -217,6 +231,7 @@ impl Driver for Cuda {
             _ => self.failed("memory cannot be had", e),
         })?;
         let region = Region { address, bytes };
+        self.allocated.add(bytes);
         self.zero(region)?;
         Ok(region)
     }
@@ -231,6 +246,11 @@ impl Driver for Cuda {
                 }
             };
         }
+        self.allocated.subtract(region.bytes);
+    }
+
+    fn most_allocated(&self) -> u64 {
+        self.allocated.most()
     }
 
     fn zero(&self, region: Region) -> Result<(), Error> {
@@ -260,6 +280,7 @@ impl Driver for Cuda {
         // SAFETY: see `zero`; `to` is there until the stream is done, which is waited for.
         let done = unsafe { result::memcpy_dtoh_async(to, from.address, stream) };
         let done = done.and(self.stream.synchronize());
+        let done = done.and_then(|()| self.times.as_ref().map_or(Ok(()), KernelTimes::settle));
         done.map_err(|e| self.failed("nothing can be copied from it", e))
     }
 
@@ -303,7 +324,7 @@ impl Driver for Cuda {
             shared_mem_bytes: launch.shared_bytes,
         };
         // SAFETY: the arguments are of the kernel's types, and it stays inside of the memory they name (kernels.rs).
-        let done = unsafe { builder.launch(config) };
+        let done = self.timed(|| launch.kernel.to_owned(), || unsafe { builder.launch(config) });
         done.map_err(|e| self.failed(&format!("kernel {} does not start", launch.kernel), e))?;
         Ok(())
     }
@@ -320,7 +341,7 @@ impl Driver for Cuda {
         let (a, b, c) = (&product.a, &product.b, &product.c);
         // SAFETY: product.rs has asserted that the matrices have these shapes in their regions, and that the result
         // overlaps no operand; alpha and beta are read before this returns.
-        let done = unsafe {
+        let multiply = || unsafe {
             cublas::result::gemm_strided_batched_ex(
                 *self.blas.handle(),
                 turned(a),
@@ -347,7 +368,7 @@ impl Driver for Cuda {
                 cublas::sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         };
-        done.map_err(|e| {
+        self.timed(|| product.to_string(), multiply).map_err(|e| {
             Error::Device(format!(
                 "GPU {}: cuBLAS: {e:?} in a product of {} x {} x {}",
                 self.number, product.m, product.n, product.k

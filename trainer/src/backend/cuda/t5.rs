@@ -99,6 +99,10 @@ impl DeviceModel for DeviceT5 {
         Some(&self.name)
     }
 
+    fn memory(&self) -> Option<u64> {
+        Some(self.passes.on.kernels.driver.most_allocated())
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }
