@@ -65,10 +65,11 @@ impl Steps {
         for _ in 0..count {
             let started = Instant::now();
             self.device.zero_gradients()?;
-            loss = self.device.accumulate(&batch, weight, self.done)?.mean();
-            self.device.update(1e-3, self.done)?;
-            // Waits for all of it, as a training step does.
+            self.device.accumulate_ahead(&batch, weight, self.done)?;
+            // Waits, as a training step does: from one step's norm to the next's.
             self.device.gradient_norm()?;
+            loss = self.device.take_loss()?.mean();
+            self.device.update(1e-3, self.done)?;
             milliseconds.push(1e3 * started.elapsed().as_secs_f64());
             self.done += 1;
         }

@@ -32,6 +32,8 @@ pub use relative_position::bucket;
 pub use t5::T5;
 
 // What the other backends take from here.
+#[cfg(devices)]
+pub(crate) use self::passes::BatchLosses;
 #[cfg(feature = "candle")]
 pub(crate) use self::cpu::{CpuBackend, CpuHeads, CpuTargets};
 #[cfg(any(devices, feature = "candle"))]
