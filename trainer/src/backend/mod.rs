@@ -128,6 +128,14 @@ pub trait DeviceModel: Send {
         None
     }
 
+    /// The bytes of the device's own memory that are free. `None` for a device in the host's memory.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn free_memory(&self) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     /// The settings of the model.
     fn config(&self) -> &ModelConfig;
 

@@ -32,10 +32,10 @@ pub use relative_position::bucket;
 pub use t5::T5;
 
 // What the other backends take from here.
-#[cfg(devices)]
-pub(crate) use self::passes::BatchLosses;
 #[cfg(feature = "candle")]
 pub(crate) use self::cpu::{CpuBackend, CpuHeads, CpuTargets};
+#[cfg(devices)]
+pub(crate) use self::passes::BatchLosses;
 #[cfg(any(devices, feature = "candle"))]
 pub(crate) use self::{
     attention_mask::AttentionMask,

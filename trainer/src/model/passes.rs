@@ -224,13 +224,9 @@ impl<B: Backend> Passes<B> {
             dhidden,
             gradients,
         };
-        let targets = weights.head().losses(
-            on,
-            &decoder.output,
-            targets(config, batch),
-            Some(backward),
-            head,
-        )?;
+        let targets = weights
+            .head()
+            .losses(on, &decoder.output, targets(config, batch), Some(backward), head)?;
         let has_encoder = sight.encoder.is_some();
         if has_encoder {
             on.resize(dencoded, B::len(&encoder.output))?;

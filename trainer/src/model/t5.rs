@@ -182,7 +182,9 @@ impl T5 {
         self.gradients.resize(self.layout.len(), 0.0);
         let weights = weights(&self.config, &self.layout, &self.parameters);
         let gradients = &mut self.gradients;
-        let losses = self.passes.accumulate(weights, gradients, batch, weight, dropout_seed)?;
+        let losses = self
+            .passes
+            .accumulate(weights, gradients, batch, weight, dropout_seed)?;
         self.passes.total(losses)
     }
 }

@@ -139,6 +139,11 @@ impl Allocated {
         self.now.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
+    #[cfg(feature = "cuda-emulated")]
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
     /// The most that there were at a time.
     pub fn most(&self) -> u64 {
         self.most.load(Ordering::Relaxed)
@@ -154,6 +159,8 @@ pub(super) trait Driver: Debug + Send + Sync {
     fn allocate(&self, bytes: usize) -> Result<Region, Error>;
     /// Gives back what [`allocate`](Driver::allocate) gave.
     fn free(&self, region: Region);
+    /// Bytes that can still be allocated.
+    fn free_memory(&self) -> Result<u64, Error>;
     /// The most bytes that were allocated at a time.
     fn most_allocated(&self) -> u64;
     fn zero(&self, region: Region) -> Result<(), Error>;

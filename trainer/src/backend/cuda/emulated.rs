@@ -115,6 +115,11 @@ impl Driver for Emulated {
         self.allocated.subtract(region.bytes);
     }
 
+    /// 1 GiB in all, as the emulated driver's; that it is not exceeded is not checked.
+    fn free_memory(&self) -> Result<u64, Error> {
+        Ok((1u64 << 30).saturating_sub(self.allocated.now()))
+    }
+
     fn most_allocated(&self) -> u64 {
         self.allocated.most()
     }

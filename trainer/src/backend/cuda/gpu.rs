@@ -249,6 +249,13 @@ impl Driver for Cuda {
         self.allocated.subtract(region.bytes);
     }
 
+    fn free_memory(&self) -> Result<u64, Error> {
+        self.bind()?;
+        let found = self.stream.context().mem_get_info();
+        let (free, _) = found.map_err(|e| self.failed("its memory is not told", e))?;
+        Ok(free as u64)
+    }
+
     fn most_allocated(&self) -> u64 {
         self.allocated.most()
     }

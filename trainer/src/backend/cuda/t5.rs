@@ -106,6 +106,10 @@ impl DeviceModel for DeviceT5 {
         Some(self.passes.on.kernels.driver.most_allocated())
     }
 
+    fn free_memory(&self) -> Result<Option<u64>, Error> {
+        self.passes.on.kernels.driver.free_memory().map(Some)
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }
