@@ -42,6 +42,28 @@ Status fail(const char *what) {
     return INVALID_VALUE;
 }
 
+// Copies from pinned memory, which a GPU makes when their turn comes: as late as can be, so that memory that was written anew too early
+// shows. All other work is done at once.
+struct Copy {
+    Pointer to;
+    const void *from;
+    size_t bytes;
+};
+std::map<const char *, size_t> pinned;
+std::vector<Copy> late;
+
+void copy_late() {
+    for (const Copy &copy : late) memcpy((void *)(uintptr_t)copy.to, copy.from, copy.bytes);
+    late.clear();
+}
+
+bool is_pinned(const void *from) {
+    auto found = pinned.upper_bound((const char *)from);
+    if (found == pinned.begin()) return false;
+    --found;
+    return (const char *)from < found->first + found->second;
+}
+
 // An element of a matrix.
 float element(const void *data, int type, long long index) {
     return type == 0 ? ((const float *)data)[index] : load((const bf16 *)data, (size_t)index);
@@ -122,7 +144,11 @@ Status cuStreamCreate(void **made, unsigned) {
     return SUCCESS;
 }
 
-Status cuStreamSynchronize(void *of) { return of == &stream ? SUCCESS : fail("stream"); }
+Status cuStreamSynchronize(void *of) {
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
+    return of == &stream ? SUCCESS : fail("stream");
+}
 
 Status cuStreamDestroy_v2(void *) { return SUCCESS; }
 
@@ -147,6 +173,7 @@ Status cuMemAllocAsync(Pointer *made, size_t bytes, void *on) {
 
 Status cuMemFreeAsync(Pointer address, void *) {
     std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     auto found = memory.find(address);
     if (found == memory.end()) return fail("freed what was not allocated");
     used -= found->second;
@@ -157,25 +184,52 @@ Status cuMemFreeAsync(Pointer address, void *) {
 
 Status cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes)) return fail("memset");
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     memset((void *)(uintptr_t)to, value, bytes);
     return SUCCESS;
 }
 
 Status cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes)) return fail("copy to the device");
+    std::lock_guard<std::mutex> guard(lock);
+    if (is_pinned(from)) {
+        late.push_back({to, from, bytes});
+        return SUCCESS;
+    }
+    copy_late();
     memcpy((void *)(uintptr_t)to, from, bytes);
     return SUCCESS;
 }
 
 Status cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, void *on) {
     if (on != &stream || !inside(from, bytes)) return fail("copy from the device");
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     memcpy(to, (void *)(uintptr_t)from, bytes);
     return SUCCESS;
 }
 
 Status cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes) || !inside(from, bytes)) return fail("copy on the device");
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes);
+    return SUCCESS;
+}
+
+Status cuMemHostAlloc(void **made, size_t bytes, unsigned) {
+    std::lock_guard<std::mutex> guard(lock);
+    *made = malloc(bytes);
+    pinned[(const char *)*made] = bytes;
+    return SUCCESS;
+}
+
+Status cuMemFreeHost(void *address) {
+    std::lock_guard<std::mutex> guard(lock);
+    if (!pinned.erase((const char *)address)) return fail("freed what was not pinned");
+    copy_late();
+    free(address);
     return SUCCESS;
 }
 
@@ -203,6 +257,10 @@ Status cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsign
     bool fits = x > 0 && y > 0 && y < 65536 && z == 1 && threads >= 32 && threads <= 1024 && threads % 32 == 0;
     if (on != &stream || !current || extra || !fits || threads_y != 1 || threads_z != 1 || shared > 48 << 10)
         return fail("launch");
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        copy_late();
+    }
     static const int order = setting("FAKE_CUDA_ORDER", 0);
     return emulate_launch((const char *)function, grid, threads, shared, (uint32_t)order, arguments) ? NOT_FOUND : SUCCESS;
 }
@@ -256,6 +314,10 @@ Status cublasGemmStridedBatchedEx(void *of, int turn_a, int turn_b, int m, int n
                                   const void *a, int a_type, int lda, long long a_stride, const void *b, int b_type,
                                   int ldb, long long b_stride, const float *beta, void *c, int c_type, int ldc,
                                   long long c_stride, int batch, int compute, int) {
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        copy_late();
+    }
     bool fits = lda >= (turn_a ? k : m) && ldb >= (turn_b ? n : k) && ldc >= m && a_type == b_type;
     if (of != &handle || !fits || compute != 68 || m < 1 || n < 1 || k < 1 || batch < 1) return fail("product");
     auto last = [batch](long long columns, int leading, int rows, long long stride, int type) {

@@ -4,6 +4,7 @@
 
 use super::driver::{Allocated, Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
 use super::kernel_times::KernelTimes;
+use super::staging::Staging;
 use crate::Error;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::result::{self, DriverError};
@@ -29,6 +30,7 @@ pub(super) struct Cuda {
     /// Those that were launched already.
     functions: Mutex<HashMap<String, CudaFunction>>,
     allocated: Allocated,
+    staging: Mutex<Staging>,
 }
 
 /// An argument as the launch wants it: a type that the GPU knows.
@@ -125,6 +127,7 @@ impl Cuda {
             .map_err(|e| Error::Device(format!("--device cuda: cuBLAS does not start: {e}")))?;
         Ok(Cuda {
             times: KernelTimes::asked_for(),
+            staging: Mutex::new(Staging::new(&stream)),
             number,
             stream,
             blas,
@@ -275,7 +278,10 @@ impl Driver for Cuda {
         assert_eq!(from.len(), to.bytes);
         self.bind()?;
         let stream = self.stream.cu_stream();
-        // SAFETY: see `zero`. A copy from memory that is not pinned returns when it has been read, so `from` may go.
+        let mut staging = self.staging.lock().expect("no thread panics with the lock");
+        let from = staging.place(from).unwrap_or(from);
+        // SAFETY: see `zero`. A copy from memory that is not pinned returns when it has been read, so `from` may go; what is pinned stays
+        // as it is until the stream was waited for.
         let done = unsafe { result::memcpy_htod_async(to.address, from, stream) };
         done.map_err(|e| self.failed("nothing can be copied to it", e))
     }
@@ -284,9 +290,14 @@ impl Driver for Cuda {
         assert_eq!(from.bytes, to.len());
         self.bind()?;
         let stream = self.stream.cu_stream();
+        // Nothing is placed there between waiting and reuse.
+        let mut staging = self.staging.lock().expect("no thread panics with the lock");
         // SAFETY: see `zero`; `to` is there until the stream is done, which is waited for.
         let done = unsafe { result::memcpy_dtoh_async(to, from.address, stream) };
         let done = done.and(self.stream.synchronize());
+        if done.is_ok() {
+            staging.reuse();
+        }
         let done = done.and_then(|()| self.times.as_ref().map_or(Ok(()), KernelTimes::settle));
         done.map_err(|e| self.failed("nothing can be copied from it", e))
     }
