@@ -156,7 +156,8 @@ cuda-test: cuda-tools ## test the GPU's kernels and what launches them, on the C
 	$(CARGO) clippy --release --locked --all-targets --features t5-trainer/cuda-emulated -- -D warnings
 	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test it -- $(DEVICE_TESTS)
 
-# One library stands for the driver and cuBLAS, since they work together. It is found before the system's. O3, for products.
+# One library stands for the driver and cuBLAS, since they work together. It is found before the system's. O3, for
+# products.
 cuda-fake: cuda-tools
 	@mkdir -p target/cuda/fake
 	c++ -std=c++17 -O3 -Wno-unknown-pragmas -shared -fPIC -o target/cuda/fake/libcuda.so trainer/kernels/fake_driver.cpp
@@ -168,14 +169,15 @@ cuda-driver-test: cuda cuda-fake ## test all of the GPU's host code on a driver 
 cuda-gpu-test: ## run the same tests on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
 	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test it -- $(DEVICE_TESTS)
 
-gpu-proof: cuda cuda-fake ## pack target/gpu-proof.tar: tests and measurements for eight minutes of a GPU, without Rust or network there
+gpu-proof: cuda cuda-fake ## pack target/gpu-proof.tar: tests and measurements for eight minutes of a GPU elsewhere
 	CUDA_HOME=$(CUDA_HOME) $(CARGO) test --release --locked --features t5-trainer/cuda --test it --no-run
 	@program=$$(CUDA_HOME=$(CUDA_HOME) $(CARGO) test --release --locked --features t5-trainer/cuda --test it --no-run 2>&1 \
 		| sed -n 's/.*Executable.*(\(.*\))$$/\1/p') && \
-		trainer/benches/gpu_proof/pack.sh "$$program" target/cuda/fake/libcuda.so
+		CUDA_HOME=$(CUDA_HOME) trainer/benches/gpu_proof/pack.sh "$$program" target/cuda/fake/libcuda.so
 
+# A CPU needs more time for some parts.
 gpu-proof-emulated: gpu-proof ## try the packed proof from end to end on an emulated GPU, here
-	target/gpu-proof/prove.sh --emulated
+	target/gpu-proof/prove.sh --emulated --limit bits=300 --limit losses=300 --total 1200
 
 step: examples ## measure a training step on the CPU beside Hugging Face's in PyTorch (makes a virtual environment below target/)
 	trainer/benches/step.sh small 4 3 3 0 f32

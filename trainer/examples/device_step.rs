@@ -1,9 +1,10 @@
 //! Milliseconds of training steps on a device:
 //! `device_step DEVICE SIZE [INPUTS+TARGETS] [DROPOUT] [bf16|f32] [adafactor|adamw] [ROWSxSTEPS]...`
 //!
-//! Without `ROWSxSTEPS` it reads lines `ROWS STEPS` until its standard input ends. For each it prints a line of JSON: `rows`,
-//! `milliseconds` of each step, the last `loss`, and `memory_mib`, the most memory of the device that it has had allocated so far. The
-//! first steps load libraries and choose kernels: whoever measures leaves them out. `benches/gpu_proof` runs it beside PyTorch.
+//! Without `ROWSxSTEPS` it reads lines `ROWS STEPS` until its standard input ends. For each it prints a line of JSON:
+//! `rows`, `milliseconds` of each step, the last `loss`, and `memory_mib`, the most memory of the device that it has
+//! had allocated so far. The first steps load libraries and choose kernels: whoever measures leaves them out.
+//! `benches/gpu_proof` runs it beside PyTorch.
 
 use anyhow::Context;
 use serde_json::json;

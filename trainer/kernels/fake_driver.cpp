@@ -1,9 +1,9 @@
-// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as backend/cuda/gpu.rs calls, on emulate.cpp. With it the tests
-// of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which order, how arguments
-// and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
+// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as backend/cuda/gpu.rs calls, on emulate.cpp.
+// With it the tests of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which
+// order, how arguments and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
 //
-// FAKE_CUDA_DEVICES: GPUs that there are (1). FAKE_CUDA_MEMORY: MiB of each (1024). FAKE_CUDA_ORDER: that of a block's threads, see
-// emulate_launch (0).
+// FAKE_CUDA_DEVICES: GPUs that there are (1). FAKE_CUDA_MEMORY: MiB of each (1024). FAKE_CUDA_ORDER: that of a block's
+// threads, see emulate_launch (0).
 #include "emulate.cpp"
 
 #include <chrono>
@@ -42,8 +42,8 @@ Status fail(const char *what) {
     return INVALID_VALUE;
 }
 
-// Copies from pinned memory, which a GPU makes when their turn comes: as late as can be, so that memory that was written anew too early
-// shows. All other work is done at once.
+// Copies from pinned memory, which a GPU makes when their turn comes: as late as can be, so that memory that was
+// written anew too early shows. All other work is done at once; memory that no such copy writes may be set before it.
 struct Copy {
     Pointer to;
     const void *from;
@@ -185,7 +185,8 @@ Status cuMemFreeAsync(Pointer address, void *) {
 Status cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes)) return fail("memset");
     std::lock_guard<std::mutex> guard(lock);
-    copy_late();
+    auto writes_there = [=](const Copy &copy) { return copy.to < to + bytes && to < copy.to + copy.bytes; };
+    if (std::any_of(late.begin(), late.end(), writes_there)) copy_late();
     memset((void *)(uintptr_t)to, value, bytes);
     return SUCCESS;
 }

@@ -35,7 +35,7 @@ class Report:
 
 
 def tool(name):
-    """The path of a program of the machine; None where it is missing. Nothing of NVIDIA's looks into an emulated driver."""
+    """The path of a program of the machine; None where it is missing, or could not look into an emulated driver."""
     return None if EMULATED else shutil.which(name)
 
 

@@ -1,4 +1,4 @@
-"""The proof's parts: parts.py NAME runs one when a line with its limit in seconds comes on standard input; see prove.py."""
+"""The proof's parts: `parts.py NAME` runs one when its limit in seconds comes on standard input; see prove.py."""
 
 import hashlib
 import json
@@ -47,8 +47,9 @@ def versions(report, _limit):
 
 
 def goldens(report, _limit):
-    """The project's own tests of a device: logits, losses and gradients of Mesh TensorFlow, Hugging Face and the CPU, f32 and bf16."""
-    # Gradients by differences open hundreds of devices: minutes, and nothing that the comparisons with the CPU don't show.
+    """The tests of a device: logits, losses, gradients of Mesh TensorFlow, Hugging Face and the CPU, f32 and bf16."""
+    # Gradients by differences open hundreds of devices: minutes, and nothing that the comparisons with the CPU don't
+    # show.
     command = [PROGRAMS / "tests", "backend::", "run::a_run_on_a_device", "run::a_device", "--show-output",
                "--skip", "gradients_agree_with_differences"]
     environment = os.environ | {
@@ -102,9 +103,9 @@ def bits(report, _limit):
         raise Failed(f"a run could not be killed in time: status {process.returncode}, {there}")
     report.add(killed_at=there)
     must([PROGRAMS / "t5", "pretrain", "--output", killed, "--resume", "--device", DEVICE])
-    report.add(killed=state(killed, count))
+    report.add(resumed=state(killed, count))
     found = report.found
-    report.add(same=found["one"] == found["two"] == found["killed"])
+    report.add(same=found["one"] == found["two"] == found["resumed"])
     if not found["same"]:
         raise Failed("the runs differ")
 
@@ -154,11 +155,10 @@ def kernels(report, limit):
     if tool(name) is None:
         report.add(by_ncu=skipped(name))
         return
-    # One counter, so that every kernel runs once; clocks are left alone. The second of two steps, in which nothing is loaded any more.
-    launches = int(report.found["launches_a_step"])
+    # One counter, so that every kernel runs once; clocks are left alone.
     log = WORK / "ncu.csv"
-    command = [name, "--clock-control", "none", "--metrics", "gpu__time_duration.sum", "--csv", "--log-file", log,
-               "--launch-skip", launches, "--launch-count", launches, *step, "8x2"]
+    command = [name, "--clock-control", "none", "--metrics", "gpu__time_duration.sum", "--csv", "--log-file", log]
+    command += [*step, f"{rows}x1"]
     try:
         code, text = run(command, timeout=max(1.0, limit - (time.monotonic() - started) - 2))
     except subprocess.TimeoutExpired:
@@ -167,7 +167,7 @@ def kernels(report, limit):
     if code != 0:
         report.add(by_ncu={"skipped": f"ncu was refused: {' '.join(text.split()[-30:])}"})
         return
-    report.add(by_ncu={"rows": 8, "launches": launches, "kernels": ncu_table(log.read_text())})
+    report.add(by_ncu={"steps": 1, "kernels": ncu_table(log.read_text())})
 
 
 def ncu_table(text):
@@ -178,7 +178,8 @@ def ncu_table(text):
     start = next((at for at, line in enumerate(lines) if line.startswith('"ID"')), None)
     if start is None:
         return []
-    scale = {"nsecond": 1e-6, "ns": 1e-6, "usecond": 1e-3, "us": 1e-3, "msecond": 1.0, "ms": 1.0, "second": 1e3, "s": 1e3}
+    scale = {"nsecond": 1e-6, "usecond": 1e-3, "msecond": 1.0, "second": 1e3}
+    scale |= {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
     sums = {}
     for row in csv.DictReader(lines[start:]):
         if row.get("Metric Name") != "gpu__time_duration.sum":
@@ -195,8 +196,8 @@ def mean(values):
     return sum(values) / max(1, len(values))
 
 
-# How far the mean loss of the last 50 steps may be from the CPU's, in nats. Rounding moves single steps further, and dropout and data are
-# the same.
+# How far the mean loss of the last 50 steps may be from the CPU's, in nats. Rounding moves single steps further, and
+# dropout and data are the same.
 ALLOWED = {"f32": 0.02, "bf16": 0.05}
 
 

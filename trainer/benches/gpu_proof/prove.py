@@ -1,7 +1,8 @@
 """The proof's parts, one after another, each within a limit of its own; see prove.sh.
 
-A part is a process (parts.py NAME), the leader of a group that is killed when the part has ended or its limit is over. What it has found
-is in a file that it replaces as it goes on, so a part that is killed leaves what it had. proof.json is replaced after every part.
+A part is a process (parts.py NAME), the leader of a group that is killed when the part has ended or its limit is over.
+What it has found is in a file that it replaces as it goes on, so a part that is killed leaves what it had. proof.json
+is replaced after every part.
 """
 
 import argparse
@@ -81,7 +82,8 @@ class Part:
         found = read_json(self.out / "results" / f"{self.name}.json") or {}
         entry = {"part": self.name, "status": "passed", "seconds": round(seconds, 1), "limit": round(limit, 1)}
         if code is None:
-            entry |= {"status": "killed", "why": f"its limit of {limit:.0f} s was over; what it had found is in `result`"}
+            why = f"its limit of {limit:.0f} s was over; what it had found is in `result`"
+            entry |= {"status": "killed", "why": why}
         elif code != 0:
             how = f"ended by signal {-code}" if code < 0 else f"exit status {code}"
             entry |= {"status": "failed", "why": found.pop("failed", None) or f"{how}; see its log"}

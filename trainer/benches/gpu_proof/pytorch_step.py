@@ -1,9 +1,10 @@
 """Steps of Hugging Face's T5 in PyTorch on a GPU: pytorch_step.py SIZE sdpa|flex|eager INPUTS TARGETS ROWS,...
 
-Compiles the whole model (torch.compile) for each of these numbers of rows, says {"ready": true}, and then answers as device_step does: for
-`ROWS STEPS` on standard input a line of JSON. Parameters and the optimiser's state are f32, products bf16 by autocast, as there; the
-optimiser is AdamW in one kernel, the fastest that PyTorch has; no dropout, which flex attention doesn't have. Attention to the
-encoder, whose bias is zero, gets none, so that PyTorch takes its fastest kernel.
+Compiles the whole model (torch.compile) for each of these numbers of rows, says {"ready": true}, and then answers as
+device_step does: for `ROWS STEPS` on standard input a line of JSON. Parameters and the optimiser's state are f32,
+products bf16 by autocast, as there; the optimiser is AdamW in one kernel, the fastest that PyTorch has; no dropout,
+which flex attention doesn't have. Attention to the encoder, whose bias is zero, gets none, so that PyTorch takes its
+fastest kernel.
 """
 
 import argparse
@@ -95,7 +96,10 @@ class Steps:
 
     def batch(self, rows):
         inputs, targets = self.lengths
-        make = lambda length, seed: self.torch.tensor(tokens(rows * length, seed), device=self.device).view(rows, length)
+
+        def make(length, seed):
+            return self.torch.tensor(tokens(rows * length, seed), device=self.device).view(rows, length)
+
         return make(inputs, 1), make(targets, 7)
 
     def run(self, rows, count):

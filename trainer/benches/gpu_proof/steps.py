@@ -1,8 +1,8 @@
 """Steps of small, base and large beside PyTorch's: tokens a second, MFU, memory.
 
-A contender is a process that answers `ROWS STEPS` on its standard input with a line of JSON: what that many steps took. So a model is
-compiled once and measured often, in turns with the others. PyTorch's begin to compile with the proof's first part (see prove.py); while
-anything is measured here, those that still compile are stopped (SIGSTOP).
+A contender is a process that answers `ROWS STEPS` on its standard input with a line of JSON: what that many steps took.
+So a model is compiled once and measured often, in turns with the others. PyTorch's begin to compile with the proof's
+first part (see prove.py); while anything is measured here, those that still compile are stopped (SIGSTOP).
 """
 
 import json
@@ -38,7 +38,7 @@ PEAKS = {"H200": 989.5e12, "H100": 989.5e12, "A100": 312e12}
 
 
 def operations(size, rows, inputs, targets):
-    """Operations of a step: of its matrix products, attention's whole (as if nothing were masked), backward twice forward."""
+    """Operations of a step's matrix products, attention's as if nothing were masked, backward twice forward."""
     layers, d, d_ff, width, vocab = SIZES[size]
     encoded, decoded = rows * inputs, rows * targets
     projections, feed_forward = 8 * d * width, 4 * d * d_ff
@@ -245,8 +245,8 @@ def measure_size(report, prepared, size, best_peak, until):
                 if answer is not None:
                     rounds[name].append(answer)
                     add(name, **summary(size, rows, rounds[name], best_peak))
-    theirs = [entry["tokens_a_second"] for name, entry in found.items() if name != "ours" and "tokens_a_second" in entry]
-    if theirs and "tokens_a_second" in found["ours"]:
+    theirs = [entry.get("tokens_a_second", 0) for name, entry in found.items() if name != "ours"]
+    if any(theirs) and "tokens_a_second" in found["ours"]:
         add("ours", times_pytorch=found["ours"]["tokens_a_second"] / max(theirs))
     for contender in contenders.values():
         contender.end()

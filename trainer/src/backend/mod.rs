@@ -122,8 +122,8 @@ pub trait DeviceModel: Send {
     /// What the device is, for people: a GPU's name and memory. `None` for the CPU, which goes without saying.
     fn name(&self) -> Option<&str>;
 
-    /// The most bytes of the device's own memory that were allocated at a time, by all that was opened with it. `None` for a device in
-    /// the host's memory.
+    /// The most bytes of the device's own memory that were allocated at a time, by all that was opened with it. `None`
+    /// for a device in the host's memory.
     fn memory(&self) -> Option<u64> {
         None
     }
@@ -156,14 +156,15 @@ pub trait DeviceModel: Send {
         self.take_loss()
     }
 
-    /// As [`accumulate`](DeviceModel::accumulate), but the device may still be at it when this returns: the host goes on with the next
-    /// batch. The loss is part of what [`take_loss`](DeviceModel::take_loss) gives next.
+    /// As [`accumulate`](DeviceModel::accumulate), but the device may still be at it when this returns: the host goes
+    /// on with the next batch. The loss is part of what [`take_loss`](DeviceModel::take_loss) gives next.
     ///
     /// # Errors
     /// As [`accumulate`](DeviceModel::accumulate).
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error>;
 
-    /// The summed loss of the batches that were accumulated since the last call, or since gradients were set to 0. Waits for the device.
+    /// The summed loss of the batches that were accumulated since the last call, or since gradients were set to 0.
+    /// Waits for the device.
     ///
     /// # Errors
     /// The device fails.

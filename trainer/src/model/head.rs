@@ -113,8 +113,8 @@ impl<B: Backend> LogitsHead<'_, B> {
         Ok(all)
     }
 
-    /// The loss of each of the targets `(row of hidden, token)`, where [`Backend::losses`] finds them; and gradients where they are
-    /// wanted.
+    /// The loss of each of the targets `(row of hidden, token)`, where [`Backend::losses`] finds them; and gradients
+    /// where they are wanted.
     pub fn losses(
         &self,
         on: &mut B,

@@ -1,4 +1,5 @@
-//! How many rows a device with memory of its own takes at a time: as many of a step's as fit, since few rows leave a GPU idle.
+//! How many rows a device with memory of its own takes at a time: as many of a step's as fit, since few rows leave a
+//! GPU idle.
 
 use super::Run;
 use super::settings::RunConfig;
@@ -8,15 +9,17 @@ use crate::model::EOS;
 
 /// Rows of the two passes that tell what a row takes.
 const TRIED: [usize; 2] = [1, 3];
-/// Of the memory that is free, the part that is counted on; the rest is for libraries, and for holes between allocations.
+/// Of the memory that is free, the part that is counted on; the rest is for libraries, and for holes between
+/// allocations.
 const COUNTED_ON: f64 = 0.9;
 /// Values of a buffer at most: kernels count with 32 bits.
 const VALUES: usize = 1 << 31;
 
 impl Run {
     /// Makes batches of as many of a step's rows as fit into the device's memory (`feed.rows`), and fewer of them
-    /// (`batches_per_step`): a step has the same rows. `evaluate_batches` becomes as many as have the same rows, one at least. Two small
-    /// passes on the device say what a row takes; what a pass allocates grows with rows at most as from the first to the second.
+    /// (`batches_per_step`): a step has the same rows. `evaluate_batches` becomes as many as have the same rows, one at
+    /// least. Two small passes on the device say what a row takes; what a pass allocates grows with rows at most as
+    /// from the first to the second.
     ///
     /// Nothing changes on a device in the host's memory.
     ///

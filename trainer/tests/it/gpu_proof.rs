@@ -1,4 +1,5 @@
-//! The scripts of `make gpu-proof`, on a machine without a GPU: with programs of a pack that hang, fail, or are missing.
+//! The scripts of `make gpu-proof`, on a machine without a GPU: with programs of a pack that hang, fail, or are
+//! missing.
 
 use crate::common::skipped;
 use serde_json::Value;

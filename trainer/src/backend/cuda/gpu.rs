@@ -280,8 +280,8 @@ impl Driver for Cuda {
         let stream = self.stream.cu_stream();
         let mut staging = self.staging.lock().expect("no thread panics with the lock");
         let from = staging.place(from).unwrap_or(from);
-        // SAFETY: see `zero`. A copy from memory that is not pinned returns when it has been read, so `from` may go; what is pinned stays
-        // as it is until the stream was waited for.
+        // SAFETY: see `zero`. A copy from memory that is not pinned returns when it has been read, so `from` may go;
+        // what is pinned stays as it is until the stream was waited for.
         let done = unsafe { result::memcpy_htod_async(to.address, from, stream) };
         done.map_err(|e| self.failed("nothing can be copied to it", e))
     }

@@ -1,8 +1,9 @@
-//! How long kernels and products take on a GPU, by an event before and after each, where the variable `T5_KERNEL_TIMES` names a file. When
-//! the device is closed, the file gets a line of JSON for each: its name, launches, milliseconds; what takes most first.
+//! How long kernels and products take on a GPU, by an event before and after each, where the variable `T5_KERNEL_TIMES`
+//! names a file. When the device is closed, the file gets a line of JSON for each: its name, launches, milliseconds;
+//! what takes most first.
 //!
-//! Events cost some microseconds, and a GPU that waits for its host counts as busy with the next kernel: times are those of a step
-//! where the host is ahead, as with large batches.
+//! Events cost some microseconds, and a GPU that waits for its host counts as busy with the next kernel: times are
+//! those of a step where the host is ahead, as with large batches.
 
 use cudarc::driver::result::DriverError;
 use cudarc::driver::sys::CUevent_flags;

@@ -1,5 +1,6 @@
-//! Memory of the host that a GPU copies from by itself (pinned). A copy from other memory waits until all that was asked for before is
-//! done; with this a step's batches are asked for one after the other, and the GPU has always the next one.
+//! Memory of the host that a GPU copies from by itself (pinned). A copy from other memory waits until all that was
+//! asked for before is done; with this a step's batches are asked for one after the other, and the GPU has always the
+//! next one.
 
 #![allow(unsafe_code)]
 
@@ -39,8 +40,8 @@ impl Staging {
         if self.start.is_null() || bytes.len() > CAPACITY - self.used {
             return None;
         }
-        // SAFETY: so many bytes from there on are in the allocation, and no copy reads them: they were not given out since the stream
-        // was waited for.
+        // SAFETY: so many bytes from there on are in the allocation, and no copy reads them: they were not given out
+        // since the stream was waited for.
         let placed = unsafe {
             let to = self.start.add(self.used);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());

@@ -20,7 +20,8 @@ use t5_trainer::internals::{Activation, Architecture, Head, LossOn};
 use t5_trainer::{Batch, Sequences};
 use t5_trainer::{ModelConfig, T5};
 
-/// The folder of this crate; of tests that were taken to another machine (`make gpu-proof`), the one that stands for it there.
+/// The folder of this crate; of tests that were taken to another machine (`make gpu-proof`), the one that stands for it
+/// there.
 fn crate_folder() -> PathBuf {
     match std::env::var_os("T5_TEST_FOLDER") {
         Some(folder) => folder.into(),
