@@ -25,7 +25,7 @@ class Report:
     """What a part has found so far, in a file that is whole at any time."""
 
     def __init__(self, name):
-        self.path = OUT / "results" / f"{name}.json"
+        self.path = WORK / f"{name}.json"
         self.found = {}
 
     def add(self, **values):

@@ -79,7 +79,7 @@ class Part:
             code = None
         seconds = time.monotonic() - started
         self.kill()
-        found = read_json(self.out / "results" / f"{self.name}.json") or {}
+        found = read_json(self.out / "work" / f"{self.name}.json") or {}
         entry = {"part": self.name, "status": "passed", "seconds": round(seconds, 1), "limit": round(limit, 1)}
         if code is None:
             why = f"its limit of {limit:.0f} s was over; what it had found is in `result`"
@@ -128,7 +128,7 @@ def arguments():
 def main():
     chosen, names, limits = arguments()
     out = chosen.out.resolve()
-    for folder in ("logs", "results", "work"):
+    for folder in ("logs", "work"):
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).mkdir(parents=True)
     started = time.monotonic()
