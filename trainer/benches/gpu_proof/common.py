@@ -74,7 +74,10 @@ def begin(folder, steps, *settings, precision="bf16", device=DEVICE):
 
 
 def losses(folder):
-    """The losses of a run by step, as its metrics.jsonl has them."""
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    steps = (json.loads(line) for line in lines)
+    """The losses of a run by step, as the whole lines of its metrics.jsonl have them; none before there is one."""
+    try:
+        lines = (folder / "metrics.jsonl").read_text()
+    except FileNotFoundError:
+        return {}
+    steps = [json.loads(line) for line in lines[: lines.rfind("\n") + 1].splitlines()]
     return {line["step"]: line["loss"] for line in steps if "loss" in line}
