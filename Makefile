@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import trajectory events quick deny
+.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import trajectory events quick deny cuda-fake gpu-proof gpu-proof-emulated
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -156,18 +156,28 @@ cuda-test: cuda-tools ## test the GPU's kernels and what launches them, on the C
 	$(CARGO) clippy --release --locked --workspace --all-targets --features t5-trainer/cuda-emulated -- -D warnings
 	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test it -- $(DEVICE_TESTS)
 
-# One library stands for the driver and cuBLAS, since they work together. It is found before the system's.
-cuda-driver-test: cuda cuda-tools ## test all of the GPU's host code on a driver and a cuBLAS that emulate a GPU
+# One library stands for the driver and cuBLAS, since they work together. It is found before the system's. O3, for
+# products.
+cuda-fake: cuda-tools
 	@mkdir -p target/cuda/fake
-	c++ -std=c++17 -O2 -Wno-unknown-pragmas -shared -fPIC -o target/cuda/fake/libcuda.so trainer/kernels/fake_driver.cpp
+	c++ -std=c++17 -O3 -Wno-unknown-pragmas -shared -fPIC -o target/cuda/fake/libcuda.so trainer/kernels/fake_driver.cpp
 	@ln -sf libcuda.so target/cuda/fake/libcublas.so
+
+cuda-driver-test: cuda cuda-fake ## test all of the GPU's host code on a driver and a cuBLAS that emulate a GPU
 	T5_FAKE_DRIVER=1 LD_LIBRARY_PATH=$(CURDIR)/target/cuda/fake $(MAKE) cuda-gpu-test
 
 cuda-gpu-test: ## run the same tests on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)
 	CUDA_HOME=$(CUDA_HOME) T5_TEST_DEVICE=cuda $(CARGO) test --release --locked --features t5-trainer/cuda --test it -- $(DEVICE_TESTS)
 
-cuda-step: cuda ## measure a training step on a GPU beside PyTorch's (makes a virtual environment below target/)
-	trainer/benches/cuda_step.sh base 32
+gpu-proof: cuda cuda-fake ## pack target/gpu-proof.tar: tests and measurements for eight minutes of a GPU elsewhere
+	CUDA_HOME=$(CUDA_HOME) $(CARGO) test --release --locked --features t5-trainer/cuda --test it --no-run
+	@program=$$(CUDA_HOME=$(CUDA_HOME) $(CARGO) test --release --locked --features t5-trainer/cuda --test it --no-run 2>&1 \
+		| sed -n 's/.*Executable.*(\(.*\))$$/\1/p') && \
+		CUDA_HOME=$(CUDA_HOME) trainer/benches/gpu_proof/pack.sh "$$program" target/cuda/fake/libcuda.so
+
+# A CPU needs more time for some parts.
+gpu-proof-emulated: gpu-proof ## try the packed proof from end to end on an emulated GPU, here
+	target/gpu-proof/prove.sh --emulated --limit bits=300 --limit losses=300 --total 1200
 
 step: examples ## measure a training step on the CPU beside Hugging Face's in PyTorch (makes a virtual environment below target/)
 	trainer/benches/step.sh small 4 3 3 0 f32

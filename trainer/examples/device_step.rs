@@ -1,11 +1,19 @@
-//! Tokens a second of training steps on a device: `device_step DEVICE SIZE ROWS STEPS [DROPOUT] [bf16|f32] [adafactor|adamw]`, with 512
-//! inputs and 114 targets a row.
+//! Milliseconds of training steps on a device:
+//! `device_step DEVICE SIZE [INPUTS+TARGETS] [DROPOUT] [bf16|f32] [adafactor|adamw] [ROWSxSTEPS]...`
 //!
-//! One line a step on stdout: tokens a second, milliseconds, loss. The first steps load libraries and
-//! choose kernels: whoever measures leaves them out. `benches/cuda_step.sh` runs it beside PyTorch.
+//! Without `ROWSxSTEPS` it reads lines `ROWS STEPS` until its standard input ends. For each it prints a line of JSON:
+//! `rows`, `milliseconds` of each step, the last `loss`, and `memory_mib`, the most memory of the device that it has
+//! had allocated so far. The first steps load libraries and choose kernels: whoever measures leaves them out.
+//! `benches/gpu_proof` runs it beside PyTorch.
 
+use anyhow::Context;
+use serde_json::json;
+use std::io::{Write, stdin, stdout};
 use std::time::Instant;
-use t5_trainer::{Batch, Device, ModelConfig, Optimizer, OptimizerConfig, Precision, Sequences, T5, open};
+use t5_trainer::{Batch, Device, DeviceModel, ModelConfig, Optimizer, OptimizerConfig, Precision, Sequences, T5, open};
+
+const USAGE: &str =
+    "usage: device_step DEVICE SIZE [INPUTS+TARGETS] [DROPOUT] [bf16|f32] [adafactor|adamw] [ROWSxSTEPS]...";
 
 /// Tokens without structure, the same on every run.
 fn tokens(count: usize, seed: u32) -> Vec<u32> {
@@ -22,54 +30,96 @@ fn sequences(rows: usize, length: usize, seed: u32) -> Sequences {
     }
 }
 
+fn batch(rows: usize, inputs: usize, targets: usize) -> Batch {
+    let targets = sequences(rows, targets, 7);
+    let shifted = |row: &[u32]| [&[0], &row[..row.len() - 1]].concat();
+    Batch {
+        rows,
+        inputs: sequences(rows, inputs, 1),
+        decoder_inputs: targets.tokens.chunks(targets.length).flat_map(shifted).collect(),
+        targets,
+    }
+}
+
+/// Two numbers above 0 with a sign between them.
+fn pair(text: &str, sign: char) -> anyhow::Result<(usize, usize)> {
+    let numbers = text.trim().split_once(sign);
+    let numbers = numbers.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    numbers
+        .filter(|&(a, b)| a > 0 && b > 0)
+        .with_context(|| format!("`{text}` is not two numbers with `{sign}` between them; {USAGE}"))
+}
+
+struct Steps {
+    device: Box<dyn DeviceModel>,
+    lengths: (usize, usize),
+    done: u64,
+}
+
+impl Steps {
+    fn run(&mut self, rows: usize, count: usize) -> anyhow::Result<()> {
+        let (inputs, targets) = self.lengths;
+        let batch = batch(rows, inputs, targets);
+        // Of all positions, as Mesh TensorFlow has it.
+        let weight = 1.0 / (rows * targets) as f32;
+        let (mut milliseconds, mut loss) = (Vec::new(), 0.0);
+        for _ in 0..count {
+            let started = Instant::now();
+            self.device.zero_gradients()?;
+            self.device.accumulate_ahead(&batch, weight, self.done)?;
+            // Waits, as a training step does: from one step's norm to the next's.
+            self.device.gradient_norm()?;
+            loss = self.device.take_loss()?.mean();
+            self.device.update(1e-3, self.done)?;
+            milliseconds.push(1e3 * started.elapsed().as_secs_f64());
+            self.done += 1;
+        }
+        let memory = self.device.memory().map(|bytes| bytes >> 20);
+        let line = json!({ "rows": rows, "milliseconds": milliseconds, "loss": loss, "memory_mib": memory });
+        let mut out = stdout().lock();
+        writeln!(out, "{line}")?;
+        Ok(out.flush()?)
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [device, size, rows, steps, rest @ ..] = &arguments[..] else {
-        anyhow::bail!("usage: device_step DEVICE SIZE ROWS STEPS [DROPOUT] [bf16|f32] [adafactor|adamw]");
-    };
-    let device: Device = device.parse().map_err(anyhow::Error::msg)?;
-    let rows: usize = rows.parse()?;
+    let argument = |at: usize, default: &'static str| arguments.get(at).map_or(default, String::as_str);
+    anyhow::ensure!(arguments.len() >= 2, USAGE);
+    let device: Device = argument(0, "").parse().map_err(anyhow::Error::msg)?;
+    let lengths = pair(argument(2, "512+114"), '+')?;
     let config = ModelConfig {
-        dropout: rest.first().map_or(Ok(0.0), |rate| rate.parse())?,
-        ..ModelConfig::named(size)?
+        dropout: argument(3, "0").parse()?,
+        ..ModelConfig::named(argument(1, ""))?
     };
-    let precision = rest.get(1).map_or(Ok(Precision::Bf16), |text| text.parse());
-    let precision = precision.map_err(anyhow::Error::msg)?;
-    let settings = match rest.get(2).map(String::as_str) {
-        Some("adamw") => OptimizerConfig::AdamW(Default::default()),
-        _ => OptimizerConfig::Adafactor(Default::default()),
+    let precision: Precision = argument(4, "bf16").parse().map_err(anyhow::Error::msg)?;
+    let settings = match argument(5, "adafactor") {
+        "adafactor" => OptimizerConfig::Adafactor(Default::default()),
+        "adamw" => OptimizerConfig::AdamW(Default::default()),
+        other => anyhow::bail!("`{other}` is no optimiser; {USAGE}"),
     };
     let model = T5::new(config, 0)?;
     let optimizer = Optimizer::new(settings, model.layout());
-    let mut device = open(device, precision, model, Some(optimizer))?;
+    let device = open(device, precision, model, Some(optimizer))?;
     eprintln!("on {}", device.name().unwrap_or("the CPU"));
-    let targets = sequences(rows, 114, 7);
-    let decoder_inputs = targets
-        .tokens
-        .chunks(114)
-        .flat_map(|row| std::iter::once(0).chain(row[..113].iter().copied()));
-    let batch = Batch {
-        rows,
-        inputs: sequences(rows, 512, 1),
-        decoder_inputs: decoder_inputs.collect(),
-        targets,
+    let mut steps = Steps {
+        device,
+        lengths,
+        done: 0,
     };
-    // Of all positions, as Mesh TensorFlow has it.
-    let denominator = (rows * 114) as f64;
-    for step in 0..steps.parse()? {
-        let started = Instant::now();
-        device.zero_gradients()?;
-        let loss = device.accumulate(&batch, (1.0 / denominator) as f32, step)?;
-        device.update(1e-3, step)?;
-        // Waits for all of it, as a training step does.
-        device.gradient_norm()?;
-        let seconds = started.elapsed().as_secs_f64();
-        println!(
-            "{:.0} {:.2} {:.4}",
-            (rows * (512 + 114)) as f64 / seconds,
-            1e3 * seconds,
-            loss.mean()
-        );
+    let (asked, to_ask) = match arguments.get(6..) {
+        Some(asked @ [_, ..]) => (asked, false),
+        _ => (&[][..], true),
+    };
+    for work in asked {
+        let (rows, count) = pair(work, 'x')?;
+        steps.run(rows, count)?;
+    }
+    if to_ask {
+        for line in stdin().lines() {
+            let (rows, count) = pair(&line?, ' ')?;
+            steps.run(rows, count)?;
+        }
     }
     Ok(())
 }

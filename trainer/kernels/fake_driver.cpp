@@ -1,11 +1,12 @@
-// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as backend/cuda/gpu.rs calls, on emulate.cpp. With it the tests
-// of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which order, how arguments
-// and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
+// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as backend/cuda/gpu.rs calls, on emulate.cpp.
+// With it the tests of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which
+// order, how arguments and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
 //
-// FAKE_CUDA_DEVICES: GPUs that there are (1). FAKE_CUDA_MEMORY: MiB of each (1024). FAKE_CUDA_ORDER: that of a block's threads, see
-// emulate_launch (0).
+// FAKE_CUDA_DEVICES: GPUs that there are (1). FAKE_CUDA_MEMORY: MiB of each (1024). FAKE_CUDA_ORDER: that of a block's
+// threads, see emulate_launch (0).
 #include "emulate.cpp"
 
+#include <chrono>
 #include <mutex>
 
 namespace {
@@ -41,9 +42,42 @@ Status fail(const char *what) {
     return INVALID_VALUE;
 }
 
-// An operand of a product.
+// Copies from pinned memory, which a GPU makes when their turn comes: as late as can be, so that memory that was
+// written anew too early shows. All other work is done at once; memory that no such copy writes may be set before it.
+struct Copy {
+    Pointer to;
+    const void *from;
+    size_t bytes;
+};
+std::map<const char *, size_t> pinned;
+std::vector<Copy> late;
+
+void copy_late() {
+    for (const Copy &copy : late) memcpy((void *)(uintptr_t)copy.to, copy.from, copy.bytes);
+    late.clear();
+}
+
+bool is_pinned(const void *from) {
+    auto found = pinned.upper_bound((const char *)from);
+    if (found == pinned.begin()) return false;
+    --found;
+    return (const char *)from < found->first + found->second;
+}
+
+// An element of a matrix.
 float element(const void *data, int type, long long index) {
     return type == 0 ? ((const float *)data)[index] : load((const bf16 *)data, (size_t)index);
+}
+
+// An operand of a product, rows x columns after turning, column after column.
+std::vector<float> operand(const void *data, int type, long long start, int turn, int leading, int rows, int columns) {
+    std::vector<float> values((size_t)rows * columns);
+    for (int column = 0; column < columns; ++column)
+        for (int row = 0; row < rows; ++row) {
+            long long at = turn ? column + (long long)row * leading : row + (long long)column * leading;
+            values[(size_t)column * rows + row] = element(data, type, start + at);
+        }
+    return values;
 }
 } // namespace
 
@@ -110,7 +144,11 @@ Status cuStreamCreate(void **made, unsigned) {
     return SUCCESS;
 }
 
-Status cuStreamSynchronize(void *of) { return of == &stream ? SUCCESS : fail("stream"); }
+Status cuStreamSynchronize(void *of) {
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
+    return of == &stream ? SUCCESS : fail("stream");
+}
 
 Status cuStreamDestroy_v2(void *) { return SUCCESS; }
 
@@ -135,6 +173,7 @@ Status cuMemAllocAsync(Pointer *made, size_t bytes, void *on) {
 
 Status cuMemFreeAsync(Pointer address, void *) {
     std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     auto found = memory.find(address);
     if (found == memory.end()) return fail("freed what was not allocated");
     used -= found->second;
@@ -145,25 +184,53 @@ Status cuMemFreeAsync(Pointer address, void *) {
 
 Status cuMemsetD8Async(Pointer to, unsigned char value, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes)) return fail("memset");
+    std::lock_guard<std::mutex> guard(lock);
+    auto writes_there = [=](const Copy &copy) { return copy.to < to + bytes && to < copy.to + copy.bytes; };
+    if (std::any_of(late.begin(), late.end(), writes_there)) copy_late();
     memset((void *)(uintptr_t)to, value, bytes);
     return SUCCESS;
 }
 
 Status cuMemcpyHtoDAsync_v2(Pointer to, const void *from, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes)) return fail("copy to the device");
+    std::lock_guard<std::mutex> guard(lock);
+    if (is_pinned(from)) {
+        late.push_back({to, from, bytes});
+        return SUCCESS;
+    }
+    copy_late();
     memcpy((void *)(uintptr_t)to, from, bytes);
     return SUCCESS;
 }
 
 Status cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, void *on) {
     if (on != &stream || !inside(from, bytes)) return fail("copy from the device");
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     memcpy(to, (void *)(uintptr_t)from, bytes);
     return SUCCESS;
 }
 
 Status cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, void *on) {
     if (on != &stream || !inside(to, bytes) || !inside(from, bytes)) return fail("copy on the device");
+    std::lock_guard<std::mutex> guard(lock);
+    copy_late();
     memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes);
+    return SUCCESS;
+}
+
+Status cuMemHostAlloc(void **made, size_t bytes, unsigned) {
+    std::lock_guard<std::mutex> guard(lock);
+    *made = malloc(bytes);
+    pinned[(const char *)*made] = bytes;
+    return SUCCESS;
+}
+
+Status cuMemFreeHost(void *address) {
+    std::lock_guard<std::mutex> guard(lock);
+    if (!pinned.erase((const char *)address)) return fail("freed what was not pinned");
+    copy_late();
+    free(address);
     return SUCCESS;
 }
 
@@ -191,8 +258,37 @@ Status cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsign
     bool fits = x > 0 && y > 0 && y < 65536 && z == 1 && threads >= 32 && threads <= 1024 && threads % 32 == 0;
     if (on != &stream || !current || extra || !fits || threads_y != 1 || threads_z != 1 || shared > 48 << 10)
         return fail("launch");
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        copy_late();
+    }
     static const int order = setting("FAKE_CUDA_ORDER", 0);
     return emulate_launch((const char *)function, grid, threads, shared, (uint32_t)order, arguments) ? NOT_FOUND : SUCCESS;
+}
+
+// Work is done when it was asked for, so an event is a point of time.
+Status cuEventCreate(void **made, unsigned) {
+    *made = new std::chrono::steady_clock::time_point;
+    return SUCCESS;
+}
+
+Status cuEventRecord(void *event, void *on) {
+    if (on != &stream) return fail("event");
+    *(std::chrono::steady_clock::time_point *)event = std::chrono::steady_clock::now();
+    return SUCCESS;
+}
+
+Status cuEventSynchronize(void *) { return SUCCESS; }
+
+Status cuEventElapsedTime_v2(float *milliseconds, void *start, void *end) {
+    using Point = std::chrono::steady_clock::time_point;
+    *milliseconds = std::chrono::duration<float, std::milli>(*(Point *)end - *(Point *)start).count();
+    return SUCCESS;
+}
+
+Status cuEventDestroy_v2(void *event) {
+    delete (std::chrono::steady_clock::time_point *)event;
+    return SUCCESS;
 }
 
 Status cuGetErrorName(Status status, const char **name) {
@@ -219,6 +315,10 @@ Status cublasGemmStridedBatchedEx(void *of, int turn_a, int turn_b, int m, int n
                                   const void *a, int a_type, int lda, long long a_stride, const void *b, int b_type,
                                   int ldb, long long b_stride, const float *beta, void *c, int c_type, int ldc,
                                   long long c_stride, int batch, int compute, int) {
+    {
+        std::lock_guard<std::mutex> guard(lock);
+        copy_late();
+    }
     bool fits = lda >= (turn_a ? k : m) && ldb >= (turn_b ? n : k) && ldc >= m && a_type == b_type;
     if (of != &handle || !fits || compute != 68 || m < 1 || n < 1 || k < 1 || batch < 1) return fail("product");
     auto last = [batch](long long columns, int leading, int rows, long long stride, int type) {
@@ -228,22 +328,28 @@ Status cublasGemmStridedBatchedEx(void *of, int turn_a, int turn_b, int m, int n
         !inside((Pointer)(uintptr_t)b, last(turn_b ? k : n, ldb, turn_b ? n : k, b_stride, b_type)) ||
         !inside((Pointer)(uintptr_t)c, last(n, ldc, m, c_stride, c_type)))
         return fail("product outside of memory");
-    for (int number = 0; number < batch; ++number)
-        for (int column = 0; column < n; ++column)
+    std::vector<float> sums((size_t)m);
+    for (int number = 0; number < batch; ++number) {
+        std::vector<float> left = operand(a, a_type, number * a_stride, turn_a, lda, m, k);
+        std::vector<float> right = operand(b, b_type, number * b_stride, turn_b, ldb, k, n);
+        for (int column = 0; column < n; ++column) {
+            std::fill(sums.begin(), sums.end(), 0.0f);
+            // Down the columns of `a`, which a compiler makes vectors of; each sum is still over i in order.
+            for (int i = 0; i < k; ++i) {
+                const float *of = left.data() + (size_t)i * m;
+                float by = right[(size_t)column * k + i];
+                for (int row = 0; row < m; ++row) sums[row] += of[row] * by;
+            }
             for (int row = 0; row < m; ++row) {
-                float sum = 0.0f;
-                for (int i = 0; i < k; ++i) {
-                    long long at = turn_a ? i + (long long)row * lda : row + (long long)i * lda;
-                    long long bt = turn_b ? column + (long long)i * ldb : i + (long long)column * ldb;
-                    sum += element(a, a_type, number * a_stride + at) * element(b, b_type, number * b_stride + bt);
-                }
                 long long at = number * c_stride + row + (long long)column * ldc;
-                float value = *alpha * sum + (*beta == 0.0f ? 0.0f : *beta * element(c, c_type, at));
+                float value = *alpha * sums[row] + (*beta == 0.0f ? 0.0f : *beta * element(c, c_type, at));
                 if (c_type == 0)
                     ((float *)c)[at] = value;
                 else
                     store((bf16 *)c, (size_t)at, value);
             }
+        }
+    }
     return SUCCESS;
 }
 }

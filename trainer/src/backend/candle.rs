@@ -14,12 +14,18 @@ use crate::optimizer::Optimizer;
 pub(super) struct Candle {
     cpu: Cpu,
     passes: Passes<CandleBackend>,
+    /// Of batches since it was last taken.
+    loss: Loss,
 }
 
 impl Candle {
     pub fn new(cpu: Cpu) -> Candle {
         let passes = Passes::new(CandleBackend::default());
-        Candle { cpu, passes }
+        Candle {
+            cpu,
+            passes,
+            loss: Loss::default(),
+        }
     }
 
     /// The passes, with the weights that they read and the gradients that they add to.
@@ -45,12 +51,20 @@ impl DeviceModel for Candle {
     }
 
     fn zero_gradients(&mut self) -> Result<(), Error> {
+        self.loss = Loss::default();
         self.cpu.zero_gradients()
     }
 
-    fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
+    fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {
         let (passes, weights, gradients) = self.parts();
-        passes.accumulate(weights, gradients, batch, weight, dropout_seed)
+        let losses = passes.accumulate(weights, gradients, batch, weight, dropout_seed)?;
+        let loss = passes.total(losses)?;
+        self.loss += loss;
+        Ok(())
+    }
+
+    fn take_loss(&mut self) -> Result<Loss, Error> {
+        Ok(std::mem::take(&mut self.loss))
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {

@@ -11,11 +11,17 @@ use crate::optimizer::{self, Optimizer};
 pub(super) struct Cpu {
     pub model: T5,
     optimizer: Option<Optimizer>,
+    /// Of batches since it was last taken.
+    loss: Loss,
 }
 
 impl Cpu {
     pub fn new(model: T5, optimizer: Option<Optimizer>) -> Cpu {
-        Cpu { model, optimizer }
+        Cpu {
+            model,
+            optimizer,
+            loss: Loss::default(),
+        }
     }
 }
 
@@ -30,11 +36,17 @@ impl DeviceModel for Cpu {
 
     fn zero_gradients(&mut self) -> Result<(), Error> {
         self.model.zero_gradients();
+        self.loss = Loss::default();
         Ok(())
     }
 
-    fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
-        self.model.accumulate(batch, weight, dropout_seed)
+    fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {
+        self.loss += self.model.accumulate(batch, weight, dropout_seed)?;
+        Ok(())
+    }
+
+    fn take_loss(&mut self) -> Result<Loss, Error> {
+        Ok(std::mem::take(&mut self.loss))
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {

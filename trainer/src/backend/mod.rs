@@ -122,10 +122,24 @@ pub trait DeviceModel: Send {
     /// What the device is, for people: a GPU's name and memory. `None` for the CPU, which goes without saying.
     fn name(&self) -> Option<&str>;
 
+    /// The most bytes of the device's own memory that were allocated at a time, by all that was opened with it. `None`
+    /// for a device in the host's memory.
+    fn memory(&self) -> Option<u64> {
+        None
+    }
+
+    /// The bytes of the device's own memory that are free. `None` for a device in the host's memory.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn free_memory(&self) -> Result<Option<u64>, Error> {
+        Ok(None)
+    }
+
     /// The settings of the model.
     fn config(&self) -> &ModelConfig;
 
-    /// Sets all gradients to 0.
+    /// Sets all gradients to 0, and forgets losses that were not taken.
     ///
     /// # Errors
     /// The device fails.
@@ -137,7 +151,24 @@ pub trait DeviceModel: Send {
     /// # Errors
     /// A batch that is not for this model; on a device with memory of its own, a model that was opened without an
     /// optimiser, for which it holds no gradients.
-    fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error>;
+    fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
+        self.accumulate_ahead(batch, weight, dropout_seed)?;
+        self.take_loss()
+    }
+
+    /// As [`accumulate`](DeviceModel::accumulate), but the device may still be at it when this returns: the host goes
+    /// on with the next batch. The loss is part of what [`take_loss`](DeviceModel::take_loss) gives next.
+    ///
+    /// # Errors
+    /// As [`accumulate`](DeviceModel::accumulate).
+    fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error>;
+
+    /// The summed loss of the batches that were accumulated since the last call, or since gradients were set to 0.
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn take_loss(&mut self) -> Result<Loss, Error>;
 
     /// The losses of the targets that count, row after row, without dropout.
     ///
@@ -150,7 +181,7 @@ pub trait DeviceModel: Send {
     /// # Errors
     /// A batch that is not for this model.
     fn evaluate(&mut self, batch: &Batch) -> Result<Loss, Error> {
-        Ok(model::total(batch, &self.target_losses(batch)?))
+        Ok(model::total(batch.targets.tokens.len(), &self.target_losses(batch)?))
     }
 
     /// The loss of each example of a batch, row after row, without dropout. Their sum is that of [`evaluate`](DeviceModel::evaluate),

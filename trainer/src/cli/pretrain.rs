@@ -73,6 +73,8 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
     let mut settings = args.settings;
     settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     let corpora = args.corpora.sources();
+    // Who has said how many rows there are at a time gets them.
+    let rows_are_said = RunConfig::says(args.config.as_deref(), &settings, &["feed.rows", "batches_per_step"])?;
     let run = if args.resume {
         let anew = Anew {
             data: args.new_data,
@@ -119,6 +121,13 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
     let mut run = run.place(device, precision)?;
     if let Some(name) = run.backend.name() {
         tell(format_args!("On {name}"));
+    }
+    if !args.resume && !rows_are_said && device.has_own_memory() {
+        run.fit_rows()?;
+        let (rows, batches) = (run.config.feed.rows, run.config.batches_per_step);
+        tell(format_args!(
+            "By its memory: feed.rows = {rows}, batches_per_step = {batches}"
+        ));
     }
     let mut teller = Teller::new(&run)?;
     let stop = listen(&teller.bar)?;

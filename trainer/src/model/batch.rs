@@ -71,11 +71,11 @@ pub(crate) fn denominator(config: &ModelConfig, batch: &Batch) -> Result<f64, Er
     Ok(count.max(1) as f64)
 }
 
-/// The loss of a batch from those of its [`targets`].
-pub(crate) fn total(batch: &Batch, losses: &[RowLoss]) -> Loss {
+/// The loss of a batch of so many target positions from those of its [`targets`].
+pub(crate) fn total(positions: usize, losses: &[RowLoss]) -> Loss {
     let mut loss = Loss::default();
     losses.iter().for_each(|row| loss.add(row));
-    loss.positions = batch.targets.tokens.len();
+    loss.positions = positions;
     loss
 }
 

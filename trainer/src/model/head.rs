@@ -113,7 +113,8 @@ impl<B: Backend> LogitsHead<'_, B> {
         Ok(all)
     }
 
-    /// The loss of each of the targets `(row of hidden, token)`, and gradients where they are wanted.
+    /// The loss of each of the targets `(row of hidden, token)`, where [`Backend::losses`] finds them; and gradients
+    /// where they are wanted.
     pub fn losses(
         &self,
         on: &mut B,
@@ -121,7 +122,7 @@ impl<B: Backend> LogitsHead<'_, B> {
         targets: Vec<(usize, u32)>,
         mut backward: Option<HeadBackward<'_, B>>,
         scratch: &mut HeadScratch<B>,
-    ) -> Result<Vec<RowLoss>, Error> {
+    ) -> Result<B::Targets, Error> {
         let (d, vocab, count) = (self.d, self.vocab(), targets.len());
         let each = on.targets_at_a_time();
         let mut targets = on.targets(targets)?;
@@ -148,6 +149,6 @@ impl<B: Backend> LogitsHead<'_, B> {
             on.gemm(out, Into::Set, self.scale, dlogits, self.matrix())?;
             on.scatter_rows(&scratch.dhidden, (&targets, &some), d, to.dhidden)?;
         }
-        on.losses(targets)
+        Ok(targets)
     }
 }

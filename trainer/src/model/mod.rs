@@ -34,6 +34,8 @@ pub use t5::T5;
 // What the other backends take from here.
 #[cfg(feature = "candle")]
 pub(crate) use self::cpu::{CpuBackend, CpuHeads, CpuTargets};
+#[cfg(devices)]
+pub(crate) use self::passes::BatchLosses;
 #[cfg(any(devices, feature = "candle"))]
 pub(crate) use self::{
     attention_mask::AttentionMask,

@@ -31,6 +31,14 @@ impl<B: Backend> Clone for Weights<'_, B> {
 
 impl<B: Backend> Copy for Weights<'_, B> {}
 
+/// The losses of a batch's targets where a pass has left them; a device may not have computed them yet.
+#[derive(Debug)]
+pub(crate) struct BatchLosses<B: Backend> {
+    targets: B::Targets,
+    /// Target positions, padding included.
+    positions: usize,
+}
+
 /// A device, and memory that the passes there use again.
 #[derive(Debug)]
 pub(crate) struct Passes<B: Backend> {
@@ -183,7 +191,7 @@ impl<B: Backend> Passes<B> {
         Ok(sight)
     }
 
-    /// Adds to the gradients `weight` times those of the batch's summed training loss.
+    /// Adds to the gradients `weight` times those of the batch's summed training loss. A device is not waited for.
     pub fn accumulate(
         &mut self,
         weights: Weights<'_, B>,
@@ -191,7 +199,7 @@ impl<B: Backend> Passes<B> {
         batch: &Batch,
         weight: f32,
         dropout_seed: u64,
-    ) -> Result<Loss, Error> {
+    ) -> Result<BatchLosses<B>, Error> {
         let config = weights.config;
         let keep = match config.recompute {
             false => Keep::Everything,
@@ -216,10 +224,9 @@ impl<B: Backend> Passes<B> {
             dhidden,
             gradients,
         };
-        let targets = targets(config, batch);
-        let losses = weights
+        let targets = weights
             .head()
-            .losses(on, &decoder.output, targets, Some(backward), head)?;
+            .losses(on, &decoder.output, targets(config, batch), Some(backward), head)?;
         let has_encoder = sight.encoder.is_some();
         if has_encoder {
             on.resize(dencoded, B::len(&encoder.output))?;
@@ -240,17 +247,24 @@ impl<B: Backend> Passes<B> {
             };
             pass.backward(on, keep, encoder, scratch, dencoded, &mut sink)?;
         }
-        Ok(total(batch, &losses))
+        Ok(BatchLosses {
+            targets,
+            positions: batch.targets.tokens.len(),
+        })
+    }
+
+    /// The loss of a batch; waits for it.
+    pub fn total(&mut self, losses: BatchLosses<B>) -> Result<Loss, Error> {
+        Ok(total(losses.positions, &self.on.losses(losses.targets)?))
     }
 
     /// The losses of the targets that count, row after row, without dropout.
     pub fn target_losses(&mut self, weights: Weights<'_, B>, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
         self.forward(weights, batch, Keep::Output, None)?;
         let targets = targets(weights.config, batch);
-        let hidden = &self.decoder.output;
-        weights
-            .head()
-            .losses(&mut self.on, hidden, targets, None, &mut self.head)
+        let (on, hidden) = (&mut self.on, &self.decoder.output);
+        let targets = weights.head().losses(on, hidden, targets, None, &mut self.head)?;
+        on.losses(targets)
     }
 
     /// The logits of all target positions, `[batch, targets.length, vocab]`, without dropout.

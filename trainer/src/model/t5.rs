@@ -143,7 +143,7 @@ impl T5 {
     /// # Errors
     /// A batch that is not for this model.
     pub fn evaluate(&mut self, batch: &Batch) -> Result<Loss, Error> {
-        Ok(total(batch, &self.target_losses(batch)?))
+        Ok(total(batch.targets.tokens.len(), &self.target_losses(batch)?))
     }
 
     /// The losses of the targets that count, row after row, without dropout.
@@ -181,7 +181,10 @@ impl T5 {
     pub fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
         self.gradients.resize(self.layout.len(), 0.0);
         let weights = weights(&self.config, &self.layout, &self.parameters);
-        self.passes
-            .accumulate(weights, &mut self.gradients, batch, weight, dropout_seed)
+        let gradients = &mut self.gradients;
+        let losses = self
+            .passes
+            .accumulate(weights, gradients, batch, weight, dropout_seed)?;
+        self.passes.total(losses)
     }
 }

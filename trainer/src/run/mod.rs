@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod memory;
 mod metrics;
 pub mod plot;
+mod rows;
 pub mod settings;
 mod tensorboard;
 pub mod train;

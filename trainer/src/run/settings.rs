@@ -115,6 +115,15 @@ impl RunConfig {
         config.changed(&changes)
     }
 
+    /// Whether a file or `key=value` settings say one of these keys.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a setting that is none.
+    pub fn says(file: Option<&Path>, settings: &[String], keys: &[&str]) -> Result<bool, Error> {
+        let changes = Changes::read(file, settings)?;
+        Ok(keys.iter().any(|key| find(&changes.table, key).is_some()))
+    }
+
     /// Of a model that is trained further: defaults as of [`named`](RunConfig::named) sizes, but for the learning rate, a
     /// constant 0.001, which is the paper's for fine-tuning (section 3.1.3) and that of pre-training after a million steps; changed
     /// as in [`resolve`](RunConfig::resolve).

@@ -209,14 +209,14 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
         denominator += model::denominator(&config.model, batch)?;
     }
     let weight = (1.0 / denominator) as f32;
-    let mut loss = Loss::default();
     let backend = &mut *run.backend;
     backend.zero_gradients()?;
     for (number, batch) in (0..).zip(&batches) {
         let seed = dropout_seed(config.seed, run.step, number);
-        loss += backend.accumulate(batch, weight, seed)?;
+        backend.accumulate_ahead(batch, weight, seed)?;
     }
     let norm = backend.gradient_norm()?;
+    let loss = backend.take_loss()?;
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
         let parameter = not_finite(&run.layout, backend.host()?.0.parameters());
         let culprit = match (parameter, not_finite(&run.layout, &backend.gradients()?)) {

@@ -10,6 +10,8 @@ mod backend;
 mod domain_loss;
 mod feed;
 mod generate;
+#[cfg(target_os = "linux")]
+mod gpu_proof;
 mod hostile;
 mod import;
 mod languages;

@@ -3,7 +3,7 @@
 
 use crate::common::corpus::write_two;
 use crate::common::events::{files, measured, shown};
-use crate::common::program::{Place, checkpoints, losses, refused, said, state, stderr, t5};
+use crate::common::program::{Place, SMALL, checkpoints, losses, program, refused, said, state, stderr, t5};
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
@@ -156,6 +156,70 @@ fn a_run_on_a_device_ends_as_on_the_cpu() {
     assert_eq!(losses(&cpu).len(), 14);
 }
 
+/// Of a step's rows, as many at a time as there is memory for; a device says how much that is.
+#[test]
+fn a_device_takes_as_many_rows_as_fit() {
+    let device = match std::env::var("T5_TEST_DEVICE") {
+        Ok(name) if name.starts_with("cuda") => name,
+        Err(_) if cfg!(feature = "cuda-emulated") => "emulated".to_owned(),
+        _ => {
+            println!("skipped: built without a device that has memory of its own");
+            return;
+        }
+    };
+    let place = Place::new();
+    let begin = |out: &str, memory: &str, more: &[&str]| -> (u64, u64, u64) {
+        let mut arguments = vec![
+            "pretrain",
+            "--size",
+            "tiny",
+            "--corpus",
+            &place.corpus,
+            "--vocab",
+            &place.vocab,
+        ];
+        arguments.extend(["-o", out, "--steps", "1", "--device", &device]);
+        let rows = |setting: &str| {
+            ["feed.rows", "batches_per_step", "evaluate_batches"]
+                .iter()
+                .any(|key| setting.starts_with(key))
+        };
+        for setting in SMALL.iter().filter(|setting| !rows(setting)).chain(more) {
+            arguments.extend(["--set", setting]);
+        }
+        let output = program()
+            .args(&arguments)
+            .env("FAKE_CUDA_MEMORY", memory)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let note = fs::read(Path::new(out).join("checkpoints/step-00000001/checkpoint.json")).unwrap();
+        let config = &serde_json::from_slice::<serde_json::Value>(&note).unwrap()["config"];
+        let number = |value: &serde_json::Value| value.as_u64().unwrap();
+        (
+            number(&config["feed"]["rows"]),
+            number(&config["batches_per_step"]),
+            number(&config["evaluate_batches"]),
+        )
+    };
+    let much = place.path("much");
+    assert_eq!(begin(&much, "1024", &[]), (128, 1, 2));
+    // Gone on with as it was begun.
+    said(&["pretrain", "-o", &much, "--resume", "--steps", "2", "--device", &device]);
+    assert_eq!(losses(&much).len(), 2);
+    // What is said stays.
+    assert_eq!(begin(&place.path("said"), "1024", &["feed.rows=4"]), (4, 16, 32));
+    assert_eq!(
+        begin(&place.path("batches"), "1024", &["batches_per_step=2"]),
+        (8, 2, 32)
+    );
+    if std::env::var_os("T5_FAKE_DRIVER").is_some() {
+        let (rows, batches, evaluated) = begin(&place.path("little"), "8", &[]);
+        assert!(rows < 128 && rows > 1 && rows * batches == 128, "{rows}");
+        assert_eq!(evaluated, 256 / rows);
+    }
+}
+
 /// Without the feature, or with it on a machine without a driver; or with a driver of which `kernels/fake_driver.cpp` says what it shows.
 #[test]
 fn a_device_that_is_not_there_is_said_in_one_line() {
@@ -169,7 +233,7 @@ fn a_device_that_is_not_there_is_said_in_one_line() {
             ("4", "9", "cuda:7", ["4 GPUs", "cuda:0 to cuda:3"]),
             ("1", "1", "cuda", ["out of memory", "feed.rows"]),
         ] {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
+            let mut command = program();
             command.args(arguments(device));
             command.env("FAKE_CUDA_DEVICES", devices);
             command.env("FAKE_CUDA_MEMORY", memory);
@@ -182,7 +246,7 @@ fn a_device_that_is_not_there_is_said_in_one_line() {
             }
         }
     } else {
-        let driver = Path::new("/dev/nvidiactl").exists();
+        let driver = Path::new("/dev/nvidiactl").exists() || std::env::var_os("T5_TEST_DEVICE").is_some();
         match cfg!(feature = "cuda") {
             false => refused(&arguments("cuda:77"), &["cuda:77", "make cuda", "--device cpu"]),
             true if driver => refused(&arguments("cuda:77"), &["--device cuda"]),

@@ -6,7 +6,8 @@
 //! [`Driver::launch`] and [`Driver::product`].
 
 use crate::Error;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A piece of a device's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,20 @@ pub(super) struct Product {
     pub c: ProductOperand,
 }
 
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (m, n, k) = (self.m, self.n, self.k);
+        let dtype = match self.a.dtype {
+            Dtype::Bf16 => "bf16",
+            _ => "f32",
+        };
+        match self.batch {
+            1 => write!(f, "product {m} x {n} x {k}, {dtype}"),
+            batch => write!(f, "{batch} products {m} x {n} x {k}, {dtype}"),
+        }
+    }
+}
+
 /// How much of what is not kept is in memory at a time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -105,6 +120,34 @@ pub(super) struct Limits {
     pub scores: usize,
     /// Targets with logits.
     pub targets: usize,
+}
+
+/// Counts bytes that are allocated.
+#[derive(Debug, Default)]
+pub(super) struct Allocated {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Allocated {
+    pub fn add(&self, bytes: usize) {
+        let now = self.now.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        self.most.fetch_max(now, Ordering::Relaxed);
+    }
+
+    pub fn subtract(&self, bytes: usize) {
+        self.now.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "cuda-emulated")]
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The most that there were at a time.
+    pub fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
 }
 
 /// A device.
@@ -116,6 +159,10 @@ pub(super) trait Driver: Debug + Send + Sync {
     fn allocate(&self, bytes: usize) -> Result<Region, Error>;
     /// Gives back what [`allocate`](Driver::allocate) gave.
     fn free(&self, region: Region);
+    /// Bytes that can still be allocated.
+    fn free_memory(&self) -> Result<u64, Error>;
+    /// The most bytes that were allocated at a time.
+    fn most_allocated(&self) -> u64;
     fn zero(&self, region: Region) -> Result<(), Error>;
     /// Panics if lengths differ, as below.
     fn upload(&self, from: &[u8], to: Region) -> Result<(), Error>;

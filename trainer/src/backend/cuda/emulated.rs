@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::driver::{Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
+use super::driver::{Allocated, Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
 use crate::Error;
 use crate::backend::Emulation;
 use crate::math::matrix::{Into, Matrix, Threads, multiply};
@@ -27,6 +27,7 @@ unsafe extern "C" {
 pub(super) struct Emulated {
     emulation: Emulation,
     memory: Mutex<HashMap<u64, Box<[u64]>>>,
+    allocated: Allocated,
 }
 
 impl Emulated {
@@ -34,6 +35,7 @@ impl Emulated {
         Emulated {
             emulation,
             memory: Mutex::default(),
+            allocated: Allocated::default(),
         }
     }
 
@@ -103,12 +105,23 @@ impl Driver for Emulated {
         let address = words.as_ptr() as usize as u64;
         let mut memory = self.memory.lock().expect("no thread panics with the lock");
         memory.insert(address, words);
+        self.allocated.add(bytes);
         Ok(Region { address, bytes })
     }
 
     fn free(&self, region: Region) {
         let mut memory = self.memory.lock().expect("no thread panics with the lock");
         memory.remove(&region.address);
+        self.allocated.subtract(region.bytes);
+    }
+
+    /// 1 GiB in all, as the emulated driver's; that it is not exceeded is not checked.
+    fn free_memory(&self) -> Result<u64, Error> {
+        Ok((1u64 << 30).saturating_sub(self.allocated.now()))
+    }
+
+    fn most_allocated(&self) -> u64 {
+        self.allocated.most()
     }
 
     fn zero(&self, region: Region) -> Result<(), Error> {

@@ -2,7 +2,9 @@
 
 #![allow(unsafe_code)]
 
-use super::driver::{Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
+use super::driver::{Allocated, Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
+use super::kernel_times::KernelTimes;
+use super::staging::Staging;
 use crate::Error;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::result::{self, DriverError};
@@ -19,12 +21,16 @@ const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 /// A GPU.
 #[derive(Debug)]
 pub(super) struct Cuda {
+    /// Where they are asked for; first, since it is closed before the stream.
+    times: Option<KernelTimes>,
     number: usize,
     stream: Arc<CudaStream>,
     blas: CudaBlas,
     module: Arc<CudaModule>,
     /// Those that were launched already.
     functions: Mutex<HashMap<String, CudaFunction>>,
+    allocated: Allocated,
+    staging: Mutex<Staging>,
 }
 
 /// An argument as the launch wants it: a type that the GPU knows.
@@ -120,11 +126,14 @@ impl Cuda {
         let blas = CudaBlas::new(stream.clone())
             .map_err(|e| Error::Device(format!("--device cuda: cuBLAS does not start: {e}")))?;
         Ok(Cuda {
+            times: KernelTimes::asked_for(),
+            staging: Mutex::new(Staging::new(&stream)),
             number,
             stream,
             blas,
             module,
             functions: Mutex::default(),
+            allocated: Allocated::default(),
         })
     }
 
@@ -140,6 +149,14 @@ impl Cuda {
             self.number,
             device_error(e)
         ))
+    }
+
+    /// Does work, between two events where times are asked for.
+    fn timed<T, E>(&self, name: impl FnOnce() -> String, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        match &self.times {
+            None => work(),
+            Some(times) => times.around(&self.stream, name, work),
+        }
     }
 
     fn function(&self, name: &str) -> Result<CudaFunction, Error> {
@@ -217,6 +234,7 @@ impl Driver for Cuda {
             _ => self.failed("memory cannot be had", e),
         })?;
         let region = Region { address, bytes };
+        self.allocated.add(bytes);
         self.zero(region)?;
         Ok(region)
     }
@@ -231,6 +249,18 @@ impl Driver for Cuda {
                 }
             };
         }
+        self.allocated.subtract(region.bytes);
+    }
+
+    fn free_memory(&self) -> Result<u64, Error> {
+        self.bind()?;
+        let found = self.stream.context().mem_get_info();
+        let (free, _) = found.map_err(|e| self.failed("its memory is not told", e))?;
+        Ok(free as u64)
+    }
+
+    fn most_allocated(&self) -> u64 {
+        self.allocated.most()
     }
 
     fn zero(&self, region: Region) -> Result<(), Error> {
@@ -248,7 +278,10 @@ impl Driver for Cuda {
         assert_eq!(from.len(), to.bytes);
         self.bind()?;
         let stream = self.stream.cu_stream();
-        // SAFETY: see `zero`. A copy from memory that is not pinned returns when it has been read, so `from` may go.
+        let mut staging = self.staging.lock().expect("no thread panics with the lock");
+        let from = staging.place(from).unwrap_or(from);
+        // SAFETY: see `zero`. A copy from memory that is not pinned returns when it has been read, so `from` may go;
+        // what is pinned stays as it is until the stream was waited for.
         let done = unsafe { result::memcpy_htod_async(to.address, from, stream) };
         done.map_err(|e| self.failed("nothing can be copied to it", e))
     }
@@ -257,9 +290,15 @@ impl Driver for Cuda {
         assert_eq!(from.bytes, to.len());
         self.bind()?;
         let stream = self.stream.cu_stream();
+        // Nothing is placed there between waiting and reuse.
+        let mut staging = self.staging.lock().expect("no thread panics with the lock");
         // SAFETY: see `zero`; `to` is there until the stream is done, which is waited for.
         let done = unsafe { result::memcpy_dtoh_async(to, from.address, stream) };
         let done = done.and(self.stream.synchronize());
+        if done.is_ok() {
+            staging.reuse();
+        }
+        let done = done.and_then(|()| self.times.as_ref().map_or(Ok(()), KernelTimes::settle));
         done.map_err(|e| self.failed("nothing can be copied from it", e))
     }
 
@@ -303,7 +342,7 @@ impl Driver for Cuda {
             shared_mem_bytes: launch.shared_bytes,
         };
         // SAFETY: the arguments are of the kernel's types, and it stays inside of the memory they name (kernels.rs).
-        let done = unsafe { builder.launch(config) };
+        let done = self.timed(|| launch.kernel.to_owned(), || unsafe { builder.launch(config) });
         done.map_err(|e| self.failed(&format!("kernel {} does not start", launch.kernel), e))?;
         Ok(())
     }
@@ -320,7 +359,7 @@ impl Driver for Cuda {
         let (a, b, c) = (&product.a, &product.b, &product.c);
         // SAFETY: product.rs has asserted that the matrices have these shapes in their regions, and that the result
         // overlaps no operand; alpha and beta are read before this returns.
-        let done = unsafe {
+        let multiply = || unsafe {
             cublas::result::gemm_strided_batched_ex(
                 *self.blas.handle(),
                 turned(a),
@@ -347,7 +386,7 @@ impl Driver for Cuda {
                 cublas::sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         };
-        done.map_err(|e| {
+        self.timed(|| product.to_string(), multiply).map_err(|e| {
             Error::Device(format!(
                 "GPU {}: cuBLAS: {e:?} in a product of {} x {} x {}",
                 self.number, product.m, product.n, product.k

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `driver.rs` | what a device must be able to do: memory, kernels, matrix products |
 //! | `gpu.rs`, `emulated.rs` | the two that can: an NVIDIA GPU; for tests the host, which runs the same kernels (`kernels/emulate.h`) |
+//! | `staging.rs` | what is copied to a GPU without waiting for it |
+//! | `kernel_times.rs` | how long each kernel takes on a GPU, where that is asked for |
 //! | `buffer.rs`, `kernels.rs`, `product.rs` | memory with bounds, kernels as functions, matrix products row by row |
 //! | `ops.rs`, `t5.rs` | the device as a backend, and a model there |
 //! | `optimizer.rs` | as in `optimizer/`, on state that is laid out as there |
@@ -17,10 +19,14 @@ mod driver;
 mod emulated;
 #[cfg(feature = "cuda")]
 mod gpu;
+#[cfg(feature = "cuda")]
+mod kernel_times;
 mod kernels;
 mod ops;
 mod optimizer;
 mod product;
+#[cfg(feature = "cuda")]
+mod staging;
 mod t5;
 
 #[cfg(feature = "cuda-emulated")]

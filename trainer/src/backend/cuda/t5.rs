@@ -9,7 +9,7 @@ use crate::backend::recompute::Recompute;
 use crate::backend::{DeviceModel, Precision};
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
-use crate::model::{Decoder, Layout, Loss, ModelConfig, Passes, T5, Weights};
+use crate::model::{BatchLosses, Decoder, Layout, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub(super) struct DeviceT5 {
     passes: Passes<CudaBackend>,
     /// Of sums of squares.
     partial: Buffer,
+    /// Of batches since the loss was last taken.
+    losses: Vec<BatchLosses<CudaBackend>>,
 }
 
 impl DeviceT5 {
@@ -68,6 +70,7 @@ impl DeviceT5 {
             host: (model, optimizer),
             passes,
             partial: Buffer::new(&driver, Dtype::F64),
+            losses: Vec::new(),
         })
     }
 
@@ -99,22 +102,41 @@ impl DeviceModel for DeviceT5 {
         Some(&self.name)
     }
 
+    fn memory(&self) -> Option<u64> {
+        Some(self.passes.on.kernels.driver.most_allocated())
+    }
+
+    fn free_memory(&self) -> Result<Option<u64>, Error> {
+        self.passes.on.kernels.driver.free_memory().map(Some)
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }
 
     fn zero_gradients(&mut self) -> Result<(), Error> {
+        self.losses.clear();
         self.gradients.zero()
     }
 
-    fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
+    fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {
         if self.gradients.len() == 0 {
             return Err(Error::Setting(
                 "a model was taken to a device without an optimiser; it cannot be trained".into(),
             ));
         }
         let (passes, weights, gradients) = self.parts()?;
-        passes.accumulate(weights, gradients, batch, weight, dropout_seed)
+        let losses = passes.accumulate(weights, gradients, batch, weight, dropout_seed)?;
+        self.losses.push(losses);
+        Ok(())
+    }
+
+    fn take_loss(&mut self) -> Result<Loss, Error> {
+        let mut loss = Loss::default();
+        for losses in self.losses.drain(..) {
+            loss += self.passes.total(losses)?;
+        }
+        Ok(loss)
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {

@@ -20,11 +20,20 @@ use t5_trainer::internals::{Activation, Architecture, Head, LossOn};
 use t5_trainer::{Batch, Sequences};
 use t5_trainer::{ModelConfig, T5};
 
+/// The folder of this crate; of tests that were taken to another machine (`make gpu-proof`), the one that stands for it
+/// there.
+fn crate_folder() -> PathBuf {
+    match std::env::var_os("T5_TEST_FOLDER") {
+        Some(folder) => folder.into(),
+        None => env!("CARGO_MANIFEST_DIR").into(),
+    }
+}
+
 /// A real input that is not part of the project, read in place; `None`, with the test noted as [`skipped`], where the
 /// folder of such inputs is missing. With `CI` set it must be there.
 #[track_caller]
 pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = crate_folder().join("../../shared");
     let path = folder.join(name);
     if !folder.exists() {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
@@ -37,7 +46,7 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 
 /// A golden file of a reference (see `tests/golden/README.md`).
 pub fn golden(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = crate_folder().join("tests/golden").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 

@@ -21,9 +21,16 @@ pub const SMALL: [&str; 12] = [
     "evaluate_every=10",
 ];
 
+/// The program; of tests that were taken to another machine (`make gpu-proof`), the one beside them.
+pub fn program() -> Command {
+    match std::env::var_os("T5_TEST_PROGRAM") {
+        Some(program) => Command::new(program),
+        None => Command::new(env!("CARGO_BIN_EXE_t5")),
+    }
+}
+
 pub fn t5(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
-    command.args(arguments).output().unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 pub fn stderr(output: &Output) -> String {
