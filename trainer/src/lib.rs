@@ -15,6 +15,7 @@ mod math;
 mod model;
 mod objective;
 mod optimizer;
+mod processes;
 mod run;
 mod vocab;
 

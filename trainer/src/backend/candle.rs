@@ -9,6 +9,7 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{Decoder, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 
 /// A model on the CPU, computed by candle.
 pub(super) struct Candle {
@@ -71,6 +72,10 @@ impl DeviceModel for Candle {
         _max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
         Ok(Box::new(Recompute::open(self, rows, inputs, beams)?))
+    }
+
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        self.cpu.sum_gradients(over)
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {

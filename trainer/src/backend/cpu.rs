@@ -6,6 +6,7 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{Decoder, Loss, ModelConfig, T5};
 use crate::optimizer::{self, Optimizer};
+use crate::processes::Communicator;
 
 /// A model on the CPU, and what trains it.
 pub(super) struct Cpu {
@@ -53,6 +54,11 @@ impl DeviceModel for Cpu {
         max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
         Ok(Box::new(self.model.decoder(rows, inputs, beams, max_length)?))
+    }
+
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        let (_, _, gradients) = self.model.buffers();
+        over.sum(gradients)
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {

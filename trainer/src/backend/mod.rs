@@ -25,6 +25,7 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{self, Decoder, Loss, ModelConfig, T5};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 use cpu::Cpu;
 use std::fmt;
 use std::str::FromStr;
@@ -183,6 +184,12 @@ pub trait DeviceModel: Send {
         max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error>;
 
+    /// Replaces the gradients by their sums over all processes, which call this at the same time.
+    ///
+    /// # Errors
+    /// The device fails, or another process has ended.
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error>;
+
     /// The global norm of the gradients.
     ///
     /// # Errors
@@ -220,15 +227,16 @@ pub trait DeviceModel: Send {
     fn into_host(self: Box<Self>) -> Result<(T5, Option<Optimizer>), Error>;
 }
 
-/// Refuses a device that is not there, before there is a model to take to it.
+/// Refuses a device that is not there, before there is a model to take to it. `processes`: how many train on devices of its kind.
 ///
 /// # Errors
 /// This program was built without that device; no driver, library, or GPU with that number.
-pub fn find(device: Device) -> Result<(), Error> {
+#[allow(unused_variables)]
+pub fn find(device: Device, processes: usize) -> Result<(), Error> {
     match device {
         Device::Cpu => Ok(()),
         #[cfg(feature = "cuda")]
-        Device::Cuda(number) => cuda::find(number),
+        Device::Cuda(number) => cuda::find(number, processes),
         #[cfg(feature = "candle")]
         Device::Candle => Ok(()),
         #[cfg(feature = "cuda-emulated")]

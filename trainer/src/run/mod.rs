@@ -14,6 +14,7 @@ mod metrics;
 pub mod plot;
 pub mod settings;
 mod tensorboard;
+mod together;
 pub mod train;
 
 use crate::Error;
@@ -21,6 +22,7 @@ use crate::backend::{self, Device, DeviceModel, Precision};
 use crate::feed::Cursor;
 use crate::model::{Layout, T5};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 use crate::vocab;
 use crate::vocab::Vocab;
 use c4_data::Manifest;
@@ -60,7 +62,9 @@ pub struct Run {
     /// The last checkpoint that was written or read.
     pub saved: Option<u64>,
     vocab_sha256: String,
-    lock: Lock,
+    /// Of the folder; of rank 0 alone, which writes there.
+    lock: Option<Lock>,
+    communicator: Communicator,
 }
 
 impl Run {
@@ -125,7 +129,8 @@ impl Run {
             passed_over: Vec::new(),
             saved: None,
             vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
-            lock,
+            lock: Some(lock),
+            communicator: Communicator::alone(),
         })
     }
 
@@ -188,7 +193,8 @@ impl Run {
             passed_over: Vec::new(),
             saved: Some(note.step),
             vocab_sha256: note.vocab_sha256,
-            lock,
+            lock: Some(lock),
+            communicator: Communicator::alone(),
         };
         for (path, problem) in damaged {
             let aside = checkpoint::set_aside(&path)?;
@@ -225,12 +231,31 @@ impl Run {
         Ok(Run { backend, ..self })
     }
 
+    /// Where the run is, as `checkpoint.json` has it.
+    fn note(&self) -> Checkpoint {
+        Checkpoint {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            step: self.step,
+            cursor: self.cursor.clone(),
+            validation_loss: None,
+            vocab_sha256: self.vocab_sha256.clone(),
+            xxh3: BTreeMap::new(),
+            config: self.config.clone(),
+        }
+    }
+
+    /// Refuses to write into a folder that is another run's by now.
+    fn check_lock(&self) -> Result<(), Error> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check)
+    }
+
     /// Writes a checkpoint of where the run is.
     ///
     /// # Errors
     /// It cannot be written, a parameter is not finite, or the folder is another run's by now.
     pub fn save(&mut self) -> Result<PathBuf, Error> {
-        self.lock.check()?;
+        self.check_lock()?;
+        let mut note = self.note();
         let (model, optimizer) = self.backend.host()?;
         let (model, optimizer) = (model, optimizer.expect("a run has an optimiser"));
         if let Some(name) = not_finite(&self.layout, model.parameters()) {
@@ -241,15 +266,6 @@ impl Run {
             )));
         }
         let folder = self.folder.join(CHECKPOINTS);
-        let mut note = Checkpoint {
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            step: self.step,
-            cursor: self.cursor.clone(),
-            validation_loss: None,
-            vocab_sha256: self.vocab_sha256.clone(),
-            xxh3: BTreeMap::new(),
-            config: self.config.clone(),
-        };
         let path = note.write(&folder, model, optimizer)?;
         self.saved = Some(self.step);
         Ok(path)
@@ -263,7 +279,7 @@ impl Run {
         if self.saved != Some(self.step) {
             return Ok(());
         }
-        self.lock.check()?;
+        self.check_lock()?;
         let all = checkpoint::list(&self.folder.join(CHECKPOINTS))?;
         match all.iter().find(|(step, _)| *step == self.step) {
             Some((_, path)) => Checkpoint::note_loss(path, validation_loss),
@@ -276,7 +292,7 @@ impl Run {
     /// # Errors
     /// See [`checkpoint::prune`].
     pub fn prune(&self) -> Result<(), Error> {
-        self.lock.check()?;
+        self.check_lock()?;
         checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
     }
 

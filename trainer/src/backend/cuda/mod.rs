@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `driver.rs` | what a device must be able to do: memory, kernels, matrix products |
 //! | `gpu.rs`, `emulated.rs` | the two that can: an NVIDIA GPU; for tests the host, which runs the same kernels (`kernels/emulate.h`) |
+//! | `nccl.rs` | sums over the GPUs of several processes |
 //! | `buffer.rs`, `kernels.rs`, `product.rs` | memory with bounds, kernels as functions, matrix products row by row |
 //! | `ops.rs`, `t5.rs` | the device as a backend, and a model there |
 //! | `optimizer.rs` | as in `optimizer/`, on state that is laid out as there |
@@ -18,6 +19,8 @@ mod emulated;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod kernels;
+#[cfg(feature = "cuda")]
+mod nccl;
 mod ops;
 mod optimizer;
 mod product;

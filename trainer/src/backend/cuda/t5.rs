@@ -11,6 +11,7 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{Decoder, Layout, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 use std::sync::Arc;
 
 /// A T5 on a device.
@@ -135,6 +136,10 @@ impl DeviceModel for DeviceT5 {
         _max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
         Ok(Box::new(Recompute::open(self, rows, inputs, beams)?))
+    }
+
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        self.gradients.sum(over)
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {
