@@ -147,7 +147,7 @@ cuda: tools ## build target/cuda/t5, which trains on an NVIDIA GPU; no GPU is ne
 	@echo; echo "target/cuda/t5 pretrain --device cuda ... It starts anywhere; a GPU needs a driver of the 580 series and libcublas.so.13."
 
 # What a backend must do, and a run on it.
-DEVICE_TESTS := backend:: run::a_run_on_a_device run::a_device
+DEVICE_TESTS := backend:: run::a_run_on_a_device run::a_device processes::processes_on_a_device
 
 cuda-tools: tools
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing: sudo apt-get install g++ (or your system's)"; exit 1; }
@@ -156,14 +156,15 @@ cuda-test: cuda-tools ## test the GPU's kernels and what launches them, on the C
 	$(CARGO) clippy --release --locked --workspace --all-targets --features t5-trainer/cuda-emulated -- -D warnings
 	$(CARGO) test --release --locked --features t5-trainer/cuda-emulated --test it -- $(DEVICE_TESTS)
 
-# One library stands for the driver and cuBLAS, since they work together. It is found before the system's. O3, for
-# products.
+# One library stands for the driver, cuBLAS and NCCL, since they work together. It is found before the system's. O3,
+# for products.
 cuda-fake: cuda-tools
 	@mkdir -p target/cuda/fake
 	c++ -std=c++17 -O3 -Wno-unknown-pragmas -shared -fPIC -o target/cuda/fake/libcuda.so trainer/kernels/fake_driver.cpp
 	@ln -sf libcuda.so target/cuda/fake/libcublas.so
+	@ln -sf libcuda.so target/cuda/fake/libnccl.so
 
-cuda-driver-test: cuda cuda-fake ## test all of the GPU's host code on a driver and a cuBLAS that emulate a GPU
+cuda-driver-test: cuda cuda-fake ## test all of the GPU's host code on a driver, a cuBLAS and an NCCL that emulate GPUs
 	T5_FAKE_DRIVER=1 LD_LIBRARY_PATH=$(CURDIR)/target/cuda/fake $(MAKE) cuda-gpu-test
 
 cuda-gpu-test: ## run the same tests on a GPU (libcublas.so.13 in LD_LIBRARY_PATH)

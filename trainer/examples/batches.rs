@@ -25,7 +25,10 @@ fn main() -> anyhow::Result<()> {
     let rows = |of: &Sequences| -> Vec<Vec<u32>> { of.tokens.chunks(of.length).map(<[u32]>::to_vec).collect() };
     for _ in 0..count.parse()? {
         let Some((batch, _)) = feed.next()? else { break };
-        println!("{}", json!({"inputs": rows(&batch.inputs), "targets": rows(&batch.targets)}));
+        println!(
+            "{}",
+            json!({"inputs": rows(&batch.inputs), "targets": rows(&batch.targets)})
+        );
     }
     Ok(())
 }

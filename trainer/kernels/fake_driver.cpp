@@ -1,13 +1,18 @@
-// A driver and a cuBLAS without a GPU: as much of libcuda and libcublas as backend/cuda/gpu.rs calls, on emulate.cpp.
-// With it the tests of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which
-// order, how arguments and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
+// A driver, a cuBLAS and an NCCL without a GPU: as much of libcuda, libcublas and libnccl as backend/cuda/ calls, on emulate.cpp. With it the tests
+// of devices run through all of our host code as on a GPU: what is loaded, what is asked for in which order, how arguments
+// and matrices are passed (`make cuda-driver-test`). What a GPU does with it is not tested so.
 //
 // FAKE_CUDA_DEVICES: GPUs that there are (1). FAKE_CUDA_MEMORY: MiB of each (1024). FAKE_CUDA_ORDER: that of a block's
 // threads, see emulate_launch (0).
 #include "emulate.cpp"
 
 #include <chrono>
+#include <atomic>
+#include <fcntl.h>
 #include <mutex>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace {
 using Status = int;
@@ -65,6 +70,32 @@ bool is_pinned(const void *from) {
 }
 
 // An element of a matrix.
+// What processes that sum together share: a file of this name, all zeros at first.
+struct Id {
+    char name[128];
+};
+constexpr size_t SLOT = 1 << 12;
+struct Shared {
+    std::atomic<uint32_t> arrived, round;
+    float slots[16][SLOT];
+};
+struct Comm {
+    Shared *shared;
+    int size, rank;
+};
+
+// Until all have come.
+void meet(const Comm *comm) {
+    uint32_t round = comm->shared->round;
+    if (comm->shared->arrived.fetch_add(1) + 1 == (uint32_t)comm->size) {
+        comm->shared->arrived = 0;
+        comm->shared->round = round + 1;
+    } else {
+        while (comm->shared->round == round) sched_yield();
+    }
+}
+
+// An operand of a product.
 float element(const void *data, int type, long long index) {
     return type == 0 ? ((const float *)data)[index] : load((const bf16 *)data, (size_t)index);
 }
@@ -351,5 +382,51 @@ Status cublasGemmStridedBatchedEx(void *of, int turn_a, int turn_b, int m, int n
         }
     }
     return SUCCESS;
+}
+
+int ncclGetUniqueId(Id *id) {
+    memset(id, 0, sizeof *id);
+    snprintf(id->name, sizeof id->name, "/tmp/fake-nccl-XXXXXX");
+    int file = mkstemp(id->name);
+    if (file < 0 || ftruncate(file, sizeof(Shared)) != 0) return 2;
+    return close(file);
+}
+
+int ncclCommInitRank(Comm **made, int size, Id id, int rank) {
+    if (!current || size < 2 || size > 16 || rank < 0 || rank >= size) return fail("NCCL's ranks");
+    int file = open(id.name, O_RDWR);
+    void *shared = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (file < 0 || shared == MAP_FAILED) return 2;
+    close(file);
+    *made = new Comm{(Shared *)shared, size, rank};
+    meet(*made);
+    if (rank == 0) unlink(id.name);
+    return 0;
+}
+
+// Type 7: f32. Operation 0: sum.
+int ncclAllReduce(const float *from, float *to, size_t count, int type, int operation, Comm *comm, void *on) {
+    copy_late();
+    if (on != &stream || !current || type != 7 || operation != 0) return fail("NCCL's sum");
+    if (!inside((Pointer)(uintptr_t)from, 4 * count) || !inside((Pointer)(uintptr_t)to, 4 * count))
+        return fail("NCCL's sum outside of memory");
+    for (size_t start = 0; start < count; start += SLOT) {
+        size_t len = count - start < SLOT ? count - start : SLOT;
+        memcpy(comm->shared->slots[comm->rank], from + start, 4 * len);
+        meet(comm);
+        for (size_t i = 0; i < len; ++i) {
+            float sum = 0.0f;
+            for (int rank = 0; rank < comm->size; ++rank) sum += comm->shared->slots[rank][i];
+            to[start + i] = sum;
+        }
+        meet(comm);
+    }
+    return 0;
+}
+
+int ncclCommAbort(Comm *comm) {
+    munmap(comm->shared, sizeof(Shared));
+    delete comm;
+    return 0;
 }
 }

@@ -49,6 +49,9 @@ pub enum Error {
     /// A device (GPU) is not there or has failed. The message says which, why, and what to do.
     #[error("{0}")]
     Device(String),
+    /// Processes that train together cannot, or one of them has ended. The message says which, and why.
+    #[error("{0}")]
+    Peer(String),
     /// A corpus could not be read.
     #[error(transparent)]
     Data(#[from] c4_data::Error),

@@ -15,6 +15,7 @@ mod math;
 mod model;
 mod objective;
 mod optimizer;
+mod processes;
 mod rows;
 mod run;
 mod vocab;

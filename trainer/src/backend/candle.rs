@@ -9,13 +9,14 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{Decoder, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 
 /// A model on the CPU, computed by candle.
 pub(super) struct Candle {
     cpu: Cpu,
     passes: Passes<CandleBackend>,
     /// Of batches since it was last taken.
-    loss: Loss,
+    losses: Vec<Loss>,
 }
 
 impl Candle {
@@ -24,7 +25,7 @@ impl Candle {
         Candle {
             cpu,
             passes,
-            loss: Loss::default(),
+            losses: Vec::new(),
         }
     }
 
@@ -51,7 +52,7 @@ impl DeviceModel for Candle {
     }
 
     fn zero_gradients(&mut self) -> Result<(), Error> {
-        self.loss = Loss::default();
+        self.losses.clear();
         self.cpu.zero_gradients()
     }
 
@@ -59,12 +60,12 @@ impl DeviceModel for Candle {
         let (passes, weights, gradients) = self.parts();
         let losses = passes.accumulate(weights, gradients, batch, weight, dropout_seed)?;
         let loss = passes.total(losses)?;
-        self.loss += loss;
+        self.losses.push(loss);
         Ok(())
     }
 
-    fn take_loss(&mut self) -> Result<Loss, Error> {
-        Ok(std::mem::take(&mut self.loss))
+    fn take_losses(&mut self) -> Result<Vec<Loss>, Error> {
+        Ok(std::mem::take(&mut self.losses))
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
@@ -85,6 +86,10 @@ impl DeviceModel for Candle {
         _max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
         Ok(Box::new(Recompute::open(self, rows, inputs, beams)?))
+    }
+
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        self.cpu.sum_gradients(over)
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {

@@ -6,13 +6,14 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{Decoder, Loss, ModelConfig, T5};
 use crate::optimizer::{self, Optimizer};
+use crate::processes::Communicator;
 
 /// A model on the CPU, and what trains it.
 pub(super) struct Cpu {
     pub model: T5,
     optimizer: Option<Optimizer>,
     /// Of batches since it was last taken.
-    loss: Loss,
+    losses: Vec<Loss>,
 }
 
 impl Cpu {
@@ -20,7 +21,7 @@ impl Cpu {
         Cpu {
             model,
             optimizer,
-            loss: Loss::default(),
+            losses: Vec::new(),
         }
     }
 }
@@ -36,17 +37,18 @@ impl DeviceModel for Cpu {
 
     fn zero_gradients(&mut self) -> Result<(), Error> {
         self.model.zero_gradients();
-        self.loss = Loss::default();
+        self.losses.clear();
         Ok(())
     }
 
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {
-        self.loss += self.model.accumulate(batch, weight, dropout_seed)?;
+        let loss = self.model.accumulate(batch, weight, dropout_seed)?;
+        self.losses.push(loss);
         Ok(())
     }
 
-    fn take_loss(&mut self) -> Result<Loss, Error> {
-        Ok(std::mem::take(&mut self.loss))
+    fn take_losses(&mut self) -> Result<Vec<Loss>, Error> {
+        Ok(std::mem::take(&mut self.losses))
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
@@ -65,6 +67,11 @@ impl DeviceModel for Cpu {
         max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
         Ok(Box::new(self.model.decoder(rows, inputs, beams, max_length)?))
+    }
+
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        let (_, _, gradients) = self.model.buffers();
+        over.sum(gradients)
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {

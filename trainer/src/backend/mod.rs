@@ -25,6 +25,7 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{self, Decoder, Loss, ModelConfig, T5};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 use cpu::Cpu;
 use std::fmt;
 use std::str::FromStr;
@@ -153,22 +154,24 @@ pub trait DeviceModel: Send {
     /// optimiser, for which it holds no gradients.
     fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
         self.accumulate_ahead(batch, weight, dropout_seed)?;
-        self.take_loss()
+        let mut sum = Loss::default();
+        self.take_losses()?.into_iter().for_each(|loss| sum += loss);
+        Ok(sum)
     }
 
     /// As [`accumulate`](DeviceModel::accumulate), but the device may still be at it when this returns: the host goes
-    /// on with the next batch. The loss is part of what [`take_loss`](DeviceModel::take_loss) gives next.
+    /// on with the next batch. The loss is the last of those that [`take_losses`](DeviceModel::take_losses) gives next.
     ///
     /// # Errors
     /// As [`accumulate`](DeviceModel::accumulate).
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error>;
 
-    /// The summed loss of the batches that were accumulated since the last call, or since gradients were set to 0.
-    /// Waits for the device.
+    /// The losses of the batches that were accumulated since the last call, or since gradients were set to 0, in order. Waits for
+    /// the device.
     ///
     /// # Errors
     /// The device fails.
-    fn take_loss(&mut self) -> Result<Loss, Error>;
+    fn take_losses(&mut self) -> Result<Vec<Loss>, Error>;
 
     /// The losses of the targets that count, row after row, without dropout.
     ///
@@ -214,6 +217,12 @@ pub trait DeviceModel: Send {
         max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error>;
 
+    /// Replaces the gradients by their sums over all processes, which call this at the same time.
+    ///
+    /// # Errors
+    /// The device fails, or another process has ended.
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error>;
+
     /// The global norm of the gradients.
     ///
     /// # Errors
@@ -251,15 +260,16 @@ pub trait DeviceModel: Send {
     fn into_host(self: Box<Self>) -> Result<(T5, Option<Optimizer>), Error>;
 }
 
-/// Refuses a device that is not there, before there is a model to take to it.
+/// Refuses a device that is not there, before there is a model to take to it. `processes`: how many train on devices of its kind.
 ///
 /// # Errors
 /// This program was built without that device; no driver, library, or GPU with that number.
-pub fn find(device: Device) -> Result<(), Error> {
+#[allow(unused_variables)]
+pub fn find(device: Device, processes: usize) -> Result<(), Error> {
     match device {
         Device::Cpu => Ok(()),
         #[cfg(feature = "cuda")]
-        Device::Cuda(number) => cuda::find(number),
+        Device::Cuda(number) => cuda::find(number, processes),
         #[cfg(feature = "candle")]
         Device::Candle => Ok(()),
         #[cfg(feature = "cuda-emulated")]

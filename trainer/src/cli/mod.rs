@@ -8,6 +8,7 @@ mod inspect;
 mod output;
 mod plot;
 mod pretrain;
+mod processes;
 mod settings;
 mod tokenize;
 mod vocab;

@@ -1,9 +1,11 @@
 //! `t5 pretrain`.
 
 use super::output::tell;
+use super::processes::{Joined, ProcessArgs};
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg, tell_of_corpora};
 use crate::backend::Device;
 use crate::model::ModelConfig;
+use crate::processes::Communicator;
 use crate::rows::Source;
 use crate::run::memory;
 use crate::run::plot::WAITED_TOO_MUCH;
@@ -65,17 +67,87 @@ pub(crate) struct Pretrain {
     device: DeviceArgs,
     #[command(flatten)]
     threads: ThreadsArg,
+    #[command(flatten)]
+    processes: ProcessArgs,
 }
 
 pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
-    args.threads.start()?;
-    let (device, precision) = args.device.find()?;
+    let (communicator, joined) = args.processes.join(&args.device)?;
+    let ended = pretrain(args, communicator, &joined);
+    joined.end(ended)
+}
+
+fn pretrain(args: Pretrain, communicator: Communicator, joined: &Joined) -> anyhow::Result<ExitCode> {
+    args.threads.start_among(joined.on_machine)?;
+    let (leads, processes) = (communicator.leads(), communicator.size());
+    let (device, precision) = args.device.find_among(joined.gpu, processes)?;
+    let output = args.output.clone();
+    // Who has said how many rows there are at a time gets them; several processes share a step's batches as they are.
+    let rows_are_said = RunConfig::says(
+        args.config.as_deref(),
+        &args.settings,
+        &["feed.rows", "batches_per_step"],
+    )?;
+    let fits_rows = !args.resume && !rows_are_said && device.has_own_memory() && processes == 1;
+    let run = match leads {
+        true => open(args, device, processes)?.share(communicator)?,
+        false => Run::join(&output, communicator)?,
+    };
+    let mut run = run.place(device, precision)?;
+    if fits_rows {
+        run.fit_rows()?;
+        let (rows, batches) = (run.config.feed.rows, run.config.batches_per_step);
+        tell(format_args!(
+            "By its memory: feed.rows = {rows}, batches_per_step = {batches}"
+        ));
+    }
+    // One process tells what all do.
+    let mut teller = match leads {
+        true => Some(Teller::new(&run)?),
+        false => None,
+    };
+    if let (Some(_), Some(name)) = (&teller, run.backend.name()) {
+        tell(format_args!("On {name}"));
+    }
+    let stop = listen(teller.as_ref().map(|teller| teller.bar.clone()))?;
+    let trained = train(&mut run, |event| {
+        if let Some(teller) = &mut teller {
+            teller.tell(event);
+        }
+        stop.load(Ordering::Relaxed) == 0
+    });
+    if let Some(teller) = &teller {
+        teller.bar.finish_and_clear();
+    }
+    trained?;
+    let step = run.step;
+    if step < run.config.steps {
+        if leads {
+            tell(format_args!("Stopped after step {step}; --resume goes on."));
+        }
+        let signal = match stop.load(Ordering::Relaxed) {
+            // It was another process that was told to stop.
+            0 => SIGTERM,
+            signal => signal,
+        };
+        // As a shell would say it.
+        return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
+    }
+    if leads {
+        tell(format_args!(
+            "Done after step {step}. The run is in {}.",
+            output.display()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The run that is begun or gone on with, after its head is told.
+fn open(args: Pretrain, device: Device, processes: usize) -> anyhow::Result<Run> {
     let mut settings = args.settings;
     settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     let corpora = args.corpora.sources();
-    // Who has said how many rows there are at a time gets them.
-    let rows_are_said = RunConfig::says(args.config.as_deref(), &settings, &["feed.rows", "batches_per_step"])?;
-    let run = if args.resume {
+    if args.resume {
         let anew = Anew {
             data: args.new_data,
             optimizer: args.new_optimizer,
@@ -97,9 +169,9 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
         if anew.optimizer {
             tell("The optimiser's state begins anew.");
         }
-        head(&run.config, run.vocab.sentinels(), device)?;
+        head(&run.config, run.vocab.sentinels(), device, processes)?;
         tell_of_corpora(&run.config.corpora)?;
-        run
+        Ok(run)
     } else {
         let vocab = args.vocab.unwrap_or_default();
         let opened = Vocab::open(&vocab)?;
@@ -113,43 +185,11 @@ pub(crate) fn run(args: Pretrain) -> anyhow::Result<ExitCode> {
             "no corpus: name one by --corpus, or in the configuration by [[corpora]]"
         );
         config.corpora = absolute(config.corpora);
-        head(&config, opened.sentinels(), device)?;
+        head(&config, opened.sentinels(), device, processes)?;
         // Before anything is written, and before a large model is drawn.
         tell_of_corpora(&config.corpora)?;
-        Run::begin(&args.output, config, &vocab)?
-    };
-    let mut run = run.place(device, precision)?;
-    if let Some(name) = run.backend.name() {
-        tell(format_args!("On {name}"));
+        Ok(Run::begin(&args.output, config, &vocab)?)
     }
-    if !args.resume && !rows_are_said && device.has_own_memory() {
-        run.fit_rows()?;
-        let (rows, batches) = (run.config.feed.rows, run.config.batches_per_step);
-        tell(format_args!(
-            "By its memory: feed.rows = {rows}, batches_per_step = {batches}"
-        ));
-    }
-    let mut teller = Teller::new(&run)?;
-    let stop = listen(&teller.bar)?;
-    let trained = train(&mut run, |event| {
-        teller.tell(event);
-        stop.load(Ordering::Relaxed) == 0
-    });
-    teller.bar.finish_and_clear();
-    trained?;
-    if run.step < run.config.steps {
-        let step = run.step;
-        tell(format_args!("Stopped after step {step}; --resume goes on."));
-        let signal = stop.load(Ordering::Relaxed);
-        // As a shell would say it.
-        return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
-    }
-    tell(format_args!(
-        "Done after step {}. The run is in {}.",
-        run.step,
-        args.output.display()
-    ));
-    Ok(ExitCode::SUCCESS)
 }
 
 fn absolute(corpora: Vec<Source>) -> Vec<Source> {
@@ -157,8 +197,8 @@ fn absolute(corpora: Vec<Source>) -> Vec<Source> {
 }
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are noted, 0 before; a second one ends the process at once,
-/// which loses the steps since the last checkpoint.
-fn listen(bar: &ProgressBar) -> anyhow::Result<Arc<AtomicI32>> {
+/// which loses the steps since the last checkpoint. Said above `bar`, where there is one.
+fn listen(bar: Option<ProgressBar>) -> anyhow::Result<Arc<AtomicI32>> {
     const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
     let asked = Arc::new(AtomicBool::new(false));
     for signal in SIGNALS {
@@ -168,11 +208,13 @@ fn listen(bar: &ProgressBar) -> anyhow::Result<Arc<AtomicI32>> {
     }
     let mut signals = Signals::new(SIGNALS)?;
     let stop = Arc::new(AtomicI32::new(0));
-    let (noted, bar) = (stop.clone(), bar.clone());
+    let noted = stop.clone();
     let listen = move || {
         for signal in &mut signals {
             noted.store(signal, Ordering::Relaxed);
-            line(&bar, "Stopping after this step; once more to stop at once.");
+            if let Some(bar) = &bar {
+                line(bar, "Stopping after this step; once more to stop at once.");
+            }
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
@@ -188,7 +230,13 @@ fn line(bar: &ProgressBar, text: &str) {
 }
 
 /// What is about to happen: before memory is taken and a large model is drawn. An error where that cannot be.
-fn head(config: &RunConfig, sentinels: u32, device: Device) -> anyhow::Result<()> {
+fn head(config: &RunConfig, sentinels: u32, device: Device, processes: usize) -> anyhow::Result<()> {
+    let batches = config.batches_per_step;
+    anyhow::ensure!(
+        processes <= batches,
+        "batches_per_step = {batches}: must be {processes} or more, since each of {processes} processes computes whole batches; raise it and lower \
+         feed.rows (--set), or train by fewer processes"
+    );
     let warning = memory::check_training(config, device.has_own_memory())?;
     let objective = config.feed.objective.resolve()?;
     let lengths = objective.lengths();
@@ -200,6 +248,17 @@ fn head(config: &RunConfig, sentinels: u32, device: Device) -> anyhow::Result<()
         lengths.targets,
         thousands(config.steps)
     ));
+    if processes > 1 {
+        tell(format_args!(
+            "{processes} processes; {batches} batches of {} rows a step",
+            config.feed.rows
+        ));
+    }
+    if !batches.is_multiple_of(processes) {
+        tell(format_args!(
+            "warning: batches_per_step = {batches} is no multiple of {processes} processes, so some wait while others compute one batch more"
+        ));
+    }
     warning.iter().for_each(tell);
     let spans = objective.sentinels();
     if spans > sentinels as usize {

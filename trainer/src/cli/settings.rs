@@ -6,6 +6,7 @@ use crate::backend::{self, Device, Precision};
 use crate::rows::{RowFile, Source, TextDocument, listing};
 use clap::Args;
 use indicatif::DecimalBytes;
+use std::thread::available_parallelism;
 
 #[derive(Debug, Args)]
 pub(super) struct CorpusArgs {
@@ -105,7 +106,16 @@ pub(super) struct ThreadsArg {
 impl ThreadsArg {
     /// Makes them, for all that computes.
     pub(super) fn start(&self) -> anyhow::Result<()> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.into());
+        self.start_among(1)
+    }
+
+    /// The same for one of several processes that share a machine, and its cores where nothing is said.
+    pub(super) fn start_among(&self, processes: usize) -> anyhow::Result<()> {
+        let threads = match (self.threads, processes) {
+            (0, 2..) => (available_parallelism().map_or(1, usize::from) / processes).max(1),
+            (threads, _) => threads.into(),
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         Ok(pool.build_global()?)
     }
 }
@@ -123,7 +133,18 @@ pub(super) struct DeviceArgs {
 impl DeviceArgs {
     /// Where, and with what; an error where that is not there.
     pub(super) fn find(&self) -> anyhow::Result<(Device, Precision)> {
-        backend::find(self.device)?;
-        Ok((self.device, self.precision))
+        self.find_among(None, 1)
+    }
+
+    /// The same for one of several processes, which may have a GPU of its own.
+    pub(super) fn find_among(&self, gpu: Option<usize>, processes: usize) -> anyhow::Result<(Device, Precision)> {
+        let device = gpu.map_or(self.device, Device::Cuda);
+        backend::find(device, processes)?;
+        Ok((device, self.precision))
+    }
+
+    /// Whether a GPU is asked for.
+    pub(super) fn is_gpu(&self) -> bool {
+        matches!(self.device, Device::Cuda(_))
     }
 }

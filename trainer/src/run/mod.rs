@@ -16,6 +16,7 @@ pub mod plot;
 mod rows;
 pub mod settings;
 mod tensorboard;
+mod together;
 pub mod train;
 
 use crate::Error;
@@ -23,6 +24,7 @@ use crate::backend::{self, Device, DeviceModel, Precision};
 use crate::feed::Cursor;
 use crate::model::{Layout, T5};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 use crate::rows::RowFile;
 use crate::rows::sizes::{self, FileSize};
 use crate::vocab;
@@ -77,7 +79,9 @@ pub struct Run {
     /// The corpora's files when the run was last begun or gone on with.
     noted: Vec<FileSize>,
     vocab_sha256: String,
-    lock: Lock,
+    /// Of the folder; of rank 0 alone, which writes there.
+    lock: Option<Lock>,
+    communicator: Communicator,
 }
 
 impl Run {
@@ -144,7 +148,8 @@ impl Run {
             optimizer_began: 0,
             noted: Vec::new(),
             vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
-            lock,
+            lock: Some(lock),
+            communicator: Communicator::alone(),
         })
     }
 
@@ -215,7 +220,8 @@ impl Run {
             },
             noted: sizes::read(folder)?,
             vocab_sha256: note.vocab_sha256,
-            lock,
+            lock: Some(lock),
+            communicator: Communicator::alone(),
         };
         for (path, problem) in damaged {
             let aside = checkpoint::set_aside(&path)?;
@@ -266,12 +272,32 @@ impl Run {
         Ok(Run { backend, ..self })
     }
 
+    /// Where the run is, as `checkpoint.json` has it.
+    fn note(&self) -> Checkpoint {
+        Checkpoint {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            step: self.step,
+            cursor: self.cursor.clone(),
+            validation_loss: None,
+            optimizer_began: self.optimizer_began,
+            vocab_sha256: self.vocab_sha256.clone(),
+            xxh3: BTreeMap::new(),
+            config: self.config.clone(),
+        }
+    }
+
+    /// Refuses to write into a folder that is another run's by now.
+    fn check_lock(&self) -> Result<(), Error> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check)
+    }
+
     /// Writes a checkpoint of where the run is.
     ///
     /// # Errors
     /// It cannot be written, a parameter is not finite, or the folder is another run's by now.
     pub fn save(&mut self) -> Result<PathBuf, Error> {
-        self.lock.check()?;
+        self.check_lock()?;
+        let mut note = self.note();
         let (model, optimizer) = self.backend.host()?;
         let (model, optimizer) = (model, optimizer.expect("a run has an optimiser"));
         if let Some(name) = not_finite(&self.layout, model.parameters()) {
@@ -282,16 +308,6 @@ impl Run {
             )));
         }
         let folder = self.folder.join(CHECKPOINTS);
-        let mut note = Checkpoint {
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            step: self.step,
-            cursor: self.cursor.clone(),
-            validation_loss: None,
-            optimizer_began: self.optimizer_began,
-            vocab_sha256: self.vocab_sha256.clone(),
-            xxh3: BTreeMap::new(),
-            config: self.config.clone(),
-        };
         let path = note.write(&folder, model, optimizer)?;
         self.saved = Some(self.step);
         Ok(path)
@@ -305,7 +321,7 @@ impl Run {
         if self.saved != Some(self.step) {
             return Ok(());
         }
-        self.lock.check()?;
+        self.check_lock()?;
         let all = checkpoint::list(&self.folder.join(CHECKPOINTS))?;
         match all.iter().find(|(step, _)| *step == self.step) {
             Some((_, path)) => Checkpoint::note_loss(path, validation_loss),
@@ -318,7 +334,7 @@ impl Run {
     /// # Errors
     /// See [`checkpoint::prune`].
     pub fn prune(&self) -> Result<(), Error> {
-        self.lock.check()?;
+        self.check_lock()?;
         checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
     }
 

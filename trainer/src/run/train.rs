@@ -1,7 +1,7 @@
 //! The loop, nothing else.
 
 use super::metrics::Metrics;
-use super::{Run, advice_after_divergence, not_finite};
+use super::{Run, advice_after_divergence, not_finite, together};
 use crate::Error;
 use crate::backend::DeviceModel;
 use crate::base::Batch;
@@ -9,6 +9,7 @@ use crate::feed::FeedConfig;
 use crate::feed::ids;
 use crate::feed::{EpochStart, Feed, Validations};
 use crate::model::{self, Loss};
+use crate::processes::Communicator;
 use crate::rows::{Source, sizes};
 use crate::vocab::Vocab;
 use serde::Serialize;
@@ -98,10 +99,11 @@ pub enum Event {
 }
 
 /// Trains until the configuration's last step, or until `on_event` (called with every event) says to stop by `false`;
-/// a checkpoint is written then, too, and where something else than the model fails.
+/// a checkpoint is written then, too, and where something else than the model fails. Where several processes train together, all
+/// call this, and all stop at the same step where one is told to.
 ///
 /// # Errors
-/// The corpora cannot be read, the loss is no longer finite, or a file cannot be written.
+/// The corpora cannot be read, the loss is no longer finite, a file cannot be written, or another process has ended.
 pub fn train(run: &mut Run, on_event: impl FnMut(&Event) -> bool) -> Result<(), Error> {
     let mut metrics = None;
     let error = match steps(run, &mut metrics, on_event) {
@@ -111,8 +113,14 @@ pub fn train(run: &mut Run, on_event: impl FnMut(&Event) -> bool) -> Result<(), 
     // Of a model that has diverged, or on a device that has failed, there is nothing to save.
     let model_is_good = !matches!(error, Error::Diverged(_) | Error::Device(_));
     let begun = run.saved.unwrap_or(0);
-    if !model_is_good || run.step == begun {
-        return Err(error);
+    if !model_is_good || run.step == begun || !run.communicator.leads() {
+        return Err(match (error, run.saved) {
+            (Error::Peer(what), Some(step)) => Error::Peer(format!(
+                "{what}; the checkpoint of step {step} is good: --resume goes on from there, with any number of processes"
+            )),
+            (Error::Peer(what), None) => Error::Peer(format!("{what}; there is no checkpoint yet: begin anew")),
+            (error, _) => error,
+        });
     }
     // A checkpoint without the metrics of its steps would lack them for good.
     let noted = metrics.as_mut().map_or(Ok(()), Metrics::sync);
@@ -130,7 +138,9 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
     let cursor = run.cursor.clone();
-    run.note_files(&sizes::files(&config.corpora)?)?;
+    if run.communicator.leads() {
+        run.note_files(&sizes::files(&config.corpora)?)?;
+    }
     let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor)?;
     let has_validation = feed.corpora().iter().any(|corpus| corpus.validation.documents() > 0);
     if config.evaluate_every > 0 && !has_validation {
@@ -138,22 +148,29 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
             "no document to validate with: no corpus has more than one; set evaluate_every=0 to train without".into(),
         ));
     }
-    let metrics = metrics.insert(Metrics::open(&run.folder, run.step + 1)?);
-    let mut going = true;
-    if run.lacks_evaluation()? {
-        going &= validate(run, metrics, &mut on_event)?;
+    let leads = run.communicator.leads();
+    if leads {
+        *metrics = Some(Metrics::open(&run.folder, run.step + 1)?);
     }
-    if run.saved.is_some() {
+    let mut going = true;
+    let lacks_evaluation = leads && run.lacks_evaluation()?;
+    if run.communicator.any(lacks_evaluation)? {
+        going = validate(run, metrics, &mut on_event)?;
+    }
+    if run.saved.is_some() && leads {
         // A process may have ended between the two.
         run.prune()?;
     }
     while run.step < config.steps && going {
         let report = step(run, &mut feed)?;
-        metrics.step(&report)?;
-        going &= on_event(&Event::Step(report));
-        for epoch in feed.epoch_starts() {
-            going &= on_event(&Event::Epoch(epoch));
+        if let Some(metrics) = metrics {
+            metrics.step(&report)?;
         }
+        let mut wanted = on_event(&Event::Step(report));
+        for epoch in feed.epoch_starts() {
+            wanted &= on_event(&Event::Epoch(epoch));
+        }
+        going = all_go_on(run, wanted)?;
         let last = run.step == config.steps;
         if run.step.is_multiple_of(config.checkpoint_every) || last || !going {
             going &= save(run, metrics, &mut on_event)?;
@@ -165,31 +182,63 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
                 save(run, metrics, &mut on_event)?;
             }
         }
-        if run.saved == Some(run.step) {
+        if run.saved == Some(run.step) && leads {
             run.prune()?;
         }
     }
     Ok(())
 }
 
-fn save(run: &mut Run, metrics: &mut Metrics, on_event: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
-    metrics.sync()?;
-    run.save()?;
-    Ok(on_event(&Event::Checkpoint(run.step)))
+/// Whether the run goes on: no process wants to stop.
+fn all_go_on(run: &mut Run, wanted: bool) -> Result<bool, Error> {
+    Ok(!run.communicator.any(!wanted)?)
+}
+
+/// Writes a checkpoint, which the others wait for.
+fn save(
+    run: &mut Run,
+    metrics: &mut Option<Metrics>,
+    on_event: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
+    run.check_same()?;
+    match metrics {
+        Some(metrics) => {
+            metrics.sync()?;
+            run.save()?;
+        }
+        None => run.saved = Some(run.step),
+    }
+    let wanted = on_event(&Event::Checkpoint(run.step));
+    all_go_on(run, wanted)
 }
 
 /// Measures on the validation documents. Metrics last: what they have is not looked at again.
-fn validate(run: &mut Run, metrics: &mut Metrics, on_event: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
+fn validate(
+    run: &mut Run,
+    metrics: &mut Option<Metrics>,
+    on_event: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
     let config = &run.config;
-    let limit = config.evaluate_batches;
-    let losses = evaluate(&mut *run.backend, &run.vocab, &config.corpora, &config.feed, limit)?;
+    let (limit, over) = (config.evaluate_batches, &mut run.communicator);
+    let losses = evaluate_together(
+        over,
+        &mut *run.backend,
+        &run.vocab,
+        &config.corpora,
+        &config.feed,
+        limit,
+    )?;
     let evaluation = Evaluation::of(run.step, &losses);
-    run.note_loss(evaluation.validation_loss)?;
-    metrics.evaluation(&evaluation)?;
-    Ok(on_event(&Event::Evaluation(evaluation)))
+    if let Some(metrics) = metrics {
+        run.note_loss(evaluation.validation_loss)?;
+        metrics.evaluation(&evaluation)?;
+    }
+    let wanted = on_event(&Event::Evaluation(evaluation));
+    all_go_on(run, wanted)
 }
 
-/// One step: gradients of some batches, one update.
+/// One step: gradients of some batches, one update. Of several processes each makes all batches, computes every so many-th, and
+/// adds its gradients to those of the others; the update is everybody's.
 fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     let (started, waited) = (Instant::now(), feed.waited());
     let config = &run.config;
@@ -209,14 +258,18 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
         denominator += model::denominator(&config.model, batch)?;
     }
     let weight = (1.0 / denominator) as f32;
-    let backend = &mut *run.backend;
+    let (backend, over) = (&mut *run.backend, &mut run.communicator);
     backend.zero_gradients()?;
-    for (number, batch) in (0..).zip(&batches) {
+    for (number, batch) in (0..).zip(&batches).skip(over.rank()).step_by(over.size()) {
+        over.check()?;
         let seed = dropout_seed(config.seed, run.step, number);
         backend.accumulate_ahead(batch, weight, seed)?;
     }
+    // First: who does not come is found here, not by a GPU that waits.
+    let own = backend.take_losses()?;
+    let loss = together::add_up(over, &own, batches.len())?;
+    backend.sum_gradients(over)?;
     let norm = backend.gradient_norm()?;
-    let loss = backend.take_loss()?;
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
         let parameter = not_finite(&run.layout, backend.host()?.0.parameters());
         let culprit = match (parameter, not_finite(&run.layout, &backend.gradients()?)) {
@@ -288,22 +341,37 @@ pub fn evaluate(
     config: &FeedConfig,
     limit: u64,
 ) -> Result<Vec<CorpusLoss>, Error> {
+    evaluate_together(&mut Communicator::alone(), backend, vocab, corpora, config, limit)
+}
+
+/// The same, where each of several processes measures every so many-th batch.
+fn evaluate_together(
+    over: &mut Communicator,
+    backend: &mut dyn DeviceModel,
+    vocab: &Arc<Vocab>,
+    corpora: &[Source],
+    config: &FeedConfig,
+    limit: u64,
+) -> Result<Vec<CorpusLoss>, Error> {
     let mut validations = Validations::open(corpora, config, ids(vocab), vocab.clone())?;
     let mut found = Vec::new();
     while let Some(mut feed) = validations.next()? {
-        let mut loss = Loss::default();
+        let mut own = Vec::new();
         let mut batches = 0;
         while (limit == 0 || batches < limit)
             && let Some((batch, _)) = feed.next()?
         {
-            loss += backend.evaluate(&batch)?;
+            if batches % over.size() as u64 == over.rank() as u64 {
+                over.check()?;
+                own.push(backend.evaluate(&batch)?);
+            }
             batches += 1;
         }
         let corpus = &feed.corpora()[0];
         found.push(CorpusLoss {
             corpus: corpus.name.clone(),
             share: corpus.share,
-            loss,
+            loss: together::add_up(over, &own, batches as usize)?,
         });
     }
     Ok(found)

@@ -72,8 +72,12 @@ impl Vocab {
     /// A file that cannot be read, is no SentencePiece model, or one that T5 cannot use: not a unigram model, without
     /// `</s>`, with an id 0 that is not `<pad>`, with byte fallback. The message says which.
     pub fn open(path: &Path) -> Result<Vocab, Error> {
-        let vocab = ModelProto::parse(&sentencepiece(path)?).and_then(Vocab::new);
-        vocab.map_err(|problem| Error::format(path, problem))
+        Vocab::of_bytes(&sentencepiece(path)?).map_err(|problem| Error::format(path, problem))
+    }
+
+    /// The vocabulary in the bytes of a SentencePiece model. The error is a sentence about them.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Vocab, String> {
+        ModelProto::parse(bytes).and_then(Vocab::new)
     }
 
     /// The error is a sentence about the file.

@@ -18,6 +18,7 @@ mod languages;
 mod model;
 mod objectives;
 mod optimizer;
+mod processes;
 mod rows;
 mod run;
 mod vocab;

@@ -2,6 +2,7 @@
 
 use super::driver::{Driver, Dtype, Region};
 use crate::Error;
+use crate::processes::Communicator;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -155,6 +156,15 @@ impl Buffer {
         match self.len {
             0 => Ok(()),
             len => self.driver.copy(other.region(0, len), self.region(0, len)),
+        }
+    }
+
+    /// Replaces all elements, f32, by their sums over all processes.
+    pub fn sum(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        assert_eq!(self.dtype, Dtype::F32);
+        match over.size() {
+            1 => Ok(()),
+            _ => self.driver.sum(self.region(0, self.len), over),
         }
     }
 

@@ -6,6 +6,7 @@
 //! [`Driver::launch`] and [`Driver::product`].
 
 use crate::Error;
+use crate::processes::Communicator;
 use std::fmt::{self, Debug};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -171,4 +172,12 @@ pub(super) trait Driver: Debug + Send + Sync {
     fn copy(&self, from: Region, to: Region) -> Result<(), Error>;
     fn launch(&self, launch: &Launch<'_>) -> Result<(), Error>;
     fn product(&self, product: &Product) -> Result<(), Error>;
+
+    /// Replaces f32s by their sums over all processes, which ask for it at the same time.
+    fn sum(&self, region: Region, over: &mut Communicator) -> Result<(), Error> {
+        let mut values = vec![0.0f32; region.bytes / Dtype::F32.size()];
+        self.download(region, bytemuck::cast_slice_mut(&mut values))?;
+        over.sum(&mut values)?;
+        self.upload(bytemuck::cast_slice(&values), region)
+    }
 }

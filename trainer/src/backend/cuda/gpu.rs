@@ -4,8 +4,10 @@
 
 use super::driver::{Allocated, Argument, Driver, Dtype, Launch, Limits, Product, ProductOperand, Region};
 use super::kernel_times::KernelTimes;
+use super::nccl::{self, Nccl};
 use super::staging::Staging;
 use crate::Error;
+use crate::processes::Communicator;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{CUmemPool_attribute, CUresult};
@@ -27,6 +29,8 @@ pub(super) struct Cuda {
     stream: Arc<CudaStream>,
     blas: CudaBlas,
     module: Arc<CudaModule>,
+    /// Of the GPUs of all processes; from the first sum on.
+    nccl: Mutex<Option<Nccl>>,
     /// Those that were launched already.
     functions: Mutex<HashMap<String, CudaFunction>>,
     allocated: Allocated,
@@ -41,8 +45,8 @@ struct Raw<T>(T);
 // SAFETY: `SiteArgument` is `repr(C)`, of the same fields as the kernels' `Site`, and without pointers.
 unsafe impl driver::DeviceRepr for Raw<super::driver::SiteArgument> {}
 
-/// Refuses a GPU that is not there, or a machine without driver or cuBLAS.
-pub(in crate::backend) fn find(number: usize) -> Result<(), Error> {
+/// Refuses a GPU that is not there, or a machine without driver, cuBLAS or, where there are several processes, NCCL.
+pub(in crate::backend) fn find(number: usize, processes: usize) -> Result<(), Error> {
     // SAFETY: loading a library runs its start-up code; these are the system's own.
     if !unsafe { driver::sys::is_culib_present() } {
         return Err(Error::Device(
@@ -74,7 +78,10 @@ pub(in crate::backend) fn find(number: usize) -> Result<(), Error> {
             ),
         }));
     }
-    Ok(())
+    match processes {
+        0 | 1 => Ok(()),
+        _ => nccl::find(),
+    }
 }
 
 fn no_start(e: DriverError) -> Error {
@@ -104,7 +111,7 @@ fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
 impl Cuda {
     /// GPU number `number`, of those that the driver shows.
     pub fn open(number: usize) -> Result<Cuda, Error> {
-        find(number)?;
+        find(number, 1)?;
         let context = CudaContext::new(number).map_err(no_start)?;
         let module = context
             .load_module(Ptx::from_src(PTX))
@@ -132,6 +139,7 @@ impl Cuda {
             stream,
             blas,
             module,
+            nccl: Mutex::default(),
             functions: Mutex::default(),
             allocated: Allocated::default(),
         })
@@ -392,5 +400,15 @@ impl Driver for Cuda {
                 self.number, product.m, product.n, product.k
             ))
         })
+    }
+
+    fn sum(&self, region: Region, over: &mut Communicator) -> Result<(), Error> {
+        self.bind()?;
+        let mut nccl = self.nccl.lock().expect("no thread panics with the lock");
+        let nccl = match &mut *nccl {
+            Some(nccl) => nccl,
+            none => none.insert(Nccl::join(self.number, over)?),
+        };
+        nccl.sum(region, &self.stream)
     }
 }

@@ -6,6 +6,7 @@
 //! | `gpu.rs`, `emulated.rs` | the two that can: an NVIDIA GPU; for tests the host, which runs the same kernels (`kernels/emulate.h`) |
 //! | `staging.rs` | what is copied to a GPU without waiting for it |
 //! | `kernel_times.rs` | how long each kernel takes on a GPU, where that is asked for |
+//! | `nccl.rs` | sums over the GPUs of several processes |
 //! | `buffer.rs`, `kernels.rs`, `product.rs` | memory with bounds, kernels as functions, matrix products row by row |
 //! | `ops.rs`, `t5.rs` | the device as a backend, and a model there |
 //! | `optimizer.rs` | as in `optimizer/`, on state that is laid out as there |
@@ -22,6 +23,8 @@ mod gpu;
 #[cfg(feature = "cuda")]
 mod kernel_times;
 mod kernels;
+#[cfg(feature = "cuda")]
+mod nccl;
 mod ops;
 mod optimizer;
 mod product;

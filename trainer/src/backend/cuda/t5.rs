@@ -11,6 +11,7 @@ use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
 use crate::model::{BatchLosses, Decoder, Layout, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
+use crate::processes::Communicator;
 use std::sync::Arc;
 
 /// A T5 on a device.
@@ -131,12 +132,9 @@ impl DeviceModel for DeviceT5 {
         Ok(())
     }
 
-    fn take_loss(&mut self) -> Result<Loss, Error> {
-        let mut loss = Loss::default();
-        for losses in self.losses.drain(..) {
-            loss += self.passes.total(losses)?;
-        }
-        Ok(loss)
+    fn take_losses(&mut self) -> Result<Vec<Loss>, Error> {
+        let losses = self.losses.drain(..);
+        losses.map(|losses| self.passes.total(losses)).collect()
     }
 
     fn target_losses(&mut self, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
@@ -157,6 +155,10 @@ impl DeviceModel for DeviceT5 {
         _max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
         Ok(Box::new(Recompute::open(self, rows, inputs, beams)?))
+    }
+
+    fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
+        self.gradients.sum(over)
     }
 
     fn gradient_norm(&mut self) -> Result<f64, Error> {
