@@ -69,7 +69,6 @@ bool is_pinned(const void *from) {
     return (const char *)from < found->first + found->second;
 }
 
-// An element of a matrix.
 // What processes that sum together share: a file of this name, all zeros at first.
 struct Id {
     char name[128];
@@ -95,7 +94,7 @@ void meet(const Comm *comm) {
     }
 }
 
-// An operand of a product.
+// An element of a matrix.
 float element(const void *data, int type, long long index) {
     return type == 0 ? ((const float *)data)[index] : load((const bf16 *)data, (size_t)index);
 }
