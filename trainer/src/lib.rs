@@ -53,6 +53,7 @@ pub mod internals {
         prefix_lm, span_corruption,
     };
     pub use crate::optimizer::{Adafactor, AdafactorConfig, AdamW, AdamWConfig, clip_global_norm, global_norm};
+    pub use crate::run::reference::{Setting, settings};
     pub use crate::run::train;
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

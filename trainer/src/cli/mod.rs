@@ -8,7 +8,9 @@ mod inspect;
 mod output;
 mod plot;
 mod pretrain;
+mod progress;
 mod settings;
+mod status;
 mod tokenize;
 mod vocab;
 

@@ -50,6 +50,17 @@ impl StepReport {
     }
 }
 
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchReport {
+    /// Batches of the step that are done, this one included.
+    pub batch: u64,
+    /// Batches of a step.
+    pub batches: u64,
+    /// By the clock, in seconds since the gradients of the first were begun.
+    pub seconds: f64,
+}
+
 /// What a validation gave.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -68,6 +79,8 @@ pub struct Evaluation {
 /// What the loop tells as it goes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// A batch of a step is done.
+    Batch(BatchReport),
     /// A step is done.
     Step(StepReport),
     /// Validation documents were looked at.
@@ -122,7 +135,7 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
         run.prune()?;
     }
     while run.step < config.steps && going {
-        let report = step(run, &mut feed)?;
+        let report = step(run, &mut feed, |batch| going &= on_event(&Event::Batch(batch)))?;
         metrics.step(&report)?;
         going &= on_event(&Event::Step(report));
         for epoch in feed.epoch_starts() {
@@ -164,7 +177,7 @@ fn validate(run: &mut Run, metrics: &mut Metrics, on_event: &mut impl FnMut(&Eve
 }
 
 /// One step: gradients of some batches, one update.
-fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
+fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -> Result<StepReport, Error> {
     let (started, waited) = (Instant::now(), feed.waited());
     let config = &run.config;
     let mut batches = Vec::new();
@@ -186,9 +199,15 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     let mut loss = Loss::default();
     let backend = &mut *run.backend;
     backend.zero_gradients()?;
+    let begun = Instant::now();
     for (number, batch) in (0..).zip(&batches) {
         let seed = dropout_seed(config.seed, run.step, number);
         loss += backend.accumulate(batch, weight, seed)?;
+        on_batch(BatchReport {
+            batch: number + 1,
+            batches: batches.len() as u64,
+            seconds: begun.elapsed().as_secs_f64(),
+        });
     }
     let norm = backend.gradient_norm()?;
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
@@ -205,7 +224,7 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
             advice_after_divergence(&run.folder)?
         )));
     }
-    let rate = config.schedule.rate(run.step);
+    let rate = config.schedule.rate(run.step, config.steps);
     if let Some(limit) = config.clip_norm {
         backend.clip_gradients(norm, limit)?;
     }

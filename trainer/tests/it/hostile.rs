@@ -229,7 +229,7 @@ fn a_signal_saves_and_stops() {
         let output = child.wait_with_output().unwrap();
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(status), "{told}");
-        assert!(told.contains("Stopping after this step; once more"), "{told}");
+        assert!(told.contains("Stopping after this step (once more"), "{told}");
         assert!(told.contains("Stopped after step"), "{told}");
         // Not a step is lost.
         let steps = losses(&run).len() as u64;

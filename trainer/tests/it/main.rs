@@ -16,5 +16,6 @@ mod languages;
 mod model;
 mod objectives;
 mod optimizer;
+mod reference;
 mod run;
 mod vocab;
