@@ -168,12 +168,15 @@ impl Status {
         let left = self.steps - self.step;
         let whole = Duration::try_from_secs_f64(seconds * left as f64).ok()?;
         let rows = self.rows * self.batches;
+        let parts = match self.batches {
+            1 => String::new(),
+            _ => format!(" in batches of {}", self.rows),
+        };
         let mut text = format!(
-            "A step takes about {} here ({} in batches of {}), {} {}",
+            "A step takes about {} here ({}{parts}), {} steps {}",
             seconds_text(seconds),
             count(rows, "row"),
-            self.rows,
-            count(left, "step"),
+            thousands(left),
             span(whole),
         );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -318,7 +321,7 @@ mod tests {
         let (text, advice) = cost(8, 16, 36.0);
         assert!(
             text.starts_with(
-                "A step takes about 36.0 s here (128 rows in batches of 8), 1000 steps 10h00m: until about 2"
+                "A step takes about 36.0 s here (128 rows in batches of 8), 1,000 steps 10h00m: until about 2"
             ),
             "{text}"
         );
@@ -326,10 +329,7 @@ mod tests {
         let (text, advice) = cost(8, 1, 0.5);
         assert_eq!(
             (&text[..], advice),
-            (
-                "A step takes about 0.50 s here (8 rows in batches of 8), 1000 steps 8m20s",
-                None
-            )
+            ("A step takes about 0.50 s here (8 rows), 1,000 steps 8m20s", None)
         );
         for (rows, batches, seconds, words) in [
             (
