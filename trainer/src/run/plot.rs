@@ -1,5 +1,5 @@
 //! What a run has measured, as a picture: each measure as it is, faint, and over it what is left when single steps are smoothed
-//! away; names and last values in a line above the curves, so that they never lie on one. (How the axes are cut: [`axis`](super::axis).)
+//! away; names and last values in a line above the curves, so that they never lie on one. (How the axes are cut: `axis.rs`.)
 
 use super::axis::{Axis, Extent};
 use crate::Error;

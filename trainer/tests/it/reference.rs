@@ -10,13 +10,14 @@ const HEAD: &str = "\
 # Settings of a run
 
 <!-- Made from the code, not by hand: WRITE_DATA=1 cargo test --release --locked --test it reference -->
-
-Every key of a run's configuration, with what it means, what it counts, its default, the values that it takes, and where it
-is from. `--set feed.rows=4` sets one for a run, `--config my.toml` many; `t5 inspect --size small > my.toml` writes a file
-of all, and `t5 inspect RUN` shows those of a run. \"Paper\" is Raffel et al. 2020, \"ours\" a choice of this program; Mesh
-TensorFlow is what T5 was trained with, \"the reference\" its code for the data. A default in brackets is computed where the
-key is left out, here for the other defaults.
 ";
+
+const INTRODUCTION: &str = "\
+    Every key of a run's configuration, with what it means, what it counts, its default, the values that it takes, and \
+    where it is from. `--set feed.rows=4` sets one for a run, `--config my.toml` many; `t5 inspect --size small > my.toml` \
+    writes a file of all, and `t5 inspect RUN` shows those of a run. \"Paper\" is Raffel et al. 2020, \"ours\" a choice of \
+    this program; Mesh TensorFlow is what T5 was trained with, \"the reference\" its code for the data. A default in \
+    brackets is computed where the key is left out, here for the other defaults.";
 
 /// The tables of a configuration, and what is said of them.
 const TABLES: [(&str, &str, &str); 7] = [
@@ -171,7 +172,7 @@ fn sizes(out: &mut String) {
 }
 
 fn reference(settings: &[Setting]) -> String {
-    let mut out = HEAD.to_owned();
+    let mut out = format!("{HEAD}\n{}\n", wrapped(INTRODUCTION, ""));
     for (table, title, about) in TABLES {
         write!(out, "\n## {title}\n\n{}\n", wrapped(about, "")).unwrap();
         if table == "model" {
