@@ -111,7 +111,10 @@ impl Progress {
         );
         let shown = bar.clone();
         let waiting = later("first batch", LINE_EVERY, move || {
-            shown.line(&text);
+            // On a terminal the bar's clock goes.
+            if shown.shown().terminal.is_none() {
+                tell(&text);
+            }
             false
         })?;
         Ok(Progress {

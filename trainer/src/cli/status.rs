@@ -81,7 +81,7 @@ impl Status {
     /// What is left of the run, by the steps alone.
     fn left(&self) -> Option<Duration> {
         let in_hand = self.batch as f64 / self.batches.max(1) as f64;
-        let steps = (self.steps - self.step) as f64 - in_hand;
+        let steps = self.steps.saturating_sub(self.step) as f64 - in_hand;
         Duration::try_from_secs_f64(self.step_seconds()? * steps).ok()
     }
 
@@ -165,7 +165,7 @@ impl Status {
     /// What a step costs, when the run will be done, and what to do where that is long.
     pub fn cost(&self) -> Option<(String, Option<String>)> {
         let seconds = self.step_seconds()?;
-        let left = self.steps - self.step;
+        let left = self.steps.saturating_sub(self.step);
         let whole = Duration::try_from_secs_f64(seconds * left as f64).ok()?;
         let rows = self.rows * self.batches;
         let parts = match self.batches {
@@ -272,6 +272,9 @@ mod tests {
                 assert!(line.len() <= columns.saturating_sub(3), "{columns}: {line}");
             }
         }
+        // A run that goes on with fewer steps than it has.
+        let beyond = Status::new(9, 3, (1, 8));
+        assert!(beyond.line(80, elapsed).contains("9/3"));
         let mut status = status(1000, 16, 12, 36.0);
         status.batch = 8;
         assert_eq!(status.line(40, elapsed), "[        ] 12/1,000 +8/16, loss 4.500");
