@@ -57,6 +57,7 @@ pub mod internals {
     };
     pub use crate::optimizer::{Adafactor, AdafactorConfig, AdamW, AdamWConfig, clip_global_norm, global_norm};
     pub use crate::rows::TextDocument;
+    pub use crate::run::reference::{Setting, settings};
     pub use crate::run::{Anew, train};
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

@@ -9,7 +9,9 @@ mod output;
 mod plot;
 mod pretrain;
 mod processes;
+mod progress;
 mod settings;
+mod status;
 mod tokenize;
 mod vocab;
 

@@ -9,6 +9,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Draws what a run has measured as SVG: loss in training and validation, learning rate, tokens a second.
+///
+/// What single steps gave is faint; the lines over it are means of neighbouring steps.
 #[derive(Debug, Args)]
 pub(crate) struct Plot {
     /// The run.

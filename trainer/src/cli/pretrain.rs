@@ -2,28 +2,24 @@
 
 use super::output::tell;
 use super::processes::{Joined, ProcessArgs};
+use super::progress::{Bar, Progress};
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg, tell_of_corpora};
 use crate::backend::Device;
 use crate::model::ModelConfig;
 use crate::processes::Communicator;
 use crate::rows::Source;
 use crate::run::memory;
-use crate::run::plot::WAITED_TOO_MUCH;
 use crate::run::settings::RunConfig;
-use crate::run::train::{Event, StepReport, train};
+use crate::run::train::train;
 use crate::run::{Anew, Run};
 use crate::vocab::Vocab;
 use clap::Args;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
 
 /// Pre-trains T5 on corpora that `c4 build` has written, or on other files with text.
 ///
@@ -102,22 +98,22 @@ fn pretrain(args: Pretrain, communicator: Communicator, joined: &Joined) -> anyh
         ));
     }
     // One process tells what all do.
-    let mut teller = match leads {
-        true => Some(Teller::new(&run)?),
-        false => None,
-    };
-    if let (Some(_), Some(name)) = (&teller, run.backend.name()) {
+    if let (true, Some(name)) = (leads, run.backend.name()) {
         tell(format_args!("On {name}"));
     }
-    let stop = listen(teller.as_ref().map(|teller| teller.bar.clone()))?;
+    let mut progress = match leads {
+        true => Some(Progress::new(&run)?),
+        false => None,
+    };
+    let stop = listen(progress.as_ref().map(|progress| progress.bar.clone()))?;
     let trained = train(&mut run, |event| {
-        if let Some(teller) = &mut teller {
-            teller.tell(event);
+        if let Some(progress) = &mut progress {
+            progress.tell(event);
         }
         stop.load(Ordering::Relaxed) == 0
     });
-    if let Some(teller) = &teller {
-        teller.bar.finish_and_clear();
+    if let Some(progress) = &progress {
+        progress.bar.close();
     }
     trained?;
     let step = run.step;
@@ -197,8 +193,8 @@ fn absolute(corpora: Vec<Source>) -> Vec<Source> {
 }
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are noted, 0 before; a second one ends the process at once,
-/// which loses the steps since the last checkpoint. Said above `bar`, where there is one.
-fn listen(bar: Option<ProgressBar>) -> anyhow::Result<Arc<AtomicI32>> {
+/// which loses the steps since the last checkpoint. Said by the process that has a bar.
+fn listen(bar: Option<Bar>) -> anyhow::Result<Arc<AtomicI32>> {
     const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
     let asked = Arc::new(AtomicBool::new(false));
     for signal in SIGNALS {
@@ -213,20 +209,14 @@ fn listen(bar: Option<ProgressBar>) -> anyhow::Result<Arc<AtomicI32>> {
         for signal in &mut signals {
             noted.store(signal, Ordering::Relaxed);
             if let Some(bar) = &bar {
-                line(bar, "Stopping after this step; once more to stop at once.");
+                // The bar goes, so that nothing of it is left where the next signal ends the process.
+                bar.close();
+                tell("Stopping after this step (once more: at once, without a checkpoint).");
             }
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
     Ok(stop)
-}
-
-/// A line above the bar, where there is one.
-fn line(bar: &ProgressBar, text: &str) {
-    match bar.is_hidden() {
-        true => tell(text),
-        false => bar.println(text),
-    }
 }
 
 /// What is about to happen: before memory is taken and a large model is drawn. An error where that cannot be.
@@ -281,133 +271,6 @@ pub(super) fn thousands(n: u64) -> String {
         out.push(digit);
     }
     out
-}
-
-/// Tells what happens: a bar on a terminal, now and then a line elsewhere.
-struct Teller {
-    bar: ProgressBar,
-    started: Instant,
-    first: u64,
-    last_line: Option<Instant>,
-    steps: u64,
-    /// Seconds of all steps but the first, which always waits for data; and those of them that were waited.
-    seconds: f64,
-    waited: f64,
-    /// Until the first event.
-    waiting: Option<Sender<()>>,
-}
-
-/// Between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
-
-impl Teller {
-    fn new(run: &Run) -> anyhow::Result<Teller> {
-        let bar = if stderr().is_terminal() {
-            let bar = ProgressBar::new(run.config.steps).with_position(run.step);
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        } else {
-            ProgressBar::hidden()
-        };
-        let waiting = Some(tell_of_first_step(run, &bar)?);
-        Ok(Teller {
-            waiting,
-            bar,
-            started: Instant::now(),
-            first: run.step,
-            last_line: None,
-            steps: run.config.steps,
-            seconds: 0.0,
-            waited: 0.0,
-        })
-    }
-
-    fn tell(&mut self, event: &Event) {
-        self.waiting = None;
-        match event {
-            Event::Step(report) => self.step(report),
-            Event::Evaluation(e) => {
-                for of in &e.corpora {
-                    self.line(&format!(
-                        "step {}: validation loss {:.4} nats on {} ({:.0} % of the mean, {} targets)",
-                        e.step,
-                        of.loss,
-                        of.corpus,
-                        100.0 * of.share,
-                        thousands(of.targets)
-                    ));
-                }
-                self.line(&format!(
-                    "step {}: validation loss {:.4} nats, perplexity {:.1}, accuracy {:.1} %",
-                    e.step,
-                    e.validation_loss,
-                    e.perplexity,
-                    100.0 * e.validation_accuracy
-                ));
-            }
-            Event::Epoch(start) => {
-                self.line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
-            }
-            Event::Checkpoint(step) => self.line(&format!("step {step}: checkpoint written")),
-        }
-    }
-
-    fn step(&mut self, report: &StepReport) {
-        let done = report.step - self.first;
-        let each = self.started.elapsed().div_f64(done.max(1) as f64);
-        let left = each.mul_f64((self.steps - report.step) as f64);
-        if done > 1 {
-            self.seconds += report.seconds;
-            self.waited += report.waited;
-        }
-        let waited = 100.0 * self.waited / self.seconds.max(1e-9);
-        let waited = match waited >= WAITED_TOO_MUCH {
-            true => format!(", {waited:.0} % of it waiting for data"),
-            false => String::new(),
-        };
-        let text = format!(
-            "loss {:.4} nats, lr {:.2e}, gradient {:.3}, {:.0} tokens/s{waited}, {} left",
-            report.loss,
-            report.learning_rate,
-            report.gradient_norm,
-            report.tokens_per_second(),
-            HumanDuration(left)
-        );
-        self.bar.set_position(report.step);
-        self.bar.set_message(text.clone());
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
-        if self.bar.is_hidden() && (due || report.step == self.steps) {
-            self.last_line = Some(Instant::now());
-            tell(format_args!("step {}/{}: {text}", report.step, self.steps));
-        }
-    }
-
-    fn line(&self, text: &str) {
-        line(&self.bar, text);
-    }
-}
-
-/// After a while says what the first step is about, unless what is returned is dropped before: it may take minutes.
-fn tell_of_first_step(run: &Run, bar: &ProgressBar) -> anyhow::Result<Sender<()>> {
-    let config = &run.config;
-    let lengths = config.feed.objective.resolve()?.lengths();
-    let rows = (config.feed.rows * config.batches_per_step) as u64;
-    let tokens = rows * (lengths.inputs + lengths.targets) as u64;
-    let text = format!(
-        "step {}/{}: still computing; a step is {rows} rows, up to {} tokens (fewer by batches_per_step or feed.rows)",
-        run.step + 1,
-        config.steps,
-        thousands(tokens)
-    );
-    let (sender, receiver) = channel();
-    let bar = bar.clone();
-    let wait = move || {
-        if receiver.recv_timeout(LINE_EVERY) == Err(RecvTimeoutError::Timeout) {
-            line(&bar, &text);
-        }
-    };
-    std::thread::Builder::new().name("first step".to_owned()).spawn(wait)?;
-    Ok(sender)
 }
 
 #[cfg(test)]

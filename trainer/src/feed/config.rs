@@ -3,10 +3,11 @@
 use crate::Error;
 use crate::base::limits;
 use crate::objective::{Lengths, ObjectiveConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which side of a [`Batch`](crate::base::Batch) an example's inputs go to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowLayout {
     /// Inputs to the encoder, targets to the decoder.
@@ -18,10 +19,10 @@ pub enum RowLayout {
 }
 
 /// Whether rows hold several examples.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Packing {
-    /// As many as fit, in order.
+    /// As many examples as fit, in order.
     #[default]
     Packed,
     /// One example a row.
@@ -30,42 +31,59 @@ pub enum Packing {
 
 /// In which order an epoch goes through a corpus's shards. Documents of a shard keep their order: `c4` wrote them by the hash
 /// of their URL, so the manifest's order is a shuffled one already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShardOrder {
-    /// The manifest's, in every epoch.
+    /// The manifest's order, in every epoch.
     #[default]
     Manifest,
-    /// Another in each epoch, drawn from the seed.
+    /// Another order in each epoch, drawn from the seed.
     Seeded,
 }
 
 /// How a feed makes batches.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeedConfig {
     /// The objective, with the lengths.
     pub objective: ObjectiveConfig,
-    /// What the model is.
+    /// Which side of a row an example's inputs and targets are on: it follows the model's architecture.
+    ///
+    /// Source: paper, section 3.2.1.
     pub layout: RowLayout,
-    /// Rows of a batch. The paper's pre-training has 128 of 512 inputs (section 3.1.2).
+    /// Rows of a batch, whose activations are in memory together.
+    ///
+    /// Unit: rows. Source: 8 fit into a small machine; times `batches_per_step` the paper's 128 (section 3.1.2).
     pub rows: usize,
     /// Whether rows hold several examples.
+    ///
+    /// Source: T5's pre-training packs (paper, section 3.1.2).
     pub packing: Packing,
-    /// The seed of all that is drawn: noise, parts of long documents, the order of shards, the mixture.
+    /// Seed of all that is drawn of the data: noise, parts of long documents, the order of shards, the mixture.
+    ///
+    /// Unit: none. Source: ours.
     pub seed: u64,
     /// In which order shards are read.
+    ///
+    /// Source: ours.
     pub shard_order: ShardOrder,
-    /// Documents that are joined before they are cut into segments, in objectives that join; the unit of reading in
-    /// all: 128 as in `reduce_concat_tokens` of the reference.
+    /// Documents that are joined before they are cut into segments, in objectives that join; in all objectives the unit of
+    /// reading.
+    ///
+    /// Unit: documents. Source: `reduce_concat_tokens` of the reference.
     pub documents_per_group: usize,
-    /// Groups of documents whose examples are shuffled together, as seqio shuffles examples after all preprocessing; 1: none are. Each
-    /// corpus of a feed has `2 + 2 * threads` times so many groups in memory (some 0.3 MB each, of C4's documents).
+    /// Groups of documents whose examples are shuffled among each other; 1: none are. In memory are `2 + 2 * threads` times so
+    /// many groups of each corpus (some 0.3 MB each, of C4's documents).
+    ///
+    /// Unit: groups. Source: seqio shuffles examples after all preprocessing.
     pub shuffle_groups: usize,
-    /// Tokens of a document at most: of a longer one, one random part of this length is used: 65,536 as in `select_random_chunk` of the
-    /// reference.
+    /// Tokens of a document at most: of a longer one, one random part of this length is used.
+    ///
+    /// Unit: tokens. Source: `select_random_chunk` of the reference.
     pub max_document_tokens: usize,
     /// Threads that read and tokenise in the background. Batches do not depend on it.
+    ///
+    /// Unit: threads. Default: the machine's cores less one. Source: ours.
     pub threads: usize,
 }
 

@@ -5,16 +5,17 @@
 
 use super::elementwise;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which elements share a draw of dropout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DropoutShape {
     /// All positions of a row (for attention weights: all queries), as in Mesh TensorFlow, with which T5 was trained.
     #[default]
     AcrossLength,
-    /// None: Hugging Face.
+    /// No two elements, as in Hugging Face.
     Elementwise,
 }
 

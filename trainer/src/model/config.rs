@@ -4,10 +4,11 @@ use crate::Error;
 use crate::base::limits;
 use crate::math::dropout::{Dropout, DropoutShape};
 use crate::math::elementwise::Gated;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which stacks there are, and what they see (Raffel et al. 2020, §3.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which stacks there are, and what they see (Raffel et al. 2020, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
     /// Encoder and decoder with variables of their own.
@@ -38,7 +39,7 @@ impl Architecture {
 }
 
 /// What is between the two matrices of a feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// `max(0, x)`: T5.
@@ -61,7 +62,7 @@ impl Activation {
 }
 
 /// Where logits come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Head {
     /// From the token embedding, times `d_model^-0.5`: T5.
@@ -71,21 +72,21 @@ pub enum Head {
 }
 
 /// By what the summed loss is divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Denominator {
     /// All target positions, padding included, as in Mesh TensorFlow: a step's weight does not depend on its padding.
     #[default]
     Positions,
-    /// Those that count: the mean of Hugging Face.
+    /// Target positions that count: the mean, as in Hugging Face.
     Targets,
 }
 
 /// Which targets count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LossOn {
-    /// All that are not padding.
+    /// All targets that are not padding.
     #[default]
     All,
     /// For examples `inputs EOS targets EOS` in one sequence: those after the first EOS.
@@ -101,55 +102,93 @@ pub enum LossOn {
 /// assert_eq!(base.parameters(), Some(222_903_552));
 /// # Ok::<(), t5_trainer::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Stacks.
+    /// Which stacks there are, and what they see.
+    ///
+    /// Source: paper, section 3.2.
     pub architecture: Architecture,
-    /// Rows of the embedding: the vocabulary padded to a multiple of 128.
+    /// Rows of the embedding: left out, the ids of the vocabulary, rounded up to a multiple of 128.
+    ///
+    /// Unit: ids. Source: 32,128 for T5's 32,100 ids in the released models.
     pub vocab_size: usize,
     /// Width of the residual stream.
+    ///
+    /// Unit: values. Source: paper, sections 3.1.1 and 3.7.
     pub d_model: usize,
     /// Width inside of a feed-forward layer.
+    ///
+    /// Unit: values. Source: paper, sections 3.1.1 and 3.7.
     pub d_ff: usize,
-    /// Width of a head.
+    /// Width of an attention's head.
+    ///
+    /// Unit: values. Source: paper, sections 3.1.1 and 3.7.
     pub d_kv: usize,
     /// Heads of an attention; `heads * d_kv` need not be `d_model`.
+    ///
+    /// Unit: heads. Source: paper, sections 3.1.1 and 3.7.
     pub heads: usize,
     /// Layers of the encoder; 0 without one.
+    ///
+    /// Unit: layers. Source: paper, sections 3.1.1 and 3.7.
     pub encoder_layers: usize,
     /// Layers of the decoder, or of the only stack.
+    ///
+    /// Unit: layers. Source: paper, sections 3.1.1 and 3.7.
     pub decoder_layers: usize,
-    /// Feed-forward layers.
+    /// What is between the two matrices of a feed-forward layer.
+    ///
+    /// Source: relu in T5 (paper, section 2.1), gated_gelu in v1.1 (Shazeer 2020).
     pub activation: Activation,
-    /// Logits.
+    /// Which matrix the logits come from.
+    ///
+    /// Source: tied in T5 (paper, section 2.1), untied in v1.1.
     pub head: Head,
-    /// Rate of dropout in training: T5 0.1, v1.1's pre-training 0.
+    /// Rate of dropout in training.
+    ///
+    /// Unit: share of the values. Source: 0.1 in T5 (paper, section 3.1.1), 0 in v1.1's pre-training.
     #[serde(default)]
     pub dropout: f32,
-    /// Which elements share a draw of it.
+    /// Which elements share a draw of dropout.
+    ///
+    /// Source: Mesh TensorFlow, with which T5 was trained.
     #[serde(default)]
     pub dropout_shape: DropoutShape,
-    /// Factor of `ln(Z)^2` in the loss of training (Mesh TensorFlow's default, not in the paper).
+    /// Factor of `ln(Z)^2` in the loss of training.
+    ///
+    /// Unit: none. Source: Mesh TensorFlow's default; not in the paper.
     #[serde(default = "z_loss")]
     pub z_loss: f32,
-    /// By what the loss is divided.
+    /// By what the summed loss of a step is divided.
+    ///
+    /// Source: Mesh TensorFlow.
     #[serde(default)]
     pub denominator: Denominator,
-    /// Which targets count.
+    /// Which targets count in the loss.
+    ///
+    /// Source: paper, section 3.2.1.
     #[serde(default)]
     pub loss_on: LossOn,
     /// Added to the mean square of a norm.
+    ///
+    /// Unit: square of a value. Source: Mesh TensorFlow's default.
     #[serde(default = "norm_epsilon")]
     pub norm_epsilon: f32,
-    /// Rows of a table of relative positions (§2.1).
+    /// Rows of a table of relative positions, a multiple of 4.
+    ///
+    /// Unit: rows. Source: paper, section 2.1.
     #[serde(default = "relative_buckets")]
     pub relative_buckets: usize,
-    /// Distance from which on all share a bucket (§2.1).
+    /// Distance from which on all relative positions share a row.
+    ///
+    /// Unit: tokens. Source: paper, section 2.1.
     #[serde(default = "relative_max_distance")]
     pub relative_max_distance: usize,
     /// Whether what is inside of a sublayer is computed again in the backward pass: more time, less memory, the
     /// same bits.
+    ///
+    /// Source: Chen et al. 2016.
     #[serde(default)]
     pub recompute: bool,
 }

@@ -2,28 +2,29 @@
 
 use super::{Lengths, Objective, Spans, drop_tokens, iid_denoising, span_corruption};
 use crate::Error;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The objectives by name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectiveKind {
-    /// [`span_corruption`]: what T5 was trained with.
+    /// Spans of tokens are replaced by sentinels in the inputs, and are the targets: what T5 was trained with.
     #[default]
     SpanCorruption,
-    /// [`iid_denoising`]: the paper's baseline.
+    /// The same with each token drawn alone: the paper's baseline.
     IidDenoising,
-    /// [`prefix_lm`](super::prefix_lm).
+    /// A segment's first part is the inputs, its rest the targets.
     PrefixLm,
-    /// [`lm`](super::lm).
+    /// All of a segment is the targets; for language models.
     Lm,
-    /// [`bert_style`](super::bert_style).
+    /// Tokens are masked or exchanged in the inputs; the targets are the whole segment.
     BertStyle,
-    /// [`mass_style`](super::mass_style).
+    /// The same, but all of them are masked and none is exchanged.
     MassStyle,
-    /// [`drop_tokens`].
+    /// Tokens are left out of the inputs without a sentinel, and are the targets.
     DropTokens,
-    /// [`deshuffling`](super::deshuffling).
+    /// The inputs are the segment's tokens in random order; the targets are the segment.
     Deshuffling,
 }
 
@@ -72,26 +73,38 @@ impl ObjectiveKind {
 /// assert_eq!((lengths.segment, lengths.inputs, lengths.targets), (581, 512, 105));
 /// # Ok::<(), t5_trainer::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObjectiveConfig {
-    /// Which objective. Checkpoints of versions before 0.2 call it `objective`.
+    /// Which objective: how a segment of text becomes inputs and targets.
+    ///
+    /// Source: paper, sections 3.1.4 and 3.3.
+    // Checkpoints of versions before 0.2 call it `objective`.
     #[serde(alias = "objective")]
     pub name: ObjectiveKind,
-    /// Share of tokens that are noise, above 0 and below 1: 0.15. Not for `lm`, `prefix_lm`, `deshuffling`.
+    /// Share of tokens that are noise. Not for `lm`, `prefix_lm`, `deshuffling`.
+    ///
+    /// Unit: share of a segment's tokens. Source: paper, section 3.3.3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub density: Option<f64>,
-    /// Mean number of tokens of a noise span, at least 1: 3. Only for `span_corruption`.
+    /// Mean number of tokens of a noise span. Only for `span_corruption`.
+    ///
+    /// Unit: tokens. Source: paper, section 3.3.4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean_span_length: Option<f64>,
-    /// Where the spans are: `random`. Only for `span_corruption`.
+    /// Where the spans are. Only for `span_corruption`.
+    ///
+    /// Source: `random_spans_noise_mask` of the reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spans: Option<Spans>,
-    /// Length of the inputs in tokens, EOS included: 512. Not for `lm`.
+    /// Length of the inputs, EOS included. Not for `lm`.
+    ///
+    /// Unit: tokens. Source: paper, section 3.1.2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inputs_length: Option<usize>,
-    /// Length of the targets in tokens, EOS included; what is longer is trimmed. Where it is left out it is computed
-    /// from the rest.
+    /// Length of the targets, EOS included; what is longer is trimmed. Left out, it is computed from the rest.
+    ///
+    /// Unit: tokens. Source: `random_spans_helper` of the reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets_length: Option<usize>,
 }

@@ -5,10 +5,11 @@ use super::mask::{random_spans_noise_mask, regular_noise_mask, roll};
 use super::noise::{noise_span_to_unique_sentinel, nonnoise_span_to_unique_sentinel};
 use super::random::Random;
 use super::{Example, Ids, Lengths};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the spans are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Spans {
     /// Anywhere, with a fixed number of tokens and spans; the segment ends with noise. What T5 does.

@@ -4,23 +4,34 @@ use super::{BLOCK, square_sum};
 use crate::math::elementwise;
 use crate::model::Layout;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Settings; the defaults are Mesh TensorFlow's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdafactorConfig {
-    /// A variable's second moments are kept by row and by column where both dimensions have this size at least,
-    /// else in full.
+    /// Size from which on both dimensions of a variable make its second moments kept by row and by column, not in full.
+    ///
+    /// Unit: values. Source: Mesh TensorFlow's default.
     pub min_factored_size: usize,
-    /// Step `t` (from 0) keeps `1 - (t + 1)^-decay_exponent` of the moments.
+    /// Exponent of the moments' decay: step `t` (from 0) keeps `1 - (t + 1)^-decay_exponent` of them.
+    ///
+    /// Unit: none. Source: Shazeer and Stern 2018, section 7.2.
     pub decay_exponent: f64,
-    /// An update's root mean square is brought down to this.
+    /// Root mean square that an update is brought down to.
+    ///
+    /// Unit: none. Source: Shazeer and Stern 2018, section 6.
     pub clip_threshold: f64,
-    /// Steps are in units of a variable's root mean square, or of this where it is larger; `None`: steps are absolute.
+    /// Least unit of steps: they are in units of a variable's root mean square, or of this where it is larger; left out, they
+    /// are absolute.
+    ///
+    /// Unit: value of a parameter. Source: Shazeer and Stern 2018, section 8.
     pub min_parameter_scale: Option<f64>,
     /// Added to squares of gradients.
+    ///
+    /// Unit: square of a gradient. Source: Shazeer and Stern 2018, section 9.
     pub epsilon: f32,
 }
 

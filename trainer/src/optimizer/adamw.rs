@@ -4,22 +4,33 @@ use super::{BLOCK, square_sum};
 use crate::math::elementwise;
 use crate::model::Layout;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Settings; the defaults are PyTorch's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamWConfig {
     /// What a step keeps of the mean of gradients.
+    ///
+    /// Unit: share. Source: Kingma and Ba 2015; PyTorch's default.
     pub beta1: f64,
-    /// What a step keeps of the mean of their squares.
+    /// What a step keeps of the mean of the gradients' squares.
+    ///
+    /// Unit: share. Source: Kingma and Ba 2015; PyTorch's default.
     pub beta2: f64,
-    /// Added to the root of the latter.
+    /// Added to the root of the squares' mean.
+    ///
+    /// Unit: gradient. Source: Kingma and Ba 2015; PyTorch's default.
     pub epsilon: f64,
-    /// A step takes `rate * weight_decay` of matrices; vectors (norms) are spared.
+    /// Decay of matrices: a step takes `rate * weight_decay` of them; vectors (norms) are spared.
+    ///
+    /// Unit: share a unit of the rate. Source: Loshchilov and Hutter 2019; PyTorch's default.
     pub weight_decay: f64,
-    /// Steps are in units of a variable's root mean square, or of this where it is larger, as in Adafactor (nanoT5's
-    /// "RMS scaling"); `None`: steps are absolute.
+    /// Least unit of steps: they are in units of a variable's root mean square, or of this where it is larger, as in
+    /// Adafactor; left out, they are absolute.
+    ///
+    /// Unit: value of a parameter. Source: nanoT5's "RMS scaling" (Nawrot 2023).
     pub min_parameter_scale: Option<f64>,
 }
 

@@ -14,10 +14,11 @@ use crate::base::limits;
 use crate::math::elementwise;
 use crate::model::Layout;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which optimiser, with its settings.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum OptimizerConfig {
     /// What T5 was trained with.
@@ -28,6 +29,15 @@ pub enum OptimizerConfig {
 }
 
 impl OptimizerConfig {
+    /// Whether a step's size is the rate itself, and not a part of each variable's.
+    pub(crate) fn takes_absolute_steps(&self) -> bool {
+        let least = match self {
+            OptimizerConfig::Adafactor(config) => config.min_parameter_scale,
+            OptimizerConfig::AdamW(config) => config.min_parameter_scale,
+        };
+        least.is_none()
+    }
+
     /// Refuses numbers that cannot be.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What the user names as a corpus, and the files that are meant by it.
 
 use crate::Error;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -8,29 +9,41 @@ use std::path::{Path, PathBuf};
 pub const TEXT: &str = "text";
 
 /// A corpus to read: a folder that `c4 build` wrote, or any files with rows of text.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// A folder, a file, or a pattern with `*`, `?` or `[…]`: a corpus of `c4 build`, or JSON lines, JSON (gzip and zstd, too),
     /// Parquet, Arrow files and streams, plain text. The content of a file tells which it is.
+    ///
+    /// Source: ours.
     pub path: PathBuf,
-    /// How often an example is from here, relative to the other corpora; left out everywhere, corpora count by their bytes
-    /// of text.
+    /// How often an example is from this corpus, relative to the others; left out everywhere, corpora count by their bytes of
+    /// text.
+    ///
+    /// Unit: any, the same for all corpora. Source: mixing by size, seqio's rates (paper, section 3.5.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
     /// The one language that is read of a corpus with shards by language; left out, all, each by its bytes of text.
+    ///
+    /// Source: ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// The column that holds the text, in files that `c4` did not write; left out, `text`.
+    ///
+    /// Source: the published C4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// What a document is in files of plain text: a `line` (left out, it is this), or the whole `file`.
+    ///
+    /// Source: ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<TextDocument>,
 }
 
 /// What a document is in a file of plain text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum TextDocument {
     /// Each line is a document.

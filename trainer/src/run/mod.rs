@@ -9,10 +9,12 @@
 //! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
 //! | `lock` | held by whoever trains; dies with the process |
 
+mod axis;
 pub mod checkpoint;
 pub mod memory;
 mod metrics;
 pub mod plot;
+pub mod reference;
 mod rows;
 pub mod settings;
 mod tensorboard;

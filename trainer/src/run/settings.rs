@@ -11,6 +11,7 @@ use crate::objective::ObjectiveKind;
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{AdafactorConfig, OptimizerConfig};
 use crate::rows::Source;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Table, Value};
@@ -26,25 +27,41 @@ const OLD_OBJECTIVE: &str = "feed.objective.objective";
 /// assert_eq!(config.steps, 1000);
 /// # Ok::<(), t5_trainer::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Steps in all. The paper's baseline has 2^19 (section 3.1.2).
+    /// Steps of the run in all.
+    ///
+    /// Unit: steps. Source: 2^19 in the paper's baseline (section 3.1.2).
     pub steps: u64,
-    /// Of the model's first values and of dropout; `feed.seed` is that of the data.
+    /// Seed of the model's first values and of dropout; `feed.seed` is that of the data.
+    ///
+    /// Unit: none. Source: ours.
     pub seed: u64,
-    /// Batches whose gradients are summed for a step: `feed.rows` rows each.
+    /// Batches of `feed.rows` rows whose gradients are summed for a step: they change a step's time, not the memory.
+    ///
+    /// Unit: batches. Source: 16 batches of 8 rows are the 128 rows of the paper's pre-training (section 3.1.2).
     pub batches_per_step: usize,
-    /// Gradients are scaled down to this global norm; left out, they are not, as in the paper.
+    /// Global norm that gradients are scaled down to where theirs is larger; left out, they are not scaled.
+    ///
+    /// Unit: norm of the gradients. Source: Pascanu et al. 2013; T5 was trained without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
     /// Steps between two validations; 0: never.
+    ///
+    /// Unit: steps. Source: ours.
     pub evaluate_every: u64,
-    /// Batches of a validation; 0: all.
+    /// Batches of a validation; 0: all of the validation documents.
+    ///
+    /// Unit: batches. Source: ours.
     pub evaluate_batches: u64,
     /// Steps between two checkpoints; the last step always gives one.
+    ///
+    /// Unit: steps. Source: ours.
     pub checkpoint_every: u64,
     /// Checkpoints that are kept, from the last one back; the best one by validation loss is kept besides.
+    ///
+    /// Unit: checkpoints. Source: ours.
     pub checkpoints_kept: usize,
     /// The model.
     pub model: ModelConfig,
@@ -81,12 +98,7 @@ impl RunConfig {
                 ..FeedConfig::default()
             },
             optimizer: OptimizerConfig::Adafactor(AdafactorConfig::default()),
-            schedule: Schedule::InverseSquareRoot {
-                warmup_steps: 10_000,
-                scale: 1.0,
-                linear_decay_fraction: 0.0,
-                total_steps: 0,
-            },
+            schedule: Schedule::t5(),
             corpora: Vec::new(),
         })
     }
@@ -147,53 +159,6 @@ impl RunConfig {
         self.changed(&Changes::read(None, settings)?)
     }
 
-    /// All settings as TOML that [`resolve`](RunConfig::resolve) reads. What is left out, since no value says it or since others
-    /// decide over it, is a comment with its default; so is `model.vocab_size`, unless it is to be said.
-    ///
-    /// # Errors
-    /// A number that TOML does not have.
-    pub fn to_toml(&self, says_vocab_size: bool) -> Result<String, Error> {
-        let wrong = |e: toml::ser::Error| Error::Setting(format!("configuration: {e}"));
-        let text = toml::to_string(self).map_err(wrong)?;
-        let mut defaults: Vec<(&str, String)> = Vec::new();
-        if self.clip_norm.is_none() {
-            let line = "clip_norm = 1.0 (left out: gradients are not clipped)";
-            defaults.push(("", line.to_owned()));
-        }
-        let objective = self.feed.objective.defaults()?.into_iter();
-        defaults.extend(objective.map(|line| ("[feed.objective]", line)));
-        if let OptimizerConfig::AdamW(config) = self.optimizer
-            && config.min_parameter_scale.is_none()
-        {
-            let line = "min_parameter_scale = 0.001 (left out: steps are absolute)";
-            defaults.push(("[optimizer]", line.to_owned()));
-        }
-        // Behind what is said of each table.
-        let mut out = String::new();
-        let mut table = "";
-        let add = |out: &mut String, table: &str| {
-            let of_table = defaults.iter().filter(|(of, _)| *of == table);
-            of_table.for_each(|(_, line)| *out += &format!("# {line}\n"));
-        };
-        for line in text.lines() {
-            if line.starts_with('[') {
-                if out.ends_with("\n\n") {
-                    out.pop();
-                }
-                add(&mut out, table);
-                out.push('\n');
-                table = line;
-            }
-            let rows = table == "[model]" && line.starts_with("vocab_size = ");
-            match rows && !says_vocab_size {
-                true => out += "# vocab_size: that of the vocabulary, rounded up to a multiple of 128\n",
-                false => out += &format!("{line}\n"),
-            }
-        }
-        add(&mut out, table);
-        Ok(out)
-    }
-
     fn changed(&self, changes: &Changes) -> Result<RunConfig, Error> {
         if find(&changes.table, OLD_OBJECTIVE).is_some() {
             return Err(changes.refuse(OLD_OBJECTIVE, "is called feed.objective.name now; write that"));
@@ -201,7 +166,8 @@ impl RunConfig {
         let wrong = |message: &str| Error::Setting(format!("configuration: {message}"));
         let mut table = Table::try_from(self).map_err(|e| wrong(&e.to_string()))?;
         merge(&mut table, changes.table.clone());
-        let config = RunConfig::deserialize(table).map_err(|e| {
+        let says_rate = find(&table, "schedule.rate").is_some();
+        let mut config = RunConfig::deserialize(table).map_err(|e| {
             // Behind its message, the error names the key.
             let text = e.to_string();
             let key = text.lines().last().and_then(|line| line.strip_prefix("in `"));
@@ -211,17 +177,20 @@ impl RunConfig {
                 None => wrong(e.message()),
             }
         })?;
+        if !says_rate && config.optimizer.takes_absolute_steps() {
+            config.schedule = config.schedule.with_absolute_rate();
+        }
         config.validate().map_err(|error| changes.blame(error))?;
         Ok(config)
     }
 
     /// Refuses numbers and combinations that cannot be.
     pub(crate) fn validate(&self) -> Result<(), Error> {
+        limits::whole("steps", self.steps, 1..=limits::COUNT)?;
         self.model.validate().map_err(|e| e.under("model"))?;
-        self.schedule.validate().map_err(|e| e.under("schedule"))?;
+        self.schedule.validate(self.steps).map_err(|e| e.under("schedule"))?;
         self.optimizer.validate().map_err(|e| e.under("optimizer"))?;
         self.feed.validate().map_err(|e| e.under("feed"))?;
-        limits::whole("steps", self.steps, 1..=limits::COUNT)?;
         limits::whole("batches_per_step", self.batches_per_step, 1..=1 << 20)?;
         limits::whole("checkpoint_every", self.checkpoint_every, 1..=limits::COUNT)?;
         limits::whole("checkpoints_kept", self.checkpoints_kept, 1..=limits::COUNT)?;
@@ -412,6 +381,38 @@ mod tests {
         );
     }
 
+    /// Every kind has all it needs, for every length of a run and for both kinds of steps.
+    #[test]
+    fn schedules_need_no_more_than_their_name() {
+        for kind in [
+            "inverse_square_root",
+            "constant",
+            "linear",
+            "cosine",
+            "slanted_triangular",
+        ] {
+            let kind = format!("schedule.kind={kind}");
+            for steps in ["steps=1", "steps=300", "steps=500000"] {
+                resolved(&[&kind, steps]).unwrap();
+            }
+        }
+        let highest = |settings: &[&str]| {
+            let config = resolved(&[&["schedule.kind=cosine", "steps=100"], settings].concat()).unwrap();
+            config.schedule.rate(10, config.steps)
+        };
+        assert_eq!(highest(&[]), 0.01);
+        assert_eq!(highest(&["optimizer.kind=adamw"]), 0.001);
+        assert_eq!(highest(&["optimizer={kind='adamw', min_parameter_scale=0.001}"]), 0.01);
+        assert_eq!(highest(&["optimizer.kind=adamw", "schedule.rate=0.02"]), 0.02);
+        // What a run began with stays.
+        let begun = resolved(&["schedule.kind=cosine", "steps=100"]).unwrap();
+        let longer = begun
+            .with(&["steps=200".to_owned(), "optimizer.kind=adamw".to_owned()])
+            .unwrap();
+        assert_eq!(longer.schedule, begun.schedule);
+        assert_eq!(longer.schedule.rate(20, longer.steps), 0.01);
+    }
+
     #[test]
     fn the_file_that_says_so_is_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -453,7 +454,10 @@ mod tests {
             ("model.architecture=rnn", "architecture"),
             ("feed.layout=decoder_only", "feed.layout"),
             ("clip_norm=-1.0", "clip_norm"),
-            ("schedule.kind=constant", "rate"),
+            (
+                "schedule={kind='linear', warmup_steps=1048576}",
+                "less than total_steps",
+            ),
             ("clip_norm=inf", "clip_norm = inf"),
             ("optimizer.clip_threshold=inf", "optimizer.clip_threshold"),
             ("optimizer.clip_threshold=0.0", "above 0"),

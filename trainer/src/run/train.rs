@@ -52,6 +52,17 @@ impl StepReport {
     }
 }
 
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchReport {
+    /// Batches of the step that are done (on a GPU: given to it), this one included.
+    pub batch: u64,
+    /// Batches of a step.
+    pub batches: u64,
+    /// By the clock, in seconds since the gradients of the first were begun.
+    pub seconds: f64,
+}
+
 /// What a validation gave.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
@@ -88,6 +99,8 @@ pub struct CorpusEvaluation {
 /// What the loop tells as it goes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// A batch of a step is done.
+    Batch(BatchReport),
     /// A step is done.
     Step(StepReport),
     /// Validation documents were looked at.
@@ -162,11 +175,12 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
         run.prune()?;
     }
     while run.step < config.steps && going {
-        let report = step(run, &mut feed)?;
+        let mut wanted = true;
+        let report = step(run, &mut feed, |batch| wanted &= on_event(&Event::Batch(batch)))?;
         if let Some(metrics) = metrics {
             metrics.step(&report)?;
         }
-        let mut wanted = on_event(&Event::Step(report));
+        wanted &= on_event(&Event::Step(report));
         for epoch in feed.epoch_starts() {
             wanted &= on_event(&Event::Epoch(epoch));
         }
@@ -239,7 +253,7 @@ fn validate(
 
 /// One step: gradients of some batches, one update. Of several processes each makes all batches, computes every so many-th, and
 /// adds its gradients to those of the others; the update is everybody's.
-fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
+fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -> Result<StepReport, Error> {
     let (started, waited) = (Instant::now(), feed.waited());
     let config = &run.config;
     let mut batches = Vec::new();
@@ -260,10 +274,16 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
     let weight = (1.0 / denominator) as f32;
     let (backend, over) = (&mut *run.backend, &mut run.communicator);
     backend.zero_gradients()?;
+    let begun = Instant::now();
     for (number, batch) in (0..).zip(&batches).skip(over.rank()).step_by(over.size()) {
         over.check()?;
         let seed = dropout_seed(config.seed, run.step, number);
         backend.accumulate_ahead(batch, weight, seed)?;
+        on_batch(BatchReport {
+            batch: number + 1,
+            batches: batches.len() as u64,
+            seconds: begun.elapsed().as_secs_f64(),
+        });
     }
     // First: who does not come is found here, not by a GPU that waits.
     let own = backend.take_losses()?;
@@ -284,7 +304,7 @@ fn step(run: &mut Run, feed: &mut Feed) -> Result<StepReport, Error> {
             advice_after_divergence(&run.folder)?
         )));
     }
-    let rate = config.schedule.rate(run.step);
+    let rate = config.schedule.rate(run.step, config.steps);
     if let Some(limit) = config.clip_norm {
         backend.clip_gradients(norm, limit)?;
     }

@@ -229,8 +229,11 @@ fn a_signal_saves_and_stops() {
         let output = child.wait_with_output().unwrap();
         let told = stderr(&output);
         assert_eq!(output.status.code(), Some(status), "{told}");
-        assert!(told.contains("Stopping after this step; once more"), "{told}");
+        assert!(told.contains("Stopping after this step (once more"), "{told}");
         assert!(told.contains("Stopped after step"), "{told}");
+        // What it would have cost was said when the first of its batches was done, before the first step.
+        let cost = told.find("A step takes about ").unwrap();
+        assert!(cost < told.find("step 1/1000000: loss ").unwrap(), "{told}");
         // Not a step is lost.
         let steps = losses(&run).len() as u64;
         assert!(steps >= 3);

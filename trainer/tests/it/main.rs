@@ -19,6 +19,7 @@ mod model;
 mod objectives;
 mod optimizer;
 mod processes;
+mod reference;
 mod rows;
 mod run;
 mod vocab;

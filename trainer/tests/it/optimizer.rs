@@ -137,8 +137,8 @@ fn schedules_follow_mesh() {
             (triangle, "slanted_triangular"),
         ];
         for (schedule, key) in cases {
-            schedule.validate().unwrap();
-            let (ours, expected) = (schedule.rate(step), number(key));
+            schedule.validate(1 << 19).unwrap();
+            let (ours, expected) = (schedule.rate(step, 1 << 19), number(key));
             // The reference is in f32, where a part near 1 has an error of 6e-8.
             assert!(
                 (ours - expected).abs() < 1e-6 * expected + 6e-10,
@@ -152,32 +152,91 @@ fn schedules_follow_mesh() {
 fn schedules_rise_and_fall() {
     let linear = Schedule::Linear {
         rate: 2.0,
-        warmup_steps: 4,
+        warmup_steps: Some(4),
         total_steps: 12,
     };
-    let rates: Vec<f64> = [0, 1, 3, 4, 8, 12, 20].map(|step| linear.rate(step)).into();
+    let rates: Vec<f64> = [0, 1, 3, 4, 8, 12, 20].map(|step| linear.rate(step, 99)).into();
     assert_eq!(rates, [0.5, 1.0, 2.0, 2.0, 1.0, 0.0, 0.0]);
     let cosine = Schedule::Cosine {
         rate: 2.0,
-        warmup_steps: 0,
+        warmup_steps: Some(0),
         total_steps: 10,
         final_rate: 0.5,
     };
-    assert_eq!((cosine.rate(0), cosine.rate(10)), (2.0, 0.5));
-    assert!((cosine.rate(5) - 1.25).abs() < 1e-12);
-    assert_eq!(Schedule::Constant { rate: 0.001 }.rate(77), 0.001);
+    assert_eq!((cosine.rate(0, 99), cosine.rate(10, 99)), (2.0, 0.5));
+    assert!((cosine.rate(5, 99) - 1.25).abs() < 1e-12);
+    assert_eq!(Schedule::Constant { rate: 0.001 }.rate(77, 99), 0.001);
     assert!(
         Schedule::Linear {
             rate: 1.0,
-            warmup_steps: 5,
+            warmup_steps: Some(5),
             total_steps: 5
         }
-        .validate()
+        .validate(99)
         .is_err()
     );
     let parsed: Schedule = serde_json::from_str(r#"{"kind": "inverse_square_root"}"#).unwrap();
     assert_eq!(parsed, Schedule::t5());
     assert!(serde_json::from_str::<Schedule>(r#"{"kind": "constant", "rate": 1, "warmup": 3}"#).is_err());
+}
+
+/// What is left out follows the run; what is said stays as it is.
+#[test]
+fn schedules_follow_the_run() {
+    let named = |kind: &str| serde_json::from_str::<Schedule>(&format!(r#"{{"kind": "{kind}"}}"#)).unwrap();
+    for kind in [
+        "inverse_square_root",
+        "constant",
+        "linear",
+        "cosine",
+        "slanted_triangular",
+    ] {
+        for steps in [1, 2, 5, 9, 100, 1 << 19] {
+            let schedule = named(kind);
+            schedule.validate(steps).unwrap();
+            let rates = [0, steps / 2, steps - 1].map(|step| schedule.rate(step, steps));
+            assert!(
+                rates.iter().all(|r| r.is_finite() && (0.0..=0.01).contains(r)),
+                "{kind}: {rates:?}"
+            );
+        }
+    }
+    for (kind, last) in [("linear", 0.0), ("cosine", 0.0), ("slanted_triangular", 0.01 / 32.0)] {
+        let schedule = named(kind);
+        for (steps, top) in [
+            (1000, 100),
+            (
+                1 << 19,
+                if kind == "slanted_triangular" {
+                    (1 << 19) / 10
+                } else {
+                    10_000
+                },
+            ),
+        ] {
+            assert!((schedule.rate(top, steps) - 0.01).abs() < 1e-12, "{kind}");
+            assert!(
+                schedule.rate(top - 50, steps) < 0.01 && schedule.rate(top + 50, steps) < 0.01,
+                "{kind}"
+            );
+            assert!(
+                (schedule.rate(steps, steps) - last).abs() < 1e-5,
+                "{kind}: {}",
+                schedule.rate(steps, steps)
+            );
+        }
+    }
+    let said: Schedule =
+        serde_json::from_str(r#"{"kind": "linear", "rate": 1, "warmup_steps": 2, "total_steps": 8}"#).unwrap();
+    assert_eq!(said.rate(5, 8), said.rate(5, 1000));
+    let error = said.validate(1000).and(named("constant").validate(1));
+    assert!(error.is_ok());
+    let late: Schedule = serde_json::from_str(r#"{"kind": "cosine", "warmup_steps": 500}"#).unwrap();
+    let error = late.validate(500).unwrap_err().to_string();
+    assert!(
+        error.contains("warmup_steps = 500: must be less than total_steps, which is 500"),
+        "{error}"
+    );
 }
 
 /// AdamW against its formula, in f64.
