@@ -69,7 +69,8 @@ impl Steps {
             self.device.accumulate_ahead(&batch, weight, self.done)?;
             // Waits, as a training step does: from one step's norm to the next's.
             self.device.gradient_norm()?;
-            loss = self.device.take_loss()?.mean();
+            // Of one batch.
+            loss = self.device.take_losses()?.iter().map(|loss| loss.mean()).sum();
             self.device.update(1e-3, self.done)?;
             milliseconds.push(1e3 * started.elapsed().as_secs_f64());
             self.done += 1;
