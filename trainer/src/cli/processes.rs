@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub(super) struct ProcessArgs {
-    /// GPUs of this machine that train together, as 0,1,2,3, a process each. Where torchrun or a script starts the processes
-    /// (WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), process LOCAL_RANK takes the GPU at that place of the list.
+    /// GPUs of this machine that train together, as 0,1,2,3, a process each. Where torchrun or a script starts the
+    /// processes (WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT), process LOCAL_RANK takes the GPU at that
+    /// place of the list.
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', conflicts_with = "device")]
     devices: Vec<u16>,
-    /// Processes of this machine that train together, where --device is not a GPU. --threads is of each; without it they share the cores.
+    /// Processes of this machine that train together, where --device is not a GPU. --threads is of each; without it
+    /// they share the cores.
     #[arg(long, value_name = "N", conflicts_with = "devices")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     processes: Option<u16>,

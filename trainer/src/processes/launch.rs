@@ -1,4 +1,5 @@
-//! Becomes one of several processes: one that the environment tells of, or one of those that this process starts on its machine.
+//! Becomes one of several processes: one that the environment tells of, or one of those that this process starts on its
+//! machine.
 
 use super::connect::{follow, lead};
 use super::{Communicator, Membership};
@@ -16,8 +17,8 @@ const END: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Children(Vec<Child>);
 
-/// Joins the processes that train together: those of the environment; or else `processes` of this machine, of which this one is
-/// rank 0 and starts the others, with its own command line. `tell` prints a line.
+/// Joins the processes that train together: those of the environment; or else `processes` of this machine, of which
+/// this one is rank 0 and starts the others, with its own command line. `tell` prints a line.
 ///
 /// # Errors
 /// A process cannot be started, or does not come; a port that is taken.

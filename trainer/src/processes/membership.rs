@@ -1,5 +1,5 @@
-//! Which process this is among how many: `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`, which torchrun sets, and a
-//! line of a Slurm script.
+//! Which process this is among how many: `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `MASTER_ADDR` and `MASTER_PORT`, which
+//! torchrun sets, and a line of a Slurm script.
 
 use crate::Error;
 

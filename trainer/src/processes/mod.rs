@@ -7,9 +7,9 @@
 //! | `connect.rs` | how processes find each other |
 //! | `watch.rs` | a process that ends ends all |
 //!
-//! Rank 0 leads: every other process has two connections to it, one for data and one to see that the other side is there. What is
-//! summed is summed by rank 0, in the order of ranks, so as many processes always give the same bits. GPUs sum their gradients by NCCL
-//! (`backend/cuda/nccl.rs`) and agree on the rest here.
+//! Rank 0 leads: every other process has two connections to it, one for data and one to see that the other side is
+//! there. What is summed is summed by rank 0, in the order of ranks, so as many processes always give the same bits.
+//! GPUs sum their gradients by NCCL (`backend/cuda/nccl.rs`) and agree on the rest here.
 
 mod connect;
 mod launch;
@@ -45,8 +45,8 @@ enum Exchange {
     Sum = 2,
 }
 
-/// How a process talks to those that train the same model. Every method is called by all of them, in the same order; it returns
-/// when all have called it. A process that is alone talks to itself.
+/// How a process talks to those that train the same model. Every method is called by all of them, in the same order; it
+/// returns when all have called it. A process that is alone talks to itself.
 #[derive(Debug)]
 pub struct Communicator {
     rank: usize,

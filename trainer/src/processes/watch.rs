@@ -1,8 +1,8 @@
 //! A process that ends ends all: who is killed, or whose machine goes, leaves nobody waiting.
 //!
-//! Every process but rank 0 has a connection to it over which both send a byte a second. One that breaks, or is silent for too long,
-//! tells of the end of the process on the other side. Rank 0 then ends the others and says why, in one line; it has a few seconds to
-//! write a checkpoint. Where rank 0 itself has ended, rank 1 says it.
+//! Every process but rank 0 has a connection to it over which both send a byte a second. One that breaks, or is silent
+//! for too long, tells of the end of the process on the other side. Rank 0 then ends the others and says why, in one
+//! line; it has a few seconds to write a checkpoint. Where rank 0 itself has ended, rank 1 says it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_secs(1);
 /// How long a process may be silent: a machine that is gone does not close its connections.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How long rank 0 waits for its loop to notice that a process has ended. It looks after every batch and in every exchange, but may be
-/// waiting for a GPU that waits for another.
+/// How long rank 0 waits for its loop to notice that a process has ended. It looks after every batch and in every
+/// exchange, but may be waiting for a GPU that waits for another.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long is waited for what comes at once where all is well.
 const SOON: Duration = Duration::from_secs(5);
@@ -227,7 +227,8 @@ impl Watch {
         let lost = self.describe(link, said.as_deref());
         state.lost = Some(lost.clone());
         if self.rank != 0 {
-            // With the lock, so that the loop cannot end the process before it is told. Rank 0 has told what it has said.
+            // With the lock, so that the loop cannot end the process before it is told. Rank 0 has told what it has
+            // said.
             if said.is_none() && self.rank == 1 {
                 (self.tell)(&format!("t5: {lost}; {ADVICE}"));
             }

@@ -1,4 +1,5 @@
-//! A run by several processes: rank 0 has the run's folder, and gives the others what they need; all take every so many-th batch.
+//! A run by several processes: rank 0 has the run's folder, and gives the others what they need; all take every so
+//! many-th batch.
 
 use super::checkpoint::Checkpoint;
 use super::{Run, VOCAB};
@@ -41,8 +42,8 @@ impl Run {
         Ok(Run { communicator, ..self })
     }
 
-    /// Trains with others from here on, of which rank 0 has the run: takes what it gives. Nothing in `folder`, which is the run's, is
-    /// read or written.
+    /// Trains with others from here on, of which rank 0 has the run: takes what it gives. Nothing in `folder`, which is
+    /// the run's, is read or written.
     ///
     /// # Errors
     /// Another process has ended, or is of another version.
@@ -85,8 +86,8 @@ impl Run {
         })
     }
 
-    /// Refuses to go on where processes no longer have the same parameters: they start from the same, and change them by the same
-    /// gradients, so one of them computes otherwise.
+    /// Refuses to go on where processes no longer have the same parameters: they start from the same, and change them
+    /// by the same gradients, so one of them computes otherwise.
     ///
     /// # Errors
     /// Says whose parameters are others.
@@ -115,8 +116,8 @@ fn compare(communicator: &mut Communicator, step: u64, parameters: &[f32]) -> Re
     }
 }
 
-/// The loss of all `batches`, of which every process has those whose number, divided by the number of processes, leaves its rank. Added
-/// in the order of batches, so that the sum is to the bit that of one process with the same losses.
+/// The loss of all `batches`, of which every process has those whose number, divided by the number of processes, leaves
+/// its rank. Added in the order of batches, so that the sum is to the bit that of one process with the same losses.
 ///
 /// # Errors
 /// Another process has ended.

@@ -65,7 +65,8 @@ impl Nccl {
     /// Replaces f32s by their sums over all GPUs, after all that `stream` was asked for.
     pub fn sum(&self, region: Region, stream: &CudaStream) -> Result<(), Error> {
         let values = region.address as usize as *mut std::ffi::c_void;
-        // SAFETY: regions are of memory that is there (driver.rs), of so many values; a sum may be written where its values are.
+        // SAFETY: regions are of memory that is there (driver.rs), of so many values; a sum may be written where its
+        // values are.
         let done = unsafe {
             result::all_reduce(
                 values,
