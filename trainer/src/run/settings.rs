@@ -6,7 +6,7 @@
 use crate::Error;
 use crate::base::limits;
 use crate::feed::{FeedConfig, RowLayout, Source};
-use crate::model::{Architecture, LossOn, ModelConfig};
+use crate::model::{Architecture, LossOn, ModelConfig, RelativeBias};
 use crate::objective::ObjectiveKind;
 use crate::optimizer::schedule::Schedule;
 use crate::optimizer::{AdafactorConfig, OptimizerConfig};
@@ -149,6 +149,10 @@ impl RunConfig {
         if self.clip_norm.is_none() {
             let line = "clip_norm = 1.0 (left out: gradients are not clipped)";
             defaults.push(("", line.to_owned()));
+        }
+        if self.model.relative_bias == RelativeBias::Shared {
+            let line = "relative_bias = \"shared\" (left out; or each_layer, as in umT5)";
+            defaults.push(("[model]", line.to_owned()));
         }
         let objective = self.feed.objective.defaults()?.into_iter();
         defaults.extend(objective.map(|line| ("[feed.objective]", line)));

@@ -124,6 +124,7 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
     while run.step < config.steps && going {
         let report = step(run, &mut feed)?;
         metrics.step(&report)?;
+        run.keep();
         going &= on_event(&Event::Step(report));
         for epoch in feed.epoch_starts() {
             going &= on_event(&Event::Epoch(epoch));
