@@ -189,11 +189,11 @@ tokenise: examples ## compare ids and speed with the sentencepiece library: INPU
 vocabulary: examples ## compare the vocabulary's trainer with sentencepiece's: TRAIN=wet HELD_OUT=text (or the sample crawl)
 	trainer/benches/vocabulary.sh $(T5) $(C4) target/release/examples/tokenize $(TRAIN) $(HELD_OUT)
 
-export: examples ## prove that Hugging Face opens what t5 exports, with the same logits and ids (environments of several GB)
+export: examples ## prove that Hugging Face and candle open what t5 exports, with the same logits and ids (environments of several GB)
 	trainer/benches/export.sh $(T5) $(C4) target/release/examples/logits
 
-import: build ## prove that t5 opens what Hugging Face saves, with the same greedy text (in the environments of export)
-	trainer/benches/import.sh $(T5) $(C4)
+import: examples ## prove that t5 opens what Hugging Face saves, with the same logits and greedy text (in the environments of export)
+	trainer/benches/import.sh $(T5) $(C4) target/release/examples/logits
 
 trajectory: examples ## prove that fifty steps give the losses of Hugging Face's T5 and Adafactor (in the environment of export)
 	trainer/benches/trajectory.sh $(T5) $(C4) target/release/examples/batches

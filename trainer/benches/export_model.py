@@ -1,6 +1,7 @@
 """Behind export.sh: an exported model in Hugging Face's transformers.
 
-Usage: python3 export_model.py LOGITS CHECKPOINT EXPORTED SAVED, where SAVED is the folder that transformers shall write
+Usage: python3 export_model.py LOGITS CHECKPOINT EXPORTED HALF SAVED, where HALF is the same in bf16 and in parts, and SAVED the
+folder that transformers shall write
 """
 
 import json
@@ -13,8 +14,8 @@ import torch
 import transformers
 
 
-def main(logits, checkpoint, exported, saved):
-    model, info = transformers.T5ForConditionalGeneration.from_pretrained(exported, output_loading_info=True)
+def main(logits, checkpoint, exported, half, saved):
+    model, info = transformers.AutoModelForSeq2SeqLM.from_pretrained(exported, output_loading_info=True)
     problems = {key: list(found) for key, found in info.items() if found}
     assert not problems, problems
     model.eval()
@@ -38,6 +39,13 @@ def main(logits, checkpoint, exported, saved):
     )
     assert worst <= 1e-4, worst
     model.save_pretrained(saved)
+    halves = transformers.AutoModelForSeq2SeqLM.from_pretrained(half, dtype="auto")
+    assert halves.dtype == torch.bfloat16, halves.dtype
+    theirs, rounded = halves.state_dict(), model.to(torch.bfloat16).state_dict()
+    assert theirs.keys() == rounded.keys() and all(torch.equal(theirs[name], rounded[name]) for name in rounded)
+    parts = len([file for file in os.listdir(half) if file.endswith(".safetensors")])
+    print(f"{name}: in bf16 and {parts} parts, every value is that of f32 rounded by PyTorch")
+    assert parts > 1
 
 
 if __name__ == "__main__":

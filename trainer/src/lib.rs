@@ -40,6 +40,7 @@ pub use vocab::Vocab;
 pub mod internals {
     pub use crate::backend::Emulation;
     pub use crate::convert::huggingface;
+    pub use crate::convert::save::{SaveOptions, save};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
         CorpusInfo, Counts, Cursor, Documents, EpochStart, Packer, Packing, Position, RowLayout, ShardOrder, Tokenizer,
@@ -48,7 +49,7 @@ pub mod internals {
     pub use crate::math::dropout::DropoutShape;
     pub use crate::math::matrix::{Into, Matrix, Threads, multiply};
     pub use crate::model::{
-        Activation, Architecture, Decoder, Denominator, EOS, Head, Layout, Loss, LossOn, Variable, bucket,
+        Activation, Architecture, Decoder, Denominator, EOS, Head, Layout, Loss, LossOn, RelativeBias, Variable, bucket,
     };
     pub use crate::objective::{
         Example, Ids, Lengths, Objective, ObjectiveConfig, ObjectiveKind, Place, Purpose, Random, Spans,

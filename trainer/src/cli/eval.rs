@@ -52,7 +52,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     args.threads.start()?;
     let (device, precision) = args.device.find()?;
     let Named { path, note, vocab } = Named::open(&args.run)?;
-    memory::check_evaluation(&note.config)?;
+    memory::check_evaluation(&note.config, device.has_own_memory())?;
     let mut backend = backend::open(device, precision, note.model(&path)?, None)?;
     let vocab = Arc::new(vocab);
     let named = args.corpora.sources();

@@ -1,7 +1,7 @@
 //! `t5 generate`.
 
 use super::Named;
-use super::output::print;
+use super::output::{count, print, tell};
 use super::settings::{DeviceArgs, ThreadsArg};
 use crate::backend;
 use crate::base::Sequences;
@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 
 /// Lets a model say what belongs into a text's blanks, or how a text goes on.
 ///
-/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores). A model that was trained by the
-/// objective lm or prefix_lm goes on with the text.
+/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores), which stands for the next of them that
+/// the text does not name. A model that was trained by the objective lm or prefix_lm goes on with the text.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
     /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model` or `tokenizer.json`).
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The text; without it, each line of standard input is one.
+    /// The text; without it, each line of standard input is one, and an empty line is answered by an empty line.
     text: Option<String>,
     /// Tokens to say at most.
     #[arg(long, default_value_t = 64, value_name = "N")]
@@ -80,10 +80,14 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
         },
         (None, false) => Decoding::Greedy,
     };
+    let tokens_of = |text: &str| {
+        let mut tokens = Vec::new();
+        vocab.encode_with_sentinels(text, &mut tokens);
+        tokens
+    };
     let mut answer = |text: &str| -> anyhow::Result<()> {
         let text = numbered(text, vocab.sentinels())?;
-        let mut tokens = Vec::new();
-        vocab.encode_with_sentinels(&text, &mut tokens);
+        let mut tokens = tokens_of(&text);
         if ends {
             tokens.push(vocab.eos());
         }
@@ -103,10 +107,29 @@ pub(crate) fn run(args: Generate) -> anyhow::Result<()> {
         Ok(())
     };
     if let Some(text) = &args.text {
+        // A language model may begin with nothing.
+        anyhow::ensure!(
+            goes_on || !tokens_of(text).is_empty(),
+            "the text is empty: there is nothing to fill; give one with a blank, as \"The river ___ the town.\""
+        );
         return answer(text);
     }
+    let mut empty = 0;
     for line in stdin().lock().lines() {
-        answer(&line.context("standard input")?)?;
+        let line = line.context("standard input")?;
+        match tokens_of(&line).is_empty() {
+            false => answer(&line)?,
+            true => {
+                empty += 1;
+                print(format_args!(""))?;
+            }
+        }
+    }
+    if empty > 0 {
+        tell(format_args!(
+            "{} without text: there was nothing to fill",
+            count(empty, "line")
+        ));
     }
     Ok(())
 }
@@ -139,16 +162,19 @@ fn continued(text: &str, tokens: &[u32], said: &[u32], vocab: &Vocab) -> String 
     }
 }
 
-/// `___` as sentinels, in order; an error where they are more than `sentinels`.
+/// `___` as sentinels: in order, those that the text does not name itself. An error where there are not so many of `sentinels`.
 fn numbered(text: &str, sentinels: u32) -> anyhow::Result<String> {
+    let is_named = |k: u32| text.contains(&format!("<extra_id_{k}>"));
+    let free: Vec<u32> = (0..sentinels).filter(|k| !is_named(*k)).collect();
     let blanks = text.matches("___").count();
     anyhow::ensure!(
-        blanks <= sentinels as usize,
-        "the text has {blanks} blanks, and the vocabulary sentinels for {sentinels}; give it in parts"
+        blanks <= free.len(),
+        "the text has {blanks} blanks, and the vocabulary sentinels for {}; give it in parts",
+        free.len()
     );
     let mut parts = text.split("___");
     let mut out = parts.next().unwrap_or_default().to_owned();
-    for (k, part) in parts.enumerate() {
+    for (k, part) in free.iter().zip(parts) {
         out += &format!("<extra_id_{k}>{part}");
     }
     Ok(out)
@@ -192,6 +218,19 @@ mod tests {
         );
         let known = "a <extra_id_3>";
         assert_eq!(super::numbered(known, 2).unwrap(), known);
+        // Each blank has a sentinel of its own, in whatever order they are written.
+        for (text, numbered) in [
+            ("<extra_id_0> a ___ b ___", "<extra_id_0> a <extra_id_1> b <extra_id_2>"),
+            ("___ a <extra_id_0> b ___", "<extra_id_1> a <extra_id_0> b <extra_id_2>"),
+            (
+                "a <extra_id_1> b ___ c ___",
+                "a <extra_id_1> b <extra_id_0> c <extra_id_2>",
+            ),
+        ] {
+            assert_eq!(super::numbered(text, 3).unwrap(), numbered);
+            let error = super::numbered(text, 1).unwrap_err().to_string();
+            assert!(error.contains("blanks, and the vocabulary sentinels for"), "{error}");
+        }
         assert!(super::numbered("a ___ b ___.", 1).is_err());
     }
 }

@@ -12,8 +12,9 @@ use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Makes a run of a folder that Hugging Face's `save_pretrained` wrote (T5 or T5 v1.1, `config.json`, `model.safetensors` in
-/// f32, bf16 or f16, `spiece.model` or `tokenizer.json`), to be measured, asked, or trained further.
+/// Makes a run of a folder that Hugging Face's `save_pretrained` wrote, to be measured, asked, or trained further: T5, T5 v1.1, mT5 or
+/// umT5; `config.json`, `model.safetensors` or `pytorch_model.bin` (of which no code runs) in f32, bf16 or f16, `spiece.model` or
+/// `tokenizer.json`.
 ///
 /// The run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of 0.001.
 #[derive(Debug, Args)]

@@ -113,6 +113,7 @@ impl Named {
         let (path, owner) = match checkpoints.last() {
             Some((_, path)) => (path.clone(), Some(folder.to_owned())),
             None => {
+                refuse_hugging_face(folder)?;
                 let absolute = std::path::absolute(folder)?;
                 let owner = absolute.parent().and_then(Path::parent);
                 (folder.to_owned(), owner.map(Path::to_owned))
@@ -128,6 +129,17 @@ impl Named {
         let vocab = note.vocab(&owner.join(run::VOCAB))?;
         Ok(Named { path, note, vocab })
     }
+}
+
+/// Refuses a folder of Hugging Face's transformers where a run is wanted, with the command that makes one of it.
+pub(crate) fn refuse_hugging_face(folder: &Path) -> anyhow::Result<()> {
+    let there = |name: &str| folder.join(name).is_file();
+    anyhow::ensure!(
+        !there("config.json") || there(checkpoint::NOTE) || there(run::METRICS),
+        "{folder}: is a model of Hugging Face's transformers, and no run yet; import it first: t5 import {folder} -o RUN",
+        folder = folder.display()
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub(crate) struct Plot {
 }
 
 pub(crate) fn run(args: &Plot) -> anyhow::Result<()> {
+    super::refuse_hugging_face(&args.run)?;
     let path = args.run.join(METRICS);
     let metrics = PlottedMetrics::read(&path)?;
     let output = args.output.clone().unwrap_or_else(|| args.run.join("plot.svg"));

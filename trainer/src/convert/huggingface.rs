@@ -1,18 +1,14 @@
-//! Models as folders of Hugging Face's transformers: `config.json` and `model.safetensors`.
+//! A folder of Hugging Face's transformers as a model of ours: `config.json`, and the weights.
 
+use super::weights::{self, WEIGHTS, WeightFile};
 use crate::Error;
-use crate::base::tensor_file;
-use crate::model::{Activation, Architecture, EOS, Head, ModelConfig, T5, Variable};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use crate::model::{Activation, EOS, Head, ModelConfig, RelativeBias, T5};
 use serde::Deserialize;
-use serde_json::json;
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
 
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const CONFIG: &str = "config.json";
 const EMBEDDING: &str = "shared.weight";
 const HEAD: &str = "lm_head.weight";
 
@@ -35,11 +31,10 @@ struct TransformersConfig {
     dropout_rate: f32,
     #[serde(default = "epsilon")]
     layer_norm_epsilon: f32,
-    #[serde(default = "relu")]
-    feed_forward_proj: String,
-    #[serde(default = "tied")]
-    tie_word_embeddings: bool,
+    feed_forward_proj: Option<String>,
+    tie_word_embeddings: Option<bool>,
     scale_decoder_outputs: Option<bool>,
+    transformers_version: Option<String>,
     pad_token_id: Option<u32>,
     eos_token_id: Option<OneOrMany>,
     decoder_start_token_id: Option<u32>,
@@ -65,14 +60,81 @@ fn dropout_rate() -> f32 {
 fn epsilon() -> f32 {
     1e-6
 }
-fn relu() -> String {
-    "relu".into()
-}
-fn tied() -> bool {
-    true
+
+/// Which of transformers' models it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// T5 and T5 v1.1.
+    T5,
+    /// mT5: T5 v1.1 with another vocabulary.
+    Mt5,
+    /// umT5: mT5 with a table of relative positions for each layer.
+    Umt5,
 }
 
-/// Reads a T5 or T5 v1.1 from a folder; values in f32, bf16 or f16, one file or several with an index.
+/// What others with T5 in their name are.
+const OTHERS: [(&str, &str); 6] = [
+    ("t5gemma", "T5Gemma: a Gemma with an encoder"),
+    ("t5gemma2", "T5Gemma 2: a Gemma with an encoder"),
+    ("longt5", "LongT5, whose attention is local"),
+    ("switch_transformers", "a Switch Transformer, whose layers have experts"),
+    ("pix2struct", "Pix2Struct, which reads pictures"),
+    ("udop", "UDOP, which reads pictures"),
+];
+
+impl TransformersConfig {
+    /// The error names other kinds of models.
+    fn kind(&self, path: &Path) -> Result<Kind, Error> {
+        kind(&self.model_type).map_err(|problem| Error::format(path, problem))
+    }
+
+    fn is_of_version_5(&self) -> bool {
+        let version = self.transformers_version.as_deref().unwrap_or_default();
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        major.is_some_and(|major| major >= 5)
+    }
+}
+
+fn kind(model_type: &str) -> Result<Kind, String> {
+    match model_type {
+        "t5" => Ok(Kind::T5),
+        "mt5" => Ok(Kind::Mt5),
+        "umt5" => Ok(Kind::Umt5),
+        other => {
+            let named = OTHERS.iter().find(|(name, _)| *name == other);
+            let what = named.map_or(String::new(), |(_, what)| format!(" ({what})"));
+            Err(format!(
+                "model_type is `{other}`{what}; take a T5, T5 v1.1, mT5 or umT5"
+            ))
+        }
+    }
+}
+
+fn read_config(path: &Path) -> Result<TransformersConfig, Error> {
+    let text = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let problem = "missing; give a folder that `save_pretrained` wrote, with config.json and model.safetensors";
+            return Err(Error::format(path, problem));
+        }
+        text => text.map_err(|error| Error::io(path, error))?,
+    };
+    let wrong = |error: serde_json::Error| Error::format(path, error.to_string());
+    let config: Value = serde_json::from_slice(&text).map_err(wrong)?;
+    // First: another kind of model has other keys.
+    match config["model_type"].as_str() {
+        Some(model_type) => kind(model_type).map_err(|problem| Error::format(path, problem))?,
+        None => {
+            return Err(Error::format(
+                path,
+                "has no model_type; take a T5, T5 v1.1, mT5 or umT5",
+            ));
+        }
+    };
+    TransformersConfig::deserialize(config).map_err(wrong)
+}
+
+/// Reads a T5, T5 v1.1 or mT5 from a folder; values in f32, bf16 or f16, as safetensors or as `pytorch_model.bin` (without running
+/// any of its code), one file or several with an index.
 /// Settings of the loss, which the folder does not have, are our defaults.
 ///
 /// # Errors
@@ -85,19 +147,7 @@ fn tied() -> bool {
 /// ```
 pub fn load(folder: &Path) -> Result<T5, Error> {
     let path = folder.join(CONFIG);
-    let text = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let problem = "missing; give a folder that `save_pretrained` wrote, with config.json and model.safetensors";
-            return Err(Error::format(&path, problem));
-        }
-        text => text.map_err(|error| Error::io(&path, error))?,
-    };
-    let config: TransformersConfig =
-        serde_json::from_slice(&text).map_err(|error| Error::format(&path, error.to_string()))?;
-    if config.model_type != "t5" {
-        let problem = format!("model_type is `{}`; take a T5 or T5 v1.1", config.model_type);
-        return Err(Error::format(&path, problem));
-    }
+    let config = read_config(&path)?;
     let ends = match &config.eos_token_id {
         Some(OneOrMany::One(id)) => std::slice::from_ref(id),
         Some(OneOrMany::Some(ids)) => ids,
@@ -114,7 +164,12 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             return Err(Error::format(&path, problem));
         }
     }
-    let activation = match &config.feed_forward_proj[..] {
+    let kind = config.kind(&path)?;
+    let projection = config.feed_forward_proj.as_deref().unwrap_or(match kind {
+        Kind::T5 => "relu",
+        Kind::Mt5 | Kind::Umt5 => "gated-gelu",
+    });
+    let activation = match projection {
         "relu" => Activation::Relu,
         "gated-gelu" | "gated-gelu_new" => Activation::GatedGelu,
         "gated-silu" | "gated-swish" => Activation::GatedSilu,
@@ -123,9 +178,15 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
             return Err(Error::format(&path, problem));
         }
     };
-    let tied = config.tie_word_embeddings;
-    // transformers 5 writes `tied` for every model, and what it does in `scale_decoder_outputs`; before, one was the other.
-    let scaled = tied && config.scale_decoder_outputs.unwrap_or(true);
+    let tied = config.tie_word_embeddings.unwrap_or(kind != Kind::Mt5);
+    // transformers 5 writes `tied` for every model. What it does it says for T5 in `scale_decoder_outputs`; mT5's outputs it never
+    // scales. Before, one was the other.
+    let scaled = tied
+        && match kind {
+            Kind::T5 => config.scale_decoder_outputs.unwrap_or(true),
+            Kind::Mt5 => !config.is_of_version_5(),
+            Kind::Umt5 => true,
+        };
     let config = ModelConfig {
         vocab_size: config.vocab_size,
         d_model: config.d_model,
@@ -140,6 +201,10 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         norm_epsilon: config.layer_norm_epsilon,
         relative_buckets: config.relative_attention_num_buckets,
         relative_max_distance: config.relative_attention_max_distance,
+        relative_bias: match kind {
+            Kind::T5 | Kind::Mt5 => RelativeBias::Shared,
+            Kind::Umt5 => RelativeBias::EachLayer,
+        },
         ..ModelConfig::named("small")?
     };
     config
@@ -150,13 +215,9 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
     let mut missing: BTreeSet<&str> = layout.variables().iter().map(|variable| &variable.name[..]).collect();
     // The first name that the embedding came by.
     let mut embedded: Option<String> = None;
-    for path in weight_files(folder)? {
-        let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| Error::format(&path, error.to_string()))?;
-        let mut tensors = file.tensors();
-        // Else another of them would be named each time.
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, tensor) in tensors {
+    for path in weights::files(folder)? {
+        let mut file = WeightFile::open(&path)?;
+        for (name, shape) in file.list() {
             let own = match &name[..] {
                 // The embedding, which is stored by one of its names, or by several.
                 "encoder.embed_tokens.weight" | "decoder.embed_tokens.weight" => EMBEDDING,
@@ -171,12 +232,12 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
                 let problem = format!("variable `{name}` is not one of a T5 with this config.json");
                 return Err(Error::format(&path, problem));
             };
-            if tensor.shape() != variable.shape {
-                let (is, should) = (tensor.shape(), &variable.shape);
-                let problem = format!("variable `{name}` is {is:?}, by config.json it should be {should:?}");
+            if shape != variable.shape {
+                let should = &variable.shape;
+                let problem = format!("variable `{name}` is {shape:?}, by config.json it should be {should:?}");
                 return Err(Error::format(&path, problem));
             }
-            let values = values(&path, &name, &tensor)?;
+            let values = file.values(&name)?;
             if values.iter().any(|value| !value.is_finite()) {
                 let problem = format!("variable `{name}` holds values that are not finite");
                 return Err(Error::format(&path, problem));
@@ -220,153 +281,4 @@ fn two_embeddings(path: &Path, first: &str, second: &str) -> Error {
         false => format!("`{first}` and `{second}` differ, and are one variable in a T5; remove the wrong one"),
     };
     Error::format(path, problem)
-}
-
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let (index, single) = (folder.join(INDEX), folder.join(WEIGHTS));
-    if !index.exists() {
-        let pickled = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
-        let problem = match pickled.iter().find(|name| folder.join(name).exists()) {
-            _ if single.exists() => return Ok(vec![single]),
-            Some(name) => format!(
-                "missing; there is {name}, which runs code when it is read: in Python, \
-                 `T5ForConditionalGeneration.from_pretrained(FOLDER).save_pretrained(OTHER)` writes a folder with safetensors"
-            ),
-            None => "missing; give a folder that `save_pretrained` wrote".to_owned(),
-        };
-        return Err(Error::format(&single, problem));
-    }
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let text = std::fs::read(&index).map_err(|error| Error::io(&index, error))?;
-    let parsed: Index = serde_json::from_slice(&text).map_err(|error| Error::format(&index, error.to_string()))?;
-    let files: BTreeSet<String> = parsed.weight_map.into_values().collect();
-    Ok(files.into_iter().map(|file| folder.join(file)).collect())
-}
-
-fn values(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, Error> {
-    let data = tensor.data();
-    let (pairs, _) = data.as_chunks::<2>();
-    let (quads, _) = data.as_chunks::<4>();
-    match tensor.dtype() {
-        Dtype::F32 => Ok(quads.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
-        Dtype::BF16 => Ok(pairs
-            .iter()
-            .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
-            .collect()),
-        Dtype::F16 => Ok(pairs
-            .iter()
-            .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
-            .collect()),
-        other => {
-            let problem = format!("variable `{name}` is {other:?}; only F32, BF16 and F16 can be read");
-            Err(Error::format(path, problem))
-        }
-    }
-}
-
-/// A variable as transformers names it.
-struct NamedValues<'a> {
-    variable: &'a Variable,
-    values: &'a [f32],
-}
-
-impl View for NamedValues<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.variable.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    fn data_len(&self) -> usize {
-        self.values.len() * 4
-    }
-}
-
-/// Writes a model that `T5ForConditionalGeneration.from_pretrained` reads, as f32. Shared variables are written twice, so the
-/// model is the same there, but no longer shared. The folder is made where it is missing.
-///
-/// # Errors
-/// A language model (transformers' T5 has none), or a file that cannot be written.
-pub fn save(model: &T5, folder: &Path) -> Result<(), Error> {
-    let config = model.config();
-    if !config.architecture.has_encoder() {
-        return Err(Error::Setting(format!(
-            "Hugging Face has no class for a T5 of architecture {}; encoder_decoder and shared can be exported",
-            config.architecture.name()
-        )));
-    }
-    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-    let mut tensors = Vec::new();
-    for variable in model.layout().variables() {
-        let tensor = || NamedValues {
-            variable,
-            values: &model.parameters()[variable.range.clone()],
-        };
-        tensors.push((variable.name.clone(), tensor()));
-        if config.architecture == Architecture::Shared
-            && let Some(name) = encoder_name(&variable.name)
-        {
-            tensors.push((name, tensor()));
-        }
-    }
-    let (projection, function) = match config.activation {
-        Activation::Relu => ("relu", "relu"),
-        Activation::GatedGelu => ("gated-gelu", "gelu_new"),
-        Activation::GatedSilu => ("gated-silu", "silu"),
-    };
-    let tied = config.head == Head::Tied;
-    let json = json!({
-        "architectures": ["T5ForConditionalGeneration"],
-        "model_type": "t5",
-        "d_model": config.d_model,
-        "d_kv": config.d_kv,
-        "d_ff": config.d_ff,
-        "num_layers": config.encoder_layers,
-        "num_decoder_layers": config.decoder_layers,
-        "num_heads": config.heads,
-        "relative_attention_num_buckets": config.relative_buckets,
-        "relative_attention_max_distance": config.relative_max_distance,
-        "dropout_rate": shortest(config.dropout),
-        "layer_norm_epsilon": shortest(config.norm_epsilon),
-        "feed_forward_proj": projection,
-        "dense_act_fn": function,
-        "is_gated_act": config.activation != Activation::Relu,
-        "tie_word_embeddings": tied,
-        "scale_decoder_outputs": tied,
-        "vocab_size": config.vocab_size,
-        "is_encoder_decoder": true,
-        "pad_token_id": 0,
-        "eos_token_id": 1,
-        "decoder_start_token_id": 0,
-        "initializer_factor": 1.0,
-        "use_cache": true,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    });
-    let path = folder.join(CONFIG);
-    let text = format!("{json:#}\n");
-    tensor_file::write_model(&folder.join(WEIGHTS), tensors, (&path, text.as_bytes()))
-}
-
-/// The number that a person would write for it: 0.1, not 0.10000000149011612.
-fn shortest(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
-}
-
-/// The encoder's name of a decoder's variable; none of attention to the encoder.
-fn encoder_name(name: &str) -> Option<String> {
-    let rest = name.strip_prefix("decoder.")?;
-    if rest.contains(".EncDecAttention.") || rest.contains(".layer.1.layer_norm") {
-        return None;
-    }
-    Some(format!("encoder.{}", rest.replace(".layer.2.", ".layer.1.")))
 }

@@ -71,6 +71,23 @@ pub enum Head {
     Untied,
 }
 
+/// Which layers of a stack read the same table of relative positions (§2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RelativeBias {
+    /// All of them: T5.
+    #[default]
+    Shared,
+    /// Each has a table of its own: umT5 (Chung et al. 2023).
+    EachLayer,
+}
+
+impl RelativeBias {
+    fn is_shared(&self) -> bool {
+        *self == RelativeBias::Shared
+    }
+}
+
 /// By what the summed loss is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -185,6 +202,11 @@ pub struct ModelConfig {
     /// Unit: tokens. Source: paper, section 2.1.
     #[serde(default = "relative_max_distance")]
     pub relative_max_distance: usize,
+    /// Which layers of a stack read the same table of relative positions.
+    ///
+    /// Source: paper, section 2.1; `each_layer` is umT5's.
+    #[serde(default, skip_serializing_if = "RelativeBias::is_shared")]
+    pub relative_bias: RelativeBias,
     /// Whether what is inside of a sublayer is computed again in the backward pass: more time, less memory, the
     /// same bits.
     ///
@@ -241,6 +263,21 @@ impl ModelConfig {
         })
     }
 
+    /// Elements of a row with `length` positions at the place that has most of those that dropout and kernels count: the residual stream
+    /// and the inside of a feed-forward layer, `[length, width]`; and where there is dropout, attention's weights, `[heads,
+    /// queries, keys]`, or `[heads, keys]` where queries share a draw.
+    pub(crate) fn counted_elements(&self, length: usize) -> u64 {
+        let (length, heads) = (length as u64, self.heads as u64);
+        let width = self.d_model.max(self.d_ff) as u64;
+        let queries = match self.dropout_shape {
+            _ if self.dropout == 0.0 => 0,
+            DropoutShape::AcrossLength => 1,
+            DropoutShape::Elementwise => length,
+        };
+        let weights = length.saturating_mul(queries).saturating_mul(heads);
+        length.saturating_mul(width).max(weights)
+    }
+
     /// The names [`named`](ModelConfig::named) knows.
     pub fn names() -> impl Iterator<Item = &'static str> {
         SIZES.iter().map(|size| size.0)
@@ -278,6 +315,7 @@ impl ModelConfig {
             norm_epsilon: norm_epsilon(),
             relative_buckets: relative_buckets(),
             relative_max_distance: relative_max_distance(),
+            relative_bias: RelativeBias::default(),
             recompute: false,
         })
     }
@@ -384,10 +422,13 @@ impl ModelConfig {
             .checked_add(d)?;
         let stack = |layers: usize, attentions: u64| {
             let layer = attention.checked_mul(attentions)?.checked_add(feed_forward)?;
+            let tables = match self.relative_bias {
+                RelativeBias::Shared => layers.min(1),
+                RelativeBias::EachLayer => layers,
+            };
+            let tables = product(self.relative_buckets, self.heads)?.checked_mul(number(tables)?)?;
             let layers = layer.checked_mul(number(layers)?)?;
-            layers
-                .checked_add(product(self.relative_buckets, self.heads)?)?
-                .checked_add(d)
+            layers.checked_add(tables)?.checked_add(d)
         };
         let cross = u64::from(self.architecture.has_encoder());
         let mut all = stack(self.decoder_layers, 1 + cross)?;

@@ -179,19 +179,26 @@ impl Decoder for CachedDecoder<'_> {
             multiply(out, into, 1.0, Matrix::new(a, rows, depth), weight, Threads::All);
         };
         // The bias by distance, from the last new position to key 0 up to the first new one to the last key, `[heads, …]`.
-        let table = &p[stack.relative_bias.clone()];
         let buckets = (config.relative_buckets, config.relative_max_distance);
         let end = now + new;
-        let bias = |head: usize| -> Vec<f32> {
+        let biases_of = |table: &[f32]| -> Vec<Vec<f32>> {
             let distances = 1 - end as i64..new as i64;
             let bucket = |distance| bucket(distance, self.bidirectional, buckets.0, buckets.1);
-            distances
-                .map(|distance| table[bucket(distance) * config.heads + head])
-                .collect()
+            let bias = |head: usize| {
+                let places = distances.clone().map(|distance| bucket(distance) * config.heads + head);
+                places.map(|place| table[place]).collect()
+            };
+            (0..config.heads).map(bias).collect()
         };
-        let biases: Vec<Vec<f32>> = (0..config.heads).map(bias).collect();
+        let mut biases = Vec::new();
+        // The table that they are of.
+        let mut table = &(0..0);
         let mut context = vec![0.0; n * width];
         for (number, layer) in stack.layers.iter().enumerate() {
+            if *table != layer.relative_bias {
+                table = &layer.relative_bias;
+                biases = biases_of(&p[table.clone()]);
+            }
             let own = &mut self.own[number];
             let mut qkv = vec![0.0; n * 3 * width];
             norm(&x, &layer.attention.norm, &mut y);

@@ -3,7 +3,7 @@
 //! Names and shapes are Hugging Face's (a matrix is `[out, in]`), so a checkpoint is read and written without
 //! turning anything. Matrices that read the same input are neighbours: queries, keys and values are one product.
 
-use super::config::{Architecture, Head, ModelConfig};
+use super::config::{Architecture, Head, ModelConfig, RelativeBias};
 use crate::Error;
 use crate::base::memory;
 use std::ops::Range;
@@ -57,6 +57,8 @@ pub(crate) struct FeedForwardLayout {
 /// A layer's variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LayerLayout {
+    /// `[buckets, heads]`, of relative positions; of all layers of a stack the same one, unless each has its own.
+    pub relative_bias: Range<usize>,
     pub attention: AttentionLayout,
     /// Attention to the encoder.
     pub cross: Option<AttentionLayout>,
@@ -66,8 +68,6 @@ pub(crate) struct LayerLayout {
 /// A stack's variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StackLayout {
-    /// `[buckets, heads]`.
-    pub relative_bias: Range<usize>,
     pub layers: Vec<LayerLayout>,
     /// `[d_model]`.
     pub norm: Range<usize>,
@@ -184,6 +184,7 @@ impl LayoutBuilder<'_> {
     }
 
     fn stack(&mut self, stack: &str, layers: usize, cross: bool) -> StackLayout {
+        let each_has_its_own = self.config.relative_bias == RelativeBias::EachLayer;
         let mut relative_bias = 0..0;
         let layers = (0..layers).map(|layer| {
             let block = format!("{stack}.block.{layer}.layer");
@@ -191,7 +192,7 @@ impl LayoutBuilder<'_> {
             let mut next = || format!("{block}.{}", sublayers.next().unwrap_or_default());
             let name = next();
             let attention = self.attention(&name, "SelfAttention");
-            if layer == 0 {
+            if layer == 0 || each_has_its_own {
                 let (buckets, heads) = (self.config.relative_buckets, self.config.heads);
                 // TensorFlow's default, which Mesh leaves in place: Glorot's uniform.
                 let bound = (6.0 / (buckets + heads) as f64).sqrt();
@@ -199,6 +200,7 @@ impl LayoutBuilder<'_> {
                 relative_bias = self.add(name, &[buckets, heads], Init::Uniform(bound));
             }
             LayerLayout {
+                relative_bias: relative_bias.clone(),
                 attention,
                 cross: cross.then(|| self.attention(&next(), "EncDecAttention")),
                 feed_forward: self.feed_forward(&next()),
@@ -206,11 +208,7 @@ impl LayoutBuilder<'_> {
         });
         let layers = layers.collect();
         let norm = self.norm(&format!("{stack}.final_layer_norm"));
-        StackLayout {
-            relative_bias,
-            layers,
-            norm,
-        }
+        StackLayout { layers, norm }
     }
 
     fn norm(&mut self, name: &str) -> Range<usize> {

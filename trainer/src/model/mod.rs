@@ -23,7 +23,7 @@ mod stack;
 mod t5;
 
 pub(crate) use batch::{denominator, each_example, total};
-pub use config::{Activation, Architecture, Denominator, EOS, Head, LossOn, ModelConfig};
+pub use config::{Activation, Architecture, Denominator, EOS, Head, LossOn, ModelConfig, RelativeBias};
 pub use decoder::Decoder;
 pub use head::Loss;
 pub(crate) use init::uniform;

@@ -78,7 +78,7 @@ pub(crate) struct StackPass<'a, B: Backend> {
 
 /// A sublayer of a stack.
 enum Sublayer<'l> {
-    Own(&'l AttentionLayout),
+    Own(&'l LayerLayout),
     Cross(&'l AttentionLayout),
     FeedForward(&'l FeedForwardLayout),
 }
@@ -87,7 +87,7 @@ enum Sublayer<'l> {
 fn sublayers(layers: &[LayerLayout]) -> Vec<Sublayer<'_>> {
     let sublayers = layers.iter().flat_map(|layer| {
         let cross = layer.cross.as_ref().map(Sublayer::Cross);
-        let first = std::iter::once(Sublayer::Own(&layer.attention)).chain(cross);
+        let first = std::iter::once(Sublayer::Own(layer)).chain(cross);
         first.chain([Sublayer::FeedForward(&layer.feed_forward)])
     });
     sublayers.collect()
@@ -101,6 +101,11 @@ impl<'a, B: Backend> StackPass<'a, B> {
 
     fn shape(&self) -> (usize, usize) {
         (self.seen.queries, self.config.d_model)
+    }
+
+    /// Fills `bias` from a layer's table.
+    fn spread(&self, on: &mut B, table: &Range<usize>, bias: &mut B::Buffer) -> Result<(), Error> {
+        on.bias_spread((self.parameters, table), self.distances, self.config.heads, bias)
     }
 
     fn attention<'s>(
@@ -159,8 +164,6 @@ impl<'a, B: Backend> StackPass<'a, B> {
         for stream in &mut memory.streams[..streams] {
             on.resize(stream, n * d)?;
         }
-        let table = (self.parameters, &self.layout.relative_bias);
-        on.bias_spread(table, self.distances, self.config.heads, &mut memory.bias)?;
         on.embed(
             self.tokens,
             (self.parameters, self.embedding),
@@ -170,6 +173,8 @@ impl<'a, B: Backend> StackPass<'a, B> {
         if let Some(site) = self.site(sublayers.len(), 0) {
             on.dropout(&mut memory.streams[0], site, self.shape())?;
         }
+        // The table that is spread in `memory.bias`.
+        let mut spread = None;
         for (number, sublayer) in sublayers.iter().enumerate() {
             let (from, to) = (number % streams, (number + 1) % streams);
             let place = number % saved;
@@ -177,7 +182,14 @@ impl<'a, B: Backend> StackPass<'a, B> {
                 unreachable!("two streams at least");
             };
             let part = match sublayer {
-                Sublayer::Own(layout) => self.attention(layout, Some(&memory.bias), None, number),
+                Sublayer::Own(layer) => {
+                    let table = &layer.relative_bias;
+                    if spread != Some(table) {
+                        self.spread(on, table, &mut memory.bias)?;
+                        spread = Some(table);
+                    }
+                    self.attention(&layer.attention, Some(&memory.bias), None, number)
+                }
                 Sublayer::Cross(layout) => self.attention(layout, None, self.cross, number),
                 Sublayer::FeedForward(layout) => {
                     let saved = &mut memory.feed_forward[place];
@@ -222,11 +234,24 @@ impl<'a, B: Backend> StackPass<'a, B> {
         std::mem::swap(dx, &mut scratch.dy);
         on.resize(&mut memory.dbias, B::len(&memory.bias))?;
         on.zero(&mut memory.dbias)?;
+        // The forward pass ended with the last layer's table in `memory.bias`.
+        let last = self.layout.layers.last();
+        let mut spread = last.map_or(&(0..0), |layer| &layer.relative_bias);
         for (number, sublayer) in sublayers.iter().enumerate().rev() {
             let x = &memory.streams[number];
             let place = if keep == Keep::Everything { number } else { 0 };
             let part = match sublayer {
-                Sublayer::Own(layout) => self.attention(layout, Some(&memory.bias), None, number),
+                Sublayer::Own(layer) => {
+                    let table = &layer.relative_bias;
+                    if spread != table {
+                        let of_spread = (&mut *sink.variables, spread);
+                        on.bias_gather(&memory.dbias, self.distances, heads, of_spread)?;
+                        on.zero(&mut memory.dbias)?;
+                        self.spread(on, table, &mut memory.bias)?;
+                        spread = table;
+                    }
+                    self.attention(&layer.attention, Some(&memory.bias), None, number)
+                }
                 Sublayer::Cross(layout) => self.attention(layout, None, self.cross, number),
                 Sublayer::FeedForward(layout) => {
                     let part = self.feed_forward(layout, number);
@@ -244,8 +269,7 @@ impl<'a, B: Backend> StackPass<'a, B> {
             }
             part.backward(on, x, dx, saved, scratch, &mut memory.dbias, sink)?;
         }
-        let table = (&mut *sink.variables, &self.layout.relative_bias);
-        on.bias_gather(&memory.dbias, self.distances, heads, table)?;
+        on.bias_gather(&memory.dbias, self.distances, heads, (&mut *sink.variables, spread))?;
         if let Some(site) = self.site(sublayers.len(), 0) {
             on.dropout(dx, site, self.shape())?;
         }

@@ -23,7 +23,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
-const NOTE: &str = "checkpoint.json";
+/// What a checkpoint says of itself.
+pub(crate) const NOTE: &str = "checkpoint.json";
 const STATE: &str = "state";
 const PREFIX: &str = "step-";
 /// Of a checkpoint that is being written.

@@ -3,6 +3,7 @@
 
 use super::settings::RunConfig;
 use crate::Error;
+use crate::base::limits;
 use crate::base::memory::{available, gigabytes, refuse_too_much};
 use crate::model::{Layout, ModelConfig};
 use crate::optimizer::Optimizer;
@@ -17,7 +18,7 @@ const TARGETS: u64 = 512;
 /// in use now.
 ///
 /// # Errors
-/// More than all of the machine's memory.
+/// More than all of the machine's memory; more elements at a place of the model than are counted there.
 pub fn check_training(config: &RunConfig, accelerator: bool) -> Result<Option<String>, Error> {
     let layout = Layout::new(&config.model);
     let state = Optimizer::state_len(config.optimizer, &layout) as u64;
@@ -38,6 +39,9 @@ pub fn check_training(config: &RunConfig, accelerator: bool) -> Result<Option<St
         gigabytes(batch.saturating_mul(VALUE)),
     );
     refuse_too_much(&what, bytes).map_err(|error| Error::Setting(format!("{error}: {parts}")))?;
+    if accelerator || config.model.dropout > 0.0 {
+        check_elements(config)?;
+    }
     Ok(available().filter(|free| bytes > *free).map(|free| {
         let (bytes, free) = (gigabytes(bytes), gigabytes(free));
         format!("{what} needs {bytes} of memory, and {free} are free: {parts}")
@@ -47,12 +51,33 @@ pub fn check_training(config: &RunConfig, accelerator: bool) -> Result<Option<St
 /// Refuses to measure with batches that do not fit.
 ///
 /// # Errors
-/// More than all of the machine's memory.
-pub fn check_evaluation(config: &RunConfig) -> Result<(), Error> {
+/// More than all of the machine's memory; for an `accelerator` more elements than its kernels count.
+pub fn check_evaluation(config: &RunConfig, accelerator: bool) -> Result<(), Error> {
+    if accelerator {
+        check_elements(config)?;
+    }
     let model = config.model.parameters().unwrap_or(u64::MAX);
     let batch = activations(config, false)?;
     let what = format!("measuring batches of {} rows", config.feed.rows);
     refuse_too_much(&what, model.saturating_add(batch).saturating_mul(VALUE))
+}
+
+/// Refuses a batch with 2^32 elements or more at a place where dropout and kernels count them in 32 bits.
+fn check_elements(config: &RunConfig) -> Result<(), Error> {
+    let lengths = config.feed.objective.resolve()?.lengths();
+    let (inputs, targets) = config.feed.layout.row_lengths(lengths)?;
+    let row = config.model.counted_elements(inputs.max(targets)).max(1);
+    let rows = config.feed.rows as u64;
+    if row.saturating_mul(rows) <= u64::from(u32::MAX) {
+        return Ok(());
+    }
+    let problem = format!(
+        "a batch has {} elements at a place of the model, and must have fewer than 2^32 there: at most {} rows of these lengths; raise \
+         batches_per_step in return",
+        row.saturating_mul(rows),
+        u64::from(u32::MAX) / row
+    );
+    Err(limits::refuse("feed.rows", rows, problem))
 }
 
 /// Values that a batch's passes leave at least; `training`: all that the backward pass reads.
@@ -106,7 +131,7 @@ mod tests {
         }
         let tiny = RunConfig::named("v1.1-tiny").unwrap();
         assert!(check_training(&tiny, false).is_ok());
-        assert!(check_evaluation(&tiny).is_ok());
+        assert!(check_evaluation(&tiny, true).is_ok());
         // 2^48 parameters: no machine has the memory.
         let mut huge = tiny.clone();
         huge.model.d_model = 1 << 14;
@@ -127,8 +152,39 @@ mod tests {
         wide.validate().unwrap();
         let error = check_training(&wide, false).unwrap_err().to_string();
         assert!(error.contains("feed.rows"), "{error}");
-        assert!(check_training(&wide, true).is_ok());
-        assert!(check_evaluation(&wide).is_err());
+        assert!(check_evaluation(&wide, false).is_err());
+    }
+
+    #[test]
+    fn more_elements_than_are_counted_are_refused() {
+        let refused = |config: &RunConfig| {
+            let found = check_training(config, true);
+            found.is_err_and(|error| error.to_string().contains("fewer than 2^32"))
+        };
+        // 2^13 rows of 512 are 2^32 of d_ff, with dropout and without.
+        let mut config = RunConfig::named("tiny").unwrap();
+        for dropout in [0.1, 0.0] {
+            config.model.dropout = dropout;
+            config.feed.rows = 1 << 13;
+            assert!(refused(&config));
+            let error = check_evaluation(&config, true).unwrap_err().to_string();
+            assert!(
+                error.starts_with("feed.rows = 8192: ") && error.contains("at most 8191 rows"),
+                "{error}"
+            );
+            config.feed.rows -= 1;
+            assert!(!refused(&config));
+        }
+        // Attention's weights: 2^31 and 2^32 of a tiny model.
+        let mut config = RunConfig::named("tiny").unwrap();
+        config = config.with(&["model.dropout_shape=elementwise".to_owned()]).unwrap();
+        config.feed.objective.inputs_length = Some(1 << 12);
+        for (rows, is_refused) in [(32, false), (64, true)] {
+            config.feed.rows = rows;
+            assert_eq!(refused(&config), is_refused, "{rows}");
+        }
+        let shared = config.with(&["model.dropout_shape=across_length".to_owned()]).unwrap();
+        assert!(!refused(&shared));
     }
 
     #[test]

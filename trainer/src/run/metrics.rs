@@ -6,7 +6,7 @@ use super::train::{Evaluation, StepReport};
 use crate::Error;
 use serde::Serialize;
 use serde_json::Value;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -99,4 +99,27 @@ impl Metrics {
         let written = write_waiting(&mut self.lines, &mut self.waiting);
         written.map_err(|e| Error::io(&self.path, e))
     }
+}
+
+/// What the metrics in a run's folder say of its first `step` steps: the tokens that they saw, where none is missing, and the last
+/// validation loss with its step. Nothing where they cannot be read.
+pub(crate) fn measured(folder: &Path, step: u64) -> (Option<u64>, Option<(f64, u64)>) {
+    let text = fs::read_to_string(folder.join(METRICS)).unwrap_or_default();
+    let (mut steps, mut tokens, mut validation) = (0, 0, None);
+    for line in text.lines() {
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {
+            continue;
+        };
+        let Some(at) = line["step"].as_u64().filter(|at| *at <= step) else {
+            continue;
+        };
+        if let Some(seen) = line["tokens"].as_u64() {
+            steps += 1;
+            tokens += seen;
+        }
+        if let Some(loss) = line["validation_loss"].as_f64() {
+            validation = Some((loss, at));
+        }
+    }
+    ((steps == step && step > 0).then_some(tokens), validation)
 }

@@ -10,9 +10,10 @@
 //! | `lock` | held by whoever trains; dies with the process |
 
 mod axis;
+mod begun;
 pub mod checkpoint;
 pub mod memory;
-mod metrics;
+pub(crate) mod metrics;
 pub mod plot;
 pub mod reference;
 mod rows;
@@ -31,6 +32,7 @@ use crate::rows::RowFile;
 use crate::rows::sizes::{self, FileSize};
 use crate::vocab;
 use crate::vocab::Vocab;
+use begun::Begun;
 use c4_data::Manifest;
 use checkpoint::Checkpoint;
 use settings::RunConfig;
@@ -119,14 +121,13 @@ impl Run {
         model: impl FnOnce(&RunConfig) -> Result<T5, Error>,
     ) -> Result<Run, Error> {
         refuse_mixing(folder, Holds::Run)?;
+        refuse_run(folder)?;
+        let begun = Begun::new(folder);
         c4_data::atomic_file::create_folder(folder).map_err(|e| Error::io(folder, e))?;
-        let lock = Lock::take(folder)?;
-        if !checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
-            return Err(Error::format(
-                folder,
-                "holds a run; go on with it by --resume, or name another folder",
-            ));
-        }
+        let mut lock = Lock::take(folder)?;
+        // Another process may have been there in between.
+        refuse_run(folder)?;
+        lock.begun = Some(begun);
         let opened = Vocab::open(vocab)?;
         check(&opened, &config, vocab)?;
         let bytes = vocab::sentencepiece(vocab)?;
@@ -311,8 +312,16 @@ impl Run {
         }
         let folder = self.folder.join(CHECKPOINTS);
         let path = note.write(&folder, model, optimizer)?;
+        self.keep();
         self.saved = Some(self.step);
         Ok(path)
+    }
+
+    /// Keeps the folder of a new run from here on: something was trained. Until then, a run that ends leaves nothing behind.
+    pub(crate) fn keep(&mut self) {
+        if let Some(lock) = &mut self.lock {
+            lock.begun = None;
+        }
     }
 
     /// Notes the validation loss of this step with its checkpoint, if it has one.
@@ -372,6 +381,17 @@ impl Run {
         };
         let lines: String = text.lines().filter(before).flat_map(|line| [line, "\n"]).collect();
         Ok(c4_data::atomic_file::write_atomic(&path, lines.as_bytes())?)
+    }
+}
+
+/// Refuses a folder with checkpoints.
+fn refuse_run(folder: &Path) -> Result<(), Error> {
+    match checkpoint::list(&folder.join(CHECKPOINTS))?.is_empty() {
+        true => Ok(()),
+        false => Err(Error::format(
+            folder,
+            "holds a run; go on with it by --resume, or name another folder",
+        )),
     }
 }
 
@@ -437,6 +457,19 @@ pub fn refuse_mixing(folder: &Path, new: Holds) -> Result<(), Error> {
 struct Lock {
     path: PathBuf,
     file: File,
+    /// Of a new run, until it has something to keep.
+    begun: Option<Begun>,
+}
+
+impl Drop for Lock {
+    /// Under the lock: what is removed is this run's.
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take()
+            && self.check().is_ok()
+        {
+            begun.remove();
+        }
+    }
 }
 
 impl Lock {
@@ -453,7 +486,11 @@ impl Lock {
             }
             Err(TryLockError::Error(e)) => return Err(Error::io(&path, e)),
         }
-        let lock = Lock { path, file };
+        let lock = Lock {
+            path,
+            file,
+            begun: None,
+        };
         lock.check()?;
         Ok(lock)
     }

@@ -180,6 +180,7 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
         if let Some(metrics) = metrics {
             metrics.step(&report)?;
         }
+        run.keep();
         wanted &= on_event(&Event::Step(report));
         for epoch in feed.epoch_starts() {
             wanted &= on_event(&Event::Epoch(epoch));

@@ -37,6 +37,17 @@ pub(crate) struct Segmenter {
     unk_score: f32,
     /// Whether a text may be cut at its spaces first, and words remembered.
     by_words: bool,
+    /// What unknown characters become, unless they are `<unk>`.
+    bytes: Option<BytePieces>,
+}
+
+/// The pieces of bytes, for a vocabulary that falls back to them.
+#[derive(Debug)]
+struct BytePieces {
+    /// By byte.
+    ids: [u32; 256],
+    /// By id: bytes of the piece's text.
+    lengths: Vec<u32>,
 }
 
 /// Where the best way to a place in the text comes from.
@@ -57,8 +68,8 @@ struct TwoBest {
 }
 
 impl Segmenter {
-    /// `in_text` says which pieces may be found in a text.
-    pub fn new(pieces: &[Piece], unk: u32, in_text: impl Fn(u32) -> bool) -> Segmenter {
+    /// `bytes` are the ids of bytes, where unknown characters become those; `in_text` says which pieces may be found in a text.
+    pub fn new(pieces: &[Piece], unk: u32, bytes: Option<[u32; 256]>, in_text: impl Fn(u32) -> bool) -> Segmenter {
         let normal = pieces.iter().filter(|piece| piece.kind == PieceKind::Normal);
         let min = normal.fold(f32::MAX, |min, piece| min.min(piece.score));
         let score = |piece: &Piece| match piece.kind {
@@ -84,6 +95,10 @@ impl Segmenter {
             unk,
             unk_score: min - UNK_PENALTY,
             by_words,
+            bytes: bytes.map(|ids| BytePieces {
+                ids,
+                lengths: pieces.iter().map(|piece| piece.text.len() as u32).collect(),
+            }),
         }
     }
 
@@ -178,6 +193,20 @@ impl Segmenter {
         nodes[text.len()].score
     }
 
+    /// Appends the ids of a way through `text`. Of unknown characters: the bytes, or one id for each run of them.
+    #[inline]
+    fn push_all(&self, path: &[u32], text: &[u8], after_unk: &mut bool, ids: &mut Vec<u32>) {
+        if let Some(bytes) = &self.bytes {
+            return bytes.push_all(path, self.unk, text, ids);
+        }
+        for &id in path {
+            if id != self.unk || !*after_unk {
+                ids.push(id);
+            }
+            *after_unk = id == self.unk;
+        }
+    }
+
     /// Appends the ids of the best way through `text`, as it would be without rounding; gives how large a sum at the
     /// word's end may be (as an absolute value) for that to be SentencePiece's as well.
     ///
@@ -236,6 +265,23 @@ impl Segmenter {
         // A little less, for the roundings of this very computation.
         let limit = (0.95 * margin * f64::from(1 << 24) / roundings) as f32;
         limit.min(0.95 * (RESET + self.unk_score * characters as f32))
+    }
+}
+
+impl BytePieces {
+    fn push_all(&self, path: &[u32], unk: u32, text: &[u8], ids: &mut Vec<u32>) {
+        let mut at = 0;
+        for &id in path {
+            if id == unk {
+                let end = at + character(text[at]).min(text.len() - at);
+                let bytes = text[at..end].iter();
+                ids.extend(bytes.map(|byte| self.ids[usize::from(*byte)]));
+                at = end;
+            } else {
+                ids.push(id);
+                at += self.lengths[id as usize] as usize;
+            }
+        }
     }
 }
 
@@ -306,7 +352,7 @@ impl Encoder {
         self.path.clear();
         let sum = segmenter.best_path(text, self.sum, &mut self.nodes, &mut self.path);
         self.sum = sum;
-        push_all(&self.path, segmenter.unk, &mut self.after_unk, ids);
+        segmenter.push_all(&self.path, text, &mut self.after_unk, ids);
     }
 
     /// Appends the ids of the text's next word, which comes without its U+2581.
@@ -319,7 +365,8 @@ impl Encoder {
         let sum = pieces.iter().fold(self.sum, |sum, &id| segmenter.add(sum, id));
         if sum.abs() < cached.limit {
             self.sum = sum;
-            push_all(pieces, segmenter.unk, &mut self.after_unk, ids);
+            // Without unknown characters, where those would be looked up in the text.
+            segmenter.push_all(pieces, &[], &mut self.after_unk, ids);
         } else {
             self.padded_word(segmenter, word, ids);
         }
@@ -345,7 +392,11 @@ impl Encoder {
             self.padded.extend_from_slice(SPACE.as_bytes());
             self.padded.extend_from_slice(word);
             let start = self.pieces.len();
-            let limit = segmenter.two_best(&self.padded, &mut self.two_best, &mut self.pieces);
+            let mut limit = segmenter.two_best(&self.padded, &mut self.two_best, &mut self.pieces);
+            if segmenter.bytes.is_some() && self.pieces[start..].contains(&segmenter.unk) {
+                // To be cut anew each time, since the bytes are in the text.
+                limit = 0.0;
+            }
             let cached = Cached {
                 start: start as u32,
                 length: (self.pieces.len() - start) as u32,
@@ -354,17 +405,6 @@ impl Encoder {
             self.words.insert(word.into(), cached);
         }
         self.padded_word(segmenter, word, ids);
-    }
-}
-
-/// Appends a way's ids, one for each run of unknown characters.
-#[inline]
-fn push_all(path: &[u32], unk: u32, after_unk: &mut bool, ids: &mut Vec<u32>) {
-    for &id in path {
-        if id != unk || !*after_unk {
-            ids.push(id);
-        }
-        *after_unk = id == unk;
     }
 }
 
@@ -395,7 +435,7 @@ mod tests {
             kind: if id == 0 { PieceKind::Unknown } else { PieceKind::Normal },
         };
         let pieces: Vec<Piece> = pieces.into_iter().enumerate().map(piece).collect();
-        Segmenter::new(&pieces, 0, |id| id > 0)
+        Segmenter::new(&pieces, 0, None, |id| id > 0)
     }
 
     proptest! {

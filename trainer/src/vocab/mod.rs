@@ -6,9 +6,11 @@
 //! | What becomes of a text before it is cut? | `normalizer.rs` |
 //! | Which pieces is it cut into, and why are they SentencePiece's to the bit? | `encode.rs` |
 //! | What of that is in a `tokenizer.json`? | `tokenizer_json.rs` |
+//! | Which files of a vocabulary do Hugging Face's programs want? | `hub.rs` |
 //! | How is a vocabulary made? | [`train`] |
 
 mod encode;
+mod hub;
 mod normalizer;
 mod proto;
 mod tokenizer_json;
@@ -17,7 +19,8 @@ mod trie;
 
 use crate::Error;
 use encode::{Encoder, Segmenter};
-use normalizer::{Normalizer, SPACE};
+pub(crate) use hub::hub_files;
+use normalizer::{Normalizer, SPACE, character};
 use proto::ModelProto;
 pub use proto::{Piece, PieceKind};
 use std::path::{Path, PathBuf};
@@ -70,7 +73,7 @@ impl Vocab {
     ///
     /// # Errors
     /// A file that cannot be read, is no SentencePiece model, or one that T5 cannot use: not a unigram model, without
-    /// `</s>`, with an id 0 that is not `<pad>`, with byte fallback. The message says which.
+    /// `</s>`, with an id 0 that is not `<pad>`. The message says which.
     pub fn open(path: &Path) -> Result<Vocab, Error> {
         Vocab::of_bytes(&sentencepiece(path)?).map_err(|problem| Error::format(path, problem))
     }
@@ -93,11 +96,6 @@ impl Vocab {
             return Err(format!(
                 "is {kind} model; T5 wants a unigram model, as `t5 vocab train` makes it"
             ));
-        }
-        if model.trainer.byte_fallback {
-            return Err("falls back to bytes, as mT5's vocabulary does; that is not supported: \
-                 take T5's, or train one with `t5 vocab train`"
-                .to_owned());
         }
         if model.trainer.whitespace_as_suffix || model.denormalizes {
             return Err(
@@ -126,6 +124,7 @@ impl Vocab {
             "has no <pad> as id 0, which T5's rows are filled up with; train with \
              --pad_id=0 --eos_id=1 --unk_id=2 --bos_id=-1, or with `t5 vocab train`",
         )?;
+        let bytes = byte_pieces(&pieces, model.trainer.byte_fallback)?;
         let mut sentinels = count_sentinels(&pieces)?;
         if sentinels == 0 {
             pieces.extend((0..SENTINELS).rev().map(sentinel_piece));
@@ -150,7 +149,7 @@ impl Vocab {
             unk_surface: model.trainer.unk_surface,
             sentinels,
             normalizer: Normalizer::new(&model.normalizer, kept)?,
-            segmenter: Segmenter::new(&pieces, unk, in_text),
+            segmenter: Segmenter::new(&pieces, unk, bytes, in_text),
             add_dummy_prefix: model.normalizer.add_dummy_prefix,
             remove_extra_whitespaces: model.normalizer.remove_extra_whitespaces,
             encoders: Mutex::default(),
@@ -269,12 +268,20 @@ impl Vocab {
     }
 
     /// The text of `ids`, as the sentencepiece library gives it: control pieces vanish, `<unk>` is ` ⁇ `, white space
-    /// at the start is stripped; sentinels are ` <extra_id_k>`. An id that is none is shown as U+FFFD.
+    /// at the start is stripped; sentinels are ` <extra_id_k>`. An id that is none is shown as U+FFFD, and so is each byte piece
+    /// that is not part of a character.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
         let mut at_start = true;
         let mut space_seen = false;
+        // A run of byte pieces.
+        let mut bytes = Vec::new();
         for &id in ids {
+            if let Some(byte) = self.byte(id) {
+                bytes.push(byte);
+                continue;
+            }
+            push_characters(&mut bytes, &mut text);
             if space_seen || !text.is_empty() {
                 at_start = false;
             }
@@ -307,8 +314,35 @@ impl Vocab {
                 text.push_str(part);
             }
         }
+        push_characters(&mut bytes, &mut text);
         text
     }
+
+    /// The byte that an id is of.
+    fn byte(&self, id: u32) -> Option<u8> {
+        let piece = self.piece(id).filter(|piece| piece.kind == PieceKind::Byte)?;
+        parse_byte(&piece.text)
+    }
+}
+
+/// Appends what bytes are as UTF-8, U+FFFD for each that is part of no character.
+fn push_characters(bytes: &mut Vec<u8>, text: &mut String) {
+    let mut rest = &bytes[..];
+    while let Some(&first) = rest.first() {
+        let length = character(first).min(rest.len());
+        let (start, end) = rest.split_at(length);
+        match std::str::from_utf8(start) {
+            Ok(character) => {
+                text.push_str(character);
+                rest = end;
+            }
+            Err(_) => {
+                text.push(char::REPLACEMENT_CHARACTER);
+                rest = &rest[1..];
+            }
+        }
+    }
+    bytes.clear();
 }
 
 /// The bytes of a vocabulary's file as a SentencePiece model: as they are, or made of a `tokenizer.json`. So a run's vocabulary is
@@ -366,6 +400,47 @@ fn parse_sentinel(text: &str) -> Option<u32> {
     let is_number = digits.bytes().all(|b| b.is_ascii_digit());
     let canonical = is_number && (digits == "0" || !digits.starts_with('0'));
     canonical.then(|| digits.parse().ok()).flatten()
+}
+
+/// The byte of `<0x0A>`.
+fn parse_byte(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
+    let byte = u8::from_str_radix(digits, 16).ok()?;
+    (text == byte_text(byte)).then_some(byte)
+}
+
+fn byte_text(byte: u8) -> String {
+    format!("<0x{byte:02X}>")
+}
+
+/// The ids of all bytes, where unknown characters become bytes.
+fn byte_pieces(pieces: &[Piece], falls_back: bool) -> Result<Option<[u32; 256]>, String> {
+    let mut ids = [None; 256];
+    for (id, piece) in (0..).zip(pieces).filter(|(_, piece)| piece.kind == PieceKind::Byte) {
+        let name = piece.text.escape_debug();
+        match parse_byte(&piece.text) {
+            Some(byte) if falls_back => ids[usize::from(byte)] = Some(id),
+            Some(_) => {
+                return Err(format!(
+                    "has a piece of the byte `{name}`, and no byte_fallback; it is damaged, take another copy"
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "has a piece of the byte `{name}`, which is none; it is damaged, take another copy"
+                ));
+            }
+        }
+    }
+    if !falls_back {
+        return Ok(None);
+    }
+    match ids.iter().all(Option::is_some) {
+        true => Ok(Some(ids.map(Option::unwrap_or_default))),
+        false => {
+            Err("falls back to bytes, but has no pieces for all of them; it is damaged, take another copy".to_owned())
+        }
+    }
 }
 
 /// A sentinel as seqio appends it.

@@ -291,6 +291,9 @@ impl TrainerSpec {
         put_number(&mut message, 3, self.model_type);
         put_number(&mut message, 4, pieces.len() as u64);
         put_float(&mut message, 10, self.character_coverage);
+        if self.byte_fallback {
+            put_number(&mut message, 35, 1);
+        }
         let special = [(40, "<unk>"), (41, "<s>"), (42, "</s>"), (43, "<pad>")];
         for (number, name) in special {
             let id = pieces.iter().position(|piece| piece.text == name);

@@ -6,7 +6,7 @@
 
 use super::normalizer::SPACE;
 use super::proto::{ModelProto, NormalizerSpec, Piece, PieceKind, TrainerSpec, UNK_SURFACE};
-use super::{SENTINELS, count_sentinels, parse_sentinel};
+use super::{SENTINELS, count_sentinels, parse_byte, parse_sentinel};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,13 +50,13 @@ pub(crate) fn parse(file: &[u8]) -> Result<ModelProto, String> {
         }
     }
     let model = Unigram::deserialize(file.model).map_err(damaged)?;
-    if model.byte_fallback {
-        return Err(
-            "model.byte_fallback is true, as in mT5's vocabulary; that is not supported: take T5's, or train one with `t5 \
-             vocab train`"
-                .to_owned(),
-        );
-    }
+    // transformers writes false for mT5's, too, whose SentencePiece model falls back to bytes.
+    let bytes = model
+        .vocab
+        .iter()
+        .filter(|piece| parse_byte(&piece.0).is_some())
+        .count();
+    let byte_fallback = model.byte_fallback || bytes == 256;
     let unk = model.unk_id.filter(|id| *id < model.vocab.len());
     let unk = unk.ok_or("model.unk_id is not the id of a piece; T5's is that of <unk>")?;
     let pieces = model.vocab.into_iter().enumerate().map(|(id, piece)| {
@@ -64,6 +64,7 @@ pub(crate) fn parse(file: &[u8]) -> Result<ModelProto, String> {
             _ if id == unk => PieceKind::Unknown,
             "<pad>" | "</s>" => PieceKind::Control,
             text if parse_sentinel(text).is_some() => PieceKind::UserDefined,
+            text if byte_fallback && parse_byte(text).is_some() => PieceKind::Byte,
             _ => PieceKind::Normal,
         };
         Piece {
@@ -86,7 +87,7 @@ pub(crate) fn parse(file: &[u8]) -> Result<ModelProto, String> {
         pieces,
         trainer: TrainerSpec {
             model_type: 1,
-            byte_fallback: false,
+            byte_fallback,
             whitespace_as_suffix: false,
             unk_surface: UNK_SURFACE.to_owned(),
             character_coverage: 0.9995,

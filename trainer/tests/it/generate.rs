@@ -3,18 +3,27 @@
 use crate::common::{close, one_example_a_row, shared, shifted, small};
 use safetensors::SafeTensors;
 use t5_trainer::internals::huggingface;
-use t5_trainer::internals::{Activation, Architecture, EOS, Head};
+use t5_trainer::internals::{Activation, Architecture, EOS, Head, RelativeBias};
 use t5_trainer::{Batch, Sequences};
 use t5_trainer::{Decoding, Device, DeviceModel, Generated, Precision, generate, open};
 use t5_trainer::{ModelConfig, T5};
 
-fn kinds() -> [ModelConfig; 3] {
+fn kinds() -> [ModelConfig; 4] {
     let gated = ModelConfig {
         activation: Activation::GatedGelu,
         head: Head::Untied,
         ..small(Architecture::EncoderDecoder)
     };
-    [small(Architecture::EncoderDecoder), small(Architecture::Shared), gated]
+    let each_layer = ModelConfig {
+        relative_bias: RelativeBias::EachLayer,
+        ..gated.clone()
+    };
+    [
+        small(Architecture::EncoderDecoder),
+        small(Architecture::Shared),
+        gated,
+        each_layer,
+    ]
 }
 
 /// A model on the CPU, to be asked.

@@ -161,6 +161,105 @@ fn numbers_that_cannot_be_are_refused_before_anything_is_made() {
     assert!(!Path::new(&imported).exists());
 }
 
+#[test]
+fn a_refused_run_leaves_nothing() {
+    let place = Place::new();
+    let large = place.path("large.model");
+    said(&["vocab", "train", &place.corpus, "--size", "450", "-o", &large]);
+    let refusals = |run: &str, is_left: &dyn Fn() -> Vec<String>, before: &[String]| {
+        // A vocabulary with more ids than the model; one that is none; a corpus that is damaged; a step that cannot be.
+        let with_vocab = |vocab: &str| -> Vec<String> {
+            let arguments = place.begin(run, &["--steps", "2"]);
+            let given = |argument: &&str| match *argument == place.vocab {
+                true => vocab.to_owned(),
+                false => (*argument).to_owned(),
+            };
+            arguments.iter().map(given).collect()
+        };
+        let shard = &shards(&place.corpus)[0];
+        let large = with_vocab(&large);
+        let arguments: Vec<&str> = large.iter().map(String::as_str).collect();
+        refused(&arguments, &["550 ids", "512 rows"]);
+        assert_eq!(is_left(), before);
+        let good = damage(shard);
+        refused(&place.begin(run, &["--steps", "2"]), &["damaged"]);
+        fs::write(shard, good).unwrap();
+        assert_eq!(is_left(), before);
+        let rate = ["--set", "schedule={kind='constant', rate=1e30}", "--steps", "9"];
+        let diverged = [&rate[..], &["--set", "optimizer={kind='adamw'}"]].concat();
+        let output = t5(&place.begin(run, &diverged));
+        assert_eq!(output.status.code(), Some(2));
+        // What was measured is worth a look.
+        assert!(stderr(&output).contains("step "), "{}", stderr(&output));
+        assert!(Path::new(run).join("metrics.jsonl").exists());
+    };
+    let names = |folder: &Path| -> Vec<String> {
+        let mut all = Vec::new();
+        if let Ok(entries) = fs::read_dir(folder) {
+            all.extend(entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()));
+        }
+        all.sort_unstable();
+        all
+    };
+    // A folder that was not there, and whose parent was not; one with somebody's files.
+    let parent = place.path("parent");
+    let run = Path::new(&parent).join("deeper/run");
+    let left = || names(place.dir.path());
+    let before = left();
+    refusals(run.to_str().unwrap(), &left, &before);
+    let kept = place.path("kept");
+    fs::create_dir(&kept).unwrap();
+    fs::write(Path::new(&kept).join("notes.txt"), "mine").unwrap();
+    // A vocabulary where the run's will be is the user's.
+    fs::copy(&place.vocab, Path::new(&kept).join("vocab.model")).unwrap();
+    let left = || names(Path::new(&kept));
+    refusals(&kept, &left, &["notes.txt".to_owned(), "vocab.model".to_owned()]);
+
+    // A run that is there stays as it is.
+    let run = place.path("run");
+    said(&place.begin(&run, &["--steps", "2"]));
+    let before = names(Path::new(&run));
+    assert!(before.iter().any(|name| name.starts_with("events.")), "{before:?}");
+    refused(&place.begin(&run, &[]), &["holds a run"]);
+    let exported = place.path("exported");
+    said(&["export", &run, "-o", &exported]);
+    refused(&["import", &exported, "-o", &run], &["holds a run"]);
+    assert_eq!(names(Path::new(&run)), before);
+    let other = place.path("other");
+    refused(
+        &["import", &exported, "-o", &other, "--set", "model.d_ff=96"],
+        &["another shape"],
+    );
+    assert!(!Path::new(&other).exists());
+}
+
+#[test]
+fn a_batch_with_more_elements_than_are_counted_is_refused() {
+    let place = Place::new();
+    let out = place.path("run");
+    // Weights of attention: 2^7 rows, 2 heads, 2^12 positions that see as many.
+    let large = [
+        "--set",
+        "feed.rows=128",
+        "--set",
+        "feed.objective.inputs_length=4096",
+        "--set",
+        "model.dropout=0.1",
+        "--set",
+        "model.dropout_shape=elementwise",
+    ];
+    refused(
+        &place.begin(&out, &large),
+        &[
+            "feed.rows = 128: ",
+            "fewer than 2^32",
+            "at most 127 rows",
+            "batches_per_step",
+        ],
+    );
+    assert!(!Path::new(&out).exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn nobody_needs_to_listen() {

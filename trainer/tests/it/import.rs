@@ -338,7 +338,11 @@ fn a_tokenizer_json_is_the_vocabulary_that_it_says() {
     };
     use serde_json::json;
     change("/model/type", json!("BPE"), &["model.type", "`BPE`"]);
-    change("/model/byte_fallback", json!(true), &["model.byte_fallback", "mT5"]);
+    change(
+        "/model/byte_fallback",
+        json!(true),
+        &["falls back to bytes", "all of them"],
+    );
     change("/model/unk_id", json!(null), &["model.unk_id"]);
     change("/model/vocab/1/0", json!("<end>"), &["`</s>` has the id 1", "`<end>`"]);
     change(
@@ -443,8 +447,15 @@ fn what_is_no_t5_is_refused_in_one_line() {
     refused(&import, &["config.json", "eos_token_id is 2"]);
     with("\"eos_token_id\": 1", "\"eos_token_id\": [1, 5]");
     refused(&import, &["config.json", "eos_token_id is 5"]);
-    with("\"model_type\": \"t5\"", "\"model_type\": \"mt5\"");
-    refused(&import, &["config.json", "model_type is `mt5`"]);
+    with("\"model_type\": \"t5\"", "\"model_type\": \"longt5\"");
+    refused(&import, &["config.json", "model_type is `longt5`", "LongT5"]);
+    // Its config.json has none of T5's keys.
+    let gemma = r#"{"model_type": "t5gemma", "encoder": {"hidden_size": 8}, "decoder": {"hidden_size": 8}}"#;
+    fs::write(file("config.json"), gemma).unwrap();
+    refused(&import, &["config.json", "`t5gemma`", "T5Gemma"]);
+    refused(&["generate", &folder, "a"], &["config.json", "`t5gemma`", "T5Gemma"]);
+    with("\"model_type\": \"t5\"", "\"kind\": \"t5\"");
+    refused(&import, &["config.json", "model_type"]);
     with("\"d_ff\": 64", "\"d_ff\": 80");
     refused(
         &import,
@@ -469,16 +480,41 @@ fn what_is_no_t5_is_refused_in_one_line() {
     refused(&import, &["model.safetensors"]);
     fs::remove_file(file("model.safetensors")).unwrap();
     refused(&import, &["model.safetensors", "missing"]);
+    fs::write(file("flax_model.msgpack"), &weights).unwrap();
+    refused(
+        &import,
+        &["model.safetensors: missing", "flax_model.msgpack", "save_pretrained"],
+    );
     fs::write(file("pytorch_model.bin"), &weights).unwrap();
-    refused(&import, &["pytorch_model.bin", "save_pretrained"]);
-    let index = r#"{"weight_map": {"shared.weight": "part-1.safetensors"}}"#;
+    refused(&import, &["pytorch_model.bin", "torch.save"]);
+    fs::remove_file(file("pytorch_model.bin")).unwrap();
+    let index = r#"{"weight_map": {"shared.weight": "part-1.safetensors", "x": "part-2.safetensors"}}"#;
     fs::write(file("model.safetensors.index.json"), index).unwrap();
-    refused(&import, &["part-1.safetensors"]);
+    fs::write(file("part-2.safetensors"), &weights).unwrap();
+    refused(
+        &import,
+        &[
+            "part-1.safetensors: missing",
+            "one of 2 files",
+            "index.json",
+            "1 of them",
+        ],
+    );
     fs::remove_file(file("model.safetensors.index.json")).unwrap();
+    fs::write(file("model-00001-of-00002.safetensors"), &weights).unwrap();
+    refused(
+        &import,
+        &[
+            "model.safetensors: missing",
+            "model-00001-of-00002.safetensors",
+            "index.json",
+        ],
+    );
     fs::write(file("model.safetensors"), &weights).unwrap();
 
     // No vocabulary; one that is too large; settings of another model; a folder that holds a run.
     fs::rename(file("spiece.model"), file("other.model")).unwrap();
+    fs::remove_file(file("tokenizer.json")).unwrap();
     refused(&import, &["spiece.model", "--vocab"]);
     let large = place.path("large.model");
     said(&["vocab", "train", &place.corpus, "--size", "450", "-o", &large]);
@@ -494,7 +530,7 @@ fn what_is_no_t5_is_refused_in_one_line() {
         &["import", &folder, "-o", &run, "--vocab", &place.vocab],
         &["holds a run"],
     );
-    assert!(!Path::new(&out).join("checkpoints").exists());
+    assert!(!Path::new(&out).exists());
 
     // With all in place it works; what is missing then is a corpus.
     said(&[&import[..], &["--vocab", &place.vocab]].concat());

@@ -13,12 +13,14 @@ mod generate;
 #[cfg(target_os = "linux")]
 mod gpu_proof;
 mod hostile;
+mod hub;
 mod import;
 mod languages;
 mod model;
 mod objectives;
 mod optimizer;
 mod processes;
+mod pytorch;
 mod reference;
 mod rows;
 mod run;

@@ -5,10 +5,10 @@
 use crate::common::references::{RATE, close_logits, hugging_face};
 use crate::common::{batch, close, golden, kinds, mesh_model, one_example_a_row, relative, small};
 use t5_trainer::Batch;
-use t5_trainer::internals::huggingface;
 use t5_trainer::internals::{
     Activation, Architecture, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix, Threads, bucket, multiply,
 };
+use t5_trainer::internals::{SaveOptions, huggingface, save};
 use t5_trainer::{Device, ModelConfig, Precision, T5, open};
 use t5_trainer::{Optimizer, OptimizerConfig};
 
@@ -511,7 +511,7 @@ fn hugging_face_folders_round_trip() {
     ] {
         let mut model = T5::new(config, 3).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        huggingface::save(&model, folder.path()).unwrap();
+        save(&model, folder.path(), &SaveOptions::default()).unwrap();
         let mut again = huggingface::load(folder.path()).unwrap();
         if model.config().architecture == Architecture::EncoderDecoder {
             assert_eq!(model.parameters(), again.parameters());
@@ -520,5 +520,5 @@ fn hugging_face_folders_round_trip() {
         assert_eq!(model.logits(&batch).unwrap(), again.logits(&batch).unwrap());
     }
     let model = T5::new(small(Architecture::PrefixLm), 3).unwrap();
-    assert!(huggingface::save(&model, tempfile::tempdir().unwrap().path()).is_err());
+    assert!(save(&model, tempfile::tempdir().unwrap().path(), &SaveOptions::default()).is_err());
 }

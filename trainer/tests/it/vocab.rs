@@ -362,7 +362,9 @@ fn other_files_are_refused_with_the_reason() {
     // Two fields of one message are one: these change the training's settings.
     refused(&with(&field(2, &[3 << 3, 2])), "is a BPE model");
     refused(&with(&field(2, &[3 << 3, 4])), "is a character model");
-    refused(&with(&field(2, &[0x98, 2, 1])), "falls back to bytes");
+    refused(&with(&field(2, &[0x98, 2, 1])), "has no pieces for all of them");
+    refused(&with(&byte_piece("<0x41>")), "no byte_fallback");
+    refused(&with(&byte_piece("<0xga>")), "which is none");
     refused(&replaced("</s>", "</t>"), "has no </s>");
     refused(&replaced("<pad>", "<pat>"), "has no <pad> as id 0");
     refused(
@@ -383,6 +385,72 @@ fn other_files_are_refused_with_the_reason() {
     }
     let missing = Vocab::open(Path::new("no/such/spiece.model")).unwrap_err();
     assert!(missing.to_string().contains("no/such/spiece.model"));
+}
+
+/// A piece of a byte, in a file.
+fn byte_piece(name: &str) -> Vec<u8> {
+    field(1, &[field(1, name.as_bytes()), vec![3 << 3, 6]].concat())
+}
+
+/// The file with a piece for each byte, to which unknown characters fall back: mT5's kind.
+fn with_bytes() -> Vec<u8> {
+    let bytes: Vec<u8> = (0..=255)
+        .flat_map(|byte| byte_piece(&format!("<0x{byte:02X}>")))
+        .collect();
+    [file(), &bytes, &field(2, &[0x98, 2, 1])].concat()
+}
+
+#[test]
+fn unknown_characters_become_bytes_as_in_the_library() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = save(dir.path(), &with_bytes());
+    let mut texts = hard_texts();
+    // Often enough to be remembered, and long.
+    texts.push("日本 日本 x日x 日本 👍 👍 ".repeat(2000));
+    texts.push("日".repeat(100_000));
+    assert_same(&model, &texts);
+    // Of any ids, also where bytes are no characters.
+    let vocab = Vocab::open(&model).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut any = |length: u32| -> Vec<u32> {
+        let ids = (0..length).map(|_| match random.next_u32() % 4 {
+            0 => random.next_u32() % 700,
+            _ => 700 + random.next_u32() % 256,
+        });
+        ids.collect()
+    };
+    let mut runs: Vec<Vec<u32>> = (0..2000).map(|i| any(i % 12)).collect();
+    // Characters of two to four bytes, cut and whole; a surrogate, too long a form, U+FFFD itself.
+    for bytes in [
+        &b"\xc3\xa9\xe6\x97\xa5\xf0\x9f\x91\x8d"[..],
+        b"\xe6\x97",
+        b"\xed\xa0\x80",
+        b"\xc0\x80\xe0\x80\x80",
+        b"\xef\xbf\xbd\xff\xfe",
+        b"\xf4\x90\x80\x80\xf8\x88\x80\x80\x80",
+    ] {
+        runs.push(bytes.iter().map(|byte| 700 + u32::from(*byte)).collect());
+    }
+    let Some(python) = python::python("venv-sentencepiece", SENTENCEPIECE) else {
+        return;
+    };
+    let (input, output) = (dir.path().join("ids"), dir.path().join("decoded"));
+    fs::write(&input, serde_json::to_vec(&runs).unwrap()).unwrap();
+    let script = "
+import json, sys, sentencepiece
+model, ids, out = sys.argv[1:]
+processor = sentencepiece.SentencePieceProcessor(model_file=model)
+json.dump([processor.decode(i) for i in json.load(open(ids))], open(out, 'w', encoding='utf-8'))
+";
+    let status = Command::new(python)
+        .args(["-c", script])
+        .args([&model, &input, &output])
+        .status();
+    assert!(status.unwrap().success());
+    let decoded: Vec<String> = serde_json::from_slice(&fs::read(output).unwrap()).unwrap();
+    for (ids, decoded) in runs.iter().zip(decoded) {
+        assert_eq!(vocab.decode(ids), decoded, "{ids:?}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub use skipped::skipped;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use t5_trainer::internals::{Activation, Architecture, Head, LossOn};
+use t5_trainer::internals::{Activation, Architecture, Head, LossOn, RelativeBias};
 use t5_trainer::{Batch, Sequences};
 use t5_trainer::{ModelConfig, T5};
 
@@ -141,7 +141,17 @@ pub fn kinds() -> Vec<ModelConfig> {
         activation: Activation::GatedSilu,
         ..gated.clone()
     };
-    ARCHITECTURES.into_iter().map(small).chain([gated, silu]).collect()
+    // umT5's.
+    let each_layer = ModelConfig {
+        relative_bias: RelativeBias::EachLayer,
+        ..gated.clone()
+    };
+    let each_layer_shared = ModelConfig {
+        relative_bias: RelativeBias::EachLayer,
+        ..small(Architecture::Shared)
+    };
+    let more = [gated, silu, each_layer, each_layer_shared];
+    ARCHITECTURES.into_iter().map(small).chain(more).collect()
 }
 
 /// Packed rows of made-up examples that fit `config`.
