@@ -4,7 +4,7 @@ use super::Named;
 use super::output::tell;
 use crate::convert::card::{CorpusOfCard, MARK, ModelCard};
 use crate::convert::save::{SaveOptions, SavedType, save};
-use crate::feed::Source;
+use crate::rows::Source;
 use crate::run;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::metrics::measured;
