@@ -1,5 +1,5 @@
-//! Where a run is and how fast, as text: the line of its progress; and, as soon as something was measured, what a step costs, when the
-//! run will be done, and what to set where that is long.
+//! Where a run is and how fast, as text: the line of its progress; and, as soon as something was measured, what a step
+//! costs, when the run will be done, and what to set where that is long.
 
 use super::output::count;
 use super::pretrain::thousands;
@@ -109,7 +109,8 @@ impl Status {
         (share >= WAITED_TOO_MUCH).then(|| format!("{share:.0} % waiting for data"))
     }
 
-    /// The line at the bottom of a terminal: 3 columns short of its width, which is room for the `^C` that a terminal writes itself.
+    /// The line at the bottom of a terminal: 3 columns short of its width, which is room for the `^C` that a terminal
+    /// writes itself.
     pub fn line(&self, columns: usize, elapsed: Duration) -> String {
         let room = columns.saturating_sub(3);
         let mut text = format!("{}/{}", thousands(self.step), thousands(self.steps));
