@@ -1,4 +1,5 @@
-//! What `t5 pretrain` tells while it trains: a line that is drawn anew at the bottom of a terminal, now and then a line elsewhere.
+//! What `t5 pretrain` tells while it trains: a line that is drawn anew at the bottom of a terminal, now and then a line
+//! elsewhere.
 
 use super::output::tell;
 use super::pretrain::thousands;
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 /// Between two lines where there is no terminal: of steps, and of batches of a long step.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BATCH_LINE_EVERY: Duration = Duration::from_secs(60);
-/// Between two drawings at least, so that a fast run does not spend its time on them; and at most, so that a clock is seen to go.
+/// Between two drawings at least, so that a fast run does not spend its time on them; and at most, so that a clock is
+/// seen to go.
 const DRAW_EVERY: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_secs(1);
 

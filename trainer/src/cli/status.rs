@@ -1,5 +1,5 @@
-//! Where a run is and how fast, as text: the line of its progress; and, as soon as something was measured, what a step costs, when the
-//! run will be done, and what to set where that is long.
+//! Where a run is and how fast, as text: the line of its progress; and, as soon as something was measured, what a step
+//! costs, when the run will be done, and what to set where that is long.
 
 use super::output::count;
 use super::pretrain::thousands;
@@ -109,7 +109,8 @@ impl Status {
         (share >= WAITED_TOO_MUCH).then(|| format!("{share:.0} % waiting for data"))
     }
 
-    /// The line at the bottom of a terminal: 3 columns short of its width, which is room for the `^C` that a terminal writes itself.
+    /// The line at the bottom of a terminal: 3 columns short of its width, which is room for the `^C` that a terminal
+    /// writes itself.
     pub fn line(&self, columns: usize, elapsed: Duration) -> String {
         let room = columns.saturating_sub(3);
         let mut text = format!("{}/{}", thousands(self.step), thousands(self.steps));
@@ -165,7 +166,7 @@ impl Status {
     /// What a step costs, when the run will be done, and what to do where that is long.
     pub fn cost(&self) -> Option<(String, Option<String>)> {
         let seconds = self.step_seconds()?;
-        let left = self.steps.saturating_sub(self.step);
+        let left = self.steps.checked_sub(self.step).filter(|left| *left > 0)?;
         let whole = Duration::try_from_secs_f64(seconds * left as f64).ok()?;
         let rows = self.rows * self.batches;
         let parts = match self.batches {
@@ -173,14 +174,18 @@ impl Status {
             _ => format!(" in batches of {}", self.rows),
         };
         let mut text = format!(
-            "A step takes about {} here ({}{parts}), {} steps {}",
+            "A step takes about {} here ({}{parts}), {} {}",
             seconds_text(seconds),
             count(rows, "row"),
-            thousands(left),
+            if left == 1 {
+                "1 step".to_owned()
+            } else {
+                format!("{} steps", thousands(left))
+            },
             span(whole),
         );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let end = i64::try_from((now + whole).as_secs()).ok();
+        let end = now.checked_add(whole).and_then(|end| i64::try_from(end.as_secs()).ok());
         if whole >= WORTH_A_CLOCK
             && let Some(time) = end.and_then(|end| DateTime::from_timestamp(end, 0))
         {

@@ -13,8 +13,8 @@ pub enum RowLayout {
     /// Inputs to the encoder, targets to the decoder.
     #[default]
     EncoderDecoder,
-    /// Both to the decoder, as one sequence `inputs EOS targets EOS` (paper, section 3.2.1); its length is the sum of both.
-    /// A plain language model's examples have no inputs and are `targets EOS`.
+    /// Both to the decoder, as one sequence `inputs EOS targets EOS` (paper, section 3.2.1); its length is the sum of
+    /// both. A plain language model's examples have no inputs and are `targets EOS`.
     DecoderOnly,
 }
 
@@ -29,8 +29,8 @@ pub enum Packing {
     OnePerRow,
 }
 
-/// In which order an epoch goes through a corpus's shards. Documents of a shard keep their order: `c4` wrote them by the hash
-/// of their URL, so the manifest's order is a shuffled one already.
+/// In which order an epoch goes through a corpus's shards. Documents of a shard keep their order: `c4` wrote them by
+/// the hash of their URL, so the manifest's order is a shuffled one already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShardOrder {
@@ -67,8 +67,8 @@ pub struct FeedConfig {
     ///
     /// Source: ours.
     pub shard_order: ShardOrder,
-    /// Documents that are joined before they are cut into segments, in objectives that join; in all objectives the unit of
-    /// reading.
+    /// Documents that are joined before they are cut into segments, in objectives that join; in all objectives the unit
+    /// of reading.
     ///
     /// Unit: documents. Source: `reduce_concat_tokens` of the reference.
     pub documents_per_group: usize,

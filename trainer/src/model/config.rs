@@ -234,8 +234,8 @@ pub const EOS: u32 = 1;
 /// T5's 32,000 pieces and 100 sentinels, padded to a multiple of 128.
 pub const VOCAB_SIZE: usize = 32_128;
 
-/// Name, layers of each stack, d_model, d_ff, d_kv, heads. T5: Raffel et al. 2020, §3.7 and Table 13 (`2x`, `4x`), v1.1: the
-/// configurations `t5.1.1.*.gin` of the released code. `tiny` is ours: what trains on a laptop.
+/// Name, layers of each stack, d_model, d_ff, d_kv, heads. T5: Raffel et al. 2020, §3.7 and Table 13 (`2x`, `4x`),
+/// v1.1: the configurations `t5.1.1.*.gin` of the released code. `tiny` is ours: what trains on a laptop.
 const SIZES: [(&str, usize, usize, usize, usize, usize); 14] = [
     ("tiny", 4, 256, 1024, 64, 4),
     ("small", 6, 512, 2048, 64, 8),

@@ -24,8 +24,8 @@ pub struct AdafactorConfig {
     ///
     /// Unit: none. Source: Shazeer and Stern 2018, section 6.
     pub clip_threshold: f64,
-    /// Least unit of steps: they are in units of a variable's root mean square, or of this where it is larger; left out, they
-    /// are absolute.
+    /// Least unit of steps: they are in units of a variable's root mean square, or of this where it is larger; left
+    /// out, they are absolute.
     ///
     /// Unit: value of a parameter. Source: Shazeer and Stern 2018, section 8.
     pub min_parameter_scale: Option<f64>,
@@ -116,7 +116,8 @@ impl Adafactor {
         self.config
     }
 
-    /// Where a variable's state is: `(matrices, rows, columns)` where its moments are factored, and where they are in the state.
+    /// Where a variable's state is: `(matrices, rows, columns)` where its moments are factored, and where they are in
+    /// the state.
     #[cfg(devices)]
     pub(crate) fn slot(&self, number: usize) -> (Option<(usize, usize, usize)>, Range<usize>) {
         let slot = &self.slots[number];

@@ -5,7 +5,8 @@ use crate::base::limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A learning rate by step. Steps count from 0. What is left out follows the length of the run, which is said with the step.
+/// A learning rate by step. Steps count from 0. What is left out follows the length of the run, which is said with the
+/// step.
 ///
 /// ```
 /// use t5_trainer::Schedule;
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    /// `scale / sqrt(max(step, warmup_steps))`: constant in the first steps, not rising. With `linear_decay_fraction` above 0 it
-    /// falls to 0 over that part at the end: Mesh's `learning_rate_schedule_noam`.
+    /// `scale / sqrt(max(step, warmup_steps))`: constant in the first steps, not rising. With `linear_decay_fraction`
+    /// above 0 it falls to 0 over that part at the end: Mesh's `learning_rate_schedule_noam`.
     InverseSquareRoot {
         /// Steps of the constant part.
         ///
@@ -50,10 +51,11 @@ pub enum Schedule {
     },
     /// Up to `rate` over `warmup_steps`, then down in a line to 0 at `total_steps`.
     Linear {
-        /// The highest learning rate. Where an optimiser's steps are absolute (AdamW without `min_parameter_scale`) the default is
-        /// 0.001.
+        /// The highest learning rate. Where an optimiser's steps are absolute (AdamW without `min_parameter_scale`) the
+        /// default is 0.001.
         ///
-        /// Unit: none. Source: 0.01 in the first steps of T5's pre-training (paper, section 3.1.2); 0.001, PyTorch's AdamW.
+        /// Unit: none. Source: 0.01 in the first steps of T5's pre-training (paper, section 3.1.2); 0.001, PyTorch's
+        /// AdamW.
         #[serde(default = "rate")]
         rate: f64,
         /// Steps of the rise; left out, a tenth of `total_steps`, 10,000 at most.
@@ -69,10 +71,11 @@ pub enum Schedule {
     },
     /// Up to `rate` over `warmup_steps`, then down to `final_rate` at `total_steps` along half a cosine.
     Cosine {
-        /// The highest learning rate. Where an optimiser's steps are absolute (AdamW without `min_parameter_scale`) the default is
-        /// 0.001.
+        /// The highest learning rate. Where an optimiser's steps are absolute (AdamW without `min_parameter_scale`) the
+        /// default is 0.001.
         ///
-        /// Unit: none. Source: 0.01 in the first steps of T5's pre-training (paper, section 3.1.2); 0.001, PyTorch's AdamW.
+        /// Unit: none. Source: 0.01 in the first steps of T5's pre-training (paper, section 3.1.2); 0.001, PyTorch's
+        /// AdamW.
         #[serde(default = "rate")]
         rate: f64,
         /// Steps of the rise; left out, a tenth of `total_steps`, 10,000 at most.
@@ -93,10 +96,11 @@ pub enum Schedule {
     },
     /// Up and down in straight lines: Mesh's `slanted_triangular`.
     SlantedTriangular {
-        /// The highest learning rate. Where an optimiser's steps are absolute (AdamW without `min_parameter_scale`) the default is
-        /// 0.001.
+        /// The highest learning rate. Where an optimiser's steps are absolute (AdamW without `min_parameter_scale`) the
+        /// default is 0.001.
         ///
-        /// Unit: none. Source: 0.01 in the first steps of T5's pre-training (paper, section 3.1.2); 0.001, PyTorch's AdamW.
+        /// Unit: none. Source: 0.01 in the first steps of T5's pre-training (paper, section 3.1.2); 0.001, PyTorch's
+        /// AdamW.
         #[serde(default = "rate")]
         rate: f64,
         /// Step at which the rate is back at its lowest; 0: the run's `steps`.

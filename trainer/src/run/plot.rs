@@ -1,5 +1,6 @@
-//! What a run has measured, as a picture: each measure as it is, faint, and over it what is left when single steps are smoothed
-//! away; names and last values in a line above the curves, so that they never lie on one. (How the axes are cut: `axis.rs`.)
+//! What a run has measured, as a picture: each measure as it is, faint, and over it what is left when single steps are
+//! smoothed away; names and last values in a line above the curves, so that they never lie on one. (How the axes are
+//! cut: `axis.rs`.)
 
 use super::axis::{Axis, Extent};
 use crate::Error;
@@ -244,7 +245,8 @@ fn headline(title: &str, extent: &Extent, curves: &[Curve<'_>]) -> String {
     title
 }
 
-/// The line above a chart: its title to the left, names with the last values to the right, in the colours of their curves.
+/// The line above a chart: its title to the left, names with the last values to the right, in the colours of their
+/// curves.
 fn names<'a>(area: &Area<'a>, title: &str, curves: &[Curve<'_>]) -> Result<(), Failure<'a>> {
     let text = |text: String, x: i32, size: i32, color: RGBColor, side: HPos| {
         let style = ("sans-serif", size).into_font().color(&color);
@@ -269,8 +271,8 @@ fn unbroken(series: &[(f64, f64)]) -> Vec<Series> {
     parts.filter(|part| !part.is_empty()).map(<[_]>::to_vec).collect()
 }
 
-/// Of a series with more points than the picture: the areas between the least and the largest of each group of neighbours. `None`
-/// where it has fewer.
+/// Of a series with more points than the picture: the areas between the least and the largest of each group of
+/// neighbours. `None` where it has fewer.
 fn bands(series: &[(f64, f64)]) -> Option<Vec<Series>> {
     let group = series.len().div_ceil(POINTS);
     let band = |part: &Series| {
@@ -285,8 +287,9 @@ fn bands(series: &[(f64, f64)]) -> Option<Vec<Series>> {
     (group > 1).then(|| unbroken(series).iter().map(band).collect())
 }
 
-/// Means of `window` neighbours without the quarter of them that is least and the quarter that is largest, so that a spike moves none.
-/// At the start, where most happens, there are as many on both sides. Where the series breaks off, so do they.
+/// Means of `window` neighbours without the quarter of them that is least and the quarter that is largest, so that a
+/// spike moves none. At the start, where most happens, there are as many on both sides. Where the series breaks off, so
+/// do they.
 fn smoothed(series: &[(f64, f64)], window: usize) -> Series {
     let group = series.len().div_ceil(POINTS).max(1);
     let mean = |at: usize| {

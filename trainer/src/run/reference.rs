@@ -1,6 +1,6 @@
-//! What each setting means. Its sentence stands once, at the field of the configuration's type: the doc comment is its meaning, and
-//! the last paragraph, `Unit: …. Source: ….`, says in what it is counted and where its default is from (`Default: …` between the two
-//! where that depends on the machine). Names are those that serde reads.
+//! What each setting means. Its sentence stands once, at the field of the configuration's type: the doc comment is its
+//! meaning, and the last paragraph, `Unit: …. Source: ….`, says in what it is counted and where its default is from
+//! (`Default: …` between the two where that depends on the machine). Names are those that serde reads.
 
 use super::settings::RunConfig;
 use crate::Error;
@@ -178,8 +178,9 @@ const NO_CORPORA: &str =
 const COMMENT_WIDTH: usize = 100;
 
 impl RunConfig {
-    /// All settings as TOML that [`resolve`](RunConfig::resolve) reads, each below its meaning. What is left out, since no value says
-    /// it or since others decide over it, is a comment with its default; so is `model.vocab_size`, unless it is to be said.
+    /// All settings as TOML that [`resolve`](RunConfig::resolve) reads, each below its meaning. What is left out, since
+    /// no value says it or since others decide over it, is a comment with its default; so is `model.vocab_size`, unless
+    /// it is to be said.
     ///
     /// # Errors
     /// A number that TOML does not have.

@@ -1,5 +1,5 @@
-//! The reference of settings, `docs/settings.md`: made here of the code's doc comments, defaults and refusals, and compared with the
-//! file. `WRITE_DATA=1 cargo test --release --locked --test it reference` writes it anew.
+//! The reference of settings, `docs/settings.md`: made here of the code's doc comments, defaults and refusals, and
+//! compared with the file. `WRITE_DATA=1 cargo test --release --locked --test it reference` writes it anew.
 
 use std::fmt::Write;
 use std::path::Path;
