@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Tokens that transformers cuts a text to where it is asked to: T5's. The model itself, whose positions are relative, has no limit.
 const MAX_LENGTH: u32 = 512;
 
+/// transformers' class of tokenizers that are all in their tokenizer.json.
+const GENERAL: &str = "PreTrainedTokenizerFast";
+
 /// A vocabulary's files for Hugging Face's programs.
 #[derive(Debug)]
 pub(crate) struct HubFiles {
@@ -38,7 +41,7 @@ pub(crate) fn hub_files(file: &[u8]) -> Result<HubFiles, String> {
     };
     // T5's own class of version 5 leaves out byte fallback; the general one takes tokenizer.json as it is.
     let class = match spec.trainer.byte_fallback && without_json.is_none() {
-        true => "PreTrainedTokenizerFast",
+        true => GENERAL,
         false => "T5Tokenizer",
     };
     let mut config = json!({
@@ -56,6 +59,11 @@ pub(crate) fn hub_files(file: &[u8]) -> Result<HubFiles, String> {
     });
     files.push(("special_tokens_map.json", pretty(&special)));
     if let (Some(config), Some(special)) = (config.as_object_mut(), special.as_object_mut()) {
+        if class == GENERAL {
+            // Its own default has the types of tokens, too, which no T5 takes.
+            let names = json!(["input_ids", "attention_mask"]);
+            config.insert("model_input_names".to_owned(), names);
+        }
         config.append(special);
     }
     files.push(("tokenizer_config.json", pretty(&config)));

@@ -284,6 +284,56 @@ fn a_line_without_text_has_nothing_to_fill() {
     }
 }
 
+/// A vocabulary with byte fallback goes out as it is.
+#[test]
+fn byte_fallback_is_in_the_tokenizer_json() {
+    let place = Place::new();
+    // Its pieces, and one for each byte: number, length and content of the fields of the file (`sentencepiece_model.proto`).
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()][..], bytes].concat();
+    let mut file = fs::read(&place.vocab).unwrap();
+    for byte in 0..=255 {
+        let piece = [field(1, format!("<0x{byte:02X}>").as_bytes()), vec![3 << 3, 6]].concat();
+        file.extend(field(1, &piece));
+    }
+    file.extend(field(2, &[0x98, 2, 1]));
+    let vocab = place.path("bytes.model");
+    fs::write(&vocab, file).unwrap();
+    let (run, folder) = (place.path("run"), place.path("exported"));
+    let begin = place.begin(&run, &["--steps", "2", "--set", "model.vocab_size=768"]);
+    let begin: Vec<&str> = begin
+        .into_iter()
+        .map(|argument| if argument == place.vocab { &vocab } else { argument })
+        .collect();
+    said(&begin);
+    said(&["export", &run, "-o", &folder]);
+    let config = read_json(&folder, "tokenizer_config.json");
+    assert_eq!(config["tokenizer_class"], "PreTrainedTokenizerFast");
+    assert_eq!(config["model_input_names"], json!(["input_ids", "attention_mask"]));
+    let tokenizer = read_json(&folder, "tokenizer.json");
+    assert_eq!(tokenizer["model"]["byte_fallback"], true);
+    let decoders: Vec<&Value> = tokenizer["decoder"]["decoders"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| &step["type"])
+        .collect();
+    assert_eq!(decoders, ["ByteFallback", "Metaspace"]);
+    let (model, json) = (
+        Vocab::open(Path::new(&vocab)).unwrap(),
+        Vocab::open(&Path::new(&folder).join("tokenizer.json")).unwrap(),
+    );
+    assert_eq!(json.pieces(), model.pieces());
+    let mut ids = Vec::new();
+    json.encode("日 river", &mut ids);
+    assert_eq!(json.decode(&ids), "日 river");
+    // As transformers saves mT5's, without a word of it.
+    let mut silent = tokenizer;
+    silent["model"]["byte_fallback"] = false.into();
+    let path = Path::new(&folder).join("tokenizer.json");
+    fs::write(&path, silent.to_string()).unwrap();
+    assert_eq!(Vocab::open(&path).unwrap().pieces(), model.pieces());
+}
+
 /// Each layer of a umT5 has a table of relative positions of its own.
 #[test]
 fn a_umt5_comes_back_as_it_was() {
