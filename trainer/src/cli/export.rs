@@ -45,8 +45,9 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
     let Named { path, note, vocab: _ } = Named::open(&args.run)?;
     run::refuse_mixing(&args.output, run::Holds::Model)?;
     let absolute = std::path::absolute(&path)?;
-    let owner = absolute.ancestors().find(|folder| folder.join(run::VOCAB).is_file());
-    let owner = owner.with_context(|| format!("{}: there is no {} beside its run", path.display(), run::VOCAB))?;
+    // As `Named::open` has found its vocabulary.
+    let owner = absolute.parent().and_then(Path::parent);
+    let owner = owner.with_context(|| format!("{}: is no checkpoint of a run", path.display()))?;
     let vocab = owner.join(run::VOCAB);
     let vocab = std::fs::read(&vocab).with_context(|| vocab.display().to_string())?;
     let hub =
@@ -90,14 +91,16 @@ fn card(args: &Export, note: &Checkpoint, run: &Path, has_tokenizer: bool) -> an
         let name = path.file_name().unwrap_or_default();
         name.to_string_lossy().into_owned()
     };
-    let of_source = |source: &Source| CorpusOfCard {
-        name: name_of(&source.path),
-        weight: source.weight,
-        language: source.language.clone(),
-        manifest: Manifest::read(&source.path).ok().flatten(),
+    let of_source = |source: &Source| -> anyhow::Result<CorpusOfCard> {
+        Ok(CorpusOfCard {
+            name: name_of(&source.path),
+            weight: source.weight,
+            language: source.language.clone(),
+            manifest: manifest_of(&source.path)?,
+        })
     };
     let objective = config.feed.objective.resolve()?;
-    let (tokens, measured) = measured(run, note.step);
+    let (tokens, measured) = measured(run, note.step)?;
     let mut settings = config.clone();
     // Where the corpora were on this machine is nobody's business.
     settings.corpora.clear();
@@ -112,12 +115,22 @@ fn card(args: &Export, note: &Checkpoint, run: &Path, has_tokenizer: bool) -> an
         lengths: (objective.lengths().inputs, objective.lengths().targets),
         tokens,
         validation: note.validation_loss.map(|loss| (loss, note.step)).or(measured),
-        corpora: config.corpora.iter().map(of_source).collect(),
+        corpora: config.corpora.iter().map(of_source).collect::<Result<_, _>>()?,
         vocab_sha256: note.vocab_sha256.clone(),
         settings: settings.to_toml(true)?,
         has_tokenizer,
     };
     Ok(card.to_markdown())
+}
+
+/// The manifest of a corpus that `c4 build` wrote; nothing where it was moved, or is of another kind.
+fn manifest_of(path: &Path) -> anyhow::Result<Option<Manifest>> {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| path.display().to_string()),
+        Ok(found) if found.is_dir() => Ok(Manifest::read(path)?),
+        Ok(_) => Ok(None),
+    }
 }
 
 /// Writes the card; `false` where somebody else's file is in its place.

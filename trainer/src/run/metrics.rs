@@ -101,10 +101,19 @@ impl Metrics {
     }
 }
 
-/// What the metrics in a run's folder say of its first `step` steps: the tokens that they saw, where none is missing, and the last
-/// validation loss with its step. Nothing where they cannot be read.
-pub(crate) fn measured(folder: &Path, step: u64) -> (Option<u64>, Option<(f64, u64)>) {
-    let text = fs::read_to_string(folder.join(METRICS)).unwrap_or_default();
+/// Tokens that were seen, and the last validation loss with its step.
+pub(crate) type Measured = (Option<u64>, Option<(f64, u64)>);
+
+/// What the metrics in a run's folder say of its first `step` steps; of tokens nothing where a step is missing.
+///
+/// # Errors
+/// They are there and cannot be read.
+pub(crate) fn measured(folder: &Path, step: u64) -> Result<Measured, Error> {
+    let path = folder.join(METRICS);
+    let text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+        text => text.map_err(|e| Error::io(&path, e))?,
+    };
     let (mut steps, mut tokens, mut validation) = (0, 0, None);
     for line in text.lines() {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {
@@ -121,5 +130,5 @@ pub(crate) fn measured(folder: &Path, step: u64) -> (Option<u64>, Option<(f64, u
             validation = Some((loss, at));
         }
     }
-    ((steps == step && step > 0).then_some(tokens), validation)
+    Ok(((steps == step && step > 0).then_some(tokens), validation))
 }

@@ -1,5 +1,5 @@
 //! `pytorch_model.bin`: read as its tensors say, whatever else is in it. Files are made here, in the form of `torch.save`; the proof with
-//! PyTorch's own is `benches/import.sh`.
+//! PyTorch's own is `benches/import.sh`. (Above 500 lines: what is refused is listed here, and how such files are written.)
 
 use crate::common::program::{Place, refused, said};
 use crate::common::{floats, golden, ids, one_example_a_row, relative, shifted};
