@@ -20,8 +20,9 @@ tools:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install it with the command on https://rustup.rs"; exit 1; }
 	@command -v cc >/dev/null || { echo "A C compiler is missing: sudo apt-get install gcc (or your system's)"; exit 1; }
 
+# By name: what the tests' own programs depend on besides, some 30 crates, is not needed to use these.
 build: tools ## compile the programs
-	$(CARGO) build --release --locked --bins
+	$(CARGO) build --release --locked --bin c4 --bin t5
 
 # Two of the four archives are damaged on purpose, so a build ends with exit status 1: done, but not all could be read.
 demo: build ## build a corpus from the sample crawl, show the funnel, explain a page, write the report, train a small T5
@@ -128,6 +129,7 @@ wheel-peers: ## measure the wheel beside them, page by page, on INPUT=archives (
 	python3 pipeline/python/benches/peers.py $(INPUT)
 
 scale: build ## measure how a build grows, up to ten million synthetic pages in 512 MiB (an hour)
+	$(CARGO) build --release --locked --bin synthesize
 	pipeline/benches/scale.sh $(C4) target/release/synthesize 512M
 
 faults: tools ## make every system call fail once, cut the power, remove work files (half an hour; prints tables)
@@ -235,7 +237,7 @@ picture: build ## draw the picture of the report in README.md (needs Chromium)
 	rm -rf $(OUT)/browser
 
 samples: ## rewrite the sample archives from their sources
-	$(CARGO) build --release --locked --bins
+	$(CARGO) build --release --locked --bin make-samples
 	target/release/make-samples
 
 clean: ## remove everything that was built
