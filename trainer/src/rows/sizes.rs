@@ -152,8 +152,18 @@ pub(crate) fn read(run: &Path) -> Result<Vec<FileSize>, Error> {
             format!("is damaged ({e}); remove it, and the corpora are measured again"),
         )
     })?;
-    known().extend(sizes.iter().map(|size| (size.key(), size.clone())));
+    remember(&sizes);
     Ok(sizes)
+}
+
+/// Takes sizes as known, for files that are as they were then.
+pub(crate) fn remember(sizes: &[FileSize]) {
+    known().extend(sizes.iter().map(|size| (size.key(), size.clone())));
+}
+
+/// All that this process knows of files.
+pub(crate) fn all() -> Vec<FileSize> {
+    known().values().cloned().collect()
 }
 
 /// Writes the note of a run's [`files`].

@@ -8,6 +8,7 @@ use crate::backend;
 use crate::model::{Layout, Loss, T5};
 use crate::optimizer::Optimizer;
 use crate::processes::{Communicator, Values};
+use crate::rows::sizes::{self, FileSize};
 use crate::vocab::{self, Vocab};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -19,6 +20,8 @@ use xxhash_rust::xxh3::Xxh3;
 struct Shared {
     note: Checkpoint,
     saved: Option<u64>,
+    /// Of the corpora's files, so that not every process reads them for that.
+    sizes: Vec<FileSize>,
 }
 
 impl Run {
@@ -31,6 +34,7 @@ impl Run {
             let shared = Shared {
                 note: self.note(),
                 saved: self.saved,
+                sizes: sizes::all(),
             };
             let shared = serde_json::to_vec(&shared).map_err(|e| Error::format(&self.folder, e.to_string()))?;
             communicator.broadcast(&shared)?;
@@ -55,10 +59,11 @@ impl Run {
             ))
         };
         let shared = communicator.broadcast(&[])?;
-        let Shared { note, saved } = serde_json::from_slice(&shared).map_err(|e| unlike(e.to_string()))?;
+        let Shared { note, saved, sizes } = serde_json::from_slice(&shared).map_err(|e| unlike(e.to_string()))?;
         if note.program != env!("CARGO_PKG_VERSION") {
             return Err(unlike(format!("it is version {}", note.program)));
         }
+        sizes::remember(&sizes);
         let vocab = Vocab::of_bytes(&communicator.broadcast(&[])?).map_err(unlike)?;
         let layout = Layout::new(&note.config.model);
         let mut parameters = layout.zeros()?;
