@@ -4,6 +4,7 @@ import json
 import sys
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Adafactor, T5Config, T5ForConditionalGeneration
 
 # As `Schedule::Constant` of an imported run.
@@ -20,11 +21,24 @@ def make(version, folder):
         feed_forward_proj="gated-gelu" if gated else "relu", tie_word_embeddings=not gated,
         pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
     )
-    T5ForConditionalGeneration(config).save_pretrained(folder)
+    model = T5ForConditionalGeneration(config)
+    if gated:
+        # A head of its own, which transformers 5 ties whatever the configuration says.
+        head = model.shared.weight.detach().clone() * config.d_model**-0.5
+        model.lm_head.weight = torch.nn.Parameter(head)
+    model.save_pretrained(folder)
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if "embed_tokens" not in name}
+    if not gated:
+        del tensors["lm_head.weight"]
+    save_file(tensors, f"{folder}/model.safetensors", metadata={"format": "pt"})
 
 
 def losses(folder, batches):
     model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).train()
+    tensors = load_file(f"{folder}/model.safetensors")
+    if "lm_head.weight" in tensors:
+        model.lm_head.weight = torch.nn.Parameter(tensors["lm_head.weight"])
+    assert len(list(model.parameters())) == len(tensors), "every variable once"
     optimizer = Adafactor(model.parameters(), lr=RATE, relative_step=False, scale_parameter=True, warmup_init=False)
     for line in open(batches):
         batch = json.loads(line)

@@ -27,6 +27,6 @@ for version in v1.0 v1.1; do
     # Imported, a run has the model's values at step 0.
     quiet "$t5" import "$out/$version" --vocab "$out/vocab.model" --corpus "$out/corpus" -o "$out/run-$version"
     "$batches" "$out/run-$version/checkpoints/step-00000000" "$out/vocab.model" $steps "${settings[@]}" >"$out/batches"
-    quiet "$t5" pretrain -o "$out/run-$version" --resume "${settings[@]/#/--set=}"
+    quiet "$t5" pretrain -o "$out/run-$version" --resume --new-optimizer "${settings[@]/#/--set=}"
     "$python" "$here/trajectory.py" compare "$version" "$out/$version" "$out/batches" "$out/run-$version/metrics.jsonl"
 done
