@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step cuda-step tokenise vocabulary export import trajectory events quick deny cuda-fake gpu-proof gpu-proof-emulated
+.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step tokenise vocabulary export import trajectory events quick deny cuda-fake gpu-proof gpu-proof-emulated
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18

@@ -144,7 +144,7 @@ fn circle(arrows: &Arrows) -> Option<&String> {
 #[test]
 fn rooms_use_what_the_architecture_says() {
     let document = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for folder in ["filters", "pipeline"] {
+    for folder in ["filters", "pipeline", "trainer"] {
         let (there, told) = (arrows_of_sources(folder), arrows_of_document(&document, folder));
         let is_error = |room: &String| room == "error";
         for (room, used) in there.iter().filter(|(room, _)| !is_error(room)) {

@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Pre-train T5 on a corpus that `c4 build` has written.
+/// Pre-train T5 on a corpus that `c4 build` has written, or on other files with text.
 #[derive(Debug, Parser)]
 #[command(name = "t5", version, max_term_width = 100)]
 struct Cli {

@@ -1,6 +1,6 @@
 //! Rows of JSON: an object a line, or an array of objects.
 
-use super::{Place, Row, Rows};
+use super::{LineReader, Place, Row, Rows};
 use crate::Error;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
@@ -62,24 +62,14 @@ pub(super) fn keys(text: &[u8]) -> Vec<String> {
 
 /// Lines of JSON, blank ones left out.
 pub(super) struct JsonLines {
-    path: PathBuf,
-    bytes: Box<dyn BufRead + Send>,
+    lines: LineReader,
     columns: Vec<String>,
-    longest: u64,
-    line: Vec<u8>,
-    number: u64,
 }
 
 impl JsonLines {
     pub fn open(path: &Path, columns: Vec<String>, longest: u64, row: u64) -> Result<JsonLines, Error> {
-        let mut lines = JsonLines {
-            path: path.to_owned(),
-            bytes: super::kind::open(path)?,
-            columns,
-            longest,
-            line: Vec::new(),
-            number: 0,
-        };
+        let lines = LineReader::open(path, longest)?;
+        let mut lines = JsonLines { lines, columns };
         for _ in 0..row {
             if !lines.read()? {
                 break;
@@ -90,15 +80,12 @@ impl JsonLines {
 
     /// Reads the next line that is not blank; false at the end.
     fn read(&mut self) -> Result<bool, Error> {
-        loop {
-            self.number += 1;
-            if !super::read_line(&self.path, &mut self.bytes, &mut self.line, self.number, self.longest)? {
-                return Ok(false);
-            }
-            if !self.line.trim_ascii().is_empty() {
+        while self.lines.read()? {
+            if !self.lines.line.trim_ascii().is_empty() {
                 return Ok(true);
             }
         }
+        Ok(false)
     }
 }
 
@@ -107,15 +94,15 @@ impl Rows for JsonLines {
         if !self.read()? {
             return Ok(None);
         }
-        let mut json = Deserializer::from_slice(&self.line);
+        let mut json = Deserializer::from_slice(&self.lines.line);
         let row = Columns(&self.columns).deserialize(&mut json);
         let row = row.and_then(|row| json.end().map(|()| row));
-        let wrong = |e| Error::format(&self.path, format!("line {} is not a JSON object: {e}", self.number));
+        let wrong = |e| self.lines.wrong(format!("is not a JSON object: {e}"));
         row.map(Some).map_err(wrong)
     }
 
     fn place(&self) -> Place {
-        Place::Line(self.number)
+        Place::Line(self.lines.number)
     }
 }
 

@@ -221,21 +221,45 @@ fn open(
     })
 }
 
-/// Reads line `number` into `line`, its end included; false at the end of the file.
-fn read_line(
-    path: &Path,
-    bytes: &mut dyn BufRead,
-    line: &mut Vec<u8>,
-    number: u64,
+/// The lines of a file, unpacked, one in memory at a time.
+struct LineReader {
+    path: PathBuf,
+    bytes: Box<dyn BufRead + Send>,
     longest: u64,
-) -> Result<bool, Error> {
-    line.clear();
-    let mut bytes = bytes.take(longest + 1);
-    let read = bytes.read_until(b'\n', line);
-    if bytes.limit() == 0 {
-        let problem = format!("line {number} has more than {longest} bytes; it is not read");
-        return Err(Error::format(path, problem));
+    /// The line that was read last, its end included.
+    line: Vec<u8>,
+    /// That line's number, from 1.
+    number: u64,
+}
+
+impl LineReader {
+    fn open(path: &Path, longest: u64) -> Result<LineReader, Error> {
+        Ok(LineReader {
+            path: path.to_owned(),
+            bytes: kind::open(path)?,
+            longest,
+            line: Vec::new(),
+            number: 0,
+        })
     }
-    let read = read.map_err(|e| Error::format(path, format!("line {number} cannot be read: {e}")))?;
-    Ok(read > 0)
+
+    /// Reads the next line; false at the end of the file.
+    fn read(&mut self) -> Result<bool, Error> {
+        self.number += 1;
+        self.line.clear();
+        let mut bytes = (&mut self.bytes).take(self.longest + 1);
+        let read = bytes.read_until(b'\n', &mut self.line);
+        if bytes.limit() == 0 {
+            return Err(self.wrong(format!("has more than {} bytes; it is not read", self.longest)));
+        }
+        match read {
+            Ok(read) => Ok(read > 0),
+            Err(e) => Err(self.wrong(format!("cannot be read: {e}"))),
+        }
+    }
+
+    /// What is wrong with the line that was read last.
+    fn wrong(&self, problem: impl fmt::Display) -> Error {
+        Error::format(&self.path, format!("line {} {problem}", self.number))
+    }
 }

@@ -1,11 +1,11 @@
 //! Rows of plain text: a line each, or one a file. Their only column is `text`.
 
 use super::source::TEXT;
-use super::{Place, Row, Rows};
+use super::{LineReader, Place, Row, Rows};
 use crate::Error;
 use serde_json::Value;
-use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 fn row(columns: &[String], text: &str) -> Row {
     let value = |column: &String| match column == TEXT {
@@ -17,52 +17,37 @@ fn row(columns: &[String], text: &str) -> Row {
 
 /// Lines, without their ends.
 pub(super) struct Lines {
-    path: PathBuf,
-    bytes: Box<dyn BufRead + Send>,
+    lines: LineReader,
     columns: Vec<String>,
-    longest: u64,
-    line: Vec<u8>,
-    number: u64,
 }
 
 impl Lines {
     pub fn open(path: &Path, columns: Vec<String>, longest: u64, row: u64) -> Result<Lines, Error> {
-        let mut lines = Lines {
-            path: path.to_owned(),
-            bytes: super::kind::open(path)?,
-            columns,
-            longest,
-            line: Vec::new(),
-            number: 0,
-        };
+        let mut lines = LineReader::open(path, longest)?;
         for _ in 0..row {
             if !lines.read()? {
                 break;
             }
         }
-        Ok(lines)
-    }
-
-    fn read(&mut self) -> Result<bool, Error> {
-        self.number += 1;
-        super::read_line(&self.path, &mut self.bytes, &mut self.line, self.number, self.longest)
+        Ok(Lines { lines, columns })
     }
 }
 
 impl Rows for Lines {
     fn next(&mut self) -> Result<Option<Row>, Error> {
-        if !self.read()? {
+        if !self.lines.read()? {
             return Ok(None);
         }
-        let text = std::str::from_utf8(&self.line).map_err(|e| {
-            let at = format!("line {} is not UTF-8 from its byte {} on", self.number, e.valid_up_to());
-            Error::format(&self.path, format!("{at}: convert the file, by `iconv` say"))
+        let text = std::str::from_utf8(&self.lines.line).map_err(|e| {
+            let at = e.valid_up_to();
+            let problem = format!("is not UTF-8 from its byte {at} on: convert the file, by `iconv` say");
+            self.lines.wrong(problem)
         })?;
         Ok(Some(row(&self.columns, text.trim_end_matches(['\n', '\r']))))
     }
 
     fn place(&self) -> Place {
-        Place::Line(self.number)
+        Place::Line(self.lines.number)
     }
 }
 

@@ -1,4 +1,5 @@
 //! Corpora that `c4 build` did not write: every kind of file gives the same training, and what is wrong with one is said.
+//! (Above 500 lines: writers of all kinds of files serve all of it.)
 
 use crate::common::corpus::{Shard, pages, write};
 use crate::common::program::{Place, SMALL, checkpoints, losses, refused, said, state, stderr, t5};
