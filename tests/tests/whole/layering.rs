@@ -5,6 +5,7 @@ use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Rooms by name, each with the rooms that it uses.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -188,4 +189,50 @@ fn rules_know_no_io() {
     for forbidden in ["std::fs::read", "std::time::SystemTime::now", "std::env::var"] {
         assert!(text.contains(forbidden), "{forbidden}");
     }
+}
+
+/// Crates from elsewhere with their features, as `cargo tree` lists them.
+fn features(edges: &str, package: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let tree = [
+        "tree",
+        "--locked",
+        "--offline",
+        "--edges",
+        edges,
+        "--prefix",
+        "none",
+        "--format",
+        "{p} [{f}]",
+    ];
+    let found = Command::new(cargo)
+        .current_dir(root())
+        .args(tree)
+        .args(package)
+        .output()
+        .unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let lines = String::from_utf8(found.stdout).unwrap();
+    let lines = lines.lines().map(|line| line.trim_end_matches(" (*)"));
+    lines.filter(|line| !line.contains(" (/")).map(str::to_owned).collect()
+}
+
+/// Else `make test` compiles Arrow and all that is on it twice. The list of features is in `pipeline/python/Cargo.toml`.
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn the_wheel_is_made_of_crates_that_are_compiled_already() {
+    let compiled = features("normal,build,dev", &[]);
+    let names: BTreeSet<&str> = compiled.iter().filter_map(|line| line.split(' ').next()).collect();
+    let wheel = features("normal,build", &["-p", "c4-python"]);
+    let again = wheel.difference(&compiled);
+    let again = again.filter(|line| line.split(' ').next().is_some_and(|name| names.contains(name)));
+    // What the build script of one small crate has.
+    let again: Vec<&String> = again
+        .filter(|line| !line.starts_with("serde_core v") && !line.starts_with("serde_json v"))
+        .collect();
+    assert_eq!(
+        again,
+        Vec::<&String>::new(),
+        "left: crates with the features that the wheel has, and the programs' tests have not"
+    );
 }
