@@ -26,6 +26,7 @@ pub use cli::main;
 pub use convert::huggingface::load;
 pub use error::Error;
 pub use eval::generate::{Decoding, Generated, generate};
+pub use eval::predict::{Answering, Ensemble, predict};
 pub use feed::{Feed, FeedConfig};
 pub use model::{ModelConfig, T5};
 pub use optimizer::schedule::Schedule;
