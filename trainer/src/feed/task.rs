@@ -274,10 +274,15 @@ impl RowGroup {
     }
 }
 
+/// The file and the row.
+pub(crate) fn place_of(row: &TaskRow) -> String {
+    row.place()
+}
+
 fn refused(task: &str, row: &TaskRow, problem: &RowProblem) -> RefusedRow {
     RefusedRow {
         task: task.to_owned(),
-        place: row.place(),
+        place: place_of(row),
         reason: problem.to_string(),
     }
 }
