@@ -18,6 +18,7 @@ mod optimizer;
 mod processes;
 mod rows;
 mod run;
+mod task;
 mod vocab;
 
 pub use backend::{Device, DeviceModel, Precision, open};
@@ -34,6 +35,7 @@ pub use optimizer::{Optimizer, OptimizerConfig};
 pub use rows::Source;
 pub use run::checkpoint::Checkpoint;
 pub use run::settings::RunConfig;
+pub use task::Task;
 pub use vocab::Vocab;
 
 /// What the tests, benchmarks and examples of this package reach besides; no promise.
@@ -61,5 +63,8 @@ pub mod internals {
     pub use crate::rows::TextDocument;
     pub use crate::run::reference::{Setting, settings};
     pub use crate::run::{Anew, train};
+    pub use crate::task::{
+        RowProblem, RowReason, SplitFiles, TaskCard, TaskData, TaskRow, TaskRows, TaskSplit, TextExample, Truth,
+    };
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

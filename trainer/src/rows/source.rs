@@ -165,13 +165,13 @@ pub(super) fn files(source: &Path) -> Result<(Vec<PathBuf>, bool), Error> {
 }
 
 /// Whether a file is hidden, or a note of `datasets`.
-fn is_note(path: &Path) -> bool {
+pub(crate) fn is_note(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(['.', '_']) || NOTES.contains(&&*name)
 }
 
 /// All files below a folder that are not notes.
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+pub(crate) fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     let fail = |e| Error::io(folder, e);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
