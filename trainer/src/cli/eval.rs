@@ -59,7 +59,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     if args.scores.is_wanted() {
         return args.scores.run(&args.run, args.json, (device, precision));
     }
-    let Named { path, note, vocab } = Named::open(&args.run)?;
+    let Named { path, note, vocab, .. } = Named::open(&args.run)?;
     // Of corpora alone.
     let config = RunConfig {
         tasks: Vec::new(),

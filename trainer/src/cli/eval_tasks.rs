@@ -1,10 +1,10 @@
 //! `t5 eval --task`: a table of what a model is worth on tasks.
 
+use super::Named;
 use super::answering::{AnswerArgs, Opened};
 use super::output::{print, tell};
 use super::pretrain::thousands;
 use super::tasks::{TaskArgs, tell_of_refused};
-use super::Named;
 use crate::backend::{Device, Precision};
 use crate::eval::exam::{Exam, TaskEvaluation};
 use crate::eval::predict::Ensemble;
@@ -51,18 +51,33 @@ impl ScoreArgs {
             (true, Some(data)) => there(data)?,
             _ => self.tasks.of_run(&first.note.config),
         };
-        ensure!(!sources.is_empty(), "no task: the run was trained on none; name one by --task, or their rows by --data");
+        ensure!(
+            !sources.is_empty(),
+            "no task: the run was trained on none; name one by --task, or their rows by --data"
+        );
         let mut opened = Opened::default();
         let mut all = Vec::new();
         for source in &sources {
             let feed = &first.note.config.feed;
             let Some(exam) = Exam::open(source, self.split, self.examples, feed, &first.vocab)? else {
-                ensure!(self.all, "{}: has no rows of the split {} there", source.name, self.split);
-                tell(format_args!("{}: no rows of the split {}, left out", source.name, self.split));
+                ensure!(
+                    self.all,
+                    "{}: has no rows of the split {} there",
+                    source.name,
+                    self.split
+                );
+                tell(format_args!(
+                    "{}: no rows of the split {}, left out",
+                    source.name, self.split
+                ));
                 continue;
             };
             if self.all && !exam.is_known() {
-                tell(format_args!("{}: the split {} has no answers, left out", exam.name(), self.split));
+                tell(format_args!(
+                    "{}: the split {} has no answers, left out",
+                    exam.name(),
+                    self.split
+                ));
                 continue;
             }
             tell_of_refused(&exam);
@@ -76,7 +91,11 @@ impl ScoreArgs {
                 found,
             });
         }
-        ensure!(!all.is_empty(), "no task has rows of the split {} with answers", self.split);
+        ensure!(
+            !all.is_empty(),
+            "no task has rows of the split {} with answers",
+            self.split
+        );
         let headlines = all.iter().map(|of| (of.found.task.clone(), of.found.headline));
         let averages = task::averages(&headlines.collect());
         match json {
@@ -143,11 +162,17 @@ fn table(all: &[Measured], averages: &BTreeMap<String, f64>) -> anyhow::Result<(
         }
         if of.found.scores.len() > 1 {
             let (task, headline) = ("", of.found.headline);
-            print(format_args!("{task:width$}  {task:>8}  {task:>8}  {:14}  {headline:>7.2}", "(the task)"))?;
+            print(format_args!(
+                "{task:width$}  {task:>8}  {task:>8}  {:14}  {headline:>7.2}",
+                "(the task)"
+            ))?;
         }
     }
     for (name, average) in averages {
-        print(format_args!("{name:width$}  {:>8}  {:>8}  {:14}  {average:>7.2}", "", "", "average"))?;
+        print(format_args!(
+            "{name:width$}  {:>8}  {:>8}  {:14}  {average:>7.2}",
+            "", "", "average"
+        ))?;
     }
     Ok(())
 }

@@ -68,14 +68,18 @@ pub(crate) fn run(mut args: Finetune) -> anyhow::Result<ExitCode> {
     args.settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     args.settings.extend(args.patience.map(|n| format!("patience={n}")));
     let output = args.output.clone();
-    args.machine.train(&output, rows_are_said, |device, processes| open(&args, device, processes))
+    args.machine.train(&output, rows_are_said, |device, processes| {
+        open(&args, device, processes)
+    })
 }
 
 fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run> {
     let corpora = args.corpora.sources();
     if args.resume.resume {
         let (data, on) = ((corpora, &args.tasks), (device, processes));
-        return args.resume.open(&args.output, &args.settings, data, args.vocab.as_deref(), on);
+        return args
+            .resume
+            .open(&args.output, &args.settings, data, args.vocab.as_deref(), on);
     }
     // Not after a large model was read.
     run::refuse_mixing(&args.output, run::Holds::Run)?;

@@ -55,7 +55,10 @@ pub(crate) fn run(args: &MixArgs) -> anyhow::Result<()> {
     }
     let names = mixture.iter().map(|of| of.name.chars().count());
     let width = names.max().unwrap_or_default().max("source".len());
-    print(format_args!("{:width$}  {:>13}  {:>14}  {:>8}", "source", "examples", "rate", "share"))?;
+    print(format_args!(
+        "{:width$}  {:>13}  {:>14}  {:>8}",
+        "source", "examples", "rate", "share"
+    ))?;
     for of in &mixture {
         print(format_args!(
             "{:width$}  {:>13}  {:>14.2}  {:>6.2} %",

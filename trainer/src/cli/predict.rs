@@ -90,10 +90,17 @@ pub(crate) fn run(args: &Predict) -> anyhow::Result<()> {
             run.display(),
             args.runs[0].display()
         );
-        tell(format_args!("{}: the checkpoint of step {}", run.display(), named.note.step));
+        tell(format_args!(
+            "{}: the checkpoint of step {}",
+            run.display(),
+            named.note.step
+        ));
         models.push(backend::open(device, precision, named.note.model(&named.path)?, None)?);
     }
-    let mut models: Vec<&mut dyn DeviceModel> = models.iter_mut().map(|model| &mut **model as &mut dyn DeviceModel).collect();
+    let mut models: Vec<&mut dyn DeviceModel> = models
+        .iter_mut()
+        .map(|model| &mut **model as &mut dyn DeviceModel)
+        .collect();
     let ensemble = match args.ensemble {
         EnsembleKind::MeanLogit => Ensemble::MeanLogit,
         EnsembleKind::MeanProbability => Ensemble::MeanProbability,
@@ -115,7 +122,11 @@ pub(crate) fn run(args: &Predict) -> anyhow::Result<()> {
         _ => tsv(&exam, &answers),
     };
     c4_data::atomic_file::write_atomic(&args.output, text.as_bytes())?;
-    tell(format_args!("{}: {}", args.output.display(), count(answers.len() as u64, "answer")));
+    tell(format_args!(
+        "{}: {}",
+        args.output.display(),
+        count(answers.len() as u64, "answer")
+    ));
     Ok(())
 }
 

@@ -53,7 +53,9 @@ pub(crate) fn run(mut args: Pretrain) -> anyhow::Result<ExitCode> {
     let rows_are_said = args.resume.resume || RunConfig::says(args.config.as_deref(), &args.settings, &rows)?;
     args.settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     let output = args.output.clone();
-    args.machine.train(&output, rows_are_said, |device, processes| open(&args, device, processes))
+    args.machine.train(&output, rows_are_said, |device, processes| {
+        open(&args, device, processes)
+    })
 }
 
 /// The run that is begun or gone on with, after its head is told.
@@ -61,7 +63,9 @@ fn open(args: &Pretrain, device: Device, processes: usize) -> anyhow::Result<Run
     let corpora = args.corpora.sources();
     if args.resume.resume {
         let (data, on) = ((corpora, &args.tasks), (device, processes));
-        return args.resume.open(&args.output, &args.settings, data, args.vocab.as_deref(), on);
+        return args
+            .resume
+            .open(&args.output, &args.settings, data, args.vocab.as_deref(), on);
     }
     let vocab = args.vocab.clone().unwrap_or_default();
     let opened = Vocab::open(&vocab)?;

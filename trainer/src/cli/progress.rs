@@ -169,8 +169,10 @@ impl Progress {
                     self.bar
                         .line(&format!("{}: {} in all not used", start.corpus, count(rows, "row")));
                 }
-                self.bar
-                    .line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
+                if is_told(start.epoch + 1) {
+                    self.bar
+                        .line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
+                }
             }
             Event::Refused(row) => self.refused(row),
             Event::OutOfPatience(best) => self.bar.line(&format!(
@@ -200,8 +202,11 @@ impl Progress {
         }
         let Some(average) = found.average else { return };
         if found.tasks.len() > 1 {
-            self.bar
-                .line(&format!("step {}: average {average:.2} over {} tasks", found.step, found.tasks.len()));
+            self.bar.line(&format!(
+                "step {}: average {average:.2} over {} tasks",
+                found.step,
+                found.tasks.len()
+            ));
         }
         self.bar.shown().status.score = Some(average);
     }
@@ -211,7 +216,8 @@ impl Progress {
         let number = self.refused.entry(row.task.clone()).or_default();
         *number += 1;
         if *number <= TOLD_ROWS {
-            self.bar.line(&format!("{}: {}; the row is not used", row.place, row.reason));
+            self.bar
+                .line(&format!("{}: {}; the row is not used", row.place, row.reason));
         }
     }
 
@@ -277,6 +283,16 @@ impl Progress {
             shown.draw();
         }
     }
+}
+
+/// Whether the beginning of an epoch is told: of a small task they follow each other fast. All up to the tenth; then 20, 50, 100, 200
+/// and so on.
+fn is_told(epoch: u64) -> bool {
+    let mut power = 10;
+    while epoch >= 10 * power {
+        power *= 10;
+    }
+    epoch <= 10 || [power, 2 * power, 5 * power].contains(&epoch)
 }
 
 /// Does something after a while, and again as long as it says so by `true`, unless what is returned is dropped before.

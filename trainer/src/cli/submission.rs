@@ -6,6 +6,7 @@ use crate::eval::exam::Exam;
 use crate::task::Task;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -45,7 +46,9 @@ impl Form {
             "super_glue/copa" => Form::Numbers,
             "super_glue/record" => Form::Texts,
             "super_glue/multirc" => Form::Nested,
-            other => bail!("{other}: there is no form of GLUE's or SuperGLUE's for its answers; take --format tsv or jsonl"),
+            other => {
+                bail!("{other}: there is no form of GLUE's or SuperGLUE's for its answers; take --format tsv or jsonl")
+            }
         })
     }
 
@@ -59,10 +62,10 @@ impl Form {
             _ => String::new(),
         };
         let labels = &exam.task.card.labels;
-        let mut foreign = 0;
-        let mut label = |answer: &str| {
+        let foreign = Cell::new(0_u64);
+        let label = |answer: &str| {
             let found = labels.iter().position(|label| label == answer);
-            foreign += u64::from(found.is_none());
+            foreign.set(foreign.get() + u64::from(found.is_none()));
             found.unwrap_or(0)
         };
         let mut nested = Paragraphs::default();
@@ -78,7 +81,7 @@ impl Form {
                 Form::TableOfNames => writeln!(text, "{index}\t{}", labels[label(answer)])?,
                 Form::TableOfScores => {
                     let score = answer.trim().parse().ok().filter(|score: &f64| score.is_finite());
-                    foreign += u64::from(score.is_none());
+                    foreign.set(foreign.get() + u64::from(score.is_none()));
                     writeln!(text, "{index}\t{:.3}", score.unwrap_or(0.0).clamp(0.0, 5.0))?;
                 }
                 Form::Names => writeln!(text, "{}", json!({ "idx": index, "label": labels[label(answer)] }))?,
@@ -91,7 +94,10 @@ impl Form {
                     // Of a query that stands there several times, the first counts.
                     let group = exam.examples[number].truth.group.clone();
                     if group.is_none() || group != last {
-                        let index: Value = match group.as_deref().and_then(|id| id.rsplit('-').next()?.parse::<u64>().ok()) {
+                        let index: Value = match group
+                            .as_deref()
+                            .and_then(|id| id.rsplit('-').next()?.parse::<u64>().ok())
+                        {
                             Some(query) => query.into(),
                             None => index,
                         };
@@ -100,12 +106,16 @@ impl Form {
                     last = group;
                 }
                 Form::Nested => nested.add(id, label(answer)).with_context(|| {
-                    format!("{}: row {} has no numbers of paragraph, question and answer", exam.name(), number + 1)
+                    format!(
+                        "{}: row {} has no numbers of paragraph, question and answer",
+                        exam.name(),
+                        number + 1
+                    )
                 })?,
             }
         }
         text += &nested.text();
-        Ok((text, foreign))
+        Ok((text, foreign.get()))
     }
 }
 
@@ -127,10 +137,15 @@ impl Paragraphs {
 
     fn text(&self) -> String {
         let answers = |answers: &BTreeMap<u64, usize>| -> Vec<Value> {
-            answers.iter().map(|(idx, label)| json!({ "idx": idx, "label": label })).collect()
+            answers
+                .iter()
+                .map(|(idx, label)| json!({ "idx": idx, "label": label }))
+                .collect()
         };
         let lines = self.0.iter().map(|(idx, questions)| {
-            let questions = questions.iter().map(|(idx, of)| json!({ "idx": idx, "answers": answers(of) }));
+            let questions = questions
+                .iter()
+                .map(|(idx, of)| json!({ "idx": idx, "answers": answers(of) }));
             let questions: Vec<Value> = questions.collect();
             format!("{}\n", json!({ "idx": idx, "passage": { "questions": questions } }))
         });

@@ -120,7 +120,11 @@ pub(super) fn tell_of_tasks(config: &RunConfig) -> Result<(), Error> {
             (0, _) => "never validated (evaluate_every=0)".to_owned(),
             (_, 0) => "no rows to validate with".to_owned(),
             (_, rows) if config.evaluate_examples > 0 && config.evaluate_examples < rows => {
-                format!("validated with {} of {}", thousands(config.evaluate_examples), thousands(rows))
+                format!(
+                    "validated with {} of {}",
+                    thousands(config.evaluate_examples),
+                    thousands(rows)
+                )
             }
             (_, rows) => format!("{} to validate with", thousands(rows)),
         };
@@ -134,7 +138,9 @@ pub(super) fn tell_of_tasks(config: &RunConfig) -> Result<(), Error> {
     }
     let mixture = feed::mixture(config.sources(), &config.feed)?;
     if mixture.len() > 1 {
-        let shares = mixture.iter().map(|of| format!("{} {:.1} %", of.name, 100.0 * of.share));
+        let shares = mixture
+            .iter()
+            .map(|of| format!("{} {:.1} %", of.name, 100.0 * of.share));
         let shares: Vec<String> = shares.collect();
         tell(format_args!("Shares of the examples: {}", shares.join(", ")));
     }

@@ -1,10 +1,10 @@
 //! What `t5 pretrain` and `t5 finetune` share: who trains, what is told before, the loop, and how it ends.
 
 use super::output::tell;
+use super::pretrain::thousands;
 use super::processes::{Joined, ProcessArgs};
 use super::progress::{Bar, Progress};
 use super::settings::{DeviceArgs, ThreadsArg, tell_of_corpora};
-use super::pretrain::thousands;
 use super::tasks::{TaskArgs, tell_of_tasks};
 use crate::backend::Device;
 use crate::processes::Communicator;
@@ -16,7 +16,7 @@ use crate::run::{Anew, Run};
 use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};

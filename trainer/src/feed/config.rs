@@ -137,7 +137,11 @@ impl FeedConfig {
         for (key, value) in [("task_inputs", self.task_inputs), ("task_targets", self.task_targets)] {
             limits::whole(key, value, 0..=1 << 16)?;
             if value == 1 {
-                return Err(limits::refuse(key, value, "must be 2 or more, since EOS is one of the tokens, or 0"));
+                return Err(limits::refuse(
+                    key,
+                    value,
+                    "must be 2 or more, since EOS is one of the tokens, or 0",
+                ));
             }
         }
         Ok(())

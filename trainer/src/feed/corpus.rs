@@ -119,7 +119,11 @@ pub(super) fn open(sources: &[Source], tasks: &[TaskRate], mixing: Mixing, split
     let weights = sources.iter().map(|source| source.weight);
     let weighted = weights.chain(tasks.iter().map(|task| task.weight)).flatten().count();
     if mixing.is_given() && ![0, sources.len() + tasks.len()].contains(&weighted) {
-        let all = if tasks.is_empty() { "corpora" } else { "corpora or tasks" };
+        let all = if tasks.is_empty() {
+            "corpora"
+        } else {
+            "corpora or tasks"
+        };
         return Err(Error::Setting(format!(
             "some {all} have a weight and some have none: give one to all of them, or to none"
         )));

@@ -32,7 +32,7 @@ pub use config::{FeedConfig, Packing, RowLayout, ShardOrder};
 pub use corpus::{CorpusInfo, Validation};
 pub use cursor::{Cursor, Position};
 pub use documents::Documents;
-pub use mixing::{MixtureShare, Mixing, TaskSource};
+pub use mixing::{Mixing, MixtureShare, TaskSource};
 pub use pack::Packer;
 pub use task::RefusedRow;
 pub use validation::Validations;
@@ -49,11 +49,11 @@ use corpus::{Corpus, TaskRate};
 use group::{GroupReader, Reading};
 use loader::{Reader, Store};
 use mixture::Mixture;
-use task::{TaskReader, TaskStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+use task::{TaskReader, TaskStream};
 
 /// Makes tokens of text.
 pub trait Tokenizer: Send + Sync {
@@ -298,7 +298,9 @@ impl Feed {
         let mixture = Mixture::new(config.seed, shares.iter().copied());
         let infos: Vec<CorpusInfo> = streams.corpora.iter().map(|corpus| corpus.info.clone()).collect();
         let names = infos.iter().map(|info| info.name.clone());
-        let names: Vec<String> = names.chain(streams.tasks.iter().map(|task| task.name().to_owned())).collect();
+        let names: Vec<String> = names
+            .chain(streams.tasks.iter().map(|task| task.name().to_owned()))
+            .collect();
         let mut readers = Vec::new();
         let mut places = start.corpora.iter().zip(&shares).zip(0..);
         for (corpus, ((at, share), i)) in streams.corpora.into_iter().zip(&mut places) {

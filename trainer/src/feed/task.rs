@@ -12,6 +12,7 @@ use super::mixing::TaskSource;
 use super::{RowLayout, Tokenizer};
 use crate::Error;
 use crate::objective::{Example, Ids, Lengths, Place, Purpose, Random, append_eos_after_trim};
+use crate::rows::RowFile;
 use crate::task::{RowProblem, SplitFiles, Task, TaskData, TaskRow, TaskSplit};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,12 +85,15 @@ pub(super) fn open(sources: &[TaskSource], config: &FeedConfig) -> Result<Vec<Ta
         }
         let data = folder(source)?;
         let found = TaskData::open(&task, data)?;
-        let files = found.into_split(TaskSplit::Train).ok_or_else(|| {
+        let files = found.split(TaskSplit::Train).cloned().ok_or_else(|| {
             let problem = format!("has no rows of {name} to train on: no file of the split train");
             Error::format(data, problem)
         })?;
         if files.rows() == 0 {
-            return Err(Error::format(data, format!("the files of {name} to train on hold no rows")));
+            return Err(Error::format(
+                data,
+                format!("the files of {name} to train on hold no rows"),
+            ));
         }
         streams.push(TaskStream {
             lengths: lengths(&task, config),
@@ -99,6 +103,19 @@ pub(super) fn open(sources: &[TaskSource], config: &FeedConfig) -> Result<Vec<Ta
         });
     }
     Ok(streams)
+}
+
+/// The files that tasks are trained on.
+///
+/// # Errors
+/// A task cannot be opened.
+pub(crate) fn files(sources: &[TaskSource]) -> Result<Vec<RowFile>, Error> {
+    let mut files = Vec::new();
+    for source in sources {
+        let data = TaskData::open(&card(source)?, folder(source)?)?;
+        files.extend(data.split(TaskSplit::Train).map(SplitFiles::files).unwrap_or_default());
+    }
+    Ok(files)
 }
 
 impl TaskStream {

@@ -44,7 +44,9 @@ impl Validations {
         tokenizer: Arc<dyn Tokenizer>,
     ) -> Result<Validations, Error> {
         Ok(Validations {
-            corpora: corpus::open(sources, &[], mixing, Split::Validation)?.corpora.into_iter(),
+            corpora: corpus::open(sources, &[], mixing, Split::Validation)?
+                .corpora
+                .into_iter(),
             config: validation(config),
             ids,
             tokenizer,

@@ -373,7 +373,10 @@ impl Checkpoint {
     fn worth(&self) -> Vec<(BestBy, f64)> {
         let loss = self.validation_loss.map(|loss| (BestBy::Loss, -loss));
         let average = self.average().map(|average| (BestBy::Average, average));
-        let tasks = self.tasks.iter().map(|(task, score)| (BestBy::Task(task.clone()), *score));
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|(task, score)| (BestBy::Task(task.clone()), *score));
         tasks.chain(loss).chain(average).collect()
     }
 }

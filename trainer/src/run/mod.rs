@@ -141,7 +141,6 @@ impl Run {
         Ok(run)
     }
 
-
     fn begin_with(
         folder: &Path,
         config: RunConfig,
@@ -266,7 +265,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Notes the corpora's files that no build wrote; of a run that goes on in its corpora, refuses others than it has noted.
+    /// Notes the files of corpora and tasks that no build wrote; of a run that goes on in its corpora, refuses others than it has noted.
     ///
     /// # Errors
     /// A file has changed, is missing or is new; the note cannot be written.

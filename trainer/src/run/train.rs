@@ -6,6 +6,7 @@ use super::{Run, advice_after_divergence, not_finite, together};
 use crate::Error;
 use crate::base::Batch;
 use crate::eval::exam::Exam;
+use crate::feed;
 use crate::feed::ids;
 use crate::feed::{EpochStart, Feed, RefusedRow};
 use crate::model;
@@ -166,7 +167,9 @@ fn steps(
     let cursor = run.cursor.clone();
     let leads = run.communicator.leads();
     if leads {
-        run.note_files(&sizes::files(&config.corpora)?)?;
+        let mut files = sizes::files(&config.corpora)?;
+        files.extend(feed::task::files(&config.tasks)?);
+        run.note_files(&files)?;
     }
     let mut feed = Feed::of_mixture(config.sources(), &config.feed, tokens, vocab, cursor)?;
     let mut validation = Validation::default();
@@ -234,7 +237,11 @@ fn steps(
 }
 
 /// Whether the average over the tasks may still become better, as rank 0 sees it.
-fn is_patient(run: &mut Run, validation: &Validation, on_event: &mut impl FnMut(&Event) -> bool) -> Result<bool, Error> {
+fn is_patient(
+    run: &mut Run,
+    validation: &Validation,
+    on_event: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
     let ends = validation.out_of_patience(run.config.patience);
     if let Some(best) = ends {
         on_event(&Event::OutOfPatience(best));
@@ -289,7 +296,9 @@ fn validate(
     if let Some(metrics) = metrics {
         run.note_evaluation(&evaluation)?;
         metrics.evaluation(&evaluation)?;
-        validation.averages.extend(evaluation.average.map(|average| (run.step, average)));
+        validation
+            .averages
+            .extend(evaluation.average.map(|average| (run.step, average)));
     }
     let wanted = on_event(&Event::Evaluation(evaluation));
     all_go_on(run, wanted)
