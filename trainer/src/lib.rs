@@ -18,6 +18,7 @@ mod optimizer;
 mod processes;
 mod rows;
 mod run;
+mod task;
 mod vocab;
 
 pub use backend::{Device, DeviceModel, Precision, open};
@@ -60,5 +61,8 @@ pub mod internals {
     pub use crate::rows::TextDocument;
     pub use crate::run::reference::{Setting, settings};
     pub use crate::run::{Anew, train};
+    pub use crate::task::{
+        BleuTokenizer, Bootstrap, Metric, Postprocess, Score, Scoring, Stemming, Truth, averages, headline, score,
+    };
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }
