@@ -101,6 +101,9 @@ pub struct ScoreNames {
     pub postprocess: Option<String>,
     /// What is measured.
     pub metrics: Vec<String>,
+    /// The metric that is the task's one number; without, the mean of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headline: Option<String>,
 }
 
 /// How answers are decoded. Greedy at most 128 tokens: T5's `eval.gin`.
