@@ -25,4 +25,5 @@ mod pytorch;
 mod reference;
 mod rows;
 mod run;
+mod task;
 mod vocab;

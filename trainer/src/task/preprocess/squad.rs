@@ -8,14 +8,26 @@ pub(super) fn apply(mut row: Columns) -> Result<Columns, RowProblem> {
     // The reference collapses spaces once more after joining; at the seams that is trimming.
     row.set("question", pad_punctuation(row.text("question")?).trim());
     row.set("context", pad_punctuation(row.text("context")?).trim_start());
-    if row.get("answers").is_some() {
-        let answers: Vec<String> = row.texts("answers")?.iter().map(|text| pad_punctuation(text)).collect();
+    if let Some(value) = row.get("answers") {
+        let answers = texts(value).ok_or_else(|| RowProblem::wrong_type("answers", "a list of texts"))?;
+        let answers: Vec<String> = answers.into_iter().map(pad_punctuation).collect();
         if let Some(first) = answers.first() {
             row.set("answer", first.as_str());
         }
         row.set("answers", answers);
     }
     Ok(row)
+}
+
+/// The texts of answers, which are `{text: [...]}`, as the Hub and TensorFlow Datasets have them, `[{text}]`, as SQuAD's own files,
+/// or a list of texts.
+fn texts(answers: &Value) -> Option<Vec<&str>> {
+    let list = match answers {
+        Value::Object(answers) => answers.get("text")?.as_array()?,
+        answers => answers.as_array()?,
+    };
+    let answers = list.iter().map(|answer| answer.get("text").unwrap_or(answer));
+    answers.map(Value::as_str).collect()
 }
 
 /// The text with a space before and after each ASCII punctuation mark, and every run of ASCII white space as one space.
