@@ -1,7 +1,7 @@
 //! What a file holds, told by its first bytes.
 
 use crate::Error;
-use c4_data::Container;
+use c4_data::{BatchLimit, Container};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -16,6 +16,10 @@ pub(crate) enum Kind {
     JsonLines,
     /// One JSON array of objects.
     JsonArray,
+    /// JSON objects one after another, each over several lines.
+    JsonObjects,
+    /// Lines of fields between tabs.
+    Tabs,
     /// Plain text.
     Text,
 }
@@ -65,6 +69,61 @@ impl Kind {
             _ if by_itself && !head.contains(&0) => Some(Kind::Text),
             _ => None,
         })
+    }
+}
+
+impl Kind {
+    /// The kind of a file that is to hold a task's rows: tables, too, and JSON objects over several lines. `None`: nothing that
+    /// rows can be read of.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of_task(path: &Path) -> Result<Option<Kind>, Error> {
+        let kind = Kind::of(path, true)?;
+        let line = match kind {
+            None | Some(Kind::Batches(_)) => return Ok(kind),
+            Some(_) => first_line(path)?,
+        };
+        let text = line.trim_ascii();
+        Ok(match (kind, text.first()) {
+            (Some(Kind::JsonArray), _) if is_json(text) != Some(false) || !text.contains(&b'\t') => {
+                Some(Kind::JsonArray)
+            }
+            (_, Some(b'{')) => match is_json(text) {
+                // No line of a table is the start of an object.
+                None => Some(Kind::JsonObjects),
+                Some(true) => Some(Kind::JsonLines),
+                Some(false) if text.contains(&b'\t') => Some(Kind::Tabs),
+                Some(false) => Some(Kind::JsonLines),
+            },
+            (_, Some(_)) if line.contains(&b'\t') => Some(Kind::Tabs),
+            // An empty file of a name that says what it would hold.
+            (Some(Kind::JsonLines), None) => Some(Kind::JsonLines),
+            _ => None,
+        })
+    }
+}
+
+/// Whether a line is a whole JSON value; `None`: it is the start of one that goes on in the next line.
+fn is_json(line: &[u8]) -> Option<bool> {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(line) {
+        Ok(_) => Some(true),
+        // A line that was cut short ends anywhere; whoever writes an object over several lines breaks them at these.
+        Err(e) if e.is_eof() && line.last().is_some_and(|last| b"{[,:".contains(last)) => None,
+        Err(_) => Some(false),
+    }
+}
+
+/// The first line of a file that is not blank.
+fn first_line(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = open(path)?.take(BatchLimit::of_other_programs().line_bytes());
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = bytes.read_until(b'\n', &mut line).map_err(|e| Error::io(path, e))?;
+        if read == 0 || !line.trim_ascii().is_empty() {
+            return Ok(line);
+        }
     }
 }
 

@@ -8,14 +8,15 @@ mod json;
 mod kind;
 pub(crate) mod listing;
 pub(crate) mod sizes;
-mod source;
+pub(crate) mod source;
+pub(crate) mod table;
 mod text;
 
 pub use source::{Source, TextDocument};
 
 use crate::Error;
 use c4_data::{BatchLimit, Manifest};
-use kind::Kind;
+pub(crate) use kind::Kind;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +35,14 @@ pub(crate) trait Rows: Send {
     /// # Errors
     /// The file is damaged, or a row is not what it should be; names the row.
     fn next(&mut self) -> Result<Option<Row>, Error>;
+
+    /// The next row, or what is wrong with it where the rows behind it can be read nevertheless; `None` at the end.
+    ///
+    /// # Errors
+    /// The file is damaged, so that nothing more can be read.
+    fn next_or_problem(&mut self) -> Result<Option<Result<Row, String>>, Error> {
+        Ok(self.next()?.map(Ok))
+    }
 
     /// Where the row is that was read last.
     fn place(&self) -> Place;
@@ -65,6 +74,8 @@ pub(crate) struct RowFile {
     /// The column that holds a document's text.
     text: String,
     document: TextDocument,
+    /// The names of a table's columns, where its first line does not say them.
+    names: Option<Vec<String>>,
     limit: BatchLimit,
     /// The number of rows.
     pub rows: u64,
@@ -92,7 +103,8 @@ impl RowFile {
     /// A file that cannot be read, or has changed since its size was noted or its build wrote it.
     pub fn open(&self, columns: Vec<String>, row: u64) -> Result<Box<dyn Rows>, Error> {
         self.compare()?;
-        open(&self.path, self.kind, self.document, columns, self.limit, row).map_err(|error| self.damaged(error))
+        let names = self.names.as_deref();
+        open(&self.path, self.kind, self.document, names, columns, self.limit, row).map_err(|error| self.damaged(error))
     }
 
     /// The file's documents from row `row` on.
@@ -207,6 +219,7 @@ fn open(
     path: &Path,
     kind: Kind,
     document: TextDocument,
+    names: Option<&[String]>,
     columns: Vec<String>,
     limit: BatchLimit,
     row: u64,
@@ -215,7 +228,9 @@ fn open(
     Ok(match kind {
         Kind::Batches(container) => Box::new(batches::BatchRows::open(path, container, columns, limit, row)?),
         Kind::JsonLines => Box::new(json::JsonLines::open(path, columns, longest, row)?),
-        Kind::JsonArray => Box::new(json::JsonArray::open(path, columns, row)?),
+        Kind::JsonArray => Box::new(json::JsonArray::open(path, columns, json::Around::Brackets, row)?),
+        Kind::JsonObjects => Box::new(json::JsonArray::open(path, columns, json::Around::Nothing, row)?),
+        Kind::Tabs => Box::new(table::TabLines::open(path, names, &columns, longest, row)?),
         Kind::Text if document == TextDocument::File => Box::new(text::Whole::open(path, &columns, longest, row)?),
         Kind::Text => Box::new(text::Lines::open(path, columns, longest, row)?),
     })
@@ -241,6 +256,18 @@ impl LineReader {
             line: Vec::new(),
             number: 0,
         })
+    }
+
+    /// The line that was read last, without its end.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    fn text(&self) -> Result<&str, String> {
+        let text = std::str::from_utf8(&self.line).map_err(|e| {
+            let at = e.valid_up_to();
+            format!("is not UTF-8 from its byte {at} on: convert the file, by `iconv` say")
+        })?;
+        Ok(text.trim_end_matches(['\n', '\r']))
     }
 
     /// Reads the next line; false at the end of the file.
