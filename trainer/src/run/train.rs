@@ -1,7 +1,7 @@
 //! The loop, nothing else.
 
 use super::metrics::Metrics;
-use super::{Run, advice_after_divergence, not_finite, together};
+use super::{Run, advice_after_divergence, gradient_not_finite, not_finite, together};
 use crate::Error;
 use crate::backend::DeviceModel;
 use crate::base::Batch;
@@ -293,7 +293,7 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     let norm = backend.gradient_norm()?;
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
         let parameter = not_finite(&run.layout, backend.host()?.0.parameters());
-        let culprit = match (parameter, not_finite(&run.layout, &backend.gradients()?)) {
+        let culprit = match (parameter, gradient_not_finite(&run.layout, &backend.gradients()?)) {
             (Some(name), _) => format!("parameter {name} is not finite"),
             (None, Some(name)) => format!("the gradient of {name} is not finite"),
             (None, None) => "the gradients are too large".to_owned(),
@@ -312,6 +312,7 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     backend.update(rate, run.step - run.optimizer_began)?;
     run.step += 1;
     run.cursor = next;
+    run.train_what_is_due()?;
     Ok(StepReport {
         step: run.step,
         loss: loss.mean(),
