@@ -240,7 +240,7 @@ impl<B: Backend> Passes<B> {
             variables: gradients,
             encoded: reach.is_in_encoder.then_some(&mut *dencoded),
         };
-        pass.backward(on, keep[1], reach.decoder, decoder, scratch, dhidden, &mut sink)?;
+        pass.backward(on, keep[1], decoder, scratch, dhidden, &mut sink)?;
         if reach.is_in_encoder
             && let Some((own, _)) = &sight.encoder
             && let Some(pass) = weights.encoder(own, dropout)
@@ -249,7 +249,7 @@ impl<B: Backend> Passes<B> {
                 variables: gradients,
                 encoded: None,
             };
-            pass.backward(on, keep[0], reach.encoder, encoder, scratch, dencoded, &mut sink)?;
+            pass.backward(on, keep[0], encoder, scratch, dencoded, &mut sink)?;
         }
         for spare in layout.spare_gradients() {
             on.zero_part(gradients, spare)?;

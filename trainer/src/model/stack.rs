@@ -23,6 +23,14 @@ pub(crate) enum Keep {
 }
 
 impl Keep {
+    /// The sublayer with which the backward pass ends; the number after those that there can be where there is none.
+    fn from(self) -> usize {
+        match self {
+            Keep::Everything(from) | Keep::Streams(from) => from,
+            Keep::Output => usize::MAX,
+        }
+    }
+
     /// Where the stream before a sublayer is: those below the first that is kept take turns.
     fn stream(self, sublayer: usize) -> usize {
         match self {
@@ -265,12 +273,11 @@ impl<'a, B: Backend> StackPass<'a, B> {
     }
 
     /// From the gradient of the output, `dx`, to those of trained variables and of the encoder's output, which are added to, down to
-    /// sublayer `from`. `dx` is used up.
+    /// the first sublayer that was kept. `dx` is used up.
     pub fn backward(
         &self,
         on: &mut B,
         keep: Keep,
-        from: usize,
         memory: &mut StackMemory<B>,
         scratch: &mut SublayerScratch<B>,
         dx: &mut B::Buffer,
@@ -278,6 +285,7 @@ impl<'a, B: Backend> StackPass<'a, B> {
     ) -> Result<(), Error> {
         let (d, heads) = (self.config.d_model, self.config.heads);
         let sublayers = sublayers(&self.layout.layers);
+        let from = keep.from();
         if from > sublayers.len() {
             return Ok(());
         }

@@ -24,8 +24,8 @@ pub enum Transfer {
         norms: bool,
     },
     /// More and more layers of encoder and decoder together, from the top down, in episodes of the same length over `steps`. The head
-    /// and the final norms are trained from the start, a tied embedding with them; an untied one and the tables of relative
-    /// positions with the lowest layer.
+    /// and the final norms are trained from the start, a tied embedding with them; an untied one, and a table of relative
+    /// positions that all layers read, with the lowest layer.
     Unfreezing {
         /// Episodes: in episode `n` of `e` the upper `n / e` of a stack's layers are trained, rounded up. Left out, as many as the
         /// deeper stack has layers.
@@ -180,7 +180,7 @@ impl RunConfig {
     ///
     /// # Errors
     /// A pattern that matches nothing.
-    pub(crate) fn layout_at(&self, step: u64, began: u64) -> Result<Layout, Error> {
+    pub fn layout_at(&self, step: u64, began: u64) -> Result<Layout, Error> {
         let mut layout = Layout::new(&self.model);
         let mut trained = self.transfer.since(&self.model, self.steps, &layout)?;
         for since in &mut trained {

@@ -24,4 +24,5 @@ mod pytorch;
 mod reference;
 mod rows;
 mod run;
+mod transfer;
 mod vocab;

@@ -105,7 +105,7 @@ fn default(setting: &Setting) -> String {
     };
     let defaults: Vec<String> = ModelConfig::names().map(of).collect();
     match defaults.iter().all(|default| *default == defaults[0]) {
-        _ if table == "corpora" && name == "path" => "must be said".to_owned(),
+        _ if (table, name) == ("corpora", "path") || name == "variables" => "must be said".to_owned(),
         // What a default would be is said in the meaning of these two.
         _ if name == "clip_norm" || table == "optimizer" && defaults[0].starts_with("left out") => {
             "left out".to_owned()
