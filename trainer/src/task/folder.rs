@@ -3,8 +3,9 @@
 use super::card::TaskCard;
 use super::{Task, TaskSplit};
 use crate::Error;
+use crate::rows::packed;
 use crate::rows::source::{is_note, walk};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 /// The words that name a split in files and folders; the first that any file has is taken.
@@ -28,7 +29,7 @@ pub(super) struct Found {
 /// `data` is not there, or cannot be read.
 pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error> {
     let is = std::fs::metadata(data).map_err(|e| Error::io(data, e))?;
-    if !is.is_dir() {
+    if !is.is_dir() && !packed::is_archive(data) {
         return Ok(vec![data.to_owned()]);
     }
     let card = &task.card;
@@ -43,9 +44,7 @@ pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error
     };
     let mut found = named(&children, &[whole]);
     for group in named(&children, &[plain(group)]) {
-        if group.is_dir() {
-            found.extend(named(&self::children(&group)?, &own));
-        }
+        found.extend(named(&self::children(&group)?, &own));
     }
     found.extend(named(&children, &own));
     found.push(data.to_owned());
@@ -58,26 +57,44 @@ fn plain(name: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Folders, then archives in a folder, by their plain names.
+/// Folders, then archives in a folder, or folders in an archive, by their plain names.
 fn children(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let fail = |e| Error::io(folder, e);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        if is_note(&path) {
-            continue;
+    let mut found = BTreeSet::new();
+    if folder.is_dir() {
+        let fail = |e| Error::io(folder, e);
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if !is_note(&path) && (path.is_dir() || packed::is_archive(&path)) {
+                found.insert((!path.is_dir(), path));
+            }
         }
-        let stem = match path.is_dir() {
-            true => path.file_name(),
-            false if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) => path.file_stem(),
-            false => None,
-        };
-        if let Some(stem) = stem {
-            found.push((plain(&stem.to_string_lossy()), path.clone()));
+    } else {
+        for file in packed::files_below(folder)? {
+            let mut below = file.strip_prefix(folder).unwrap_or(&file).components();
+            if let (Some(first), Some(_)) = (below.next(), below.next()) {
+                found.insert((false, folder.join(first)));
+            }
         }
     }
-    found.sort_by_key(|(_, path)| (!path.is_dir(), path.clone()));
-    Ok(found)
+    let named = found.into_iter().map(|(is_file, path)| {
+        let name = if is_file { path.file_stem() } else { path.file_name() };
+        (plain(&name.unwrap_or_default().to_string_lossy()), path)
+    });
+    Ok(named.collect())
+}
+
+/// All files of a folder, of an archive, or of a folder in one, sorted; of one file, that.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        walk(folder, &mut files)?;
+        files.sort();
+    } else if packed::on_disk(folder) != folder || packed::is_archive(folder) {
+        files = packed::files_below(folder)?;
+    } else {
+        files.push(folder.to_owned());
+    }
+    Ok(files)
 }
 
 /// The files of a folder, by split: by the card's patterns, else by the words in names, those nearest to the folder.
@@ -85,12 +102,7 @@ fn children(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
 /// # Errors
 /// The folder cannot be read, or a pattern of the card is none.
 pub(super) fn by_split(card: &TaskCard, folder: &Path) -> Result<Found, Error> {
-    let mut files = Vec::new();
-    match folder.is_dir() {
-        true => walk(folder, &mut files)?,
-        false => files.push(folder.to_owned()),
-    }
-    files.sort();
+    let files = files(folder)?;
     let mut found = Found::default();
     for split in TaskSplit::ALL {
         let patterns = card.rows.splits.get(&split).into_iter().flatten();
