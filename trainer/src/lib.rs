@@ -27,6 +27,7 @@ pub use cli::main;
 pub use convert::huggingface::load;
 pub use error::Error;
 pub use eval::generate::{Decoding, Generated, generate};
+pub use eval::predict::{Answering, Ensemble, predict};
 pub use feed::{Feed, FeedConfig};
 pub use model::{ModelConfig, T5};
 pub use optimizer::schedule::Schedule;
@@ -63,7 +64,8 @@ pub mod internals {
     pub use crate::run::reference::{Setting, settings};
     pub use crate::run::{Anew, train};
     pub use crate::task::{
-        RowProblem, RowReason, SplitFiles, TaskCard, TaskData, TaskRow, TaskRows, TaskSplit, TextExample, Truth,
+BleuTokenizer, Bootstrap, Metric, Postprocess, RowProblem, RowReason, Score, Scoring, SplitFiles, Stemming, TaskCard, TaskData,
+        TaskRow, TaskRows, TaskSplit, TextExample, Truth, averages, headline, score,
     };
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

@@ -23,6 +23,11 @@ pub struct Source {
     /// Unit: any, the same for all corpora. Source: mixing by size, seqio's rates (paper, section 3.5.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
+    /// Examples that the corpus counts as having where `mixing` goes by examples, in place of its documents.
+    ///
+    /// Unit: examples. Source: the artificial sizes of C4 in the paper's final models (section 3.7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples: Option<u64>,
     /// The one language that is read of a corpus with shards by language; left out, all, each by its bytes of text.
     ///
     /// Source: ours.

@@ -83,6 +83,7 @@ impl Run {
             passed_over: Vec::new(),
             saved,
             optimizer_began: note.optimizer_began,
+            origin: note.origin,
             noted: Vec::new(),
             vocab_sha256: note.vocab_sha256,
             config: note.config,

@@ -1,7 +1,9 @@
 //! The card of a task: where its rows are, what a model reads and writes of them, and how answers are scored. TOML, checked, hashed.
 
 use super::columns::LABEL;
+use super::postprocess::Postprocess;
 pub use super::preprocess::Preprocessor;
+use super::score::Scoring;
 use super::template::Template;
 use super::{Task, TaskSplit};
 use crate::Error;
@@ -47,7 +49,7 @@ pub struct TaskCard {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, Vec<String>>,
     /// How answers are scored.
-    pub score: ScoreNames,
+    pub score: Scoring,
     /// How answers are decoded.
     #[serde(default)]
     pub decode: Decode,
@@ -90,20 +92,6 @@ pub struct Hub {
     /// The configuration, which is a folder in the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<String>,
-}
-
-/// The names of what scores a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ScoreNames {
-    /// What is done with an answer before it is compared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub postprocess: Option<String>,
-    /// What is measured.
-    pub metrics: Vec<String>,
-    /// The metric that is the task's one number; without, the mean of all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub headline: Option<String>,
 }
 
 /// How answers are decoded. Greedy at most 128 tokens: T5's `eval.gin`.
@@ -229,7 +217,7 @@ impl TaskCard {
             "rows.tables",
             "two tables have the same number of columns",
         )?;
-        ensure(!self.score.metrics.is_empty(), "score.metrics", "names no metric")?;
+        self.score.validate().map_err(|error| ("score", error.to_string()))?;
         ensure(self.decode.max_length > 0, "decode.max_length", "must be above 0")?;
         ensure((1..=64).contains(&self.decode.beams), "decode.beams", "must be 1 to 64")?;
         ensure(
@@ -272,7 +260,7 @@ pub(super) fn open(name: &str) -> Result<Task, Error> {
 /// Parses and checks a card; `source` names it in errors.
 pub(super) fn parse(source: &str, toml: &str) -> Result<Task, Error> {
     let fail = |problem: String| Error::format(Path::new(source), problem);
-    let card: TaskCard = toml::from_str(toml).map_err(|e| {
+    let mut card: TaskCard = toml::from_str(toml).map_err(|e| {
         let line = e.span().map(|span| toml[..span.start].matches('\n').count() + 1);
         let place = line.map_or(String::new(), |line| format!("line {line}: "));
         fail(format!(
@@ -280,6 +268,9 @@ pub(super) fn parse(source: &str, toml: &str) -> Result<Task, Error> {
             e.message().replace('\n', " ")
         ))
     })?;
+    if card.score.postprocess == Postprocess::Label && card.score.labels.is_empty() {
+        card.score.labels.clone_from(&card.labels);
+    }
     card.validate()
         .map_err(|(key, problem)| fail(format!("{key}: {problem}")))?;
     let sha256 = c4_data::atomic_file::sha256_hex(toml.as_bytes());

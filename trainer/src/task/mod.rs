@@ -7,18 +7,28 @@
 //! | What can a template not say? | `preprocess/`, one file each |
 //! | Which files hold a task's rows? | `data.rs` (by split), `folder.rs` (which folder), `row.rs` (the rows) |
 
+mod averages;
+mod bootstrap;
 pub(crate) mod card;
 mod columns;
 mod data;
 mod folder;
 mod labels;
+mod metrics;
+mod postprocess;
 mod preprocess;
+mod pystr;
 mod row;
+mod score;
 mod template;
 
+pub use averages::averages;
+pub use bootstrap::Bootstrap;
 pub use card::{Preprocessor, TaskCard};
 pub use data::{SplitFiles, TaskData};
+pub use postprocess::Postprocess;
 pub use row::{RowProblem, RowReason, TaskRow, TaskRows};
+pub use score::{BleuTokenizer, Metric, Score, Scoring, Stemming, headline, score};
 
 use crate::Error;
 use columns::Columns;

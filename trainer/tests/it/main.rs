@@ -16,6 +16,7 @@ mod hostile;
 mod hub;
 mod import;
 mod languages;
+mod metrics;
 mod model;
 mod objectives;
 mod optimizer;

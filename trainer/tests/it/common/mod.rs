@@ -22,7 +22,7 @@ use t5_trainer::{ModelConfig, T5};
 
 /// The folder of this crate; of tests that were taken to another machine (`make gpu-proof`), the one that stands for it
 /// there.
-fn crate_folder() -> PathBuf {
+pub fn crate_folder() -> PathBuf {
     match std::env::var_os("T5_TEST_FOLDER") {
         Some(folder) => folder.into(),
         None => env!("CARGO_MANIFEST_DIR").into(),
