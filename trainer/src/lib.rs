@@ -64,8 +64,8 @@ pub mod internals {
     pub use crate::run::reference::{Setting, settings};
     pub use crate::run::{Anew, train};
     pub use crate::task::{
-BleuTokenizer, Bootstrap, Metric, Postprocess, RowProblem, RowReason, Score, Scoring, SplitFiles, Stemming, TaskCard, TaskData,
-        TaskRow, TaskRows, TaskSplit, TextExample, Truth, averages, headline, score,
+        BleuTokenizer, Bootstrap, Metric, Postprocess, RowProblem, RowReason, Score, Scoring, SplitFiles, Stemming,
+        TaskCard, TaskData, TaskRow, TaskRows, TaskSplit, TextExample, Truth, averages, headline, score,
     };
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

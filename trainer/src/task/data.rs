@@ -139,10 +139,9 @@ impl SplitFile {
             let Some(row) = rows.next()? else { break };
             read += 1;
             fits = row.values().is_ok_and(|values| {
-                Columns::of(&task.card, values).is_ok_and(|columns| {
-                    let mut needed = task.card.needed_columns().into_iter();
-                    needed.all(|column| columns.get(column).is_some())
-                })
+                let columns = Columns::of(&task.card, values);
+                let mut needed = task.card.needed_columns().into_iter();
+                needed.all(|column| columns.get(column).is_some())
             });
         }
         if !fits {

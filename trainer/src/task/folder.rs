@@ -36,6 +36,8 @@ pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error
     let (group, short) = card.name.rsplit_once('/').unwrap_or(("", &card.name));
     let mut own: Vec<String> = vec![plain(short)];
     own.extend(card.rows.folders.iter().map(|name| plain(name)));
+    let configuration = card.rows.hub.as_ref().and_then(|hub| hub.configuration.as_deref());
+    own.extend(configuration.map(plain));
     let whole = plain(&card.name);
     let children = children(data)?;
     let named = |children: &[(String, PathBuf)], names: &[String]| -> Vec<PathBuf> {
@@ -97,12 +99,43 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
+/// Refuses a folder with several folders of rows, none of which is named as the task: they are of other tasks.
+fn refuse_several(card: &TaskCard, folder: &Path, files: &[PathBuf]) -> Result<(), Error> {
+    let mut tops = BTreeSet::new();
+    for file in files {
+        let names: Vec<String> = names(folder, file).map(|(_, name)| name).collect();
+        if let [top, rest @ ..] = &names[..] {
+            let says_split = rest.iter().any(|name| first_word(name).is_some());
+            if says_split && first_word(top).is_none() {
+                tops.insert(top.clone());
+            }
+        }
+    }
+    if tops.len() < 2 {
+        return Ok(());
+    }
+    let some: Vec<&str> = tops.iter().take(12).map(String::as_str).collect();
+    let problem = format!(
+        "holds several folders ({}), and none is named as {}: name the one with its rows",
+        some.join(", "),
+        card.name
+    );
+    Err(Error::format(folder, problem))
+}
+
 /// The files of a folder, by split: by the card's patterns, else by the words in names, those nearest to the folder.
 ///
 /// # Errors
-/// The folder cannot be read, or a pattern of the card is none.
+/// The folder cannot be read, or has several of other tasks; a pattern of the card is none.
 pub(super) fn by_split(card: &TaskCard, folder: &Path) -> Result<Found, Error> {
     let files = files(folder)?;
+    // GLUE's archives have the original files in a folder beside theirs.
+    let direct = files
+        .iter()
+        .any(|file| names(folder, file).count() == 1 && says_split(card, folder, file));
+    if !direct {
+        refuse_several(card, folder, &files)?;
+    }
     let mut found = Found::default();
     for split in TaskSplit::ALL {
         let patterns = card.rows.splits.get(&split).into_iter().flatten();

@@ -79,6 +79,8 @@ impl fmt::Display for RowProblem {
 pub struct TaskRow {
     file: Arc<Path>,
     place: Place,
+    /// Which row of a nested one it is, from 1; 0 of rows that are not nested.
+    part: usize,
     values: Result<Map<String, Value>, RowProblem>,
 }
 
@@ -88,13 +90,18 @@ impl TaskRow {
         TaskRow {
             file: file.into(),
             place: Place::Line(line),
+            part: 0,
             values: Ok(values),
         }
     }
 
     /// The file and the place of the row in it, for messages.
     pub fn place(&self) -> String {
-        format!("{}: {}", self.file.display(), self.place)
+        let (file, place) = (self.file.display(), self.place);
+        match self.part {
+            0 => format!("{file}: {place}"),
+            part => format!("{file}: {place}, part {part}"),
+        }
     }
 
     pub(super) fn values(&self) -> Result<&Map<String, Value>, RowProblem> {
@@ -143,24 +150,26 @@ impl FileRows {
             let Some(values) = self.rows.next_or_problem()? else {
                 return Ok(None);
             };
-            let row = |values| TaskRow {
+            let row = |part, values| TaskRow {
                 file: self.file.clone(),
                 place: self.rows.place(),
+                part,
                 values,
             };
             match values {
                 Err(problem) => {
                     let problem = RowProblem::new(RowReason::Unreadable, problem);
-                    return Ok(Some(row(Err(problem))));
+                    return Ok(Some(row(0, Err(problem))));
                 }
                 Ok(values) => {
                     let columns = self.columns.iter().cloned().zip(values);
                     let values: Map<String, Value> = columns.filter(|(_, value)| !value.is_null()).collect();
                     let nested = self.preprocessor.map(|preprocessor| preprocessor.unnest(&values));
                     match nested.flatten() {
-                        None => return Ok(Some(row(Ok(values)))),
+                        None => return Ok(Some(row(0, Ok(values)))),
                         Some(rows) => {
-                            self.ahead = rows.into_iter().map(|values| row(Ok(values))).collect();
+                            let rows = (1..).zip(rows).map(|(part, values)| row(part, Ok(values)));
+                            self.ahead = rows.collect();
                             self.nested = true;
                         }
                     }

@@ -26,4 +26,5 @@ mod reference;
 mod rows;
 mod run;
 mod task;
+mod task_forms;
 mod vocab;
