@@ -150,7 +150,7 @@ impl RowFile {
     }
 
     /// The error of a shard, with what to do; errors of other files say it already.
-    fn damaged(&self, error: Error) -> Error {
+    pub(crate) fn damaged(&self, error: Error) -> Error {
         let Error::Data(cause) = error else { return error };
         let cause = match cause {
             c4_data::Error::Io { action, cause, .. } => format!("cannot {action}: {cause}"),

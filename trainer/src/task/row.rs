@@ -111,7 +111,8 @@ impl TaskRow {
 
 /// The rows of one file of a task, nested ones one by one.
 pub(super) struct FileRows {
-    file: Arc<Path>,
+    file: RowFile,
+    path: Arc<Path>,
     rows: Box<dyn Rows>,
     columns: Vec<String>,
     preprocessor: Option<Preprocessor>,
@@ -133,7 +134,8 @@ impl FileRows {
         row: u64,
     ) -> Result<FileRows, Error> {
         Ok(FileRows {
-            file: file.path.as_path().into(),
+            file: file.clone(),
+            path: file.path.as_path().into(),
             rows: file.open(columns.to_vec(), row)?,
             columns: columns.to_vec(),
             preprocessor,
@@ -147,11 +149,12 @@ impl FileRows {
             if let Some(row) = self.ahead.pop_front() {
                 return Ok(Some(row));
             }
-            let Some(values) = self.rows.next_or_problem()? else {
+            let values = self.rows.next_or_problem().map_err(|error| self.file.damaged(error))?;
+            let Some(values) = values else {
                 return Ok(None);
             };
             let row = |part, values| TaskRow {
-                file: self.file.clone(),
+                file: self.path.clone(),
                 place: self.rows.place(),
                 part,
                 values,
