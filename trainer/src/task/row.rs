@@ -198,10 +198,10 @@ impl TaskRows {
     #[allow(clippy::should_implement_trait)] // an iterator of results would hide that it ends at the first error
     pub fn next(&mut self) -> Result<Option<TaskRow>, Error> {
         loop {
-            if let Some(file) = &mut self.current {
-                if let Some(row) = file.next()? {
-                    return Ok(Some(row));
-                }
+            if let Some(file) = &mut self.current
+                && let Some(row) = file.next()?
+            {
+                return Ok(Some(row));
             }
             self.current = self.next.next().transpose()?;
             if self.current.is_none() {

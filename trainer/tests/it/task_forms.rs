@@ -395,7 +395,7 @@ fn superglue_of_one_text_or_two() {
             ("wic sentence1: A . sentence2: B . word: bank", "False"),
         ),
     ] {
-        let (rows, hub) = (lines(&[row.clone()]), lines(&[hub]));
+        let (rows, hub) = (lines(std::slice::from_ref(&row)), lines(&[hub]));
         let archive = zip(&[
             (&format!("{folder}/train.jsonl"), &rows),
             (&format!("{folder}/val.jsonl"), &rows),
@@ -649,7 +649,7 @@ fn squad() {
         ("SQUAD/train-v1.1.json", own.to_string().into_bytes()),
         ("train.json", serde_json::to_vec_pretty(&own).unwrap()),
         ("train.json", serde_json::to_vec_pretty(&of_rows).unwrap()),
-        ("train.jsonl", lines(&[plain.clone()])),
+        ("train.jsonl", lines(std::slice::from_ref(&plain))),
         ("train.json", serde_json::to_vec_pretty(&json!([plain])).unwrap()),
         ("plain_text/train-00000-of-00001.parquet", hub),
     ];
