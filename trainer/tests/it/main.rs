@@ -28,4 +28,7 @@ mod reference;
 mod rows;
 mod run;
 mod task;
+mod task_bad;
+mod task_forms;
+mod task_get;
 mod vocab;

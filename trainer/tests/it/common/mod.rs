@@ -1,6 +1,7 @@
 //! Reference models and cases, read in place.
 #![allow(dead_code)]
 
+pub mod archive;
 pub mod corpus;
 pub mod events;
 pub mod program;
