@@ -1,5 +1,6 @@
 //! What a model says to an input: greedy, by beam search, or by drawing; one position a step, with keys and values kept.
 
+use super::predict::{Answering, Ensemble};
 use crate::Error;
 use crate::backend::DeviceModel;
 use crate::base::Sequences;
@@ -89,6 +90,24 @@ pub fn generate(
     max_length: usize,
 ) -> Result<Vec<Generated>, Error> {
     decoding.validate()?;
+    let answering = Answering {
+        decoding,
+        max_length,
+        rows,
+        ensemble: Ensemble::default(),
+    };
+    let numbers: Vec<usize> = (0..rows).collect();
+    answer_rows(&mut [backend], &numbers, inputs, &answering)
+}
+
+/// What models say to each row of `inputs`, together. `numbers` says which input a row is: of draws, each has its own.
+pub(super) fn answer_rows(
+    models: &mut [&mut dyn DeviceModel],
+    numbers: &[usize],
+    inputs: &Sequences,
+    answering: &Answering,
+) -> Result<Vec<Generated>, Error> {
+    let (rows, decoding, max_length) = (numbers.len(), answering.decoding, answering.max_length);
     if inputs.segments.iter().any(|&segment| segment > 1) {
         return Err(Error::Setting(
             "a row to answer holds several segments; give one example a row".into(),
@@ -98,10 +117,10 @@ pub fn generate(
         Decoding::Beam { beams, .. } => beams,
         _ => 1,
     };
-    let mut decoder = backend.decoder(rows, inputs, beams, max_length)?;
+    let mut decoder = models[0].decoder(rows, inputs, beams, max_length)?;
     match decoding {
         Decoding::Beam { beams, alpha } => beam(&mut *decoder, rows, beams, alpha, max_length),
-        _ => one_by_one(&mut *decoder, rows, decoding, max_length),
+        _ => one_by_one(&mut *decoder, numbers, decoding, max_length),
     }
 }
 
@@ -123,10 +142,11 @@ fn argmax(values: &[f32]) -> usize {
 
 fn one_by_one(
     decoder: &mut dyn Decoder,
-    rows: usize,
+    numbers: &[usize],
     decoding: Decoding,
     max_length: usize,
 ) -> Result<Vec<Generated>, Error> {
+    let rows = numbers.len();
     let mut all = vec![
         Generated {
             tokens: Vec::new(),
@@ -141,12 +161,12 @@ fn one_by_one(
     } else {
         0
     };
-    let random = |row: usize| {
+    let random = |number: &usize| {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(row as u64);
+        random.set_stream(*number as u64);
         random
     };
-    let mut random: Vec<_> = (0..rows).map(random).collect();
+    let mut random: Vec<_> = numbers.iter().map(random).collect();
     for _ in 0..max_length {
         if all.iter().all(|row| row.tokens.last() == Some(&EOS)) {
             break;

@@ -18,7 +18,7 @@ use crate::vocab::Vocab;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -71,6 +71,12 @@ pub struct Checkpoint {
     pub cursor: Option<Cursor>,
     /// Mean validation loss at this step, in nats a target.
     pub validation_loss: Option<f64>,
+    /// The score of each task at this step: its headline number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, f64>,
+    /// What the run was fine-tuned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The step at which the optimiser's state was last begun anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_began: u64,
@@ -84,6 +90,48 @@ pub struct Checkpoint {
     pub base_xxh3: Option<String>,
     /// The run's configuration.
     pub config: RunConfig,
+}
+
+/// What a run was fine-tuned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The checkpoint, or the folder of Hugging Face's.
+    pub path: PathBuf,
+    /// Steps that its model had; nothing of Hugging Face's models.
+    pub step: Option<u64>,
+    /// XXH3 (128 bits) of its parameters as F32, little-endian; nothing where only its shape and vocabulary were taken.
+    pub xxh3: Option<String>,
+    /// Steps that its optimiser's state, which was kept, had seen; 0: the state began anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub optimizer_steps: u64,
+}
+
+/// XXH3 (128 bits) of values as F32, little-endian, as hexadecimal digits.
+pub(crate) fn checksum_of(values: &[f32]) -> String {
+    let mut hash = Xxh3::new();
+    for block in values.chunks(1 << 10) {
+        let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hash.update(&bytes);
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+impl Checkpoint {
+    /// Steps that the optimiser's state has seen.
+    pub(crate) fn optimizer_steps(&self) -> u64 {
+        let kept = match (&self.origin, self.optimizer_began) {
+            (Some(origin), 0) => origin.optimizer_steps,
+            _ => 0,
+        };
+        self.step.saturating_sub(self.optimizer_began) + kept
+    }
+
+    /// The mean of the tasks' scores.
+    pub(crate) fn average(&self) -> Option<f64> {
+        let sum: f64 = self.tasks.values().sum();
+        (!self.tasks.is_empty()).then(|| sum / self.tasks.len() as f64)
+    }
 }
 
 fn is_zero(step: &u64) -> bool {
@@ -231,13 +279,14 @@ impl Checkpoint {
         self.config.validate().map_err(|error| error.under("config"))
     }
 
-    /// Notes the validation loss of a checkpoint that is written.
+    /// Notes the validation loss and the tasks' scores of a checkpoint that is written.
     ///
     /// # Errors
     /// The checkpoint's note cannot be read or written.
-    pub fn note_loss(checkpoint: &Path, validation_loss: f64) -> Result<(), Error> {
+    pub fn note_evaluation(checkpoint: &Path, loss: Option<f64>, tasks: BTreeMap<String, f64>) -> Result<(), Error> {
         let mut note = Checkpoint::read(checkpoint)?;
-        note.validation_loss = Some(validation_loss);
+        note.validation_loss = loss;
+        note.tasks = tasks;
         let path = checkpoint.join(NOTE);
         Ok(c4_data::atomic_file::write_atomic(&path, &note.json(&path)?)?)
     }
@@ -384,32 +433,64 @@ fn is_content(cause: &io::Error) -> bool {
     )
 }
 
-/// Removes all checkpoints but the last `keep`, the best of those with a validation loss, and the remains of broken ones.
+/// By what a checkpoint can be the best.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BestBy {
+    /// The loss over the documents of corpora.
+    Loss,
+    /// The score of a task.
+    Task(String),
+    /// The mean of the tasks' scores.
+    Average,
+}
+
+impl Checkpoint {
+    /// What the checkpoint is worth, by whatever was measured of it; more is better.
+    fn worth(&self) -> Vec<(BestBy, f64)> {
+        let loss = self.validation_loss.map(|loss| (BestBy::Loss, -loss));
+        let average = self.average().map(|average| (BestBy::Average, average));
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|(task, score)| (BestBy::Task(task.clone()), *score));
+        tasks.chain(loss).chain(average).collect()
+    }
+}
+
+/// The step of the best checkpoint in a folder, by each measure that one of them has; the earlier one of equals.
+///
+/// # Errors
+/// A checkpoint cannot be read; one that is damaged is not the best.
+pub fn best(folder: &Path) -> Result<BTreeMap<BestBy, u64>, Error> {
+    let mut best: BTreeMap<BestBy, (f64, u64)> = BTreeMap::new();
+    for (step, path) in list(folder)? {
+        let note = match Checkpoint::read(&path) {
+            // A disk that fails once must not cost the best of them.
+            Err(Error::Io { path, cause }) if !is_content(&cause) => {
+                return Err(Error::Io { path, cause });
+            }
+            Err(_) => continue,
+            Ok(note) => note,
+        };
+        for (by, worth) in note.worth() {
+            if best.get(&by).is_none_or(|(most, _)| worth > *most) {
+                best.insert(by, (worth, step));
+            }
+        }
+    }
+    Ok(best.into_iter().map(|(by, (_, step))| (by, step)).collect())
+}
+
+/// Removes all checkpoints but the last `keep`, the [`best`] ones, and the remains of broken ones.
 ///
 /// # Errors
 /// A checkpoint cannot be read, or a folder cannot be removed; nothing is removed before all are read.
 pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     let all = list(folder)?;
-    let mut best: Option<(f64, u64)> = None;
-    for (step, path) in &all {
-        let note = match Checkpoint::read(path) {
-            // A disk that fails once must not cost the best of them.
-            Err(Error::Io { path, cause }) if !is_content(&cause) => {
-                return Err(Error::Io { path, cause });
-            }
-            // One that is damaged is not the best.
-            note => note.ok(),
-        };
-        if let Some(note) = note
-            && let Some(loss) = note.validation_loss
-            && best.is_none_or(|(least, _)| loss < least)
-        {
-            best = Some((loss, *step));
-        }
-    }
+    let best: BTreeSet<u64> = best(folder)?.into_values().collect();
     let old = all.len().saturating_sub(keep);
     for (step, path) in &all[..old] {
-        if best.is_none_or(|(_, best)| best != *step) {
+        if !best.contains(step) {
             discard(path)?;
         }
     }

@@ -67,8 +67,7 @@ pub fn check_evaluation(config: &RunConfig, accelerator: bool) -> Result<(), Err
 
 /// Refuses a batch with 2^32 elements or more at a place where dropout and kernels count them in 32 bits.
 fn check_elements(config: &RunConfig) -> Result<(), Error> {
-    let lengths = config.feed.objective.resolve()?.lengths();
-    let (inputs, targets) = config.feed.layout.row_lengths(lengths)?;
+    let (inputs, targets) = config.row_lengths()?;
     let row = config.model.counted_elements(inputs.max(targets)).max(1);
     let rows = config.feed.rows as u64;
     if row.saturating_mul(rows) <= u64::from(u32::MAX) {
@@ -85,8 +84,7 @@ fn check_elements(config: &RunConfig) -> Result<(), Error> {
 
 /// Values that a batch's passes leave at least: all that a backward pass reads that goes so far.
 fn activations(config: &RunConfig, backward: Option<Reach>) -> Result<u64, Error> {
-    let lengths = config.feed.objective.resolve()?.lengths();
-    let (inputs, targets) = config.feed.layout.row_lengths(lengths)?;
+    let (inputs, targets) = config.row_lengths()?;
     let model = &config.model;
     let rows = config.feed.rows as u64;
     let (inputs, targets) = (rows * inputs as u64, rows * targets as u64);

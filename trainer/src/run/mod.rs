@@ -13,6 +13,7 @@
 mod axis;
 mod begun;
 pub mod checkpoint;
+pub mod evaluation;
 pub mod memory;
 pub(crate) mod metrics;
 pub mod plot;
@@ -36,7 +37,8 @@ use crate::vocab;
 use crate::vocab::Vocab;
 use begun::Begun;
 use c4_data::Manifest;
-use checkpoint::Checkpoint;
+use checkpoint::{Checkpoint, Origin};
+use evaluation::Evaluation;
 use settings::RunConfig;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -83,6 +85,8 @@ pub struct Run {
     pub saved: Option<u64>,
     /// The step at which the optimiser's state was last begun anew: it counts its own steps from there.
     pub optimizer_began: u64,
+    /// What the run was fine-tuned from.
+    pub origin: Option<Origin>,
     /// The checksum of what the checkpoints stand on, where it is written.
     base_xxh3: Option<String>,
     /// The corpora's files when the run was last begun or gone on with.
@@ -119,6 +123,29 @@ impl Run {
         Run::begin_with(folder, config, vocab, |config| {
             T5::with_parameters(config.model.clone(), model.into_parameters())
         })
+    }
+
+    /// Begins a run at step 0 with what another one has learned; `optimizer`: the state of its optimiser, which is gone on with.
+    ///
+    /// # Errors
+    /// As [`import`](Run::import); the state of another kind of optimiser.
+    pub(crate) fn finetune(
+        folder: &Path,
+        config: RunConfig,
+        vocab: &Path,
+        model: T5,
+        optimizer: Option<Vec<f32>>,
+        origin: Origin,
+    ) -> Result<Run, Error> {
+        let mut run = Run::import(folder, config, vocab, model)?;
+        if let Some(state) = optimizer {
+            let (model, optimizer) = run.backend.into_host()?;
+            let mut optimizer = optimizer.unwrap_or_else(|| Optimizer::new(run.config.optimizer, model.layout()));
+            optimizer.set_state(state)?;
+            run.backend = backend::on_cpu(model, Some(optimizer));
+        }
+        run.origin = Some(origin);
+        Ok(run)
     }
 
     fn begin_with(
@@ -160,6 +187,7 @@ impl Run {
             saved: None,
             optimizer_began: 0,
             base_xxh3: None,
+            origin: None,
             noted: Vec::new(),
             vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
             lock: Some(lock),
@@ -237,6 +265,7 @@ impl Run {
             passed_over: Vec::new(),
             saved: Some(note.step),
             optimizer_began,
+            origin: note.origin.clone(),
             base_xxh3: note.base_xxh3,
             noted: sizes::read(folder)?,
             vocab_sha256: note.vocab_sha256,
@@ -253,7 +282,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Notes the corpora's files that no build wrote; of a run that goes on in its corpora, refuses others than it has noted.
+    /// Notes the files of corpora and tasks that no build wrote; of a run that goes on in its corpora, refuses others than it has noted.
     ///
     /// # Errors
     /// A file has changed, is missing or is new; the note cannot be written.
@@ -299,6 +328,8 @@ impl Run {
             step: self.step,
             cursor: self.cursor.clone(),
             validation_loss: None,
+            tasks: BTreeMap::new(),
+            origin: self.origin.clone(),
             optimizer_began: self.optimizer_began,
             vocab_sha256: self.vocab_sha256.clone(),
             xxh3: BTreeMap::new(),
@@ -364,18 +395,22 @@ impl Run {
         }
     }
 
-    /// Notes the validation loss of this step with its checkpoint, if it has one.
+    /// Notes what was measured at this step with its checkpoint, if it has one.
     ///
     /// # Errors
     /// The checkpoint cannot be read or written.
-    pub fn note_loss(&self, validation_loss: f64) -> Result<(), Error> {
+    pub fn note_evaluation(&self, found: &Evaluation) -> Result<(), Error> {
         if self.saved != Some(self.step) {
             return Ok(());
         }
         self.check_lock()?;
         let all = checkpoint::list(&self.folder.join(CHECKPOINTS))?;
         match all.iter().find(|(step, _)| *step == self.step) {
-            Some((_, path)) => Checkpoint::note_loss(path, validation_loss),
+            Some((_, path)) => {
+                let loss = found.loss.as_ref().map(|loss| loss.validation_loss);
+                let tasks = found.tasks.iter().map(|of| (of.task.clone(), of.headline));
+                Checkpoint::note_evaluation(path, loss, tasks.collect())
+            }
             None => Ok(()),
         }
     }
@@ -395,15 +430,15 @@ impl Run {
     /// # Errors
     /// The metrics cannot be read.
     pub fn lacks_evaluation(&self) -> Result<bool, Error> {
-        let every = self.config.evaluate_every;
-        if self.step == 0 || every == 0 || !self.step.is_multiple_of(every) {
+        if !self.config.evaluates_after(self.step) {
             return Ok(false);
         }
         let path = self.folder.join(METRICS);
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let found = text.lines().rev().any(|line| {
             let line: Result<serde_json::Value, _> = serde_json::from_str(line);
-            line.is_ok_and(|line| line["step"] == self.step && line.get("validation_loss").is_some())
+            let measured = |line: &serde_json::Value| line.get("validation_loss").or(line.get("tasks")).is_some();
+            line.is_ok_and(|line| line["step"] == self.step && measured(&line))
         });
         Ok(!found)
     }

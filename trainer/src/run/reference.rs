@@ -243,6 +243,14 @@ impl RunConfig {
             let line = format!("episodes = {episodes} (left out: a layer in each)");
             lines.push(("transfer", line));
         }
+        let of_tasks = [
+            ("", "evaluate_examples", self.evaluate_examples),
+            ("", "patience", self.patience),
+            ("feed", "task_inputs", self.feed.task_inputs as u64),
+            ("feed", "task_targets", self.feed.task_targets as u64),
+        ];
+        let none = of_tasks.into_iter().filter(|(.., value)| *value == 0);
+        lines.extend(none.map(|(table, key, _)| (table, format!("{key} = 0"))));
         let objective = self.feed.objective.defaults()?.into_iter();
         lines.extend(objective.map(|line| ("feed.objective", line)));
         if self.optimizer.takes_absolute_steps() {

@@ -65,18 +65,13 @@ fn most_rows(free: u64, taken: [u64; 2]) -> usize {
 
 /// Values of a row in the widest buffer of a pass.
 fn widest(config: &RunConfig) -> Result<usize, Error> {
-    let (inputs, targets) = lengths(config)?;
+    let (inputs, targets) = config.row_lengths()?;
     let model = &config.model;
     let wide = (2 * model.d_ff)
         .max(3 * model.heads_width())
         .max(model.d_model)
         .max(model.adapter);
     Ok(inputs.max(targets) * wide)
-}
-
-fn lengths(config: &RunConfig) -> Result<(usize, usize), Error> {
-    let lengths = config.feed.objective.resolve()?.lengths();
-    config.feed.layout.row_lengths(lengths)
 }
 
 /// Rows without padding, of which all targets count that can.
@@ -91,7 +86,7 @@ fn full_batch(config: &RunConfig, rows: usize) -> Result<Batch, Error> {
         segments: vec![1; rows * length],
         positions: (0..rows).flat_map(|_| 0..length as u32).collect(),
     };
-    let (inputs, targets) = lengths(config)?;
+    let (inputs, targets) = config.row_lengths()?;
     Ok(Batch {
         rows,
         inputs: full(inputs, OTHER),

@@ -85,6 +85,7 @@ impl Run {
             saved,
             optimizer_began: note.optimizer_began,
             base_xxh3: note.base_xxh3,
+            origin: note.origin,
             noted: Vec::new(),
             vocab_sha256: note.vocab_sha256,
             config: note.config,

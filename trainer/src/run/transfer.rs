@@ -216,6 +216,12 @@ impl RunConfig {
         }
     }
 
+    /// Whether a run trains in every step the variables that `before` has trained at its end, so that the optimiser's state is of them.
+    pub(crate) fn goes_on_training_what(&self, before: &RunConfig) -> bool {
+        let is_same = self.transfer == before.transfer && self.model.adapter == before.model.adapter;
+        is_same && !matches!(self.transfer, Transfer::Unfreezing { .. })
+    }
+
     /// The first step of each episode, from 0.
     pub(crate) fn episodes(&self) -> impl Iterator<Item = u64> {
         let episodes = self.transfer.episodes(&self.model);

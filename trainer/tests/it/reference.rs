@@ -20,7 +20,7 @@ const INTRODUCTION: &str = "\
     brackets is computed where the key is left out, here for the other defaults.";
 
 /// The tables of a configuration, and what is said of them.
-const TABLES: [(&str, &str, &str); 8] = [
+const TABLES: [(&str, &str, &str); 10] = [
     ("", "The run", "Keys at the top of the file."),
     (
         "model",
@@ -52,6 +52,17 @@ const TABLES: [(&str, &str, &str); 8] = [
         "corpora",
         "`[[corpora]]`",
         "A table for each corpus, in place of `--corpus`.",
+    ),
+    (
+        "tasks",
+        "`[[tasks]]`",
+        "A table for each task, in place of `--task`; beside corpora, or alone.",
+    ),
+    (
+        "mixing",
+        "`[mixing]`",
+        "How often an example is of which corpus or task. `mixing.kind` decides which other keys there are; `t5 mix show` prints \
+         what follows.",
     ),
 ];
 
@@ -105,7 +116,10 @@ fn default(setting: &Setting) -> String {
     };
     let defaults: Vec<String> = ModelConfig::names().map(of).collect();
     match defaults.iter().all(|default| *default == defaults[0]) {
-        _ if (table, name) == ("corpora", "path") || name == "variables" => "must be said".to_owned(),
+        _ if [("corpora", "path"), ("tasks", "name"), ("transfer", "variables")].contains(&(table, name)) => {
+            "must be said".to_owned()
+        }
+        _ if setting.key == "mixing.kind" => "`given`".to_owned(),
         // What a default would be is said in the meaning of these two.
         _ if name == "clip_norm" || table == "optimizer" && defaults[0].starts_with("left out") => {
             "left out".to_owned()
@@ -133,6 +147,7 @@ fn values(setting: &Setting) -> String {
     let mut changes = kind(setting);
     changes.push(match table {
         "corpora" => format!("corpora=[{{path='x', {name}={impossible}}}]"),
+        "tasks" => format!("tasks=[{{name='x', {name}={impossible}}}]"),
         _ => format!("{}={impossible}", setting.key),
     });
     match with(&changes) {

@@ -1,6 +1,7 @@
 //! Reference models and cases, read in place.
 #![allow(dead_code)]
 
+pub mod archive;
 pub mod corpus;
 pub mod events;
 pub mod program;
@@ -22,7 +23,7 @@ use t5_trainer::{ModelConfig, T5};
 
 /// The folder of this crate; of tests that were taken to another machine (`make gpu-proof`), the one that stands for it
 /// there.
-fn crate_folder() -> PathBuf {
+pub fn crate_folder() -> PathBuf {
     match std::env::var_os("T5_TEST_FOLDER") {
         Some(folder) => folder.into(),
         None => env!("CARGO_MANIFEST_DIR").into(),
