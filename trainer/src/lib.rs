@@ -46,8 +46,8 @@ pub mod internals {
     pub use crate::convert::save::{SaveOptions, save};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
-        CorpusInfo, Counts, Cursor, Documents, EpochStart, Packer, Packing, Position, RowLayout, ShardOrder, Tokenizer,
-        Validation, Validations, examples,
+        CorpusInfo, Counts, Cursor, Documents, EpochStart, FeedSources, Mixing, MixtureShare, Packer, Packing,
+        Position, RefusedRow, RowLayout, ShardOrder, TaskSource, Tokenizer, Validation, Validations, examples, mixture,
     };
     pub use crate::math::dropout::DropoutShape;
     pub use crate::math::matrix::{Into, Matrix, Threads, multiply};

@@ -4,7 +4,7 @@ use super::DeviceModel;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
-use crate::model::{Decoder, Loss, ModelConfig, T5};
+use crate::model::{Decoder, Layout, Loss, ModelConfig, T5};
 use crate::optimizer::{self, Optimizer};
 use crate::processes::Communicator;
 
@@ -38,6 +38,14 @@ impl DeviceModel for Cpu {
     fn zero_gradients(&mut self) -> Result<(), Error> {
         self.model.zero_gradients();
         self.losses.clear();
+        Ok(())
+    }
+
+    fn train(&mut self, layout: &Layout) -> Result<(), Error> {
+        self.model.set_layout(layout);
+        if let Some(optimizer) = &mut self.optimizer {
+            *optimizer = optimizer.retrained(layout);
+        }
         Ok(())
     }
 

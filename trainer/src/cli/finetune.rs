@@ -1,9 +1,10 @@
 //! `t5 finetune`.
 
-use super::output::tell;
+use super::output::{count, tell};
 use super::settings::{CorpusArgs, tell_of_corpora};
 use super::tasks::{TaskArgs, tell_of_tasks};
 use super::training::{MachineArgs, ResumeArgs, head, take_corpora};
+use super::transfer::TransferArgs;
 use super::{Named, is_hugging_face};
 use crate::backend::Device;
 use crate::convert::huggingface;
@@ -57,6 +58,8 @@ pub(crate) struct Finetune {
     #[arg(long, conflicts_with = "resume")]
     from_scratch: bool,
     #[command(flatten)]
+    transfer: TransferArgs,
+    #[command(flatten)]
     resume: ResumeArgs,
     #[command(flatten)]
     machine: MachineArgs,
@@ -65,6 +68,7 @@ pub(crate) struct Finetune {
 pub(crate) fn run(mut args: Finetune) -> anyhow::Result<ExitCode> {
     let rows = ["feed.rows", "batches_per_step"];
     let rows_are_said = args.resume.resume || RunConfig::says(args.config.as_deref(), &args.settings, &rows)?;
+    args.settings.extend(args.transfer.settings());
     args.settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     args.settings.extend(args.patience.map(|n| format!("patience={n}")));
     let output = args.output.clone();
@@ -94,6 +98,11 @@ fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run
             format!("{start}: a folder of Hugging Face's has no state of an optimiser; leave out --keep-optimizer")
         })?;
         config.optimizer = before.optimizer;
+        ensure!(
+            config.goes_on_training_what(before),
+            "--keep-optimizer goes on with the state of what {} has trained, and this run trains other variables; leave it out",
+            start.path().display()
+        );
     }
     take_corpora(&mut config, corpora);
     args.tasks.apply(&mut config)?;
@@ -125,7 +134,11 @@ fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run
 /// What is begun with.
 enum Start {
     Run(Box<Named>),
-    HuggingFace { folder: PathBuf, vocab: PathBuf, model: T5 },
+    HuggingFace {
+        folder: PathBuf,
+        vocab: PathBuf,
+        model: Box<T5>,
+    },
 }
 
 impl Start {
@@ -148,7 +161,7 @@ impl Start {
         Ok(Start::HuggingFace {
             folder: path.to_owned(),
             vocab,
-            model: huggingface::load(path)?,
+            model: Box::new(huggingface::load(path)?),
         })
     }
 
@@ -184,12 +197,18 @@ impl Start {
     /// The model, and the state of its optimiser if it is kept.
     fn read(self, keep_optimizer: bool) -> anyhow::Result<(T5, Option<Vec<f32>>)> {
         match self {
-            Start::HuggingFace { model, .. } => Ok((model, None)),
+            Start::HuggingFace { model, .. } => Ok((*model, None)),
             Start::Run(named) => {
                 let model = named.note.model(&named.path)?;
                 let state = match keep_optimizer {
                     false => None,
-                    true => Some(named.note.optimizer(&named.path, model.layout())?.state().to_vec()),
+                    true => Some(
+                        named
+                            .note
+                            .optimizer(&named.path, &named.note.layout()?)?
+                            .state()
+                            .to_vec(),
+                    ),
                 };
                 Ok((model, state))
             }
@@ -200,7 +219,7 @@ impl Start {
     fn describe(&self, keep_optimizer: bool, from_scratch: bool) -> String {
         let path = self.path().display();
         let steps = match self.note() {
-            Some(note) => format!(" after {} steps", note.step),
+            Some(note) => format!(" after {}", count(note.step, "step")),
             None => String::new(),
         };
         match (from_scratch, keep_optimizer) {

@@ -18,9 +18,11 @@ mod progress;
 mod settings;
 mod status;
 mod submission;
+mod task;
 mod tasks;
 mod tokenize;
 mod training;
+mod transfer;
 mod vocab;
 
 use crate::run;
@@ -50,6 +52,8 @@ enum Command {
     Predict(predict::Predict),
     /// Measure a model on validation documents, or on tasks.
     Eval(eval::Eval),
+    /// List tasks, look at one, or fetch its rows.
+    Task(task::TaskArgs),
     /// Show which share of a mixture's examples each source has.
     Mix(mix::MixArgs),
     /// Let a model fill the blanks of a text.
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Finetune(args) => return ended(finetune::run(args)),
         Command::Predict(args) => predict::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Task(args) => task::run(args),
         Command::Mix(args) => mix::run(&args),
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -19,6 +19,9 @@ pub(super) struct TaskArgs {
     /// The folder of the tasks' rows: of one task, or of several, each in a folder of its name.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out a task of the configuration, or all whose names begin with NAME/; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    leave_out: Vec<String>,
 }
 
 fn parse(text: &str) -> Result<TaskSource, String> {
@@ -45,6 +48,17 @@ impl TaskArgs {
     pub(super) fn apply(&self, config: &mut RunConfig) -> Result<(), Error> {
         if !self.tasks.is_empty() {
             config.tasks.clone_from(&self.tasks);
+        }
+        for name in &self.leave_out {
+            let before = config.tasks.len();
+            let is_it =
+                |task: &str| task == name || task.strip_prefix(&name[..]).is_some_and(|rest| rest.starts_with('/'));
+            config.tasks.retain(|task| !is_it(&short(&task.name)));
+            if config.tasks.len() == before {
+                return Err(Error::Setting(format!(
+                    "--leave-out {name}: is no task of the configuration"
+                )));
+            }
         }
         for task in &mut config.tasks {
             if task.name.ends_with(".toml") {
@@ -79,6 +93,14 @@ impl TaskArgs {
     /// Whether a task was named.
     pub(super) fn names_some(&self) -> bool {
         !self.tasks.is_empty()
+    }
+}
+
+/// A task's name; of the path of a card, its file's name without the end.
+fn short(name: &str) -> String {
+    match name.strip_suffix(".toml") {
+        Some(path) => path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned(),
+        None => name.to_owned(),
     }
 }
 

@@ -25,6 +25,7 @@ mod loader;
 mod mixing;
 mod mixture;
 mod pack;
+pub(crate) mod preview;
 pub(crate) mod task;
 mod validation;
 

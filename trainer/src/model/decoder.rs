@@ -251,6 +251,13 @@ impl Decoder for CachedDecoder<'_> {
                 }
             }
             product(&mut x, Into::Add, &hidden, layer.feed_forward.wo.clone(), d_ff);
+            if let Some(adapter) = &layer.adapter {
+                norm(&x, &adapter.norm, &mut y);
+                let mut hidden = vec![0.0; n * config.adapter];
+                product(&mut hidden, Into::Set, &y, adapter.wi.clone(), d);
+                elementwise::relu(&mut hidden);
+                product(&mut x, Into::Add, &hidden, adapter.wo.clone(), config.adapter);
+            }
         }
         // Only the last position of each sequence says something new.
         let last = x.chunks_exact(new * d).flat_map(|x| &x[(new - 1) * d..]);

@@ -99,10 +99,12 @@ impl Rows for JsonLines {
         if !self.read()? {
             return Ok(None);
         }
-        let mut json = Deserializer::from_slice(&self.lines.line);
+        let mut json = Deserializer::from_slice(self.lines.line.trim_ascii_end());
         let row = Columns(&self.columns).deserialize(&mut json);
         let row = row.and_then(|row| json.end().map(|()| row));
-        Ok(Some(row.map_err(|e| format!("is not a JSON object: {e}"))))
+        // Which line it is, the place says.
+        let problem = |e: serde_json::Error| e.to_string().replace(" at line 1 column ", " at column ");
+        Ok(Some(row.map_err(|e| format!("is not a JSON object: {}", problem(e)))))
     }
 
     fn place(&self) -> Place {

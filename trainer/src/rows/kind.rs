@@ -3,7 +3,6 @@
 use crate::Error;
 use c4_data::{BatchLimit, Container};
 use flate2::bufread::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -18,8 +17,10 @@ pub(crate) enum Kind {
     JsonArray,
     /// JSON objects one after another, each over several lines.
     JsonObjects,
-    /// Lines of fields between tabs.
+    /// A table: lines of fields between tabs.
     Tabs,
+    /// A table: fields between commas, perhaps in quotes.
+    Commas,
     /// Plain text.
     Text,
 }
@@ -37,8 +38,14 @@ impl Kind {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let mut packed = [0; 8];
         let fail = |e| Error::io(path, e);
-        let mut file = File::open(path).map_err(fail)?;
-        let read = file.read(&mut packed).map_err(fail)?;
+        let mut read = 0;
+        let mut file = super::packed::open(path)?;
+        while read < packed.len() {
+            match file.read(&mut packed[read..]).map_err(fail)? {
+                0 => break,
+                more => read += more,
+            }
+        }
         let packed = &packed[..read];
         let kind = match packed {
             [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Some(Kind::Batches(Container::ArrowFile)),
@@ -81,6 +88,9 @@ impl Kind {
     pub fn of_task(path: &Path) -> Result<Option<Kind>, Error> {
         let kind = Kind::of(path, true)?;
         let line = match kind {
+            Some(Kind::Batches(_)) if super::packed::on_disk(path) != path => {
+                return Err(Error::format(path, "is not read in an archive: unpack it first"));
+            }
             None | Some(Kind::Batches(_)) => return Ok(kind),
             Some(_) => first_line(path)?,
         };
@@ -97,6 +107,7 @@ impl Kind {
                 Some(false) => Some(Kind::JsonLines),
             },
             (_, Some(_)) if line.contains(&b'\t') => Some(Kind::Tabs),
+            (_, Some(_)) if line.contains(&b',') => Some(Kind::Commas),
             // An empty file of a name that says what it would hold.
             (Some(Kind::JsonLines), None) => Some(Kind::JsonLines),
             _ => None,
@@ -130,7 +141,7 @@ fn first_line(path: &Path) -> Result<Vec<u8>, Error> {
 /// A file's bytes, unpacked where they are gzip or zstd, without a byte order mark.
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Error> {
     let fail = |e| Error::io(path, e);
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(fail)?);
+    let mut file = BufReader::with_capacity(1 << 16, super::packed::open(path)?);
     let head = file.fill_buf().map_err(fail)?;
     let mut bytes: Box<dyn BufRead + Send> = match head {
         [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))),

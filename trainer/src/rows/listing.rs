@@ -199,7 +199,7 @@ pub(crate) fn columns(path: &Path, kind: Kind) -> Result<Vec<String>, Error> {
             let start = head.iter().position(|byte| *byte == b'{').unwrap_or(0);
             super::json::keys(&head[start..])
         }
-        Kind::Tabs => super::table::first_line(path)?.unwrap_or_default(),
+        Kind::Tabs | Kind::Commas => super::table::first_row(path, kind)?,
         Kind::Text => vec![super::source::TEXT.to_owned()],
     })
 }

@@ -7,6 +7,7 @@ mod batches;
 mod json;
 mod kind;
 pub(crate) mod listing;
+pub(crate) mod packed;
 pub(crate) mod sizes;
 pub(crate) mod source;
 pub(crate) mod table;
@@ -79,8 +80,9 @@ pub(crate) struct RowFile {
     limit: BatchLimit,
     /// The number of rows.
     pub rows: u64,
-    /// UTF-8 bytes of all texts.
+    /// UTF-8 bytes of all texts; 0 of a task's files.
     pub text_bytes: u64,
+    /// The checksum of the file, or of the archive that it is in.
     pub sha256: String,
     /// Whether `c4 build` wrote it, so that its manifest states its size and checksum.
     pub of_build: bool,
@@ -120,13 +122,14 @@ impl RowFile {
 
     fn compare(&self) -> Result<(), Error> {
         let path = &self.path;
-        let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        let on_disk = packed::on_disk(path);
+        let is = std::fs::metadata(on_disk).map_err(|e| Error::io(on_disk, e))?;
         let as_it_is = (path.clone(), self.sha256.clone(), is.len(), is.modified().ok());
         let compared = || COMPARED.lock().unwrap_or_else(PoisonError::into_inner);
         // Not under the lock: other files are compared at the same time.
         let known = compared().contains(&as_it_is);
         if !known {
-            let sum = c4_data::atomic_file::sha256_file(path).map_err(|cause| self.damaged(cause.into()))?;
+            let sum = c4_data::atomic_file::sha256_file(on_disk).map_err(|cause| self.damaged(cause.into()))?;
             if sum != self.sha256 {
                 return Err(Error::format(
                     path,
@@ -147,7 +150,7 @@ impl RowFile {
     }
 
     /// The error of a shard, with what to do; errors of other files say it already.
-    fn damaged(&self, error: Error) -> Error {
+    pub(crate) fn damaged(&self, error: Error) -> Error {
         let Error::Data(cause) = error else { return error };
         let cause = match cause {
             c4_data::Error::Io { action, cause, .. } => format!("cannot {action}: {cause}"),
@@ -230,7 +233,8 @@ fn open(
         Kind::JsonLines => Box::new(json::JsonLines::open(path, columns, longest, row)?),
         Kind::JsonArray => Box::new(json::JsonArray::open(path, columns, json::Around::Brackets, row)?),
         Kind::JsonObjects => Box::new(json::JsonArray::open(path, columns, json::Around::Nothing, row)?),
-        Kind::Tabs => Box::new(table::TabLines::open(path, names, &columns, longest, row)?),
+        Kind::Tabs => Box::new(table::Tabs::open(path, names, &columns, longest, row)?),
+        Kind::Commas => Box::new(table::Commas::open(path, names, &columns, row)?),
         Kind::Text if document == TextDocument::File => Box::new(text::Whole::open(path, &columns, longest, row)?),
         Kind::Text => Box::new(text::Lines::open(path, columns, longest, row)?),
     })

@@ -51,7 +51,8 @@ impl FileSize {
 
 /// A file's bytes and when it was changed.
 fn state(path: &Path) -> Result<(u64, u64), Error> {
-    let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    let on_disk = super::packed::on_disk(path);
+    let is = std::fs::metadata(on_disk).map_err(|e| Error::io(on_disk, e))?;
     let changed = is.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let nanoseconds = changed.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
     Ok((is.len(), nanoseconds))
@@ -125,7 +126,7 @@ pub(crate) fn counted(path: &Path, kind: Kind, names: Option<Vec<String>>) -> Re
 
 fn count(path: &Path, kind: Kind, names: Option<&[String]>) -> Result<FileSize, Error> {
     let (bytes, modified_ns) = state(path)?;
-    let sha256 = c4_data::atomic_file::sha256_file(path)?;
+    let sha256 = c4_data::atomic_file::sha256_file(super::packed::on_disk(path))?;
     let limit = BatchLimit::of_other_programs();
     let mut all = open(path, kind, TextDocument::Line, names, Vec::new(), limit, 0)?;
     let mut rows = 0;

@@ -59,9 +59,12 @@ pub struct TaskCard {
 }
 
 /// Where a task's rows are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
+    /// The splits that the data set has.
+    #[serde(default = "all_splits")]
+    pub holds: Vec<TaskSplit>,
     /// The data set on the Hugging Face Hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<Hub>,
@@ -75,6 +78,22 @@ pub struct Rows {
     /// the words in names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub splits: BTreeMap<TaskSplit, Vec<String>>,
+}
+
+fn all_splits() -> Vec<TaskSplit> {
+    TaskSplit::ALL.to_vec()
+}
+
+impl Default for Rows {
+    fn default() -> Rows {
+        Rows {
+            holds: all_splits(),
+            hub: None,
+            folders: Vec::new(),
+            tables: Vec::new(),
+            splits: BTreeMap::new(),
+        }
+    }
 }
 
 impl Rows {

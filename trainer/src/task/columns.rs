@@ -14,7 +14,7 @@ pub struct Columns(BTreeMap<String, Value>);
 
 impl Columns {
     /// The columns of a row that the card uses.
-    pub(super) fn of(card: &TaskCard, row: &Map<String, Value>) -> Result<Columns, RowProblem> {
+    pub(super) fn of(card: &TaskCard, row: &Map<String, Value>) -> Columns {
         let mut columns = Columns::default();
         for name in card.used_columns() {
             let value = card.names_of(name).find_map(|path| find(row, path));
@@ -22,7 +22,7 @@ impl Columns {
                 columns.set(name, value);
             }
         }
-        Ok(columns)
+        columns
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {

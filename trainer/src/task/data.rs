@@ -128,7 +128,7 @@ impl SplitFile {
             return Ok(None);
         };
         let names = match kind {
-            Kind::Tabs => names_of_table(task, path)?,
+            Kind::Tabs | Kind::Commas => names_of_table(task, path, kind)?,
             _ => None,
         };
         let file = sizes::counted(path, kind, names)?;
@@ -139,10 +139,9 @@ impl SplitFile {
             let Some(row) = rows.next()? else { break };
             read += 1;
             fits = row.values().is_ok_and(|values| {
-                Columns::of(&task.card, values).is_ok_and(|columns| {
-                    let mut needed = task.card.needed_columns().into_iter();
-                    needed.all(|column| columns.get(column).is_some())
-                })
+                let columns = Columns::of(&task.card, values);
+                let mut needed = task.card.needed_columns().into_iter();
+                needed.all(|column| columns.get(column).is_some())
             });
         }
         if !fits {
@@ -165,9 +164,9 @@ impl SplitFile {
 }
 
 /// The names of the columns of a table whose first line does not say them; `None`: it does.
-fn names_of_table(task: &Task, path: &Path) -> Result<Option<Vec<String>>, Error> {
+fn names_of_table(task: &Task, path: &Path, kind: Kind) -> Result<Option<Vec<String>>, Error> {
     let card = &task.card;
-    let first = table::first_line(path)?.unwrap_or_default();
+    let first = table::first_row(path, kind)?;
     let needed = card.needed_columns();
     let named = needed.iter().all(|column| {
         card.names_of(column)

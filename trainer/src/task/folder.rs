@@ -3,8 +3,9 @@
 use super::card::TaskCard;
 use super::{Task, TaskSplit};
 use crate::Error;
+use crate::rows::packed;
 use crate::rows::source::{is_note, walk};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 /// The words that name a split in files and folders; the first that any file has is taken.
@@ -28,13 +29,15 @@ pub(super) struct Found {
 /// `data` is not there, or cannot be read.
 pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error> {
     let is = std::fs::metadata(data).map_err(|e| Error::io(data, e))?;
-    if !is.is_dir() {
+    if !is.is_dir() && !packed::is_archive(data) {
         return Ok(vec![data.to_owned()]);
     }
     let card = &task.card;
     let (group, short) = card.name.rsplit_once('/').unwrap_or(("", &card.name));
     let mut own: Vec<String> = vec![plain(short)];
     own.extend(card.rows.folders.iter().map(|name| plain(name)));
+    let configuration = card.rows.hub.as_ref().and_then(|hub| hub.configuration.as_deref());
+    own.extend(configuration.map(plain));
     let whole = plain(&card.name);
     let children = children(data)?;
     let named = |children: &[(String, PathBuf)], names: &[String]| -> Vec<PathBuf> {
@@ -43,9 +46,7 @@ pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error
     };
     let mut found = named(&children, &[whole]);
     for group in named(&children, &[plain(group)]) {
-        if group.is_dir() {
-            found.extend(named(&self::children(&group)?, &own));
-        }
+        found.extend(named(&self::children(&group)?, &own));
     }
     found.extend(named(&children, &own));
     found.push(data.to_owned());
@@ -58,39 +59,83 @@ fn plain(name: &str) -> String {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Folders, then archives in a folder, by their plain names.
+/// Folders, then archives in a folder, or folders in an archive, by their plain names.
 fn children(folder: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let fail = |e| Error::io(folder, e);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        if is_note(&path) {
-            continue;
+    let mut found = BTreeSet::new();
+    if folder.is_dir() {
+        let fail = |e| Error::io(folder, e);
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if !is_note(&path) && (path.is_dir() || packed::is_archive(&path)) {
+                found.insert((!path.is_dir(), path));
+            }
         }
-        let stem = match path.is_dir() {
-            true => path.file_name(),
-            false if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) => path.file_stem(),
-            false => None,
-        };
-        if let Some(stem) = stem {
-            found.push((plain(&stem.to_string_lossy()), path.clone()));
+    } else {
+        for file in packed::files_below(folder)? {
+            let mut below = file.strip_prefix(folder).unwrap_or(&file).components();
+            if let (Some(first), Some(_)) = (below.next(), below.next()) {
+                found.insert((false, folder.join(first)));
+            }
         }
     }
-    found.sort_by_key(|(_, path)| (!path.is_dir(), path.clone()));
-    Ok(found)
+    let named = found.into_iter().map(|(is_file, path)| {
+        let name = if is_file { path.file_stem() } else { path.file_name() };
+        (plain(&name.unwrap_or_default().to_string_lossy()), path)
+    });
+    Ok(named.collect())
+}
+
+/// All files of a folder, of an archive, or of a folder in one, sorted; of one file, that.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        walk(folder, &mut files)?;
+        files.sort();
+    } else if packed::on_disk(folder) != folder || packed::is_archive(folder) {
+        files = packed::files_below(folder)?;
+    } else {
+        files.push(folder.to_owned());
+    }
+    Ok(files)
+}
+
+/// Refuses a folder with several folders of rows, none of which is named as the task: they are of other tasks.
+fn refuse_several(card: &TaskCard, folder: &Path, files: &[PathBuf]) -> Result<(), Error> {
+    let mut tops = BTreeSet::new();
+    for file in files {
+        let names: Vec<String> = names(folder, file).map(|(_, name)| name).collect();
+        if let [top, rest @ ..] = &names[..] {
+            let says_split = rest.iter().any(|name| first_word(name).is_some());
+            if says_split && first_word(top).is_none() {
+                tops.insert(top.clone());
+            }
+        }
+    }
+    if tops.len() < 2 {
+        return Ok(());
+    }
+    let some: Vec<&str> = tops.iter().take(12).map(String::as_str).collect();
+    let problem = format!(
+        "holds several folders ({}), and none is named as {}: name the one with its rows",
+        some.join(", "),
+        card.name
+    );
+    Err(Error::format(folder, problem))
 }
 
 /// The files of a folder, by split: by the card's patterns, else by the words in names, those nearest to the folder.
 ///
 /// # Errors
-/// The folder cannot be read, or a pattern of the card is none.
+/// The folder cannot be read, or has several of other tasks; a pattern of the card is none.
 pub(super) fn by_split(card: &TaskCard, folder: &Path) -> Result<Found, Error> {
-    let mut files = Vec::new();
-    match folder.is_dir() {
-        true => walk(folder, &mut files)?,
-        false => files.push(folder.to_owned()),
+    let files = files(folder)?;
+    // GLUE's archives have the original files in a folder beside theirs.
+    let direct = files
+        .iter()
+        .any(|file| names(folder, file).count() == 1 && says_split(card, folder, file));
+    if !direct {
+        refuse_several(card, folder, &files)?;
     }
-    files.sort();
     let mut found = Found::default();
     for split in TaskSplit::ALL {
         let patterns = card.rows.splits.get(&split).into_iter().flatten();

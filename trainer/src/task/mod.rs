@@ -5,6 +5,7 @@
 //! | What does a card say, and which are built in? | `card.rs`, `data/tasks/` |
 //! | How is a column found in a row, whatever form the file has? | `columns.rs`, `template.rs`, `labels.rs` |
 //! | What can a template not say? | `preprocess/`, one file each |
+//! | How do a task's files come from the Hub? | `hub.rs` |
 //! | Which files hold a task's rows? | `data.rs` (by split), `folder.rs` (which folder), `row.rs` (the rows) |
 
 mod averages;
@@ -13,6 +14,7 @@ pub(crate) mod card;
 mod columns;
 mod data;
 mod folder;
+pub(crate) mod hub;
 mod labels;
 mod metrics;
 mod postprocess;
@@ -136,7 +138,7 @@ impl Task {
     /// Why the row is refused: a column is missing or empty, a label is none of the card's.
     pub fn examples(&self, row: &TaskRow, split: TaskSplit) -> Result<Vec<TextExample>, RowProblem> {
         let card = &self.card;
-        let columns = Columns::of(card, row.values()?)?;
+        let columns = Columns::of(card, row.values()?);
         let rows = match card.preprocessor {
             Some(preprocessor) => preprocessor.apply(columns, split)?,
             None => vec![columns],

@@ -79,6 +79,8 @@ impl fmt::Display for RowProblem {
 pub struct TaskRow {
     file: Arc<Path>,
     place: Place,
+    /// Which row of a nested one it is, from 1; 0 of rows that are not nested.
+    part: usize,
     values: Result<Map<String, Value>, RowProblem>,
 }
 
@@ -88,13 +90,18 @@ impl TaskRow {
         TaskRow {
             file: file.into(),
             place: Place::Line(line),
+            part: 0,
             values: Ok(values),
         }
     }
 
     /// The file and the place of the row in it, for messages.
     pub fn place(&self) -> String {
-        format!("{}: {}", self.file.display(), self.place)
+        let (file, place) = (self.file.display(), self.place);
+        match self.part {
+            0 => format!("{file}: {place}"),
+            part => format!("{file}: {place}, part {part}"),
+        }
     }
 
     pub(super) fn values(&self) -> Result<&Map<String, Value>, RowProblem> {
@@ -104,7 +111,8 @@ impl TaskRow {
 
 /// The rows of one file of a task, nested ones one by one.
 pub(super) struct FileRows {
-    file: Arc<Path>,
+    file: RowFile,
+    path: Arc<Path>,
     rows: Box<dyn Rows>,
     columns: Vec<String>,
     preprocessor: Option<Preprocessor>,
@@ -126,7 +134,8 @@ impl FileRows {
         row: u64,
     ) -> Result<FileRows, Error> {
         Ok(FileRows {
-            file: file.path.as_path().into(),
+            file: file.clone(),
+            path: file.path.as_path().into(),
             rows: file.open(columns.to_vec(), row)?,
             columns: columns.to_vec(),
             preprocessor,
@@ -140,27 +149,30 @@ impl FileRows {
             if let Some(row) = self.ahead.pop_front() {
                 return Ok(Some(row));
             }
-            let Some(values) = self.rows.next_or_problem()? else {
+            let values = self.rows.next_or_problem().map_err(|error| self.file.damaged(error))?;
+            let Some(values) = values else {
                 return Ok(None);
             };
-            let row = |values| TaskRow {
-                file: self.file.clone(),
+            let row = |part, values| TaskRow {
+                file: self.path.clone(),
                 place: self.rows.place(),
+                part,
                 values,
             };
             match values {
                 Err(problem) => {
                     let problem = RowProblem::new(RowReason::Unreadable, problem);
-                    return Ok(Some(row(Err(problem))));
+                    return Ok(Some(row(0, Err(problem))));
                 }
                 Ok(values) => {
                     let columns = self.columns.iter().cloned().zip(values);
                     let values: Map<String, Value> = columns.filter(|(_, value)| !value.is_null()).collect();
                     let nested = self.preprocessor.map(|preprocessor| preprocessor.unnest(&values));
                     match nested.flatten() {
-                        None => return Ok(Some(row(Ok(values)))),
+                        None => return Ok(Some(row(0, Ok(values)))),
                         Some(rows) => {
-                            self.ahead = rows.into_iter().map(|values| row(Ok(values))).collect();
+                            let rows = (1..).zip(rows).map(|(part, values)| row(part, Ok(values)));
+                            self.ahead = rows.collect();
                             self.nested = true;
                         }
                     }
@@ -186,10 +198,10 @@ impl TaskRows {
     #[allow(clippy::should_implement_trait)] // an iterator of results would hide that it ends at the first error
     pub fn next(&mut self) -> Result<Option<TaskRow>, Error> {
         loop {
-            if let Some(file) = &mut self.current {
-                if let Some(row) = file.next()? {
-                    return Ok(Some(row));
-                }
+            if let Some(file) = &mut self.current
+                && let Some(row) = file.next()?
+            {
+                return Ok(Some(row));
             }
             self.current = self.next.next().transpose()?;
             if self.current.is_none() {

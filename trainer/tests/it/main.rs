@@ -9,6 +9,8 @@ mod common;
 mod backend;
 mod domain_loss;
 mod feed;
+mod feed_tasks;
+mod finetune;
 mod generate;
 #[cfg(target_os = "linux")]
 mod gpu_proof;
@@ -26,4 +28,8 @@ mod reference;
 mod rows;
 mod run;
 mod task;
+mod task_bad;
+mod task_forms;
+mod task_get;
+mod transfer;
 mod vocab;
