@@ -43,6 +43,7 @@ pub mod internals {
     pub use crate::backend::Emulation;
     pub use crate::convert::huggingface;
     pub use crate::convert::save::{SaveOptions, save};
+    pub use crate::convert::tasks::{TaskMap, TaskParams};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
         CorpusInfo, Counts, Cursor, Documents, EpochStart, Packer, Packing, Position, RowLayout, ShardOrder, Tokenizer,

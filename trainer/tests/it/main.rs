@@ -19,6 +19,7 @@ mod languages;
 mod model;
 mod objectives;
 mod optimizer;
+mod predict;
 mod processes;
 mod pytorch;
 mod reference;
