@@ -44,6 +44,7 @@ pub mod schema;
 pub mod shard;
 mod shard_reader;
 mod stats;
+mod task_cards;
 mod word_lists;
 
 /// The project's licence, the licences of the data of others in its programs, and those of the crates.
@@ -72,4 +73,5 @@ pub use stats::{
     Account, BadWordStats, DomainRow, DomainStats, DuplicateStats, HistogramStats, InOut, Named, SampleStats,
     StageDropped, StageStats, Stats, TallyStats,
 };
+pub use task_cards::BUILTIN_TASKS;
 pub use word_lists::WordList;

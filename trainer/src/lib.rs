@@ -18,6 +18,7 @@ mod optimizer;
 mod processes;
 mod rows;
 mod run;
+mod task;
 mod vocab;
 
 pub use backend::{Device, DeviceModel, Precision, open};
@@ -35,6 +36,7 @@ pub use optimizer::{Optimizer, OptimizerConfig};
 pub use rows::Source;
 pub use run::checkpoint::Checkpoint;
 pub use run::settings::RunConfig;
+pub use task::Task;
 pub use vocab::Vocab;
 
 /// What the tests, benchmarks and examples of this package reach besides; no promise.
@@ -46,8 +48,8 @@ pub mod internals {
     pub use crate::convert::tasks::{TaskMap, TaskParams};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
-        CorpusInfo, Counts, Cursor, Documents, EpochStart, Packer, Packing, Position, RowLayout, ShardOrder, Tokenizer,
-        Validation, Validations, examples,
+        CorpusInfo, Counts, Cursor, Documents, EpochStart, FeedSources, Mixing, MixtureShare, Packer, Packing,
+        Position, RefusedRow, RowLayout, ShardOrder, TaskSource, Tokenizer, Validation, Validations, examples, mixture,
     };
     pub use crate::math::dropout::DropoutShape;
     pub use crate::math::matrix::{Into, Matrix, Threads, multiply};
@@ -63,5 +65,9 @@ pub mod internals {
     pub use crate::rows::TextDocument;
     pub use crate::run::reference::{Setting, settings};
     pub use crate::run::{Anew, train};
+    pub use crate::task::{
+        BleuTokenizer, Bootstrap, Metric, Postprocess, RowProblem, RowReason, Score, Scoring, SplitFiles, Stemming,
+        TaskCard, TaskData, TaskRow, TaskRows, TaskSplit, TextExample, Truth, averages, headline, score,
+    };
     pub use crate::vocab::{Piece, PieceKind, train as vocab_train};
 }

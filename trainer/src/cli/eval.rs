@@ -1,19 +1,22 @@
 //! `t5 eval`.
 
 use super::Named;
+use super::eval_tasks::ScoreArgs;
 use super::output::print;
 use super::pretrain::thousands;
 use super::settings::{CorpusArgs, DeviceArgs, ThreadsArg, tell_of_corpora};
 use crate::backend;
 use crate::eval::domain_loss::{self, DomainLoss};
 use crate::run::memory;
+use crate::run::settings::RunConfig;
 use crate::run::train::{CorpusLoss, Evaluation, evaluate};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Loss, perplexity and accuracy over validation documents, of each corpus.
+/// Loss, perplexity and accuracy over validation documents, of each corpus; or by --task and --all, scores of answers to a task's
+/// rows, with 95 % intervals.
 ///
 /// With --by domain each example is of one document: documents are not joined before they are cut into segments. So the loss of
 /// all domains together is not quite that without --by.
@@ -24,6 +27,8 @@ pub(crate) struct Eval {
     run: PathBuf,
     #[command(flatten)]
     corpora: CorpusArgs,
+    #[command(flatten)]
+    scores: ScoreArgs,
     /// Batches of each corpus at most [default: all].
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     batches: u64,
@@ -51,8 +56,16 @@ enum By {
 pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     args.threads.start()?;
     let (device, precision) = args.device.find()?;
-    let Named { path, note, vocab } = Named::open(&args.run)?;
-    memory::check_evaluation(&note.config, device.has_own_memory())?;
+    if args.scores.is_wanted() {
+        return args.scores.run(&args.run, args.json, (device, precision));
+    }
+    let Named { path, note, vocab, .. } = Named::open(&args.run)?;
+    // Of corpora alone.
+    let config = RunConfig {
+        tasks: Vec::new(),
+        ..note.config.clone()
+    };
+    memory::check_evaluation(&config, device.has_own_memory())?;
     let mut backend = backend::open(device, precision, note.model(&path)?, None)?;
     let vocab = Arc::new(vocab);
     let named = args.corpora.sources();
@@ -62,7 +75,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     };
     anyhow::ensure!(
         !corpora.is_empty(),
-        "no corpus: the run was imported; name one by --corpus"
+        "no corpus: the run was imported, or trained on tasks alone; name one by --corpus, or a task by --task"
     );
     tell_of_corpora(&corpora)?;
     let config = &note.config.feed;
@@ -108,6 +121,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
 }
 
 fn show(found: &Evaluation, corpus: &str, json: bool) -> anyhow::Result<()> {
+    let Some(loss) = &found.loss else { return Ok(()) };
     if json {
         let mut line = serde_json::to_value(found)?;
         line["corpus"] = corpus.into();
@@ -117,10 +131,10 @@ fn show(found: &Evaluation, corpus: &str, json: bool) -> anyhow::Result<()> {
     print(format_args!(
         "step {}: {:.4} nats a target, perplexity {:.2}, accuracy {:.2} %, {} targets; {corpus}",
         found.step,
-        found.validation_loss,
-        found.perplexity,
-        100.0 * found.validation_accuracy,
-        found.targets
+        loss.validation_loss,
+        loss.perplexity,
+        100.0 * loss.validation_accuracy,
+        loss.targets
     ))?;
     Ok(())
 }

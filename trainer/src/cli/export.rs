@@ -43,7 +43,7 @@ pub(crate) struct Export {
 }
 
 pub(crate) fn run(args: Export) -> anyhow::Result<()> {
-    let Named { path, note, vocab: _ } = Named::open(&args.run)?;
+    let Named { path, note, .. } = Named::open(&args.run)?;
     run::refuse_mixing(&args.output, run::Holds::Model)?;
     let absolute = std::path::absolute(&path)?;
     // As `Named::open` has found its vocabulary.

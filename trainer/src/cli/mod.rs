@@ -1,18 +1,28 @@
 //! The commands: what the user types, and what is printed. What they do is in the library.
 
+mod answering;
 mod eval;
+mod eval_tasks;
 mod export;
+mod finetune;
 mod generate;
 mod import;
 mod inspect;
+mod mix;
 mod output;
 mod plot;
+mod predict;
 mod pretrain;
 mod processes;
 mod progress;
 mod settings;
 mod status;
+mod submission;
+mod task;
+mod tasks;
 mod tokenize;
+mod training;
+mod transfer;
 mod vocab;
 
 use crate::run;
@@ -36,8 +46,16 @@ struct Cli {
 enum Command {
     /// Pre-train a model.
     Pretrain(pretrain::Pretrain),
-    /// Measure a model on validation documents.
+    /// Fine-tune a model on tasks.
+    Finetune(finetune::Finetune),
+    /// Write a model's answers to the rows of a task.
+    Predict(predict::Predict),
+    /// Measure a model on validation documents, or on tasks.
     Eval(eval::Eval),
+    /// List tasks, look at one, or fetch its rows.
+    Task(task::TaskArgs),
+    /// Show which share of a mixture's examples each source has.
+    Mix(mix::MixArgs),
     /// Let a model fill the blanks of a text.
     Generate(generate::Generate),
     /// Show what a run is, and what the model sees.
@@ -64,7 +82,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => return ended(pretrain::run(args)),
+        Command::Finetune(args) => return ended(finetune::run(args)),
+        Command::Predict(args) => predict::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Task(args) => task::run(args),
+        Command::Mix(args) => mix::run(&args),
         Command::Generate(args) => generate::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Plot(args) => plot::run(&args),
@@ -105,6 +127,7 @@ pub(crate) struct Named {
     pub path: PathBuf,
     pub note: Checkpoint,
     pub vocab: Vocab,
+    pub vocab_file: PathBuf,
 }
 
 impl Named {
@@ -125,17 +148,27 @@ impl Named {
                 folder.display()
             )
         })?;
-        let owner = owner.unwrap_or_default();
-        let vocab = note.vocab(&owner.join(run::VOCAB))?;
-        Ok(Named { path, note, vocab })
+        let vocab_file = owner.unwrap_or_default().join(run::VOCAB);
+        let vocab = note.vocab(&vocab_file)?;
+        Ok(Named {
+            path,
+            note,
+            vocab,
+            vocab_file,
+        })
     }
+}
+
+/// Whether a folder is one of Hugging Face's transformers, and no run.
+pub(crate) fn is_hugging_face(folder: &Path) -> bool {
+    let there = |name: &str| folder.join(name).is_file();
+    there("config.json") && !there(checkpoint::NOTE) && !there(run::METRICS)
 }
 
 /// Refuses a folder of Hugging Face's transformers where a run is wanted, with the command that makes one of it.
 pub(crate) fn refuse_hugging_face(folder: &Path) -> anyhow::Result<()> {
-    let there = |name: &str| folder.join(name).is_file();
     anyhow::ensure!(
-        !there("config.json") || there(checkpoint::NOTE) || there(run::METRICS),
+        !is_hugging_face(folder),
         "{folder}: is a model of Hugging Face's transformers, and no run yet; import it first: t5 import {folder} -o RUN",
         folder = folder.display()
     );

@@ -1,12 +1,14 @@
 //! What `t5 pretrain` tells while it trains: a line that is drawn anew at the bottom of a terminal, now and then a line
 //! elsewhere.
 
-use super::output::tell;
+use super::output::{count, tell};
 use super::pretrain::thousands;
 use super::status::Status;
+use crate::feed::RefusedRow;
 use crate::run::Run;
-use crate::run::train::{BatchReport, Event, StepReport};
+use crate::run::train::{BatchReport, Evaluation, Event, StepReport};
 use console::Term;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,8 @@ const BATCH_LINE_EVERY: Duration = Duration::from_secs(60);
 /// Between two drawings at least, so that a fast run does not spend its time on them; and at most, so that a clock is
 /// seen to go.
 const DRAW_EVERY: Duration = Duration::from_millis(50);
+/// Rows of each task that are told of when they give no example.
+const TOLD_ROWS: u64 = 3;
 const TICK: Duration = Duration::from_secs(1);
 
 /// The line at the bottom of a terminal, if there is one. Whoever else writes there does it by [`Bar::line`].
@@ -78,6 +82,10 @@ impl Bar {
 pub(super) struct Progress {
     pub(super) bar: Bar,
     told_cost: bool,
+    /// [`RunConfig::patience`](crate::run::settings::RunConfig::patience).
+    patience: u64,
+    /// Rows of each task that gave no example.
+    refused: BTreeMap<String, u64>,
     last_line: Instant,
     /// Until the first event.
     waiting: Option<Sender<()>>,
@@ -101,9 +109,9 @@ impl Progress {
             shown.shown().draw();
             true
         })?;
-        let lengths = config.feed.objective.resolve()?.lengths();
+        let (inputs, targets) = config.row_lengths()?;
         let rows = (config.feed.rows * config.batches_per_step) as u64;
-        let tokens = rows * (lengths.inputs + lengths.targets) as u64;
+        let tokens = rows * (inputs + targets) as u64;
         let text = format!(
             "step {}/{}: still computing its first batch; a step is {rows} rows, up to {} tokens (fewer by batches_per_step or \
              feed.rows)",
@@ -122,6 +130,8 @@ impl Progress {
         Ok(Progress {
             bar,
             told_cost: false,
+            patience: config.patience,
+            refused: BTreeMap::new(),
             last_line: Instant::now(),
             waiting: Some(waiting),
             _ticking: ticking,
@@ -134,7 +144,9 @@ impl Progress {
             Event::Batch(report) => self.batch(report),
             Event::Step(report) => self.step(report),
             Event::Evaluation(e) => {
-                for of in &e.corpora {
+                self.tasks(e);
+                let Some(loss) = &e.loss else { return };
+                for of in &loss.corpora {
                     self.bar.line(&format!(
                         "step {}: validation loss {:.4} nats on {} ({:.0} % of the mean, {} targets)",
                         e.step,
@@ -147,16 +159,65 @@ impl Progress {
                 self.bar.line(&format!(
                     "step {}: validation loss {:.4} nats, perplexity {:.1}, accuracy {:.1} %",
                     e.step,
-                    e.validation_loss,
-                    e.perplexity,
-                    100.0 * e.validation_accuracy
+                    loss.validation_loss,
+                    loss.perplexity,
+                    100.0 * loss.validation_accuracy
                 ));
             }
             Event::Epoch(start) => {
-                self.bar
-                    .line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
+                if let Some(rows) = self.refused.remove(&start.corpus) {
+                    self.bar
+                        .line(&format!("{}: {} in all not used", start.corpus, count(rows, "row")));
+                }
+                if is_told(start.epoch + 1) {
+                    self.bar
+                        .line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
+                }
             }
+            Event::Refused(row) => self.refused(row),
+            Event::OutOfPatience(best) => self.bar.line(&format!(
+                "The average over the tasks was best after step {best}, {} validations ago (patience): the run ends here",
+                self.patience
+            )),
             Event::Checkpoint(step) => self.bar.line(&format!("step {step}: checkpoint written")),
+        }
+    }
+
+    /// What the model is worth on each task.
+    fn tasks(&mut self, found: &Evaluation) {
+        for of in &found.tasks {
+            let scores: Vec<String> = of
+                .scores
+                .iter()
+                .map(|score| format!("{} {:.2}", score.metric, score.value))
+                .collect();
+            self.bar.line(&format!(
+                "step {}: {} {:.2} ({}; {})",
+                found.step,
+                of.task,
+                of.headline,
+                scores.join(", "),
+                count(of.examples, "example")
+            ));
+        }
+        let Some(average) = found.average else { return };
+        if found.tasks.len() > 1 {
+            self.bar.line(&format!(
+                "step {}: average {average:.2} over {} tasks",
+                found.step,
+                found.tasks.len()
+            ));
+        }
+        self.bar.shown().status.score = Some(average);
+    }
+
+    /// The first rows of a task that give no example are told; of the others, how many there are when its next epoch begins.
+    fn refused(&mut self, row: &RefusedRow) {
+        let number = self.refused.entry(row.task.clone()).or_default();
+        *number += 1;
+        if *number <= TOLD_ROWS {
+            self.bar
+                .line(&format!("{}: {}; the row is not used", row.place, row.reason));
         }
     }
 
@@ -222,6 +283,16 @@ impl Progress {
             shown.draw();
         }
     }
+}
+
+/// Whether the beginning of an epoch is told: of a small task they follow each other fast. All up to the tenth; then 20, 50, 100, 200
+/// and so on.
+fn is_told(epoch: u64) -> bool {
+    let mut power = 10;
+    while epoch >= 10 * power {
+        power *= 10;
+    }
+    epoch <= 10 || [power, 2 * power, 5 * power].contains(&epoch)
 }
 
 /// Does something after a while, and again as long as it says so by `true`, unless what is returned is dropped before.

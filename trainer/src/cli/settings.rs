@@ -20,8 +20,8 @@ pub(super) struct CorpusArgs {
 
 impl CorpusArgs {
     /// The corpora that were named; none if none were.
-    pub fn sources(self) -> Vec<Source> {
-        self.rows.apply(self.corpora)
+    pub fn sources(&self) -> Vec<Source> {
+        self.rows.apply(self.corpora.clone())
     }
 }
 

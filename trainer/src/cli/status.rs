@@ -51,6 +51,8 @@ pub(super) struct Status {
     batches: u64,
     rows: u64,
     pub loss: Smoothed,
+    /// The average over the tasks when it was last validated.
+    pub score: Option<f64>,
     seconds: Smoothed,
     /// Seconds of a step by its first batches, until one is done.
     guess: Option<f64>,
@@ -88,6 +90,7 @@ impl Status {
     /// What there is to tell beside the loss, from what matters most: the line of a narrow terminal ends early.
     pub fn parts(&self, elapsed: Duration) -> Vec<String> {
         let mut parts = Vec::new();
+        parts.extend(self.score.map(|score| format!("score {score:.2}")));
         if let Some(left) = self.left() {
             parts.push(format!("{} left", span(left)));
         }

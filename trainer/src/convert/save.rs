@@ -120,13 +120,20 @@ impl View for NamedValues<'_> {
 /// is made where it is missing.
 ///
 /// # Errors
-/// A language model (transformers' T5 has none), values that bf16 does not have, or a file that cannot be written.
+/// A language model or adapters (transformers' T5 has neither), values that bf16 does not have, or a file that cannot be written.
 pub fn save(model: &T5, folder: &Path, options: &SaveOptions) -> Result<Vec<String>, Error> {
     let config = model.config();
     if !config.architecture.has_encoder() {
         return Err(Error::Setting(format!(
             "Hugging Face has no class for a T5 of architecture {}; encoder_decoder and shared can be exported",
             config.architecture.name()
+        )));
+    }
+    if config.adapter > 0 {
+        return Err(Error::Setting(format!(
+            "the model has adapters (model.adapter = {}), and Hugging Face's T5 has none, so it cannot be exported; let it be used by t5 \
+             generate and t5 eval, or train without adapters: all parameters, or some of them by transfer.kind = only",
+            config.adapter
         )));
     }
     let too_large = |value: &&f32| !half::bf16::from_f32(**value).is_finite();

@@ -2,5 +2,6 @@
 
 pub mod domain_loss;
 pub mod ensemble;
+pub mod exam;
 pub mod generate;
 pub mod predict;

@@ -5,6 +5,7 @@ use super::cursor::{Cursor, Position};
 use super::loader::Store;
 use super::mixture::Mixture;
 use super::pack::Packer;
+use super::task::RefusedRow;
 use super::{Counts, EpochStart};
 use crate::Error;
 use crate::base::Batch;
@@ -17,6 +18,8 @@ pub(super) struct Packet {
     /// Where the next one begins.
     pub cursor: Cursor,
     pub epochs: Vec<EpochStart>,
+    /// Rows of tasks that gave no example, each once.
+    pub refused: Vec<RefusedRow>,
     /// Since the feed was opened.
     pub counts: Counts,
 }
@@ -30,10 +33,11 @@ pub(super) struct Assembler {
     examples: u64,
     corpora: Vec<CorpusTurn>,
     epochs: Vec<EpochStart>,
+    refused: Vec<RefusedRow>,
     counts: Counts,
 }
 
-/// Where a corpus is.
+/// Where a corpus or a task is.
 struct CorpusTurn {
     name: String,
     /// The next example to use, if `group` is there; else the group that comes next.
@@ -44,6 +48,10 @@ struct CorpusTurn {
     epoch: Option<u64>,
     /// Whether an epoch began and had no example yet.
     barren: bool,
+    /// The epoch that the feed was opened in: of later ones, refused rows are known already.
+    first_epoch: u64,
+    /// The first row that was refused.
+    first_refused: Option<RefusedRow>,
 }
 
 /// Why there is no example.
@@ -70,6 +78,8 @@ impl Assembler {
                 false => Some(at.epoch),
             },
             barren: false,
+            first_epoch: at.epoch,
+            first_refused: None,
             at,
             group: None,
             ended: false,
@@ -82,6 +92,7 @@ impl Assembler {
             examples: start.examples,
             corpora: names.zip(start.corpora).map(place).collect(),
             epochs: Vec::new(),
+            refused: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -128,6 +139,7 @@ impl Assembler {
                 corpora: self.corpora.iter().map(CorpusTurn::position).collect(),
             },
             epochs: std::mem::take(&mut self.epochs),
+            refused: std::mem::take(&mut self.refused),
             counts: self.counts,
         }
     }
@@ -160,7 +172,10 @@ impl Assembler {
             };
             if group.start.group == 0 {
                 if place.barren {
-                    let problem = "not one of its documents has a token";
+                    let problem = match &place.first_refused {
+                        None => "not one of its documents has a token".to_owned(),
+                        Some(row) => format!("not one of its rows can be used; {}: {}", row.place, row.reason),
+                    };
                     let name = &place.name;
                     return Err(Stop::Failed(Error::Setting(format!("{name}: {problem}"))));
                 }
@@ -181,6 +196,12 @@ impl Assembler {
             self.counts.tokens += group.tokens;
             self.counts.left_out += group.left_out;
             self.counts.trimmed += group.trimmed;
+            if place.first_refused.is_none() {
+                place.first_refused = group.refused.first().cloned();
+            }
+            if group.start.epoch == place.first_epoch {
+                self.refused.extend(group.refused.iter().cloned());
+            }
             place.barren &= group.examples.is_empty();
             place.at = Position { example, ..group.start };
             place.group = Some(group);

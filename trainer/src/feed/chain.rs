@@ -2,6 +2,7 @@
 
 use super::cursor::Position;
 use super::group::Window;
+use super::task::RefusedRow;
 use super::{RowLayout, Tokenizer};
 use crate::Error;
 use crate::objective::{Example, Ids, Objective, Place, Purpose, Random, append_eos_after_trim};
@@ -34,6 +35,24 @@ pub(super) struct Group<T = Example> {
     pub left_out: u64,
     /// Examples that lost their end to the lengths.
     pub trimmed: u64,
+    /// Rows of a task that give no example.
+    pub refused: Vec<RefusedRow>,
+}
+
+impl<T> Group<T> {
+    /// A group without examples yet.
+    pub fn new(start: Position, end: Position) -> Group<T> {
+        Group {
+            start,
+            end,
+            examples: Vec::new(),
+            documents: 0,
+            tokens: 0,
+            left_out: 0,
+            trimmed: 0,
+            refused: Vec::new(),
+        }
+    }
 }
 
 /// Plain tokens as they are given to the objective.
@@ -63,15 +82,7 @@ impl Chain {
         corpus: u32,
         take: impl Fn(Vec<u32>, Example) -> T,
     ) -> Result<Group<T>, Error> {
-        let mut group = Group {
-            start: window.start,
-            end: window.end,
-            examples: Vec::new(),
-            documents: 0,
-            tokens: 0,
-            left_out: 0,
-            trimmed: 0,
-        };
+        let mut group = Group::new(window.start, window.end);
         for (documents, number) in window.groups.iter().zip(window.start.group..) {
             let start = Position {
                 group: number,
@@ -108,12 +119,7 @@ impl Chain {
         for (document, i) in documents.iter().zip(0..) {
             tokens.clear();
             self.tokenizer.encode(&document.text, &mut tokens);
-            if let Some(id) = tokens.iter().find(|id| **id >= self.ids.vocab_size) {
-                return Err(Error::Setting(format!(
-                    "the tokeniser gave the id {id}, and the vocabulary has {}: they do not belong together",
-                    self.ids.vocab_size
-                )));
-            }
+            self.ids.check(&tokens)?;
             // Padding that a text would bring along would be taken for its end.
             tokens.retain(|id| *id != self.ids.pad);
             found.tokens += tokens.len() as u64;
@@ -147,9 +153,7 @@ impl Chain {
         let mut example = self.objective.example(segment, self.ids, &mut rng);
         let trimmed = append_eos_after_trim(&mut example, self.objective.lengths(), self.ids);
         if self.layout == RowLayout::DecoderOnly {
-            let mut both = std::mem::take(&mut example.inputs);
-            both.append(&mut example.targets);
-            example.targets = both;
+            example.join();
         }
         (example, trimmed)
     }

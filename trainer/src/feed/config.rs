@@ -81,10 +81,24 @@ pub struct FeedConfig {
     ///
     /// Unit: tokens. Source: `select_random_chunk` of the reference.
     pub max_document_tokens: usize,
+    /// Tokens of a task's inputs at most, EOS included; 0: as the task's card says.
+    ///
+    /// Unit: tokens. Source: the reference's lengths of each task (512).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub task_inputs: usize,
+    /// Tokens of a task's targets at most, EOS included; 0: as the task's card says.
+    ///
+    /// Unit: tokens. Source: the reference's lengths of each task (GLUE 84, SuperGLUE 62, SQuAD 97, others 512).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub task_targets: usize,
     /// Threads that read and tokenise in the background. Batches do not depend on it.
     ///
     /// Unit: threads. Default: the machine's cores less one. Source: ours.
     pub threads: usize,
+}
+
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 impl Default for FeedConfig {
@@ -100,6 +114,8 @@ impl Default for FeedConfig {
             documents_per_group: 128,
             shuffle_groups: 1,
             max_document_tokens: 65_536,
+            task_inputs: 0,
+            task_targets: 0,
             threads: cores.saturating_sub(1).max(1),
         }
     }
@@ -116,6 +132,17 @@ impl FeedConfig {
             ("threads", self.threads, 1 << 10),
         ] {
             limits::whole(key, value, 1..=most)?;
+        }
+        // EOS is one of them.
+        for (key, value) in [("task_inputs", self.task_inputs), ("task_targets", self.task_targets)] {
+            limits::whole(key, value, 0..=1 << 16)?;
+            if value == 1 {
+                return Err(limits::refuse(
+                    key,
+                    value,
+                    "must be 2 or more, since EOS is one of the tokens, or 0",
+                ));
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Corpora as lists of documents to read: which files, which of their documents.
 
+use super::mixing::{Mixing, MixtureShare};
 use crate::Error;
 use crate::rows::listing::{self, ListedCorpus};
 use crate::rows::{RowFile, Source};
@@ -67,6 +68,8 @@ pub(super) struct Corpus {
     pub parts: Vec<FilePart>,
     /// Bytes of text of the files with documents to train on, by which corpora without weights count.
     train_bytes: u64,
+    /// Documents to train on.
+    train_documents: u64,
 }
 
 /// Documents of one file.
@@ -84,23 +87,49 @@ impl FilePart {
     }
 }
 
-/// The corpora of all sources, in the order of sources and, within, of the manifest's languages. Of the validation split, those
-/// that have one.
+/// What a task of the same mixture says of its rate.
+#[derive(Debug, Clone)]
+pub(super) struct TaskRate {
+    pub name: String,
+    pub weight: Option<f64>,
+    /// Those that count.
+    pub examples: u64,
+}
+
+/// Sources whose shares add up to 1.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// In the order of sources and, within, of the manifest's languages. Of the validation split, those that have one.
+    pub corpora: Vec<Corpus>,
+    /// Of each task.
+    pub task_shares: Vec<f64>,
+    /// All sources, corpora first: whole ones, whatever languages they have.
+    pub sources: Vec<MixtureShare>,
+}
+
+/// The corpora of all sources, and what share of the examples each of them and of `tasks` has.
 ///
 /// Reads what [`listing::corpora`] does.
-pub(super) fn open(sources: &[Source], split: Split) -> Result<Vec<Corpus>, Error> {
-    if sources.is_empty() {
+pub(super) fn open(sources: &[Source], tasks: &[TaskRate], mixing: Mixing, split: Split) -> Result<Shared, Error> {
+    if sources.is_empty() && tasks.is_empty() {
         return Err(Error::Setting(
             "no corpus: name a folder that `c4 build` wrote, or files of JSON, Parquet, Arrow or text".to_owned(),
         ));
     }
-    let weighted = sources.iter().filter(|source| source.weight.is_some());
-    if ![0, sources.len()].contains(&weighted.count()) {
-        return Err(Error::Setting(
-            "some corpora have a weight and some have none: give one to all of them, or to none".to_owned(),
-        ));
+    let weights = sources.iter().map(|source| source.weight);
+    let weighted = weights.chain(tasks.iter().map(|task| task.weight)).flatten().count();
+    if mixing.is_given() && ![0, sources.len() + tasks.len()].contains(&weighted) {
+        let all = if tasks.is_empty() {
+            "corpora"
+        } else {
+            "corpora or tasks"
+        };
+        return Err(Error::Setting(format!(
+            "some {all} have a weight and some have none: give one to all of them, or to none"
+        )));
     }
-    let mut all = Vec::new();
+    let by_bytes = mixing.is_given() && tasks.is_empty();
+    let mut found = Shared::default();
     for (i, source) in sources.iter().enumerate() {
         if sources[..i].iter().any(|other| overlap(other, source)) {
             return Err(Error::Setting(format!(
@@ -111,26 +140,54 @@ pub(super) fn open(sources: &[Source], split: Split) -> Result<Vec<Corpus>, Erro
         let mut corpora = of_source(source, split)?;
         let bytes = |c: &Corpus| c.train_bytes.max(1) as f64;
         let sum: f64 = corpora.iter().map(bytes).sum();
+        let documents: u64 = corpora.iter().map(|corpus| corpus.train_documents).sum();
+        let examples = source.examples.unwrap_or(documents);
+        let rate = match source.weight {
+            Some(weight) if weight.is_finite() && weight > 0.0 => Some(weight),
+            Some(weight) => {
+                return Err(Error::Setting(format!(
+                    "{}: weight {weight} must be above 0; leave the corpus out to not use it",
+                    source.path.display()
+                )));
+            }
+            None if by_bytes => None,
+            None => Some(mixing.rate(examples)),
+        };
         for corpus in &mut corpora {
-            corpus.info.share = match source.weight {
-                Some(weight) if weight.is_finite() && weight > 0.0 => weight * bytes(corpus) / sum,
-                Some(weight) => {
-                    return Err(Error::Setting(format!(
-                        "{}: weight {weight} must be above 0; leave the corpus out to not use it",
-                        source.path.display()
-                    )));
-                }
+            corpus.info.share = match rate {
+                Some(rate) => rate * bytes(corpus) / sum,
                 None => bytes(corpus),
             };
         }
-        all.extend(corpora);
+        found.sources.push(MixtureShare {
+            name: source.path.display().to_string(),
+            examples,
+            rate: rate.unwrap_or(sum),
+            share: 0.0,
+        });
+        found.corpora.extend(corpora);
     }
-    let sum: f64 = all.iter().map(|corpus| corpus.info.share).sum();
-    for corpus in &mut all {
+    for task in tasks {
+        let rate = task.weight.unwrap_or_else(|| mixing.rate(task.examples));
+        found.task_shares.push(rate);
+        found.sources.push(MixtureShare {
+            name: task.name.clone(),
+            examples: task.examples,
+            rate,
+            share: 0.0,
+        });
+    }
+    let shares = found.corpora.iter().map(|corpus| corpus.info.share);
+    let sum: f64 = shares.chain(found.task_shares.iter().copied()).sum();
+    for corpus in &mut found.corpora {
         corpus.info.share /= sum;
     }
-    all.retain(|corpus| !corpus.parts.is_empty());
-    Ok(all)
+    found.task_shares.iter_mut().for_each(|share| *share /= sum);
+    for source in &mut found.sources {
+        source.share = source.rate / sum;
+    }
+    found.corpora.retain(|corpus| !corpus.parts.is_empty());
+    Ok(found)
 }
 
 fn overlap(a: &Source, b: &Source) -> bool {
@@ -171,6 +228,7 @@ fn of_language(corpus: ListedCorpus, split: Split) -> Option<Corpus> {
     let train = parts(&corpus.train, held_out..train_rows);
     let bytes = |parts: &[FilePart]| parts.iter().map(|part| part.file.text_bytes).sum::<u64>();
     let train_bytes = bytes(&train);
+    let train_documents = train.iter().map(FilePart::len).sum();
     let parts = match (split, validation) {
         (Split::Train, _) => train,
         (Split::Validation, Validation::Own { documents }) => parts(&corpus.validation, 0..documents),
@@ -186,6 +244,7 @@ fn of_language(corpus: ListedCorpus, split: Split) -> Option<Corpus> {
         },
         parts,
         train_bytes,
+        train_documents,
     })
 }
 

@@ -4,6 +4,7 @@ use super::chain::Chain;
 use super::corpus;
 use super::cursor::Position;
 use super::group::GroupReader;
+use super::mixing::Mixing;
 use super::validation::validation;
 use super::{FeedConfig, Tokenizer, chain, reading};
 use crate::Error;
@@ -50,7 +51,7 @@ impl Documents {
         let chain = chain(&config, ids, tokenizer)?;
         let row_lengths = config.layout.row_lengths(chain.objective.lengths())?;
         let mut readers = Vec::new();
-        for corpus in corpus::open(sources, Split::Validation)? {
+        for corpus in corpus::open(sources, &[], Mixing::Given, Split::Validation)?.corpora {
             let reading = reading(&config, Some(1));
             readers.push(GroupReader::new(Arc::new(corpus), 0, reading, Position::default())?);
         }

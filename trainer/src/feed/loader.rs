@@ -5,10 +5,41 @@
 //! groups a corpus and of whole batches is in store.
 
 use super::chain::{Chain, Group};
-use super::group::GroupReader;
+use super::group::{GroupReader, Window};
+use super::task::{RowGroup, TaskReader};
 use crate::Error;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Reads a corpus or a task.
+pub(super) enum Reader {
+    Corpus(GroupReader),
+    Task(TaskReader),
+}
+
+/// What was read, to be made examples of.
+enum Work {
+    Documents(Window),
+    Rows(RowGroup),
+}
+
+impl Reader {
+    fn next(&mut self) -> Result<Option<Work>, Error> {
+        match self {
+            Reader::Corpus(reader) => Ok(reader.next()?.map(Work::Documents)),
+            Reader::Task(reader) => Ok(Some(Work::Rows(reader.next()?))),
+        }
+    }
+}
+
+impl Work {
+    fn examples(&self, chain: &Chain, number: u32) -> Result<Group, Error> {
+        match self {
+            Work::Documents(window) => chain.examples(window, number),
+            Work::Rows(rows) => rows.examples(chain),
+        }
+    }
+}
 
 /// What workers and packer share.
 pub(super) struct Store {
@@ -28,7 +59,7 @@ struct State {
 /// A corpus's groups.
 struct Shelf {
     /// Absent while a worker reads.
-    reader: Option<GroupReader>,
+    reader: Option<Reader>,
     /// Groups that may be in store or being made.
     most: u64,
     /// Tickets given out.
@@ -47,7 +78,7 @@ impl Shelf {
 
 impl Store {
     /// Each corpus with the number of groups that may be in store.
-    pub fn new(corpora: Vec<(GroupReader, u64)>, chain: Chain) -> Store {
+    pub fn new(corpora: Vec<(Reader, u64)>, chain: Chain) -> Store {
         let shelf = |(reader, most)| Shelf {
             reader: Some(reader),
             most,
@@ -83,26 +114,26 @@ impl Store {
     pub fn work(self: &Arc<Self>) {
         let _stop = StopOnPanic(self);
         while let Some((corpus, mut reader)) = self.reader() {
-            let window = reader.next();
+            let work = reader.next();
             let ticket = {
                 let mut state = self.lock();
                 let shelf = &mut state.corpora[corpus];
                 shelf.reader = Some(reader);
-                shelf.ended |= !matches!(window, Ok(Some(_)));
+                shelf.ended |= !matches!(work, Ok(Some(_)));
                 let ticket = shelf.read;
                 shelf.read += 1;
                 ticket
             };
             self.work.notify_all();
             let number = u32::try_from(corpus).expect("checked when the feed was opened");
-            let group = window.and_then(|window| window.map(|window| self.chain.examples(&window, number)).transpose());
+            let group = work.and_then(|work| work.map(|work| work.examples(&self.chain, number)).transpose());
             self.lock().corpora[corpus].done.insert(ticket, group);
             self.ready.notify_all();
         }
     }
 
     /// Waits for something to read; `None` if there will be nothing.
-    fn reader(&self) -> Option<(usize, GroupReader)> {
+    fn reader(&self) -> Option<(usize, Reader)> {
         let mut state = self.lock();
         loop {
             if state.stop || state.corpora.iter().all(|shelf| shelf.ended) {

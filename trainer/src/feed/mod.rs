@@ -22,33 +22,39 @@ mod cursor;
 mod documents;
 mod group;
 mod loader;
+mod mixing;
 mod mixture;
 mod pack;
+pub(crate) mod preview;
+pub(crate) mod task;
 mod validation;
 
 pub use config::{FeedConfig, Packing, RowLayout, ShardOrder};
 pub use corpus::{CorpusInfo, Validation};
 pub use cursor::{Cursor, Position};
 pub use documents::Documents;
+pub use mixing::{Mixing, MixtureShare, TaskSource};
 pub use pack::Packer;
+pub use task::RefusedRow;
 pub use validation::Validations;
 
 use crate::Error;
 use crate::base::Batch;
-use crate::objective::{Example, Ids};
+use crate::objective::{Example, Ids, Lengths};
 use crate::rows::Source;
 use crate::vocab::Vocab;
 use assemble::{Assembler, Packet};
 use c4_data::Split;
 use chain::Chain;
-use corpus::Corpus;
+use corpus::{Corpus, TaskRate};
 use group::{GroupReader, Reading};
-use loader::Store;
+use loader::{Reader, Store};
 use mixture::Mixture;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+use task::{TaskReader, TaskStream};
 
 /// Makes tokens of text.
 pub trait Tokenizer: Send + Sync {
@@ -78,10 +84,10 @@ pub(crate) fn ids(vocab: &Vocab) -> Ids {
     }
 }
 
-/// A corpus began an epoch that is not its first.
+/// A corpus or a task began an epoch that is not its first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpochStart {
-    /// [`CorpusInfo::name`].
+    /// [`CorpusInfo::name`], or the task's.
     pub corpus: String,
     /// The epoch that began, from 0.
     pub epoch: u64,
@@ -91,7 +97,7 @@ pub struct EpochStart {
 /// documents is begun.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Documents, without blank ones.
+    /// Documents, without blank ones; rows of tasks, without refused ones.
     pub documents: u64,
     /// Tokens of those documents.
     pub tokens: u64,
@@ -101,6 +107,102 @@ pub struct Counts {
     pub examples: u64,
     /// Examples whose inputs or targets lost their end to the configured lengths.
     pub trimmed: u64,
+}
+
+/// What a feed is of.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedSources<'a> {
+    /// The corpora.
+    pub corpora: &'a [Source],
+    /// The tasks, which are read after the corpora in whatever has an order.
+    pub tasks: &'a [TaskSource],
+    /// How often an example is of which of them.
+    pub mixing: Mixing,
+}
+
+impl<'a> FeedSources<'a> {
+    /// Corpora alone.
+    pub fn of(corpora: &'a [Source]) -> FeedSources<'a> {
+        FeedSources {
+            corpora,
+            tasks: &[],
+            mixing: Mixing::Given,
+        }
+    }
+}
+
+/// Sources that are opened.
+#[derive(Default)]
+struct Streams {
+    corpora: Vec<Corpus>,
+    tasks: Vec<TaskStream>,
+    task_shares: Vec<f64>,
+    mixture: Vec<MixtureShare>,
+}
+
+impl Streams {
+    fn open(sources: FeedSources<'_>, config: &FeedConfig) -> Result<Streams, Error> {
+        let tasks = task::open(sources.tasks, config)?;
+        let rate = |task: &TaskStream| TaskRate {
+            name: task.name().to_owned(),
+            weight: task.source.weight,
+            examples: task.examples(),
+        };
+        let rates: Vec<TaskRate> = tasks.iter().map(rate).collect();
+        let shared = corpus::open(sources.corpora, &rates, sources.mixing, Split::Train)?;
+        Ok(Streams {
+            corpora: shared.corpora,
+            tasks,
+            task_shares: shared.task_shares,
+            mixture: shared.sources,
+        })
+    }
+
+    /// Positions of a row that has room for an example of each source.
+    fn row_lengths(&self, config: &FeedConfig, objective: Lengths) -> Result<(usize, usize), Error> {
+        let tasks = self.tasks.iter().map(|task| task.lengths);
+        row_lengths(config, (!self.corpora.is_empty()).then_some(objective), tasks)
+    }
+}
+
+/// Positions of a row that has room for an example of each: of inputs (0 for a decoder-only model) and of targets.
+///
+/// # Errors
+/// An objective without inputs for an encoder.
+fn row_lengths(
+    config: &FeedConfig,
+    objective: Option<Lengths>,
+    tasks: impl Iterator<Item = Lengths>,
+) -> Result<(usize, usize), Error> {
+    let (mut inputs, mut targets) = (0, 0);
+    for lengths in objective.into_iter().chain(tasks) {
+        let (i, t) = config.layout.row_lengths(lengths)?;
+        (inputs, targets) = (inputs.max(i), targets.max(t));
+    }
+    Ok((inputs, targets))
+}
+
+/// The same of sources that are not opened: only cards of tasks are read.
+///
+/// # Errors
+/// No such task; an objective that cannot be.
+pub(crate) fn configured_row_lengths(
+    corpora: bool,
+    tasks: &[TaskSource],
+    config: &FeedConfig,
+) -> Result<(usize, usize), Error> {
+    let objective = config.objective.resolve()?.lengths();
+    let of = |source: &TaskSource| Ok(task::lengths(&task::card(source)?, config));
+    let tasks: Vec<Lengths> = tasks.iter().map(of).collect::<Result<_, Error>>()?;
+    row_lengths(config, corpora.then_some(objective), tasks.into_iter())
+}
+
+/// What share of the examples each source has, corpora first.
+///
+/// # Errors
+/// As [`Feed::of_mixture`].
+pub fn mixture(sources: FeedSources<'_>, config: &FeedConfig) -> Result<Vec<MixtureShare>, Error> {
+    Ok(Streams::open(sources, config)?.mixture)
 }
 
 /// Batches that wait in the channel, beside the one that is being packed.
@@ -126,6 +228,7 @@ pub struct Feed {
     threads: Vec<JoinHandle<()>>,
     waited: Duration,
     epochs: Vec<EpochStart>,
+    refused: Vec<RefusedRow>,
     counts: Counts,
 }
 
@@ -145,12 +248,26 @@ impl Feed {
         tokenizer: Arc<dyn Tokenizer>,
         cursor: Option<Cursor>,
     ) -> Result<Feed, Error> {
-        let corpora = corpus::open(sources, Split::Train)?;
-        Feed::start(corpora, config, ids, tokenizer, cursor, None)
+        Feed::of_mixture(FeedSources::of(sources), config, ids, tokenizer, cursor)
+    }
+
+    /// Batches of corpora and tasks. In memory are besides, of each task, the rows of its training split, or 2^17 of them where it has
+    /// more.
+    ///
+    /// # Errors
+    /// As [`open`](Feed::open); a task that there is not, a folder of another one, or without rows to train on.
+    pub fn of_mixture(
+        sources: FeedSources<'_>,
+        config: &FeedConfig,
+        ids: Ids,
+        tokenizer: Arc<dyn Tokenizer>,
+        cursor: Option<Cursor>,
+    ) -> Result<Feed, Error> {
+        Feed::start(Streams::open(sources, config)?, config, ids, tokenizer, cursor, None)
     }
 
     fn start(
-        corpora: Vec<Corpus>,
+        streams: Streams,
         config: &FeedConfig,
         ids: Ids,
         tokenizer: Arc<dyn Tokenizer>,
@@ -158,15 +275,16 @@ impl Feed {
         epochs: Option<u64>,
     ) -> Result<Feed, Error> {
         let chain = chain(config, ids, tokenizer)?;
-        let row_lengths = config.layout.row_lengths(chain.objective.lengths())?;
-        let fingerprint = fingerprint(&corpora, config, &chain);
+        let row_lengths = streams.row_lengths(config, chain.objective.lengths())?;
+        let fingerprint = fingerprint(&streams, config, &chain);
+        let count = streams.corpora.len() + streams.tasks.len();
         let start = match cursor {
             None => Cursor {
                 fingerprint: fingerprint.clone(),
                 examples: 0,
-                corpora: vec![Position::default(); corpora.len()],
+                corpora: vec![Position::default(); count],
             },
-            Some(cursor) if cursor.fingerprint == fingerprint && cursor.corpora.len() == corpora.len() => cursor,
+            Some(cursor) if cursor.fingerprint == fingerprint && cursor.corpora.len() == count => cursor,
             Some(_) => {
                 return Err(Error::Setting(
                     "the run was elsewhere in other data: corpora, weights, vocabulary, feed.seed, the objective or the order are \
@@ -176,18 +294,27 @@ impl Feed {
             }
         };
         let reading = reading(config, epochs);
-        let mixture = Mixture::new(config.seed, corpora.iter().map(|corpus| corpus.info.share));
-        let infos: Vec<CorpusInfo> = corpora.iter().map(|corpus| corpus.info.clone()).collect();
+        let shares = streams.corpora.iter().map(|corpus| corpus.info.share);
+        let shares: Vec<f64> = shares.chain(streams.task_shares).collect();
+        let mixture = Mixture::new(config.seed, shares.iter().copied());
+        let infos: Vec<CorpusInfo> = streams.corpora.iter().map(|corpus| corpus.info.clone()).collect();
+        let names = infos.iter().map(|info| info.name.clone());
+        let names: Vec<String> = names
+            .chain(streams.tasks.iter().map(|task| task.name().to_owned()))
+            .collect();
         let mut readers = Vec::new();
-        for ((corpus, at), i) in corpora.into_iter().zip(&start.corpora).zip(0..) {
-            let ahead = 2.0 + (2.0 * config.threads as f64 * corpus.info.share).ceil();
+        let mut places = start.corpora.iter().zip(&shares).zip(0..);
+        for (corpus, ((at, share), i)) in streams.corpora.into_iter().zip(&mut places) {
             let reader = GroupReader::new(Arc::new(corpus), i, reading, *at)?;
-            readers.push((reader, ahead as u64));
+            readers.push((Reader::Corpus(reader), ahead(config, *share)));
+        }
+        for (task, ((at, share), i)) in streams.tasks.into_iter().zip(&mut places) {
+            let reader = TaskReader::new(Arc::new(task), i, config.seed, *at)?;
+            readers.push((Reader::Task(reader), ahead(config, *share)));
         }
         let store = Arc::new(Store::new(readers, chain));
         let packer = Packer::new(config.rows, row_lengths.0, row_lengths.1, config.packing);
-        let names = infos.iter().map(|info| info.name.clone());
-        let assembler = Assembler::new(store.clone(), mixture, packer, names, start);
+        let assembler = Assembler::new(store.clone(), mixture, packer, names.into_iter(), start);
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
         let mut feed = Feed {
             corpora: infos,
@@ -198,6 +325,7 @@ impl Feed {
             threads: Vec::new(),
             waited: Duration::ZERO,
             epochs: Vec::new(),
+            refused: Vec::new(),
             counts: Counts::default(),
         };
         for i in 0..config.threads {
@@ -241,6 +369,7 @@ impl Feed {
         match packet {
             Some(Ok(packet)) => {
                 self.epochs.extend(packet.epochs);
+                self.refused.extend(packet.refused);
                 self.counts = packet.counts;
                 Ok(Some((packet.batch, packet.cursor)))
             }
@@ -283,6 +412,12 @@ impl Feed {
         std::mem::take(&mut self.epochs)
     }
 
+    /// Rows of tasks that gave no example, found since this was last called, each once: those of the epoch in which the feed was
+    /// opened.
+    pub fn refused_rows(&mut self) -> Vec<RefusedRow> {
+        std::mem::take(&mut self.refused)
+    }
+
     /// What went into the batches so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -302,6 +437,11 @@ impl Drop for Feed {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Groups of a source that may be in store.
+fn ahead(config: &FeedConfig, share: f64) -> u64 {
+    (2.0 + (2.0 * config.threads as f64 * share).ceil()) as u64
 }
 
 /// The packing thread. Ends with the corpora, an error, or when nobody listens.
@@ -340,7 +480,8 @@ pub fn examples(
     let chain = chain(config, ids, tokenizer)?;
     config.layout.row_lengths(chain.objective.lengths())?;
     let mut found = Vec::new();
-    for (corpus, i) in corpus::open(sources, Split::Train)?.into_iter().zip(0..) {
+    let corpora = corpus::open(sources, &[], Mixing::Given, Split::Train)?.corpora;
+    for (corpus, i) in corpora.into_iter().zip(0..) {
         let name = corpus.info.name.clone();
         let start = Position::default();
         let mut reader = GroupReader::new(Arc::new(corpus), i, reading(config, Some(1)), start)?;
@@ -388,8 +529,9 @@ fn reading(config: &FeedConfig, epochs: Option<u64>) -> Reading {
 }
 
 /// SHA-256 of all that decides which examples come in which order, but for the tokeniser; not where the corpora are.
-fn fingerprint(corpora: &[Corpus], config: &FeedConfig, chain: &Chain) -> String {
-    let corpora: Vec<_> = corpora
+fn fingerprint(streams: &Streams, config: &FeedConfig, chain: &Chain) -> String {
+    let corpora: Vec<_> = streams
+        .corpora
         .iter()
         .map(|corpus| {
             let parts = corpus.parts.iter();
@@ -409,6 +551,13 @@ fn fingerprint(corpora: &[Corpus], config: &FeedConfig, chain: &Chain) -> String
     });
     if config.shuffle_groups > 1 {
         decides["shuffle_groups"] = config.shuffle_groups.into();
+    }
+    if !streams.tasks.is_empty() {
+        let task = |(task, share): (&TaskStream, &f64)| {
+            let files: Vec<String> = task.files.files().into_iter().map(|file| file.sha256).collect();
+            serde_json::json!([share, task.task.sha256, files, task.lengths])
+        };
+        decides["tasks"] = streams.tasks.iter().zip(&streams.task_shares).map(task).collect();
     }
     c4_data::atomic_file::sha256_hex(decides.to_string().as_bytes())
 }

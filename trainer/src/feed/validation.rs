@@ -1,7 +1,8 @@
 //! Validation documents: a feed for each corpus.
 
 use super::corpus::{self, Corpus, CorpusInfo};
-use super::{Feed, FeedConfig, ShardOrder, Tokenizer};
+use super::mixing::Mixing;
+use super::{Feed, FeedConfig, ShardOrder, Streams, Tokenizer};
 use crate::Error;
 use crate::objective::Ids;
 use crate::rows::Source;
@@ -28,8 +29,24 @@ impl Validations {
         ids: Ids,
         tokenizer: Arc<dyn Tokenizer>,
     ) -> Result<Validations, Error> {
+        Validations::of_mixture(sources, Mixing::Given, config, ids, tokenizer)
+    }
+
+    /// The same, where `mixing` decides over the corpora's shares.
+    ///
+    /// # Errors
+    /// As [`Feed::open`].
+    pub fn of_mixture(
+        sources: &[Source],
+        mixing: Mixing,
+        config: &FeedConfig,
+        ids: Ids,
+        tokenizer: Arc<dyn Tokenizer>,
+    ) -> Result<Validations, Error> {
         Ok(Validations {
-            corpora: corpus::open(sources, Split::Validation)?.into_iter(),
+            corpora: corpus::open(sources, &[], mixing, Split::Validation)?
+                .corpora
+                .into_iter(),
             config: validation(config),
             ids,
             tokenizer,
@@ -52,7 +69,11 @@ impl Validations {
             return Ok(None);
         };
         let tokenizer = self.tokenizer.clone();
-        Feed::start(vec![corpus], &self.config, self.ids, tokenizer, None, Some(1)).map(Some)
+        let sources = Streams {
+            corpora: vec![corpus],
+            ..Streams::default()
+        };
+        Feed::start(sources, &self.config, self.ids, tokenizer, None, Some(1)).map(Some)
     }
 }
 

@@ -58,6 +58,20 @@ impl Ids {
         id.max(self.first_ordinary())
     }
 
+    /// Refuses tokens that the vocabulary does not have.
+    ///
+    /// # Errors
+    /// Names the first.
+    pub(crate) fn check(self, tokens: &[u32]) -> Result<(), Error> {
+        match tokens.iter().find(|id| **id >= self.vocab_size) {
+            None => Ok(()),
+            Some(id) => Err(Error::Setting(format!(
+                "the tokeniser gave the id {id}, and the vocabulary has {}: they do not belong together",
+                self.vocab_size
+            ))),
+        }
+    }
+
     /// The first id above pad, EOS and unknown.
     pub fn first_ordinary(self) -> u32 {
         self.pad.max(self.eos).max(self.unk) + 1
@@ -89,6 +103,15 @@ pub struct Example {
     pub inputs: Vec<u32>,
     /// What it shall say.
     pub targets: Vec<u32>,
+}
+
+impl Example {
+    /// Puts the inputs before the targets, for a decoder-only model.
+    pub(crate) fn join(&mut self) {
+        let mut both = std::mem::take(&mut self.inputs);
+        both.append(&mut self.targets);
+        self.targets = both;
+    }
 }
 
 /// Lengths in tokens.

@@ -16,6 +16,8 @@ pub enum Purpose {
     Mixture = 4,
     /// The order of the examples of a window of groups.
     Shuffle = 5,
+    /// The order of the rows of a task's window in an epoch.
+    RowOrder = 6,
 }
 
 /// The place of a draw.

@@ -91,14 +91,20 @@ impl JsonLines {
 
 impl Rows for JsonLines {
     fn next(&mut self) -> Result<Option<Row>, Error> {
+        let row = self.next_or_problem()?.transpose();
+        row.map_err(|problem| self.lines.wrong(problem))
+    }
+
+    fn next_or_problem(&mut self) -> Result<Option<Result<Row, String>>, Error> {
         if !self.read()? {
             return Ok(None);
         }
-        let mut json = Deserializer::from_slice(&self.lines.line);
+        let mut json = Deserializer::from_slice(self.lines.line.trim_ascii_end());
         let row = Columns(&self.columns).deserialize(&mut json);
         let row = row.and_then(|row| json.end().map(|()| row));
-        let wrong = |e| self.lines.wrong(format!("is not a JSON object: {e}"));
-        row.map(Some).map_err(wrong)
+        // Which line it is, the place says.
+        let problem = |e: serde_json::Error| e.to_string().replace(" at line 1 column ", " at column ");
+        Ok(Some(row.map_err(|e| format!("is not a JSON object: {}", problem(e)))))
     }
 
     fn place(&self) -> Place {
@@ -106,9 +112,19 @@ impl Rows for JsonLines {
     }
 }
 
-/// The objects of one JSON array.
+/// What is around the objects of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Around {
+    /// They are one array.
+    Brackets,
+    /// They follow one another.
+    Nothing,
+}
+
+/// The objects of one JSON array, or of a file that has several over many lines each.
 pub(super) struct JsonArray {
     path: PathBuf,
+    around: Around,
     bytes: Box<dyn BufRead + Send>,
     columns: Vec<String>,
     /// Objects that were read.
@@ -116,9 +132,10 @@ pub(super) struct JsonArray {
 }
 
 impl JsonArray {
-    pub fn open(path: &Path, columns: Vec<String>, row: u64) -> Result<JsonArray, Error> {
+    pub fn open(path: &Path, columns: Vec<String>, around: Around, row: u64) -> Result<JsonArray, Error> {
         let mut array = JsonArray {
             path: path.to_owned(),
+            around,
             bytes: super::kind::open(path)?,
             columns,
             number: 0,
@@ -146,15 +163,20 @@ impl JsonArray {
     }
 
     fn read(&mut self, columns: Columns) -> Result<Option<Row>, Error> {
-        let path = self.path.clone();
+        let (path, around) = (self.path.clone(), self.around);
         let wrong = |number: u64, problem: &str| {
-            let problem = format!("object {number} of the array: {problem}");
+            let problem = match around {
+                Around::Brackets => format!("object {number} of the array: {problem}"),
+                Around::Nothing => format!("object {number}: {problem}"),
+            };
             Err(Error::format(&path, problem))
         };
-        match self.peek()? {
-            Some(b']') => return Ok(None),
-            Some(_) => self.number += 1,
-            None => return wrong(self.number + 1, "the array does not end: the file was cut short"),
+        match (self.peek()?, self.around) {
+            (Some(b']'), Around::Brackets) | (None, Around::Nothing) => return Ok(None),
+            (Some(_), _) => self.number += 1,
+            (None, Around::Brackets) => {
+                return wrong(self.number + 1, "the array does not end: the file was cut short");
+            }
         }
         // A reader takes no byte behind an object's closing brace.
         match columns.deserialize(&mut Deserializer::from_reader(&mut self.bytes)) {

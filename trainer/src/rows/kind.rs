@@ -1,9 +1,8 @@
 //! What a file holds, told by its first bytes.
 
 use crate::Error;
-use c4_data::Container;
+use c4_data::{BatchLimit, Container};
 use flate2::bufread::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -16,6 +15,12 @@ pub(crate) enum Kind {
     JsonLines,
     /// One JSON array of objects.
     JsonArray,
+    /// JSON objects one after another, each over several lines.
+    JsonObjects,
+    /// A table: lines of fields between tabs.
+    Tabs,
+    /// A table: fields between commas, perhaps in quotes.
+    Commas,
     /// Plain text.
     Text,
 }
@@ -33,8 +38,14 @@ impl Kind {
         let mut head = Vec::with_capacity(HEAD_BYTES);
         let mut packed = [0; 8];
         let fail = |e| Error::io(path, e);
-        let mut file = File::open(path).map_err(fail)?;
-        let read = file.read(&mut packed).map_err(fail)?;
+        let mut read = 0;
+        let mut file = super::packed::open(path)?;
+        while read < packed.len() {
+            match file.read(&mut packed[read..]).map_err(fail)? {
+                0 => break,
+                more => read += more,
+            }
+        }
         let packed = &packed[..read];
         let kind = match packed {
             [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Some(Kind::Batches(Container::ArrowFile)),
@@ -68,10 +79,69 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The kind of a file that is to hold a task's rows: tables, too, and JSON objects over several lines. `None`: nothing that
+    /// rows can be read of.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of_task(path: &Path) -> Result<Option<Kind>, Error> {
+        let kind = Kind::of(path, true)?;
+        let line = match kind {
+            Some(Kind::Batches(_)) if super::packed::on_disk(path) != path => {
+                return Err(Error::format(path, "is not read in an archive: unpack it first"));
+            }
+            None | Some(Kind::Batches(_)) => return Ok(kind),
+            Some(_) => first_line(path)?,
+        };
+        let text = line.trim_ascii();
+        Ok(match (kind, text.first()) {
+            (Some(Kind::JsonArray), _) if is_json(text) != Some(false) || !text.contains(&b'\t') => {
+                Some(Kind::JsonArray)
+            }
+            (_, Some(b'{')) => match is_json(text) {
+                // No line of a table is the start of an object.
+                None => Some(Kind::JsonObjects),
+                Some(true) => Some(Kind::JsonLines),
+                Some(false) if text.contains(&b'\t') => Some(Kind::Tabs),
+                Some(false) => Some(Kind::JsonLines),
+            },
+            (_, Some(_)) if line.contains(&b'\t') => Some(Kind::Tabs),
+            (_, Some(_)) if line.contains(&b',') => Some(Kind::Commas),
+            // An empty file of a name that says what it would hold.
+            (Some(Kind::JsonLines), None) => Some(Kind::JsonLines),
+            _ => None,
+        })
+    }
+}
+
+/// Whether a line is a whole JSON value; `None`: it is the start of one that goes on in the next line.
+fn is_json(line: &[u8]) -> Option<bool> {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(line) {
+        Ok(_) => Some(true),
+        // A line that was cut short ends anywhere; whoever writes an object over several lines breaks them at these.
+        Err(e) if e.is_eof() && line.last().is_some_and(|last| b"{[,:".contains(last)) => None,
+        Err(_) => Some(false),
+    }
+}
+
+/// The first line of a file that is not blank.
+fn first_line(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = open(path)?.take(BatchLimit::of_other_programs().line_bytes());
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = bytes.read_until(b'\n', &mut line).map_err(|e| Error::io(path, e))?;
+        if read == 0 || !line.trim_ascii().is_empty() {
+            return Ok(line);
+        }
+    }
+}
+
 /// A file's bytes, unpacked where they are gzip or zstd, without a byte order mark.
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>, Error> {
     let fail = |e| Error::io(path, e);
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(fail)?);
+    let mut file = BufReader::with_capacity(1 << 16, super::packed::open(path)?);
     let head = file.fill_buf().map_err(fail)?;
     let mut bytes: Box<dyn BufRead + Send> = match head {
         [0x1f, 0x8b, ..] => Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file))),

@@ -102,6 +102,7 @@ fn shard(dir: &Path, format: Format, entry: &ShardEntry, limit: BatchLimit) -> R
         },
         text: super::source::TEXT.to_owned(),
         document: TextDocument::Line,
+        names: None,
         limit,
         rows: entry.rows,
         text_bytes: entry.text_bytes,
@@ -180,7 +181,7 @@ fn of_files(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<Liste
 }
 
 /// The names of a file's columns; of JSON, of its first object.
-pub(super) fn columns(path: &Path, kind: Kind) -> Result<Vec<String>, Error> {
+pub(crate) fn columns(path: &Path, kind: Kind) -> Result<Vec<String>, Error> {
     Ok(match kind {
         Kind::Batches(container) => {
             let batches = RecordBatches::open(path, container, None, BatchLimit::of_other_programs())?;
@@ -191,13 +192,14 @@ pub(super) fn columns(path: &Path, kind: Kind) -> Result<Vec<String>, Error> {
                 .map(|field| field.name().clone())
                 .collect()
         }
-        Kind::JsonLines | Kind::JsonArray => {
+        Kind::JsonLines | Kind::JsonArray | Kind::JsonObjects => {
             let mut head = Vec::new();
             let mut bytes = super::kind::open(path)?.take(16 << 20);
             bytes.read_to_end(&mut head).map_err(|e| Error::io(path, e))?;
             let start = head.iter().position(|byte| *byte == b'{').unwrap_or(0);
             super::json::keys(&head[start..])
         }
+        Kind::Tabs | Kind::Commas => super::table::first_row(path, kind)?,
         Kind::Text => vec![super::source::TEXT.to_owned()],
     })
 }

@@ -7,15 +7,17 @@ mod batches;
 mod json;
 mod kind;
 pub(crate) mod listing;
+pub(crate) mod packed;
 pub(crate) mod sizes;
-mod source;
+pub(crate) mod source;
+pub(crate) mod table;
 mod text;
 
 pub use source::{Source, TextDocument};
 
 use crate::Error;
 use c4_data::{BatchLimit, Manifest};
-use kind::Kind;
+pub(crate) use kind::Kind;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +36,14 @@ pub(crate) trait Rows: Send {
     /// # Errors
     /// The file is damaged, or a row is not what it should be; names the row.
     fn next(&mut self) -> Result<Option<Row>, Error>;
+
+    /// The next row, or what is wrong with it where the rows behind it can be read nevertheless; `None` at the end.
+    ///
+    /// # Errors
+    /// The file is damaged, so that nothing more can be read.
+    fn next_or_problem(&mut self) -> Result<Option<Result<Row, String>>, Error> {
+        Ok(self.next()?.map(Ok))
+    }
 
     /// Where the row is that was read last.
     fn place(&self) -> Place;
@@ -65,11 +75,14 @@ pub(crate) struct RowFile {
     /// The column that holds a document's text.
     text: String,
     document: TextDocument,
+    /// The names of a table's columns, where its first line does not say them.
+    names: Option<Vec<String>>,
     limit: BatchLimit,
     /// The number of rows.
     pub rows: u64,
-    /// UTF-8 bytes of all texts.
+    /// UTF-8 bytes of all texts; 0 of a task's files.
     pub text_bytes: u64,
+    /// The checksum of the file, or of the archive that it is in.
     pub sha256: String,
     /// Whether `c4 build` wrote it, so that its manifest states its size and checksum.
     pub of_build: bool,
@@ -92,7 +105,8 @@ impl RowFile {
     /// A file that cannot be read, or has changed since its size was noted or its build wrote it.
     pub fn open(&self, columns: Vec<String>, row: u64) -> Result<Box<dyn Rows>, Error> {
         self.compare()?;
-        open(&self.path, self.kind, self.document, columns, self.limit, row).map_err(|error| self.damaged(error))
+        let names = self.names.as_deref();
+        open(&self.path, self.kind, self.document, names, columns, self.limit, row).map_err(|error| self.damaged(error))
     }
 
     /// The file's documents from row `row` on.
@@ -108,13 +122,14 @@ impl RowFile {
 
     fn compare(&self) -> Result<(), Error> {
         let path = &self.path;
-        let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        let on_disk = packed::on_disk(path);
+        let is = std::fs::metadata(on_disk).map_err(|e| Error::io(on_disk, e))?;
         let as_it_is = (path.clone(), self.sha256.clone(), is.len(), is.modified().ok());
         let compared = || COMPARED.lock().unwrap_or_else(PoisonError::into_inner);
         // Not under the lock: other files are compared at the same time.
         let known = compared().contains(&as_it_is);
         if !known {
-            let sum = c4_data::atomic_file::sha256_file(path).map_err(|cause| self.damaged(cause.into()))?;
+            let sum = c4_data::atomic_file::sha256_file(on_disk).map_err(|cause| self.damaged(cause.into()))?;
             if sum != self.sha256 {
                 return Err(Error::format(
                     path,
@@ -135,7 +150,7 @@ impl RowFile {
     }
 
     /// The error of a shard, with what to do; errors of other files say it already.
-    fn damaged(&self, error: Error) -> Error {
+    pub(crate) fn damaged(&self, error: Error) -> Error {
         let Error::Data(cause) = error else { return error };
         let cause = match cause {
             c4_data::Error::Io { action, cause, .. } => format!("cannot {action}: {cause}"),
@@ -207,6 +222,7 @@ fn open(
     path: &Path,
     kind: Kind,
     document: TextDocument,
+    names: Option<&[String]>,
     columns: Vec<String>,
     limit: BatchLimit,
     row: u64,
@@ -215,7 +231,10 @@ fn open(
     Ok(match kind {
         Kind::Batches(container) => Box::new(batches::BatchRows::open(path, container, columns, limit, row)?),
         Kind::JsonLines => Box::new(json::JsonLines::open(path, columns, longest, row)?),
-        Kind::JsonArray => Box::new(json::JsonArray::open(path, columns, row)?),
+        Kind::JsonArray => Box::new(json::JsonArray::open(path, columns, json::Around::Brackets, row)?),
+        Kind::JsonObjects => Box::new(json::JsonArray::open(path, columns, json::Around::Nothing, row)?),
+        Kind::Tabs => Box::new(table::Tabs::open(path, names, &columns, longest, row)?),
+        Kind::Commas => Box::new(table::Commas::open(path, names, &columns, row)?),
         Kind::Text if document == TextDocument::File => Box::new(text::Whole::open(path, &columns, longest, row)?),
         Kind::Text => Box::new(text::Lines::open(path, columns, longest, row)?),
     })
@@ -241,6 +260,18 @@ impl LineReader {
             line: Vec::new(),
             number: 0,
         })
+    }
+
+    /// The line that was read last, without its end.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    fn text(&self) -> Result<&str, String> {
+        let text = std::str::from_utf8(&self.line).map_err(|e| {
+            let at = e.valid_up_to();
+            format!("is not UTF-8 from its byte {at} on: convert the file, by `iconv` say")
+        })?;
+        Ok(text.trim_end_matches(['\n', '\r']))
     }
 
     /// Reads the next line; false at the end of the file.

@@ -15,6 +15,9 @@ use std::time::UNIX_EPOCH;
 /// The note of a run's files.
 pub(crate) const FILE: &str = "corpora.json";
 
+/// Stands for the column of files whose rows are not of one text.
+const NO_COLUMN: &str = "";
+
 /// What one pass over a file has found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +51,8 @@ impl FileSize {
 
 /// A file's bytes and when it was changed.
 fn state(path: &Path) -> Result<(u64, u64), Error> {
-    let is = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    let on_disk = super::packed::on_disk(path);
+    let is = std::fs::metadata(on_disk).map_err(|e| Error::io(on_disk, e))?;
     let changed = is.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let nanoseconds = changed.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
     Ok((is.len(), nanoseconds))
@@ -72,6 +76,7 @@ pub(super) fn measure(path: &Path, kind: Kind, column: &str, document: TextDocum
         path,
         kind,
         document,
+        None,
         vec![column.to_owned()],
         BatchLimit::of_other_programs(),
         0,
@@ -104,6 +109,44 @@ pub(super) fn measure(path: &Path, kind: Kind, column: &str, document: TextDocum
     Ok(size)
 }
 
+/// A file whose rows are not of one text: its rows and checksum, by one pass over it that is noted, too.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn counted(path: &Path, kind: Kind, names: Option<Vec<String>>) -> Result<RowFile, Error> {
+    let size = match find(path, NO_COLUMN, TextDocument::Line)? {
+        Some(size) => size,
+        None => count(path, kind, names.as_deref())?,
+    };
+    Ok(RowFile {
+        names,
+        ..size.file(kind)
+    })
+}
+
+fn count(path: &Path, kind: Kind, names: Option<&[String]>) -> Result<FileSize, Error> {
+    let (bytes, modified_ns) = state(path)?;
+    let sha256 = c4_data::atomic_file::sha256_file(super::packed::on_disk(path))?;
+    let limit = BatchLimit::of_other_programs();
+    let mut all = open(path, kind, TextDocument::Line, names, Vec::new(), limit, 0)?;
+    let mut rows = 0;
+    while all.next_or_problem()?.is_some() {
+        rows += 1;
+    }
+    let size = FileSize {
+        path: path.to_owned(),
+        column: NO_COLUMN.to_owned(),
+        document: TextDocument::Line,
+        bytes,
+        modified_ns,
+        sha256,
+        rows,
+        text_bytes: 0,
+    };
+    known().insert(size.key(), size.clone());
+    Ok(size)
+}
+
 impl FileSize {
     /// The file, to be opened.
     pub(super) fn file(self, kind: Kind) -> RowFile {
@@ -112,6 +155,7 @@ impl FileSize {
             kind,
             text: self.column,
             document: self.document,
+            names: None,
             limit: BatchLimit::of_other_programs(),
             rows: self.rows,
             text_bytes: self.text_bytes,

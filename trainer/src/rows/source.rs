@@ -23,6 +23,11 @@ pub struct Source {
     /// Unit: any, the same for all corpora. Source: mixing by size, seqio's rates (paper, section 3.5.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
+    /// Examples that the corpus counts as having where `mixing` goes by examples, in place of its documents.
+    ///
+    /// Unit: examples. Source: the artificial sizes of C4 in the paper's final models (section 3.7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples: Option<u64>,
     /// The one language that is read of a corpus with shards by language; left out, all, each by its bytes of text.
     ///
     /// Source: ours.
@@ -160,13 +165,13 @@ pub(super) fn files(source: &Path) -> Result<(Vec<PathBuf>, bool), Error> {
 }
 
 /// Whether a file is hidden, or a note of `datasets`.
-fn is_note(path: &Path) -> bool {
+pub(crate) fn is_note(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.starts_with(['.', '_']) || NOTES.contains(&&*name)
 }
 
 /// All files below a folder that are not notes.
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
+pub(crate) fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error> {
     let fail = |e| Error::io(folder, e);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();

@@ -38,12 +38,8 @@ impl Rows for Lines {
         if !self.lines.read()? {
             return Ok(None);
         }
-        let text = std::str::from_utf8(&self.lines.line).map_err(|e| {
-            let at = e.valid_up_to();
-            let problem = format!("is not UTF-8 from its byte {at} on: convert the file, by `iconv` say");
-            self.lines.wrong(problem)
-        })?;
-        Ok(Some(row(&self.columns, text.trim_end_matches(['\n', '\r']))))
+        let text = self.lines.text().map_err(|problem| self.lines.wrong(problem))?;
+        Ok(Some(row(&self.columns, text)))
     }
 
     fn place(&self) -> Place {

@@ -3,19 +3,22 @@
 //! A checkpoint is a folder `step-00001000` with `model.safetensors` (variables by their names),
 //! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`, which has the checksums of the other two. It is written under another name, synced and renamed,
 //! so a folder of that name is whole. Random numbers need no state: all are drawn by seed and step.
+//!
+//! Of a run that never trains some of its variables, a checkpoint has the others alone; those that keep their bits are in the run's
+//! `base.safetensors`, written once, before the first checkpoint.
 
 use super::settings::RunConfig;
 use crate::Error;
 use crate::base::limits;
 use crate::base::tensor_file::{not_written, open_as};
 use crate::feed::Cursor;
-use crate::model::{Layout, T5};
+use crate::model::{Layout, T5, Variable};
 use crate::optimizer::Optimizer;
 use crate::vocab::Vocab;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -23,6 +26,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// What a run's checkpoints stand on, in the run's folder: the variables that it never trains.
+pub(crate) const BASE: &str = "base.safetensors";
 /// What a checkpoint says of itself.
 pub(crate) const NOTE: &str = "checkpoint.json";
 const STATE: &str = "state";
@@ -66,6 +71,12 @@ pub struct Checkpoint {
     pub cursor: Option<Cursor>,
     /// Mean validation loss at this step, in nats a target.
     pub validation_loss: Option<f64>,
+    /// The score of each task at this step: its headline number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, f64>,
+    /// What the run was fine-tuned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The step at which the optimiser's state was last begun anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub optimizer_began: u64,
@@ -74,8 +85,53 @@ pub struct Checkpoint {
     /// XXH3 (128 bits) of the other files, by name; of a checkpoint that is older than this, none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub xxh3: BTreeMap<String, String>,
+    /// XXH3 (128 bits) of the run's `base.safetensors`; none where the checkpoint has all variables itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_xxh3: Option<String>,
     /// The run's configuration.
     pub config: RunConfig,
+}
+
+/// What a run was fine-tuned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The checkpoint, or the folder of Hugging Face's.
+    pub path: PathBuf,
+    /// Steps that its model had; nothing of Hugging Face's models.
+    pub step: Option<u64>,
+    /// XXH3 (128 bits) of its parameters as F32, little-endian; nothing where only its shape and vocabulary were taken.
+    pub xxh3: Option<String>,
+    /// Steps that its optimiser's state, which was kept, had seen; 0: the state began anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub optimizer_steps: u64,
+}
+
+/// XXH3 (128 bits) of values as F32, little-endian, as hexadecimal digits.
+pub(crate) fn checksum_of(values: &[f32]) -> String {
+    let mut hash = Xxh3::new();
+    for block in values.chunks(1 << 10) {
+        let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hash.update(&bytes);
+    }
+    format!("{:032x}", hash.digest128())
+}
+
+impl Checkpoint {
+    /// Steps that the optimiser's state has seen.
+    pub(crate) fn optimizer_steps(&self) -> u64 {
+        let kept = match (&self.origin, self.optimizer_began) {
+            (Some(origin), 0) => origin.optimizer_steps,
+            _ => 0,
+        };
+        self.step.saturating_sub(self.optimizer_began) + kept
+    }
+
+    /// The mean of the tasks' scores.
+    pub(crate) fn average(&self) -> Option<f64> {
+        let sum: f64 = self.tasks.values().sum();
+        (!self.tasks.is_empty()).then(|| sum / self.tasks.len() as f64)
+    }
 }
 
 fn is_zero(step: &u64) -> bool {
@@ -155,10 +211,8 @@ impl Checkpoint {
 
     fn write_partial(&mut self, partial: &Path, model: &T5, optimizer: &Optimizer) -> Result<(), Error> {
         c4_data::atomic_file::create_folder(partial).map_err(|e| Error::io(partial, e))?;
-        let variables = model.layout().variables().iter().map(|variable| {
-            let values = &model.parameters()[variable.range.clone()];
-            (variable.name.clone(), Values(values, variable.shape.clone()))
-        });
+        let all = self.config.last_layout()?;
+        let variables = named(model, all.variables().iter().filter(|v| v.trained.is_some()));
         let begun = partial
             .parent()
             .is_some_and(|all| list(all).is_ok_and(|all| !all.is_empty()));
@@ -225,13 +279,14 @@ impl Checkpoint {
         self.config.validate().map_err(|error| error.under("config"))
     }
 
-    /// Notes the validation loss of a checkpoint that is written.
+    /// Notes the validation loss and the tasks' scores of a checkpoint that is written.
     ///
     /// # Errors
     /// The checkpoint's note cannot be read or written.
-    pub fn note_loss(checkpoint: &Path, validation_loss: f64) -> Result<(), Error> {
+    pub fn note_evaluation(checkpoint: &Path, loss: Option<f64>, tasks: BTreeMap<String, f64>) -> Result<(), Error> {
         let mut note = Checkpoint::read(checkpoint)?;
-        note.validation_loss = Some(validation_loss);
+        note.validation_loss = loss;
+        note.tasks = tasks;
         let path = checkpoint.join(NOTE);
         Ok(c4_data::atomic_file::write_atomic(&path, &note.json(&path)?)?)
     }
@@ -263,20 +318,58 @@ impl Checkpoint {
         }
     }
 
-    /// Reads its model.
+    /// Reads its model, of a run that trains a part of it with the rest from the run's folder, in which the checkpoint lies.
     ///
     /// # Errors
     /// A file that is missing, cut, changed, or of another model.
     pub fn model(&self, checkpoint: &Path) -> Result<T5, Error> {
-        let layout = Layout::new(&self.config.model);
+        let layout = self.config.last_layout()?;
+        let (own, below): (Vec<_>, Vec<_>) = layout.variables().iter().partition(|v| v.trained.is_some());
         let mut parameters = layout.zeros()?;
-        let (path, bytes) = self.file(checkpoint, MODEL)?;
-        let file = tensors(&path, &bytes)?;
-        for variable in layout.variables() {
-            let values = &mut parameters[variable.range.clone()];
-            read_values(&path, &file, &variable.name, values)?;
+        let mut read = |path: &Path, bytes: &[u8], variables: &[&Variable]| {
+            let file = tensors(path, bytes)?;
+            let mut variables = variables.iter();
+            variables.try_for_each(|v| read_values(path, &file, &v.name, &mut parameters[v.range.clone()]))
+        };
+        if !below.is_empty() {
+            let (path, bytes) = self.base(checkpoint)?;
+            read(&path, &bytes, &below)?;
         }
+        let (path, bytes) = self.file(checkpoint, MODEL)?;
+        read(&path, &bytes, &own)?;
         T5::with_parameters(self.config.model.clone(), parameters)
+    }
+
+    /// Reads what a checkpoint stands on, compared with the checksum.
+    fn base(&self, checkpoint: &Path) -> Result<(PathBuf, Vec<u8>), Error> {
+        let folder = std::path::absolute(checkpoint).map_err(|e| Error::io(checkpoint, e))?;
+        let path = folder.ancestors().nth(2).unwrap_or(&folder).join(BASE);
+        let unusable = |what: &str| {
+            let problem = format!(
+                "{what}: it has the variables that this run does not train, without which its checkpoints are of no use; put it back \
+                 from a copy of the run"
+            );
+            Error::format(&path, problem)
+        };
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Err(unusable("is missing")),
+            bytes => bytes.map_err(|e| Error::io(&path, e))?,
+        };
+        match &self.base_xxh3 {
+            Some(sum) if *sum == checksum(&path, &bytes[..])? => Ok((path, bytes)),
+            Some(_) => Err(unusable(
+                "was changed or cut, its checksum is not that of checkpoint.json",
+            )),
+            None => Err(unusable("is not the one of this checkpoint, which notes none")),
+        }
+    }
+
+    /// The layout of its model, with what its optimiser trains next.
+    ///
+    /// # Errors
+    /// A pattern that matches nothing.
+    pub(crate) fn layout(&self) -> Result<Layout, Error> {
+        self.config.layout_at(self.step, self.optimizer_began)
     }
 
     /// Reads the state of its optimiser into `optimizer`.
@@ -291,6 +384,38 @@ impl Checkpoint {
         optimizer.set_state(state)?;
         Ok(optimizer)
     }
+}
+
+/// Writes what the checkpoints of a run stand on into its folder; gives the checksum.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn write_base(run: &Path, model: &T5, layout: &Layout) -> Result<String, Error> {
+    let (path, partial) = (run.join(BASE), run.join(format!("{BASE}{PARTIAL}")));
+    let frozen = layout.variables().iter().filter(|v| v.trained.is_none());
+    write_tensors(&partial, named(model, frozen), false)?;
+    let opened = File::open(&partial).map_err(|e| Error::io(&partial, e))?;
+    opened.sync_all().map_err(|e| Error::io(&partial, e))?;
+    let sum = checksum(&partial, opened)?;
+    c4_data::atomic_file::rename(&partial, &path).map_err(|e| Error::io(&path, e))?;
+    c4_data::atomic_file::sync_folder(run).map_err(|e| Error::io(run, e))?;
+    Ok(sum)
+}
+
+/// Whether an error is of what all checkpoints of a run stand on, so that no other checkpoint is better.
+pub(super) fn is_of_base(error: &Error) -> bool {
+    matches!(error, Error::Format { path, .. } | Error::Io { path, .. } if path.ends_with(BASE))
+}
+
+/// Variables of a model with their names.
+fn named<'m>(
+    model: &'m T5,
+    variables: impl Iterator<Item = &'m Variable>,
+) -> impl Iterator<Item = (String, Values<'m>)> {
+    variables.map(|variable| {
+        let values = &model.parameters()[variable.range.clone()];
+        (variable.name.clone(), Values(values, variable.shape.clone()))
+    })
 }
 
 /// Whether an error is of the file, and not of the system's limits, rights or memory, say.
@@ -308,32 +433,64 @@ fn is_content(cause: &io::Error) -> bool {
     )
 }
 
-/// Removes all checkpoints but the last `keep`, the best of those with a validation loss, and the remains of broken ones.
+/// By what a checkpoint can be the best.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BestBy {
+    /// The loss over the documents of corpora.
+    Loss,
+    /// The score of a task.
+    Task(String),
+    /// The mean of the tasks' scores.
+    Average,
+}
+
+impl Checkpoint {
+    /// What the checkpoint is worth, by whatever was measured of it; more is better.
+    fn worth(&self) -> Vec<(BestBy, f64)> {
+        let loss = self.validation_loss.map(|loss| (BestBy::Loss, -loss));
+        let average = self.average().map(|average| (BestBy::Average, average));
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|(task, score)| (BestBy::Task(task.clone()), *score));
+        tasks.chain(loss).chain(average).collect()
+    }
+}
+
+/// The step of the best checkpoint in a folder, by each measure that one of them has; the earlier one of equals.
+///
+/// # Errors
+/// A checkpoint cannot be read; one that is damaged is not the best.
+pub fn best(folder: &Path) -> Result<BTreeMap<BestBy, u64>, Error> {
+    let mut best: BTreeMap<BestBy, (f64, u64)> = BTreeMap::new();
+    for (step, path) in list(folder)? {
+        let note = match Checkpoint::read(&path) {
+            // A disk that fails once must not cost the best of them.
+            Err(Error::Io { path, cause }) if !is_content(&cause) => {
+                return Err(Error::Io { path, cause });
+            }
+            Err(_) => continue,
+            Ok(note) => note,
+        };
+        for (by, worth) in note.worth() {
+            if best.get(&by).is_none_or(|(most, _)| worth > *most) {
+                best.insert(by, (worth, step));
+            }
+        }
+    }
+    Ok(best.into_iter().map(|(by, (_, step))| (by, step)).collect())
+}
+
+/// Removes all checkpoints but the last `keep`, the [`best`] ones, and the remains of broken ones.
 ///
 /// # Errors
 /// A checkpoint cannot be read, or a folder cannot be removed; nothing is removed before all are read.
 pub fn prune(folder: &Path, keep: usize) -> Result<(), Error> {
     let all = list(folder)?;
-    let mut best: Option<(f64, u64)> = None;
-    for (step, path) in &all {
-        let note = match Checkpoint::read(path) {
-            // A disk that fails once must not cost the best of them.
-            Err(Error::Io { path, cause }) if !is_content(&cause) => {
-                return Err(Error::Io { path, cause });
-            }
-            // One that is damaged is not the best.
-            note => note.ok(),
-        };
-        if let Some(note) = note
-            && let Some(loss) = note.validation_loss
-            && best.is_none_or(|(least, _)| loss < least)
-        {
-            best = Some((loss, *step));
-        }
-    }
+    let best: BTreeSet<u64> = best(folder)?.into_values().collect();
     let old = all.len().saturating_sub(keep);
     for (step, path) in &all[..old] {
-        if best.is_none_or(|(_, best)| best != *step) {
+        if !best.contains(step) {
             discard(path)?;
         }
     }

@@ -62,13 +62,17 @@ impl Metrics {
 
     /// Notes a validation, in TensorBoard's section `validation`.
     pub fn evaluation(&mut self, found: &Evaluation) -> Result<(), Error> {
-        let of_corpora = found
-            .corpora
-            .iter()
-            .map(|of| (format!("validation/loss of {}", of.corpus), of.loss));
-        let of_corpora: Vec<(String, f64)> = of_corpora.collect();
-        let of_corpora: Vec<(&str, f64)> = of_corpora.iter().map(|(name, loss)| (&**name, *loss)).collect();
-        self.write("validation/", found.step, found, &of_corpora)
+        let corpora = found.loss.iter().flat_map(|loss| &loss.corpora);
+        let mut more: Vec<(String, f64)> = corpora
+            .map(|of| (format!("validation/loss of {}", of.corpus), of.loss))
+            .collect();
+        for of in &found.tasks {
+            more.push((format!("validation/{}", of.task), of.headline));
+            let scores = of.scores.iter();
+            more.extend(scores.map(|score| (format!("validation/{} {}", of.task, score.metric), score.value)));
+        }
+        let more: Vec<(&str, f64)> = more.iter().map(|(name, value)| (&**name, *value)).collect();
+        self.write("validation/", found.step, found, &more)
     }
 
     fn write(
@@ -101,6 +105,27 @@ impl Metrics {
     }
 }
 
+/// The averages over tasks of a run's first `step` steps, each with its step.
+///
+/// # Errors
+/// The metrics are there and cannot be read.
+pub(crate) fn averages(folder: &Path, step: u64) -> Result<Vec<(u64, f64)>, Error> {
+    let text = read(&folder.join(METRICS))?;
+    // Most lines are steps: they need not be parsed.
+    let lines = text.lines().filter(|line| line.contains("\"average\""));
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let averages = lines.filter_map(|line| Some((line["step"].as_u64()?, line["average"].as_f64()?)));
+    Ok(averages.filter(|(at, _)| *at <= step).collect())
+}
+
+/// A run's metrics; one that is missing has none.
+fn read(path: &Path) -> Result<String, Error> {
+    match fs::read_to_string(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|e| Error::io(path, e)),
+    }
+}
+
 /// Tokens that were seen, and the last validation loss with its step.
 pub(crate) type Measured = (Option<u64>, Option<(f64, u64)>);
 
@@ -109,11 +134,7 @@ pub(crate) type Measured = (Option<u64>, Option<(f64, u64)>);
 /// # Errors
 /// They are there and cannot be read.
 pub(crate) fn measured(folder: &Path, step: u64) -> Result<Measured, Error> {
-    let path = folder.join(METRICS);
-    let text = match fs::read_to_string(&path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-        text => text.map_err(|e| Error::io(&path, e))?,
-    };
+    let text = read(&folder.join(METRICS))?;
     let (mut steps, mut tokens, mut validation) = (0, 0, None);
     for line in text.lines() {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else {

@@ -3,9 +3,11 @@
 //! What is not said has a default; what is resolved is kept with each checkpoint. Keys that are unknown are refused.
 //! (Above 500 lines with its tests: what cannot be is listed there.)
 
+use super::transfer::Transfer;
 use crate::Error;
 use crate::base::limits;
-use crate::feed::{FeedConfig, RowLayout};
+use crate::feed;
+use crate::feed::{FeedConfig, FeedSources, Mixing, RowLayout, TaskSource};
 use crate::model::{Architecture, LossOn, ModelConfig};
 use crate::objective::ObjectiveKind;
 use crate::optimizer::schedule::Schedule;
@@ -55,11 +57,22 @@ pub struct RunConfig {
     ///
     /// Unit: batches. Source: ours.
     pub evaluate_batches: u64,
+    /// Validation rows of each task whose answers are scored; 0: all.
+    ///
+    /// Unit: rows. Source: ours.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub evaluate_examples: u64,
+    /// Validations without a better average over the tasks after which the run ends; 0: it never ends for that.
+    ///
+    /// Unit: validations. Source: ours; T5 was fine-tuned for all of its steps.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub patience: u64,
     /// Steps between two checkpoints; the last step always gives one.
     ///
     /// Unit: steps. Source: ours.
     pub checkpoint_every: u64,
-    /// Checkpoints that are kept, from the last one back; the best one by validation loss is kept besides.
+    /// Checkpoints that are kept, from the last one back; besides, the best one by validation loss, by each task's score, and by the
+    /// average over tasks.
     ///
     /// Unit: checkpoints. Source: ours.
     pub checkpoints_kept: usize,
@@ -71,9 +84,24 @@ pub struct RunConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate.
     pub schedule: Schedule,
+    /// What of the model is trained.
+    ///
+    /// Default: `all`. Source: paper, section 3.5.1.
+    #[serde(default, skip_serializing_if = "Transfer::is_all")]
+    pub transfer: Transfer,
     /// The corpora.
     #[serde(default)]
     pub corpora: Vec<Source>,
+    /// The tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskSource>,
+    /// How often an example is of which corpus or task.
+    #[serde(default, skip_serializing_if = "Mixing::is_given")]
+    pub mixing: Mixing,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl RunConfig {
@@ -90,6 +118,8 @@ impl RunConfig {
             clip_norm: None,
             evaluate_every: 1000,
             evaluate_batches: 32,
+            evaluate_examples: 0,
+            patience: 0,
             checkpoint_every: 1000,
             checkpoints_kept: 3,
             model,
@@ -99,7 +129,10 @@ impl RunConfig {
             },
             optimizer: OptimizerConfig::Adafactor(AdafactorConfig::default()),
             schedule: Schedule::t5(),
+            transfer: Transfer::All,
             corpora: Vec::new(),
+            tasks: Vec::new(),
+            mixing: Mixing::Given,
         })
     }
 
@@ -127,6 +160,31 @@ impl RunConfig {
         config.changed(&changes)
     }
 
+    /// Whether a validation is due after so many steps; tasks are validated after the last one, too.
+    pub(crate) fn evaluates_after(&self, step: u64) -> bool {
+        let last = step == self.steps && !self.tasks.is_empty();
+        step > 0 && self.evaluate_every > 0 && (step.is_multiple_of(self.evaluate_every) || last)
+    }
+
+    /// What the run is trained on.
+    pub(crate) fn sources(&self) -> FeedSources<'_> {
+        FeedSources {
+            corpora: &self.corpora,
+            tasks: &self.tasks,
+            mixing: self.mixing,
+        }
+    }
+
+    /// Positions of a row: of its inputs (0 for a decoder-only model) and of its targets.
+    ///
+    /// # Errors
+    /// An objective that cannot be; a task that there is not.
+    pub(crate) fn row_lengths(&self) -> Result<(usize, usize), Error> {
+        // Before corpora are named, rows are theirs.
+        let corpora = !self.corpora.is_empty() || self.tasks.is_empty();
+        feed::configured_row_lengths(corpora, &self.tasks, &self.feed)
+    }
+
     /// Whether a file or `key=value` settings say one of these keys.
     ///
     /// # Errors
@@ -149,6 +207,43 @@ impl RunConfig {
             ..RunConfig::named("small")?
         };
         config.changed(&Changes::read(file, settings)?)
+    }
+
+    /// Fine-tuning a model on tasks, as the paper does (section 3.1.2): a constant rate of 0.001, dropout 0.1 (v1.1, which was
+    /// pre-trained without, needs it as well), 2^18 steps of 128 rows, a checkpoint and a validation every 5,000 of them; of a run with
+    /// fewer than 50,000 steps, every tenth part. Of a model without an encoder, the loss is on the targets alone. Changed as in
+    /// [`resolve`](RunConfig::resolve); `before` is what the model was trained by.
+    ///
+    /// # Errors
+    /// An unknown key, a value that cannot be.
+    pub(crate) fn finetuning(
+        model: &ModelConfig,
+        before: Option<&RunConfig>,
+        file: Option<&Path>,
+        settings: &[String],
+        tasks: &[TaskSource],
+    ) -> Result<RunConfig, Error> {
+        let changes = Changes::read(file, settings)?;
+        let mut config = RunConfig {
+            model: model.clone(),
+            steps: 1 << 18,
+            schedule: Schedule::Constant { rate: 1e-3 },
+            tasks: tasks.to_vec(),
+            ..RunConfig::named("small")?
+        };
+        config.model.dropout = 0.1;
+        if let Some(before) = before {
+            // For corpora beside the tasks.
+            config.feed.objective = before.feed.objective;
+        }
+        if !model.architecture.has_encoder() {
+            config.feed.layout = RowLayout::DecoderOnly;
+            config.model.loss_on = LossOn::AfterInputs;
+        }
+        let steps = config.changed(&changes)?.steps;
+        let every = (steps / 10).clamp(1, 5000);
+        (config.evaluate_every, config.checkpoint_every) = (every, every);
+        config.changed(&changes)
     }
 
     /// This configuration with `key=value` settings.
@@ -191,6 +286,8 @@ impl RunConfig {
         self.schedule.validate(self.steps).map_err(|e| e.under("schedule"))?;
         self.optimizer.validate().map_err(|e| e.under("optimizer"))?;
         self.feed.validate().map_err(|e| e.under("feed"))?;
+        let transfer = self.transfer.validate(&self.model, self.steps);
+        transfer.map_err(|e| e.under("transfer"))?;
         limits::whole("batches_per_step", self.batches_per_step, 1..=1 << 20)?;
         limits::whole("checkpoint_every", self.checkpoint_every, 1..=limits::COUNT)?;
         limits::whole("checkpoints_kept", self.checkpoints_kept, 1..=limits::COUNT)?;
@@ -198,9 +295,19 @@ impl RunConfig {
             let must = "above 0; leave it out for no clipping";
             limits::real("clip_norm", norm, |norm| norm > 0.0, must)?;
         }
-        for weight in self.corpora.iter().filter_map(|source| source.weight) {
-            limits::real("corpora.weight", weight, |weight| weight > 0.0, "above 0")?;
+        let corpora = self.corpora.iter().map(|of| ("corpora", of.weight, of.examples));
+        let tasks = self.tasks.iter().map(|of| ("tasks", of.weight, of.examples));
+        for (table, weight, examples) in corpora.chain(tasks) {
+            if let Some(weight) = weight {
+                limits::real("weight", weight, |weight| weight > 0.0, "above 0").map_err(|e| e.under(table))?;
+            }
+            if let Some(examples) = examples {
+                limits::whole("examples", examples, 1..=limits::COUNT).map_err(|e| e.under(table))?;
+            }
         }
+        self.mixing.validate().map_err(|e| e.under("mixing"))?;
+        limits::whole("evaluate_examples", self.evaluate_examples, 0..=limits::COUNT)?;
+        limits::whole("patience", self.patience, 0..=limits::COUNT)?;
         let decoder_only = self.feed.layout == RowLayout::DecoderOnly;
         if decoder_only == self.model.architecture.has_encoder() {
             return Err(Error::Setting(
@@ -210,6 +317,10 @@ impl RunConfig {
             ));
         }
         let objective = self.feed.objective.resolve()?;
+        if !self.tasks.is_empty() && self.corpora.is_empty() {
+            // Nothing is given to the objective.
+            return Ok(());
+        }
         self.feed.layout.row_lengths(objective.lengths())?;
         let sees_inputs =
             self.model.architecture == Architecture::PrefixLm || self.model.loss_on == LossOn::AfterInputs;

@@ -1,21 +1,23 @@
 //! The loop, nothing else.
 
-use super::metrics::Metrics;
-use super::{Run, advice_after_divergence, not_finite, together};
+use super::evaluation::{evaluate_together, examine, exams};
+use super::metrics::{self, Metrics};
+use super::{Run, advice_after_divergence, gradient_not_finite, not_finite, together};
 use crate::Error;
-use crate::backend::DeviceModel;
 use crate::base::Batch;
-use crate::feed::FeedConfig;
+use crate::eval::exam::Exam;
+use crate::feed;
 use crate::feed::ids;
-use crate::feed::{EpochStart, Feed, Validations};
-use crate::model::{self, Loss};
-use crate::processes::Communicator;
-use crate::rows::{Source, sizes};
+use crate::feed::{EpochStart, Feed, RefusedRow};
+use crate::model;
+use crate::rows::sizes;
 use crate::vocab::Vocab;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub use super::evaluation::{CorpusLoss, Evaluation, evaluate};
 
 /// What a step gave.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,39 +65,6 @@ pub struct BatchReport {
     pub seconds: f64,
 }
 
-/// What a validation gave.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Evaluation {
-    /// Steps that the model had.
-    pub step: u64,
-    /// Mean cross entropy, in nats a target: of several corpora, the mean of theirs by their shares in training.
-    pub validation_loss: f64,
-    /// `exp` of [`validation_loss`](Evaluation::validation_loss).
-    pub perplexity: f64,
-    /// Share of targets that were held most likely; of several corpora as the loss.
-    pub validation_accuracy: f64,
-    /// Targets in all.
-    pub targets: u64,
-    /// Where there are several corpora, each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub corpora: Vec<CorpusEvaluation>,
-}
-
-/// What a validation gave on one corpus.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CorpusEvaluation {
-    /// [`CorpusInfo::name`](crate::feed::CorpusInfo::name).
-    pub corpus: String,
-    /// The corpus's share in the mean.
-    pub share: f64,
-    /// Mean cross entropy, in nats a target.
-    pub loss: f64,
-    /// Share of targets that were held most likely.
-    pub accuracy: f64,
-    /// Targets.
-    pub targets: u64,
-}
-
 /// What the loop tells as it goes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -105,10 +74,51 @@ pub enum Event {
     Step(StepReport),
     /// Validation documents were looked at.
     Evaluation(Evaluation),
-    /// A corpus begins anew.
+    /// A corpus or a task begins anew.
     Epoch(EpochStart),
+    /// A row of a task gave no example.
+    Refused(RefusedRow),
+    /// The run ends: the average over the tasks was best at this step, which is too many validations ago.
+    OutOfPatience(u64),
     /// A checkpoint was written, after so many steps.
     Checkpoint(u64),
+}
+
+/// Why training has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// After the last step.
+    Done,
+    /// It was told to.
+    Stopped,
+    /// The average over the tasks has not become better for long.
+    OutOfPatience,
+}
+
+/// What validations look at, and have found.
+#[derive(Default)]
+struct Validation {
+    /// The validation rows of tasks.
+    exams: Vec<Exam>,
+    /// Whether a corpus has validation documents.
+    of_corpora: bool,
+    /// Averages over the tasks by step, the run's before included; of rank 0.
+    averages: Vec<(u64, f64)>,
+}
+
+impl Validation {
+    /// The step of the best average, if it is `patience` validations ago or more.
+    fn out_of_patience(&self, patience: u64) -> Option<u64> {
+        let mut best: Option<(u64, f64, usize)> = None;
+        for (place, (step, average)) in self.averages.iter().enumerate() {
+            if best.is_none_or(|(_, most, _)| *average > most) {
+                best = Some((*step, *average, place));
+            }
+        }
+        let (step, _, place) = best?;
+        let since = (self.averages.len() - 1 - place) as u64;
+        (patience > 0 && since >= patience).then_some(step)
+    }
 }
 
 /// Trains until the configuration's last step, or until `on_event` (called with every event) says to stop by `false`;
@@ -117,10 +127,10 @@ pub enum Event {
 ///
 /// # Errors
 /// The corpora cannot be read, the loss is no longer finite, a file cannot be written, or another process has ended.
-pub fn train(run: &mut Run, on_event: impl FnMut(&Event) -> bool) -> Result<(), Error> {
+pub fn train(run: &mut Run, on_event: impl FnMut(&Event) -> bool) -> Result<Ending, Error> {
     let mut metrics = None;
     let error = match steps(run, &mut metrics, on_event) {
-        Ok(()) => return Ok(()),
+        Ok(ending) => return Ok(ending),
         Err(error) => error,
     };
     // Of a model that has diverged, or on a device that has failed, there is nothing to save.
@@ -146,35 +156,49 @@ pub fn train(run: &mut Run, on_event: impl FnMut(&Event) -> bool) -> Result<(), 
     })
 }
 
-fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(&Event) -> bool) -> Result<(), Error> {
+fn steps(
+    run: &mut Run,
+    metrics: &mut Option<Metrics>,
+    mut on_event: impl FnMut(&Event) -> bool,
+) -> Result<Ending, Error> {
     let config = run.config.clone();
     let tokens = ids(&run.vocab);
     let vocab: Arc<Vocab> = run.vocab.clone();
     let cursor = run.cursor.clone();
-    if run.communicator.leads() {
-        run.note_files(&sizes::files(&config.corpora)?)?;
-    }
-    let mut feed = Feed::open(&config.corpora, &config.feed, tokens, vocab, cursor)?;
-    let has_validation = feed.corpora().iter().any(|corpus| corpus.validation.documents() > 0);
-    if config.evaluate_every > 0 && !has_validation {
-        return Err(Error::Setting(
-            "no document to validate with: no corpus has more than one; set evaluate_every=0 to train without".into(),
-        ));
-    }
     let leads = run.communicator.leads();
     if leads {
+        let mut files = sizes::files(&config.corpora)?;
+        files.extend(feed::task::files(&config.tasks)?);
+        run.note_files(&files)?;
+    }
+    let mut feed = Feed::of_mixture(config.sources(), &config.feed, tokens, vocab, cursor)?;
+    let mut validation = Validation::default();
+    if config.evaluate_every > 0 {
+        validation.of_corpora = feed.corpora().iter().any(|corpus| corpus.validation.documents() > 0);
+        validation.exams = exams(&config, &run.vocab)?;
+        if !validation.of_corpora && validation.exams.is_empty() {
+            return Err(Error::Setting(
+                "no document to validate with: no corpus has more than one, and no task has validation rows; set evaluate_every=0 to \
+                 train without"
+                    .into(),
+            ));
+        }
+    }
+    if leads {
+        validation.averages = metrics::averages(&run.folder, run.step)?;
         *metrics = Some(Metrics::open(&run.folder, run.step + 1)?);
     }
     let mut going = true;
     let lacks_evaluation = leads && run.lacks_evaluation()?;
     if run.communicator.any(lacks_evaluation)? {
-        going = validate(run, metrics, &mut on_event)?;
+        going = validate(run, metrics, &mut validation, &mut on_event)?;
     }
     if run.saved.is_some() && leads {
         // A process may have ended between the two.
         run.prune()?;
     }
-    while run.step < config.steps && going {
+    let mut patient = is_patient(run, &validation, &mut on_event)?;
+    while run.step < config.steps && going && patient {
         let mut wanted = true;
         let report = step(run, &mut feed, |batch| wanted &= on_event(&Event::Batch(batch)))?;
         if let Some(metrics) = metrics {
@@ -182,6 +206,9 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
         }
         run.keep();
         wanted &= on_event(&Event::Step(report));
+        for row in feed.refused_rows() {
+            wanted &= on_event(&Event::Refused(row));
+        }
         for epoch in feed.epoch_starts() {
             wanted &= on_event(&Event::Epoch(epoch));
         }
@@ -191,9 +218,10 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
             going &= save(run, metrics, &mut on_event)?;
         }
         // Who is stopped does not wait for it: the run validates when it goes on.
-        if config.evaluate_every > 0 && run.step.is_multiple_of(config.evaluate_every) && going {
-            going &= validate(run, metrics, &mut on_event)?;
-            if !going && run.saved != Some(run.step) {
+        if run.config.evaluates_after(run.step) && going {
+            going &= validate(run, metrics, &mut validation, &mut on_event)?;
+            patient = is_patient(run, &validation, &mut on_event)?;
+            if !(going && patient) && run.saved != Some(run.step) {
                 save(run, metrics, &mut on_event)?;
             }
         }
@@ -201,7 +229,24 @@ fn steps(run: &mut Run, metrics: &mut Option<Metrics>, mut on_event: impl FnMut(
             run.prune()?;
         }
     }
-    Ok(())
+    Ok(match (patient, run.step < config.steps) {
+        (false, _) => Ending::OutOfPatience,
+        (true, true) => Ending::Stopped,
+        (true, false) => Ending::Done,
+    })
+}
+
+/// Whether the average over the tasks may still become better, as rank 0 sees it.
+fn is_patient(
+    run: &mut Run,
+    validation: &Validation,
+    on_event: &mut impl FnMut(&Event) -> bool,
+) -> Result<bool, Error> {
+    let ends = validation.out_of_patience(run.config.patience);
+    if let Some(best) = ends {
+        on_event(&Event::OutOfPatience(best));
+    }
+    Ok(!run.communicator.any(ends.is_some())?)
 }
 
 /// Whether the run goes on: no process wants to stop.
@@ -227,26 +272,33 @@ fn save(
     all_go_on(run, wanted)
 }
 
-/// Measures on the validation documents. Metrics last: what they have is not looked at again.
+/// Measures on the validation documents and rows. Metrics last: what they have is not looked at again.
 fn validate(
     run: &mut Run,
     metrics: &mut Option<Metrics>,
+    validation: &mut Validation,
     on_event: &mut impl FnMut(&Event) -> bool,
 ) -> Result<bool, Error> {
     let config = &run.config;
     let (limit, over) = (config.evaluate_batches, &mut run.communicator);
-    let losses = evaluate_together(
-        over,
-        &mut *run.backend,
-        &run.vocab,
-        &config.corpora,
-        &config.feed,
-        limit,
-    )?;
-    let evaluation = Evaluation::of(run.step, &losses);
+    let losses = match validation.of_corpora {
+        true => {
+            let corpora = (&config.corpora[..], config.mixing);
+            evaluate_together(over, &mut *run.backend, &run.vocab, corpora, &config.feed, limit)?
+        }
+        false => Vec::new(),
+    };
+    let mut tasks = Vec::new();
+    for exam in &validation.exams {
+        tasks.push(examine(over, &mut *run.backend, &run.vocab, exam)?);
+    }
+    let evaluation = Evaluation::of_both(run.step, &losses, tasks);
     if let Some(metrics) = metrics {
-        run.note_loss(evaluation.validation_loss)?;
+        run.note_evaluation(&evaluation)?;
         metrics.evaluation(&evaluation)?;
+        validation
+            .averages
+            .extend(evaluation.average.map(|average| (run.step, average)));
     }
     let wanted = on_event(&Event::Evaluation(evaluation));
     all_go_on(run, wanted)
@@ -268,6 +320,7 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
         batches.push(batch);
         next = Some(cursor);
     }
+    let optimizer_steps = run.note().optimizer_steps();
     let mut denominator = 0.0;
     for batch in &batches {
         denominator += model::denominator(&config.model, batch)?;
@@ -293,7 +346,7 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     let norm = backend.gradient_norm()?;
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
         let parameter = not_finite(&run.layout, backend.host()?.0.parameters());
-        let culprit = match (parameter, not_finite(&run.layout, &backend.gradients()?)) {
+        let culprit = match (parameter, gradient_not_finite(&run.layout, &backend.gradients()?)) {
             (Some(name), _) => format!("parameter {name} is not finite"),
             (None, Some(name)) => format!("the gradient of {name} is not finite"),
             (None, None) => "the gradients are too large".to_owned(),
@@ -309,9 +362,10 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     if let Some(limit) = config.clip_norm {
         backend.clip_gradients(norm, limit)?;
     }
-    backend.update(rate, run.step - run.optimizer_began)?;
+    backend.update(rate, optimizer_steps)?;
     run.step += 1;
     run.cursor = next;
+    run.train_what_is_due()?;
     Ok(StepReport {
         step: run.step,
         loss: loss.mean(),
@@ -338,92 +392,4 @@ fn tokens(batch: &Batch) -> u64 {
         .iter()
         .map(|side| side.iter().filter(|t| **t != 0).count() as u64)
         .sum()
-}
-
-/// The loss over a corpus's validation documents.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CorpusLoss {
-    /// [`CorpusInfo::name`](crate::feed::CorpusInfo::name).
-    pub corpus: String,
-    /// The corpus's share of the training's examples, among those with validation documents.
-    pub share: f64,
-    /// The loss.
-    pub loss: Loss,
-}
-
-/// The losses over the validation documents of each corpus that has some; `limit`: batches of each corpus at most, 0: all.
-///
-/// # Errors
-/// The corpora cannot be read.
-pub fn evaluate(
-    backend: &mut dyn DeviceModel,
-    vocab: &Arc<Vocab>,
-    corpora: &[Source],
-    config: &FeedConfig,
-    limit: u64,
-) -> Result<Vec<CorpusLoss>, Error> {
-    evaluate_together(&mut Communicator::alone(), backend, vocab, corpora, config, limit)
-}
-
-/// The same, where each of several processes measures every so many-th batch.
-fn evaluate_together(
-    over: &mut Communicator,
-    backend: &mut dyn DeviceModel,
-    vocab: &Arc<Vocab>,
-    corpora: &[Source],
-    config: &FeedConfig,
-    limit: u64,
-) -> Result<Vec<CorpusLoss>, Error> {
-    let mut validations = Validations::open(corpora, config, ids(vocab), vocab.clone())?;
-    let mut found = Vec::new();
-    while let Some(mut feed) = validations.next()? {
-        let mut own = Vec::new();
-        let mut batches = 0;
-        while (limit == 0 || batches < limit)
-            && let Some((batch, _)) = feed.next()?
-        {
-            if batches % over.size() as u64 == over.rank() as u64 {
-                over.check()?;
-                own.push(backend.evaluate(&batch)?);
-            }
-            batches += 1;
-        }
-        let corpus = &feed.corpora()[0];
-        found.push(CorpusLoss {
-            corpus: corpus.name.clone(),
-            share: corpus.share,
-            loss: together::add_up(over, &own, batches as usize)?,
-        });
-    }
-    Ok(found)
-}
-
-impl Evaluation {
-    /// Of the losses of some corpora after `step` steps.
-    pub fn of(step: u64, losses: &[CorpusLoss]) -> Evaluation {
-        let corpus = |of: &CorpusLoss| CorpusEvaluation {
-            corpus: of.corpus.clone(),
-            share: of.share,
-            loss: of.loss.mean(),
-            accuracy: of.loss.correct as f64 / of.loss.targets.max(1) as f64,
-            targets: of.loss.targets as u64,
-        };
-        let mut corpora: Vec<CorpusEvaluation> = losses.iter().map(corpus).collect();
-        let shares: f64 = corpora.iter().map(|corpus| corpus.share).sum();
-        corpora.iter_mut().for_each(|corpus| corpus.share /= shares);
-        let mean =
-            |of: fn(&CorpusEvaluation) -> f64| corpora.iter().map(|corpus| corpus.share * of(corpus)).sum::<f64>();
-        let validation_loss = mean(|corpus| corpus.loss);
-        Evaluation {
-            step,
-            validation_loss,
-            perplexity: validation_loss.exp(),
-            validation_accuracy: mean(|corpus| corpus.accuracy),
-            targets: corpora.iter().map(|corpus| corpus.targets).sum(),
-            corpora: match corpora.len() {
-                1 => Vec::new(),
-                _ => corpora,
-            },
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Reference models and cases, read in place.
 #![allow(dead_code)]
 
+pub mod archive;
 pub mod corpus;
 pub mod events;
 pub mod program;
@@ -22,7 +23,7 @@ use t5_trainer::{ModelConfig, T5};
 
 /// The folder of this crate; of tests that were taken to another machine (`make gpu-proof`), the one that stands for it
 /// there.
-fn crate_folder() -> PathBuf {
+pub fn crate_folder() -> PathBuf {
     match std::env::var_os("T5_TEST_FOLDER") {
         Some(folder) => folder.into(),
         None => env!("CARGO_MANIFEST_DIR").into(),
@@ -150,8 +151,28 @@ pub fn kinds() -> Vec<ModelConfig> {
         relative_bias: RelativeBias::EachLayer,
         ..small(Architecture::Shared)
     };
-    let more = [gated, silu, each_layer, each_layer_shared];
+    let adapters = ModelConfig {
+        adapter: 8,
+        ..gated.clone()
+    };
+    let adapters_shared = ModelConfig {
+        adapter: 20,
+        ..small(Architecture::Shared)
+    };
+    let more = [gated, silu, each_layer, each_layer_shared, adapters, adapters_shared];
     ARCHITECTURES.into_iter().map(small).chain(more).collect()
+}
+
+/// A model whose adapters, if there are any, are no longer next to nothing.
+pub fn drawn(config: &ModelConfig, seed: u64) -> T5 {
+    let mut model = T5::new(config.clone(), seed).unwrap();
+    for variable in model.layout().variables().to_vec() {
+        if variable.name.contains(".adapter.w") {
+            let values = &mut model.parameters_mut()[variable.range];
+            values.iter_mut().for_each(|value| *value *= 25.0);
+        }
+    }
+    model
 }
 
 /// Packed rows of made-up examples that fit `config`.

@@ -1,0 +1,35 @@
+//! The cards of the tasks that `t5` knows: each a TOML file in `data/tasks`, which the crate `t5-trainer` reads.
+
+/// The built-in task cards: name and TOML, by name.
+pub const BUILTIN_TASKS: [(&str, &str); 27] = [
+    ("cnn_dailymail", include_str!("../tasks/cnn_dailymail.toml")),
+    ("dpr", include_str!("../tasks/dpr.toml")),
+    ("glue/ax", include_str!("../tasks/glue/ax.toml")),
+    ("glue/cola", include_str!("../tasks/glue/cola.toml")),
+    ("glue/mnli", include_str!("../tasks/glue/mnli.toml")),
+    (
+        "glue/mnli_mismatched",
+        include_str!("../tasks/glue/mnli_mismatched.toml"),
+    ),
+    ("glue/mrpc", include_str!("../tasks/glue/mrpc.toml")),
+    ("glue/qnli", include_str!("../tasks/glue/qnli.toml")),
+    ("glue/qqp", include_str!("../tasks/glue/qqp.toml")),
+    ("glue/rte", include_str!("../tasks/glue/rte.toml")),
+    ("glue/sst2", include_str!("../tasks/glue/sst2.toml")),
+    ("glue/stsb", include_str!("../tasks/glue/stsb.toml")),
+    ("glue/wnli", include_str!("../tasks/glue/wnli.toml")),
+    ("squad", include_str!("../tasks/squad.toml")),
+    ("super_glue/axb", include_str!("../tasks/super_glue/axb.toml")),
+    ("super_glue/axg", include_str!("../tasks/super_glue/axg.toml")),
+    ("super_glue/boolq", include_str!("../tasks/super_glue/boolq.toml")),
+    ("super_glue/cb", include_str!("../tasks/super_glue/cb.toml")),
+    ("super_glue/copa", include_str!("../tasks/super_glue/copa.toml")),
+    ("super_glue/multirc", include_str!("../tasks/super_glue/multirc.toml")),
+    ("super_glue/record", include_str!("../tasks/super_glue/record.toml")),
+    ("super_glue/rte", include_str!("../tasks/super_glue/rte.toml")),
+    ("super_glue/wic", include_str!("../tasks/super_glue/wic.toml")),
+    ("super_glue/wsc", include_str!("../tasks/super_glue/wsc.toml")),
+    ("wmt/en-de", include_str!("../tasks/wmt/en-de.toml")),
+    ("wmt/en-fr", include_str!("../tasks/wmt/en-fr.toml")),
+    ("wmt/en-ro", include_str!("../tasks/wmt/en-ro.toml")),
+];
