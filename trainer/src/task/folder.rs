@@ -164,7 +164,7 @@ pub(super) fn by_split(card: &TaskCard, folder: &Path) -> Result<Found, Error> {
         for word in words {
             let chosen = nearest(folder, &free, |name| first_word(name) == Some((split, *word)));
             if !chosen.is_empty() {
-                found.splits.insert(split, chosen);
+                found.splits.insert(split, bare(folder, chosen, word));
                 break;
             }
         }
@@ -221,6 +221,24 @@ fn nearest(folder: &Path, files: &[PathBuf], fits: impl Fn(&str) -> bool) -> Vec
         }
     }
     by_parent.into_values().next().unwrap_or_default()
+}
+
+/// Of the files of a split, those named by its word alone, as `train.tsv`, `train-00000-of-00001.parquet` or a folder `train`; all, where
+/// none is.
+fn bare(folder: &Path, files: Vec<PathBuf>, word: &str) -> Vec<PathBuf> {
+    let is_bare = |file: &PathBuf| {
+        names(folder, file).any(|(_, name)| {
+            let stem = name.split('.').next().unwrap_or_default().to_lowercase();
+            let mut words = stem
+                .split(|c: char| !c.is_ascii_alphabetic())
+                .filter(|part| !part.is_empty());
+            words.next() == Some(word) && words.all(|part| part == "of")
+        })
+    };
+    match files.iter().any(is_bare) {
+        true => files.into_iter().filter(is_bare).collect(),
+        false => files,
+    }
 }
 
 /// The first word of a name that names a split.

@@ -233,6 +233,20 @@ fn mrpc_stsb_and_qqp() {
         &[("mrpc sentence1: A . sentence2: B .", "<unk>")],
     );
 
+    // The folder of GLUE's script: its tables beside the corpus and a list of ids.
+    let glue = b"Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1\t2\tA .\tB .\n";
+    let files: [(&str, &[u8]); 5] = [
+        ("MRPC/msr_paraphrase_train.txt", table.as_bytes()),
+        ("MRPC/msr_paraphrase_test.txt", table.as_bytes()),
+        ("MRPC/dev_ids.tsv", b"1\t2\n"),
+        ("MRPC/train.tsv", glue),
+        ("MRPC/dev.tsv", glue),
+    ];
+    let of_glue = [("mrpc sentence1: A . sentence2: B .", "not_equivalent")];
+    gives("glue/mrpc", TRAIN, &files, &of_glue);
+    gives("glue/mrpc", VALIDATION, &files, &of_glue);
+    gives("glue/mrpc", TEST, &files, &want);
+
     let want = [("stsb sentence1: A \"plane. sentence2: A jet.", "3.2")];
     let head = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2";
     let row = "0\tmain-captions\tMSRvid\t2012test\t0001\tnone\tnone\tA \"plane.\tA jet.";
@@ -658,6 +672,8 @@ fn squad() {
         assert_eq!(found[0].truth.answers, ["Bob ' s dog", "Bob"]);
         assert_eq!(found[0].truth.id.as_deref(), Some("q1"));
     }
+    let files: [(&str, &[u8]); 2] = [("train-v1.1.json", &files[0].1), ("train-v2.0.json", b"{\"data\": []}")];
+    gives("squad", TRAIN, &files, &want);
 }
 
 #[test]
