@@ -64,7 +64,9 @@ impl Form {
     /// A row has no id where the form needs one.
     pub(super) fn write(self, exam: &Exam, answers: &[String]) -> anyhow::Result<(String, u64)> {
         let mut text = match self {
-            Form::TableOfNumbers | Form::TableOfNames | Form::TableOfScores | Form::TableOfNouns => "index\tprediction\n".to_owned(),
+            Form::TableOfNumbers | Form::TableOfNames | Form::TableOfScores | Form::TableOfNouns => {
+                "index\tprediction\n".to_owned()
+            }
             _ => String::new(),
         };
         let labels = &exam.task.card.labels;

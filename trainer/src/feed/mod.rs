@@ -26,6 +26,7 @@ mod mixing;
 mod mixture;
 mod pack;
 pub(crate) mod preview;
+mod streams;
 pub(crate) mod task;
 mod validation;
 

@@ -3,7 +3,7 @@
 use super::FeedConfig;
 use super::chain::Chain;
 use super::corpus::{self, Corpus, TaskRate};
-use super::mixing::{MixtureShare, Mixing, TaskSource};
+use super::mixing::{Mixing, MixtureShare, TaskSource};
 use super::task::{self, TaskStream};
 use crate::Error;
 use crate::objective::Lengths;
@@ -39,7 +39,8 @@ pub(super) struct Streams {
     pub tasks: Vec<TaskStream>,
     /// Of each task, its share of the examples.
     pub task_shares: Vec<f64>,
-    mixture: Vec<MixtureShare>,
+    /// All sources, corpora first.
+    pub mixture: Vec<MixtureShare>,
 }
 
 impl Streams {
