@@ -482,8 +482,12 @@ fn a_start_may_be_of_others_or_of_nothing() {
     // Rows of another task; a column that is missing in some rows, and in all.
     refused(
         &tasks.finetune(&out, &["--task", "glue/rte"]),
-        &["glue/rte", "sentence1"],
+        &["none is named as glue/rte"],
     );
+    let own = format!("{}/kinds", tasks.data);
+    let mut other = tasks.finetune(&out, &["--task", "glue/rte"]);
+    other[3] = &own;
+    refused(&other, &["is of another task: glue/rte wants", "sentence1"]);
     let rows = Path::new(&tasks.data).join("kinds/train.jsonl");
     let text = fs::read_to_string(&rows).unwrap();
     fs::write(&rows, text.replacen("\"label\"", "\"lable\"", 2)).unwrap();
