@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step tokenise vocabulary export import trajectory events quick deny cuda-fake gpu-proof gpu-proof-emulated
+.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step tokenise vocabulary export import trajectory events metrics quick deny cuda-fake gpu-proof gpu-proof-emulated
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -120,7 +120,7 @@ bench: build ## measure parts (criterion) and whole builds of INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: faults peers hub detector domains multilingual export import trajectory events tokenise vocabulary step spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
+proofs: faults peers hub detector domains multilingual export import trajectory events metrics tokenise vocabulary step spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## measure builds beside Python's on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -202,6 +202,9 @@ trajectory: examples ## prove that fifty steps give the losses of Hugging Face's
 
 events: build ## prove that TensorBoard shows what a run has measured (makes a virtual environment below target/)
 	trainer/benches/event_files.sh $(T5) $(C4)
+
+metrics: examples ## prove that scores are those of scikit-learn, SciPy, sacreBLEU and rouge-score (makes a virtual environment below target/)
+	trainer/benches/metrics.sh target/release/examples/score $(GOLDEN)
 
 hub: build ## prove that Hugging Face `datasets` reads a corpus with its card (makes a virtual environment below target/)
 	pipeline/benches/card.sh $(C4) data/samples

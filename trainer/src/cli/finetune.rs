@@ -1,8 +1,8 @@
 //! `t5 finetune`.
 
-use super::output::tell;
+use super::output::{count, tell};
 use super::settings::{CorpusArgs, tell_of_corpora};
-use super::tasks::{TaskArgs, tell_of_tasks};
+use super::tasks::{TrainedTaskArgs, tell_of_tasks};
 use super::training::{MachineArgs, ResumeArgs, head, take_corpora};
 use super::{Named, is_hugging_face};
 use crate::backend::Device;
@@ -29,7 +29,7 @@ pub(crate) struct Finetune {
     #[arg(value_name = "START", required_unless_present = "resume", conflicts_with = "resume")]
     start: Option<PathBuf>,
     #[command(flatten)]
-    tasks: TaskArgs,
+    tasks: TrainedTaskArgs,
     #[command(flatten)]
     corpora: CorpusArgs,
     /// Folder of the new run; made if it is missing.
@@ -86,7 +86,7 @@ fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run
     let start = Start::open(args.start.as_deref().unwrap_or(Path::new("")), args.vocab.as_deref())?;
     let before = start.note().map(|note| &note.config);
     let model = start.model_config();
-    let named = args.tasks.of_run(&RunConfig::named("tiny")?);
+    let named = args.tasks.named.of_run(&RunConfig::named("tiny")?);
     let mut config = RunConfig::finetuning(model, before, args.config.as_deref(), &args.settings, &named)?;
     if args.keep_optimizer {
         let before = before.with_context(|| {
@@ -125,7 +125,11 @@ fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run
 /// What is begun with.
 enum Start {
     Run(Box<Named>),
-    HuggingFace { folder: PathBuf, vocab: PathBuf, model: T5 },
+    HuggingFace {
+        folder: PathBuf,
+        vocab: PathBuf,
+        model: Box<T5>,
+    },
 }
 
 impl Start {
@@ -148,7 +152,7 @@ impl Start {
         Ok(Start::HuggingFace {
             folder: path.to_owned(),
             vocab,
-            model: huggingface::load(path)?,
+            model: Box::new(huggingface::load(path)?),
         })
     }
 
@@ -184,7 +188,7 @@ impl Start {
     /// The model, and the state of its optimiser if it is kept.
     fn read(self, keep_optimizer: bool) -> anyhow::Result<(T5, Option<Vec<f32>>)> {
         match self {
-            Start::HuggingFace { model, .. } => Ok((model, None)),
+            Start::HuggingFace { model, .. } => Ok((*model, None)),
             Start::Run(named) => {
                 let model = named.note.model(&named.path)?;
                 let state = match keep_optimizer {
@@ -200,7 +204,7 @@ impl Start {
     fn describe(&self, keep_optimizer: bool, from_scratch: bool) -> String {
         let path = self.path().display();
         let steps = match self.note() {
-            Some(note) => format!(" after {} steps", note.step),
+            Some(note) => format!(" after {}", count(note.step, "step")),
             None => String::new(),
         };
         match (from_scratch, keep_optimizer) {

@@ -21,6 +21,16 @@ pub(super) struct TaskArgs {
     data: Option<PathBuf>,
 }
 
+/// Tasks that are trained on.
+#[derive(Debug, Args)]
+pub(super) struct TrainedTaskArgs {
+    #[command(flatten)]
+    pub named: TaskArgs,
+    /// Leave out a task of the configuration, or all whose names begin with NAME/; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    leave_out: Vec<String>,
+}
+
 fn parse(text: &str) -> Result<TaskSource, String> {
     let (name, weight) = match text.rsplit_once('=') {
         None => (text, None),
@@ -37,25 +47,38 @@ fn parse(text: &str) -> Result<TaskSource, String> {
     })
 }
 
-impl TaskArgs {
+impl TrainedTaskArgs {
     /// Tasks of the command line in place of those of a configuration, and the folder of those that name none.
     ///
     /// # Errors
     /// No such task.
     pub(super) fn apply(&self, config: &mut RunConfig) -> Result<(), Error> {
-        if !self.tasks.is_empty() {
-            config.tasks.clone_from(&self.tasks);
+        if !self.named.tasks.is_empty() {
+            config.tasks.clone_from(&self.named.tasks);
+        }
+        for name in &self.leave_out {
+            let before = config.tasks.len();
+            let is_it =
+                |task: &str| task == name || task.strip_prefix(&name[..]).is_some_and(|rest| rest.starts_with('/'));
+            config.tasks.retain(|task| !is_it(&short(&task.name)));
+            if config.tasks.len() == before {
+                return Err(Error::Setting(format!(
+                    "--leave-out {name}: is no task of the configuration"
+                )));
+            }
         }
         for task in &mut config.tasks {
             if task.name.ends_with(".toml") {
                 task.name = absolute(Path::new(&task.name)).display().to_string();
             }
-            let data = self.data.as_deref().or(task.data.as_deref());
+            let data = self.named.data.as_deref().or(task.data.as_deref());
             task.data = data.map(absolute);
         }
         Ok(())
     }
+}
 
+impl TaskArgs {
     /// The tasks that were named, or all of a run where none were; their rows are in the folder that was named, or else where the run
     /// has them.
     pub(super) fn of_run(&self, run: &RunConfig) -> Vec<TaskSource> {
@@ -79,6 +102,14 @@ impl TaskArgs {
     /// Whether a task was named.
     pub(super) fn names_some(&self) -> bool {
         !self.tasks.is_empty()
+    }
+}
+
+/// A task's name; of the path of a card, its file's name without the end.
+fn short(name: &str) -> String {
+    match name.strip_suffix(".toml") {
+        Some(path) => path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned(),
+        None => name.to_owned(),
     }
 }
 

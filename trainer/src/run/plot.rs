@@ -7,6 +7,7 @@ use crate::Error;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A measure by step.
@@ -19,6 +20,10 @@ pub struct PlottedMetrics {
     pub loss: Series,
     /// Loss over validation documents, the same.
     pub validation: Series,
+    /// Score of each task, by name.
+    pub tasks: BTreeMap<String, Series>,
+    /// Mean of the tasks' scores, where there are several.
+    pub average: Series,
     /// Learning rate.
     pub rate: Series,
     /// Tokens a second.
@@ -65,6 +70,15 @@ impl PlottedMetrics {
             add(&mut metrics.loss, number("loss"));
             add(&mut metrics.validation, number("validation_loss"));
             add(&mut metrics.rate, number("learning_rate"));
+            let tasks = line["tasks"].as_array().map_or(&[][..], Vec::as_slice);
+            for task in tasks {
+                if let Some((name, score)) = task["task"].as_str().zip(task["headline"].as_f64()) {
+                    metrics.tasks.entry(name.to_owned()).or_default().push((step, score));
+                }
+            }
+            if tasks.len() > 1 {
+                add(&mut metrics.average, number("average"));
+            }
             let speed = number("tokens").zip(number("seconds"));
             add(
                 &mut metrics.speed,
@@ -95,6 +109,14 @@ const HEIGHTS: (i32, i32) = (420, 220);
 const MARGINS: (i32, i32, i32, i32) = (40, 34, 40, 76);
 const TRAINING: RGBColor = RGBColor(31, 119, 180);
 const VALIDATION: RGBColor = RGBColor(214, 39, 40);
+/// Of tasks, beside their average; of more tasks than these, the average alone is drawn.
+const TASKS: [RGBColor; 5] = [
+    RGBColor(31, 119, 180),
+    RGBColor(44, 160, 44),
+    RGBColor(255, 127, 14),
+    RGBColor(148, 103, 189),
+    RGBColor(140, 86, 75),
+];
 const INK: RGBColor = RGBColor(51, 51, 51);
 const GRID: RGBColor = RGBColor(221, 221, 221);
 /// Opacity of a measure as it is, below its smoothed curve.
@@ -107,7 +129,7 @@ const SMOOTHED: (usize, usize) = (40, 9);
 /// One measure in a chart.
 struct Curve<'c> {
     /// What it is, where a chart has several.
-    name: &'static str,
+    name: String,
     color: RGBColor,
     /// The measure as it is, drawn faint; empty where it is not one of every step.
     raw: &'c [(f64, f64)],
@@ -116,16 +138,26 @@ struct Curve<'c> {
 }
 
 impl<'c> Curve<'c> {
-    fn every_step(name: &'static str, raw: &'c [(f64, f64)]) -> Curve<'c> {
+    fn every_step(name: &str, raw: &'c [(f64, f64)]) -> Curve<'c> {
         Curve::means_of(name, raw, (raw.len() / SMOOTHED.0).max(SMOOTHED.1))
     }
 
-    fn means_of(name: &'static str, raw: &'c [(f64, f64)], window: usize) -> Curve<'c> {
+    fn means_of(name: &str, raw: &'c [(f64, f64)], window: usize) -> Curve<'c> {
         Curve {
-            name,
+            name: name.to_owned(),
             color: TRAINING,
             raw,
             smooth: smoothed(raw, window),
+        }
+    }
+
+    /// A measure of some steps alone.
+    fn points_of(name: &str, color: RGBColor, points: &[(f64, f64)]) -> Curve<'c> {
+        Curve {
+            name: name.to_owned(),
+            color,
+            raw: &[],
+            smooth: points.to_vec(),
         }
     }
 
@@ -150,12 +182,7 @@ type Failure<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::Erro
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn draw<'a>(metrics: &PlottedMetrics, out: &'a mut String) -> Result<(), Failure<'a>> {
-    let validation = Curve {
-        name: "validation",
-        color: VALIDATION,
-        raw: &[],
-        smooth: metrics.validation.clone(),
-    };
+    let validation = Curve::points_of("validation", VALIDATION, &metrics.validation);
     let alone = |title: &str, series| (title.to_owned(), vec![Curve::every_step("", series)]);
     // What is set is no matter of chance.
     let rate = vec![Curve::means_of("", &metrics.rate, 1)];
@@ -165,6 +192,10 @@ fn draw<'a>(metrics: &PlottedMetrics, out: &'a mut String) -> Result<(), Failure
         ("learning rate".to_owned(), rate),
         alone("tokens a second", &metrics.speed),
     ];
+    let scores = scores(metrics);
+    if !scores.is_empty() {
+        charts.insert(1, ("score of tasks in validation".to_owned(), scores));
+    }
     if metrics.waited_share >= WAITED_TOO_MUCH {
         let title = format!(
             "waiting for data, % of the time ({:.1} % in all; more `feed.threads` may help)",
@@ -183,6 +214,16 @@ fn draw<'a>(metrics: &PlottedMetrics, out: &'a mut String) -> Result<(), Failure
         rest = below;
     }
     area.present()
+}
+
+/// The curves of tasks, and of their average.
+fn scores(metrics: &PlottedMetrics) -> Vec<Curve<'static>> {
+    let few = metrics.tasks.iter().filter(|_| metrics.tasks.len() <= TASKS.len());
+    let tasks = few
+        .zip(TASKS)
+        .map(|((name, points), color)| Curve::points_of(name, color, points));
+    let average = (!metrics.average.is_empty()).then(|| Curve::points_of("average", VALIDATION, &metrics.average));
+    tasks.chain(average).collect()
 }
 
 /// One chart, with so many labels at its upright axis at most.

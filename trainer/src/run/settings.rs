@@ -227,7 +227,7 @@ impl RunConfig {
         config.model.dropout = 0.1;
         if let Some(before) = before {
             // For corpora beside the tasks.
-            config.feed.objective = before.feed.objective.clone();
+            config.feed.objective = before.feed.objective;
         }
         if !model.architecture.has_encoder() {
             config.feed.layout = RowLayout::DecoderOnly;

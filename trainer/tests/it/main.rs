@@ -9,6 +9,8 @@ mod common;
 mod backend;
 mod domain_loss;
 mod feed;
+mod feed_tasks;
+mod finetune;
 mod generate;
 #[cfg(target_os = "linux")]
 mod gpu_proof;

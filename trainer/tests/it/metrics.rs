@@ -1,9 +1,9 @@
 //! Metrics against the reference implementations, and what scoring refuses.
 
-use crate::common::crate_folder;
+use crate::common::{crate_folder, golden, shared};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use t5_trainer::internals::{Metric, Score, Scoring, Truth, averages, headline, score};
+use t5_trainer::internals::{Bootstrap, Metric, Score, Scoring, Truth, averages, headline, score};
 
 fn scoring(toml: &str, labels: &[&str]) -> Scoring {
     let mut scoring: Scoring = toml::from_str(toml).unwrap();
@@ -265,4 +265,109 @@ fn what_cannot_be_scored_is_refused() {
     }
     let refused = score(&label, &[truth(&["yes"])], &[], None).unwrap_err().to_string();
     assert_eq!(refused, "there are 0 answers to 1 rows; give one a row, in order");
+}
+
+/// Made-up answers with the scores of scikit-learn, SciPy, sacreBLEU, rouge-score and the rules of the scripts
+/// (`make metrics GOLDEN=…`).
+#[test]
+fn scores_are_those_of_the_reference_implementations() {
+    let golden = golden("golden_metrics.json");
+    let mut compared = BTreeMap::new();
+    for case in golden.as_array().unwrap() {
+        let mut scoring: Scoring = serde_json::from_value(case["score"].clone()).unwrap();
+        let texts = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+        if let Some(labels) = case.get("labels") {
+            scoring.labels = texts(labels);
+        }
+        let rows = case["truths"].as_array().unwrap().iter().enumerate();
+        let truths = rows.map(|(row, answers)| Truth {
+            answers: texts(answers),
+            group: case["groups"][row].as_str().map(str::to_owned),
+            holds: case["holds"][row].as_bool().unwrap_or(true),
+            ..truth(&[])
+        });
+        let truths: Vec<Truth> = truths.collect();
+        let scores = score(&scoring, &truths, &texts(&case["answers"]), None).unwrap();
+        assert_eq!(scores.len(), case["expected"].as_array().unwrap().len());
+        for (score, expected) in scores.iter().zip(case["expected"].as_array().unwrap()) {
+            let equal = match expected.as_f64() {
+                Some(expected) => (score.value - expected).abs() < 1e-9,
+                None => score.value.is_nan(),
+            };
+            assert!(equal, "{score:?}, not {expected}: {case}");
+            *compared.entry(score.metric.name()).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(compared.len(), 18, "every metric");
+    let least = compared.iter().min_by_key(|(_, count)| **count).unwrap();
+    assert!(*least.1 >= 20, "{least:?}");
+}
+
+/// A thousand lines of which T5's own test has ROUGE: the median over resamples with NumPy's random numbers, so near, not
+/// equal. (That the mean is equal to 1e-9 is shown on other texts.)
+#[test]
+fn rouge_is_near_the_values_of_t5s_test() {
+    let Some(folder) = shared("data/sup/t5-eval-testdata") else {
+        return;
+    };
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let answers: Vec<String> = read("prediction_large.txt").lines().map(str::to_owned).collect();
+    let truths: Vec<Truth> = read("target_large.txt").lines().map(|line| truth(&[line])).collect();
+    let scoring = scoring("metrics = ['rouge1', 'rouge2', 'rouge_lsum']", &[]);
+    let expected: Value = serde_json::from_str(&read("expected_bootstrap_results.json")).unwrap();
+    let scores = score(&scoring, &truths, &answers, Some(Bootstrap::default())).unwrap();
+    assert_eq!(answers.len(), 1000);
+    for (score, key) in scores.iter().zip(["rouge1", "rouge2", "rougeLsum"]) {
+        let (low, high) = score.interval.unwrap();
+        let standard_error = (high - low) / (2.0 * 1.96);
+        // A median of 1000 normal values has a standard error of sqrt(pi / 2000) = 0.04 of theirs.
+        let difference = (score.value - expected[key].as_f64().unwrap()).abs();
+        assert!(difference < 4.0 * 0.04 * standard_error, "{score:?}, {}", expected[key]);
+    }
+}
+
+#[test]
+fn bleu_has_a_signature() {
+    let truths = [truth(&["The cat sat on the mat ."]), truth(&["a", "b"])];
+    let answers = ["The cat sat on the mat .".to_owned(), "b".to_owned()];
+    let bleu = |toml: &str, rows: usize| score(&scoring(toml, &[]), &truths[..rows], &answers[..rows], None).unwrap();
+    let one = &bleu("metrics = ['bleu']", 1)[0];
+    let signature = "nrefs:1|case:mixed|eff:no|tok:intl|smooth:exp|version:2.6.0";
+    assert_eq!((one.signature.as_deref(), one.value.round()), (Some(signature), 100.0));
+    let both = &bleu("metrics = ['bleu']\nbleu_tokenizer = '13a'", 2)[0];
+    let signature = "nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0";
+    assert_eq!(both.signature.as_deref(), Some(signature));
+}
+
+/// Correlations of one value have none, and say so in files.
+#[test]
+fn a_score_that_does_not_exist_is_null_in_json() {
+    let scoring = scoring("postprocess = 'number'\nmetrics = ['pearson']", &[]);
+    let truths = ["1", "2"].map(|number| truth(&[number]));
+    let answers = vec!["3".to_owned(); 2];
+    let scores = score(&scoring, &truths, &answers, Some(Bootstrap::default())).unwrap();
+    let text = serde_json::to_string(&scores).unwrap();
+    assert_eq!(text, r#"[{"metric":"pearson","value":null}]"#);
+    let read: Vec<Score> = serde_json::from_str(&text).unwrap();
+    assert!(read[0].value.is_nan() && headline(&scoring, &read).is_nan());
+}
+
+/// MultiRC's questions and ReCoRD's queries are drawn as wholes: one question has no interval but its own score.
+#[test]
+fn rows_of_a_group_are_drawn_together() {
+    let labels = &["False", "True"];
+    let scoring = scoring("postprocess = 'label'\nmetrics = ['multirc_f1a', 'multirc_em']", labels);
+    let row = |label: &str, group: &str| Truth {
+        group: Some(group.to_owned()),
+        ..truth(&[label])
+    };
+    let one = [row("True", "1"), row("False", "1"), row("True", "1")];
+    let answers = ["True", "True", "False"].map(str::to_owned);
+    let scores = score(&scoring, &one, &answers, Some(Bootstrap::default())).unwrap();
+    assert_eq!(scores[0].interval, Some((50.0, 50.0)));
+    assert_eq!(scores[1].interval, Some((0.0, 0.0)));
+    let two = [row("True", "1"), row("False", "2"), row("True", "2")];
+    let scores = score(&scoring, &two, &answers, Some(Bootstrap::default())).unwrap();
+    assert_eq!((scores[0].value, scores[0].interval), (50.0, Some((0.0, 100.0))));
+    assert_eq!((scores[1].value, scores[1].interval), (50.0, Some((0.0, 100.0))));
 }

@@ -71,7 +71,25 @@ pub fn measured(run: &str) -> Scalars {
             Some(_) => "train",
             None => "validation",
         };
-        for key in line.as_object().unwrap().keys().filter(|key| *key != "step") {
+        let list = |key: &str| line[key].as_array().cloned().unwrap_or_default();
+        for corpus in list("corpora") {
+            let name = corpus["corpus"].as_str().unwrap();
+            add(format!("validation/loss of {name}"), corpus["loss"].as_f64().unwrap());
+        }
+        for task in list("tasks") {
+            let name = task["task"].as_str().unwrap();
+            add(format!("validation/{name}"), task["headline"].as_f64().unwrap());
+            for (metric, score) in task["scores"].as_object().unwrap() {
+                add(format!("validation/{name} {metric}"), score.as_f64().unwrap());
+            }
+        }
+        let lists = ["step", "corpora", "tasks"];
+        for key in line
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| !lists.contains(&&key[..]))
+        {
             let name = key.trim_start_matches("validation_");
             add(format!("{section}/{name}"), number(key));
         }
