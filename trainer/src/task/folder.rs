@@ -34,15 +34,20 @@ pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error
     }
     let card = &task.card;
     let (group, short) = card.name.rsplit_once('/').unwrap_or(("", &card.name));
-    let mut own: Vec<String> = vec![plain(short)];
-    own.extend(card.rows.folders.iter().map(|name| plain(name)));
+    // In this order: of `wsc` and `wsc.fixed` on the Hub, the card names the second.
     let configuration = card.rows.hub.as_ref().and_then(|hub| hub.configuration.as_deref());
-    own.extend(configuration.map(plain));
+    let own = configuration
+        .into_iter()
+        .chain([short])
+        .chain(card.rows.folders.iter().map(String::as_str));
+    let own: Vec<String> = own.map(plain).collect();
     let whole = plain(&card.name);
     let children = children(data)?;
     let named = |children: &[(String, PathBuf)], names: &[String]| -> Vec<PathBuf> {
-        let found = children.iter().filter(|(name, _)| names.contains(name));
-        found.map(|(_, path)| path.clone()).collect()
+        let all = names
+            .iter()
+            .flat_map(|name| children.iter().filter(move |(child, _)| child == name));
+        all.map(|(_, path)| path.clone()).collect()
     };
     let mut found = named(&children, &[whole]);
     for group in named(&children, &[plain(group)]) {

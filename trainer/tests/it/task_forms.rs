@@ -366,6 +366,46 @@ fn wnli() {
     let found = gives("glue/wnli", TEST, &[("WNLI/test.tsv", test)], &want);
     assert!(!found[0].truth.known);
     gives("glue/wnli", TRAIN, &[("WNLI/train.tsv", table)], &[]);
+    for (premise, hypothesis, inputs, answer) in [
+        // Only what is behind the pronoun is found, at the start: all of the sentence.
+        (
+            "But her Ann door.",
+            "Ann mother he she.",
+            "But *her* Ann door.",
+            "Ann mother he she",
+        ),
+        // From the last article on, and not possessive.
+        (
+            "I saw his dog.",
+            "I saw a man and the boy's dog.",
+            "I saw *his* dog.",
+            "the boy",
+        ),
+        // A mark behind the pronoun is set apart.
+        ("Tom hit it.", "Tom hit a wall.", "Tom hit *it* .", "a wall"),
+    ] {
+        let row = json!({"sentence1": premise, "sentence2": hypothesis, "idx": 0});
+        gives(
+            "glue/wnli",
+            TEST,
+            &[("test.jsonl", &lines(&[row]))],
+            &[(&format!("wsc: {inputs}"), answer)],
+        );
+    }
+    let row = lines(&[json!({"sentence1": "No one.", "sentence2": "One.", "label": 1, "idx": 0})]);
+    let dir = folder(&[("validation.jsonl", &row)]);
+    let task = Task::open("glue/wnli").unwrap();
+    let data = TaskData::open(&task, dir.path()).unwrap();
+    let row = data
+        .split(VALIDATION)
+        .unwrap()
+        .open(0)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let problem = task.examples(&row, VALIDATION).unwrap_err();
+    assert_eq!(problem.to_string(), "the first sentence has no pronoun");
 }
 
 #[test]
@@ -581,6 +621,8 @@ fn wsc_and_dpr() {
     ]);
     let files: [(&str, &[u8]); 1] = [("super_glue/wsc.fixed/validation-00000-of-00001.parquet", &hub)];
     let of_hub = gives("super_glue/wsc", VALIDATION, &files, &[want]);
+    let both: [(&str, &[u8]); 2] = [files[0], ("super_glue/wsc/validation-00000-of-00001.parquet", b"PAR1")];
+    gives("super_glue/wsc", VALIDATION, &both, &[want]);
     assert_eq!(of_hub[0], found[1]);
     // Two rows of the set point beside the pronoun, one at a word with more behind it.
     for (text, index, pronoun, want) in [
