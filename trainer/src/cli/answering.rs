@@ -2,9 +2,10 @@
 
 use super::Named;
 use crate::backend::{self, Device, DeviceModel, Precision};
+use crate::eval::ensemble::Ensemble;
 use crate::eval::exam::Exam;
 use crate::eval::generate::Decoding;
-use crate::eval::predict::{Answering, Ensemble};
+use crate::eval::predict::Answering;
 use crate::run;
 use crate::run::checkpoint::{self, BestBy};
 use crate::run::evaluation::ANSWER_ROWS;

@@ -2,7 +2,7 @@
 
 use super::output::{count, tell};
 use super::settings::{CorpusArgs, tell_of_corpora};
-use super::tasks::{TaskArgs, tell_of_tasks};
+use super::tasks::{TrainedTaskArgs, tell_of_tasks};
 use super::training::{MachineArgs, ResumeArgs, head, take_corpora};
 use super::transfer::TransferArgs;
 use super::{Named, is_hugging_face};
@@ -30,7 +30,7 @@ pub(crate) struct Finetune {
     #[arg(value_name = "START", required_unless_present = "resume", conflicts_with = "resume")]
     start: Option<PathBuf>,
     #[command(flatten)]
-    tasks: TaskArgs,
+    tasks: TrainedTaskArgs,
     #[command(flatten)]
     corpora: CorpusArgs,
     /// Folder of the new run; made if it is missing.
@@ -90,7 +90,7 @@ fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run
     let start = Start::open(args.start.as_deref().unwrap_or(Path::new("")), args.vocab.as_deref())?;
     let before = start.note().map(|note| &note.config);
     let model = start.model_config();
-    let named = args.tasks.of_run(&RunConfig::named("tiny")?);
+    let named = args.tasks.named.of_run(&RunConfig::named("tiny")?);
     let mut config = RunConfig::finetuning(model, before, args.config.as_deref(), &args.settings, &named)?;
     if args.keep_optimizer {
         let before = before.with_context(|| {

@@ -4,7 +4,7 @@ use super::Named;
 use super::output::print;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
-use super::tasks::TaskArgs;
+use super::tasks::TrainedTaskArgs;
 use super::training::take_corpora;
 use crate::feed;
 use crate::run::settings::RunConfig;
@@ -32,7 +32,7 @@ struct Show {
     #[command(flatten)]
     corpora: CorpusArgs,
     #[command(flatten)]
-    tasks: TaskArgs,
+    tasks: TrainedTaskArgs,
     /// One setting, as mixing.kind=equal; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,

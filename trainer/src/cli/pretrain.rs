@@ -1,7 +1,7 @@
 //! `t5 pretrain`.
 
 use super::settings::{CorpusArgs, tell_of_corpora};
-use super::tasks::{TaskArgs, tell_of_tasks};
+use super::tasks::{TrainedTaskArgs, tell_of_tasks};
 use super::training::{MachineArgs, ResumeArgs, head, take_corpora};
 use crate::backend::Device;
 use crate::model::ModelConfig;
@@ -22,7 +22,7 @@ pub(crate) struct Pretrain {
     #[command(flatten)]
     corpora: CorpusArgs,
     #[command(flatten)]
-    tasks: TaskArgs,
+    tasks: TrainedTaskArgs,
     /// The vocabulary: what `t5 vocab train` wrote, or any SentencePiece unigram model with T5's layout.
     #[arg(long, value_name = "FILE", required_unless_present = "resume")]
     vocab: Option<PathBuf>,

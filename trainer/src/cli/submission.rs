@@ -3,7 +3,7 @@
 //! Source: the instructions of gluebenchmark.com and super.gluebenchmark.com.
 
 use crate::eval::exam::Exam;
-use crate::task::Task;
+use crate::task::{self, Task};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -27,6 +27,10 @@ pub(super) enum Form {
     Numbers,
     /// SuperGLUE's ReCoRD: the answer itself, of each query once.
     Texts,
+    /// GLUE's WNLI: 1 where the answer names the row's noun, else 0.
+    TableOfNouns,
+    /// SuperGLUE's WSC: whether the answer names the row's noun.
+    Nouns,
     /// SuperGLUE's MultiRC: numbers by paragraph, question and answer.
     Nested,
 }
@@ -46,6 +50,8 @@ impl Form {
             "super_glue/copa" => Form::Numbers,
             "super_glue/record" => Form::Texts,
             "super_glue/multirc" => Form::Nested,
+            "super_glue/wsc" => Form::Nouns,
+            "glue/wnli" => Form::TableOfNouns,
             other => {
                 bail!("{other}: there is no form of GLUE's or SuperGLUE's for its answers; take --format tsv or jsonl")
             }
@@ -58,7 +64,9 @@ impl Form {
     /// A row has no id where the form needs one.
     pub(super) fn write(self, exam: &Exam, answers: &[String]) -> anyhow::Result<(String, u64)> {
         let mut text = match self {
-            Form::TableOfNumbers | Form::TableOfNames | Form::TableOfScores => "index\tprediction\n".to_owned(),
+            Form::TableOfNumbers | Form::TableOfNames | Form::TableOfScores | Form::TableOfNouns => {
+                "index\tprediction\n".to_owned()
+            }
             _ => String::new(),
         };
         let labels = &exam.task.card.labels;
@@ -67,6 +75,12 @@ impl Form {
             let found = labels.iter().position(|label| label == answer);
             foreign.set(foreign.get() + u64::from(found.is_none()));
             found.unwrap_or(0)
+        };
+        // What the model would write is the noun, whether it is the right one or not.
+        let names = |number: usize, answer: &str| {
+            let found = task::names(answer, &exam.examples[number].targets);
+            foreign.set(foreign.get() + u64::from(found.is_none()));
+            found.unwrap_or(false)
         };
         let mut nested = Paragraphs::default();
         let mut last = None;
@@ -83,6 +97,11 @@ impl Form {
                     let score = answer.trim().parse().ok().filter(|score: &f64| score.is_finite());
                     foreign.set(foreign.get() + u64::from(score.is_none()));
                     writeln!(text, "{index}\t{:.3}", score.unwrap_or(0.0).clamp(0.0, 5.0))?;
+                }
+                Form::TableOfNouns => writeln!(text, "{index}\t{}", u8::from(names(number, answer)))?,
+                Form::Nouns => {
+                    let label = if names(number, answer) { "True" } else { "False" };
+                    writeln!(text, "{}", json!({ "idx": index, "label": label }))?;
                 }
                 Form::Names => writeln!(text, "{}", json!({ "idx": index, "label": labels[label(answer)] }))?,
                 Form::LowerNames => {

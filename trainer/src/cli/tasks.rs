@@ -19,6 +19,13 @@ pub(super) struct TaskArgs {
     /// The folder of the tasks' rows: of one task, or of several, each in a folder of its name.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+/// Tasks that are trained on.
+#[derive(Debug, Args)]
+pub(super) struct TrainedTaskArgs {
+    #[command(flatten)]
+    pub named: TaskArgs,
     /// Leave out a task of the configuration, or all whose names begin with NAME/; may be given several times.
     #[arg(long, value_name = "NAME")]
     leave_out: Vec<String>,
@@ -40,14 +47,14 @@ fn parse(text: &str) -> Result<TaskSource, String> {
     })
 }
 
-impl TaskArgs {
+impl TrainedTaskArgs {
     /// Tasks of the command line in place of those of a configuration, and the folder of those that name none.
     ///
     /// # Errors
     /// No such task.
     pub(super) fn apply(&self, config: &mut RunConfig) -> Result<(), Error> {
-        if !self.tasks.is_empty() {
-            config.tasks.clone_from(&self.tasks);
+        if !self.named.tasks.is_empty() {
+            config.tasks.clone_from(&self.named.tasks);
         }
         for name in &self.leave_out {
             let before = config.tasks.len();
@@ -64,12 +71,14 @@ impl TaskArgs {
             if task.name.ends_with(".toml") {
                 task.name = absolute(Path::new(&task.name)).display().to_string();
             }
-            let data = self.data.as_deref().or(task.data.as_deref());
+            let data = self.named.data.as_deref().or(task.data.as_deref());
             task.data = data.map(absolute);
         }
         Ok(())
     }
+}
 
+impl TaskArgs {
     /// The tasks that were named, or all of a run where none were; their rows are in the folder that was named, or else where the run
     /// has them.
     pub(super) fn of_run(&self, run: &RunConfig) -> Vec<TaskSource> {

@@ -5,7 +5,7 @@ use super::pretrain::thousands;
 use super::processes::{Joined, ProcessArgs};
 use super::progress::{Bar, Progress};
 use super::settings::{DeviceArgs, ThreadsArg, tell_of_corpora};
-use super::tasks::{TaskArgs, tell_of_tasks};
+use super::tasks::{TrainedTaskArgs, tell_of_tasks};
 use crate::backend::Device;
 use crate::processes::Communicator;
 use crate::rows::Source;
@@ -101,8 +101,8 @@ impl MachineArgs {
             }
             stop.load(Ordering::Relaxed) == 0
         });
-        if let Some(progress) = &progress {
-            progress.bar.close();
+        if let Some(progress) = &mut progress {
+            progress.finish();
         }
         let ending = trained?;
         let step = run.step;
@@ -134,7 +134,7 @@ impl ResumeArgs {
         &self,
         output: &Path,
         settings: &[String],
-        (corpora, tasks): (Vec<Source>, &TaskArgs),
+        (corpora, tasks): (Vec<Source>, &TrainedTaskArgs),
         vocab: Option<&Path>,
         (device, processes): (Device, usize),
     ) -> anyhow::Result<Run> {

@@ -26,6 +26,7 @@ mod mixing;
 mod mixture;
 mod pack;
 pub(crate) mod preview;
+mod streams;
 pub(crate) mod task;
 mod validation;
 
@@ -34,27 +35,29 @@ pub use corpus::{CorpusInfo, Validation};
 pub use cursor::{Cursor, Position};
 pub use documents::Documents;
 pub use mixing::{Mixing, MixtureShare, TaskSource};
+pub use mixture::Mixture;
 pub use pack::Packer;
+pub(crate) use streams::configured_row_lengths;
+pub use streams::{FeedSources, mixture};
 pub use task::RefusedRow;
 pub use validation::Validations;
 
 use crate::Error;
 use crate::base::Batch;
-use crate::objective::{Example, Ids, Lengths};
+use crate::objective::{Example, Ids};
 use crate::rows::Source;
 use crate::vocab::Vocab;
 use assemble::{Assembler, Packet};
 use c4_data::Split;
 use chain::Chain;
-use corpus::{Corpus, TaskRate};
 use group::{GroupReader, Reading};
 use loader::{Reader, Store};
-use mixture::Mixture;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
-use task::{TaskReader, TaskStream};
+use streams::Streams;
+use task::TaskReader;
 
 /// Makes tokens of text.
 pub trait Tokenizer: Send + Sync {
@@ -107,102 +110,6 @@ pub struct Counts {
     pub examples: u64,
     /// Examples whose inputs or targets lost their end to the configured lengths.
     pub trimmed: u64,
-}
-
-/// What a feed is of.
-#[derive(Debug, Clone, Copy)]
-pub struct FeedSources<'a> {
-    /// The corpora.
-    pub corpora: &'a [Source],
-    /// The tasks, which are read after the corpora in whatever has an order.
-    pub tasks: &'a [TaskSource],
-    /// How often an example is of which of them.
-    pub mixing: Mixing,
-}
-
-impl<'a> FeedSources<'a> {
-    /// Corpora alone.
-    pub fn of(corpora: &'a [Source]) -> FeedSources<'a> {
-        FeedSources {
-            corpora,
-            tasks: &[],
-            mixing: Mixing::Given,
-        }
-    }
-}
-
-/// Sources that are opened.
-#[derive(Default)]
-struct Streams {
-    corpora: Vec<Corpus>,
-    tasks: Vec<TaskStream>,
-    task_shares: Vec<f64>,
-    mixture: Vec<MixtureShare>,
-}
-
-impl Streams {
-    fn open(sources: FeedSources<'_>, config: &FeedConfig) -> Result<Streams, Error> {
-        let tasks = task::open(sources.tasks, config)?;
-        let rate = |task: &TaskStream| TaskRate {
-            name: task.name().to_owned(),
-            weight: task.source.weight,
-            examples: task.examples(),
-        };
-        let rates: Vec<TaskRate> = tasks.iter().map(rate).collect();
-        let shared = corpus::open(sources.corpora, &rates, sources.mixing, Split::Train)?;
-        Ok(Streams {
-            corpora: shared.corpora,
-            tasks,
-            task_shares: shared.task_shares,
-            mixture: shared.sources,
-        })
-    }
-
-    /// Positions of a row that has room for an example of each source.
-    fn row_lengths(&self, config: &FeedConfig, objective: Lengths) -> Result<(usize, usize), Error> {
-        let tasks = self.tasks.iter().map(|task| task.lengths);
-        row_lengths(config, (!self.corpora.is_empty()).then_some(objective), tasks)
-    }
-}
-
-/// Positions of a row that has room for an example of each: of inputs (0 for a decoder-only model) and of targets.
-///
-/// # Errors
-/// An objective without inputs for an encoder.
-fn row_lengths(
-    config: &FeedConfig,
-    objective: Option<Lengths>,
-    tasks: impl Iterator<Item = Lengths>,
-) -> Result<(usize, usize), Error> {
-    let (mut inputs, mut targets) = (0, 0);
-    for lengths in objective.into_iter().chain(tasks) {
-        let (i, t) = config.layout.row_lengths(lengths)?;
-        (inputs, targets) = (inputs.max(i), targets.max(t));
-    }
-    Ok((inputs, targets))
-}
-
-/// The same of sources that are not opened: only cards of tasks are read.
-///
-/// # Errors
-/// No such task; an objective that cannot be.
-pub(crate) fn configured_row_lengths(
-    corpora: bool,
-    tasks: &[TaskSource],
-    config: &FeedConfig,
-) -> Result<(usize, usize), Error> {
-    let objective = config.objective.resolve()?.lengths();
-    let of = |source: &TaskSource| Ok(task::lengths(&task::card(source)?, config));
-    let tasks: Vec<Lengths> = tasks.iter().map(of).collect::<Result<_, Error>>()?;
-    row_lengths(config, corpora.then_some(objective), tasks.into_iter())
-}
-
-/// What share of the examples each source has, corpora first.
-///
-/// # Errors
-/// As [`Feed::of_mixture`].
-pub fn mixture(sources: FeedSources<'_>, config: &FeedConfig) -> Result<Vec<MixtureShare>, Error> {
-    Ok(Streams::open(sources, config)?.mixture)
 }
 
 /// Batches that wait in the channel, beside the one that is being packed.
@@ -276,7 +183,7 @@ impl Feed {
     ) -> Result<Feed, Error> {
         let chain = chain(config, ids, tokenizer)?;
         let row_lengths = streams.row_lengths(config, chain.objective.lengths())?;
-        let fingerprint = fingerprint(&streams, config, &chain);
+        let fingerprint = streams.fingerprint(config, &chain);
         let count = streams.corpora.len() + streams.tasks.len();
         let start = match cursor {
             None => Cursor {
@@ -526,38 +433,4 @@ fn reading(config: &FeedConfig, epochs: Option<u64>) -> Reading {
         shuffle_groups: config.shuffle_groups,
         epochs,
     }
-}
-
-/// SHA-256 of all that decides which examples come in which order, but for the tokeniser; not where the corpora are.
-fn fingerprint(streams: &Streams, config: &FeedConfig, chain: &Chain) -> String {
-    let corpora: Vec<_> = streams
-        .corpora
-        .iter()
-        .map(|corpus| {
-            let parts = corpus.parts.iter();
-            let parts: Vec<_> = parts.map(|part| (&part.file.sha256, &part.rows)).collect();
-            (corpus.info.share, parts)
-        })
-        .collect();
-    let mut decides = serde_json::json!({
-        "version": 1,
-        "corpora": corpora,
-        "objective": chain.objective,
-        "ids": chain.ids,
-        "seed": config.seed,
-        "shard_order": config.shard_order,
-        "documents_per_group": config.documents_per_group,
-        "max_document_tokens": config.max_document_tokens,
-    });
-    if config.shuffle_groups > 1 {
-        decides["shuffle_groups"] = config.shuffle_groups.into();
-    }
-    if !streams.tasks.is_empty() {
-        let task = |(task, share): (&TaskStream, &f64)| {
-            let files: Vec<String> = task.files.files().into_iter().map(|file| file.sha256).collect();
-            serde_json::json!([share, task.task.sha256, files, task.lengths])
-        };
-        decides["tasks"] = streams.tasks.iter().zip(&streams.task_shares).map(task).collect();
-    }
-    c4_data::atomic_file::sha256_hex(decides.to_string().as_bytes())
 }

@@ -29,6 +29,7 @@ pub use bootstrap::Bootstrap;
 pub use card::{Preprocessor, TaskCard};
 pub use data::{SplitFiles, TaskData};
 pub use postprocess::Postprocess;
+pub(crate) use postprocess::names;
 pub use row::{RowProblem, RowReason, TaskRow, TaskRows};
 pub use score::{BleuTokenizer, Metric, Score, Scoring, Stemming, headline, score};
 

@@ -53,7 +53,7 @@ pub(super) fn normalize(text: &str) -> String {
 /// Whether `answer` names `referent`: the words of one, without determiners, are all among those of the other, and both
 /// or neither have an apostrophe. None for an answer of no words, which is wrong whatever the row's label
 /// (`wsc_simple`).
-pub(super) fn names(answer: &str, referent: &str) -> Option<bool> {
+pub(crate) fn names(answer: &str, referent: &str) -> Option<bool> {
     let answer = without_determiners(answer);
     if answer.is_empty() {
         return None;
