@@ -26,8 +26,9 @@ pub use base::{Batch, Sequences};
 pub use cli::main;
 pub use convert::huggingface::load;
 pub use error::Error;
+pub use eval::ensemble::Ensemble;
 pub use eval::generate::{Decoding, Generated, generate};
-pub use eval::predict::{Answering, Ensemble, predict};
+pub use eval::predict::{Answering, predict};
 pub use feed::{Feed, FeedConfig};
 pub use model::{ModelConfig, T5};
 pub use optimizer::schedule::Schedule;
@@ -44,6 +45,7 @@ pub mod internals {
     pub use crate::backend::Emulation;
     pub use crate::convert::huggingface;
     pub use crate::convert::save::{SaveOptions, save};
+    pub use crate::convert::tasks::{TaskMap, TaskParams};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
         CorpusInfo, Counts, Cursor, Documents, EpochStart, FeedSources, Mixing, MixtureShare, Packer, Packing,

@@ -86,10 +86,10 @@ impl DeviceModel for Candle {
         &mut self,
         rows: usize,
         inputs: &Sequences,
-        beams: usize,
+        _beams: usize,
         _max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
-        Ok(Box::new(Recompute::open(self, rows, inputs, beams)?))
+        Ok(Box::new(Recompute::open(self, rows, inputs)?))
     }
 
     fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {

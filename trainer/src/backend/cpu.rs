@@ -4,7 +4,7 @@ use super::DeviceModel;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
-use crate::model::{Decoder, Layout, Loss, ModelConfig, T5};
+use crate::model::{Arranged, Decoder, Layout, Loss, ModelConfig, T5};
 use crate::optimizer::{self, Optimizer};
 use crate::processes::Communicator;
 
@@ -14,6 +14,8 @@ pub(super) struct Cpu {
     optimizer: Option<Optimizer>,
     /// Of batches since it was last taken.
     losses: Vec<Loss>,
+    /// The model's matrices for decoding, until training goes on.
+    arranged: Option<Arranged>,
 }
 
 impl Cpu {
@@ -22,6 +24,7 @@ impl Cpu {
             model,
             optimizer,
             losses: Vec::new(),
+            arranged: None,
         }
     }
 }
@@ -36,12 +39,14 @@ impl DeviceModel for Cpu {
     }
 
     fn zero_gradients(&mut self) -> Result<(), Error> {
+        self.arranged = None;
         self.model.zero_gradients();
         self.losses.clear();
         Ok(())
     }
 
     fn train(&mut self, layout: &Layout) -> Result<(), Error> {
+        self.arranged = None;
         self.model.set_layout(layout);
         if let Some(optimizer) = &mut self.optimizer {
             *optimizer = optimizer.retrained(layout);
@@ -50,6 +55,7 @@ impl DeviceModel for Cpu {
     }
 
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {
+        self.arranged = None;
         let loss = self.model.accumulate(batch, weight, dropout_seed)?;
         self.losses.push(loss);
         Ok(())
@@ -74,7 +80,12 @@ impl DeviceModel for Cpu {
         beams: usize,
         max_length: usize,
     ) -> Result<Box<dyn Decoder + '_>, Error> {
-        Ok(Box::new(self.model.decoder(rows, inputs, beams, max_length)?))
+        let arranged = match self.arranged.take() {
+            Some(arranged) => arranged,
+            None => self.model.arrange()?,
+        };
+        let arranged = self.arranged.insert(arranged);
+        Ok(Box::new(self.model.decoder(arranged, rows, inputs, beams, max_length)?))
     }
 
     fn sum_gradients(&mut self, over: &mut Communicator) -> Result<(), Error> {
@@ -93,6 +104,7 @@ impl DeviceModel for Cpu {
     }
 
     fn update(&mut self, rate: f64, step: u64) -> Result<(), Error> {
+        self.arranged = None;
         if let Some(optimizer) = &mut self.optimizer {
             let (layout, parameters, gradients) = self.model.buffers();
             optimizer.update(layout, parameters, gradients, rate, step);

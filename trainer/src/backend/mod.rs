@@ -210,8 +210,8 @@ pub trait DeviceModel: Send {
     /// A batch that is not for this model.
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error>;
 
-    /// A decoder of `inputs`, one example a row, with `beams` sequences for each, of `max_length` tokens at most. For a model
-    /// without an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of
+    /// A decoder of `inputs`, one example a row, of `max_length` tokens at most and with at most `beams` sequences for each row (at
+    /// first, one). For a model without an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of
     /// one length.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ const OTHER: u32 = 2;
 /// Sequences that grow by a token a step.
 pub(super) struct Recompute<'b> {
     backend: &'b mut dyn DeviceModel,
-    /// The input of each sequence, `[rows * beams, inputs.length]`; nothing where there is no encoder.
+    /// The input of each sequence, `[sequences, inputs.length]`; nothing where there is no encoder.
     inputs: Sequences,
     prompt_length: usize,
     /// What the decoder reads, by sequence; empty before the first step.
@@ -24,34 +24,19 @@ pub(super) struct Recompute<'b> {
 
 impl<'b> Recompute<'b> {
     /// See [`DeviceModel::decoder`].
-    pub fn open(
-        backend: &'b mut dyn DeviceModel,
-        rows: usize,
-        inputs: &Sequences,
-        beams: usize,
-    ) -> Result<Recompute<'b>, Error> {
+    pub fn open(backend: &'b mut dyn DeviceModel, rows: usize, inputs: &Sequences) -> Result<Recompute<'b>, Error> {
         let architecture = backend.config().architecture;
         let length = inputs.length;
-        let repeated = |values: &[u32]| -> Vec<u32> {
-            let rows = values.chunks_exact(length.max(1));
-            rows.flat_map(|row| row.repeat(beams)).collect()
-        };
-        let count = rows * beams;
         let mut decoder = Recompute {
             backend,
             inputs: Sequences::default(),
             prompt_length: 0,
-            read: vec![Vec::new(); count],
-            prompts: vec![Vec::new(); count],
+            read: vec![Vec::new(); rows],
+            prompts: vec![Vec::new(); rows],
             logits: Vec::new(),
         };
         if architecture.has_encoder() {
-            decoder.inputs = Sequences {
-                length,
-                tokens: repeated(&inputs.tokens),
-                segments: repeated(&inputs.segments),
-                positions: repeated(&inputs.positions),
-            };
+            decoder.inputs = inputs.clone();
             return Ok(decoder);
         }
         if inputs.tokens.len() != rows * length || inputs.segments != vec![1; rows * length] {
@@ -64,8 +49,7 @@ impl<'b> Recompute<'b> {
         }
         decoder.prompt_length = length;
         if length > 0 {
-            let prompts = repeated(&inputs.tokens);
-            decoder.prompts = prompts.chunks_exact(length).map(<[u32]>::to_vec).collect();
+            decoder.prompts = inputs.tokens.chunks_exact(length).map(<[u32]>::to_vec).collect();
         }
         Ok(decoder)
     }
@@ -108,6 +92,24 @@ impl Decoder for Recompute<'_> {
     }
 
     fn reorder(&mut self, places: &[usize]) {
-        self.read = places.iter().map(|&place| self.read[place].clone()).collect();
+        if places.iter().copied().eq(0..self.read.len()) {
+            return;
+        }
+        let of = |all: &[Vec<u32>]| places.iter().map(|&place| all[place].clone()).collect();
+        (self.read, self.prompts) = (of(&self.read), of(&self.prompts));
+        let length = self.inputs.length;
+        let of = |all: &[u32]| -> Vec<u32> {
+            let rows = places.iter().map(|&place| &all[place * length..(place + 1) * length]);
+            rows.flatten().copied().collect()
+        };
+        let Sequences {
+            tokens,
+            segments,
+            positions,
+            ..
+        } = &mut self.inputs;
+        for part in [tokens, segments, positions] {
+            *part = of(part);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A model of ours as a folder of Hugging Face's transformers.
 
 use super::huggingface::CONFIG;
+use super::tasks::{self, TaskMap};
 use super::weights::{INDEX, WEIGHTS};
 use crate::Error;
 use crate::base::tensor_file;
@@ -53,12 +54,14 @@ impl SavedType {
 }
 
 /// How a model is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SaveOptions {
     /// The type of its values.
     pub dtype: SavedType,
     /// Bytes of a file of weights at most, unless one variable alone has more.
     pub shard_bytes: u64,
+    /// What it is asked for each task: `task_specific_params` of config.json, and of one task alone generation_config.json.
+    pub tasks: TaskMap,
 }
 
 impl Default for SaveOptions {
@@ -67,6 +70,7 @@ impl Default for SaveOptions {
         SaveOptions {
             dtype: SavedType::F32,
             shard_bytes: 5_000_000_000,
+            tasks: TaskMap::new(),
         }
     }
 }
@@ -155,9 +159,12 @@ pub fn save(model: &T5, folder: &Path, options: &SaveOptions) -> Result<Vec<Stri
         }
     }
     let text = |json: &Value| format!("{json:#}\n").into_bytes();
-    let generation = json!({"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0});
+    let mut generation = json!({"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0});
+    let mut settings = config_json(config, options.dtype);
+    tasks::add(&options.tasks, &mut settings, &mut generation)
+        .map_err(|error| Error::format(&folder.join(CONFIG), error.to_string()))?;
     let mut notes = vec![
-        (folder.join(CONFIG), text(&config_json(config, options.dtype))),
+        (folder.join(CONFIG), text(&settings)),
         (folder.join(GENERATION), text(&generation)),
     ];
     let total: u64 = tensors.iter().map(|(_, tensor)| tensor.bytes()).sum();

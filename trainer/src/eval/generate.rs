@@ -1,12 +1,15 @@
 //! What a model says to an input: greedy, by beam search, or by drawing; one position a step, with keys and values kept.
 
-use super::predict::{Answering, Ensemble};
+use super::ensemble::{self, Ensemble};
+use super::predict::Answering;
 use crate::Error;
 use crate::backend::DeviceModel;
 use crate::base::Sequences;
+use crate::math::logits::{argmax, largest, log_sum_exp};
 use crate::model::{Decoder, EOS};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// How the next token is chosen.
@@ -117,27 +120,27 @@ pub(super) fn answer_rows(
         Decoding::Beam { beams, .. } => beams,
         _ => 1,
     };
-    let mut decoder = models[0].decoder(rows, inputs, beams, max_length)?;
+    let mut decoders = Vec::new();
+    for model in models.iter_mut() {
+        decoders.push(model.decoder(rows, inputs, beams, max_length)?);
+    }
+    let mut decoder = ensemble::join(decoders, answering.ensemble);
     match decoding {
         Decoding::Beam { beams, alpha } => beam(&mut *decoder, rows, beams, alpha, max_length),
         _ => one_by_one(&mut *decoder, numbers, decoding, max_length),
     }
 }
 
-/// Logarithms of probabilities from a row of logits.
-fn log_probabilities(logits: &[f32]) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();
-    let log_z = f64::from(max) + total.ln();
-    logits.iter().map(|&x| f64::from(x) - log_z).collect()
-}
-
-/// The first of the largest.
-fn argmax(values: &[f32]) -> usize {
-    let first = |best: usize, index: usize| {
-        if values[index] > values[best] { index } else { best }
-    };
-    (0..values.len()).fold(0, first)
+/// What `look` finds in each sequence's logits, on several threads where there are many.
+fn each_row<T: Send>(logits: &[f32], sequences: usize, look: impl Fn(usize, &[f32]) -> T + Sync) -> Vec<T> {
+    /// Logits for which another thread is worth waking: some 50 microseconds' work.
+    const SERIAL: usize = 1 << 17;
+    let vocab = logits.len() / sequences;
+    let look = |(sequence, logits)| look(sequence, logits);
+    match logits.len() < SERIAL || rayon::current_num_threads() == 1 {
+        true => logits.chunks_exact(vocab).enumerate().map(look).collect(),
+        false => logits.par_chunks_exact(vocab).enumerate().map(look).collect(),
+    }
 }
 
 fn one_by_one(
@@ -146,15 +149,11 @@ fn one_by_one(
     decoding: Decoding,
     max_length: usize,
 ) -> Result<Vec<Generated>, Error> {
-    let rows = numbers.len();
-    let mut all = vec![
-        Generated {
-            tokens: Vec::new(),
-            log_probability: 0.0
-        };
-        rows
-    ];
-    let mut last = vec![0; rows];
+    let nothing = Generated {
+        tokens: Vec::new(),
+        log_probability: 0.0,
+    };
+    let mut all = vec![nothing; numbers.len()];
     // A generator a row: what a row draws does not depend on its neighbours.
     let seed = if let Decoding::Sample { seed, .. } = decoding {
         seed
@@ -167,28 +166,46 @@ fn one_by_one(
         random
     };
     let mut random: Vec<_> = numbers.iter().map(random).collect();
+    // Rows that have not ended, and the last token of each.
+    let mut going: Vec<usize> = (0..numbers.len()).collect();
+    let mut last = vec![0; numbers.len()];
     for _ in 0..max_length {
-        if all.iter().all(|row| row.tokens.last() == Some(&EOS)) {
+        if going.is_empty() {
             break;
         }
         let logits = decoder.step(&last)?;
-        for (row, logits) in logits.chunks_exact(logits.len() / rows).enumerate() {
-            if all[row].tokens.last() == Some(&EOS) {
-                continue;
+        let found = match decoding {
+            Decoding::Sample {
+                temperature,
+                top_k,
+                top_p,
+                ..
+            } => {
+                let rows = logits.chunks_exact(logits.len() / going.len()).zip(&going);
+                rows.map(|(logits, &row)| {
+                    let token = draw(logits, temperature, top_k, top_p, &mut random[row]);
+                    (token, log_sum_exp(logits), logits[token])
+                })
+                .collect()
             }
-            let token = match decoding {
-                Decoding::Sample {
-                    temperature,
-                    top_k,
-                    top_p,
-                    ..
-                } => draw(logits, temperature, top_k, top_p, &mut random[row]),
-                _ => argmax(logits),
-            };
-            last[row] = token as u32;
-            all[row].tokens.push(token as u32);
-            all[row].log_probability += log_probabilities(logits)[token];
+            _ => each_row(logits, going.len(), |_, logits| {
+                let token = argmax(logits);
+                (token, log_sum_exp(logits), logits[token])
+            }),
+        };
+        last.clear();
+        let mut places = Vec::new();
+        for (place, (row, (token, log_sum, logit))) in going.iter().zip(found).enumerate() {
+            let token = token as u32;
+            all[*row].tokens.push(token);
+            all[*row].log_probability += f64::from(logit) - log_sum;
+            if token != EOS {
+                places.push(place);
+                last.push(token);
+            }
         }
+        going = places.iter().map(|&place| going[place]).collect();
+        decoder.reorder(&places);
     }
     Ok(all)
 }
@@ -200,7 +217,8 @@ fn draw(logits: &[f32], temperature: f32, top_k: usize, top_p: f32, random: &mut
         tokens.truncate(top_k);
     }
     let scaled: Vec<f32> = tokens.iter().map(|&token| logits[token] / temperature).collect();
-    let probabilities: Vec<f64> = log_probabilities(&scaled).into_iter().map(f64::exp).collect();
+    let log_sum = log_sum_exp(&scaled);
+    let probabilities: Vec<f64> = scaled.iter().map(|&x| (f64::from(x) - log_sum).exp()).collect();
     let mut total = 0.0;
     let mut kept = 0;
     while kept < probabilities.len() && (kept == 0 || total < f64::from(top_p)) {
@@ -246,40 +264,43 @@ fn beam(
 ) -> Result<Vec<Generated>, Error> {
     let penalty = |length: usize| ((5.0 + length as f64) / 6.0).powf(alpha);
     let mut searches: Vec<Search> = (0..rows)
-        .map(|row| Search {
+        .map(|place| Search {
             alive: vec![Beam {
-                place: row * beams,
+                place,
                 tokens: Vec::new(),
                 log_probability: 0.0,
             }],
             ..Search::default()
         })
         .collect();
-    let mut last = vec![0; rows * beams];
+    let mut last = vec![0; rows];
     for length in 1..=max_length {
-        if searches.iter().all(|search| search.done) {
+        if last.is_empty() {
             break;
         }
         let logits = decoder.step(&last)?;
-        let vocab = logits.len() / last.len();
-        let mut places: Vec<usize> = (0..rows * beams).collect();
-        for (row, search) in searches.iter_mut().enumerate().filter(|(_, search)| !search.done) {
+        let found = each_row(logits, last.len(), |_, logits| {
+            (log_sum_exp(logits), largest(logits, 2 * beams))
+        });
+        // Sequences of searches that go on, and what each goes on from.
+        let mut places = Vec::new();
+        last.clear();
+        for search in searches.iter_mut().filter(|search| !search.done) {
             let mut candidates = Vec::new();
             for (from, beam) in search.alive.iter().enumerate() {
-                let logits = &logits[beam.place * vocab..][..vocab];
-                let next = log_probabilities(logits).into_iter().enumerate();
-                candidates.extend(next.map(|(token, p)| (beam.log_probability + p, from, token as u32)));
+                let (log_sum, largest) = &found[beam.place];
+                let next = largest
+                    .iter()
+                    .map(|&(logit, token)| (f64::from(logit) - log_sum, token));
+                candidates.extend(next.map(|(p, token)| (beam.log_probability + p, from, token)));
             }
-            let better =
-                |a: &(f64, usize, u32), b: &(f64, usize, u32)| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2)));
-            let wanted = 2 * beams;
-            if candidates.len() > wanted {
-                candidates.select_nth_unstable_by(wanted - 1, better);
-                candidates.truncate(wanted);
-            }
-            candidates.sort_by(better);
+            candidates.sort_by(|a: &(f64, usize, u32), b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+            candidates.truncate(2 * beams);
             let mut alive = Vec::new();
             for (log_probability, from, token) in candidates {
+                if token != EOS && alive.len() == beams {
+                    continue;
+                }
                 let mut tokens = search.alive[from].tokens.clone();
                 tokens.push(token);
                 if token == EOS {
@@ -288,12 +309,10 @@ fn beam(
                         log_probability,
                     };
                     search.finished.push((log_probability / penalty(length), found));
-                } else if alive.len() < beams {
-                    let place = row * beams + alive.len();
-                    places[place] = search.alive[from].place;
-                    last[place] = token;
+                } else {
                     alive.push(Beam {
-                        place,
+                        // So far, of the sequence that it goes on from.
+                        place: search.alive[from].place,
                         tokens,
                         log_probability,
                     });
@@ -308,6 +327,14 @@ fn beam(
                 .map_or(f64::NEG_INFINITY, |best| best.log_probability / penalty(max_length));
             let worst = search.finished.last().map_or(f64::NEG_INFINITY, |worst| worst.0);
             search.done = search.finished.len() == beams && hope <= worst;
+            if search.done {
+                continue;
+            }
+            for beam in &mut search.alive {
+                last.push(beam.tokens.last().copied().unwrap_or_default());
+                places.push(beam.place);
+                beam.place = places.len() - 1;
+            }
         }
         decoder.reorder(&places);
     }

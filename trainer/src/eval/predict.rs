@@ -1,21 +1,10 @@
 //! What models write for many inputs: batches of inputs of like lengths, answers in the order of the inputs.
 
+pub use super::ensemble::Ensemble;
 use super::generate::{Decoding, Generated, answer_rows};
 use crate::Error;
 use crate::backend::DeviceModel;
 use crate::base::Sequences;
-use serde::{Deserialize, Serialize};
-
-/// How several models give one distribution of the next token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ensemble {
-    /// The softmax of the mean of their logits, as the paper's ensembles (Raffel et al. 2020, table 13).
-    #[default]
-    MeanLogit,
-    /// The mean of their probabilities, as in Mesh TensorFlow.
-    MeanProbability,
-}
 
 /// How inputs are answered.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,7 +7,6 @@
 //! Above 500 lines: with the tests of each function and its slope.
 
 use super::dropout::Site;
-use fearless_simd::{Level, Simd, dispatch};
 
 /// Partial sums of a row.
 const LANES: usize = 16;
@@ -15,9 +14,13 @@ const LANES: usize = 16;
 /// Runs `$body` compiled for this CPU.
 macro_rules! vectorized {
     ($body:expr) => {
-        dispatch!(Level::new(), simd => simd.vectorize(#[inline(always)] || $body))
+        fearless_simd::dispatch!(
+            fearless_simd::Level::new(),
+            simd => fearless_simd::Simd::vectorize(simd, #[inline(always)] || $body)
+        )
     };
 }
+pub(super) use vectorized;
 
 /// `e^x`, within 2 ulp; 0 below -87.3 (where it is 1e-38), at most `e^88`.
 #[inline(always)]
@@ -107,7 +110,7 @@ fn sum1(a: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-fn sum2(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+pub(super) fn sum2(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let b = &b[..a.len()];
     sum(
         a.len(),
@@ -126,7 +129,7 @@ fn sum2(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// The largest value; minus infinity of none.
 #[inline(always)]
-fn maximum(a: &[f32]) -> f32 {
+pub(super) fn maximum(a: &[f32]) -> f32 {
     #[inline(always)]
     fn larger(x: f32, y: f32) -> f32 {
         if x > y { x } else { y }
@@ -166,15 +169,6 @@ pub(crate) fn add(out: &mut [f32], a: &[f32]) {
     vectorized!({
         for (out, a) in out.iter_mut().zip(a) {
             *out += a;
-        }
-    });
-}
-
-/// `out += factor * a`.
-pub(crate) fn add_scaled(out: &mut [f32], a: &[f32], factor: f32) {
-    vectorized!({
-        for (out, a) in out.iter_mut().zip(a) {
-            *out += factor * a;
         }
     });
 }
@@ -264,25 +258,29 @@ pub(crate) fn norm_rows_backward(
 
 /// `row = softmax(row + bias)`; gives `ln(sum(exp))`. Without a bias, `bias` is empty.
 pub(crate) fn softmax_row(row: &mut [f32], bias: &[f32]) -> f32 {
-    vectorized!({
-        for (value, bias) in row.iter_mut().zip(bias) {
-            *value += bias;
-        }
-        let max = maximum(row);
-        for value in row.iter_mut() {
-            *value = exp(*value - max);
-        }
-        let total = sum1(
-            row,
-            #[inline(always)]
-            |x| x,
-        );
-        let inverse = 1.0 / total;
-        for value in row.iter_mut() {
-            *value *= inverse;
-        }
-        max + total.ln()
-    })
+    vectorized!(softmax(row, bias))
+}
+
+/// [`softmax_row`], to be compiled with what calls it.
+#[inline(always)]
+pub(super) fn softmax(row: &mut [f32], bias: &[f32]) -> f32 {
+    for (value, bias) in row.iter_mut().zip(bias) {
+        *value += bias;
+    }
+    let max = maximum(row);
+    for value in row.iter_mut() {
+        *value = exp(*value - max);
+    }
+    let total = sum1(
+        row,
+        #[inline(always)]
+        |x| x,
+    );
+    let inverse = 1.0 / total;
+    for value in row.iter_mut() {
+        *value *= inverse;
+    }
+    max + total.ln()
 }
 
 /// [`softmax_row`] where its result is known.
@@ -534,6 +532,7 @@ pub(crate) fn adam_step(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fearless_simd::{Level, Simd, dispatch};
 
     #[test]
     fn exp_is_exact_to_two_units() {

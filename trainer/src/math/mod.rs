@@ -2,4 +2,7 @@
 
 pub(crate) mod dropout;
 pub(crate) mod elementwise;
+pub(crate) mod kept;
+pub(crate) mod logits;
 pub(crate) mod matrix;
+pub(crate) mod packed;

@@ -1,307 +1,290 @@
 //! The decoder, one position a step, keys and values of earlier positions kept. Of a model without an encoder, the first step
 //! takes all of the prompt.
 
+use super::arranged::{Arranged, RowMemory, Weights};
 use super::config::Architecture;
 use super::embedding;
-use super::layout::AttentionLayout;
-use super::norm;
 use super::passes::head_scale;
-use super::relative_position::bucket;
-use super::scores::resize;
 use super::t5::T5;
 use crate::Error;
-use crate::base::Sequences;
-use crate::base::memory;
-use crate::math::elementwise;
-use crate::math::matrix::{Into, Matrix, Threads, multiply};
+use crate::base::{Sequences, memory};
+use crate::math::kept::{EncodedKeys, attend_rows};
+use crate::math::matrix::Into;
+use rayon::prelude::*;
 use std::ops::Range;
 
-/// Sequences that grow by a token a step: `beams` for each row of the input.
+/// Multiplications below which attention stays on its thread, some 50 microseconds.
+const SERIAL: usize = 1 << 19;
+
+/// Sequences that grow by a token a step: at first one for each row of the input.
 pub trait Decoder {
     /// Takes each sequence's last token (0 at the start, before the prompt), gives the logits of its next one,
-    /// `[rows * beams, vocab]`.
+    /// `[sequences, vocab]`.
     ///
     /// # Errors
     /// The device fails.
     fn step(&mut self, last: &[u32]) -> Result<&[f32], Error>;
 
-    /// Sequence `i` goes on from what sequence `places[i]` has; both belong to the same row.
+    /// The sequences from now on: sequence `i` goes on from what sequence `places[i]` has. One that is not in `places` is dropped,
+    /// one that is there several times goes on in several ways.
     fn reorder(&mut self, places: &[usize]);
 }
 
-/// The decoder of the CPU, which keeps keys and values.
+/// A sequence: of which row of the input it is, and which of the kept positions are its own, in order.
+#[derive(Debug, Clone)]
+struct Sequence {
+    row: usize,
+    history: Vec<u32>,
+}
+
+/// The decoder of the CPU, which keeps keys and values. A sequence's logits are the same to the bit whatever sequences are beside it.
 #[derive(Debug)]
 pub struct CachedDecoder<'m> {
-    model: &'m T5,
-    /// Sequences.
-    count: usize,
-    beams: usize,
-    /// Positions so far.
+    weights: Weights<'m>,
+    sequences: Vec<Sequence>,
+    /// Positions so far, of each sequence.
     length: usize,
     max_length: usize,
-    /// What is read with the first token, `[count, prompt_length]`; nothing where there is an encoder.
+    /// What is read with the first token, `[rows, prompt_length]`; nothing where there is an encoder.
     prompt: Vec<u32>,
     prompt_length: usize,
     /// Whether positions of the prompt see later ones of it, and distances have signs.
     bidirectional: bool,
-    /// By layer: keys and values of own positions, `[count, max_length, 2, width]`.
-    own: Vec<Vec<f32>>,
-    /// By layer: keys and values of the encoder's output, `[rows, inputs, 2, width]`.
-    encoded: Vec<Vec<f32>>,
-    /// Positions of the input that are not padding, by row.
-    inputs: Vec<Range<usize>>,
-    input_length: usize,
+    /// By layer: keys and values of positions, `[positions, 2, width]`. Sequences that have a past in common share it.
+    kept: Vec<Vec<f32>>,
+    /// By layer and row: keys and values of the encoder's output.
+    encoded: Vec<Vec<EncodedKeys>>,
+    /// By layer: which of `biases` is the layer's.
+    tables: Vec<usize>,
+    /// Biases of distances `1 - max_length ..= prompt_length`, `[heads, distances]`.
+    biases: Vec<Vec<f32>>,
+    memory: RowMemory,
+    x: Vec<f32>,
     logits: Vec<f32>,
 }
 
 impl T5 {
-    /// A decoder of `inputs`, one example a row, with `beams` sequences for each, of `max_length` tokens at most. Of a model without
-    /// an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of one
-    /// length, which may be 0.
+    /// The model's matrices, arranged for [`decoder`](T5::decoder).
+    ///
+    /// # Errors
+    /// More than the machine's memory holds.
+    pub(crate) fn arrange(&self) -> Result<Arranged, Error> {
+        Arranged::new(self.config(), self.layout(), self.parameters())
+    }
+
+    /// A decoder of `inputs`, one example a row, of `max_length` tokens at most and with at most `beams` sequences for each row. Of a
+    /// model without an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of
+    /// one length, which may be 0. `arranged` is of this model, as it is now.
     ///
     /// # Errors
     /// Inputs that are not for this model; padding in them where there is no encoder.
-    pub fn decoder(
-        &mut self,
+    pub(crate) fn decoder<'m>(
+        &'m self,
+        arranged: &'m Arranged,
         rows: usize,
         inputs: &Sequences,
         beams: usize,
         max_length: usize,
-    ) -> Result<CachedDecoder<'_>, Error> {
-        let architecture = self.config().architecture;
-        let (mut prompt, mut prompt_length) = (Vec::new(), 0);
-        let encoded = match architecture.has_encoder() {
-            true => self.encode(rows, inputs)?.to_vec(),
-            false => {
-                let len = rows * inputs.length;
-                if inputs.tokens.len() != len || inputs.segments != vec![1; len] {
-                    return Err(Error::Setting(
-                        "texts for a language model to go on with must be of one length; give them one by one".into(),
-                    ));
-                }
-                embedding::check(&inputs.tokens, self.config().vocab_size)?;
-                prompt_length = inputs.length;
-                for row in 0..rows {
-                    let row = &inputs.tokens[row * inputs.length..(row + 1) * inputs.length];
-                    (0..beams).for_each(|_| prompt.extend_from_slice(row));
-                }
-                Vec::new()
-            }
-        };
-        let max_length = prompt_length.saturating_add(max_length);
+    ) -> Result<CachedDecoder<'m>, Error> {
         let config = self.config();
-        let (d, width) = (config.d_model, config.heads_width());
+        let weights = Weights {
+            config,
+            layout: self.layout(),
+            parameters: self.parameters(),
+            arranged,
+        };
+        let len = rows * inputs.length;
+        if [&inputs.tokens, &inputs.segments].iter().any(|part| part.len() != len) {
+            let found = inputs.tokens.len();
+            return Err(Error::Setting(format!(
+                "inputs of {rows} rows of {} tokens are {len}, not {found}; give a token and a segment for each position",
+                inputs.length
+            )));
+        }
+        embedding::check(&inputs.tokens, config.vocab_size)?;
+        let has_encoder = config.architecture.has_encoder();
+        if !has_encoder && inputs.segments.contains(&0) {
+            return Err(Error::Setting(
+                "texts for a language model to go on with must be of one length; give them one by one".into(),
+            ));
+        }
+        let prompt_length = if has_encoder { 0 } else { inputs.length };
+        let longest = prompt_length.saturating_add(max_length);
+        let examples = examples(rows, inputs)?;
         let layers = &self.layout().decoder.layers;
-        let kept = [rows, beams, max_length, 2 * width, layers.len(), size_of::<f32>()];
-        let bytes = kept
+        let kept = [rows, beams, longest, 2 * config.heads_width(), size_of::<f32>()];
+        let kept = kept
             .into_iter()
             .fold(1_u64, |bytes, factor| bytes.saturating_mul(factor as u64));
-        let what = format!("an answer of {max_length} tokens with {beams} beams");
+        let of_inputs = examples
+            .iter()
+            .map(|example| EncodedKeys::bytes(example.len(), config.heads, config.d_kv));
+        let of_inputs = if has_encoder { of_inputs.sum() } else { 0 };
+        let bytes = kept.saturating_add(of_inputs).saturating_mul(layers.len() as u64);
+        let what = format!("an answer of {longest} tokens with {beams} beams");
         memory::refuse_too_much(&what, bytes)?;
-        let project = |layout: &AttentionLayout| {
-            let n = encoded.len() / d;
-            let mut kv = vec![0.0; n * 2 * width];
-            let weight = Matrix::new(&self.parameters()[layout.kv.clone()], 2 * width, d).t();
-            multiply(
-                &mut kv,
-                Into::Set,
-                1.0,
-                Matrix::new(&encoded, n, d),
-                weight,
-                Threads::All,
-            );
-            kv
+        let bidirectional = config.architecture == Architecture::PrefixLm;
+        let mut ranges: Vec<&Range<usize>> = Vec::new();
+        let mut tables = Vec::new();
+        for layer in layers {
+            let known = ranges.iter().position(|range| **range == layer.relative_bias);
+            tables.push(known.unwrap_or(ranges.len()));
+            if known.is_none() {
+                ranges.push(&layer.relative_bias);
+            }
+        }
+        let distances = 1 - longest as i64..prompt_length as i64 + 1;
+        let biases = ranges
+            .iter()
+            .map(|range| weights.biases(range, distances.clone(), bidirectional));
+        let sequence = |row| Sequence {
+            row,
+            history: Vec::new(),
         };
-        let encoded = layers
-            .iter()
-            .filter_map(|layer| layer.cross.as_ref().map(project))
-            .collect();
-        let own = layers
-            .iter()
-            .map(|_| vec![0.0; rows * beams * max_length * 2 * width])
-            .collect();
-        let spans = inputs.segments.chunks_exact(inputs.length.max(1));
-        let spans = spans.map(|segments| {
-            let start = segments.iter().take_while(|&&segment| segment == 0).count();
-            let len = segments[start..].iter().take_while(|&&segment| segment > 0).count();
-            start..start + len
-        });
         Ok(CachedDecoder {
-            inputs: spans.collect(),
-            input_length: inputs.length,
-            model: self,
-            count: rows * beams,
-            beams,
+            sequences: (0..rows).map(sequence).collect(),
             length: 0,
-            max_length,
-            prompt,
+            max_length: longest,
+            prompt: if has_encoder { Vec::new() } else { inputs.tokens.clone() },
             prompt_length,
-            bidirectional: architecture == Architecture::PrefixLm,
-            own,
-            encoded,
+            bidirectional,
+            kept: vec![Vec::new(); layers.len()],
+            encoded: match has_encoder {
+                true => weights.encode(&examples)?,
+                false => Vec::new(),
+            },
+            tables,
+            biases: biases.collect(),
+            memory: RowMemory::default(),
+            x: Vec::new(),
             logits: Vec::new(),
+            weights,
         })
     }
+}
+
+/// The tokens of each row that are not padding.
+fn examples(rows: usize, inputs: &Sequences) -> Result<Vec<&[u32]>, Error> {
+    let example = |row: usize| {
+        let positions = row * inputs.length..(row + 1) * inputs.length;
+        let segments = &inputs.segments[positions.clone()];
+        let start = segments.iter().take_while(|&&segment| segment == 0).count();
+        let len = segments[start..].iter().take_while(|&&segment| segment > 0).count();
+        match segments[start + len..].iter().any(|&segment| segment > 0) {
+            true => Err(Error::Setting(format!(
+                "the input of row {row} is in two pieces; give its tokens next to each other"
+            ))),
+            false => Ok(&inputs.tokens[positions][start..start + len]),
+        }
+    };
+    (0..rows).map(example).collect()
 }
 
 impl Decoder for CachedDecoder<'_> {
     /// Panics when sequences are at their greatest length.
     fn step(&mut self, last: &[u32]) -> Result<&[f32], Error> {
         assert!(self.length < self.max_length, "a decoder can go no further");
-        assert_eq!(last.len(), self.count, "a token for each sequence");
-        let (config, p) = (self.model.config(), self.model.parameters());
-        let layout = self.model.layout();
+        assert_eq!(last.len(), self.sequences.len(), "a token for each sequence");
+        let Weights { config, layout, .. } = self.weights;
         // New positions of each sequence: one, or with the first token all of the prompt.
         let now = self.length;
         let new = match now {
             0 => 1 + self.prompt_length,
             _ => 1,
         };
-        let mut tokens = Vec::with_capacity(self.count * new);
-        for (sequence, last) in last.iter().enumerate() {
-            tokens.push(*last);
-            let prompt = &self.prompt[sequence * self.prompt_length..][..new - 1];
-            tokens.extend_from_slice(prompt);
-        }
-        let (d, d_ff, width, n) = (config.d_model, config.d_ff, config.heads_width(), tokens.len());
-        let stack = &layout.decoder;
-        let mut x = vec![0.0; n * d];
-        embedding::forward(&tokens, &p[layout.embedding.clone()], d, &mut x);
-        let (mut y, mut inverse) = (vec![0.0; n * d], vec![0.0; n]);
-        let mut norm = |x: &[f32], weight: &Range<usize>, y: &mut [f32]| {
-            let inverse = &mut inverse[..x.len() / d];
-            norm::forward(x, &p[weight.clone()], config.norm_epsilon, y, inverse);
-        };
-        // `a w^T`, where `w` is `[columns, depth]`.
-        let product = |out: &mut [f32], into: Into, a: &[f32], weight: Range<usize>, depth: usize| {
-            let (rows, columns) = (a.len() / depth, weight.len() / depth);
-            let weight = Matrix::new(&p[weight], columns, depth).t();
-            multiply(out, into, 1.0, Matrix::new(a, rows, depth), weight, Threads::All);
-        };
-        // The bias by distance, from the last new position to key 0 up to the first new one to the last key, `[heads, …]`.
-        let buckets = (config.relative_buckets, config.relative_max_distance);
         let end = now + new;
-        let biases_of = |table: &[f32]| -> Vec<Vec<f32>> {
-            let distances = 1 - end as i64..new as i64;
-            let bucket = |distance| bucket(distance, self.bidirectional, buckets.0, buckets.1);
-            let bias = |head: usize| {
-                let places = distances.clone().map(|distance| bucket(distance) * config.heads + head);
-                places.map(|place| table[place]).collect()
-            };
-            (0..config.heads).map(bias).collect()
-        };
-        let mut biases = Vec::new();
-        // The table that they are of.
-        let mut table = &(0..0);
-        let mut context = vec![0.0; n * width];
-        for (number, layer) in stack.layers.iter().enumerate() {
-            if *table != layer.relative_bias {
-                table = &layer.relative_bias;
-                biases = biases_of(&p[table.clone()]);
-            }
-            let own = &mut self.own[number];
-            let mut qkv = vec![0.0; n * 3 * width];
-            norm(&x, &layer.attention.norm, &mut y);
-            product(&mut qkv, Into::Set, &y, layer.attention.qkv.clone(), d);
-            let row = 2 * width;
-            for (sequence, qkv) in qkv.chunks_exact(new * 3 * width).enumerate() {
-                let own = &mut own[sequence * self.max_length * row..][..end * row];
-                let positions = qkv.chunks_exact(3 * width);
-                for (qkv, own) in positions.clone().zip(own[now * row..].chunks_exact_mut(row)) {
-                    own.copy_from_slice(&qkv[width..]);
-                }
-                let context = context[sequence * new * width..].chunks_exact_mut(width);
-                for ((i, qkv), context) in positions.enumerate().zip(context) {
+        let mut tokens = Vec::with_capacity(last.len() * new);
+        let width = config.heads_width();
+        let mut next = self.kept.first().map_or(0, |kept| kept.len() / (2 * width)) as u32;
+        for (sequence, last) in self.sequences.iter_mut().zip(last) {
+            tokens.push(*last);
+            let prompt = &self.prompt[sequence.row * self.prompt_length..][..new - 1];
+            tokens.extend_from_slice(prompt);
+            sequence.history.extend(next..next + new as u32);
+            next += new as u32;
+        }
+        let (d, d_kv, memory) = (config.d_model, config.d_kv, &mut self.memory);
+        self.weights.embed(&tokens, &mut self.x);
+        let distances = self.max_length + self.prompt_length;
+        let layers = layout.decoder.layers.iter().zip(&self.weights.arranged.decoder);
+        for (number, (layer, arranged)) in layers.enumerate() {
+            let attention = &arranged.attention;
+            self.weights
+                .normed_product(&self.x, &layer.attention.norm, &attention.first, memory);
+            let kept = &mut self.kept[number];
+            let qkv = memory.wide.chunks_exact(3 * width);
+            qkv.for_each(|qkv| kept.extend_from_slice(&qkv[width..]));
+            let biases = &self.biases[self.tables[number]];
+            memory.context.resize(tokens.len() * width, 0.0);
+            let own = |scores: &mut Vec<f32>, sequence: usize, context: &mut [f32]| {
+                let history = &self.sequences[sequence].history;
+                let qkv = memory.wide[sequence * new * 3 * width..].chunks_exact(3 * width);
+                for (i, (qkv, context)) in qkv.zip(context.chunks_exact_mut(width)).enumerate() {
                     let seen = match self.bidirectional && now == 0 {
                         true => end,
                         false => now + i + 1,
                     };
-                    // Key 0 is `now + i` before the query.
-                    let first = new - 1 - i;
-                    let bias = |head: usize| &biases[head][first..first + seen];
-                    let kv = &own[..seen * row];
-                    attend(&qkv[..width], kv, config.d_kv, bias, context);
+                    // The first key is `now + i` before the query.
+                    let first = self.max_length - 1 - (now + i);
+                    let bias = |head: usize| &biases[head * distances + first..][..seen];
+                    attend_rows(&qkv[..width], (kept, &history[..seen]), d_kv, bias, scores, context);
                 }
+            };
+            each_sequence(&mut memory.context, new * width, end * width, own);
+            attention.o.multiply(&mut self.x, Into::Add, 1.0, &memory.context);
+            if let (Some(cross), Some(arranged)) = (&layer.cross, &arranged.cross) {
+                self.weights
+                    .normed_product(&self.x, &cross.norm, &arranged.first, memory);
+                let encoded = &self.encoded[number];
+                let to_inputs = |scores: &mut Vec<f32>, sequence: usize, context: &mut [f32]| {
+                    let q = &memory.wide[sequence * width..][..width];
+                    encoded[self.sequences[sequence].row].attend(q, d_kv, scores, context);
+                };
+                let positions = encoded.iter().map(EncodedKeys::count).max().unwrap_or_default();
+                each_sequence(&mut memory.context, width, positions * width, to_inputs);
+                arranged.o.multiply(&mut self.x, Into::Add, 1.0, &memory.context);
             }
-            product(&mut x, Into::Add, &context, layer.attention.o.clone(), width);
-            if let Some(cross) = &layer.cross {
-                let mut q = vec![0.0; n * width];
-                norm(&x, &cross.norm, &mut y);
-                product(&mut q, Into::Set, &y, cross.q.clone(), d);
-                for (sequence, q) in q.chunks_exact(width).enumerate() {
-                    let row_number = sequence / self.beams;
-                    let seen = &self.inputs[row_number];
-                    let start = row_number * self.input_length;
-                    let kv = &self.encoded[number][(start + seen.start) * row..(start + seen.end) * row];
-                    attend(q, kv, config.d_kv, |_| &[], &mut context[sequence * width..][..width]);
-                }
-                product(&mut x, Into::Add, &context, cross.o.clone(), width);
-            }
-            norm(&x, &layer.feed_forward.norm, &mut y);
-            let columns = layer.feed_forward.wi.len() / d;
-            let mut hidden = vec![0.0; n * columns];
-            product(&mut hidden, Into::Set, &y, layer.feed_forward.wi.clone(), d);
-            match config.activation.gated() {
-                None => elementwise::relu(&mut hidden),
-                Some(f) => {
-                    let mut gated = vec![0.0; n * d_ff];
-                    let rows = hidden.chunks_exact(columns).zip(gated.chunks_exact_mut(d_ff));
-                    rows.for_each(|(pre, gated)| elementwise::gated_row(f, pre, gated));
-                    hidden = gated;
-                }
-            }
-            product(&mut x, Into::Add, &hidden, layer.feed_forward.wo.clone(), d_ff);
-            if let Some(adapter) = &layer.adapter {
-                norm(&x, &adapter.norm, &mut y);
-                let mut hidden = vec![0.0; n * config.adapter];
-                product(&mut hidden, Into::Set, &y, adapter.wi.clone(), d);
-                elementwise::relu(&mut hidden);
-                product(&mut x, Into::Add, &hidden, adapter.wo.clone(), config.adapter);
-            }
+            self.weights.feed_forward(layer, arranged, &mut self.x, memory);
         }
         // Only the last position of each sequence says something new.
-        let last = x.chunks_exact(new * d).flat_map(|x| &x[(new - 1) * d..]);
-        let last: Vec<f32> = last.copied().collect();
-        let y = &mut y[..last.len()];
-        norm(&last, &stack.norm, y);
-        let rows = y.len() / d;
-        resize(&mut self.logits, rows * (layout.head.len() / d));
-        let table = Matrix::new(&p[layout.head.clone()], layout.head.len() / d, d).t();
-        let y = Matrix::new(y, rows, d);
-        multiply(&mut self.logits, Into::Set, head_scale(config), y, table, Threads::All);
+        for sequence in 0..last.len() {
+            let from = ((sequence + 1) * new - 1) * d;
+            self.x.copy_within(from..from + d, sequence * d);
+        }
+        self.weights
+            .norm(&self.x[..last.len() * d], &layout.decoder.norm, memory);
+        let head = &self.weights.arranged.head;
+        self.logits.resize(last.len() * head.columns(), 0.0);
+        head.multiply(&mut self.logits, Into::Set, head_scale(config), &memory.y);
         self.length = end;
         Ok(&self.logits)
     }
 
     fn reorder(&mut self, places: &[usize]) {
-        if places.iter().enumerate().all(|(to, from)| to == *from) {
+        if places.iter().copied().eq(0..self.sequences.len()) {
             return;
         }
-        let row = 2 * self.model.config().heads_width();
-        let (size, used) = (self.max_length * row, self.length * row);
-        for own in &mut self.own {
-            let before = own.clone();
-            for (to, from) in places.iter().enumerate() {
-                own[to * size..][..used].copy_from_slice(&before[from * size..][..used]);
-            }
-        }
+        self.sequences = places.iter().map(|&place| self.sequences[place].clone()).collect();
     }
 }
 
-/// One query, all heads, to keys and values `[keys, 2, width]`.
-fn attend<'b>(q: &[f32], kv: &[f32], d_kv: usize, bias: impl Fn(usize) -> &'b [f32], out: &mut [f32]) {
-    let width = q.len();
-    let heads = q.chunks_exact(d_kv).zip(out.chunks_exact_mut(d_kv)).enumerate();
-    for (head, (q, out)) in heads {
-        out.fill(0.0);
-        let keys = kv.chunks_exact(2 * width).map(|kv| &kv[head * d_kv..][..d_kv]);
-        let mut scores: Vec<f32> = keys.map(|key| elementwise::dot(q, key)).collect();
-        if scores.is_empty() {
-            continue;
-        }
-        elementwise::softmax_row(&mut scores, bias(head));
-        for (score, kv) in scores.iter().zip(kv.chunks_exact(2 * width)) {
-            elementwise::add_scaled(out, &kv[width + head * d_kv..][..d_kv], *score);
-        }
+/// Runs `attend(scratch, sequence, context)` for each sequence's piece of `context`, on several threads where there is enough to do:
+/// `work` multiplications each, twice.
+fn each_sequence(
+    context: &mut [f32],
+    piece: usize,
+    work: usize,
+    attend: impl Fn(&mut Vec<f32>, usize, &mut [f32]) + Sync,
+) {
+    let sequences = context.len() / piece;
+    if rayon::current_num_threads() == 1 || context.len() / piece * work < SERIAL {
+        let mut scores = Vec::new();
+        let pieces = context.chunks_exact_mut(piece).enumerate();
+        return pieces.for_each(|(sequence, context)| attend(&mut scores, sequence, context));
     }
+    let some = sequences.div_ceil(2 * rayon::current_num_threads());
+    let tasks = context.par_chunks_exact_mut(piece).enumerate().with_min_len(some);
+    tasks.for_each_init(Vec::new, |scores, (sequence, context)| {
+        attend(scores, sequence, context)
+    });
 }

@@ -3,6 +3,7 @@
 //! them are trained, `init.rs` how they start, `batch.rs` what a batch is for it. [`T5`] (`t5.rs`) is the model in the host's memory, on the CPU (`cpu.rs`, with `scores.rs`,
 //! `norm.rs`, `embedding.rs`); other backends are in `backend/`.
 
+mod arranged;
 mod attention;
 mod attention_mask;
 mod backend;
@@ -23,6 +24,7 @@ mod stack;
 mod t5;
 mod trained;
 
+pub(crate) use arranged::Arranged;
 pub(crate) use batch::{denominator, each_example, total};
 pub use config::{Activation, Architecture, Denominator, EOS, Head, LossOn, ModelConfig, RelativeBias};
 pub use decoder::Decoder;

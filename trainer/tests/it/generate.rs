@@ -290,6 +290,7 @@ fn language_models_go_on_as_in_a_whole_pass() {
         let prompt = one_example_a_row(length, prompt);
         let beams = 2;
         let mut decoder = model.decoder(2, &prompt, beams, 11 - length).unwrap();
+        decoder.reorder(&[0, 0, 1, 1]);
         for position in length..11 {
             let last = |sequence: usize| match position == length {
                 true => 0,

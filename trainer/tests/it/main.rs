@@ -22,6 +22,7 @@ mod metrics;
 mod model;
 mod objectives;
 mod optimizer;
+mod predict;
 mod processes;
 mod pytorch;
 mod reference;
