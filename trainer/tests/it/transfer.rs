@@ -4,6 +4,7 @@
 use crate::backend::{backends, opened, precisions};
 use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};
 use crate::common::{batch, drawn, kinds, relative, small};
+use crate::finetune::Tasks;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::fs;
@@ -587,5 +588,146 @@ fn what_a_run_cannot_train_is_refused() {
     ] {
         refused(&place.begin(&folder, &["--steps", "20", "--set", setting]), words);
         assert!(!Path::new(&folder).exists());
+    }
+}
+
+/// Fine-tuning by each of the methods: what is frozen has the bits of what was begun with, and the run is broken, validated and used
+/// as one that trains everything.
+#[test]
+fn tasks_are_learned_by_each_method() {
+    let tasks = Tasks::new();
+    let before = tensors(&checkpoint(&tasks.start, 1).join("model.safetensors"));
+    let patterns = ["--only", "decoder.*", "--only", "shared.weight"];
+    for (name, options) in [
+        ("adapters", &["--adapters", "16"][..]),
+        ("alone", &["--adapters", "16", "--adapter-norms", "false"]),
+        ("unfreezing", &["--unfreeze", "2"]),
+        ("only", &patterns),
+    ] {
+        let whole = tasks.path(name);
+        let more = [
+            options,
+            &["--task", &tasks.kinds, "--steps", "40", "--set", "schedule.rate=0.05"],
+        ]
+        .concat();
+        let output = t5(&tasks.finetune(&whole, &more));
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        let told = stderr(&output).contains("Of the parameters, ");
+        assert_eq!(told, name != "unfreezing", "{name}: {}", stderr(&output));
+        let found = losses(&whole);
+        let mean = |part: &[(u64, f64)]| part.iter().map(|l| l.1).sum::<f64>() / part.len() as f64;
+        assert!(mean(&found[30..]) < mean(&found[..10]) - 0.2, "{name}: {found:?}");
+
+        let own = tensors(&checkpoint(&whole, 40).join("model.safetensors"));
+        let is_trained = |name: &str| match options {
+            ["--adapters", "16"] => name.contains(".adapter.") || name.ends_with("layer_norm.weight"),
+            ["--adapters", ..] => name.contains(".adapter."),
+            ["--only", ..] => name.starts_with("decoder.") || name == "shared.weight",
+            _ => true,
+        };
+        assert!(own.keys().all(|name| is_trained(name)), "{name}");
+        let base = Path::new(&whole).join("base.safetensors");
+        let below = match name {
+            "unfreezing" => BTreeMap::new(),
+            _ => tensors(&base),
+        };
+        assert_eq!(base.exists(), name != "unfreezing");
+        for (variable, values) in &before {
+            match is_trained(variable) {
+                true => assert!(own[variable] != *values, "{name}: {variable} is trained"),
+                false => assert!(below[variable] == *values, "{name}: {variable} is frozen"),
+            }
+        }
+
+        // Stopped at a validation, and gone on with. An episode's end follows the steps that were said.
+        let halves = tasks.path(&format!("{name}-halves"));
+        let killed = program()
+            .args(tasks.finetune(&halves, &[&more[..], &["--set", "checkpoint_every=1"]].concat()))
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        let mut killed = killed.unwrap();
+        while checkpoint(&halves, 5).read_dir().is_err() && killed.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = killed.kill();
+        killed.wait().unwrap();
+        let reached = checkpoints(&halves);
+        assert!(
+            !reached.contains(&"step-00000040".to_owned()),
+            "{name}: it was not broken"
+        );
+        said(&["finetune", "-o", &halves, "--resume", "-t", "1"]);
+        assert_eq!(state(&halves, 40), state(&whole, 40), "{name}");
+
+        // It answers.
+        let table = said(&["eval", &whole, "--task", &tasks.kinds, "--data", &tasks.data]);
+        assert!(table.contains("kinds"), "{name}: {table}");
+        let out = tasks.path(&format!("{name}.jsonl"));
+        let predict = ["predict", &whole, "--task", &tasks.kinds, "--data", &tasks.data];
+        said(&[&predict[..], &["--split", "test", "--format", "jsonl", "-o", &out]].concat());
+        assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 20, "{name}");
+        let folder = tasks.path(&format!("{name}-exported"));
+        match name {
+            "adapters" | "alone" => refused(&["export", &whole, "-o", &folder], &["adapters", "Hugging Face"]),
+            _ => drop(said(&["export", &whole, "-o", &folder])),
+        }
+    }
+    // Adapters of a run that has some go on being trained, in a run of their own.
+    let (adapted, again) = (tasks.path("adapters"), tasks.path("again"));
+    let mut arguments = vec![
+        "finetune",
+        &adapted,
+        "--task",
+        &tasks.kinds,
+        "--data",
+        &tasks.data,
+        "-o",
+        &again,
+    ];
+    arguments.extend([
+        "--adapters",
+        "16",
+        "--steps",
+        "2",
+        "--set",
+        "feed.rows=2",
+        "--set",
+        "batches_per_step=1",
+    ]);
+    said(&[&arguments[..], &["--keep-optimizer"]].concat());
+    let [first, second] = [&adapted, &again].map(|run| tensors(&Path::new(run).join("base.safetensors")));
+    assert!(first == second);
+}
+
+#[test]
+fn methods_of_fine_tuning_that_cannot_be_are_refused() {
+    let tasks = Tasks::new();
+    let out = tasks.path("out");
+    for (options, words) in [
+        (
+            &["--only", "decodr.block.0.*"][..],
+            &["transfer.variables", "matches no variable", "decoder.block.0."][..],
+        ),
+        (&["--unfreeze", "50"], &["transfer.episodes = 50", "40 steps"]),
+        (
+            &["--adapters", "8", "--keep-optimizer"],
+            &["--keep-optimizer", "other variables", "leave it out"],
+        ),
+    ] {
+        let more = [options, &["--task", &tasks.kinds, "--steps", "40"]].concat();
+        refused(&tasks.finetune(&out, &more), words);
+        assert!(!Path::new(&out).exists());
+    }
+    for options in [
+        &["--adapters", "8", "--only", "decoder.*"][..],
+        &["--adapters", "8", "--unfreeze", "2"],
+        &["--unfreeze", "2", "--only", "decoder.*"],
+        &["--adapter-norms", "false"],
+        &["--adapters", "0"],
+        &["--adapters", "8", "--resume"],
+    ] {
+        let output = t5(&[&["finetune", &tasks.start, "-o", &out][..], options].concat());
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+        assert!(stderr(&output).contains("--"), "{}", stderr(&output));
     }
 }
