@@ -48,7 +48,7 @@ pub mod internals {
     pub use crate::convert::tasks::{TaskMap, TaskParams};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
-        CorpusInfo, Counts, Cursor, Documents, EpochStart, FeedSources, Mixing, MixtureShare, Packer, Packing,
+        CorpusInfo, Counts, Cursor, Documents, EpochStart, FeedSources, Mixing, Mixture, MixtureShare, Packer, Packing,
         Position, RefusedRow, RowLayout, ShardOrder, TaskSource, Tokenizer, Validation, Validations, examples, mixture,
     };
     pub use crate::math::dropout::DropoutShape;

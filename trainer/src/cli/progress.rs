@@ -6,7 +6,7 @@ use super::pretrain::thousands;
 use super::status::Status;
 use crate::feed::RefusedRow;
 use crate::run::Run;
-use crate::run::train::{BatchReport, Evaluation, Event, StepReport};
+use crate::run::train::{AnswersReport, BatchReport, Evaluation, Event, StepReport};
 use console::Term;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -174,6 +174,7 @@ impl Progress {
                         .line(&format!("{}: epoch {} begins", start.corpus, start.epoch + 1));
                 }
             }
+            Event::Answers(report) => self.answers(report),
             Event::Refused(row) => self.refused(row),
             Event::OutOfPatience(best) => self.bar.line(&format!(
                 "The average over the tasks was best after step {best}, {} validations ago (patience): the run ends here",
@@ -181,6 +182,24 @@ impl Progress {
             )),
             Event::Checkpoint(step) => self.bar.line(&format!("step {step}: checkpoint written")),
         }
+    }
+
+    fn answers(&mut self, report: &AnswersReport) {
+        if self.last_line.elapsed() >= BATCH_LINE_EVERY {
+            let AnswersReport { task, done, rows } = report;
+            self.bar
+                .line(&format!("{task}: {done} of {} answered", count(*rows as u64, "row")));
+            self.last_line = Instant::now();
+        }
+    }
+
+    /// Tells what is still to be told at the end, and removes the bar.
+    pub(super) fn finish(&mut self) {
+        for (task, rows) in std::mem::take(&mut self.refused) {
+            self.bar
+                .line(&format!("{task}: {} not used so far", count(rows, "row")));
+        }
+        self.bar.close();
     }
 
     /// What the model is worth on each task.

@@ -101,8 +101,8 @@ impl MachineArgs {
             }
             stop.load(Ordering::Relaxed) == 0
         });
-        if let Some(progress) = &progress {
-            progress.bar.close();
+        if let Some(progress) = &mut progress {
+            progress.finish();
         }
         let ending = trained?;
         let step = run.step;

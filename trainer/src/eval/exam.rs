@@ -31,7 +31,8 @@ pub struct TaskEvaluation {
     pub task: String,
     /// Examples that were answered and have a known answer.
     pub examples: u64,
-    /// The task's one number: the mean of its metrics, or the one that its card names.
+    /// The task's one number: the mean of its metrics, or the one that its card names; 0 where that is a correlation that does not
+    /// exist, since all answers are equal.
     pub headline: f64,
     /// The metrics, as the paper prints them.
     #[serde(serialize_with = "by_name")]
@@ -154,7 +155,9 @@ impl Exam {
         Ok(TaskEvaluation {
             task: self.name().to_owned(),
             examples: truths.len() as u64,
-            headline: task::headline(scoring, &scores),
+            headline: Some(task::headline(scoring, &scores))
+                .filter(|of| of.is_finite())
+                .unwrap_or(0.0),
             scores,
         })
     }

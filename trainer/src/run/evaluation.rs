@@ -200,6 +200,7 @@ pub(super) fn examine(
     backend: &mut dyn DeviceModel,
     vocab: &Vocab,
     exam: &Exam,
+    mut on_done: impl FnMut(usize, usize),
 ) -> Result<TaskEvaluation, Error> {
     let answering = Answering {
         decoding: Decoding::Greedy,
@@ -210,7 +211,8 @@ pub(super) fn examine(
     let (rank, size, rows) = (over.rank(), over.size(), exam.examples.len());
     over.check()?;
     let own = rows * rank / size..rows * (rank + 1) / size;
-    let own = exam.answers(own, &mut [backend], vocab, &answering, |_| {})?;
+    let count = own.len();
+    let own = exam.answers(own, &mut [backend], vocab, &answering, |done| on_done(done, count))?;
     let unlike = |e: serde_json::Error| Error::Peer(format!("answers of another process cannot be read ({e})"));
     let own = serde_json::to_vec(&own).map_err(unlike)?;
     let mut answers: Vec<String> = Vec::new();

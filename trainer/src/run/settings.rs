@@ -67,7 +67,7 @@ pub struct RunConfig {
     /// Unit: validations. Source: ours; T5 was fine-tuned for all of its steps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub patience: u64,
-    /// Steps between two checkpoints; the last step always gives one.
+    /// Steps between two checkpoints; the last step always gives one, and so does each validation of tasks.
     ///
     /// Unit: steps. Source: ours.
     pub checkpoint_every: u64,

@@ -65,6 +65,17 @@ pub struct BatchReport {
     pub seconds: f64,
 }
 
+/// How far a validation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswersReport {
+    /// The task's name.
+    pub task: String,
+    /// Rows that this process has answered.
+    pub done: usize,
+    /// Rows that this process is to answer.
+    pub rows: usize,
+}
+
 /// What the loop tells as it goes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -72,6 +83,8 @@ pub enum Event {
     Batch(BatchReport),
     /// A step is done.
     Step(StepReport),
+    /// Some of a task's validation rows are answered.
+    Answers(AnswersReport),
     /// Validation documents were looked at.
     Evaluation(Evaluation),
     /// A corpus or a task begins anew.
@@ -214,11 +227,14 @@ fn steps(
         }
         going = all_go_on(run, wanted)?;
         let last = run.step == config.steps;
-        if run.step.is_multiple_of(config.checkpoint_every) || last || !going {
+        let evaluates = config.evaluates_after(run.step);
+        // The best at a task can only be kept if it was written.
+        let of_tasks = evaluates && !validation.exams.is_empty();
+        if run.step.is_multiple_of(config.checkpoint_every) || last || of_tasks || !going {
             going &= save(run, metrics, &mut on_event)?;
         }
         // Who is stopped does not wait for it: the run validates when it goes on.
-        if run.config.evaluates_after(run.step) && going {
+        if evaluates && going {
             going &= validate(run, metrics, &mut validation, &mut on_event)?;
             patient = is_patient(run, &validation, &mut on_event)?;
             if !(going && patient) && run.saved != Some(run.step) {
@@ -289,8 +305,17 @@ fn validate(
         false => Vec::new(),
     };
     let mut tasks = Vec::new();
+    let mut wanted = true;
     for exam in &validation.exams {
-        tasks.push(examine(over, &mut *run.backend, &run.vocab, exam)?);
+        let on_done = |done, rows| {
+            let report = AnswersReport {
+                task: exam.name().to_owned(),
+                done,
+                rows,
+            };
+            wanted &= on_event(&Event::Answers(report));
+        };
+        tasks.push(examine(over, &mut *run.backend, &run.vocab, exam, on_done)?);
     }
     let evaluation = Evaluation::of_both(run.step, &losses, tasks);
     if let Some(metrics) = metrics {
@@ -300,7 +325,7 @@ fn validate(
             .averages
             .extend(evaluation.average.map(|average| (run.step, average)));
     }
-    let wanted = on_event(&Event::Evaluation(evaluation));
+    wanted &= on_event(&Event::Evaluation(evaluation));
     all_go_on(run, wanted)
 }
 

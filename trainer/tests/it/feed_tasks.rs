@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use t5_trainer::internals::{
-    Cursor, FeedSources, Ids, Mixing, MixtureShare, Packing, RowLayout, TaskSource, Tokenizer, mixture,
+    Cursor, FeedSources, Ids, Mixing, Mixture, MixtureShare, Packing, RowLayout, TaskSource, Tokenizer, mixture,
 };
 use t5_trainer::{Batch, Error, Feed, FeedConfig, Source};
 
@@ -343,4 +343,42 @@ fn rates_are_those_of_the_configuration() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("given twice"), "{error}");
+}
+
+/// Of a million draws, each source has its share within three standard deviations, by whatever scheme.
+#[test]
+fn shares_are_drawn_as_they_are_said() {
+    const DRAWS: u64 = 1_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    // CB, CoLA, MNLI and a web corpus.
+    let sized = [250, 8551, 392_702, 364_868_892].map(|examples| TaskSource {
+        examples: Some(examples),
+        ..rows(dir.path(), &format!("of-{examples}"), 2)
+    });
+    for (seed, mixing) in [
+        Mixing::Equal,
+        Mixing::Proportional { limit: 1 << 19 },
+        Mixing::Temperature {
+            temperature: 2.0,
+            limit: 1 << 21,
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sources = FeedSources {
+            corpora: &[],
+            tasks: &sized,
+            mixing,
+        };
+        let shares: Vec<f64> = mixture(sources, &config()).unwrap().iter().map(|of| of.share).collect();
+        let mixture = Mixture::new(seed as u64, shares.iter().copied());
+        let mut drawn = [0_u64; 4];
+        (0..DRAWS).for_each(|number| drawn[mixture.corpus(number)] += 1);
+        for (share, drawn) in shares.into_iter().zip(drawn) {
+            let sigma = (share * (1.0 - share) / DRAWS as f64).sqrt();
+            let is = drawn as f64 / DRAWS as f64;
+            assert!((is - share).abs() <= 3.0 * sigma, "{mixing:?}: {is} for {share}");
+        }
+    }
 }

@@ -619,7 +619,7 @@ fn tasks_are_learned_by_each_method() {
         assert!(mean(&found[30..]) < mean(&found[..10]) - 0.2, "{name}: {found:?}");
 
         let own = tensors(&checkpoint(&whole, 40).join("model.safetensors"));
-        let is_trained = |name: &str| match &options[..] {
+        let is_trained = |name: &str| match options {
             ["--adapters", "16"] => name.contains(".adapter.") || name.ends_with("layer_norm.weight"),
             ["--adapters", ..] => name.contains(".adapter."),
             ["--only", ..] => name.starts_with("decoder.") || name == "shared.weight",
