@@ -56,9 +56,9 @@ struct Preview {
     /// The folder of its rows, or one that has a folder of the task's name; a file; an archive.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The rows to look at: train, validation, test.
-    #[arg(long, default_value = "train", value_name = "SPLIT")]
-    split: TaskSplit,
+    /// The rows to look at: train, validation, test; the first that is there, unless it is said.
+    #[arg(long, value_name = "SPLIT")]
+    split: Option<TaskSplit>,
     /// The vocabulary that makes pieces of text.
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     vocab: Option<PathBuf>,
@@ -169,10 +169,9 @@ fn show_preview(args: &Preview) -> anyhow::Result<()> {
     if args.json {
         let mut line = serde_json::to_value(&found)?;
         line["task"] = task.card.name.clone().into();
-        line["split"] = args.split.name().into();
         return Ok(print(format_args!("{line}"))?);
     }
-    print(format_args!("{}, {}", task.card.name, args.split))?;
+    print(format_args!("{}, {}", task.card.name, found.split))?;
     Ok(sheet(&found)?)
 }
 

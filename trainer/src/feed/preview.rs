@@ -17,8 +17,9 @@ const NAMED: usize = 3;
 const TARGETS: usize = 64;
 
 /// What a split's rows are for a model.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct TaskPreview {
+    pub split: TaskSplit,
     /// Rows of the split's files.
     pub rows: u64,
     /// Rows that were read, from the first on.
@@ -90,34 +91,47 @@ pub(crate) struct ShownText {
     pub cut: usize,
 }
 
-/// Reads a split's rows, at most `most` of them, as a model with this vocabulary would; shows the first examples.
+/// Reads the rows of a split, or of the first that is there, at most `most` of them, as a model with this vocabulary would; shows the first examples.
 ///
 /// # Errors
 /// No rows of the split; a file that cannot be read.
 pub(crate) fn preview(
     task: &Task,
     data: &Path,
-    split: TaskSplit,
+    split: Option<TaskSplit>,
     vocab: Option<&Vocab>,
     shown: usize,
     most: u64,
 ) -> Result<TaskPreview, Error> {
     let found = TaskData::open(task, data)?;
-    let Some(files) = found.split(split) else {
-        let there = TaskSplit::ALL.into_iter().filter(|split| found.split(*split).is_some());
-        let there: Vec<&str> = there.map(TaskSplit::name).collect();
+    let there: Vec<TaskSplit> = TaskSplit::ALL
+        .into_iter()
+        .filter(|split| found.split(*split).is_some())
+        .collect();
+    let wanted = split.or(there.first().copied());
+    let Some((split, files)) = wanted.and_then(|split| Some((split, found.split(split)?))) else {
+        let there: Vec<&str> = there.into_iter().map(TaskSplit::name).collect();
+        let wanted = wanted.map_or("any split", TaskSplit::name);
         let problem = format!(
-            "has no rows of {} for {split}; it has those for {}",
+            "has no rows of {} for {wanted}; it has those for {}",
             task.card.name,
             there.join(", ")
         );
         return Err(Error::format(data, problem));
     };
     let mut preview = TaskPreview {
+        split,
         rows: files.rows(),
+        rows_read: 0,
+        rows_unused: 0,
+        refused: BTreeMap::new(),
+        examples: 0,
+        unlabelled: 0,
         targets: Some(BTreeMap::new()),
+        input_lengths: None,
+        target_lengths: None,
+        shown: Vec::new(),
         in_pieces: vocab.is_some(),
-        ..TaskPreview::default()
     };
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     let mut rows = files.open(0)?;

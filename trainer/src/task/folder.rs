@@ -34,15 +34,18 @@ pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error
     }
     let card = &task.card;
     let (group, short) = card.name.rsplit_once('/').unwrap_or(("", &card.name));
-    let mut own: Vec<String> = vec![plain(short)];
-    own.extend(card.rows.folders.iter().map(|name| plain(name)));
+    // In this order: of `wsc` and `wsc.fixed` on the Hub, the card names the second.
     let configuration = card.rows.hub.as_ref().and_then(|hub| hub.configuration.as_deref());
-    own.extend(configuration.map(plain));
+    let own = configuration
+        .into_iter()
+        .chain([short])
+        .chain(card.rows.folders.iter().map(String::as_str));
+    let own: Vec<String> = own.map(plain).collect();
     let whole = plain(&card.name);
     let children = children(data)?;
     let named = |children: &[(String, PathBuf)], names: &[String]| -> Vec<PathBuf> {
-        let found = children.iter().filter(|(name, _)| names.contains(name));
-        found.map(|(_, path)| path.clone()).collect()
+        let of = |name: &String| children.iter().filter(move |(child, _)| child == name);
+        names.iter().flat_map(of).map(|(_, path)| path.clone()).collect()
     };
     let mut found = named(&children, &[whole]);
     for group in named(&children, &[plain(group)]) {
@@ -164,7 +167,7 @@ pub(super) fn by_split(card: &TaskCard, folder: &Path) -> Result<Found, Error> {
         for word in words {
             let chosen = nearest(folder, &free, |name| first_word(name) == Some((split, *word)));
             if !chosen.is_empty() {
-                found.splits.insert(split, chosen);
+                found.splits.insert(split, bare(folder, chosen, word));
                 break;
             }
         }
@@ -221,6 +224,24 @@ fn nearest(folder: &Path, files: &[PathBuf], fits: impl Fn(&str) -> bool) -> Vec
         }
     }
     by_parent.into_values().next().unwrap_or_default()
+}
+
+/// Of the files of a split, those named by its word alone, as `train.tsv`, `train-00000-of-00001.parquet` or a folder `train`; all, where
+/// none is.
+fn bare(folder: &Path, files: Vec<PathBuf>, word: &str) -> Vec<PathBuf> {
+    let is_bare = |file: &PathBuf| {
+        names(folder, file).any(|(_, name)| {
+            let stem = name.split('.').next().unwrap_or_default().to_lowercase();
+            let mut words = stem
+                .split(|c: char| !c.is_ascii_alphabetic())
+                .filter(|part| !part.is_empty());
+            words.next() == Some(word) && words.all(|part| part == "of")
+        })
+    };
+    match files.iter().any(is_bare) {
+        true => files.into_iter().filter(is_bare).collect(),
+        false => files,
+    }
 }
 
 /// The first word of a name that names a split.

@@ -152,10 +152,8 @@ impl Task {
         refuse_blank(card, row, split)?;
         let inputs = card.inputs.fill(row)?;
         let mut row = row.clone();
-        let mut known = match card.preprocessor {
-            Some(preprocessor) if preprocessor.judges() => row.get(preprocess::HOLDS).is_some(),
-            _ => true,
-        };
+        let judged = card.preprocessor.is_some_and(Preprocessor::judges);
+        let mut known = !judged || row.get(preprocess::HOLDS).is_some();
         let mut missing = columns::LABEL;
         if !card.labels.is_empty() {
             match labels::resolve(&card.labels, row.get(columns::LABEL))? {
@@ -176,7 +174,8 @@ impl Task {
             let problem = format!("has no `{missing}`, which training needs");
             return Err(RowProblem::new(RowReason::NoLabel, problem));
         }
-        if known && targets.trim().is_empty() {
+        // What is to be judged is judged, even where no noun phrase could be found.
+        if known && !judged && targets.trim().is_empty() {
             return Err(RowProblem::new(RowReason::EmptyText, "the target is empty".to_owned()));
         }
         let all = card.answers.as_ref().and_then(|column| texts(row.get(column)));

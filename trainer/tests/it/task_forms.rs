@@ -233,6 +233,20 @@ fn mrpc_stsb_and_qqp() {
         &[("mrpc sentence1: A . sentence2: B .", "<unk>")],
     );
 
+    // The folder of GLUE's script: its tables beside the corpus and a list of ids.
+    let glue = b"Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1\t2\tA .\tB .\n";
+    let files: [(&str, &[u8]); 5] = [
+        ("MRPC/msr_paraphrase_train.txt", table.as_bytes()),
+        ("MRPC/msr_paraphrase_test.txt", table.as_bytes()),
+        ("MRPC/dev_ids.tsv", b"1\t2\n"),
+        ("MRPC/train.tsv", glue),
+        ("MRPC/dev.tsv", glue),
+    ];
+    let of_glue = [("mrpc sentence1: A . sentence2: B .", "not_equivalent")];
+    gives("glue/mrpc", TRAIN, &files, &of_glue);
+    gives("glue/mrpc", VALIDATION, &files, &of_glue);
+    gives("glue/mrpc", TEST, &files, &want);
+
     let want = [("stsb sentence1: A \"plane. sentence2: A jet.", "3.2")];
     let head = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2";
     let row = "0\tmain-captions\tMSRvid\t2012test\t0001\tnone\tnone\tA \"plane.\tA jet.";
@@ -352,6 +366,46 @@ fn wnli() {
     let found = gives("glue/wnli", TEST, &[("WNLI/test.tsv", test)], &want);
     assert!(!found[0].truth.known);
     gives("glue/wnli", TRAIN, &[("WNLI/train.tsv", table)], &[]);
+    for (premise, hypothesis, inputs, answer) in [
+        // Only what is behind the pronoun is found, at the start: all of the sentence.
+        (
+            "But her Ann door.",
+            "Ann mother he she.",
+            "But *her* Ann door.",
+            "Ann mother he she",
+        ),
+        // From the last article on, and not possessive.
+        (
+            "I saw his dog.",
+            "I saw a man and the boy's dog.",
+            "I saw *his* dog.",
+            "the boy",
+        ),
+        // A mark behind the pronoun is set apart.
+        ("Tom hit it.", "Tom hit a wall.", "Tom hit *it* .", "a wall"),
+    ] {
+        let row = json!({"sentence1": premise, "sentence2": hypothesis, "idx": 0});
+        gives(
+            "glue/wnli",
+            TEST,
+            &[("test.jsonl", &lines(&[row]))],
+            &[(&format!("wsc: {inputs}"), answer)],
+        );
+    }
+    let row = lines(&[json!({"sentence1": "No one.", "sentence2": "One.", "label": 1, "idx": 0})]);
+    let dir = folder(&[("validation.jsonl", &row)]);
+    let task = Task::open("glue/wnli").unwrap();
+    let data = TaskData::open(&task, dir.path()).unwrap();
+    let row = data
+        .split(VALIDATION)
+        .unwrap()
+        .open(0)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let problem = task.examples(&row, VALIDATION).unwrap_err();
+    assert_eq!(problem.to_string(), "the first sentence has no pronoun");
 }
 
 #[test]
@@ -567,6 +621,8 @@ fn wsc_and_dpr() {
     ]);
     let files: [(&str, &[u8]); 1] = [("super_glue/wsc.fixed/validation-00000-of-00001.parquet", &hub)];
     let of_hub = gives("super_glue/wsc", VALIDATION, &files, &[want]);
+    let both: [(&str, &[u8]); 2] = [files[0], ("super_glue/wsc/validation-00000-of-00001.parquet", b"PAR1")];
+    gives("super_glue/wsc", VALIDATION, &both, &[want]);
     assert_eq!(of_hub[0], found[1]);
     // Two rows of the set point beside the pronoun, one at a word with more behind it.
     for (text, index, pronoun, want) in [
@@ -658,6 +714,8 @@ fn squad() {
         assert_eq!(found[0].truth.answers, ["Bob ' s dog", "Bob"]);
         assert_eq!(found[0].truth.id.as_deref(), Some("q1"));
     }
+    let files: [(&str, &[u8]); 2] = [("train-v1.1.json", &files[0].1), ("train-v2.0.json", b"{\"data\": []}")];
+    gives("squad", TRAIN, &files, &want);
 }
 
 #[test]

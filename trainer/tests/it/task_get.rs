@@ -212,6 +212,59 @@ fn files_are_fetched_and_gone_on_with() {
     assert!(shown.contains("rows      1,000: 1,000 examples"), "{shown}");
 }
 
+/// What an earlier command has left is gone on with; a server that knows no ranges begins again.
+#[test]
+fn the_next_command_goes_on() {
+    let rows = b"{\"sentence1\": \"A\"}\n".repeat(500);
+    for knows_ranges in [true, false] {
+        let served = rows.clone();
+        let server = Server::start(move |request, _| match request.path.as_str() {
+            LIST => Answer::of(
+                "200 OK",
+                json!([large("rte/train.jsonl", &served)]).to_string().as_bytes(),
+            ),
+            _ if knows_ranges => ranged(request, &served),
+            _ => Answer::of("200 OK", &served),
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("glue/rte");
+        fs::create_dir_all(&folder).unwrap();
+        let part = format!(".train.jsonl.{}.part", &sha256(&rows)[..12]);
+        fs::write(folder.join(part), &rows[..777]).unwrap();
+        let output = get(&server, "glue/rte", dir.path());
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(fs::read(folder.join("train.jsonl")).unwrap(), rows);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        let ranges: Vec<_> = server.requests().into_iter().map(|request| request.range).collect();
+        assert_eq!(ranges, [None, Some("bytes=777-".to_owned())]);
+    }
+}
+
+#[test]
+fn the_token_goes_to_no_other_host() {
+    let elsewhere = Server::start(|request, _| ranged(request, b"rows"));
+    let address = elsewhere.address.clone();
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        LIST => Answer::of(
+            "200 OK",
+            json!([large("rte/train.jsonl", b"rows")]).to_string().as_bytes(),
+        ),
+        _ => Answer::of("302 Found", b"").with(format!("Location: {address}/rows")),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let output = get(&server, "glue/rte", dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(server.requests().iter().all(|request| request.authorization.is_some()));
+    let there = elsewhere.requests();
+    assert_eq!(
+        there
+            .iter()
+            .map(|request| request.authorization.as_deref())
+            .collect::<Vec<_>>(),
+        [None]
+    );
+}
+
 #[test]
 fn other_bytes_than_the_hub_states_are_refused() {
     let server = Server::start(|request, _| match request.path.as_str() {

@@ -103,7 +103,10 @@ fn between<'a>(sentence: &'a str, before: &str, behind: &str) -> Option<&'a str>
         "" => from_start(sentence),
         _ => all_before().find_map(|at| from_start(to_end(at))),
     };
-    let last = || all_before().map(to_end).find(|found| !found.is_empty());
+    let last = || match before {
+        "" => Some(sentence),
+        _ => all_before().map(to_end).find(|found| !found.is_empty()),
+    };
     both.or_else(|| from_start(sentence)).or_else(last)
 }
 
