@@ -11,7 +11,7 @@ DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_p
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
-.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step tokenise vocabulary export import trajectory events metrics quick deny cuda-fake gpu-proof gpu-proof-emulated
+.PHONY: faults wheel wheel-test wheel-peers spark ray cuda cuda-test cuda-driver-test cuda-gpu-test cuda-tools help build demo test fmt lint unit skipped docs bench proofs peers hub detector domains examples multilingual picture samples licenses clean tools scale fuzz step tokenise vocabulary export import decode trajectory events metrics quick deny cuda-fake gpu-proof gpu-proof-emulated
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -120,7 +120,7 @@ bench: build ## measure parts (criterion) and whole builds of INPUT=archive
 	pipeline/benches/whole.sh $(C4) target/release/examples/inflate $(INPUT)
 	pipeline/benches/bare_sum.sh $(C4) target/release/examples/bare_sum $(INPUT)
 
-proofs: faults peers hub detector domains multilingual export import trajectory events metrics tokenise vocabulary step spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
+proofs: faults peers hub detector domains multilingual export import decode trajectory events metrics tokenise vocabulary step spark ray scale ## run every proof that takes long or needs large Python environments (INPUT=wet)
 
 peers: build ## measure builds beside Python's on INPUT=wet (makes virtual environments below target/)
 	pipeline/benches/peers.sh $(INPUT)
@@ -196,6 +196,9 @@ export: examples ## prove that Hugging Face and candle open what t5 exports, wit
 
 import: examples ## prove that t5 opens what Hugging Face saves, with the same logits and greedy text (in the environments of export)
 	trainer/benches/import.sh $(T5) $(C4) target/release/examples/logits
+
+decode: examples ## prove that t5 answers as transformers' generate does, at twice its speed at least (in the environment of export)
+	trainer/benches/decode.sh $(T5) $(C4) target/release/examples/predict
 
 trajectory: examples ## prove that fifty steps give the losses of Hugging Face's T5 and Adafactor (in the environment of export)
 	trainer/benches/trajectory.sh $(T5) $(C4) target/release/examples/batches

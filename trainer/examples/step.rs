@@ -1,10 +1,11 @@
-//! CPU seconds of a training step: `step SIZE ROWS STEPS [DROPOUT]`, with 512 inputs and 114 targets a row and Adafactor.
+//! CPU seconds of a training step: `step SIZE ROWS STEPS [DROPOUT] [KEY=VALUE]...`, with 512 inputs and 114 targets a row and
+//! Adafactor; settings as of a run, so that `transfer` decides what is trained.
 //!
 //! One line a step on stdout: CPU seconds (user and system, all threads), wall seconds, loss; at the end the
 //! largest resident memory in MB. `benches/step.sh` runs it beside Hugging Face's T5.
 
 use std::time::Instant;
-use t5_trainer::{Batch, ModelConfig, Optimizer, OptimizerConfig, Sequences, T5};
+use t5_trainer::{Batch, Optimizer, RunConfig, Sequences, T5};
 
 /// Tokens without structure, the same on every run.
 fn tokens(count: usize, seed: u32) -> Vec<u32> {
@@ -35,15 +36,20 @@ fn usage() -> anyhow::Result<(f64, f64)> {
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [size, rows, steps, rest @ ..] = &arguments[..] else {
-        anyhow::bail!("usage: step SIZE ROWS STEPS [DROPOUT]");
+        anyhow::bail!("usage: step SIZE ROWS STEPS [DROPOUT] [KEY=VALUE]...");
     };
     let rows: usize = rows.parse()?;
-    let config = ModelConfig {
-        dropout: rest.first().map_or(Ok(0.0), |rate| rate.parse())?,
-        ..ModelConfig::named(size)?
+    let mut settings = rest.to_vec();
+    let dropout = match settings.first() {
+        Some(first) if !first.contains('=') => settings.remove(0),
+        _ => "0".to_owned(),
     };
-    let mut model = T5::new(config, 0)?;
-    let mut optimizer = Optimizer::new(OptimizerConfig::Adafactor(Default::default()), model.layout());
+    settings.push(format!("model.dropout={}", dropout.parse::<f32>()?));
+    let config = RunConfig::resolve(size, None, &settings, None)?;
+    let mut model = T5::new(config.model.clone(), 0)?;
+    let layout = config.layout_at(0, 0)?;
+    model.set_layout(&layout);
+    let mut optimizer = Optimizer::new(config.optimizer, &layout);
     let targets = sequences(rows, 114, 7);
     let decoder_inputs = targets
         .tokens

@@ -45,6 +45,7 @@ pub mod internals {
     pub use crate::backend::Emulation;
     pub use crate::convert::huggingface;
     pub use crate::convert::save::{SaveOptions, save};
+    pub use crate::convert::tasks::{TaskMap, TaskParams};
     pub use crate::eval::domain_loss;
     pub use crate::feed::{
         CorpusInfo, Counts, Cursor, Documents, EpochStart, FeedSources, Mixing, Mixture, MixtureShare, Packer, Packing,

@@ -7,7 +7,7 @@ use super::recompute::Recompute;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
-use crate::model::{Decoder, Loss, ModelConfig, Passes, T5, Weights};
+use crate::model::{Decoder, Layout, Loss, ModelConfig, Passes, T5, Weights};
 use crate::optimizer::Optimizer;
 use crate::processes::Communicator;
 
@@ -54,6 +54,10 @@ impl DeviceModel for Candle {
     fn zero_gradients(&mut self) -> Result<(), Error> {
         self.losses.clear();
         self.cpu.zero_gradients()
+    }
+
+    fn train(&mut self, layout: &Layout) -> Result<(), Error> {
+        self.cpu.train(layout)
     }
 
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {

@@ -208,6 +208,10 @@ impl Backend for CandleBackend {
         self.cpu.zero(buffer)
     }
 
+    fn zero_part(&mut self, buffer: &mut Vec<f32>, at: &Range<usize>) -> Result<(), Error> {
+        self.cpu.zero_part(buffer, at)
+    }
+
     fn download(&self, buffer: &Vec<f32>) -> Result<Vec<f32>, Error> {
         Ok(buffer.clone())
     }
@@ -294,7 +298,7 @@ impl Backend for CandleBackend {
         inverse: &Vec<f32>,
         dx: &mut Vec<f32>,
         gradient: Gradient,
-        dweights: &mut Vec<f32>,
+        dweight: Option<(&mut Vec<f32>, &Range<usize>)>,
     ) -> Result<(), Error> {
         let d = range.len();
         let epsilon = inverse.first().copied().unwrap_or_default();
@@ -310,7 +314,9 @@ impl Backend for CandleBackend {
             Gradient::Set => dx.copy_from_slice(&found[0]),
             Gradient::Added => add(dx, &found[0]),
         }
-        add(&mut dweights[range.clone()], &found[1]);
+        if let Some((gradients, at)) = dweight {
+            add(&mut gradients[at.clone()], &found[1]);
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::DeviceModel;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
-use crate::model::{Arranged, Decoder, Loss, ModelConfig, T5};
+use crate::model::{Arranged, Decoder, Layout, Loss, ModelConfig, T5};
 use crate::optimizer::{self, Optimizer};
 use crate::processes::Communicator;
 
@@ -42,6 +42,15 @@ impl DeviceModel for Cpu {
         self.arranged = None;
         self.model.zero_gradients();
         self.losses.clear();
+        Ok(())
+    }
+
+    fn train(&mut self, layout: &Layout) -> Result<(), Error> {
+        self.arranged = None;
+        self.model.set_layout(layout);
+        if let Some(optimizer) = &mut self.optimizer {
+            *optimizer = optimizer.retrained(layout);
+        }
         Ok(())
     }
 

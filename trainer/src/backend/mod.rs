@@ -23,7 +23,7 @@ mod recompute;
 use crate::Error;
 use crate::base::{Batch, Sequences};
 use crate::math::elementwise::RowLoss;
-use crate::model::{self, Decoder, Loss, ModelConfig, T5};
+use crate::model::{self, Decoder, Layout, Loss, ModelConfig, T5};
 use crate::optimizer::Optimizer;
 use crate::processes::Communicator;
 use cpu::Cpu;
@@ -140,13 +140,20 @@ pub trait DeviceModel: Send {
     /// The settings of the model.
     fn config(&self) -> &ModelConfig;
 
+    /// Trains from here on what `layout` says, which is one of this model; all else keeps its bits. What the optimiser remembers of
+    /// variables that were trained before stays. Gradients are 0 then.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn train(&mut self, layout: &Layout) -> Result<(), Error>;
+
     /// Sets all gradients to 0, and forgets losses that were not taken.
     ///
     /// # Errors
     /// The device fails.
     fn zero_gradients(&mut self) -> Result<(), Error>;
 
-    /// Forward and backward: adds to the gradients `weight` times those of the batch's summed training loss (cross entropy and
+    /// Forward and backward: adds to the gradients of trained variables `weight` times those of the batch's summed training loss (cross entropy and
     /// z-loss). `dropout_seed` is to be another for every batch.
     ///
     /// # Errors
@@ -235,13 +242,13 @@ pub trait DeviceModel: Send {
     /// The device fails.
     fn clip_gradients(&mut self, norm: f64, limit: f64) -> Result<(), Error>;
 
-    /// Changes the parameters by the gradients. `step` counts from 0. Without an optimiser it does nothing.
+    /// Changes the trained parameters by the gradients. `step` counts from 0. Without an optimiser it does nothing.
     ///
     /// # Errors
     /// The device fails.
     fn update(&mut self, rate: f64, step: u64) -> Result<(), Error>;
 
-    /// All gradients, in the order of the layout.
+    /// The gradients, where the layout says ([`Variable::gradient`](crate::model::Variable)).
     ///
     /// # Errors
     /// The device fails.

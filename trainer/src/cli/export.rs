@@ -4,6 +4,7 @@ use super::Named;
 use super::output::tell;
 use crate::convert::card::{CorpusOfCard, MARK, ModelCard};
 use crate::convert::save::{SaveOptions, SavedType, save};
+use crate::convert::tasks;
 use crate::rows::Source;
 use crate::run;
 use crate::run::checkpoint::Checkpoint;
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
     let options = SaveOptions {
         dtype: args.dtype,
         shard_bytes: args.shard_size,
+        tasks: tasks::of_folder(owner)?,
     };
     let stale = args.output.join("tokenizer.json");
     anyhow::ensure!(

@@ -4,6 +4,7 @@ use super::output::{count, tell};
 use super::settings::{CorpusArgs, tell_of_corpora};
 use super::tasks::{TrainedTaskArgs, tell_of_tasks};
 use super::training::{MachineArgs, ResumeArgs, head, take_corpora};
+use super::transfer::TransferArgs;
 use super::{Named, is_hugging_face};
 use crate::backend::Device;
 use crate::convert::huggingface;
@@ -57,6 +58,8 @@ pub(crate) struct Finetune {
     #[arg(long, conflicts_with = "resume")]
     from_scratch: bool,
     #[command(flatten)]
+    transfer: TransferArgs,
+    #[command(flatten)]
     resume: ResumeArgs,
     #[command(flatten)]
     machine: MachineArgs,
@@ -65,6 +68,7 @@ pub(crate) struct Finetune {
 pub(crate) fn run(mut args: Finetune) -> anyhow::Result<ExitCode> {
     let rows = ["feed.rows", "batches_per_step"];
     let rows_are_said = args.resume.resume || RunConfig::says(args.config.as_deref(), &args.settings, &rows)?;
+    args.settings.extend(args.transfer.settings());
     args.settings.extend(args.steps.map(|steps| format!("steps={steps}")));
     args.settings.extend(args.patience.map(|n| format!("patience={n}")));
     let output = args.output.clone();
@@ -94,6 +98,11 @@ fn open(args: &Finetune, device: Device, processes: usize) -> anyhow::Result<Run
             format!("{start}: a folder of Hugging Face's has no state of an optimiser; leave out --keep-optimizer")
         })?;
         config.optimizer = before.optimizer;
+        ensure!(
+            config.goes_on_training_what(before),
+            "--keep-optimizer goes on with the state of what {} has trained, and this run trains other variables; leave it out",
+            start.path().display()
+        );
     }
     take_corpora(&mut config, corpora);
     args.tasks.apply(&mut config)?;
@@ -193,7 +202,13 @@ impl Start {
                 let model = named.note.model(&named.path)?;
                 let state = match keep_optimizer {
                     false => None,
-                    true => Some(named.note.optimizer(&named.path, model.layout())?.state().to_vec()),
+                    true => Some(
+                        named
+                            .note
+                            .optimizer(&named.path, &named.note.layout()?)?
+                            .state()
+                            .to_vec(),
+                    ),
                 };
                 Ok((model, state))
             }

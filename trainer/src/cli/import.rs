@@ -3,7 +3,7 @@
 use super::output::tell;
 use super::pretrain::thousands;
 use super::settings::CorpusArgs;
-use crate::convert::huggingface;
+use crate::convert::{huggingface, tasks};
 use crate::rows::Source;
 use crate::run::settings::RunConfig;
 use crate::run::{self, Holds, Run};
@@ -16,7 +16,8 @@ use std::path::PathBuf;
 /// umT5; `config.json`, `model.safetensors` or `pytorch_model.bin` (of which no code runs) in f32, bf16 or f16, `spiece.model` or
 /// `tokenizer.json`.
 ///
-/// The run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of 0.001.
+/// What its config.json says of tasks (`task_specific_params`) is kept: `t5 generate --task` follows it, `t5 export` writes it again. The
+/// run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of 0.001.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The folder.
@@ -42,6 +43,7 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     // Not after a large model was read.
     run::refuse_mixing(&args.output, Holds::Run)?;
     let model = huggingface::load(&args.folder)?;
+    let tasks = tasks::of_folder(&args.folder)?;
     let vocab = args.vocab.or_else(|| vocab::in_folder(&args.folder));
     let vocab = vocab.with_context(|| {
         format!(
@@ -57,6 +59,7 @@ pub(crate) fn run(args: Import) -> anyhow::Result<()> {
     }
     config.corpora = config.corpora.into_iter().map(Source::absolute).collect();
     let mut run = Run::import(&args.output, config, &vocab, model)?;
+    tasks::write(&args.output, &tasks)?;
     run.save()?;
     let output = args.output.display();
     tell(format_args!(

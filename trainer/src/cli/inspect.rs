@@ -62,7 +62,7 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
             .iter()
             .any(|s| s.trim_start().starts_with("model.vocab_size"));
     print(format_args!("{}", config.to_toml(says_rows)?))?;
-    parameters(&config.model)?;
+    parameters(&config)?;
     if let Some(vocab) = vocab
         && !config.corpora.is_empty()
         && args.examples > 0
@@ -85,24 +85,64 @@ pub(crate) fn run(args: Inspect) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Parameters by part: of a layer's variables, all layers together.
-fn parameters(model: &ModelConfig) -> std::io::Result<()> {
-    let layout = Layout::new(model);
-    let mut parts: Vec<(String, usize)> = Vec::new();
+/// A part of a model: of a layer's variables, all layers together.
+#[derive(Default)]
+struct Part {
+    name: String,
+    parameters: usize,
+    variables: usize,
+    trained: usize,
+}
+
+/// Parameters by part, and where not all of them are trained, which are.
+fn parameters(config: &RunConfig) -> anyhow::Result<()> {
+    let layout = config.last_layout()?;
+    let mut parts: Vec<Part> = Vec::new();
     for variable in layout.variables() {
         let words = variable.name.split('.');
         let name: Vec<&str> = words.filter(|word| word.parse::<u32>().is_err()).collect();
         let name = name.join(".");
-        match parts.iter_mut().find(|(part, _)| *part == name) {
-            Some((_, size)) => *size += variable.range.len(),
-            None => parts.push((name, variable.range.len())),
-        }
+        let number = parts.iter().position(|part| part.name == name).unwrap_or_else(|| {
+            parts.push(Part {
+                name,
+                ..Part::default()
+            });
+            parts.len() - 1
+        });
+        let part = &mut parts[number];
+        part.parameters += variable.range.len();
+        part.variables += 1;
+        part.trained += usize::from(variable.trained.is_some());
     }
     let all = layout.len();
-    for (name, size) in parts {
-        let share = 100.0 * size as f64 / all as f64;
-        let size = thousands(size as u64);
-        print(format_args!("# {size:>14}  {share:5.1} %  {name}"))?;
+    let trained = layout.trained_parameters();
+    for part in parts {
+        let share = 100.0 * part.parameters as f64 / all as f64;
+        let size = thousands(part.parameters as u64);
+        let what = match part.trained {
+            _ if trained == all => String::new(),
+            0 => "  (frozen)".to_owned(),
+            some if some == part.variables => "  (trained)".to_owned(),
+            some => format!("  ({some} of {} trained)", part.variables),
+        };
+        print(format_args!("# {size:>14}  {share:5.1} %  {}{what}", part.name))?;
     }
-    print(format_args!("# {:>14}  parameters", thousands(all as u64)))
+    print(format_args!("# {:>14}  parameters", thousands(all as u64)))?;
+    let parameters = |layout: &Layout| thousands(layout.trained_parameters() as u64);
+    if trained < all {
+        print(format_args!("# {:>14}  of them trained", parameters(&layout)))?;
+    }
+    let starts: Vec<u64> = config.episodes().collect();
+    if starts.len() > 1 {
+        let ends = starts[1..].iter().chain([&config.steps]);
+        for (start, end) in starts.iter().zip(ends) {
+            let layout = config.layout_at(*start, 0)?;
+            let (first, last) = (thousands(start + 1), thousands(*end));
+            print(format_args!(
+                "# {:>14}  of them trained in steps {first} to {last}",
+                parameters(&layout)
+            ))?;
+        }
+    }
+    Ok(())
 }

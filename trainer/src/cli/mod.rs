@@ -22,6 +22,7 @@ mod task;
 mod tasks;
 mod tokenize;
 mod training;
+mod transfer;
 mod vocab;
 
 use crate::run;

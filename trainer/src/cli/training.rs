@@ -223,6 +223,11 @@ pub(super) fn head(config: &RunConfig, sentinels: u32, device: Device, processes
         targets,
         thousands(config.steps)
     ));
+    let layout = config.last_layout()?;
+    if layout.trained_parameters() < layout.len() {
+        let trained = thousands(layout.trained_parameters() as u64);
+        tell(format_args!("Of the parameters, {trained} are trained."));
+    }
     if processes > 1 {
         tell(format_args!(
             "{processes} processes; {batches} batches of {} rows a step",

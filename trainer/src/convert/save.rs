@@ -1,6 +1,7 @@
 //! A model of ours as a folder of Hugging Face's transformers.
 
 use super::huggingface::CONFIG;
+use super::tasks::{self, TaskMap};
 use super::weights::{INDEX, WEIGHTS};
 use crate::Error;
 use crate::base::tensor_file;
@@ -53,12 +54,14 @@ impl SavedType {
 }
 
 /// How a model is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SaveOptions {
     /// The type of its values.
     pub dtype: SavedType,
     /// Bytes of a file of weights at most, unless one variable alone has more.
     pub shard_bytes: u64,
+    /// What it is asked for each task: `task_specific_params` of config.json, and of one task alone generation_config.json.
+    pub tasks: TaskMap,
 }
 
 impl Default for SaveOptions {
@@ -67,6 +70,7 @@ impl Default for SaveOptions {
         SaveOptions {
             dtype: SavedType::F32,
             shard_bytes: 5_000_000_000,
+            tasks: TaskMap::new(),
         }
     }
 }
@@ -116,13 +120,20 @@ impl View for NamedValues<'_> {
 /// is made where it is missing.
 ///
 /// # Errors
-/// A language model (transformers' T5 has none), values that bf16 does not have, or a file that cannot be written.
+/// A language model or adapters (transformers' T5 has neither), values that bf16 does not have, or a file that cannot be written.
 pub fn save(model: &T5, folder: &Path, options: &SaveOptions) -> Result<Vec<String>, Error> {
     let config = model.config();
     if !config.architecture.has_encoder() {
         return Err(Error::Setting(format!(
             "Hugging Face has no class for a T5 of architecture {}; encoder_decoder and shared can be exported",
             config.architecture.name()
+        )));
+    }
+    if config.adapter > 0 {
+        return Err(Error::Setting(format!(
+            "the model has adapters (model.adapter = {}), and Hugging Face's T5 has none, so it cannot be exported; let it be used by t5 \
+             generate and t5 eval, or train without adapters: all parameters, or some of them by transfer.kind = only",
+            config.adapter
         )));
     }
     let too_large = |value: &&f32| !half::bf16::from_f32(**value).is_finite();
@@ -148,9 +159,12 @@ pub fn save(model: &T5, folder: &Path, options: &SaveOptions) -> Result<Vec<Stri
         }
     }
     let text = |json: &Value| format!("{json:#}\n").into_bytes();
-    let generation = json!({"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0});
+    let mut generation = json!({"decoder_start_token_id": 0, "eos_token_id": 1, "pad_token_id": 0});
+    let mut settings = config_json(config, options.dtype);
+    tasks::add(&options.tasks, &mut settings, &mut generation)
+        .map_err(|error| Error::format(&folder.join(CONFIG), error.to_string()))?;
     let mut notes = vec![
-        (folder.join(CONFIG), text(&config_json(config, options.dtype))),
+        (folder.join(CONFIG), text(&settings)),
         (folder.join(GENERATION), text(&generation)),
     ];
     let total: u64 = tensors.iter().map(|(_, tensor)| tensor.bytes()).sum();

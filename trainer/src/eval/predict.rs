@@ -1,6 +1,6 @@
 //! What models write for many inputs: batches of inputs of like lengths, answers in the order of the inputs.
 
-use super::ensemble::Ensemble;
+pub use super::ensemble::Ensemble;
 use super::generate::{Decoding, Generated, answer_rows};
 use crate::Error;
 use crate::backend::DeviceModel;

@@ -12,7 +12,7 @@ use super::relative_position::bucket;
 use super::scores::{HostAttention, Projected, weave};
 use crate::Error;
 use crate::base::{Sequences, memory};
-use crate::math::elementwise;
+use crate::math::elementwise::{self, Gated};
 use crate::math::kept::EncodedKeys;
 use crate::math::matrix::Into;
 use crate::math::packed::Packed;
@@ -36,8 +36,16 @@ pub(super) struct ArrangedAttention {
 pub(super) struct ArrangedLayer {
     pub attention: ArrangedAttention,
     pub cross: Option<ArrangedAttention>,
-    pub wi: Packed,
-    pub wo: Packed,
+    pub feed_forward: ArrangedFeedForward,
+    /// Behind the feed-forward layer, where the model has adapters.
+    pub adapter: Option<ArrangedFeedForward>,
+}
+
+/// The matrices of a feed-forward layer, or of an adapter.
+#[derive(Debug)]
+pub(super) struct ArrangedFeedForward {
+    wi: Packed,
+    wo: Packed,
 }
 
 /// The matrices of a model, arranged.
@@ -63,14 +71,21 @@ impl Arranged {
             kv: kv.map(|kv| pack(kv, d)),
             o: pack(&layout.o, config.heads_width()),
         };
+        let feed_forward = |layout: &FeedForwardLayout, width: usize| ArrangedFeedForward {
+            wi: pack(&layout.wi, d),
+            wo: pack(&layout.wo, width),
+        };
         let layer = |layer: &LayerLayout| ArrangedLayer {
             attention: attention(&layer.attention, &layer.attention.qkv, None),
             cross: layer
                 .cross
                 .as_ref()
                 .map(|cross| attention(cross, &cross.q, Some(&cross.kv))),
-            wi: pack(&layer.feed_forward.wi, d),
-            wo: pack(&layer.feed_forward.wo, config.d_ff),
+            feed_forward: feed_forward(&layer.feed_forward, config.d_ff),
+            adapter: layer
+                .adapter
+                .as_ref()
+                .map(|adapter| feed_forward(adapter, config.adapter)),
         };
         let encoder = layout.encoder.iter().flat_map(|stack| &stack.layers);
         Ok(Arranged {
@@ -127,22 +142,31 @@ impl<'m> Weights<'m> {
         matrix.multiply(&mut memory.wide, Into::Set, 1.0, &memory.y);
     }
 
-    /// Adds a feed-forward sublayer's result to `x`.
-    pub fn feed_forward(
+    /// Adds the result of a layer's feed-forward sublayer to `x`, and then its adapter's.
+    pub fn feed_forward(&self, layout: &LayerLayout, layer: &ArrangedLayer, x: &mut [f32], memory: &mut RowMemory) {
+        let gated = self.config.activation.gated();
+        self.sublayer(&layout.feed_forward, &layer.feed_forward, gated, x, memory);
+        if let (Some(layout), Some(adapter)) = (&layout.adapter, &layer.adapter) {
+            self.sublayer(layout, adapter, None, x, memory);
+        }
+    }
+
+    fn sublayer(
         &self,
         layout: &FeedForwardLayout,
-        layer: &ArrangedLayer,
+        matrices: &ArrangedFeedForward,
+        gated: Option<Gated>,
         x: &mut [f32],
         memory: &mut RowMemory,
     ) {
-        self.normed_product(x, &layout.norm, &layer.wi, memory);
-        let hidden = match self.config.activation.gated() {
+        self.normed_product(x, &layout.norm, &matrices.wi, memory);
+        let hidden = match gated {
             None => {
                 elementwise::relu(&mut memory.wide);
                 &memory.wide
             }
             Some(f) => {
-                let d_ff = self.config.d_ff;
+                let d_ff = matrices.wi.columns() / 2;
                 memory.gated.resize(memory.wide.len() / 2, 0.0);
                 let rows = memory.wide.chunks_exact(2 * d_ff);
                 let rows = rows.zip(memory.gated.chunks_exact_mut(d_ff));
@@ -150,7 +174,7 @@ impl<'m> Weights<'m> {
                 &memory.gated
             }
         };
-        layer.wo.multiply(x, Into::Add, 1.0, hidden);
+        matrices.wo.multiply(x, Into::Add, 1.0, hidden);
     }
 
     /// The biases of distances `from..to`, keys less queries, `[heads, distances]`.
@@ -260,7 +284,7 @@ impl<'m> Weights<'m> {
                 weave(&pieces, (config.heads, length, config.d_kv), out, width, 0);
             }
             arranged.attention.o.multiply(&mut x, Into::Add, 1.0, &memory.context);
-            self.feed_forward(&layer.feed_forward, arranged, &mut x, memory);
+            self.feed_forward(layer, arranged, &mut x, memory);
         }
         self.norm(&x, &stack.norm, memory);
         Ok(())

@@ -1,7 +1,7 @@
 //! The attention sublayers: `x + attention(norm(x))`, to the stack's own positions or to the encoder's.
 
 use super::backend::{Attention, Backend, Kind, Operand, Projection};
-use super::layout::AttentionLayout;
+use super::layout::{AttentionLayout, Layout};
 use super::norm::Gradient;
 use crate::Error;
 use crate::math::dropout::Site;
@@ -55,17 +55,27 @@ impl<B: Backend> SublayerScratch<B> {
     }
 }
 
+/// Whether a sublayer's backward pass is to give the gradient of what the sublayer read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    Wanted,
+    /// All that is below is frozen.
+    Unwanted,
+}
+
 /// Where a backward pass adds gradients.
 pub(crate) struct Sink<'a, B: Backend> {
-    /// Of all variables, in the order of the layout.
+    /// Of all variables that have one, where the layout says.
     pub variables: &'a mut B::Buffer,
-    /// Of the encoder's output, `[inputs, d_model]`; `None` where there is none.
+    /// Of the encoder's output, `[inputs, d_model]`; `None` where there is none, or it is not wanted.
     pub encoded: Option<&'a mut B::Buffer>,
 }
 
 /// An attention sublayer and where it is used.
 pub(crate) struct AttentionSublayer<'a, B: Backend> {
     pub layout: &'a AttentionLayout,
+    /// Says which variables have gradients.
+    pub all: &'a Layout,
     /// All variables as values: those of norms are read here.
     pub parameters: &'a B::Buffer,
     /// All variables as products read them.
@@ -142,8 +152,8 @@ impl<'a, B: Backend> AttentionSublayer<'a, B> {
         on.attention(of, &saved.heads, &mut saved.context, &mut saved.log_sums)
     }
 
-    /// Takes the gradient of the output in `dx`, leaves that of the input there. Gradients of variables, of the bias by
-    /// distance, and of the encoder's output are added to.
+    /// Takes the gradient of the output in `dx`, leaves that of the input there, if it is wanted. Gradients of trained variables, of
+    /// the bias by distance, and of the encoder's output are added to.
     #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
@@ -152,6 +162,7 @@ impl<'a, B: Backend> AttentionSublayer<'a, B> {
         dx: &mut B::Buffer,
         saved: &mut SavedAttention<B>,
         scratch: &mut SublayerScratch<B>,
+        input: Input,
         dbias: &mut B::Buffer,
         sink: &mut Sink<'_, B>,
     ) -> Result<(), Error> {
@@ -159,11 +170,17 @@ impl<'a, B: Backend> AttentionSublayer<'a, B> {
         let (layout, of) = (self.layout, self.attention);
         let (d, width) = (self.d(), of.width());
         let n = B::len(x) / d;
+        let (range, projection) = self.first();
+        let [norm, first, kv, o] = [&layout.norm, range, &layout.kv, &layout.o].map(|range| self.all.gradient(range));
+        // Of a stack's own positions, the first product has keys and values, too.
+        let kv = kv.filter(|_| self.encoded.is_some());
         // The output's matrix.
         let dout = on.dropped(dx, self.dropout, (of.seen.queries, d), dout)?;
         let dout = Operand::new(dout, n, d);
-        let context = Operand::new(&saved.context, n, width);
-        on.gemm((sink.variables, &layout.o), Into::Add, 1.0, dout.t(), context)?;
+        if let Some(o) = &o {
+            let context = Operand::new(&saved.context, n, width);
+            on.gemm((sink.variables, o), Into::Add, 1.0, dout.t(), context)?;
+        }
         on.resize(wide, n * width)?;
         on.gemm(
             (wide, &(0..n * width)),
@@ -175,26 +192,41 @@ impl<'a, B: Backend> AttentionSublayer<'a, B> {
         // The scores.
         on.attention_backward(of, &saved.heads, (&saved.context, &saved.log_sums), wide, dbias)?;
         // The projections.
-        on.resize(y, n * d)?;
-        on.resize(dy, n * d)?;
-        on.norm_again(x, self.norm(), self.epsilon, y, &mut saved.inverse)?;
-        let (range, projection) = self.first();
-        let columns = range.len() / d;
-        on.resize(wide, n * columns)?;
-        on.gather_heads(of, projection, wide)?;
-        let (dq, y) = (Operand::new(wide, n, columns), Operand::new(y, n, d));
-        on.gemm((sink.variables, range), Into::Add, 1.0, dq.t(), y)?;
-        on.gemm((dy, &(0..n * d)), Into::Set, 1.0, dq, self.matrix(range, d))?;
-        if let (Some(encoded), Some(dencoded)) = (self.encoded, &mut sink.encoded) {
+        let through_norm = input == Input::Wanted || norm.is_some();
+        if through_norm || first.is_some() {
+            let columns = range.len() / d;
+            on.resize(wide, n * columns)?;
+            on.gather_heads(of, projection, wide)?;
+            let dq = Operand::new(&*wide, n, columns);
+            if let Some(first) = &first {
+                on.resize(y, n * d)?;
+                on.norm_again(x, self.norm(), self.epsilon, y, &mut saved.inverse)?;
+                let y = Operand::new(&*y, n, d);
+                on.gemm((sink.variables, first), Into::Add, 1.0, dq.t(), y)?;
+            }
+            if through_norm {
+                on.resize(dy, n * d)?;
+                on.gemm((dy, &(0..n * d)), Into::Set, 1.0, dq, self.matrix(range, d))?;
+            }
+        }
+        if let Some(encoded) = self.encoded.filter(|_| kv.is_some() || sink.encoded.is_some()) {
             let inputs = B::len(encoded) / d;
             on.resize(wide, inputs * 2 * width)?;
             on.gather_heads(of, Projection::Encoded, wide)?;
-            let dkv = Operand::new(wide, inputs, 2 * width);
-            let encoded = Operand::new(encoded, inputs, d);
-            on.gemm((sink.variables, &layout.kv), Into::Add, 1.0, dkv.t(), encoded)?;
-            let all = 0..inputs * d;
-            on.gemm((dencoded, &all), Into::Add, 1.0, dkv, self.matrix(&layout.kv, d))?;
+            let dkv = Operand::new(&*wide, inputs, 2 * width);
+            if let Some(kv) = &kv {
+                let encoded = Operand::new(encoded, inputs, d);
+                on.gemm((sink.variables, kv), Into::Add, 1.0, dkv.t(), encoded)?;
+            }
+            if let Some(dencoded) = &mut sink.encoded {
+                let all = 0..inputs * d;
+                on.gemm((dencoded, &all), Into::Add, 1.0, dkv, self.matrix(&layout.kv, d))?;
+            }
         }
-        on.norm_backward(dy, x, self.norm(), &saved.inverse, dx, Gradient::Added, sink.variables)
+        if !through_norm {
+            return Ok(());
+        }
+        let dweight = norm.as_ref().map(|norm| (&mut *sink.variables, norm));
+        on.norm_backward(dy, x, self.norm(), &saved.inverse, dx, Gradient::Added, dweight)
     }
 }

@@ -142,6 +142,8 @@ pub(crate) trait Backend: Debug + Sized {
     /// Makes a buffer's length fit; what is in it does not matter.
     fn resize(&mut self, buffer: &mut Self::Buffer, len: usize) -> Result<(), Error>;
     fn zero(&mut self, buffer: &mut Self::Buffer) -> Result<(), Error>;
+    /// Sets elements `at` to 0.
+    fn zero_part(&mut self, buffer: &mut Self::Buffer, at: &Range<usize>) -> Result<(), Error>;
     /// All elements, as f32.
     fn download(&self, buffer: &Self::Buffer) -> Result<Vec<f32>, Error>;
     fn tokens(&self, tokens: &[u32]) -> Result<Self::Tokens, Error>;
@@ -189,7 +191,7 @@ pub(crate) trait Backend: Debug + Sized {
         y: &mut Self::Buffer,
         inverse: &mut Self::Buffer,
     ) -> Result<(), Error>;
-    /// Gradients of a norm: `dx` is set or added to, that of the weight is added to.
+    /// Gradients of a norm: `dx` is set or added to, elements `dweight` of gradients are added to, where the weight is trained.
     #[allow(clippy::too_many_arguments)]
     fn norm_backward(
         &mut self,
@@ -199,7 +201,7 @@ pub(crate) trait Backend: Debug + Sized {
         inverse: &Self::Buffer,
         dx: &mut Self::Buffer,
         gradient: Gradient,
-        dweights: &mut Self::Buffer,
+        dweight: Option<(&mut Self::Buffer, &Range<usize>)>,
     ) -> Result<(), Error>;
     /// Drops of `x`, `[batch, length, width]`, in place.
     fn dropout(&mut self, x: &mut Self::Buffer, site: Site, shape: (usize, usize)) -> Result<(), Error>;

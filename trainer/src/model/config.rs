@@ -158,6 +158,11 @@ pub struct ModelConfig {
     ///
     /// Source: relu in T5 (paper, section 2.1), gated_gelu in v1.1 (Shazeer 2020).
     pub activation: Activation,
+    /// Width inside of the adapter behind each feed-forward layer (norm, dense, relu, dense, residual); 0: there are none.
+    ///
+    /// Unit: values. Default: `0`. Source: 32, 128, 512 and 2048 in the paper, section 3.5.1 (Houlsby et al. 2019).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub adapter: usize,
     /// Which matrix the logits come from.
     ///
     /// Source: tied in T5 (paper, section 2.1), untied in v1.1.
@@ -215,6 +220,9 @@ pub struct ModelConfig {
     pub recompute: bool,
 }
 
+fn is_zero(width: &usize) -> bool {
+    *width == 0
+}
 fn z_loss() -> f32 {
     1e-4
 }
@@ -268,7 +276,7 @@ impl ModelConfig {
     /// queries, keys]`, or `[heads, keys]` where queries share a draw.
     pub(crate) fn counted_elements(&self, length: usize) -> u64 {
         let (length, heads) = (length as u64, self.heads as u64);
-        let width = self.d_model.max(self.d_ff) as u64;
+        let width = self.d_model.max(self.d_ff).max(self.adapter) as u64;
         let queries = match self.dropout_shape {
             _ if self.dropout == 0.0 => 0,
             DropoutShape::AcrossLength => 1,
@@ -306,6 +314,7 @@ impl ModelConfig {
             encoder_layers: layers,
             decoder_layers: layers,
             activation: if gated { Activation::GatedGelu } else { Activation::Relu },
+            adapter: 0,
             head: if gated { Head::Untied } else { Head::Tied },
             dropout: if gated { 0.0 } else { 0.1 },
             dropout_shape: DropoutShape::default(),
@@ -365,6 +374,7 @@ impl ModelConfig {
             limits::whole(key, value, 1..=most)?;
         }
         limits::whole("encoder_layers", self.encoder_layers, 0..=1 << 10)?;
+        limits::whole("adapter", self.adapter, 0..=1 << 20)?;
         let encoder_layers = match self.architecture {
             Architecture::EncoderDecoder if self.encoder_layers > 0 => self.encoder_layers,
             Architecture::EncoderDecoder => 1,
@@ -420,6 +430,11 @@ impl ModelConfig {
         let feed_forward = product(self.d_model, self.d_ff)?
             .checked_mul(matrices)?
             .checked_add(d)?;
+        let adapter = match self.adapter {
+            0 => 0,
+            width => product(2 * self.d_model, width)?.checked_add(d)?,
+        };
+        let feed_forward = feed_forward.checked_add(adapter)?;
         let stack = |layers: usize, attentions: u64| {
             let layer = attention.checked_mul(attentions)?.checked_add(feed_forward)?;
             let tables = match self.relative_bias {

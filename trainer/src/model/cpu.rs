@@ -92,6 +92,11 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
+    fn zero_part(&mut self, buffer: &mut Vec<f32>, at: &Range<usize>) -> Result<(), Error> {
+        buffer[at.clone()].fill(0.0);
+        Ok(())
+    }
+
     fn download(&self, buffer: &Vec<f32>) -> Result<Vec<f32>, Error> {
         Ok(buffer.clone())
     }
@@ -175,9 +180,9 @@ impl Backend for CpuBackend {
         inverse: &Vec<f32>,
         dx: &mut Vec<f32>,
         gradient: Gradient,
-        dweights: &mut Vec<f32>,
+        dweight: Option<(&mut Vec<f32>, &Range<usize>)>,
     ) -> Result<(), Error> {
-        let dweight = &mut dweights[range.clone()];
+        let dweight = dweight.map(|(gradients, at)| &mut gradients[at.clone()]);
         norm::backward(dy, x, &weight[range.clone()], inverse, dx, gradient, dweight);
         Ok(())
     }

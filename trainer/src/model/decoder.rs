@@ -244,8 +244,7 @@ impl Decoder for CachedDecoder<'_> {
                 each_sequence(&mut memory.context, width, positions * width, to_inputs);
                 arranged.o.multiply(&mut self.x, Into::Add, 1.0, &memory.context);
             }
-            self.weights
-                .feed_forward(&layer.feed_forward, arranged, &mut self.x, memory);
+            self.weights.feed_forward(layer, arranged, &mut self.x, memory);
         }
         // Only the last position of each sequence says something new.
         for sequence in 0..last.len() {

@@ -1,8 +1,8 @@
-//! The feed-forward sublayer: `x + f(norm(x) W_i) W_o`.
+//! The feed-forward sublayer: `x + f(norm(x) W_i) W_o`. An adapter is one, too.
 
-use super::attention::SublayerScratch;
+use super::attention::{Input, SublayerScratch};
 use super::backend::{Backend, Kind, Operand};
-use super::layout::FeedForwardLayout;
+use super::layout::{FeedForwardLayout, Layout};
 use super::norm::Gradient;
 use crate::Error;
 use crate::math::dropout::Site;
@@ -34,6 +34,8 @@ impl<B: Backend> SavedFeedForward<B> {
 /// A feed-forward sublayer and where it is used.
 pub(crate) struct FeedForwardSublayer<'a, B: Backend> {
     pub layout: &'a FeedForwardLayout,
+    /// Says which variables have gradients.
+    pub all: &'a Layout,
     /// All variables as values: those of norms are read here.
     pub parameters: &'a B::Buffer,
     /// All variables as products read them.
@@ -108,8 +110,9 @@ impl<'a, B: Backend> FeedForwardSublayer<'a, B> {
         }
     }
 
-    /// Takes the gradient of the output in `dx`, leaves that of the input there; gradients of variables are added to. What was
-    /// saved is used up.
+    /// Takes the gradient of the output in `dx`, leaves that of the input there, if it is wanted; gradients of trained variables are
+    /// added to. What was saved is used up.
+    #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,
         on: &mut B,
@@ -117,8 +120,11 @@ impl<'a, B: Backend> FeedForwardSublayer<'a, B> {
         dx: &mut B::Buffer,
         saved: &mut SavedFeedForward<B>,
         scratch: &mut SublayerScratch<B>,
+        input: Input,
         gradients: &mut B::Buffer,
     ) -> Result<(), Error> {
+        let places = [&self.layout.norm, &self.layout.wi, &self.layout.wo].map(|range| self.all.gradient(range));
+        let [norm, wi, wo] = places;
         let SublayerScratch { y, dy, wide, dout } = scratch;
         let layout = self.layout;
         let (d, d_ff, columns) = self.sizes();
@@ -126,8 +132,14 @@ impl<'a, B: Backend> FeedForwardSublayer<'a, B> {
         let (of_hidden, of_output) = self.dropout.unzip();
         let dout = on.dropped(dx, of_output, (self.length, d), dout)?;
         let dout = Operand::new(dout, n, d);
-        let hidden = Operand::new(&saved.hidden, n, d_ff);
-        on.gemm((gradients, &layout.wo), Into::Add, 1.0, dout.t(), hidden)?;
+        if let Some(wo) = &wo {
+            let hidden = Operand::new(&saved.hidden, n, d_ff);
+            on.gemm((gradients, wo), Into::Add, 1.0, dout.t(), hidden)?;
+        }
+        let through_norm = input == Input::Wanted || norm.is_some();
+        if !through_norm && wi.is_none() {
+            return Ok(());
+        }
         on.resize(wide, n * d_ff)?;
         on.gemm(
             (wide, &(0..n * d_ff)),
@@ -148,12 +160,18 @@ impl<'a, B: Backend> FeedForwardSublayer<'a, B> {
             }
         };
         let dpre = Operand::new(dpre, n, columns);
-        on.resize(y, n * d)?;
+        if let Some(wi) = &wi {
+            on.resize(y, n * d)?;
+            on.norm_again(x, self.norm(), self.epsilon, y, &mut saved.inverse)?;
+            let y = Operand::new(&*y, n, d);
+            on.gemm((gradients, wi), Into::Add, 1.0, dpre.t(), y)?;
+        }
+        if !through_norm {
+            return Ok(());
+        }
         on.resize(dy, n * d)?;
-        on.norm_again(x, self.norm(), self.epsilon, y, &mut saved.inverse)?;
-        let y = Operand::new(&*y, n, d);
-        on.gemm((gradients, &layout.wi), Into::Add, 1.0, dpre.t(), y)?;
         on.gemm((dy, &(0..n * d)), Into::Set, 1.0, dpre, self.matrix(&layout.wi, d))?;
-        on.norm_backward(dy, x, self.norm(), &saved.inverse, dx, Gradient::Added, gradients)
+        let dweight = norm.as_ref().map(|norm| (gradients, norm));
+        on.norm_backward(dy, x, self.norm(), &saved.inverse, dx, Gradient::Added, dweight)
     }
 }

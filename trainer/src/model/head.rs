@@ -82,10 +82,11 @@ pub(crate) struct HeadBackward<'a, B: Backend> {
     /// What each target's loss is multiplied with.
     pub weight: f32,
     pub z_loss: f32,
-    /// `[n, d_model]`; rows of targets that do not count stay as they are.
-    pub dhidden: &'a mut B::Buffer,
-    /// Of all variables.
+    /// `[n, d_model]`; rows of targets that do not count stay as they are. `None` where it is not wanted.
+    pub dhidden: Option<&'a mut B::Buffer>,
+    /// Of all variables that have one, and where that of the head's matrix is.
     pub gradients: &'a mut B::Buffer,
+    pub matrix: Option<Range<usize>>,
 }
 
 impl<B: Backend> LogitsHead<'_, B> {
@@ -143,11 +144,15 @@ impl<B: Backend> LogitsHead<'_, B> {
             let weights = (to.weight, to.z_loss);
             let dlogits = on.cross_entropy_backward(logits, (&mut targets, &some), weights, dlogits)?;
             let dlogits = Operand::new(dlogits, n, vocab);
-            on.gemm((to.gradients, self.range), Into::Add, self.scale, dlogits.t(), part)?;
-            on.resize(&mut scratch.dhidden, n * d)?;
-            let out = (&mut scratch.dhidden, &(0..n * d));
-            on.gemm(out, Into::Set, self.scale, dlogits, self.matrix())?;
-            on.scatter_rows(&scratch.dhidden, (&targets, &some), d, to.dhidden)?;
+            if let Some(matrix) = &to.matrix {
+                on.gemm((to.gradients, matrix), Into::Add, self.scale, dlogits.t(), part)?;
+            }
+            if let Some(dhidden) = &mut to.dhidden {
+                on.resize(&mut scratch.dhidden, n * d)?;
+                let out = (&mut scratch.dhidden, &(0..n * d));
+                on.gemm(out, Into::Set, self.scale, dlogits, self.matrix())?;
+                on.scatter_rows(&scratch.dhidden, (&targets, &some), d, dhidden)?;
+            }
         }
         Ok(targets)
     }

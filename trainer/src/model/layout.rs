@@ -32,6 +32,10 @@ pub struct Variable {
     pub range: Range<usize>,
     /// How the first values of the variable are drawn.
     pub init: Init,
+    /// The steps that the optimiser had done when it first saw the variable; `None` where the variable is frozen.
+    pub trained: Option<u64>,
+    /// The variable's elements in the flat buffer of gradients; `None` where there is no gradient of it.
+    pub gradient: Option<Range<usize>>,
 }
 
 /// An attention's variables: `norm` `[d_model]`, `q`, `k`, `v` `[heads * d_kv, d_model]`, `o` `[d_model, heads * d_kv]`.
@@ -46,7 +50,8 @@ pub(crate) struct AttentionLayout {
     pub o: Range<usize>,
 }
 
-/// A feed-forward layer's variables: `norm` `[d_model]`, `wi` `[1 or 2, d_ff, d_model]`, `wo` `[d_model, d_ff]`.
+/// A feed-forward layer's variables: `norm` `[d_model]`, `wi` `[1 or 2, d_ff, d_model]`, `wo` `[d_model, d_ff]`; an adapter's, whose
+/// `wi` is one matrix and whose `d_ff` is the adapter's width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FeedForwardLayout {
     pub norm: Range<usize>,
@@ -63,6 +68,8 @@ pub(crate) struct LayerLayout {
     /// Attention to the encoder.
     pub cross: Option<AttentionLayout>,
     pub feed_forward: FeedForwardLayout,
+    /// Behind the feed-forward layer, where the model has adapters.
+    pub adapter: Option<FeedForwardLayout>,
 }
 
 /// A stack's variables.
@@ -73,10 +80,10 @@ pub(crate) struct StackLayout {
     pub norm: Range<usize>,
 }
 
-/// All variables of a model, in the order of the flat buffer.
+/// All variables of a model, in the order of the flat buffer. At first all are trained; see [`train`](Layout::train).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
-    variables: Vec<Variable>,
+    pub(super) variables: Vec<Variable>,
     pub(crate) embedding: Range<usize>,
     pub(crate) encoder: Option<StackLayout>,
     pub(crate) decoder: StackLayout,
@@ -179,6 +186,8 @@ impl LayoutBuilder<'_> {
             shape: shape.to_vec(),
             range: range.clone(),
             init,
+            trained: Some(0),
+            gradient: Some(range.clone()),
         });
         range
     }
@@ -199,11 +208,14 @@ impl LayoutBuilder<'_> {
                 let name = format!("{name}.SelfAttention.relative_attention_bias.weight");
                 relative_bias = self.add(name, &[buckets, heads], Init::Uniform(bound));
             }
+            let cross = cross.then(|| self.attention(&next(), "EncDecAttention"));
+            let name = next();
             LayerLayout {
                 relative_bias: relative_bias.clone(),
                 attention,
-                cross: cross.then(|| self.attention(&next(), "EncDecAttention")),
-                feed_forward: self.feed_forward(&next()),
+                cross,
+                feed_forward: self.feed_forward(&name),
+                adapter: (self.config.adapter > 0).then(|| self.adapter(&name)),
             }
         });
         let layers = layers.collect();
@@ -252,5 +264,17 @@ impl LayoutBuilder<'_> {
         let init = Init::TruncatedNormal(power(d_ff));
         let wo = self.add(format!("{name}.DenseReluDense.wo.weight"), &[d_model, d_ff], init);
         FeedForwardLayout { norm, wi, wo }
+    }
+
+    /// Behind the feed-forward layer of this name. Both matrices start near 0, so that the model says nearly what it said without the
+    /// adapter (Houlsby et al. 2019, sections 2.1 and 3.6: a truncated normal of standard deviation 0.01).
+    fn adapter(&mut self, name: &str) -> FeedForwardLayout {
+        let (d_model, width) = (self.config.d_model, self.config.adapter);
+        let init = Init::TruncatedNormal(1e-2);
+        FeedForwardLayout {
+            norm: self.norm(&format!("{name}.adapter.layer_norm")),
+            wi: self.add(format!("{name}.adapter.wi.weight"), &[width, d_model], init),
+            wo: self.add(format!("{name}.adapter.wo.weight"), &[d_model, width], init),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! T5, forward and backward, written once over a [`Backend`]: `passes.rs` runs two stacks (`stack.rs`) of sublayers (`attention.rs`,
-//! `feed_forward.rs`), an embedding and a head. `config.rs` says what a model is, `layout.rs` where its variables are, `init.rs` how they
-//! start, `batch.rs` what a batch is for it. [`T5`] (`t5.rs`) is the model in the host's memory, on the CPU (`cpu.rs`, with `scores.rs`,
-//! `norm.rs`, `embedding.rs`); other backends are in `backend/`.
+//! `feed_forward.rs`), an embedding and a head. `config.rs` says what a model is, `layout.rs` where its variables are, `trained.rs` which of
+//! them are trained, `init.rs` how they start, `batch.rs` what a batch is for it. [`T5`] (`t5.rs`) is the model in the host's memory, on
+//! the CPU (`cpu.rs`, with `scores.rs`, `norm.rs`, `embedding.rs`), `decoder.rs` how it answers there, with its matrices `arranged.rs`;
+//! other backends are in `backend/`.
 
 mod arranged;
 mod attention;
@@ -22,6 +23,7 @@ mod relative_position;
 mod scores;
 mod stack;
 mod t5;
+mod trained;
 
 pub(crate) use arranged::Arranged;
 pub(crate) use batch::{denominator, each_example, total};
@@ -32,6 +34,7 @@ pub(crate) use init::uniform;
 pub use layout::{Layout, Variable};
 pub use relative_position::bucket;
 pub use t5::T5;
+pub(crate) use trained::Reach;
 
 // What the other backends take from here.
 #[cfg(feature = "candle")]

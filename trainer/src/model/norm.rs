@@ -35,7 +35,7 @@ pub(crate) enum Gradient {
     Set,
 }
 
-/// Gradients: `dx` is set or added to, `dweight` is added to.
+/// Gradients: `dx` is set or added to, `dweight` is added to, where the weight is trained.
 pub(crate) fn backward(
     dy: &[f32],
     x: &[f32],
@@ -43,7 +43,7 @@ pub(crate) fn backward(
     inverse: &[f32],
     dx: &mut [f32],
     gradient: Gradient,
-    dweight: &mut [f32],
+    dweight: Option<&mut [f32]>,
 ) {
     let d = weight.len();
     let block = ROWS * d;
@@ -58,7 +58,9 @@ pub(crate) fn backward(
         let set = gradient == Gradient::Set;
         elementwise::norm_rows_backward(dy, x, weight, inverse, dx, set, dweight);
     });
-    for partial in partial.chunks_exact(d) {
-        elementwise::add(dweight, partial);
+    if let Some(dweight) = dweight {
+        for partial in partial.chunks_exact(d) {
+            elementwise::add(dweight, partial);
+        }
     }
 }

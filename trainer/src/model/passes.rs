@@ -110,7 +110,7 @@ impl<'a, B: Backend> Weights<'a, B> {
             config: self.config,
             parameters: self.parameters,
             matrices: self.matrices,
-            embedding: &self.layout.embedding,
+            all: self.layout,
             layout,
             tokens: &sight.tokens,
             distances: &sight.distances,
@@ -129,7 +129,7 @@ impl<'a, B: Backend> Weights<'a, B> {
             config: self.config,
             parameters: self.parameters,
             matrices: self.matrices,
-            embedding: &self.layout.embedding,
+            all: self.layout,
             layout: &self.layout.decoder,
             tokens: &sight.decoder.tokens,
             distances: &sight.decoder.distances,
@@ -171,11 +171,12 @@ impl<B: Backend> Passes<B> {
         }
     }
 
+    /// `keep`: of the encoder, and of the decoder.
     fn forward(
         &mut self,
         weights: Weights<'_, B>,
         batch: &Batch,
-        keep: Keep,
+        keep: [Keep; 2],
         dropout: Option<Dropout>,
     ) -> Result<BatchSight<B>, Error> {
         check(weights.config, batch)?;
@@ -184,14 +185,14 @@ impl<B: Backend> Passes<B> {
         if let Some((own, _)) = &sight.encoder
             && let Some(pass) = weights.encoder(own, dropout)
         {
-            pass.forward(on, keep, &mut self.encoder, &mut self.scratch)?;
+            pass.forward(on, keep[0], &mut self.encoder, &mut self.scratch)?;
         }
         let pass = weights.decoder(&sight, &self.encoder.output, dropout);
-        pass.forward(on, keep, &mut self.decoder, &mut self.scratch)?;
+        pass.forward(on, keep[1], &mut self.decoder, &mut self.scratch)?;
         Ok(sight)
     }
 
-    /// Adds to the gradients `weight` times those of the batch's summed training loss. A device is not waited for.
+    /// Adds to the gradients of trained variables `weight` times those of the batch's summed training loss. A device is not waited for.
     pub fn accumulate(
         &mut self,
         weights: Weights<'_, B>,
@@ -201,10 +202,12 @@ impl<B: Backend> Passes<B> {
         dropout_seed: u64,
     ) -> Result<BatchLosses<B>, Error> {
         let config = weights.config;
-        let keep = match config.recompute {
-            false => Keep::Everything,
-            true => Keep::Streams,
-        };
+        let layout = weights.layout;
+        let reach = layout.reach();
+        let keep = [reach.encoder, reach.decoder].map(|from| match config.recompute {
+            false => Keep::Everything(from),
+            true => Keep::Streams(from),
+        });
         let dropout = config.dropout_of(dropout_seed);
         let sight = self.forward(weights, batch, keep, dropout)?;
         let Passes {
@@ -221,31 +224,35 @@ impl<B: Backend> Passes<B> {
         let backward = HeadBackward {
             weight,
             z_loss: config.z_loss,
-            dhidden,
+            dhidden: reach.is_in_decoder.then_some(&mut *dhidden),
             gradients,
+            matrix: layout.gradient(&layout.head),
         };
         let targets = weights
             .head()
             .losses(on, &decoder.output, targets(config, batch), Some(backward), head)?;
-        let has_encoder = sight.encoder.is_some();
-        if has_encoder {
+        if reach.is_in_encoder {
             on.resize(dencoded, B::len(&encoder.output))?;
             on.zero(dencoded)?;
         }
         let pass = weights.decoder(&sight, &encoder.output, dropout);
         let mut sink = Sink {
             variables: gradients,
-            encoded: has_encoder.then_some(&mut *dencoded),
+            encoded: reach.is_in_encoder.then_some(&mut *dencoded),
         };
-        pass.backward(on, keep, decoder, scratch, dhidden, &mut sink)?;
-        if let Some((own, _)) = &sight.encoder
+        pass.backward(on, keep[1], decoder, scratch, dhidden, &mut sink)?;
+        if reach.is_in_encoder
+            && let Some((own, _)) = &sight.encoder
             && let Some(pass) = weights.encoder(own, dropout)
         {
             let mut sink = Sink {
                 variables: gradients,
                 encoded: None,
             };
-            pass.backward(on, keep, encoder, scratch, dencoded, &mut sink)?;
+            pass.backward(on, keep[0], encoder, scratch, dencoded, &mut sink)?;
+        }
+        for spare in layout.spare_gradients() {
+            on.zero_part(gradients, spare)?;
         }
         Ok(BatchLosses {
             targets,
@@ -260,7 +267,7 @@ impl<B: Backend> Passes<B> {
 
     /// The losses of the targets that count, row after row, without dropout.
     pub fn target_losses(&mut self, weights: Weights<'_, B>, batch: &Batch) -> Result<Vec<RowLoss>, Error> {
-        self.forward(weights, batch, Keep::Output, None)?;
+        self.forward(weights, batch, [Keep::Output; 2], None)?;
         let targets = targets(weights.config, batch);
         let (on, hidden) = (&mut self.on, &self.decoder.output);
         let targets = weights.head().losses(on, hidden, targets, None, &mut self.head)?;
@@ -269,7 +276,7 @@ impl<B: Backend> Passes<B> {
 
     /// The logits of all target positions, `[batch, targets.length, vocab]`, without dropout.
     pub fn logits(&mut self, weights: Weights<'_, B>, batch: &Batch) -> Result<Vec<f32>, Error> {
-        self.forward(weights, batch, Keep::Output, None)?;
+        self.forward(weights, batch, [Keep::Output; 2], None)?;
         weights
             .head()
             .logits(&mut self.on, &self.decoder.output, &mut self.head)

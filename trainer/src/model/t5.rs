@@ -8,7 +8,7 @@ use super::init;
 use super::layout::Layout;
 use super::passes::{Passes, Weights};
 use crate::Error;
-use crate::base::{Batch, Sequences};
+use crate::base::{Batch, Sequences, limits};
 use crate::math::elementwise::RowLoss;
 
 /// A T5 on the CPU: all its parameters in one flat buffer of `f32`, gradients in another, and memory that its passes use again.
@@ -29,7 +29,7 @@ pub struct T5 {
     config: ModelConfig,
     layout: Layout,
     parameters: Vec<f32>,
-    /// Empty until the first backward pass.
+    /// Of trained variables; empty until the first backward pass.
     gradients: Vec<f32>,
     passes: Passes<CpuBackend>,
 }
@@ -79,6 +79,36 @@ impl T5 {
         })
     }
 
+    /// This model with adapters of a width behind its feed-forward layers, drawn from `seed`, that change what it says next to nothing.
+    /// All is trained.
+    ///
+    /// # Errors
+    /// The model has adapters of another width.
+    pub fn with_adapters(self, width: usize, seed: u64) -> Result<T5, Error> {
+        let old = self.config.adapter;
+        if old == width {
+            return Ok(self);
+        }
+        if old > 0 {
+            let problem = format!("the model has adapters of width {old}, which stay; leave the setting out");
+            return Err(limits::refuse("model.adapter", width, problem));
+        }
+        let config = ModelConfig {
+            adapter: width,
+            ..self.config
+        };
+        config.validate().map_err(|error| error.under("model"))?;
+        let layout = Layout::new(&config);
+        let mut parameters = layout.zeros()?;
+        init::fill_parameters(&layout, seed, &mut parameters);
+        for variable in self.layout.variables() {
+            if let Some(new) = layout.variable(&variable.name) {
+                parameters[new.range.clone()].copy_from_slice(&self.parameters[variable.range.clone()]);
+            }
+        }
+        T5::with_parameters(config, parameters)
+    }
+
     /// The settings of the model.
     pub fn config(&self) -> &ModelConfig {
         &self.config
@@ -87,6 +117,16 @@ impl T5 {
     /// The variables of the model, and where they are.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Trains from here on what `layout` says, which is one of this model; all else keeps its bits. At first all is trained.
+    ///
+    /// # Panics
+    /// A layout of another model.
+    pub fn set_layout(&mut self, layout: &Layout) {
+        assert_eq!(self.layout.len(), layout.len(), "a layout of another model");
+        self.layout = layout.clone();
+        self.gradients = Vec::new();
     }
 
     /// All parameters, in the order of the layout.
@@ -104,14 +144,14 @@ impl T5 {
         &mut self.parameters
     }
 
-    /// All gradients, in the order of the layout; empty before the first [`accumulate`](T5::accumulate).
+    /// The gradients, where the layout says ([`Variable::gradient`](super::Variable)); empty before the first [`accumulate`](T5::accumulate).
     pub fn gradients(&self) -> &[f32] {
         &self.gradients
     }
 
     /// What an optimiser works on: layout, parameters, gradients.
     pub fn buffers(&mut self) -> (&Layout, &mut [f32], &mut [f32]) {
-        let size = self.layout.len();
+        let size = self.layout.gradients_len();
         self.gradients.resize(size, 0.0);
         (&self.layout, &mut self.parameters, &mut self.gradients)
     }
@@ -119,7 +159,7 @@ impl T5 {
     /// What passes of another backend in the host's memory work on: settings, layout, parameters, gradients.
     #[cfg(feature = "candle")]
     pub(crate) fn vectors(&mut self) -> (&ModelConfig, &Layout, &Vec<f32>, &mut Vec<f32>) {
-        self.gradients.resize(self.layout.len(), 0.0);
+        self.gradients.resize(self.layout.gradients_len(), 0.0);
         (&self.config, &self.layout, &self.parameters, &mut self.gradients)
     }
 
@@ -179,7 +219,7 @@ impl T5 {
     /// # Errors
     /// A batch that is not for this model.
     pub fn accumulate(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<Loss, Error> {
-        self.gradients.resize(self.layout.len(), 0.0);
+        self.gradients.resize(self.layout.gradients_len(), 0.0);
         let weights = weights(&self.config, &self.layout, &self.parameters);
         let gradients = &mut self.gradients;
         let losses = self

@@ -73,10 +73,19 @@ pub struct Adafactor {
 /// Rows of a task.
 const ROWS: usize = 64;
 
-/// Where the moments of variables of these shapes are, and how many there are.
-pub(super) fn slots<'s>(config: AdafactorConfig, shapes: impl Iterator<Item = &'s [usize]>) -> (Vec<Slot>, usize) {
+/// The shapes of a layout's variables; `None` for those that are frozen.
+pub(super) fn shapes(layout: &Layout) -> impl Iterator<Item = Option<&[usize]>> {
+    layout.variables().iter().map(|v| v.trained.map(|_| &v.shape[..]))
+}
+
+/// Where the moments of variables of these shapes are, and how many there are; of one without a shape there are none.
+pub(super) fn slots<'s>(
+    config: AdafactorConfig,
+    shapes: impl Iterator<Item = Option<&'s [usize]>>,
+) -> (Vec<Slot>, usize) {
     let mut end = 0;
     let slots = shapes.map(|shape| {
+        let shape = shape.unwrap_or(&[0]);
         let factored = match *shape {
             [ref outer @ .., rows, columns] if rows.min(columns) >= config.min_factored_size => {
                 Some((outer.iter().product(), rows, columns))
@@ -97,17 +106,31 @@ pub(super) fn slots<'s>(config: AdafactorConfig, shapes: impl Iterator<Item = &'
 impl Adafactor {
     /// An optimiser that has seen nothing yet.
     pub fn new(config: AdafactorConfig, layout: &Layout) -> Adafactor {
-        Adafactor::with_shapes(config, layout.variables().iter().map(|variable| &variable.shape[..]))
+        Adafactor::with_slots(config, slots(config, shapes(layout)))
     }
 
     /// For variables of these shapes.
     pub fn with_shapes<'s>(config: AdafactorConfig, shapes: impl Iterator<Item = &'s [usize]>) -> Adafactor {
-        let (slots, end) = slots(config, shapes);
+        Adafactor::with_slots(config, slots(config, shapes.map(Some)))
+    }
+
+    fn with_slots(config: AdafactorConfig, (slots, end): (Vec<Slot>, usize)) -> Adafactor {
         Adafactor {
             config,
             slots,
             state: vec![0.0; end],
         }
+    }
+
+    /// The optimiser for what `layout` trains: the moments of variables that were trained before stay.
+    pub(super) fn retrained(&self, layout: &Layout) -> Adafactor {
+        let mut new = Adafactor::new(self.config, layout);
+        for (to, from) in new.slots.iter().zip(&self.slots) {
+            if to.range.len() == from.range.len() {
+                new.state[to.range.clone()].copy_from_slice(&self.state[from.range.clone()]);
+            }
+        }
+        new
     }
 
     /// The optimiser's settings.
@@ -134,16 +157,18 @@ impl Adafactor {
         }
     }
 
-    /// All moments, variable after variable: rows, then columns.
+    /// All moments, trained variable after trained variable: rows, then columns.
     pub fn state(&self) -> &[f32] {
         &self.state
     }
 
-    /// One step.
+    /// One step of the variables that are trained.
     pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         for (number, variable) in layout.variables().iter().enumerate() {
-            let range = variable.range.clone();
-            self.update_variable(number, &mut parameters[range.clone()], &gradients[range], rate, step);
+            if let (Some(began), Some(gradient)) = (variable.trained, &variable.gradient) {
+                let (w, g) = (&mut parameters[variable.range.clone()], &gradients[gradient.clone()]);
+                self.update_variable(number, w, g, rate, step - began);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::model::Layout;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Settings; the defaults are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,17 +78,41 @@ impl AdamWConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamW {
     config: AdamWConfig,
-    /// First moments of all parameters, then second.
+    /// Where the first moments of each variable are; empty for one that is frozen.
+    places: Vec<Range<usize>>,
+    /// First moments of all trained parameters, then second.
     pub(super) state: Vec<f32>,
 }
 
 impl AdamW {
     /// An optimiser that has seen nothing yet.
     pub fn new(config: AdamWConfig, layout: &Layout) -> AdamW {
+        let mut end = 0;
+        let places = layout.variables().iter().map(|variable| {
+            let start = end;
+            end += variable.trained.map_or(0, |_| variable.range.len());
+            start..end
+        });
         AdamW {
             config,
-            state: vec![0.0; 2 * layout.len()],
+            places: places.collect(),
+            state: vec![0.0; 2 * layout.trained_parameters()],
         }
+    }
+
+    /// The optimiser for what `layout` trains: the moments of variables that were trained before stay.
+    pub(super) fn retrained(&self, layout: &Layout) -> AdamW {
+        let mut new = AdamW::new(self.config, layout);
+        let old = self.state.split_at(self.state.len() / 2);
+        let half = new.state.len() / 2;
+        let (first, second) = new.state.split_at_mut(half);
+        for (to, from) in new.places.iter().zip(&self.places) {
+            if to.len() == from.len() {
+                first[to.clone()].copy_from_slice(&old.0[from.clone()]);
+                second[to.clone()].copy_from_slice(&old.1[from.clone()]);
+            }
+        }
+        new
     }
 
     /// The optimiser's settings.
@@ -96,11 +121,18 @@ impl AdamW {
         self.config
     }
 
+    /// Where a variable's first moments are; second ones follow all first ones.
+    #[cfg(devices)]
+    pub(crate) fn place(&self, number: usize) -> Range<usize> {
+        self.places[number].clone()
+    }
+
     /// An optimiser with these settings whose state is elsewhere.
     #[cfg(devices)]
     pub(crate) fn without_state(&self) -> AdamW {
         AdamW {
             config: self.config,
+            places: self.places.clone(),
             state: Vec::new(),
         }
     }
@@ -110,13 +142,17 @@ impl AdamW {
         &self.state
     }
 
-    /// One step; `step` counts from 0.
+    /// One step of the variables that are trained; `step` counts from 0.
     pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         let config = self.config;
-        let (first, second) = self.state.split_at_mut(parameters.len());
-        for variable in layout.variables() {
-            let range = variable.range.clone();
-            let w = &mut parameters[range.clone()];
+        let half = self.state.len() / 2;
+        let (first, second) = self.state.split_at_mut(half);
+        for (variable, place) in layout.variables().iter().zip(&self.places) {
+            let (Some(began), Some(gradient)) = (variable.trained, &variable.gradient) else {
+                continue;
+            };
+            let step = step - began;
+            let w = &mut parameters[variable.range.clone()];
             let scale = match config.min_parameter_scale {
                 Some(least) => (square_sum(w) / w.len() as f64).sqrt().max(least),
                 None => 1.0,
@@ -130,12 +166,12 @@ impl AdamW {
                 root: numbers.root,
                 epsilon: numbers.epsilon,
             };
-            let moments = first[range.clone()]
+            let moments = first[place.clone()]
                 .par_chunks_mut(BLOCK)
-                .zip(second[range.clone()].par_chunks_mut(BLOCK));
+                .zip(second[place.clone()].par_chunks_mut(BLOCK));
             let blocks = w
                 .par_chunks_mut(BLOCK)
-                .zip(gradients[range].par_chunks(BLOCK))
+                .zip(gradients[gradient.clone()].par_chunks(BLOCK))
                 .zip(moments);
             blocks.for_each(|((w, g), (m, v))| elementwise::adam_step(w, g, m, v, step));
         }

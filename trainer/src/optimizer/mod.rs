@@ -1,6 +1,7 @@
 //! How gradients change parameters: Adafactor or AdamW, in place, over flat buffers.
 //!
-//! Sums are cut by shape, so bits do not depend on threads. An optimiser's state is one flat buffer, to be saved as it is.
+//! Sums are cut by shape, so bits do not depend on threads. An optimiser's state is one flat buffer, to be saved as it is; of variables
+//! that are frozen it has none.
 
 mod adafactor;
 mod adamw;
@@ -98,7 +99,17 @@ impl Optimizer {
         }
     }
 
-    /// Changes `parameters` by `gradients`, both in the order of `layout`. `step` counts from 0.
+    /// This optimiser for what `layout` trains: what it remembers of variables that were trained before stays, of others it has
+    /// seen nothing yet.
+    pub fn retrained(&self, layout: &Layout) -> Optimizer {
+        match self {
+            Optimizer::Adafactor(optimizer) => Optimizer::Adafactor(optimizer.retrained(layout)),
+            Optimizer::AdamW(optimizer) => Optimizer::AdamW(optimizer.retrained(layout)),
+        }
+    }
+
+    /// Changes the trained ones of `parameters` by `gradients`, both where `layout` says. `step` counts from 0; a variable that began to
+    /// be trained later counts from there ([`Variable::trained`](crate::model::Variable)).
     pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         match self {
             Optimizer::Adafactor(optimizer) => optimizer.update(layout, parameters, gradients, rate, step),
@@ -108,10 +119,9 @@ impl Optimizer {
 
     /// Values of an optimiser's state, without making one.
     pub fn state_len(config: OptimizerConfig, layout: &Layout) -> usize {
-        let shapes = layout.variables().iter().map(|v| &v.shape[..]);
         match config {
-            OptimizerConfig::Adafactor(config) => adafactor::slots(config, shapes).1,
-            OptimizerConfig::AdamW(_) => 2 * layout.len(),
+            OptimizerConfig::Adafactor(config) => adafactor::slots(config, adafactor::shapes(layout)).1,
+            OptimizerConfig::AdamW(_) => 2 * layout.trained_parameters(),
         }
     }
 

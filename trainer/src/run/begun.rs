@@ -1,5 +1,6 @@
 //! A run that ends before its first step leaves nothing behind.
 
+use super::checkpoint::BASE;
 use super::{CHECKPOINTS, LOCK, METRICS, VOCAB, tensorboard};
 use crate::rows::sizes;
 use std::fs;
@@ -17,7 +18,7 @@ pub(super) struct Begun {
 impl Begun {
     /// To be called before anything is made.
     pub fn new(folder: &Path) -> Begun {
-        let inside = [VOCAB, METRICS, CHECKPOINTS, sizes::FILE, LOCK].map(|name| folder.join(name));
+        let inside = [VOCAB, METRICS, CHECKPOINTS, BASE, sizes::FILE, LOCK].map(|name| folder.join(name));
         let inside = inside.into_iter().filter(|path| !path.exists());
         let parents = folder
             .ancestors()

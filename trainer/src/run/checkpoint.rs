@@ -3,13 +3,16 @@
 //! A checkpoint is a folder `step-00001000` with `model.safetensors` (variables by their names),
 //! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`, which has the checksums of the other two. It is written under another name, synced and renamed,
 //! so a folder of that name is whole. Random numbers need no state: all are drawn by seed and step.
+//!
+//! Of a run that never trains some of its variables, a checkpoint has the others alone; those that keep their bits are in the run's
+//! `base.safetensors`, written once, before the first checkpoint.
 
 use super::settings::RunConfig;
 use crate::Error;
 use crate::base::limits;
 use crate::base::tensor_file::{not_written, open_as};
 use crate::feed::Cursor;
-use crate::model::{Layout, T5};
+use crate::model::{Layout, T5, Variable};
 use crate::optimizer::Optimizer;
 use crate::vocab::Vocab;
 use safetensors::tensor::{Dtype, SafeTensors, View};
@@ -23,6 +26,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// What a run's checkpoints stand on, in the run's folder: the variables that it never trains.
+pub(crate) const BASE: &str = "base.safetensors";
 /// What a checkpoint says of itself.
 pub(crate) const NOTE: &str = "checkpoint.json";
 const STATE: &str = "state";
@@ -80,6 +85,9 @@ pub struct Checkpoint {
     /// XXH3 (128 bits) of the other files, by name; of a checkpoint that is older than this, none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub xxh3: BTreeMap<String, String>,
+    /// XXH3 (128 bits) of the run's `base.safetensors`; none where the checkpoint has all variables itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_xxh3: Option<String>,
     /// The run's configuration.
     pub config: RunConfig,
 }
@@ -203,10 +211,8 @@ impl Checkpoint {
 
     fn write_partial(&mut self, partial: &Path, model: &T5, optimizer: &Optimizer) -> Result<(), Error> {
         c4_data::atomic_file::create_folder(partial).map_err(|e| Error::io(partial, e))?;
-        let variables = model.layout().variables().iter().map(|variable| {
-            let values = &model.parameters()[variable.range.clone()];
-            (variable.name.clone(), Values(values, variable.shape.clone()))
-        });
+        let all = self.config.last_layout()?;
+        let variables = named(model, all.variables().iter().filter(|v| v.trained.is_some()));
         let begun = partial
             .parent()
             .is_some_and(|all| list(all).is_ok_and(|all| !all.is_empty()));
@@ -312,20 +318,58 @@ impl Checkpoint {
         }
     }
 
-    /// Reads its model.
+    /// Reads its model, of a run that trains a part of it with the rest from the run's folder, in which the checkpoint lies.
     ///
     /// # Errors
     /// A file that is missing, cut, changed, or of another model.
     pub fn model(&self, checkpoint: &Path) -> Result<T5, Error> {
-        let layout = Layout::new(&self.config.model);
+        let layout = self.config.last_layout()?;
+        let (own, below): (Vec<_>, Vec<_>) = layout.variables().iter().partition(|v| v.trained.is_some());
         let mut parameters = layout.zeros()?;
-        let (path, bytes) = self.file(checkpoint, MODEL)?;
-        let file = tensors(&path, &bytes)?;
-        for variable in layout.variables() {
-            let values = &mut parameters[variable.range.clone()];
-            read_values(&path, &file, &variable.name, values)?;
+        let mut read = |path: &Path, bytes: &[u8], variables: &[&Variable]| {
+            let file = tensors(path, bytes)?;
+            let mut variables = variables.iter();
+            variables.try_for_each(|v| read_values(path, &file, &v.name, &mut parameters[v.range.clone()]))
+        };
+        if !below.is_empty() {
+            let (path, bytes) = self.base(checkpoint)?;
+            read(&path, &bytes, &below)?;
         }
+        let (path, bytes) = self.file(checkpoint, MODEL)?;
+        read(&path, &bytes, &own)?;
         T5::with_parameters(self.config.model.clone(), parameters)
+    }
+
+    /// Reads what a checkpoint stands on, compared with the checksum.
+    fn base(&self, checkpoint: &Path) -> Result<(PathBuf, Vec<u8>), Error> {
+        let folder = std::path::absolute(checkpoint).map_err(|e| Error::io(checkpoint, e))?;
+        let path = folder.ancestors().nth(2).unwrap_or(&folder).join(BASE);
+        let unusable = |what: &str| {
+            let problem = format!(
+                "{what}: it has the variables that this run does not train, without which its checkpoints are of no use; put it back \
+                 from a copy of the run"
+            );
+            Error::format(&path, problem)
+        };
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Err(unusable("is missing")),
+            bytes => bytes.map_err(|e| Error::io(&path, e))?,
+        };
+        match &self.base_xxh3 {
+            Some(sum) if *sum == checksum(&path, &bytes[..])? => Ok((path, bytes)),
+            Some(_) => Err(unusable(
+                "was changed or cut, its checksum is not that of checkpoint.json",
+            )),
+            None => Err(unusable("is not the one of this checkpoint, which notes none")),
+        }
+    }
+
+    /// The layout of its model, with what its optimiser trains next.
+    ///
+    /// # Errors
+    /// A pattern that matches nothing.
+    pub(crate) fn layout(&self) -> Result<Layout, Error> {
+        self.config.layout_at(self.step, self.optimizer_began)
     }
 
     /// Reads the state of its optimiser into `optimizer`.
@@ -340,6 +384,38 @@ impl Checkpoint {
         optimizer.set_state(state)?;
         Ok(optimizer)
     }
+}
+
+/// Writes what the checkpoints of a run stand on into its folder; gives the checksum.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn write_base(run: &Path, model: &T5, layout: &Layout) -> Result<String, Error> {
+    let (path, partial) = (run.join(BASE), run.join(format!("{BASE}{PARTIAL}")));
+    let frozen = layout.variables().iter().filter(|v| v.trained.is_none());
+    write_tensors(&partial, named(model, frozen), false)?;
+    let opened = File::open(&partial).map_err(|e| Error::io(&partial, e))?;
+    opened.sync_all().map_err(|e| Error::io(&partial, e))?;
+    let sum = checksum(&partial, opened)?;
+    c4_data::atomic_file::rename(&partial, &path).map_err(|e| Error::io(&path, e))?;
+    c4_data::atomic_file::sync_folder(run).map_err(|e| Error::io(run, e))?;
+    Ok(sum)
+}
+
+/// Whether an error is of what all checkpoints of a run stand on, so that no other checkpoint is better.
+pub(super) fn is_of_base(error: &Error) -> bool {
+    matches!(error, Error::Format { path, .. } | Error::Io { path, .. } if path.ends_with(BASE))
+}
+
+/// Variables of a model with their names.
+fn named<'m>(
+    model: &'m T5,
+    variables: impl Iterator<Item = &'m Variable>,
+) -> impl Iterator<Item = (String, Values<'m>)> {
+    variables.map(|variable| {
+        let values = &model.parameters()[variable.range.clone()];
+        (variable.name.clone(), Values(values, variable.shape.clone()))
+    })
 }
 
 /// Whether an error is of the file, and not of the system's limits, rights or memory, say.

@@ -5,7 +5,7 @@ use super::settings::RunConfig;
 use crate::Error;
 use crate::base::limits;
 use crate::base::memory::{available, gigabytes, refuse_too_much};
-use crate::model::{Layout, ModelConfig};
+use crate::model::{ModelConfig, Reach};
 use crate::optimizer::Optimizer;
 
 /// Bytes of an `f32`.
@@ -13,19 +13,22 @@ const VALUE: u64 = 4;
 /// Targets whose logits are there at a time (`model/head.rs`).
 const TARGETS: u64 = 512;
 
-/// What training needs at least: parameters, gradients, the optimiser's state, and what a batch leaves for the backward
-/// pass. Where there is an `accelerator`, the host holds parameters and state alone. A sentence where that is more than what is not
+/// What training needs at least: parameters, gradients and the optimiser's state of those that are trained, and what a batch leaves
+/// for the backward pass. Where there is an `accelerator`, the host holds parameters and state alone. A sentence where that is more than what is not
 /// in use now.
 ///
 /// # Errors
 /// More than all of the machine's memory; more elements at a place of the model than are counted there.
 pub fn check_training(config: &RunConfig, accelerator: bool) -> Result<Option<String>, Error> {
-    let layout = Layout::new(&config.model);
+    let layout = config.last_layout()?;
     let state = Optimizer::state_len(config.optimizer, &layout) as u64;
     let model = layout.len() as u64;
     let (copies, batch) = match accelerator {
         true => (model, 0),
-        false => (model.saturating_mul(2), activations(config, true)?),
+        false => (
+            model.saturating_add(layout.gradients_len() as u64),
+            activations(config, Some(layout.reach()))?,
+        ),
     };
     let values = copies.saturating_add(state);
     let bytes = values.saturating_add(batch).saturating_mul(VALUE);
@@ -57,7 +60,7 @@ pub fn check_evaluation(config: &RunConfig, accelerator: bool) -> Result<(), Err
         check_elements(config)?;
     }
     let model = config.model.parameters().unwrap_or(u64::MAX);
-    let batch = activations(config, false)?;
+    let batch = activations(config, None)?;
     let what = format!("measuring batches of {} rows", config.feed.rows);
     refuse_too_much(&what, model.saturating_add(batch).saturating_mul(VALUE))
 }
@@ -79,8 +82,8 @@ fn check_elements(config: &RunConfig) -> Result<(), Error> {
     Err(limits::refuse("feed.rows", rows, problem))
 }
 
-/// Values that a batch's passes leave at least; `training`: all that the backward pass reads.
-fn activations(config: &RunConfig, training: bool) -> Result<u64, Error> {
+/// Values that a batch's passes leave at least: all that a backward pass reads that goes so far.
+fn activations(config: &RunConfig, backward: Option<Reach>) -> Result<u64, Error> {
     let (inputs, targets) = config.row_lengths()?;
     let model = &config.model;
     let rows = config.feed.rows as u64;
@@ -89,16 +92,17 @@ fn activations(config: &RunConfig, training: bool) -> Result<u64, Error> {
         true => 1,
         false => 0,
     };
-    let encoder = stack(model, model.encoder_layers as u64 * cross, inputs, None, training);
-    let seen = (cross > 0).then_some(inputs);
-    let decoder = stack(model, model.decoder_layers as u64, targets, seen, training);
+    let (from, seen) = (backward.map(|reach| reach.encoder), (cross > 0).then_some(inputs));
+    let encoder = stack(model, model.encoder_layers as u64 * cross, inputs, None, from);
+    let from = backward.map(|reach| reach.decoder);
+    let decoder = stack(model, model.decoder_layers as u64, targets, seen, from);
     let logits = targets.min(TARGETS) * model.vocab_size as u64;
     Ok(encoder.saturating_add(decoder).saturating_add(logits))
 }
 
-/// Of a stack of `n` positions: `model/stack.rs`'s `Memory`. Ranges of the settings keep all of this below 2^64, but for a
+/// Of a stack of `n` positions: `model/stack.rs`'s `Memory`, of which the backward pass ends with sublayer `from`. Ranges of the settings keep all of this below 2^64, but for a
 /// product of the largest, which is cut off there.
-fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, training: bool) -> u64 {
+fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, from: Option<usize>) -> u64 {
     if layers == 0 {
         return 0;
     }
@@ -109,10 +113,15 @@ fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, training: 
         None => 1,
         Some(_) => 3,
     };
-    let feed_forward = n.saturating_mul(inner * model.d_ff as u64);
-    let sublayers = layers * if seen.is_some() { 3 } else { 2 };
-    let streams = if training { sublayers + 1 } else { 2 };
-    let kept = if training && !model.recompute { layers } else { 1 };
+    let feed_forward = n.saturating_mul(inner * model.d_ff as u64 + model.adapter as u64);
+    let of_layer = 2 + u64::from(seen.is_some()) + u64::from(model.adapter > 0);
+    let sublayers = layers * of_layer;
+    let kept = from.map_or(0, |from| (sublayers + 1).saturating_sub(from as u64));
+    let streams = kept.max(2);
+    let kept = match model.recompute {
+        true => 1,
+        false => (kept.saturating_sub(1) / of_layer).max(1),
+    };
     let saved = attention.saturating_add(cross).saturating_add(feed_forward);
     let streams = n.saturating_mul(d).saturating_mul(streams);
     streams.saturating_add(saved.saturating_mul(kept))
@@ -121,6 +130,7 @@ fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, training: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Layout;
 
     #[test]
     fn a_model_that_cannot_fit_is_refused_before_it_is_made() {
@@ -183,6 +193,35 @@ mod tests {
         }
         let shared = config.with(&["model.dropout_shape=across_length".to_owned()]).unwrap();
         assert!(!refused(&shared));
+    }
+
+    /// What is frozen costs neither gradients nor state, nor, below the lowest trained layer, activations.
+    #[test]
+    fn what_is_frozen_costs_less() {
+        let needs = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
+            let config = RunConfig::resolve("small", None, &settings, None).unwrap();
+            let layout = config.last_layout().unwrap();
+            let state = Optimizer::new(config.optimizer, &layout).state().len();
+            assert_eq!(Optimizer::state_len(config.optimizer, &layout), state);
+            (
+                layout.gradients_len(),
+                state,
+                activations(&config, Some(layout.reach())).unwrap(),
+            )
+        };
+        let all = needs(&[]);
+        assert_eq!(all.0, 60_506_624);
+        let top = needs(&["transfer={kind='only', variables=['decoder.block.5.*']}"]);
+        assert!(
+            top.0 * 10 < all.0 && top.1 * 5 < all.1 && top.2 * 4 < all.2,
+            "{top:?}, {all:?}"
+        );
+        let decoder = needs(&["transfer={kind='only', variables=['decoder.*']}"]);
+        assert!(top.2 < decoder.2 && decoder.2 * 2 < all.2, "{decoder:?}, {all:?}");
+        let adapters = needs(&["model.adapter=32", "transfer.kind=adapters"]);
+        assert!(adapters.0 * 100 < all.0 && adapters.1 * 5 < all.1, "{adapters:?}");
+        assert_eq!(needs(&["transfer.kind=unfreezing"]), all);
     }
 
     #[test]

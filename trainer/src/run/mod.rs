@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `vocab.model` | the vocabulary, copied when the run began |
 //! | `checkpoints/step-…/` | see [`checkpoint`] |
+//! | `base.safetensors` | where a part of the model is trained (`transfer`), the rest of it |
 //! | `corpora.json` | sizes and checksums of files that `c4 build` did not write |
 //! | `metrics.jsonl` | one line a step, one a validation |
 //! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
@@ -22,11 +23,12 @@ pub mod settings;
 mod tensorboard;
 mod together;
 pub mod train;
+pub mod transfer;
 
 use crate::Error;
 use crate::backend::{self, Device, DeviceModel, Precision};
 use crate::feed::Cursor;
-use crate::model::{Layout, T5};
+use crate::model::{Layout, T5, Variable};
 use crate::optimizer::Optimizer;
 use crate::processes::Communicator;
 use crate::rows::RowFile;
@@ -40,6 +42,7 @@ use evaluation::Evaluation;
 use settings::RunConfig;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,7 +73,7 @@ pub struct Run {
     pub vocab: Arc<Vocab>,
     /// The model and its optimiser, and the device that they are on.
     pub backend: Box<dyn DeviceModel>,
-    /// The variables of the model.
+    /// The variables of the model, and which are trained in the next step.
     pub layout: Layout,
     /// Steps that are done.
     pub step: u64,
@@ -84,6 +87,8 @@ pub struct Run {
     pub optimizer_began: u64,
     /// What the run was fine-tuned from.
     pub origin: Option<Origin>,
+    /// The checksum of what the checkpoints stand on, where it is written.
+    base_xxh3: Option<String>,
     /// The corpora's files when the run was last begun or gone on with.
     noted: Vec<FileSize>,
     vocab_sha256: String,
@@ -103,12 +108,14 @@ impl Run {
         Run::begin_with(folder, config, vocab, model)
     }
 
-    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet.
+    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet. Where the
+    /// configuration has adapters and the model none, it gets new ones.
     ///
     /// # Errors
     /// As [`begin`](Run::begin); a configuration of another model.
     pub fn import(folder: &Path, config: RunConfig, vocab: &Path, model: T5) -> Result<Run, Error> {
-        if Layout::new(&config.model) != *model.layout() {
+        let model = model.with_adapters(config.model.adapter, config.seed)?;
+        if Layout::new(&config.model) != Layout::new(model.config()) {
             return Err(Error::Setting(
                 "these settings are of a model of another shape; leave out those of its sizes".into(),
             ));
@@ -164,11 +171,14 @@ impl Run {
         let metrics = folder.join(METRICS);
         fs::write(&metrics, "").map_err(|e| Error::io(&metrics, e))?;
         tensorboard::remove(folder)?;
-        let optimizer = Optimizer::new(config.optimizer, model.layout());
+        let layout = config.layout_at(0, 0)?;
+        let mut model = model;
+        model.set_layout(&layout);
+        let optimizer = Optimizer::new(config.optimizer, &layout);
         Ok(Run {
             folder: folder.to_owned(),
             vocab: Arc::new(opened),
-            layout: model.layout().clone(),
+            layout,
             backend: backend::on_cpu(model, Some(optimizer)),
             config,
             step: 0,
@@ -176,6 +186,7 @@ impl Run {
             passed_over: Vec::new(),
             saved: None,
             optimizer_began: 0,
+            base_xxh3: None,
             origin: None,
             noted: Vec::new(),
             vocab_sha256: c4_data::atomic_file::sha256_hex(&bytes),
@@ -209,6 +220,7 @@ impl Run {
             };
             match read(&path) {
                 Ok(read) => break read,
+                Err(error) if checkpoint::is_of_base(&error) => return Err(error),
                 // Nothing is wrong with the checkpoint.
                 Err(Error::Io { path, cause }) if !checkpoint::is_damage(&cause) => {
                     return Err(Error::Io { path, cause });
@@ -223,33 +235,38 @@ impl Run {
                 "these settings are of a model of another shape than the run's; leave out those of its sizes".into(),
             ));
         }
-        let model = T5::with_parameters(config.model.clone(), model.into_parameters())?;
+        config.refuse_other_transfer(&note.config)?;
+        let optimizer_began = match anew.optimizer {
+            true => note.step,
+            false => note.optimizer_began,
+        };
+        let layout = config.layout_at(note.step, optimizer_began)?;
+        let mut model = T5::with_parameters(config.model.clone(), model.into_parameters())?;
+        model.set_layout(&layout);
         let optimizer = match config.optimizer == note.config.optimizer {
-            _ if anew.optimizer => Optimizer::new(config.optimizer, model.layout()),
-            true => optimizer,
+            _ if anew.optimizer => Optimizer::new(config.optimizer, &layout),
+            true => optimizer.retrained(&layout),
             false => {
                 let state = optimizer.state().to_vec();
-                let mut changed = Optimizer::new(config.optimizer, model.layout());
+                let mut changed = Optimizer::new(config.optimizer, &note.layout()?);
                 changed.set_state(state)?;
-                changed
+                changed.retrained(&layout)
             }
         };
         let cursor = note.cursor.clone().filter(|_| !anew.data);
         let mut run = Run {
             folder: folder.to_owned(),
             vocab: Arc::new(note.vocab(&folder.join(VOCAB))?),
-            layout: model.layout().clone(),
+            layout,
             backend: backend::on_cpu(model, Some(optimizer)),
             config,
             step: note.step,
             cursor,
             passed_over: Vec::new(),
             saved: Some(note.step),
-            optimizer_began: match anew.optimizer {
-                true => note.step,
-                false => note.optimizer_began,
-            },
+            optimizer_began,
             origin: note.origin.clone(),
+            base_xxh3: note.base_xxh3,
             noted: sizes::read(folder)?,
             vocab_sha256: note.vocab_sha256,
             lock: Some(lock),
@@ -316,6 +333,7 @@ impl Run {
             optimizer_began: self.optimizer_began,
             vocab_sha256: self.vocab_sha256.clone(),
             xxh3: BTreeMap::new(),
+            base_xxh3: self.base_xxh3.clone(),
             config: self.config.clone(),
         }
     }
@@ -331,6 +349,7 @@ impl Run {
     /// It cannot be written, a parameter is not finite, or the folder is another run's by now.
     pub fn save(&mut self) -> Result<PathBuf, Error> {
         self.check_lock()?;
+        let layout = self.config.last_layout()?;
         let mut note = self.note();
         let (model, optimizer) = self.backend.host()?;
         let (model, optimizer) = (model, optimizer.expect("a run has an optimiser"));
@@ -341,11 +360,32 @@ impl Run {
                 advice_after_divergence(&self.folder)?
             )));
         }
+        let is_written = self.base_xxh3.is_some();
+        if !is_written && layout.variables().iter().any(|v| v.trained.is_none()) {
+            self.base_xxh3 = Some(checkpoint::write_base(&self.folder, model, &layout)?);
+        }
+        note.base_xxh3 = self.base_xxh3.clone();
         let folder = self.folder.join(CHECKPOINTS);
         let path = note.write(&folder, model, optimizer)?;
         self.keep();
         self.saved = Some(self.step);
         Ok(path)
+    }
+
+    /// Trains from here on what the configuration says of the step that is next.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub(crate) fn train_what_is_due(&mut self) -> Result<(), Error> {
+        if self.config.transfer.episodes(&self.config.model) == 1 {
+            return Ok(());
+        }
+        let layout = self.config.layout_at(self.step, self.optimizer_began)?;
+        if layout != self.layout {
+            self.backend.train(&layout)?;
+            self.layout = layout;
+        }
+        Ok(())
     }
 
     /// Keeps the folder of a new run from here on: something was trained. Until then, a run that ends leaves nothing behind.
@@ -430,10 +470,23 @@ fn refuse_run(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// The first variable of `values` (in the order of `layout`) with one that is not finite.
-pub(crate) fn not_finite<'l>(layout: &'l Layout, values: &[f32]) -> Option<&'l str> {
-    let variables = layout.variables().iter();
-    let mut bad = variables.filter(|v| values[v.range.clone()].iter().any(|x| !x.is_finite()));
+/// The first variable with a value of `parameters` that is not finite.
+pub(crate) fn not_finite<'l>(layout: &'l Layout, parameters: &[f32]) -> Option<&'l str> {
+    first_not_finite(layout, parameters, |variable| Some(&variable.range))
+}
+
+/// The first variable with one of `gradients` that is not finite.
+pub(crate) fn gradient_not_finite<'l>(layout: &'l Layout, gradients: &[f32]) -> Option<&'l str> {
+    first_not_finite(layout, gradients, |variable| variable.gradient.as_ref())
+}
+
+fn first_not_finite<'l>(
+    layout: &'l Layout,
+    values: &[f32],
+    place: impl Fn(&Variable) -> Option<&Range<usize>>,
+) -> Option<&'l str> {
+    let is_bad = |range: &Range<usize>| values[range.clone()].iter().any(|x| !x.is_finite());
+    let mut bad = layout.variables().iter().filter(|v| place(v).is_some_and(is_bad));
     bad.next().map(|variable| &*variable.name)
 }
 
@@ -455,7 +508,7 @@ pub(crate) fn advice_after_divergence(folder: &Path) -> Result<String, Error> {
 fn read(path: &Path) -> Result<(Checkpoint, T5, Optimizer), Error> {
     let note = Checkpoint::read(path)?;
     let model = note.model(path)?;
-    let optimizer = note.optimizer(path, model.layout())?;
+    let optimizer = note.optimizer(path, &note.layout()?)?;
     Ok((note, model, optimizer))
 }
 

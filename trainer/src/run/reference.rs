@@ -3,6 +3,7 @@
 //! (`Default: …` between the two where that depends on the machine). Names are those that serde reads.
 
 use super::settings::RunConfig;
+use super::transfer::Transfer;
 use crate::Error;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub struct Setting {
     pub source: Option<String>,
     /// The values by name, each with its meaning; none for numbers, texts and switches.
     pub choices: Vec<(String, String)>,
-    /// The type of the value in JSON Schema: `integer`, `number`, `string`, `boolean`.
+    /// The type of the value in JSON Schema: `integer`, `number`, `string`, `boolean`, `array` of texts.
     pub json_type: String,
 }
 
@@ -62,7 +63,7 @@ fn fields(table: &Value, prefix: &str, kind: Option<&str>, found: &mut Vec<Setti
             // It is among the kinds of the table.
         } else if value.get("properties").is_some() {
             fields(value, &key, None, found);
-        } else if let Some(items) = value.get("items") {
+        } else if let Some(items) = value.get("items").filter(|items| items.get("properties").is_some()) {
             fields(items, &key, None, found);
         } else if kinds.iter().any(|kind| kind.get("properties").is_some()) {
             let of = |variant: &Value| variant["properties"]["kind"]["const"].as_str().map(str::to_owned);
@@ -236,6 +237,11 @@ impl RunConfig {
         let mut lines = Vec::new();
         if self.clip_norm.is_none() {
             lines.push(("", "clip_norm = 1.0 (left out: gradients are not clipped)".to_owned()));
+        }
+        if let Transfer::Unfreezing { episodes: None } = self.transfer {
+            let episodes = self.transfer.episodes(&self.model);
+            let line = format!("episodes = {episodes} (left out: a layer in each)");
+            lines.push(("transfer", line));
         }
         let of_tasks = [
             ("", "evaluate_examples", self.evaluate_examples),

@@ -29,12 +29,15 @@ impl Run {
         let Some(free) = self.backend.free_memory()? else {
             return Ok(());
         };
+        // Whatever a step trains, there is memory for all that the run does.
+        self.backend.train(&self.config.last_layout()?)?;
         let before = self.backend.memory().unwrap_or(0);
         let mut taken = [0; 2];
         for (rows, taken) in TRIED.into_iter().zip(&mut taken) {
             self.backend.accumulate(&full_batch(&self.config, rows)?, 0.0, 0)?;
             *taken = self.backend.memory().unwrap_or(0) - before;
         }
+        self.backend.train(&self.layout)?;
         self.backend.zero_gradients()?;
         let config = &mut self.config;
         let total = config.feed.rows * config.batches_per_step;
@@ -64,7 +67,10 @@ fn most_rows(free: u64, taken: [u64; 2]) -> usize {
 fn widest(config: &RunConfig) -> Result<usize, Error> {
     let (inputs, targets) = config.row_lengths()?;
     let model = &config.model;
-    let wide = (2 * model.d_ff).max(3 * model.heads_width()).max(model.d_model);
+    let wide = (2 * model.d_ff)
+        .max(3 * model.heads_width())
+        .max(model.d_model)
+        .max(model.adapter);
     Ok(inputs.max(targets) * wide)
 }
 

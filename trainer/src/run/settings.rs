@@ -3,6 +3,7 @@
 //! What is not said has a default; what is resolved is kept with each checkpoint. Keys that are unknown are refused.
 //! (Above 500 lines with its tests: what cannot be is listed there.)
 
+use super::transfer::Transfer;
 use crate::Error;
 use crate::base::limits;
 use crate::feed;
@@ -83,6 +84,11 @@ pub struct RunConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate.
     pub schedule: Schedule,
+    /// What of the model is trained.
+    ///
+    /// Default: `all`. Source: paper, section 3.5.1.
+    #[serde(default, skip_serializing_if = "Transfer::is_all")]
+    pub transfer: Transfer,
     /// The corpora.
     #[serde(default)]
     pub corpora: Vec<Source>,
@@ -123,6 +129,7 @@ impl RunConfig {
             },
             optimizer: OptimizerConfig::Adafactor(AdafactorConfig::default()),
             schedule: Schedule::t5(),
+            transfer: Transfer::All,
             corpora: Vec::new(),
             tasks: Vec::new(),
             mixing: Mixing::Given,
@@ -279,6 +286,8 @@ impl RunConfig {
         self.schedule.validate(self.steps).map_err(|e| e.under("schedule"))?;
         self.optimizer.validate().map_err(|e| e.under("optimizer"))?;
         self.feed.validate().map_err(|e| e.under("feed"))?;
+        let transfer = self.transfer.validate(&self.model, self.steps);
+        transfer.map_err(|e| e.under("transfer"))?;
         limits::whole("batches_per_step", self.batches_per_step, 1..=1 << 20)?;
         limits::whole("checkpoint_every", self.checkpoint_every, 1..=limits::COUNT)?;
         limits::whole("checkpoints_kept", self.checkpoints_kept, 1..=limits::COUNT)?;

@@ -5,7 +5,7 @@ use super::checkpoint::Checkpoint;
 use super::{Run, VOCAB};
 use crate::Error;
 use crate::backend;
-use crate::model::{Layout, Loss, T5};
+use crate::model::{Loss, T5};
 use crate::optimizer::Optimizer;
 use crate::processes::{Communicator, Values};
 use crate::rows::sizes::{self, FileSize};
@@ -65,14 +65,15 @@ impl Run {
         }
         sizes::remember(&sizes);
         let vocab = Vocab::of_bytes(&communicator.broadcast(&[])?).map_err(unlike)?;
-        let layout = Layout::new(&note.config.model);
+        let layout = note.layout()?;
         let mut parameters = layout.zeros()?;
         communicator.broadcast_values(Values::Take(&mut parameters))?;
         let mut optimizer = Optimizer::new(note.config.optimizer, &layout);
         let mut state = vec![0.0; optimizer.state().len()];
         communicator.broadcast_values(Values::Take(&mut state))?;
         optimizer.set_state(state)?;
-        let model = T5::with_parameters(note.config.model.clone(), parameters)?;
+        let mut model = T5::with_parameters(note.config.model.clone(), parameters)?;
+        model.set_layout(&layout);
         Ok(Run {
             folder: folder.to_owned(),
             vocab: Arc::new(vocab),
@@ -83,6 +84,7 @@ impl Run {
             passed_over: Vec::new(),
             saved,
             optimizer_began: note.optimizer_began,
+            base_xxh3: note.base_xxh3,
             origin: note.origin,
             noted: Vec::new(),
             vocab_sha256: note.vocab_sha256,

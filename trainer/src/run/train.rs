@@ -2,7 +2,7 @@
 
 use super::evaluation::{evaluate_together, examine, exams};
 use super::metrics::{self, Metrics};
-use super::{Run, advice_after_divergence, not_finite, together};
+use super::{Run, advice_after_divergence, gradient_not_finite, not_finite, together};
 use crate::Error;
 use crate::base::Batch;
 use crate::eval::exam::Exam;
@@ -371,7 +371,7 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     let norm = backend.gradient_norm()?;
     if !loss.cross_entropy.is_finite() || !norm.is_finite() {
         let parameter = not_finite(&run.layout, backend.host()?.0.parameters());
-        let culprit = match (parameter, not_finite(&run.layout, &backend.gradients()?)) {
+        let culprit = match (parameter, gradient_not_finite(&run.layout, &backend.gradients()?)) {
             (Some(name), _) => format!("parameter {name} is not finite"),
             (None, Some(name)) => format!("the gradient of {name} is not finite"),
             (None, None) => "the gradients are too large".to_owned(),
@@ -390,6 +390,7 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     backend.update(rate, optimizer_steps)?;
     run.step += 1;
     run.cursor = next;
+    run.train_what_is_due()?;
     Ok(StepReport {
         step: run.step,
         loss: loss.mean(),

@@ -4,7 +4,7 @@
 //! (feature `cuda`, `make cuda-gpu-test`).
 
 use crate::common::references::{RATE, close_logits, hugging_face};
-use crate::common::{batch, close, kinds, mesh_model, one_example_a_row, relative, small};
+use crate::common::{batch, close, drawn, kinds, mesh_model, one_example_a_row, relative, small};
 use t5_trainer::internals::{
     AdafactorConfig, AdamWConfig, Architecture, DropoutShape, Emulation, Loss, LossOn, Variable, clip_global_norm,
     global_norm,
@@ -14,7 +14,7 @@ use t5_trainer::{
 };
 
 /// The backends that are compared with the CPU's: `T5_TEST_DEVICE` alone where it is set.
-fn backends() -> Vec<Device> {
+pub fn backends() -> Vec<Device> {
     if let Ok(name) = std::env::var("T5_TEST_DEVICE") {
         return vec![name.parse().unwrap()];
     }
@@ -35,7 +35,7 @@ fn accelerators() -> Vec<Device> {
 }
 
 /// What a device computes with.
-fn precisions(device: Device) -> &'static [Precision] {
+pub fn precisions(device: Device) -> &'static [Precision] {
     match device {
         Device::Candle => &[Precision::F32],
         _ => &[Precision::F32, Precision::Bf16],
@@ -53,7 +53,7 @@ fn on(device: Device, precision: Precision, model: &T5) -> Box<dyn DeviceModel> 
 }
 
 /// A copy of a model on the device.
-fn opened(device: Device, precision: Precision, model: &T5, optimizer: Option<&Optimizer>) -> Box<dyn DeviceModel> {
+pub fn opened(device: Device, precision: Precision, model: &T5, optimizer: Option<&Optimizer>) -> Box<dyn DeviceModel> {
     let copy = T5::with_parameters(model.config().clone(), model.parameters().to_vec()).unwrap();
     open(device, precision, copy, optimizer.cloned()).unwrap()
 }
@@ -187,7 +187,7 @@ fn gradients_agree_with_differences() {
             config.dropout = 0.3;
             config.z_loss = 0.01;
             let batch = batch(&config, 2, 20, 14, 5);
-            let mut model = T5::new(config.clone(), 2).unwrap();
+            let mut model = drawn(&config, 2);
             // Smaller embeddings, so that the softmax is not one of a few values.
             model.parameters_mut().iter_mut().for_each(|value| *value *= 0.7);
             let at = |model: &T5| {
@@ -298,7 +298,7 @@ fn bf16_is_close() {
     for place in accelerators() {
         for kind in kinds().into_iter().chain([wide()]) {
             let config = ModelConfig { dropout: 0.1, ..kind };
-            let mut model = T5::new(config.clone(), 1).unwrap();
+            let mut model = drawn(&config, 1);
             // As after some steps: at first, softmax is one of a few values, which bf16 may rank otherwise.
             model.parameters_mut().iter_mut().for_each(|value| *value *= 0.5);
             let mut device = on(place, Precision::Bf16, &model);

@@ -20,16 +20,16 @@ const QUICK: [&str; 6] = [
 ];
 
 /// A place with a run of one step, and two tasks.
-struct Tasks {
+pub struct Tasks {
     place: Place,
-    start: String,
-    kinds: String,
+    pub start: String,
+    pub kinds: String,
     sizes: String,
-    data: String,
+    pub data: String,
 }
 
 impl Tasks {
-    fn new() -> Tasks {
+    pub fn new() -> Tasks {
         Tasks::of(&[])
     }
 
@@ -61,11 +61,11 @@ impl Tasks {
         }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.place.path(name)
     }
 
-    fn finetune<'a>(&'a self, output: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    pub fn finetune<'a>(&'a self, output: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = vec!["finetune", &self.start, "--data", &self.data, "-o", output, "-t", "2"];
         arguments.extend(QUICK.into_iter().flat_map(|setting| ["--set", setting]));
         arguments.extend(rest);

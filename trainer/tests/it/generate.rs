@@ -8,7 +8,7 @@ use t5_trainer::{Batch, Sequences};
 use t5_trainer::{Decoding, Device, DeviceModel, Generated, Precision, generate, open};
 use t5_trainer::{ModelConfig, T5};
 
-fn kinds() -> [ModelConfig; 4] {
+fn kinds() -> [ModelConfig; 5] {
     let gated = ModelConfig {
         activation: Activation::GatedGelu,
         head: Head::Untied,
@@ -18,11 +18,16 @@ fn kinds() -> [ModelConfig; 4] {
         relative_bias: RelativeBias::EachLayer,
         ..gated.clone()
     };
+    let adapters = ModelConfig {
+        adapter: 12,
+        ..gated.clone()
+    };
     [
         small(Architecture::EncoderDecoder),
         small(Architecture::Shared),
         gated,
         each_layer,
+        adapters,
     ]
 }
 

@@ -3,7 +3,7 @@
 //! Above 500 lines: one test a promise.
 
 use crate::common::references::{RATE, close_logits, hugging_face};
-use crate::common::{batch, close, golden, kinds, mesh_model, one_example_a_row, relative, small};
+use crate::common::{batch, close, drawn, golden, kinds, mesh_model, one_example_a_row, relative, small};
 use t5_trainer::Batch;
 use t5_trainer::internals::{
     Activation, Architecture, DropoutShape, Head, Into, Layout, Loss, LossOn, Matrix, Threads, bucket, multiply,
@@ -218,7 +218,7 @@ fn gradients_agree_with_differences() {
             config.dropout_shape = shape;
             config.z_loss = 0.01;
             let batch = batch(&config, 2, 20, 14, 5);
-            let mut model = T5::new(config.clone(), 2).unwrap();
+            let mut model = drawn(&config, 2);
             // Smaller embeddings, so that the softmax is not one of a few values.
             model.parameters_mut().iter_mut().for_each(|value| *value *= 0.7);
             let at = |model: &mut T5| {

@@ -20,7 +20,7 @@ const INTRODUCTION: &str = "\
     brackets is computed where the key is left out, here for the other defaults.";
 
 /// The tables of a configuration, and what is said of them.
-const TABLES: [(&str, &str, &str); 9] = [
+const TABLES: [(&str, &str, &str); 10] = [
     ("", "The run", "Keys at the top of the file."),
     (
         "model",
@@ -42,6 +42,11 @@ const TABLES: [(&str, &str, &str); 9] = [
         "schedule",
         "`[schedule]`",
         "The learning rate of a step. `schedule.kind` decides which other keys there are; each kind needs no more than its name.",
+    ),
+    (
+        "transfer",
+        "`[transfer]`",
+        "What of the model is trained. `transfer.kind` decides which other keys there are.",
     ),
     (
         "corpora",
@@ -68,7 +73,14 @@ fn with(changes: &[String]) -> Result<RunConfig, String> {
 /// The change that makes a setting one of the configuration.
 fn kind(setting: &Setting) -> Vec<String> {
     let (table, _) = setting.table_and_name();
-    setting.kind.iter().map(|kind| format!("{table}.kind={kind}")).collect()
+    let kind = setting.kind.iter().map(|kind| format!("{table}.kind={kind}"));
+    // What a kind cannot be without.
+    let more: &[&str] = match (table, setting.kind.as_deref()) {
+        ("transfer", Some("adapters")) => &["model.adapter=32"],
+        ("transfer", Some("only")) => &["transfer.variables=['*']"],
+        _ => &[],
+    };
+    kind.chain(more.iter().map(|setting| (*setting).to_owned())).collect()
 }
 
 /// What is behind `name = ` in a configuration's table, and whether it is a comment there.
@@ -104,7 +116,9 @@ fn default(setting: &Setting) -> String {
     };
     let defaults: Vec<String> = ModelConfig::names().map(of).collect();
     match defaults.iter().all(|default| *default == defaults[0]) {
-        _ if [("corpora", "path"), ("tasks", "name")].contains(&(table, name)) => "must be said".to_owned(),
+        _ if [("corpora", "path"), ("tasks", "name"), ("transfer", "variables")].contains(&(table, name)) => {
+            "must be said".to_owned()
+        }
         _ if setting.key == "mixing.kind" => "`given`".to_owned(),
         // What a default would be is said in the meaning of these two.
         _ if name == "clip_norm" || table == "optimizer" && defaults[0].starts_with("left out") => {
@@ -124,6 +138,7 @@ fn values(setting: &Setting) -> String {
     let impossible = match &setting.json_type[..] {
         "boolean" => return "`true`, `false`".to_owned(),
         "string" => return "a text".to_owned(),
+        "array" => return "texts".to_owned(),
         "integer" => "9223372036854775807",
         "number" => "nan",
         other => panic!("{}: {other}", setting.key),

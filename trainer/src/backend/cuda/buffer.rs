@@ -131,9 +131,14 @@ impl Buffer {
     }
 
     pub fn zero(&mut self) -> Result<(), Error> {
-        match self.len {
+        self.zero_part(0..self.len)
+    }
+
+    /// Panics where the range is not in the buffer.
+    pub fn zero_part(&mut self, range: Range<usize>) -> Result<(), Error> {
+        match range.len() {
             0 => Ok(()),
-            _ => self.driver.zero(self.region(0, self.len)),
+            len => self.driver.zero(self.region(range.start, len)),
         }
     }
 

@@ -559,7 +559,7 @@ kernels! {
 
 // Kernels of several launches, and memory for what is between them.
 impl Kernels {
-    /// Gradients of a norm: `dx` is added to where `keep` says so, `dweight` always.
+    /// Gradients of a norm: `dx` is added to where `keep` says so, `dweight` where it is there.
     #[allow(clippy::too_many_arguments)]
     pub fn norm_backward(
         &self,
@@ -569,12 +569,15 @@ impl Kernels {
         inverse: View<'_>,
         dx: ViewMut<'_>,
         keep: bool,
-        dweight: ViewMut<'_>,
+        dweight: Option<ViewMut<'_>>,
         partial: &mut Buffer,
     ) -> Result<(), Error> {
         partial.resize(inverse.len().div_ceil(ROWS) * weight.len())?;
         self.norm_backward_partial(dy, x, weight, inverse, dx, keep, partial.all_mut())?;
-        self.add_columns(partial.all(), dweight)
+        match dweight {
+            Some(dweight) => self.add_columns(partial.all(), dweight),
+            None => Ok(()),
+        }
     }
 
     /// Drops of `x` `[batch, length, width]` in place.

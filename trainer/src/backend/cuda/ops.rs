@@ -212,6 +212,10 @@ impl Backend for CudaBackend {
         buffer.zero()
     }
 
+    fn zero_part(&mut self, buffer: &mut Buffer, at: &Range<usize>) -> Result<(), Error> {
+        buffer.zero_part(at.clone())
+    }
+
     fn download(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
         buffer.get()
     }
@@ -320,7 +324,7 @@ impl Backend for CudaBackend {
         inverse: &Buffer,
         dx: &mut Buffer,
         gradient: Gradient,
-        dweights: &mut Buffer,
+        dweight: Option<(&mut Buffer, &Range<usize>)>,
     ) -> Result<(), Error> {
         self.kernels.norm_backward(
             dy.all(),
@@ -329,7 +333,7 @@ impl Backend for CudaBackend {
             inverse.all(),
             dx.all_mut(),
             gradient == Gradient::Added,
-            dweights.view_mut(weight.1.clone()),
+            dweight.map(|(gradients, at)| gradients.view_mut(at.clone())),
             &mut self.partial,
         )
     }

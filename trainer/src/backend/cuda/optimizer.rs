@@ -65,7 +65,10 @@ impl DeviceOptimizer {
         step: u64,
     ) -> Result<(), Error> {
         for (number, variable) in layout.variables().iter().enumerate() {
-            let g = gradients.view(variable.range.clone());
+            let (Some(began), Some(gradient)) = (variable.trained, &variable.gradient) else {
+                continue;
+            };
+            let g = gradients.view(gradient.clone());
             let least = match &self.plan {
                 Plan::Adafactor(plan) => plan.config().min_parameter_scale,
                 Plan::AdamW(plan) => plan.config().min_parameter_scale,
@@ -80,7 +83,7 @@ impl DeviceOptimizer {
                 number,
                 variable,
                 rate,
-                step,
+                step: step - began,
                 least: least.unwrap_or(-1.0),
             };
             match self.plan {
@@ -145,7 +148,7 @@ impl DeviceOptimizer {
         self.kernels.adam_step(
             parameters.view_mut(range.clone()),
             g,
-            (self.state.all_mut(), range.start),
+            (self.state.all_mut(), plan.place(place.number).start),
             self.sums.view(0..1),
             AdamNumbers {
                 beta1: numbers.beta1,

@@ -24,7 +24,7 @@ pub(super) struct DeviceT5 {
     /// The parameters in the type of activations, where that is another. Stale after an update.
     cast: Option<Buffer>,
     stale: bool,
-    /// Empty where the model is not to be trained.
+    /// Of trained variables; empty where the model is not to be trained.
     gradients: Buffer,
     optimizer: Option<DeviceOptimizer>,
     /// What it was made of, brought up to date when it is asked for.
@@ -55,7 +55,7 @@ impl DeviceT5 {
             Precision::Bf16 => Some(Buffer::zeros(&driver, activations, len)?),
             Precision::F32 => None,
         };
-        let trained = if optimizer.is_some() { len } else { 0 };
+        let trained = optimizer.as_ref().map_or(0, |_| model.layout().gradients_len());
         Ok(DeviceT5 {
             name: driver.name(),
             config: model.config().clone(),
@@ -120,8 +120,22 @@ impl DeviceModel for DeviceT5 {
         self.gradients.zero()
     }
 
+    fn train(&mut self, layout: &Layout) -> Result<(), Error> {
+        self.host()?;
+        let (model, optimizer) = &mut self.host;
+        model.set_layout(layout);
+        self.layout = layout.clone();
+        let Some(host) = optimizer else {
+            return Ok(());
+        };
+        *host = host.retrained(layout);
+        self.optimizer = Some(DeviceOptimizer::new(&self.passes.on.kernels, host)?);
+        self.gradients.resize(layout.gradients_len())?;
+        self.gradients.zero()
+    }
+
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error> {
-        if self.gradients.len() == 0 {
+        if self.optimizer.is_none() {
             return Err(Error::Setting(
                 "a model was taken to a device without an optimiser; it cannot be trained".into(),
             ));

@@ -151,8 +151,28 @@ pub fn kinds() -> Vec<ModelConfig> {
         relative_bias: RelativeBias::EachLayer,
         ..small(Architecture::Shared)
     };
-    let more = [gated, silu, each_layer, each_layer_shared];
+    let adapters = ModelConfig {
+        adapter: 8,
+        ..gated.clone()
+    };
+    let adapters_shared = ModelConfig {
+        adapter: 20,
+        ..small(Architecture::Shared)
+    };
+    let more = [gated, silu, each_layer, each_layer_shared, adapters, adapters_shared];
     ARCHITECTURES.into_iter().map(small).chain(more).collect()
+}
+
+/// A model whose adapters, if there are any, are no longer next to nothing.
+pub fn drawn(config: &ModelConfig, seed: u64) -> T5 {
+    let mut model = T5::new(config.clone(), seed).unwrap();
+    for variable in model.layout().variables().to_vec() {
+        if variable.name.contains(".adapter.w") {
+            let values = &mut model.parameters_mut()[variable.range];
+            values.iter_mut().for_each(|value| *value *= 25.0);
+        }
+    }
+    model
 }
 
 /// Packed rows of made-up examples that fit `config`.
