@@ -44,8 +44,10 @@ pub(super) fn candidates(task: &Task, data: &Path) -> Result<Vec<PathBuf>, Error
     let whole = plain(&card.name);
     let children = children(data)?;
     let named = |children: &[(String, PathBuf)], names: &[String]| -> Vec<PathBuf> {
-        let of = |name: &String| children.iter().filter(move |(child, _)| child == name);
-        names.iter().flat_map(of).map(|(_, path)| path.clone()).collect()
+        let all = names
+            .iter()
+            .flat_map(|name| children.iter().filter(move |(child, _)| child == name));
+        all.map(|(_, path)| path.clone()).collect()
     };
     let mut found = named(&children, &[whole]);
     for group in named(&children, &[plain(group)]) {
