@@ -152,7 +152,7 @@ impl ResumeArgs {
         let folder = output.display();
         tell(format_args!("{folder}: goes on after step {}", run.step));
         if anew.data {
-            tell("The data is read from its start.");
+            tell("Corpora and tasks are read from their start.");
         }
         if anew.optimizer {
             tell("The optimiser's state begins anew.");
