@@ -415,3 +415,19 @@ pub fn headline(scoring: &Scoring, scores: &[Score]) -> f64 {
     let values: Vec<f64> = wanted.map(|score| score.value).collect();
     values.iter().sum::<f64>() / values.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_listed_by_the_names_of_cards() {
+        for (metric, in_list, _) in Metric::ALL {
+            assert_eq!(name(&metric), in_list);
+            assert_eq!(metric.to_string(), in_list);
+        }
+        let schema = schemars::schema_for!(Metric);
+        let variants = schema.get("oneOf").and_then(|variants| variants.as_array());
+        assert_eq!(variants.map(Vec::len), Some(Metric::ALL.len()), "no variant is missing");
+    }
+}

@@ -152,9 +152,7 @@ mod tests {
     fn equal_answers_have_no_correlation() {
         let pearson = Pearson::new(vec![1.0, 2.0, 3.0], vec![0.1; 3]);
         assert!(pearson.value(&[1; 3]).is_nan());
-        assert!(
-            correlation(&[1.0, 1e300], &[2.0, -1e300], &[1; 2]) == -1.0,
-            "no overflow"
-        );
+        let large = correlation(&[1.0, 1e300], &[2.0, -1e300], &[1; 2]);
+        assert!((large + 1.0).abs() < 1e-15, "no square overflows: {large}");
     }
 }
