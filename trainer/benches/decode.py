@@ -1,6 +1,7 @@
 """Behind decode.sh: answers beside those of Hugging Face's transformers, and their cost.
 
-Usage: python3 decode.py PREDICT FOLDER TEXTS ROUNDS, where TEXTS are lines of JSON with a text
+Usage: python3 decode.py PREDICT FOLDER TEXTS ROUNDS COUNT, where TEXTS are lines of JSON with a text, and COUNT rows are
+made of them
 """
 
 import json
@@ -14,18 +15,19 @@ import time
 import torch
 import transformers
 
-ROWS, LENGTH, BEAMS, COUNT = 32, 48, 4, 500
+ROWS, LENGTH, BEAMS = 32, 48, 4
 # Logits that differ by less are equal for us: f32 in another order.
 TIE = 2e-3
 
 
-def inputs(tokenizer, texts, random):
-    """Spans of the texts with some tokens replaced by sentinels, as the models are trained, of many lengths; with EOS."""
-    ids = [tokenizer(json.loads(line)["text"], add_special_tokens=False).input_ids for line in open(texts, encoding="utf-8")]
+def inputs(tokenizer, texts, count, random):
+    """Spans of the texts, of many lengths, with some tokens replaced by sentinels, as the models are trained; with EOS."""
+    ids = [json.loads(line)["text"] for line in open(texts, encoding="utf-8")]
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for text in ids]
     ids = [row for row in ids if len(row) > 20]
     first = tokenizer.convert_tokens_to_ids("<extra_id_0>")
     rows = []
-    while len(rows) < COUNT:
+    while len(rows) < count:
         text = random.choice(ids)
         length = random.randrange(8, 80)
         start = random.randrange(max(1, len(text) - length))
@@ -126,7 +128,8 @@ def compare_greedy(model, rows, mine, other):
         scores = next_log_probabilities(model, rows[number], [a[:at]])[0]
         gaps.append(abs(scores[a[at]] - scores[b[at]]).item())
     worst = max(gaps, default=0)
-    print(f"  greedy: {len(rows) - len(apart)} of {len(rows)} answers equal token by token, {len(apart)} part at a tie (gap <= {worst:.1e})")
+    equal = len(rows) - len(apart)
+    print(f"  greedy: {equal} of {len(rows)} answers equal token by token, {len(apart)} part at a tie (gap <= {worst:.1e})")
     assert worst < TIE, worst
 
 
@@ -146,23 +149,26 @@ def compare_beams(model, rows, mine, scores, other):
             ties += 1
             assert abs(score - scores[number]) < TIE, (number, score, scores[number])
     print(
-        f"  beam {BEAMS}, alpha 0: {len(rows) - len(apart)} of {len(rows)} answers are those of generate; of the other {len(apart)}, "
-        f"{equal} are those of Mesh's search on transformers' logits ({better} of them likelier than generate's), {ties} ties"
+        f"  beam {BEAMS}, alpha 0: {len(rows) - len(apart)} of {len(rows)} answers are those of generate; of the other "
+        f"{len(apart)}, {equal} are those of Mesh's search on transformers' logits ({better} of them likelier than "
+        f"generate's), {ties} ties"
     )
 
 
-def main(predict, folder, texts, rounds):
+def main(predict, folder, texts, rounds, count):
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    rows = inputs(tokenizer, texts, random.Random(1))
+    rows = inputs(tokenizer, texts, int(count), random.Random(1))
     torch.set_num_threads(2)
     parameters = sum(part.numel() for part in model.parameters())
-    print(f"{os.path.basename(folder)}: {parameters:,} parameters, {len(rows)} rows of {min(map(len, rows))} to {max(map(len, rows))} tokens")
+    sizes = sorted(map(len, rows))
+    print(f"{os.path.basename(folder)}: {parameters:,} parameters, {len(rows)} rows of {sizes[0]} to {sizes[-1]} tokens")
     mine, _, _ = ours(predict, folder, rows, 0, 2)
     other, _ = theirs(model, rows, 0)
     ended = sum(answer[-1] == 1 for answer in mine)
     lengths = sorted(map(len, mine))
-    print(f"  {ended} greedy answers end; of {lengths[0]}, {statistics.median(lengths)}, {lengths[-1]} tokens (least, median, most)")
+    middle = statistics.median(lengths)
+    print(f"  {ended} greedy answers end; they have {lengths[0]}, {middle}, {lengths[-1]} tokens (least, median, most)")
     compare_greedy(model, rows, mine, other)
     mine, _, scores = ours(predict, folder, rows, BEAMS, 2)
     other, _ = theirs(model, rows, BEAMS)
@@ -181,8 +187,9 @@ def main(predict, folder, texts, rounds):
             median = {name: statistics.median(found) for name, found in rates.items()}
             name = f"beam {beams}" if beams else "greedy"
             print(
-                f"  {name}, threads {threads}: tokens a CPU second, ours {median['ours']:.0f} (best {best['ours']:.0f}), transformers "
-                f"{median['theirs']:.0f} (best {best['theirs']:.0f}): {median['ours'] / median['theirs']:.2f} times",
+                f"  {name}, threads {threads}: tokens a CPU second, ours {median['ours']:.0f} (best {best['ours']:.0f}), "
+                f"transformers {median['theirs']:.0f} (best {best['theirs']:.0f}): "
+                f"{median['ours'] / median['theirs']:.2f} times",
                 flush=True,
             )
 

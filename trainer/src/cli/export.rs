@@ -4,11 +4,12 @@ use super::Named;
 use super::output::tell;
 use crate::convert::card::{CorpusOfCard, MARK, ModelCard};
 use crate::convert::save::{SaveOptions, SavedType, save};
-use crate::convert::tasks;
+use crate::convert::tasks::{self, TaskMap, TaskParams};
 use crate::rows::Source;
 use crate::run;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::metrics::measured;
+use crate::task::Task;
 use crate::vocab::hub_files;
 use anyhow::Context;
 use c4_data::Manifest;
@@ -56,7 +57,7 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
     let options = SaveOptions {
         dtype: args.dtype,
         shard_bytes: args.shard_size,
-        tasks: tasks::of_folder(owner)?,
+        tasks: tasks_of(&note, owner)?,
     };
     let stale = args.output.join("tokenizer.json");
     anyhow::ensure!(
@@ -84,6 +85,27 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
         tell("The model card names no licence; say it by --license NAME, as --license apache-2.0");
     }
     Ok(())
+}
+
+/// What the model is asked for each task: as the model had it that the run was made of, and by the cards of what it was trained on.
+fn tasks_of(note: &Checkpoint, run: &Path) -> anyhow::Result<TaskMap> {
+    let mut all = tasks::of_folder(run)?;
+    for source in &note.config.tasks {
+        let Ok(task) = Task::open(&source.name) else {
+            tell(format_args!(
+                "{}: its card cannot be read any more, so config.json does not say how it is answered",
+                source.name
+            ));
+            continue;
+        };
+        let decode = task.card.decode;
+        let (length, beams) = (u32::try_from(decode.max_length)?, u16::try_from(decode.beams)?);
+        // What a person would write: 0.6.
+        let alpha: f64 = decode.alpha.to_string().parse()?;
+        let params = TaskParams::new(task.card.inputs.start(), length, beams, alpha);
+        all.insert(task.card.name, params);
+    }
+    Ok(all)
 }
 
 /// What the card says of a checkpoint; of its data only what is still there.

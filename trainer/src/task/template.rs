@@ -72,6 +72,14 @@ impl Template {
         })
     }
 
+    /// The text before the first column.
+    pub(crate) fn start(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// The first column of the text that a row does not have.
     pub(super) fn missing(&self, row: &Columns) -> Option<&str> {
         self.columns().find(|column| row.get(column).is_none())

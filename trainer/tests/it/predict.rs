@@ -2,6 +2,7 @@
 
 use crate::common::program::{Place, program, refused, said, stderr};
 use crate::common::small;
+use crate::finetune::Tasks;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -359,4 +360,26 @@ fn a_task_says_prefix_length_and_search_and_survives_import_and_export() {
         &["generate", &run, "a ___", "--task", "cola"],
         &["names none", "--prefix"],
     );
+}
+
+#[test]
+fn an_export_says_how_the_tasks_are_answered_that_a_model_was_trained_on() {
+    let tasks = Tasks::new();
+    let (run, folder) = (tasks.path("tuned"), tasks.path("exported"));
+    said(&tasks.finetune(&run, &["--task", &tasks.kinds, "--steps", "2"]));
+    said(&["export", &run, "-o", &folder]);
+    let read =
+        |file: &str| -> Value { serde_json::from_slice(&fs::read(Path::new(&folder).join(file)).unwrap()).unwrap() };
+    // One more than the card's: the decoder's first token.
+    let kinds = json!({"kinds": {"prefix": "kinds: ", "max_length": 9, "num_beams": 1}});
+    assert_eq!(read("config.json")["task_specific_params"], kinds);
+    let generation = read("generation_config.json");
+    assert_eq!(
+        (&generation["max_length"], &generation["num_beams"]),
+        (&json!(9), &json!(1))
+    );
+    let text = "the old cat of new\n";
+    let (answer, _) = lines(&[&folder, "--task", "kinds"], text);
+    let (by_hand, _) = lines(&[&run, "--prefix", "kinds: ", "--max-tokens", "8"], text);
+    assert_eq!(answer, by_hand);
 }
