@@ -391,15 +391,23 @@ impl Checkpoint {
 /// # Errors
 /// The file cannot be written.
 pub(super) fn write_base(run: &Path, model: &T5, layout: &Layout) -> Result<String, Error> {
-    let (path, partial) = (run.join(BASE), run.join(format!("{BASE}{PARTIAL}")));
+    let (path, partial) = (run.join(BASE), run.join(format!("{BASE}.tmp")));
     let frozen = layout.variables().iter().filter(|v| v.trained.is_none());
-    write_tensors(&partial, named(model, frozen), false)?;
-    let opened = File::open(&partial).map_err(|e| Error::io(&partial, e))?;
-    opened.sync_all().map_err(|e| Error::io(&partial, e))?;
-    let sum = checksum(&partial, opened)?;
-    c4_data::atomic_file::rename(&partial, &path).map_err(|e| Error::io(&path, e))?;
-    c4_data::atomic_file::sync_folder(run).map_err(|e| Error::io(run, e))?;
-    Ok(sum)
+    let write = || {
+        write_tensors(&partial, named(model, frozen), false)?;
+        let opened = File::open(&partial).map_err(|e| Error::io(&partial, e))?;
+        opened.sync_all().map_err(|e| Error::io(&partial, e))?;
+        let sum = checksum(&partial, opened)?;
+        c4_data::atomic_file::rename(&partial, &path).map_err(|e| Error::io(&path, e))?;
+        c4_data::atomic_file::sync_folder(run).map_err(|e| Error::io(run, e))?;
+        Ok(sum)
+    };
+    let written = write();
+    if written.is_err() {
+        // The error tells; on a full disk its room is wanted.
+        let _ = fs::remove_file(&partial);
+    }
+    written
 }
 
 /// Whether an error is of what all checkpoints of a run stand on, so that no other checkpoint is better.

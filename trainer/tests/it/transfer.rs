@@ -731,3 +731,59 @@ fn methods_of_fine_tuning_that_cannot_be_are_refused() {
         assert!(stderr(&output).contains("--"), "{}", stderr(&output));
     }
 }
+
+/// On another backend than the CPU's (see `backend.rs`): the same losses, and a broken run's bits, over the end of an episode.
+#[test]
+fn methods_on_a_device_end_as_on_the_cpu() {
+    let Some(device) = backends().pop().map(|device| device.to_string()) else {
+        println!("skipped: built without another backend than the CPU's");
+        return;
+    };
+    let place = Place::new();
+    for (name, setting) in [
+        ("adapters", "transfer.kind=adapters"),
+        ("unfreezing", "transfer={kind='unfreezing', episodes=2}"),
+    ] {
+        let settings = [
+            "--set",
+            "model.adapter=4",
+            "--set",
+            "model.encoder_layers=2",
+            "--set",
+            setting,
+        ];
+        let begin = |run: &str, more: &[&str]| {
+            let folder = place.path(&format!("{name}-{run}"));
+            said(&place.begin(&folder, &[&["--steps", "8"], &settings[..], more].concat()));
+            folder
+        };
+        let on = ["--device", &device, "--precision", "f32"];
+        let every = ["--set", "checkpoint_every=1", "--set", "checkpoints_kept=9"];
+        let (cpu, whole) = (begin("cpu", &[]), begin("whole", &[&on[..], &every].concat()));
+        let (ours, theirs) = (losses(&whole), losses(&cpu));
+        assert_eq!(ours.len(), 8);
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours.1 - theirs.1).abs() < 1e-3, "{name}: {ours:?}, {theirs:?}");
+        }
+        // Before, at and after the end of the first episode.
+        for last in [3, 4, 5] {
+            let halves = place.path(&format!("{name}-{last}"));
+            copy(Path::new(&whole), Path::new(&halves));
+            for step in last + 1..=8 {
+                fs::remove_dir_all(checkpoint(&halves, step)).unwrap();
+            }
+            said(&[&["pretrain", "-o", &halves, "--resume"][..], &on].concat());
+            assert_eq!(state(&halves, 8), state(&whole, 8), "{name} from {last}");
+        }
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for (path, bytes) in crate::common::tree(from) {
+        let path = to.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
