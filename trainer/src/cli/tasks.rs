@@ -84,10 +84,10 @@ impl TaskArgs {
     pub(super) fn of_run(&self, run: &RunConfig) -> Vec<TaskSource> {
         let named = if self.tasks.is_empty() { &run.tasks } else { &self.tasks };
         let with_data = |task: &TaskSource| {
-            let same = run.tasks.iter().find(|of| of.name == task.name);
-            let of_run = same.and_then(|of| of.data.clone());
+            let same = run.tasks.iter().find(|of| is_same(&of.name, &task.name));
             TaskSource {
-                data: self.data.clone().or(of_run),
+                name: same.map_or(&task.name, |of| &of.name).clone(),
+                data: self.data.clone().or(same.and_then(|of| of.data.clone())),
                 ..task.clone()
             }
         };
@@ -102,6 +102,16 @@ impl TaskArgs {
     /// Whether a task was named.
     pub(super) fn names_some(&self) -> bool {
         !self.tasks.is_empty()
+    }
+}
+
+/// Whether a task of a run is the one that a user names: as the run has it, by another path of the same card, or by the card's name.
+fn is_same(of_run: &str, named: &str) -> bool {
+    let is_card = |name: &str| name.ends_with(".toml");
+    match (is_card(of_run), is_card(named)) {
+        (true, true) => Path::new(of_run) == absolute(Path::new(named)),
+        (true, false) => short(of_run) == named,
+        _ => of_run == named,
     }
 }
 
