@@ -8,6 +8,10 @@ PAGE := https://millbrook-gazette.example/2024/03/meeting
 CHROMIUM ?= chromium
 # Settings that suit the sample's few pages: short rows, one batch a step.
 DEMO := --set feed.rows=4 --set feed.objective.inputs_length=128 --set batches_per_step=1 --set evaluate_every=10
+# A task that takes half a minute to learn, and settings that suit its few rows.
+BOOK := data/samples/guestbook
+TUNE := --set feed.rows=8 --set batches_per_step=1 --set model.dropout=0 --set schedule.rate=0.01 --set checkpoint_every=100 \
+	--set evaluate_every=100
 # A crawl archive to measure with, plain or compressed, WET or WARC.
 INPUT ?= data/samples/sample-00001.warc.wet.gz
 
@@ -25,7 +29,7 @@ build: tools ## compile the programs
 	$(CARGO) build --release --locked --bin c4 --bin t5
 
 # Two of the four archives are damaged on purpose, so a build ends with exit status 1: done, but not all could be read.
-demo: build ## build a corpus from the sample crawl, show the funnel, explain a page, write the report, train a small T5
+demo: build ## build a corpus from the sample crawl, show the funnel, explain a page, write the report, train a small T5, fine-tune it
 	@[ "$(OUT)" != out/demo ] || rm -rf out/demo # an earlier version may have written it
 	@echo; echo "\$$ c4 build --output $(OUT) data/samples"
 	@$(C4) build --overwrite --output $(OUT) data/samples || [ $$? -eq 1 ]
@@ -49,7 +53,16 @@ demo: build ## build a corpus from the sample crawl, show the funnel, explain a 
 	@$(T5) pretrain --size tiny --corpus $(OUT) --vocab $(OUT)-t5/vocab.model -o $(OUT)-t5/run --steps 30 $(DEMO)
 	@echo; echo "\$$ t5 generate $(OUT)-t5/run \"The river ___ the town.\""
 	@$(T5) generate $(OUT)-t5/run "The river ___ the town."
-	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. The run is in $(OUT)-t5/run."
+	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. A task is easier:"
+	@echo; echo "\$$ t5 finetune $(OUT)-t5/run --task $(BOOK)/guestbook.toml --data $(BOOK) -o $(OUT)-t5/guestbook --steps 200 $(TUNE)"
+	@$(T5) finetune $(OUT)-t5/run --task $(BOOK)/guestbook.toml --data $(BOOK) -o $(OUT)-t5/guestbook --steps 200 $(TUNE)
+	@echo; echo "\$$ t5 eval $(OUT)-t5/guestbook --all"
+	@$(T5) eval $(OUT)-t5/guestbook --all
+	@echo; echo "\$$ t5 predict $(OUT)-t5/guestbook --task guestbook -o $(OUT)-t5/answers.tsv"
+	@$(T5) predict $(OUT)-t5/guestbook --task guestbook -o $(OUT)-t5/answers.tsv
+	@echo; echo "\$$ t5 generate $(OUT)-t5/guestbook --prefix \"guestbook: \" \"The tea was cold and the host was rude.\""
+	@$(T5) generate $(OUT)-t5/guestbook --prefix "guestbook: " "The tea was cold and the host was rude."
+	@echo; echo "The runs are in $(OUT)-t5/run and $(OUT)-t5/guestbook."
 
 test: tools fmt lint unit cuda-test wheel-test docs skipped ## everything that CI runs
 
