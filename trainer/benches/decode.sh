@@ -27,8 +27,9 @@ for size in tiny small; do
     # Small ones are learned in fewer steps, and cost more each.
     some=$([ $size = tiny ] && echo "$steps" || echo $((steps / 5)))
     # T5's own number of tokens: its logits are a third of the small one's work.
-    quiet "$t5" pretrain --size $size --set model.vocab_size=32128 --corpus "$out/corpus" --vocab "$out/vocab.model" -o "$out/$size" --steps "$some" \
-        --set feed.rows=16 --set feed.objective.inputs_length=64 --set batches_per_step=1 --set evaluate_every=0
+    quiet "$t5" pretrain --size $size --corpus "$out/corpus" --vocab "$out/vocab.model" -o "$out/$size" \
+        --steps "$some" --set model.vocab_size=32128 --set feed.rows=16 --set feed.objective.inputs_length=64 \
+        --set batches_per_step=1 --set evaluate_every=0
     quiet "$t5" export "$out/$size" -o "$out/$size-exported"
     quiet "$torch" "$here/decode.py" "$predict" "$out/$size-exported" "$out/texts.jsonl" "$rounds" "$count"
 done
