@@ -6,6 +6,8 @@
 //!
 //! Of a run that never trains some of its variables, a checkpoint has the others alone; those that keep their bits are in the run's
 //! `base.safetensors`, written once, before the first checkpoint.
+//!
+//! Above 500 lines: all that knows the files of a checkpoint is here.
 
 use super::settings::RunConfig;
 use crate::Error;

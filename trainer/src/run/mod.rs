@@ -9,6 +9,8 @@
 //! | `metrics.jsonl` | one line a step, one a validation |
 //! | `events.out.tfevents.…` | the same for TensorBoard, a file each time the run was begun or gone on with |
 //! | `lock` | held by whoever trains; dies with the process |
+//!
+//! Above 500 lines: how a run is begun and gone on with is one story.
 
 mod axis;
 mod begun;

@@ -1,5 +1,5 @@
 //! Transfer methods: adapters, gradual unfreezing, variables by pattern. What is frozen keeps its bits and costs nothing, on every
-//! backend and through the program `t5`.
+//! backend and through the program `t5`. (Above 500 lines: one test a promise.)
 
 use crate::backend::{backends, opened, precisions};
 use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};
