@@ -1,4 +1,4 @@
-//! `t5 finetune`, `predict`, `eval --task` and `mix` as a user meets them, on made-up tasks that a tiny model learns in seconds.
+//! `t5 finetune`, `predict`, `eval --task` and `mix` as a user meets them, on made-up tasks that a tiny model learns fast.
 //! (Above 500 lines: all of it stands on the same run and tasks.)
 
 use crate::common::events::{measured, shown};
