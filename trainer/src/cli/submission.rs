@@ -124,13 +124,15 @@ impl Form {
                     }
                     last = group;
                 }
-                Form::Nested => nested.add(id, label(answer)).with_context(|| {
-                    format!(
-                        "{}: row {} has no numbers of paragraph, question and answer",
-                        exam.name(),
-                        number + 1
-                    )
-                })?,
+                Form::Nested => nested
+                    .add(exam.examples[number].truth.group.as_deref(), id, label(answer))
+                    .with_context(|| {
+                        format!(
+                            "{}: row {} has no numbers of paragraph, question and answer",
+                            exam.name(),
+                            number + 1
+                        )
+                    })?,
             }
         }
         text += &nested.text();
@@ -143,12 +145,11 @@ impl Form {
 struct Paragraphs(BTreeMap<u64, BTreeMap<u64, BTreeMap<u64, usize>>>);
 
 impl Paragraphs {
-    fn add(&mut self, id: Option<&str>, label: usize) -> Option<()> {
-        let numbers = id?.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
-        let numbers: Vec<u64> = numbers.map(str::parse).collect::<Result<_, _>>().ok()?;
-        let [paragraph, question, answer] = numbers[..] else {
-            return None;
-        };
+    /// A label by its group, `PARAGRAPH-QUESTION`, and the answer's id.
+    fn add(&mut self, group: Option<&str>, id: Option<&str>, label: usize) -> Option<()> {
+        let (paragraph, question) = group?.split_once('-')?;
+        let (paragraph, question) = (paragraph.parse().ok()?, question.parse().ok()?);
+        let answer = id?.parse().ok()?;
         let questions = self.0.entry(paragraph).or_default();
         questions.entry(question).or_default().insert(answer, label);
         Some(())
