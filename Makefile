@@ -66,11 +66,12 @@ demo: build ## build a corpus from the sample crawl, show the funnel, explain a 
 
 test: tools fmt lint unit cuda-test wheel-test docs skipped ## everything that CI runs
 
-# Of Markdown, the width: code blocks count, tables and lines that begin with a link do not.
+# Of Markdown and of comments in Rust, the width: code blocks count, tables and lines that begin with a link do not.
 fmt:
 	$(CARGO) fmt --all --check
-	@! find . -name '*.md' -not -path '*/target/*' -not -path './out/*' -print0 | LC_ALL=C.UTF-8 xargs -0 grep -nE '^.{121,}' \
-		| grep -vE '^[^:]*:[0-9]+:(\||!?\[)' || { echo "Markdown lines of more than 120 characters (above)"; exit 1; }
+	@! { find . -name '*.md' -not -path '*/target/*' -not -path './out/*' -print0 | LC_ALL=C.UTF-8 xargs -0 grep -HnE '^.{121,}'; \
+		find . -name '*.rs' -not -path '*/target/*' -print0 | LC_ALL=C.UTF-8 xargs -0 grep -HnE '^ *//' | grep -E '^[^:]*:[0-9]+:.{121,}'; } \
+		| grep -vE '^[^:]*:[0-9]+:( *//[/!] )?(\||!?\[)' || { echo "Lines of more than 120 characters (above)"; exit 1; }
 
 # The wheel's package is c4-python, in pipeline/python. A crate alone is built with fewer features than all of them together,
 # so the first run compiles some dependencies once more; cargo keeps both. Examples in doc comments and tests of minutes

@@ -1,5 +1,5 @@
-//! Compiles the kernels: with the feature `cuda` by nvcc to PTX for any GPU of a compute capability or a later one, with the feature
-//! `cuda-emulated` by the host's C++ compiler. Without either, nothing.
+//! Compiles the kernels: with the feature `cuda` by nvcc to PTX for any GPU of a compute capability or a later one,
+//! with the feature `cuda-emulated` by the host's C++ compiler. Without either, nothing.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

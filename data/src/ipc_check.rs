@@ -72,8 +72,8 @@ fn check(path: &Path, file: &mut File, limit: BatchLimit) -> Result<(), Error> {
     Ok(())
 }
 
-/// Validates a stream of messages as [`check`] does a file: schema, dictionaries and record batches one after the other, as
-/// `datasets` of Hugging Face saves them.
+/// Validates a stream of messages as [`check`] does a file: schema, dictionaries and record batches one after the
+/// other, as `datasets` of Hugging Face saves them.
 ///
 /// # Errors
 /// A number that is out of bounds, or the operating system's error.

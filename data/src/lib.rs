@@ -2,7 +2,8 @@
 //!
 //! This crate is the contract between the corpus builder and whoever reads its corpus: [`Page`] and [`Document`], the
 //! [Arrow schema](schema), [shards](shard), the [manifest](Manifest), the [recipe](Recipe) that a corpus was built by,
-//! and its [lists](Lists) of words, domains and URLs, and its [statistics](Stats). It does not depend on filters, crawls or models.
+//! and its [lists](Lists) of words, domains and URLs, and its [statistics](Stats). It does not depend on filters,
+//! crawls or models.
 //!
 //! # Schema (version 1)
 //!

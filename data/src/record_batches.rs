@@ -32,8 +32,8 @@ enum Reader {
 
 /// Reads the record batches of one file in order.
 ///
-/// All lengths that the file states are compared with its size and with a limit before anything is unpacked, and a panic of
-/// a decoder is an error, so that a hostile file costs an error.
+/// All lengths that the file states are compared with its size and with a limit before anything is unpacked, and a
+/// panic of a decoder is an error, so that a hostile file costs an error.
 pub struct RecordBatches {
     path: PathBuf,
     limit: BatchLimit,
@@ -81,7 +81,8 @@ impl RecordBatches {
     }
 
     /// Goes to row `row` of the file, from 0, or to its end if it has fewer; gives the row where it is then. Only
-    /// for a reader that has read nothing yet. Of the rows before it, those in the same batch are decoded; of a stream, all.
+    /// for a reader that has read nothing yet. Of the rows before it, those in the same batch are decoded; of a stream,
+    /// all.
     ///
     /// # Errors
     /// The file is damaged.

@@ -1,5 +1,5 @@
-//! What the parts of an `en` build that nobody can leave out cost with nothing around them, one thread: inflating the archive,
-//! Punkt over the lines that pass the rules, the published crate `langdetect` over the pages that reach
+//! What the parts of an `en` build that nobody can leave out cost with nothing around them, one thread: inflating the
+//! archive, Punkt over the lines that pass the rules, the published crate `langdetect` over the pages that reach
 //! language detection. `benches/bare_sum.sh` compares a build with it.
 //!
 //! The lines and pages come from two corpora of the same archive, whose reading is not counted, nor is

@@ -6,11 +6,12 @@ use c4_pipeline::terminal::{Notices, parsed, tell};
 use std::process::ExitCode;
 
 /// Makes glibc give every block of twice [`LARGE_BYTES`] and more back to the system when it is freed, as it does with
-/// large blocks until the first of them is freed: from then on it keeps up to 64 MiB a thread, which no budget knows of.
-/// A smaller threshold would cost CPU time: buffers of usual batches have up to [`LARGE_BYTES`].
+/// large blocks until the first of them is freed: from then on it keeps up to 64 MiB a thread, which no budget knows
+/// of. A smaller threshold would cost CPU time: buffers of usual batches have up to [`LARGE_BYTES`].
 ///
-/// With it goes how much a heap keeps at its end: where the first is set, the second stays at 128 KiB, and pages are given back
-/// and asked for again all the time (a build of web pages: 55,000 page faults in place of 6,000, a seventh of its CPU time).
+/// With it goes how much a heap keeps at its end: where the first is set, the second stays at 128 KiB, and pages are
+/// given back and asked for again all the time (a build of web pages: 55,000 page faults in place of 6,000, a seventh
+/// of its CPU time).
 fn give_large_blocks_back() {
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code)]

@@ -77,8 +77,8 @@ fn what_is_foretold_of_a_real_archive_comes_about() {
     near("ledger", ledger, 0.5, 2.0);
     let all = ["build", "--no-plan", "--overwrite", "--ledger", "all"];
     said(&[&all[..], &arguments, &output].concat());
-    // A plan knows nothing of pages that go for duplicates or listed words. Here these are a sixth of the pages, and most
-    // of the whole ledger.
+    // A plan knows nothing of pages that go for duplicates or listed words. Here these are a sixth of the pages, and
+    // most of the whole ledger.
     let ratio = whole_ledger / bytes().1;
     assert!((0.3..2.0).contains(&ratio), "the whole ledger: {ratio}");
 }

@@ -1,7 +1,7 @@
 //! For benches/export.sh: the logits of a checkpoint's model, as f32 in the machine's order.
 //!
-//! Usage: logits CHECKPOINT < BATCH, where BATCH is JSON with `inputs` and `targets`, rows of ids of one length each; 0 at the end
-//! of a row is padding
+//! Usage: logits CHECKPOINT < BATCH, where BATCH is JSON with `inputs` and `targets`, rows of ids of one length each; 0
+//! at the end of a row is padding
 
 use serde::Deserialize;
 use std::io::{Write, stdin, stdout};

@@ -1,7 +1,7 @@
 //! For benches/decode.sh: what a model of Hugging Face's writes for rows of ids, and the CPU seconds that this took.
 //!
-//! Usage: predict FOLDER ROWS BEAMS ALPHA MAX_LENGTH < INPUTS, where INPUTS is a JSON list of lists of ids, each with its EOS; ROWS
-//! are answered together, greedily where BEAMS is 0. Prints JSON
+//! Usage: predict FOLDER ROWS BEAMS ALPHA MAX_LENGTH < INPUTS, where INPUTS is a JSON list of lists of ids, each with
+//! its EOS; ROWS are answered together, greedily where BEAMS is 0. Prints JSON
 
 use serde_json::json;
 use std::io::stdin;

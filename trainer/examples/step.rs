@@ -1,5 +1,5 @@
-//! CPU seconds of a training step: `step SIZE ROWS STEPS [DROPOUT] [KEY=VALUE]...`, with 512 inputs and 114 targets a row and
-//! Adafactor; settings as of a run, so that `transfer` decides what is trained.
+//! CPU seconds of a training step: `step SIZE ROWS STEPS [DROPOUT] [KEY=VALUE]...`, with 512 inputs and 114 targets a
+//! row and Adafactor; settings as of a run, so that `transfer` decides what is trained.
 //!
 //! One line a step on stdout: CPU seconds (user and system, all threads), wall seconds, loss; at the end the
 //! largest resident memory in MB. `benches/step.sh` runs it beside Hugging Face's T5.

@@ -1,8 +1,8 @@
 //! How shards become a model: T5 pre-training on the corpora that `c4 build` writes, and on others.
 //!
-//! The program `t5` is what this crate is for ([`main`]). The names here are those that a program of one's own needs to do the same:
-//! a vocabulary ([`Vocab`]), batches of a corpus ([`Feed`]), a model ([`T5`]) on a device ([`open`], [`DeviceModel`]), and what a run has
-//! left ([`Checkpoint`], [`load`]).
+//! The program `t5` is what this crate is for ([`main`]). The names here are those that a program of one's own needs to
+//! do the same: a vocabulary ([`Vocab`]), batches of a corpus ([`Feed`]), a model ([`T5`]) on a device ([`open`],
+//! [`DeviceModel`]), and what a run has left ([`Checkpoint`], [`load`]).
 
 mod backend;
 mod base;

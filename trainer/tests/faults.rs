@@ -1,5 +1,5 @@
-//! Every call of `t5` that can fail fails once, and the power is cut: each run ends with exit status 2 and a line that names
-//! file and cause, and the next one gives what an unbroken one gives.
+//! Every call of `t5` that can fail fails once, and the power is cut: each run ends with exit status 2 and a line that
+//! names file and cause, and the next one gives what an unbroken one gives.
 
 //!
 //! A program of its own: `make faults` runs it alone, for half an hour.

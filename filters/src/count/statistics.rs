@@ -168,9 +168,9 @@ impl Statistics {
         }
     }
 
-    /// These statistics as `stats.json` has them, with the reference's counters. `sentences` are the numbers of sentences
-    /// of a sample of the kept pages. The caller fills in what only a build knows: the recipe's hash, warnings and
-    /// duplicates.
+    /// These statistics as `stats.json` has them, with the reference's counters. `sentences` are the numbers of
+    /// sentences of a sample of the kept pages. The caller fills in what only a build knows: the recipe's hash,
+    /// warnings and duplicates.
     pub fn to_stats(&self, recipe: &Recipe, domains: &DomainTable, sentences: &[u64]) -> Stats {
         let tally = &self.tally;
         let mut pages = Histogram::new(&PAGE_SENTENCES);

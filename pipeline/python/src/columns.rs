@@ -1,8 +1,8 @@
 //! Columns of record batches that come from Python, and of those that go there.
 //!
-//! What comes is checked before it is used: another program's string may be no UTF-8, and an offset lead anywhere. pyarrow knows how
-//! long buffers are, which the interface to C does not tell; the rest is asked here. Columns that no function knows never
-//! leave pyarrow.
+//! What comes is checked before it is used: another program's string may be no UTF-8, and an offset lead anywhere.
+//! pyarrow knows how long buffers are, which the interface to C does not tell; the rest is asked here. Columns that no
+//! function knows never leave pyarrow.
 //!
 //! Above 500 lines: what each function takes, and what it gives.
 
@@ -35,8 +35,8 @@ fn of_arrow(py: Python<'_>, what: &str, e: PyErr) -> PyErr {
     }
 }
 
-/// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas, whose
-/// pieces are joined.
+/// A record batch from whatever speaks Arrow: a record batch of pyarrow, or a table, or a frame of polars or pandas,
+/// whose pieces are joined.
 pub fn batch<'py>(any: &Bound<'py, PyAny>) -> PyResult<Batch<'py>> {
     let imported = import(any).and_then(|batch| {
         batch.call_method0("validate")?;
@@ -195,8 +195,8 @@ fn convert(array: &ArrayRef, name: &str, wanted: &DataType) -> PyResult<ArrayRef
     cast_with_options(&small(array, name)?, wanted, &options).map_err(|e| invalid(format!("column `{name}`: {e}")))
 }
 
-/// Refuses what a column of strings or bytes cannot hold: views, dictionaries and large columns can have more than 2 GiB. Of a
-/// slice of a large column that starts behind so much, a copy. The array has been validated.
+/// Refuses what a column of strings or bytes cannot hold: views, dictionaries and large columns can have more than 2
+/// GiB. Of a slice of a large column that starts behind so much, a copy. The array has been validated.
 fn small(array: &ArrayRef, name: &str) -> PyResult<ArrayRef> {
     let lengths = |views: &[u128]| views.iter().map(|view| u64::from(*view as u32)).sum();
     let any: &dyn Array = array;
@@ -268,8 +268,8 @@ fn down<A: Array + Clone + 'static>(array: &ArrayRef, name: &str) -> PyResult<A>
     array.ok_or_else(|| invalid(format!("column `{name}` has another type")))
 }
 
-/// A column of strings. That they are UTF-8 is asked row by row, by whoever works on the row: all of it at once would be a
-/// good part of the work, on one thread, and of a slice arrow asks about the whole array.
+/// A column of strings. That they are UTF-8 is asked row by row, by whoever works on the row: all of it at once would
+/// be a good part of the work, on one thread, and of a slice arrow asks about the whole array.
 pub struct Texts<'a> {
     name: &'a str,
     bytes: BinaryArray,

@@ -39,7 +39,8 @@ fn join(pieces: Vec<Piece>) -> PyResult<(Vec<ArrayRef>, Stats)> {
     Ok((joined.collect::<PyResult<_>>()?, sum))
 }
 
-/// The column `counts`: what `clean` found, sealed together with the page it is of and the recipe. Arithmetic trusts it.
+/// The column `counts`: what `clean` found, sealed together with the page it is of and the recipe. Arithmetic trusts
+/// it.
 #[derive(Serialize, Deserialize)]
 struct Found {
     lines: LineCounts,

@@ -65,8 +65,8 @@ pub struct Loaded {
 
 static LOADED: LazyLock<Mutex<HashMap<String, Arc<Loaded>>>> = LazyLock::new(Mutex::default);
 
-/// Loads a recipe, or gives what was loaded before by the same words; of a file, while it is the same (its word lists are
-/// not looked at again).
+/// Loads a recipe, or gives what was loaded before by the same words; of a file, while it is the same (its word lists
+/// are not looked at again).
 pub fn load(recipe: &str) -> PyResult<Arc<Loaded>> {
     let lock = || LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let mut key = recipe.to_owned();

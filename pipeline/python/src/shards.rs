@@ -39,8 +39,8 @@ pub fn shard_size_of(size: &Bound<'_, PyAny>) -> PyResult<u64> {
     }
 }
 
-/// Writes one shard: rows in the order of `url_key`, the same bytes as `c4 build` for the same rows. The file has its name
-/// when `finish` returns; before, there is none.
+/// Writes one shard: rows in the order of `url_key`, the same bytes as `c4 build` for the same rows. The file has its
+/// name when `finish` returns; before, there is none.
 #[pyclass(module = "c4", name = "ShardWriter")]
 pub struct ShardWriter {
     // Parquet's writer is no one's to share.

@@ -110,8 +110,8 @@ impl Stats {
     }
 }
 
-/// Ends `bytes` with their hash: numbers that were altered on their way would not add up, and break arithmetic. `seed` stands for
-/// what else they belong to.
+/// Ends `bytes` with their hash: numbers that were altered on their way would not add up, and break arithmetic. `seed`
+/// stands for what else they belong to.
 pub fn seal(bytes: &mut Vec<u8>, seed: u64) {
     bytes.extend(xxh3_64_with_seed(bytes, seed).to_le_bytes());
 }

@@ -22,8 +22,8 @@ pub fn of(threads: &Bound<'_, PyAny>) -> PyResult<usize> {
     }
 }
 
-/// `work` on all of `rows`, in pieces, whose results `join` gets in order. One thread: this one, in one piece; 0: one a core.
-/// Releases the GIL.
+/// `work` on all of `rows`, in pieces, whose results `join` gets in order. One thread: this one, in one piece; 0: one a
+/// core. Releases the GIL.
 pub fn each<T: Send, J: Send>(
     py: Python<'_>,
     threads: usize,

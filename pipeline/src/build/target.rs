@@ -127,8 +127,8 @@ impl<'a> TargetBuild<'a> {
     }
 
     /// Forgets what of an earlier try cannot be resumed, so that it is done again: archives that could not be fetched,
-    /// unless that is allowed; archives whose segments somebody has removed. Segments that are judged are removed by the
-    /// build itself, so if anything before that is to be done again, their archives are, too.
+    /// unless that is allowed; archives whose segments somebody has removed. Segments that are judged are removed by
+    /// the build itself, so if anything before that is to be done again, their archives are, too.
     pub(super) fn forget_what_is_missing(&self) -> Result<(), Error> {
         let work = &self.output.work;
         let (mut entries, mut missing) = (Vec::new(), Vec::new());

@@ -1,9 +1,9 @@
 //! The format of a body, found from its bytes.
 //!
-//! Servers send images, archives, feeds and code as `text/html`. As pages these would be letters between U+FFFD, so they
-//! are recognized by what no page has: a magic number with binary data behind it, control bytes in the first KiB, the
-//! root element of another XML format, or text that is data or code from start to end. A body that begins as markup is
-//! read no further than its root element; text without markup counts as a page unless it is surely something else.
+//! Servers send images, archives, feeds and code as `text/html`. As pages these would be letters between U+FFFD, so
+//! they are recognized by what no page has: a magic number with binary data behind it, control bytes in the first KiB,
+//! the root element of another XML format, or text that is data or code from start to end. A body that begins as markup
+//! is read no further than its root element; text without markup counts as a page unless it is surely something else.
 
 use serde::de::IgnoredAny;
 

@@ -19,8 +19,8 @@ use reference::Referent;
 
 /// Extracts the text of `html`. Lines are separated by `\n`, no line is empty, and neither end has white space.
 ///
-/// Any input is accepted; malformed markup is read as the standard's tokenizer reads it. Takes time linear in the length
-/// of `html`.
+/// Any input is accepted; malformed markup is read as the standard's tokenizer reads it. Takes time linear in the
+/// length of `html`.
 pub fn html_to_text(html: &str) -> String {
     let text = html_bytes_to_text(html.as_bytes());
     // The tokenizer cuts only at ASCII bytes and adds only whole characters.
@@ -38,9 +38,9 @@ pub(crate) fn trimmed(mut text: String) -> String {
     text
 }
 
-/// Extracts text as [`html_to_text`] does, from bytes in UTF-8 or any encoding whose multi-byte characters have no ASCII
-/// bytes. Text bytes are copied as they are, so the output is as well-formed as the input. White space may be left at
-/// its ends.
+/// Extracts text as [`html_to_text`] does, from bytes in UTF-8 or any encoding whose multi-byte characters have no
+/// ASCII bytes. Text bytes are copied as they are, so the output is as well-formed as the input. White space may be
+/// left at its ends.
 pub(crate) fn html_bytes_to_text(html: &[u8]) -> Vec<u8> {
     let mut sink = TextSink {
         out: Vec::with_capacity(html.len() / 8 + 64),
@@ -294,7 +294,8 @@ static CLASS: [u8; 256] = {
     class
 };
 
-/// Whether `c` is white space outside ASCII that folds: that of Java's `Character.isWhitespace`, and the no-break space.
+/// Whether `c` is white space outside ASCII that folds: that of Java's `Character.isWhitespace`, and the no-break
+/// space.
 fn folds(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{2006}' | '\u{2008}'..='\u{200a}'
         | '\u{2028}' | '\u{2029}' | '\u{205f}' | '\u{3000}')

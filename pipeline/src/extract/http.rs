@@ -35,8 +35,8 @@ pub(crate) struct Head<'a> {
     /// The lines of the header fields. They are searched for each field and collected nowhere, so a head of a million
     /// fields takes no memory.
     lines: &'a [u8],
-    /// The bytes after the blank line. `Content-Length` is ignored: the record's own length says where the body ends, and
-    /// crawlers keep the server's number after decoding.
+    /// The bytes after the blank line. `Content-Length` is ignored: the record's own length says where the body ends,
+    /// and crawlers keep the server's number after decoding.
     pub body: &'a [u8],
 }
 
@@ -178,7 +178,8 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-/// The code in `HTTP[/<version>] <code>[ <reason>]`. Servers before HTTP/1.0 and servers of ICY streams give no version.
+/// The code in `HTTP[/<version>] <code>[ <reason>]`. Servers before HTTP/1.0 and servers of ICY streams give no
+/// version.
 fn parse_status(line: &[u8]) -> Option<u16> {
     let protocol_end = line.iter().position(u8::is_ascii_whitespace)?;
     let (protocol, rest) = line.split_at(protocol_end);

@@ -86,9 +86,9 @@ enum BodyKind {
     Plain,
 }
 
-/// Extracts the text of the page in `payload`, the whole block of a `response` record: status line, header fields, blank
-/// line and body. `identified` is the record's `WARC-Identified-Payload-Type`; where it is given, it decides what is
-/// HTML.
+/// Extracts the text of the page in `payload`, the whole block of a `response` record: status line, header fields,
+/// blank line and body. `identified` is the record's `WARC-Identified-Payload-Type`; where it is given, it decides what
+/// is HTML.
 ///
 /// # Errors
 /// [`Rejected`] says why there is no text. Any bytes are accepted; nothing panics.
@@ -96,8 +96,8 @@ enum BodyKind {
 /// # Cost
 /// One pass over the body for each coding and for a charset conversion, and one for the markup; UTF-8 bodies without
 /// codings are read in place. Memory is that of the decoded body (at most 16 MiB, or the payload's length without
-/// codings) and its text. Where a body decompresses to more than [`LARGE_BYTES`], this waits until no other thread holds
-/// anything large.
+/// codings) and its text. Where a body decompresses to more than [`LARGE_BYTES`], this waits until no other thread
+/// holds anything large.
 pub fn page_text(payload: &[u8], identified: Option<&str>, media_types: MediaTypes) -> Result<Extracted, Rejected> {
     page_text_holding(payload, identified, media_types, &mut None)
 }

@@ -63,7 +63,8 @@ fn is_address(field: &[u8]) -> bool {
 }
 
 impl Header<'_> {
-    /// The header of a WARC record that says the same: of type warcinfo for `filedesc:`, response for HTTP, else resource.
+    /// The header of a WARC record that says the same: of type warcinfo for `filedesc:`, response for HTTP, else
+    /// resource.
     pub(crate) fn as_warc(&self) -> Vec<u8> {
         let kind = match self.url {
             url if url.starts_with(b"filedesc:") => "warcinfo",

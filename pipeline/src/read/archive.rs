@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 0x08];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// What the first frame of a `.warc.zst` starts with if it holds the dictionary of the others (a skippable frame; IIPC's
-/// "Zstandard compression for WARC files", section 4).
+/// What the first frame of a `.warc.zst` starts with if it holds the dictionary of the others (a skippable frame;
+/// IIPC's "Zstandard compression for WARC files", section 4).
 const ZSTD_DICTIONARY_MAGIC: [u8; 4] = [0x5d, 0x2a, 0x4d, 0x18];
 /// What every WARC record starts with.
 pub(crate) const RECORD_MAGIC: &[u8] = b"WARC/";
@@ -29,8 +29,8 @@ const TRIAL_BYTES: [usize; 2] = [4 << 10, 160 << 10];
 /// How many bytes of a member are decoded to see whether it starts with a record; the header line of an ARC fits.
 const HEAD_BYTES: usize = 2 << 10;
 /// Decoding in vain (members that turn out damaged, places where none starts) may cost so many bytes, and
-/// [`VAIN_FACTOR`] times those of the archive that lie behind; then less is tried. Else a hostile file takes time in the
-/// square of its size.
+/// [`VAIN_FACTOR`] times those of the archive that lie behind; then less is tried. Else a hostile file takes time in
+/// the square of its size.
 const VAIN_BYTES: u64 = 16 << 20;
 const VAIN_FACTOR: u64 = 8;
 

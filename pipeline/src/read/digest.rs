@@ -69,8 +69,8 @@ impl HeaderDigest {
     }
 }
 
-/// Parses a digest such as `sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ`; `None` if the algorithm is not known or the value has
-/// another length than the algorithm's.
+/// Parses a digest such as `sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ`; `None` if the algorithm is not known or the value
+/// has another length than the algorithm's.
 fn parse(value: &str) -> Option<HeaderDigest> {
     let (algorithm, value) = value.split_once(':')?;
     let value = value.trim().trim_end_matches('=');

@@ -1,5 +1,5 @@
-//! Reading archives: batches of records, cheap to make one after the other, and the pages of each batch, worth spreading
-//! over cores.
+//! Reading archives: batches of records, cheap to make one after the other, and the pages of each batch, worth
+//! spreading over cores.
 
 pub(crate) mod arc;
 pub mod archive;

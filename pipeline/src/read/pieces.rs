@@ -5,8 +5,8 @@
 //! body in gzip). So a guess has to be proved: a piece starts where the members of the piece before it end,
 //! one after the other, from the start of the archive on. A piece is inflated before that is known, and inflated
 //! again from the right place where the guess was wrong; where a member is not what it should be (it reaches over
-//! the end of its piece, or is damaged), the thread that has its piece reads on in the file up to the next member behind
-//! the piece. So pieces give the records that reading the archive in one go gives.
+//! the end of its piece, or is damaged), the thread that has its piece reads on in the file up to the next member
+//! behind the piece. So pieces give the records that reading the archive in one go gives.
 
 use crate::read::archive::{Archive, RecordFormat};
 use crate::read::member_decoder::GzipDecoder;

@@ -1,8 +1,8 @@
 //! Reads an archive record by record, WARC or ARC.
 //!
 //! Lenient where real archives are wrong: lengths that do not fit, several records in a member, a record over several
-//! members, WARC/0.18 (and what [`record`](crate::read::record) forgives). Where a length is wrong, the record ends where
-//! the next one starts.
+//! members, WARC/0.18 (and what [`record`](crate::read::record) forgives). Where a length is wrong, the record ends
+//! where the next one starts.
 
 mod buffer;
 

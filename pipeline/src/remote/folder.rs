@@ -1,5 +1,5 @@
-//! Downloads on disk: complete files at their paths below the folder, and in a folder of their own the partial files and
-//! the notes of what is known of each file.
+//! Downloads on disk: complete files at their paths below the folder, and in a folder of their own the partial files
+//! and the notes of what is known of each file.
 
 use super::Address;
 use super::encoding;
@@ -57,8 +57,8 @@ impl Note {
 
 /// The paths below `folder` of the files at `addresses`, in their order.
 ///
-/// A file's path is that of its address; where two hosts have the same path, the host comes before it; and where that is
-/// not enough (`http` and `https`, two users), a hash of the address follows.
+/// A file's path is that of its address; where two hosts have the same path, the host comes before it; and where that
+/// is not enough (`http` and `https`, two users), a hash of the address follows.
 pub(super) fn download_paths(folder: &Path, addresses: &[&Address]) -> Vec<DownloadPaths> {
     let with_host = |address: &Address| format!("{}/{}", safe(&address.host()), relative(address));
     let mut hosts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -312,8 +312,8 @@ impl Download<'_> {
         }
     }
 
-    /// Reads the body of a response into `sink`, up to byte `end` of a file of `size` bytes. With `agreed` both come from
-    /// the response's range, so they are certain.
+    /// Reads the body of a response into `sink`, up to byte `end` of a file of `size` bytes. With `agreed` both come
+    /// from the response's range, so they are certain.
     async fn body(
         &self,
         mut response: reqwest::Response,

@@ -35,8 +35,8 @@ impl Version {
         }
     }
 
-    /// Whether a complete file of this version need not be downloaded again: a mark that both have is the same. Of a file
-    /// without marks, because somebody else has put it there, the size decides.
+    /// Whether a complete file of this version need not be downloaded again: a mark that both have is the same. Of a
+    /// file without marks, because somebody else has put it there, the size decides.
     pub(super) fn is_current(&self, other: &Version) -> bool {
         let weakly = |etag: &'_ str| etag.trim_start_matches("W/").to_owned();
         let same = match (&self.etag, &other.etag, &self.modified, &other.modified) {
@@ -48,8 +48,8 @@ impl Version {
         same && self.size.is_some() && self.size == other.size
     }
 
-    /// Whether bytes of both versions are bytes of the same file. Only a strong ETag says so: other marks may be the same
-    /// for two versions within a second, or for two that are merely equivalent.
+    /// Whether bytes of both versions are bytes of the same file. Only a strong ETag says so: other marks may be the
+    /// same for two versions within a second, or for two that are merely equivalent.
     pub(super) fn is_to_the_byte(&self, other: &Version) -> bool {
         let same = |a: &Option<u64>, b: &Option<u64>| a.is_none() || b.is_none() || a == b;
         self.strong_etag().is_some()

@@ -1,8 +1,8 @@
 //! The memory budget of a build or a verification, and the share of each pass in it.
 //!
-//! A pass holds pieces of work that are cut so that all of them fit; what does not fit is in work files. Where pieces are
-//! cut has no influence on the corpus. The shares add up to some two thirds, since the allocator and the program itself
-//! ([`BASE`]) need the rest.
+//! A pass holds pieces of work that are cut so that all of them fit; what does not fit is in work files. Where pieces
+//! are cut has no influence on the corpus. The shares add up to some two thirds, since the allocator and the program
+//! itself ([`BASE`]) need the rest.
 
 use std::fs;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -75,8 +75,8 @@ impl Memory {
         self.piece()
     }
 
-    /// The bytes of the rows, of all threads, that wait to be written together in pass 4; a small part of `all`, so that
-    /// a stop loses little. Twice as much may be in memory.
+    /// The bytes of the rows, of all threads, that wait to be written together in pass 4; a small part of `all`, so
+    /// that a stop loses little. Twice as much may be in memory.
     pub(crate) fn group(self, all: u64) -> u64 {
         let most = (self.piece() / 4 * self.threads).clamp(1 << 20, 1 << 30);
         (all / 64).clamp(4 << 20, most.max(4 << 20))

@@ -1,9 +1,9 @@
 //! Parallel work on the batches of many sources, or of one.
 //!
-//! A source (an archive, a work file) is read one batch after the other; any thread works on its batches. A thread takes
-//! a source of its own while there are any, and shares those of others at the end, so that a single large archive is as
-//! fast as many small ones. A thread that reads leaves a batch for the next thread that finds the source taken, so that
-//! none waits. At most two batches a thread are in memory.
+//! A source (an archive, a work file) is read one batch after the other; any thread works on its batches. A thread
+//! takes a source of its own while there are any, and shares those of others at the end, so that a single large archive
+//! is as fast as many small ones. A thread that reads leaves a batch for the next thread that finds the source taken,
+//! so that none waits. At most two batches a thread are in memory.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -44,8 +44,8 @@ pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
-/// The environment variable `PLACE:N` that makes the process abort the Nth time (from 1) that it reaches the crash point
-/// `PLACE`, for tests of what a crash leaves.
+/// The environment variable `PLACE:N` that makes the process abort the Nth time (from 1) that it reaches the crash
+/// point `PLACE`, for tests of what a crash leaves.
 pub(crate) const CRASH_VARIABLE: &str = "C4_CRASH";
 
 /// Aborts the process here if [`CRASH_VARIABLE`] says so.

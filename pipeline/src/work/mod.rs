@@ -110,7 +110,8 @@ impl WorkWriter {
         }
     }
 
-    /// Ends the file, which was made of files with the hash `origin`, syncs it and renames it to its own name. Returns the file's id.
+    /// Ends the file, which was made of files with the hash `origin`, syncs it and renames it to its own name. Returns
+    /// the file's id.
     ///
     /// # Errors
     /// The file cannot be written.

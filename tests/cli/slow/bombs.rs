@@ -295,8 +295,8 @@ fn lists_that_unpack_to_much() {
     assert!(peak < 120 << 20, "{} MB", peak / 1_000_000);
 }
 
-/// Thirty pages of 15 MiB of text each, in a few kB of gzip in gzip, with the least memory: one at a time, on any number
-/// of threads.
+/// Thirty pages of 15 MiB of text each, in a few kB of gzip in gzip, with the least memory: one at a time, on any
+/// number of threads.
 #[test]
 fn pages_of_megabytes_are_held_one_at_a_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A few pages in every kind of file: WET in gzip and plain, WARC. Pages of one URL, lines of many pages, pages that go.
+/// A few pages in every kind of file: WET in gzip and plain, WARC. Pages of one URL, lines of many pages, pages that
+/// go.
 fn archives(dir: &Path) -> Vec<PathBuf> {
     let record = |i: usize| {
         let text = match i % 5 {

@@ -1,8 +1,8 @@
 //! A disk on which a power cut leaves no more than was synced.
 //!
-//! Of a file what was synced stays; of what was written since, all, some, or zeros may be there. Of the names in a folder
-//! those stay that were made or changed before the folder was synced; later ones may be there or not, but none without
-//! those before it in the same folder.
+//! Of a file what was synced stays; of what was written since, all, some, or zeros may be there. Of the names in a
+//! folder those stay that were made or changed before the folder was synced; later ones may be there or not, but none
+//! without those before it in the same folder.
 
 use super::{Files, Random};
 use std::collections::BTreeMap;

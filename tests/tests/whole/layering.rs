@@ -217,7 +217,8 @@ fn features(edges: &str, package: &[&str]) -> BTreeSet<String> {
     lines.filter(|line| !line.contains(" (/")).map(str::to_owned).collect()
 }
 
-/// Else `make test` compiles Arrow and all that is on it twice. The list of features is in `pipeline/python/Cargo.toml`.
+/// Else `make test` compiles Arrow and all that is on it twice. The list of features is in
+/// `pipeline/python/Cargo.toml`.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn the_wheel_is_made_of_crates_that_are_compiled_already() {

@@ -181,7 +181,8 @@ fn data_of_others_is_named_with_its_licence() {
     }
 }
 
-/// Whether a licence expression can be met by the `allowed` ones: all of its `AND`, one of each `OR` (once written `/`).
+/// Whether a licence expression can be met by the `allowed` ones: all of its `AND`, one of each `OR` (once written
+/// `/`).
 fn is_allowed(license: &str, allowed: &[&str]) -> bool {
     license.split(" AND ").all(|part| {
         let part = part.replace(['(', ')'], "");

@@ -1,8 +1,8 @@
-//! Behind export.sh: what candle-transformers' T5, and the crate `tokenizers`, make of an exported folder. A crate of its own, made below
-//! target/.
+//! Behind export.sh: what candle-transformers' T5, and the crate `tokenizers`, make of an exported folder. A crate of
+//! its own, made below target/.
 //!
-//! Usage: candle-t5 FOLDER TOKENS < TEXTS, where TEXTS are JSON strings, one a line. Writes a line of JSON for each: its ids, the ids of
-//! the greedy answer, and that as text.
+//! Usage: candle-t5 FOLDER TOKENS < TEXTS, where TEXTS are JSON strings, one a line. Writes a line of JSON for each:
+//! its ids, the ids of the greedy answer, and that as text.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;

@@ -1,6 +1,6 @@
-//! Candle, on the CPU, as a `model::Backend`: each operation is written as a formula of candle's tensors, and its backward pass is candle's
-//! automatic one. Several times as slow and large as the operations written by hand (`trainer/docs/log.md`), and an oracle of them,
-//! dropout included. What only moves values is the CPU's.
+//! Candle, on the CPU, as a `model::Backend`: each operation is written as a formula of candle's tensors, and its
+//! backward pass is candle's automatic one. Several times as slow and large as the operations written by hand
+//! (`trainer/docs/log.md`), and an oracle of them, dropout included. What only moves values is the CPU's.
 //!
 //! candle's fused softmax and norms have no gradient, so both are built of its elementary operations.
 //!

@@ -7,8 +7,9 @@
 //! | `cuda/` | an NVIDIA GPU; for tests the host, which runs the same kernels |
 //! | `recompute.rs` | a decoder for backends that keep no keys and values |
 //!
-//! The loop, `t5 eval` and `t5 generate` see the trait alone. Layout, attention masks, distances, targets and the counters of dropout
-//! are the same everywhere, so all backends draw the same elements, and a checkpoint is of none of them.
+//! The loop, `t5 eval` and `t5 generate` see the trait alone. Layout, attention masks, distances, targets and the
+//! counters of dropout are the same everywhere, so all backends draw the same elements, and a checkpoint is of none of
+//! them.
 
 #[cfg(feature = "candle")]
 mod candle;
@@ -118,7 +119,8 @@ impl FromStr for Precision {
 
 /// A model with its gradients and, where it is to be trained, its optimiser, on some device.
 ///
-/// Sums have a fixed order on every backend: the same calls give the same bits. Every method fails where the device does.
+/// Sums have a fixed order on every backend: the same calls give the same bits. Every method fails where the device
+/// does.
 pub trait DeviceModel: Send {
     /// What the device is, for people: a GPU's name and memory. `None` for the CPU, which goes without saying.
     fn name(&self) -> Option<&str>;
@@ -140,8 +142,8 @@ pub trait DeviceModel: Send {
     /// The settings of the model.
     fn config(&self) -> &ModelConfig;
 
-    /// Trains from here on what `layout` says, which is one of this model; all else keeps its bits. What the optimiser remembers of
-    /// variables that were trained before stays. Gradients are 0 then.
+    /// Trains from here on what `layout` says, which is one of this model; all else keeps its bits. What the optimiser
+    /// remembers of variables that were trained before stays. Gradients are 0 then.
     ///
     /// # Errors
     /// The device fails.
@@ -153,8 +155,8 @@ pub trait DeviceModel: Send {
     /// The device fails.
     fn zero_gradients(&mut self) -> Result<(), Error>;
 
-    /// Forward and backward: adds to the gradients of trained variables `weight` times those of the batch's summed training loss (cross entropy and
-    /// z-loss). `dropout_seed` is to be another for every batch.
+    /// Forward and backward: adds to the gradients of trained variables `weight` times those of the batch's summed
+    /// training loss (cross entropy and z-loss). `dropout_seed` is to be another for every batch.
     ///
     /// # Errors
     /// A batch that is not for this model; on a device with memory of its own, a model that was opened without an
@@ -173,8 +175,8 @@ pub trait DeviceModel: Send {
     /// As [`accumulate`](DeviceModel::accumulate).
     fn accumulate_ahead(&mut self, batch: &Batch, weight: f32, dropout_seed: u64) -> Result<(), Error>;
 
-    /// The losses of the batches that were accumulated since the last call, or since gradients were set to 0, in order. Waits for
-    /// the device.
+    /// The losses of the batches that were accumulated since the last call, or since gradients were set to 0, in order.
+    /// Waits for the device.
     ///
     /// # Errors
     /// The device fails.
@@ -194,8 +196,8 @@ pub trait DeviceModel: Send {
         Ok(model::total(batch.targets.tokens.len(), &self.target_losses(batch)?))
     }
 
-    /// The loss of each example of a batch, row after row, without dropout. Their sum is that of [`evaluate`](DeviceModel::evaluate),
-    /// to rounding, but that padding is no position of theirs.
+    /// The loss of each example of a batch, row after row, without dropout. Their sum is that of
+    /// [`evaluate`](DeviceModel::evaluate), to rounding, but that padding is no position of theirs.
     ///
     /// # Errors
     /// A batch that is not for this model.
@@ -210,9 +212,9 @@ pub trait DeviceModel: Send {
     /// A batch that is not for this model.
     fn logits(&mut self, batch: &Batch) -> Result<Vec<f32>, Error>;
 
-    /// A decoder of `inputs`, one example a row, of `max_length` tokens at most and with at most `beams` sequences for each row (at
-    /// first, one). For a model without an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of
-    /// one length.
+    /// A decoder of `inputs`, one example a row, of `max_length` tokens at most and with at most `beams` sequences for
+    /// each row (at first, one). For a model without an encoder the inputs are what its sequences begin with (an EOS
+    /// included where examples have one there), all of one length.
     ///
     /// # Errors
     /// Inputs that are not for this model; padding in them where there is no encoder.
@@ -267,7 +269,8 @@ pub trait DeviceModel: Send {
     fn into_host(self: Box<Self>) -> Result<(T5, Option<Optimizer>), Error>;
 }
 
-/// Refuses a device that is not there, before there is a model to take to it. `processes`: how many train on devices of its kind.
+/// Refuses a device that is not there, before there is a model to take to it. `processes`: how many train on devices of
+/// its kind.
 ///
 /// # Errors
 /// This program was built without that device; no driver, library, or GPU with that number.

@@ -1,5 +1,5 @@
-//! A decoder for backends that keep no keys and values: each step runs the whole model over all tokens so far, so `n` tokens cost
-//! `n` forward passes.
+//! A decoder for backends that keep no keys and values: each step runs the whole model over all tokens so far, so `n`
+//! tokens cost `n` forward passes.
 
 use super::DeviceModel;
 use crate::Error;
@@ -66,7 +66,8 @@ impl Decoder for Recompute<'_> {
         }
         let rows = self.read.len();
         let length = self.read.first().map_or(0, Vec::len);
-        // Of the targets, the attention mask reads one thing: the EOS of the prompt, up to which a prefix LM sees everything.
+        // Of the targets, the attention mask reads one thing: the EOS of the prompt, up to which a prefix LM sees
+        // everything.
         let mut targets = vec![OTHER; rows * length];
         if let Some(end) = self.prompt_length.checked_sub(1) {
             targets.chunks_exact_mut(length).for_each(|row| row[end] = EOS);

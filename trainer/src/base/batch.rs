@@ -34,6 +34,7 @@ pub struct Batch {
     pub inputs: Sequences,
     /// What the decoder shall say.
     pub targets: Sequences,
-    /// What the decoder reads, `[rows, targets.length]`: the targets shifted right by one, 0 at the start of each segment.
+    /// What the decoder reads, `[rows, targets.length]`: the targets shifted right by one, 0 at the start of each
+    /// segment.
     pub decoder_inputs: Vec<u32>,
 }

@@ -3,7 +3,8 @@
 use crate::Error;
 use std::fs;
 
-/// The machine's memory in bytes, or that of the process's group where that is less; `None` where the system does not say.
+/// The machine's memory in bytes, or that of the process's group where that is less; `None` where the system does not
+/// say.
 pub fn total() -> Option<u64> {
     let group = ["memory.max", "memory/memory.limit_in_bytes"]
         .into_iter()

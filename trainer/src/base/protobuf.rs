@@ -1,5 +1,5 @@
-//! Writing protobuf messages by hand: the few messages that we write have a dozen fields together. `prost` would bring a derive
-//! macro and four crates.
+//! Writing protobuf messages by hand: the few messages that we write have a dozen fields together. `prost` would bring
+//! a derive macro and four crates.
 
 /// Appends a field of a number (`uint64`, `int32`, an enumeration …).
 pub(crate) fn put_number(message: &mut Vec<u8>, number: u64, value: u64) {

@@ -40,7 +40,8 @@ impl FromStr for Choice {
 
 #[derive(Debug, Args)]
 pub(super) struct AnswerArgs {
-    /// The checkpoint of a run: best (by the task's validation score; the last one where none was scored), last, or a step.
+    /// The checkpoint of a run: best (by the task's validation score; the last one where none was scored), last, or a
+    /// step.
     #[arg(long, default_value = "best", value_name = "best|last|N")]
     checkpoint: Choice,
     /// Sequences that the search for an answer follows; 1: greedy [default: as the task's card says].

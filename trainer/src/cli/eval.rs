@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Loss, perplexity and accuracy over validation documents, of each corpus; or by --task and --all, scores of answers to a task's
-/// rows, with 95 % intervals.
+/// Loss, perplexity and accuracy over validation documents, of each corpus; or by --task and --all, scores of answers
+/// to a task's rows, with 95 % intervals.
 ///
-/// With --by domain each example is of one document: documents are not joined before they are cut into segments. So the loss of
-/// all domains together is not quite that without --by.
+/// With --by domain each example is of one document: documents are not joined before they are cut into segments. So the
+/// loss of all domains together is not quite that without --by.
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// A run, or one of its checkpoints.

@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 
 const CARD: &str = "README.md";
 
-/// Writes a checkpoint as a folder that Hugging Face's `T5ForConditionalGeneration.from_pretrained` opens, with all that the Hub wants:
-/// weights, settings, the vocabulary for transformers and `tokenizers`, and a model card, README.md.
+/// Writes a checkpoint as a folder that Hugging Face's `T5ForConditionalGeneration.from_pretrained` opens, with all
+/// that the Hub wants: weights, settings, the vocabulary for transformers and `tokenizers`, and a model card,
+/// README.md.
 ///
 /// A README.md that this command did not write is kept.
 #[derive(Debug, Args)]
@@ -35,7 +36,8 @@ pub(crate) struct Export {
     /// The type of the values: f32, as they are trained, or bf16.
     #[arg(long, default_value = "f32", value_name = "TYPE")]
     dtype: SavedType,
-    /// Bytes of a file of weights at most, as 5GB, 500MB, or a number: what is more goes into several files with an index.
+    /// Bytes of a file of weights at most, as 5GB, 500MB, or a number: what is more goes into several files with an
+    /// index.
     #[arg(long, value_name = "BYTES", default_value = "5GB", value_parser = parse_bytes)]
     shard_size: u64,
     /// The licence that the model card names, by its identifier on the Hub, as apache-2.0.
@@ -87,7 +89,8 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the model is asked for each task: as the model had it that the run was made of, and by the cards of what it was trained on.
+/// What the model is asked for each task: as the model had it that the run was made of, and by the cards of what it was
+/// trained on.
 fn tasks_of(note: &Checkpoint, run: &Path) -> anyhow::Result<TaskMap> {
     let mut all = tasks::of_folder(run)?;
     for source in &note.config.tasks {

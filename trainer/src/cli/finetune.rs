@@ -21,9 +21,9 @@ use std::process::ExitCode;
 
 /// Fine-tunes a model on tasks, and validates it by what it answers.
 ///
-/// The paper's settings are the default: a constant learning rate of 0.001, dropout 0.1, Adafactor, 2^18 steps of 128 packed rows. A
-/// new run begins at step 0; of its checkpoints, the best by each task's score and by the average are kept. Everything else is as in
-/// `t5 pretrain`: Ctrl-C ends it with a checkpoint, --resume goes on to the bit.
+/// The paper's settings are the default: a constant learning rate of 0.001, dropout 0.1, Adafactor, 2^18 steps of 128
+/// packed rows. A new run begins at step 0; of its checkpoints, the best by each task's score and by the average are
+/// kept. Everything else is as in `t5 pretrain`: Ctrl-C ends it with a checkpoint, --resume goes on to the bit.
 #[derive(Debug, Args)]
 pub(crate) struct Finetune {
     /// What to begin with: a run (its last checkpoint), a checkpoint, or a folder of Hugging Face's transformers.

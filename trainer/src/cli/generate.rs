@@ -24,24 +24,27 @@ const LINES: usize = 32;
 
 /// Lets a model say what belongs into a text's blanks, or how a text goes on.
 ///
-/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores), which stands for the next of them that
-/// the text does not name. A model that was trained by the objective lm or prefix_lm goes on with the text.
+/// Blanks are written <extra_id_0>, <extra_id_1> and so on, or each as ___ (three underscores), which stands for the
+/// next of them that the text does not name. A model that was trained by the objective lm or prefix_lm goes on with the
+/// text.
 #[derive(Debug, Args)]
 pub(crate) struct Generate {
-    /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model` or `tokenizer.json`).
+    /// A run, one of its checkpoints, or a folder of Hugging Face's transformers (with `spiece.model` or
+    /// `tokenizer.json`).
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The text; without it, each line of standard input is one, and an empty line is answered by an empty line. Lines that are there
-    /// together are answered together, 32 at a time; the answers are those of one by one.
+    /// The text; without it, each line of standard input is one, and an empty line is answered by an empty line. Lines
+    /// that are there together are answered together, 32 at a time; the answers are those of one by one.
     text: Option<String>,
     /// What stands before each text, as "summarize: ".
     #[arg(long, value_name = "TEXT", conflicts_with = "task")]
     prefix: Option<String>,
-    /// Answers as the model does for this task: prefix, length and search by `task_specific_params` of the folder's config.json, or of
-    /// the model that the run was made of; other options go before them.
+    /// Answers as the model does for this task: prefix, length and search by `task_specific_params` of the folder's
+    /// config.json, or of the model that the run was made of; other options go before them.
     #[arg(long, value_name = "NAME")]
     task: Option<String>,
-    /// Another model that answers together with the first (its vocabulary must be the same); may be given several times.
+    /// Another model that answers together with the first (its vocabulary must be the same); may be given several
+    /// times.
     #[arg(long = "with", value_name = "RUN")]
     with: Vec<PathBuf>,
     /// What the models of an ensemble are joined by: mean-logit, or mean-probability.
@@ -55,8 +58,8 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "N", conflicts_with = "sample")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     beams: Option<u16>,
-    /// How much long answers are favoured in a search with beams: log probability over ((5 + length) / 6)^ALPHA [default: 0.6, or the
-    /// task's length_penalty].
+    /// How much long answers are favoured in a search with beams: log probability over ((5 + length) / 6)^ALPHA
+    /// [default: 0.6, or the task's length_penalty].
     #[arg(long, value_name = "ALPHA")]
     alpha: Option<f64>,
     /// Draw tokens by their probabilities.
@@ -313,7 +316,8 @@ fn continued(text: &str, tokens: &[u32], said: &[u32], vocab: &Vocab) -> String 
     }
 }
 
-/// `___` as sentinels: in order, those that the text does not name itself. An error where there are not so many of `sentinels`.
+/// `___` as sentinels: in order, those that the text does not name itself. An error where there are not so many of
+/// `sentinels`.
 fn numbered(text: &str, sentinels: u32) -> anyhow::Result<String> {
     let is_named = |k: u32| text.contains(&format!("<extra_id_{k}>"));
     let free: Vec<u32> = (0..sentinels).filter(|k| !is_named(*k)).collect();

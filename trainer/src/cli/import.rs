@@ -12,12 +12,13 @@ use anyhow::Context;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Makes a run of a folder that Hugging Face's `save_pretrained` wrote, to be measured, asked, or trained further: T5, T5 v1.1, mT5 or
-/// umT5; `config.json`, `model.safetensors` or `pytorch_model.bin` (of which no code runs) in f32, bf16 or f16, `spiece.model` or
-/// `tokenizer.json`.
+/// Makes a run of a folder that Hugging Face's `save_pretrained` wrote, to be measured, asked, or trained further: T5,
+/// T5 v1.1, mT5 or umT5; `config.json`, `model.safetensors` or `pytorch_model.bin` (of which no code runs) in f32, bf16
+/// or f16, `spiece.model` or `tokenizer.json`.
 ///
-/// What its config.json says of tasks (`task_specific_params`) is kept: `t5 generate --task` follows it, `t5 export` writes it again. The
-/// run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of 0.001.
+/// What its config.json says of tasks (`task_specific_params`) is kept: `t5 generate --task` follows it, `t5 export`
+/// writes it again. The run is at step 0, with an optimiser that has seen nothing yet and a constant learning rate of
+/// 0.001.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The folder.
@@ -26,7 +27,8 @@ pub(crate) struct Import {
     /// Folder of the run; made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// The vocabulary, a SentencePiece model or a tokenizer.json [default: spiece.model in the folder, or else tokenizer.json].
+    /// The vocabulary, a SentencePiece model or a tokenizer.json [default: spiece.model in the folder, or else
+    /// tokenizer.json].
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
     #[command(flatten)]

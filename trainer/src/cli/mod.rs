@@ -77,8 +77,8 @@ enum Command {
 
 /// Runs the program `t5` with the arguments of this process: what `main` is.
 ///
-/// The status is 0 where all is done, 2 where something was refused or has failed (said on standard error), and 128 + signal where a
-/// signal has stopped a run.
+/// The status is 0 where all is done, 2 where something was refused or has failed (said on standard error), and 128 +
+/// signal where a signal has stopped a run.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => return ended(pretrain::run(args)),

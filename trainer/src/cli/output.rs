@@ -1,5 +1,6 @@
-//! What is printed. Nobody may be there to read it, which ends no training: what is told on the way goes to standard error, and
-//! errors of that are nobody's; what was asked for goes to standard output, and errors of that are the command's.
+//! What is printed. Nobody may be there to read it, which ends no training: what is told on the way goes to standard
+//! error, and errors of that are nobody's; what was asked for goes to standard output, and errors of that are the
+//! command's.
 
 use c4_data::{printable, printable_lines};
 use std::fmt::{Arguments, Display};

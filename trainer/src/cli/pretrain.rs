@@ -15,8 +15,8 @@ use std::process::ExitCode;
 /// Pre-trains T5 on corpora that `c4 build` has written, or on other files with text; and on tasks beside them.
 ///
 /// Ctrl-C ends a run after the step in hand, with a checkpoint; `--resume` goes on to the bit.
-/// Exit status: 0, done; 130 or 143, stopped by Ctrl-C or SIGTERM (128 + signal), after a checkpoint; 2, refused, or the loss is no
-/// longer a number.
+/// Exit status: 0, done; 130 or 143, stopped by Ctrl-C or SIGTERM (128 + signal), after a checkpoint; 2, refused, or
+/// the loss is no longer a number.
 #[derive(Debug, Args)]
 pub(crate) struct Pretrain {
     #[command(flatten)]

@@ -230,7 +230,8 @@ impl Progress {
         self.bar.shown().status.score = Some(average);
     }
 
-    /// The first rows of a task that give no example are told; of the others, how many there are when its next epoch begins.
+    /// The first rows of a task that give no example are told; of the others, how many there are when its next epoch
+    /// begins.
     fn refused(&mut self, row: &RefusedRow) {
         let number = self.refused.entry(row.task.clone()).or_default();
         *number += 1;
@@ -304,8 +305,8 @@ impl Progress {
     }
 }
 
-/// Whether the beginning of an epoch is told: of a small task they follow each other fast. All up to the tenth; then 20, 50, 100, 200
-/// and so on.
+/// Whether the beginning of an epoch is told: of a small task they follow each other fast. All up to the tenth; then
+/// 20, 50, 100, 200 and so on.
 fn is_told(epoch: u64) -> bool {
     let mut power = 10;
     while epoch >= 10 * power {

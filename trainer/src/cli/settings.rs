@@ -10,8 +10,9 @@ use std::thread::available_parallelism;
 
 #[derive(Debug, Args)]
 pub(super) struct CorpusArgs {
-    /// Corpora of `c4 build`, or folders, patterns or files of JSON lines, JSON, Parquet, Arrow or text, as PATH, PATH=WEIGHT, or
-    /// PATH:LANGUAGE=WEIGHT; may be given several times. Without weights, corpora count by their bytes of text.
+    /// Corpora of `c4 build`, or folders, patterns or files of JSON lines, JSON, Parquet, Arrow or text, as PATH,
+    /// PATH=WEIGHT, or PATH:LANGUAGE=WEIGHT; may be given several times. Without weights, corpora count by their bytes
+    /// of text.
     #[arg(long = "corpus", value_name = "PATH[=WEIGHT]", value_parser = Source::parse)]
     corpora: Vec<Source>,
     #[command(flatten)]

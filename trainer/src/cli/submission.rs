@@ -1,6 +1,6 @@
-//! The form in which GLUE's and SuperGLUE's servers take answers: a table `index`, `prediction` a task of GLUE, a file of
-//! objects `idx`, `label` a task of SuperGLUE, both with labels as the data sets write them.
-//! Source: the instructions of gluebenchmark.com and super.gluebenchmark.com.
+//! The form in which GLUE's and SuperGLUE's servers take answers: a table `index`, `prediction` a task of GLUE, a file
+//! of objects `idx`, `label` a task of SuperGLUE, both with labels as the data sets write them. Source: the
+//! instructions of gluebenchmark.com and super.gluebenchmark.com.
 
 use crate::eval::exam::Exam;
 use crate::task::{self, Task};

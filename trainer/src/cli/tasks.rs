@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct TaskArgs {
-    /// A task, as NAME or NAME=WEIGHT: a built-in one (`t5 task list`), or the path of a card; may be given several times.
+    /// A task, as NAME or NAME=WEIGHT: a built-in one (`t5 task list`), or the path of a card; may be given several
+    /// times.
     #[arg(long = "task", value_name = "NAME[=WEIGHT]", value_parser = parse)]
     tasks: Vec<TaskSource>,
     /// The folder of the tasks' rows: of one task, or of several, each in a folder of its name.
@@ -79,8 +80,8 @@ impl TrainedTaskArgs {
 }
 
 impl TaskArgs {
-    /// The tasks that were named, or all of a run where none were; their rows are in the folder that was named, or else where the run
-    /// has them.
+    /// The tasks that were named, or all of a run where none were; their rows are in the folder that was named, or else
+    /// where the run has them.
     pub(super) fn of_run(&self, run: &RunConfig) -> Vec<TaskSource> {
         let named = if self.tasks.is_empty() { &run.tasks } else { &self.tasks };
         let with_data = |task: &TaskSource| {
@@ -105,7 +106,8 @@ impl TaskArgs {
     }
 }
 
-/// Whether a task of a run is the one that a user names: as the run has it, by another path of the same card, or by the card's name.
+/// Whether a task of a run is the one that a user names: as the run has it, by another path of the same card, or by the
+/// card's name.
 fn is_same(of_run: &str, named: &str) -> bool {
     let is_card = |name: &str| name.ends_with(".toml");
     match (is_card(of_run), is_card(named)) {

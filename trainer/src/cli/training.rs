@@ -35,11 +35,12 @@ pub(super) struct MachineArgs {
 /// How a run is gone on with.
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
-    /// Go on with the run in the folder; --corpus PATH says where its corpus was moved to, --data DIR where its tasks' rows were.
+    /// Go on with the run in the folder; --corpus PATH says where its corpus was moved to, --data DIR where its tasks'
+    /// rows were.
     #[arg(long)]
     pub resume: bool,
-    /// With --resume: read the data from its start, so that --corpus, --task, feed.seed and the objective may be others; model,
-    /// optimiser and step stay.
+    /// With --resume: read the data from its start, so that --corpus, --task, feed.seed and the objective may be
+    /// others; model, optimiser and step stay.
     #[arg(long, requires = "resume")]
     new_data: bool,
     /// With --resume: an optimiser that has seen nothing yet, so that it may be another; model and step stay.
@@ -48,8 +49,8 @@ pub(super) struct ResumeArgs {
 }
 
 impl MachineArgs {
-    /// Trains the run that `open` begins or goes on with, told the device and how many processes there are, in the folder `output`.
-    /// `rows_are_said`: `feed.rows` stay, whatever memory there is.
+    /// Trains the run that `open` begins or goes on with, told the device and how many processes there are, in the
+    /// folder `output`. `rows_are_said`: `feed.rows` stay, whatever memory there is.
     pub(super) fn train(
         &self,
         output: &Path,
@@ -72,7 +73,8 @@ impl MachineArgs {
         self.threads.start_among(joined.on_machine)?;
         let (leads, processes) = (communicator.leads(), communicator.size());
         let (device, precision) = self.device.find_among(joined.gpu, processes)?;
-        // Who has said how many rows there are at a time gets them; several processes share a step's batches as they are.
+        // Who has said how many rows there are at a time gets them; several processes share a step's batches as they
+        // are.
         let fits_rows = !rows_are_said && device.has_own_memory() && processes == 1;
         let run = match leads {
             true => open(device, processes)?.share(communicator)?,
@@ -164,7 +166,8 @@ impl ResumeArgs {
     }
 }
 
-/// Corpora of the command line in place of those of a configuration: one by one, with the sizes that they count as having there.
+/// Corpora of the command line in place of those of a configuration: one by one, with the sizes that they count as
+/// having there.
 pub(super) fn take_corpora(config: &mut RunConfig, named: Vec<Source>) {
     if !named.is_empty() {
         let same = named.len() == config.corpora.len();
@@ -177,8 +180,8 @@ pub(super) fn take_corpora(config: &mut RunConfig, named: Vec<Source>) {
     config.corpora = corpora.into_iter().map(Source::absolute).collect();
 }
 
-/// From now on Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are noted, 0 before; a second one ends the process at once,
-/// which loses the steps since the last checkpoint. Said by the process that has a bar.
+/// From now on Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) are noted, 0 before; a second one ends the
+/// process at once, which loses the steps since the last checkpoint. Said by the process that has a bar.
 fn listen(bar: Option<Bar>) -> anyhow::Result<Arc<AtomicI32>> {
     const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
     let asked = Arc::new(AtomicBool::new(false));

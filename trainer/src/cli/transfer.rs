@@ -6,8 +6,8 @@ use toml::Value;
 /// Options that are written as settings of `transfer`.
 #[derive(Debug, Args)]
 pub(super) struct TransferArgs {
-    /// Train adapters of this width behind each feed-forward layer, and all norms, in place of all parameters (paper, section 3.5.1).
-    /// A model that has none gets new ones.
+    /// Train adapters of this width behind each feed-forward layer, and all norms, in place of all parameters (paper,
+    /// section 3.5.1). A model that has none gets new ones.
     #[arg(long, value_name = "WIDTH", value_parser = clap::value_parser!(u32).range(1..))]
     #[arg(conflicts_with_all = ["unfreeze", "only", "resume"])]
     adapters: Option<u32>,
@@ -17,7 +17,8 @@ pub(super) struct TransferArgs {
     /// Train more and more layers, from the top down, in so many episodes of the run.
     #[arg(long, value_name = "EPISODES", conflicts_with_all = ["only", "resume"])]
     unfreeze: Option<u64>,
-    /// Train the variables of this name alone, in which * stands for any characters, as 'decoder.*'; may be given several times.
+    /// Train the variables of this name alone, in which * stands for any characters, as 'decoder.*'; may be given
+    /// several times.
     #[arg(long, value_name = "PATTERN", conflicts_with = "resume")]
     only: Vec<String>,
 }

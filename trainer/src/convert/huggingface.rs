@@ -133,9 +133,9 @@ fn read_config(path: &Path) -> Result<TransformersConfig, Error> {
     TransformersConfig::deserialize(config).map_err(wrong)
 }
 
-/// Reads a T5, T5 v1.1 or mT5 from a folder; values in f32, bf16 or f16, as safetensors or as `pytorch_model.bin` (without running
-/// any of its code), one file or several with an index.
-/// Settings of the loss, which the folder does not have, are our defaults.
+/// Reads a T5, T5 v1.1 or mT5 from a folder; values in f32, bf16 or f16, as safetensors or as `pytorch_model.bin`
+/// (without running any of its code), one file or several with an index. Settings of the loss, which the folder does
+/// not have, are our defaults.
 ///
 /// # Errors
 /// A file that cannot be read, another kind of model, or a variable that is missing or has another shape.
@@ -179,8 +179,8 @@ pub fn load(folder: &Path) -> Result<T5, Error> {
         }
     };
     let tied = config.tie_word_embeddings.unwrap_or(kind != Kind::Mt5);
-    // transformers 5 writes `tied` for every model. What it does it says for T5 in `scale_decoder_outputs`; mT5's outputs it never
-    // scales. Before, one was the other.
+    // transformers 5 writes `tied` for every model. What it does it says for T5 in `scale_decoder_outputs`; mT5's
+    // outputs it never scales. Before, one was the other.
     let scaled = tied
         && match kind {
             Kind::T5 => config.scale_decoder_outputs.unwrap_or(true),

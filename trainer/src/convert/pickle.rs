@@ -1,8 +1,9 @@
 //! The pickles of PyTorch's files of weights, read without running any of their code.
 //!
-//! A pickle is a program for a machine with a stack; Python's runs whatever functions it names. This one knows a closed list of opcodes
-//! and of names, those that `torch.save` writes for tensors by name, and refuses everything else by its name. Values are numbers of
-//! entries in lists, so nothing is followed, copied or freed in depth, and memory is in proportion to the pickle.
+//! A pickle is a program for a machine with a stack; Python's runs whatever functions it names. This one knows a closed
+//! list of opcodes and of names, those that `torch.save` writes for tensors by name, and refuses everything else by its
+//! name. Values are numbers of entries in lists, so nothing is followed, copied or freed in depth, and memory is in
+//! proportion to the pickle.
 //!
 //! Opcodes: `pickletools` of Python's standard library; the functions: `torch/_utils.py`, `torch/serialization.py`.
 
@@ -152,7 +153,8 @@ fn natural(value: Value<'_>) -> Option<u64> {
     }
 }
 
-/// Runs the pickle at the start of `bytes`; gives what it made, its value, and its length. The error is a sentence about the file.
+/// Runs the pickle at the start of `bytes`; gives what it made, its value, and its length. The error is a sentence
+/// about the file.
 pub(super) fn read(bytes: &[u8]) -> Result<(Pickle<'_>, Value<'_>, usize), String> {
     let mut machine = Machine {
         bytes,

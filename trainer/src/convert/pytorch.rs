@@ -1,5 +1,5 @@
-//! Files that `torch.save` wrote: tensors by name. Since PyTorch 1.6 a zip with a pickle and a file a storage; before, pickles with the
-//! storages' bytes behind them.
+//! Files that `torch.save` wrote: tensors by name. Since PyTorch 1.6 a zip with a pickle and a file a storage; before,
+//! pickles with the storages' bytes behind them.
 
 use super::pickle::{self, Pickle, Storage, Tensor, Type, Value};
 use crate::Error;
@@ -71,7 +71,8 @@ impl PyTorchFile {
         tensors.map(move |(name, (tensor, _))| (&name[..], tensor.shape.iter().map(size).collect()))
     }
 
-    /// The values of a tensor, the last dimension first. Whoever asks has looked at its shape: they are as many as that says.
+    /// The values of a tensor, the last dimension first. Whoever asks has looked at its shape: they are as many as that
+    /// says.
     pub fn values(&mut self, name: &str) -> Result<Vec<f32>, Error> {
         let wrong = |problem: String| Error::format(&self.path, format!("variable `{name}` {problem}"));
         let Some((tensor, storage)) = self.tensors.get(name) else {
@@ -264,8 +265,8 @@ fn open_zip(file: File, length: u64) -> Result<(Storages, Tensors), String> {
     ))
 }
 
-/// Pickles of the magic number, a version, the system, the tensors, the storages' keys; then each storage, its number of values before
-/// it.
+/// Pickles of the magic number, a version, the system, the tensors, the storages' keys; then each storage, its number
+/// of values before it.
 fn open_old(mut file: File, length: u64) -> Result<(Storages, Tensors), String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let mut bytes = Vec::new();

@@ -60,7 +60,8 @@ pub struct SaveOptions {
     pub dtype: SavedType,
     /// Bytes of a file of weights at most, unless one variable alone has more.
     pub shard_bytes: u64,
-    /// What it is asked for each task: `task_specific_params` of config.json, and of one task alone generation_config.json.
+    /// What it is asked for each task: `task_specific_params` of config.json, and of one task alone
+    /// generation_config.json.
     pub tasks: TaskMap,
 }
 
@@ -115,12 +116,13 @@ impl View for NamedValues<'_> {
     }
 }
 
-/// Writes a model that `T5ForConditionalGeneration.from_pretrained` reads, umT5's class where each layer has its own relative positions;
-/// gives the names of the files. Shared variables are written twice, so the model is the same there, but no longer shared. The folder
-/// is made where it is missing.
+/// Writes a model that `T5ForConditionalGeneration.from_pretrained` reads, umT5's class where each layer has its own
+/// relative positions; gives the names of the files. Shared variables are written twice, so the model is the same
+/// there, but no longer shared. The folder is made where it is missing.
 ///
 /// # Errors
-/// A language model or adapters (transformers' T5 has neither), values that bf16 does not have, or a file that cannot be written.
+/// A language model or adapters (transformers' T5 has neither), values that bf16 does not have, or a file that cannot
+/// be written.
 pub fn save(model: &T5, folder: &Path, options: &SaveOptions) -> Result<Vec<String>, Error> {
     let config = model.config();
     if !config.architecture.has_encoder() {

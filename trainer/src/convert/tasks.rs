@@ -1,4 +1,5 @@
-//! What a model is asked for each task: Hugging Face's `task_specific_params`, in `config.json` there and in a file of a run here.
+//! What a model is asked for each task: Hugging Face's `task_specific_params`, in `config.json` there and in a file of
+//! a run here.
 
 use super::huggingface::CONFIG;
 use crate::Error;
@@ -29,8 +30,8 @@ pub struct TaskParams {
     /// `((5 + length) / 6)^alpha`: with `alpha = p` the two order long answers alike, and short ones less so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub length_penalty: Option<f64>,
-    /// When a search ends: `true`, as soon as `num_beams` answers have ended; `"never"`, when no sequence can become better, as ours
-    /// does; `false`, by a guess at that.
+    /// When a search ends: `true`, as soon as `num_beams` answers have ended; `"never"`, when no sequence can become
+    /// better, as ours does; `false`, by a guess at that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<Value>,
     /// What transformers knows besides, as `min_length`; it is kept, and has no effect here.
@@ -42,8 +43,8 @@ pub struct TaskParams {
 pub type TaskMap = BTreeMap<String, TaskParams>;
 
 impl TaskParams {
-    /// Parameters for an answer of `max_length` tokens at most (EOS included), by a beam search with Mesh TensorFlow's exponent
-    /// `alpha`, or greedily where `beams` is 1.
+    /// Parameters for an answer of `max_length` tokens at most (EOS included), by a beam search with Mesh TensorFlow's
+    /// exponent `alpha`, or greedily where `beams` is 1.
     pub fn new(prefix: &str, max_length: u32, beams: u16, alpha: f64) -> TaskParams {
         let searches = beams > 1;
         TaskParams {
@@ -76,7 +77,8 @@ impl TaskParams {
     }
 }
 
-/// The tasks of a folder: of a run, by its own file; of a model of transformers, by `config.json`. None where it names none.
+/// The tasks of a folder: of a run, by its own file; of a model of transformers, by `config.json`. None where it names
+/// none.
 ///
 /// # Errors
 /// A file that cannot be read, or holds something else.
@@ -113,8 +115,8 @@ pub fn write(folder: &Path, tasks: &TaskMap) -> Result<(), Error> {
     Ok(write_atomic(&path, format!("{text}\n").as_bytes())?)
 }
 
-/// Adds the tasks to `config`; where there is one alone, its settings become those of `generation`, by which transformers generates
-/// if nothing else is said.
+/// Adds the tasks to `config`; where there is one alone, its settings become those of `generation`, by which
+/// transformers generates if nothing else is said.
 pub(super) fn add(tasks: &TaskMap, config: &mut Value, generation: &mut Value) -> Result<(), serde_json::Error> {
     if tasks.is_empty() {
         return Ok(());

@@ -32,9 +32,10 @@ impl DomainLoss {
 
 /// The loss over validation documents by their page's domain ([`c4_data::domain`]); `limit`: batches at most, 0: all.
 ///
-/// Each example is of one document: documents are not joined before they are cut into segments, as they are in training and in
-/// [`evaluate`](crate::run::train::evaluate). So noise is drawn otherwise, documents that are shorter than a segment are seen with
-/// nothing before and after, and the losses of all domains together are not quite that of `evaluate`.
+/// Each example is of one document: documents are not joined before they are cut into segments, as they are in training
+/// and in [`evaluate`](crate::run::train::evaluate). So noise is drawn otherwise, documents that are shorter than a
+/// segment are seen with nothing before and after, and the losses of all domains together are not quite that of
+/// `evaluate`.
 ///
 /// # Errors
 /// The corpora cannot be read.

@@ -31,8 +31,8 @@ pub struct TaskEvaluation {
     pub task: String,
     /// Examples that were answered and have a known answer.
     pub examples: u64,
-    /// The task's one number: the mean of its metrics, or the one that its card names; 0 where that is a correlation that does not
-    /// exist, since all answers are equal.
+    /// The task's one number: the mean of its metrics, or the one that its card names; 0 where that is a correlation
+    /// that does not exist, since all answers are equal.
     pub headline: f64,
     /// The metrics, as the paper prints them.
     #[serde(serialize_with = "by_name")]
@@ -51,8 +51,8 @@ fn by_name<S: Serializer>(scores: &[Score], to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Exam {
-    /// Reads a split's rows; `limit`: so many examples at most, spread evenly over the split, with rows that are scored together kept
-    /// together; 0: all. `None` where the task has no such split there.
+    /// Reads a split's rows; `limit`: so many examples at most, spread evenly over the split, with rows that are scored
+    /// together kept together; 0: all. `None` where the task has no such split there.
     ///
     /// # Errors
     /// No such task, a folder of another one, a file that cannot be read, or no row that can be used.

@@ -1,4 +1,5 @@
-//! What a model says to an input: greedy, by beam search, or by drawing; one position a step, with keys and values kept.
+//! What a model says to an input: greedy, by beam search, or by drawing; one position a step, with keys and values
+//! kept.
 
 use super::ensemble::{self, Ensemble};
 use super::predict::Answering;
@@ -18,8 +19,8 @@ use serde::{Deserialize, Serialize};
 pub enum Decoding {
     /// The likeliest token.
     Greedy,
-    /// The likeliest sequence that a search over `beams` of them finds: log probability over `((5 + length) / 6)^alpha` (Wu et
-    /// al. 2016), as in Mesh TensorFlow. T5 takes 4 beams and alpha 0.6 (§3.7).
+    /// The likeliest sequence that a search over `beams` of them finds: log probability over `((5 + length) / 6)^alpha`
+    /// (Wu et al. 2016), as in Mesh TensorFlow. T5 takes 4 beams and alpha 0.6 (§3.7).
     Beam {
         /// Sequences that are followed.
         beams: usize,
@@ -70,8 +71,8 @@ pub struct Generated {
     pub log_probability: f64,
 }
 
-/// What a model says to each row of `inputs`, of `max_length` tokens at most. A row is one example; padding has segment 0. A model
-/// without an encoder goes on after its inputs, as [`DeviceModel::decoder`] says.
+/// What a model says to each row of `inputs`, of `max_length` tokens at most. A row is one example; padding has segment
+/// 0. A model without an encoder goes on after its inputs, as [`DeviceModel::decoder`] says.
 ///
 /// # Errors
 /// Settings that cannot be, or inputs that are not for this model.

@@ -19,9 +19,9 @@ pub struct Answering {
     pub ensemble: Ensemble,
 }
 
-/// What models of one vocabulary write for each of `inputs` (token ids, with the EOS where the models' examples have one), in the
-/// order of the inputs. Inputs of like lengths are answered together; `on_done` gets the number of inputs answered so far after
-/// each batch. For models without an encoder an input is what the answer goes on from.
+/// What models of one vocabulary write for each of `inputs` (token ids, with the EOS where the models' examples have
+/// one), in the order of the inputs. Inputs of like lengths are answered together; `on_done` gets the number of inputs
+/// answered so far after each batch. For models without an encoder an input is what the answer goes on from.
 ///
 /// On the CPU, an answer is the same to the bit whatever its neighbours, for any number of rows and threads.
 ///

@@ -72,8 +72,8 @@ pub struct FeedConfig {
     ///
     /// Unit: documents. Source: `reduce_concat_tokens` of the reference.
     pub documents_per_group: usize,
-    /// Groups of documents whose examples are shuffled among each other; 1: none are. In memory are `2 + 2 * threads` times so
-    /// many groups of each corpus (some 0.3 MB each, of C4's documents).
+    /// Groups of documents whose examples are shuffled among each other; 1: none are. In memory are `2 + 2 * threads`
+    /// times so many groups of each corpus (some 0.3 MB each, of C4's documents).
     ///
     /// Unit: groups. Source: seqio shuffles examples after all preprocessing.
     pub shuffle_groups: usize,

@@ -30,8 +30,8 @@ pub enum Validation {
         /// How many there are.
         documents: u64,
     },
-    /// The corpus has none, so the first of its train documents are held out from training. `c4` writes documents by the
-    /// MD5 of their URL, so these are the ones with the smallest hashes, a random and stable choice; of other files
+    /// The corpus has none, so the first of its train documents are held out from training. `c4` writes documents by
+    /// the MD5 of their URL, so these are the ones with the smallest hashes, a random and stable choice; of other files
     /// they are those of the first file.
     HeldOut {
         /// How many there are: 1 %, at least 1, at most 10,000.

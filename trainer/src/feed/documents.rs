@@ -25,8 +25,8 @@ pub struct DocumentExamples {
 }
 
 /// One pass over the validation documents, corpus after corpus, as [`Validations`](super::Validations) with
-/// `documents_per_group = 1`: documents are not joined before they are cut into segments. Reads and tokenises on the caller's
-/// thread.
+/// `documents_per_group = 1`: documents are not joined before they are cut into segments. Reads and tokenises on the
+/// caller's thread.
 pub struct Documents {
     chain: Chain,
     readers: std::iter::Peekable<std::vec::IntoIter<GroupReader>>,

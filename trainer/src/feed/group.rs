@@ -90,8 +90,8 @@ impl GroupReader {
         order
     }
 
-    /// The next window; `None` after the last epoch. Neither a group nor a window reaches into the next epoch, so the last of an
-    /// epoch may be smaller.
+    /// The next window; `None` after the last epoch. Neither a group nor a window reaches into the next epoch, so the
+    /// last of an epoch may be smaller.
     ///
     /// # Errors
     /// A shard that cannot be read or is not what the manifest says; a corpus without text.

@@ -93,7 +93,8 @@ impl Mixing {
         }
     }
 
-    /// The rate of a source without a weight (`mixing_rate_num_examples` of seqio), before it is divided by the sum of all.
+    /// The rate of a source without a weight (`mixing_rate_num_examples` of seqio), before it is divided by the sum of
+    /// all.
     pub(super) fn rate(self, examples: u64) -> f64 {
         match self {
             Mixing::Given => examples as f64,
@@ -109,7 +110,8 @@ impl Mixing {
 pub struct MixtureShare {
     /// Name of the corpus or the task.
     pub name: String,
-    /// Examples that count: documents of a corpus, rows of a task's training split, or what the configuration says in their place.
+    /// Examples that count: documents of a corpus, rows of a task's training split, or what the configuration says in
+    /// their place.
     pub examples: u64,
     /// The rate, before it is divided by the sum of all.
     pub rate: f64,

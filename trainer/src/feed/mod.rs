@@ -6,13 +6,13 @@
 //! [`shuffle_groups`](FeedConfig::shuffle_groups) says so; [packed](Packer) into rows.
 //!
 //! **An epoch** uses every document of a corpus once, but for what is said: documents held out where the corpus has no
-//! validation, parts of very long documents, ends of examples that are trimmed, blank texts. After it the next begins, and
-//! [`Feed::epoch_starts`] says so. Corpora of a mixture have epochs of their own.
+//! validation, parts of very long documents, ends of examples that are trimmed, blank texts. After it the next begins,
+//! and [`Feed::epoch_starts`] says so. Corpora of a mixture have epochs of their own.
 //!
 //! **A batch is a function** of corpora, configuration and tokeniser. All randomness is drawn by
-//! [place](crate::objective::Place), so threads do not show, and a [`Cursor`] of a few numbers is enough to go on at any
-//! batch: one file is opened for each corpus and one window of groups made again. Of the file, Arrow and Parquet read no more than
-//! the record batches needed; JSON, text and Arrow streams are read up to there.
+//! [place](crate::objective::Place), so threads do not show, and a [`Cursor`] of a few numbers is enough to go on at
+//! any batch: one file is opened for each corpus and one window of groups made again. Of the file, Arrow and Parquet
+//! read no more than the record batches needed; JSON, text and Arrow streams are read up to there.
 
 mod assemble;
 mod chain;
@@ -142,12 +142,12 @@ pub struct Feed {
 impl Feed {
     /// Batches for training, without end. `cursor`: go on where another feed of the same sources and configuration was.
     ///
-    /// Starts `config.threads` threads that read and tokenise, and one that packs. In memory are at most 3 batches and, of
-    /// each corpus, 2 windows of groups plus 2 windows a thread by its share.
+    /// Starts `config.threads` threads that read and tokenise, and one that packs. In memory are at most 3 batches and,
+    /// of each corpus, 2 windows of groups plus 2 windows a thread by its share.
     ///
     /// # Errors
-    /// A configuration that cannot be; a corpus that is missing, empty, without train shards, damaged, or has a shard of another
-    /// size than its manifest says; a cursor of another feed.
+    /// A configuration that cannot be; a corpus that is missing, empty, without train shards, damaged, or has a shard
+    /// of another size than its manifest says; a cursor of another feed.
     pub fn open(
         sources: &[Source],
         config: &FeedConfig,
@@ -158,8 +158,8 @@ impl Feed {
         Feed::of_mixture(FeedSources::of(sources), config, ids, tokenizer, cursor)
     }
 
-    /// Batches of corpora and tasks. In memory are besides, of each task, the rows of its training split, or 2^17 of them where it has
-    /// more.
+    /// Batches of corpora and tasks. In memory are besides, of each task, the rows of its training split, or 2^17 of
+    /// them where it has more.
     ///
     /// # Errors
     /// As [`open`](Feed::open); a task that there is not, a folder of another one, or without rows to train on.
@@ -250,8 +250,8 @@ impl Feed {
         Ok(())
     }
 
-    /// The next batch, and the cursor of the one after it. `None` after the last, which only a validation feed has. After
-    /// an error there are no more batches.
+    /// The next batch, and the cursor of the one after it. `None` after the last, which only a validation feed has.
+    /// After an error there are no more batches.
     ///
     /// # Errors
     /// A shard that is damaged or not what the manifest says, a tokeniser of another vocabulary.
@@ -319,8 +319,8 @@ impl Feed {
         std::mem::take(&mut self.epochs)
     }
 
-    /// Rows of tasks that gave no example, found since this was last called, each once: those of the epoch in which the feed was
-    /// opened.
+    /// Rows of tasks that gave no example, found since this was last called, each once: those of the epoch in which the
+    /// feed was opened.
     pub fn refused_rows(&mut self) -> Vec<RefusedRow> {
         std::mem::take(&mut self.refused)
     }
@@ -372,8 +372,8 @@ pub struct Shown {
     pub example: Example,
 }
 
-/// The first examples of the first epoch of each corpus, one of each in turn, at most `count`: what the feed's first batches
-/// hold of them. Reads and tokenises one window of groups a corpus, on this thread.
+/// The first examples of the first epoch of each corpus, one of each in turn, at most `count`: what the feed's first
+/// batches hold of them. Reads and tokenises one window of groups a corpus, on this thread.
 ///
 /// # Errors
 /// Those of [`Feed::open`].

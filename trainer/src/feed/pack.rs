@@ -87,8 +87,8 @@ impl Packer {
     }
 }
 
-/// Trimmed to `length`, then to as many tokens as are not 0: the reference counts those to know where an example ends, so
-/// that a 0 inside costs a token of its end. The feed's examples have none.
+/// Trimmed to `length`, then to as many tokens as are not 0: the reference counts those to know where an example ends,
+/// so that a 0 inside costs a token of its end. The feed's examples have none.
 fn trim(tokens: &[u32], length: usize) -> &[u32] {
     let tokens = &tokens[..tokens.len().min(length)];
     let used = tokens.iter().filter(|token| **token != 0).count();

@@ -91,7 +91,8 @@ pub(crate) struct ShownText {
     pub cut: usize,
 }
 
-/// Reads the rows of a split, or of the first that is there, at most `most` of them, as a model with this vocabulary would; shows the first examples.
+/// Reads the rows of a split, or of the first that is there, at most `most` of them, as a model with this vocabulary
+/// would; shows the first examples.
 ///
 /// # Errors
 /// No rows of the split; a file that cannot be read.

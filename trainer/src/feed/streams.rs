@@ -74,7 +74,8 @@ impl Streams {
         row_lengths(config, (!self.corpora.is_empty()).then_some(objective), tasks)
     }
 
-    /// SHA-256 of all that decides which examples come in which order, but for the tokeniser; not where the corpora are.
+    /// SHA-256 of all that decides which examples come in which order, but for the tokeniser; not where the corpora
+    /// are.
     pub fn fingerprint(&self, config: &FeedConfig, chain: &Chain) -> String {
         let corpora: Vec<_> = self
             .corpora

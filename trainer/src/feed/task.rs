@@ -1,9 +1,9 @@
 //! Rows of a task as examples, in an order that is another one in each epoch.
 //!
-//! An epoch is a permutation of the split's rows, drawn from the seed; of a split with more than [`WINDOW`] rows, one of
-//! each window of as many, window after window. A window's rows are in memory; where one holds the whole split, it is
-//! read once. Work is given out by [`GROUP`] rows, and a [`Position`] is: `shard`, the window; `document`, how many of
-//! its rows were begun; `example`, the next one of the group.
+//! An epoch is a permutation of the split's rows, drawn from the seed; of a split with more than [`WINDOW`] rows, one
+//! of each window of as many, window after window. A window's rows are in memory; where one holds the whole split, it
+//! is read once. Work is given out by [`GROUP`] rows, and a [`Position`] is: `shard`, the window; `document`, how many
+//! of its rows were begun; `example`, the next one of the group.
 
 use super::chain::{Chain, Group};
 use super::config::FeedConfig;

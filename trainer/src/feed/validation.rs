@@ -9,8 +9,8 @@ use crate::rows::Source;
 use c4_data::Split;
 use std::sync::Arc;
 
-/// The validation documents of some corpora, corpus after corpus. A corpus without validation gives the documents held out for it
-/// ([`CorpusInfo::validation`]); one without those gives nothing.
+/// The validation documents of some corpora, corpus after corpus. A corpus without validation gives the documents held
+/// out for it ([`CorpusInfo::validation`]); one without those gives nothing.
 pub struct Validations {
     corpora: std::vec::IntoIter<Corpus>,
     config: FeedConfig,
@@ -58,8 +58,9 @@ impl Validations {
         self.corpora.as_slice().iter().map(|corpus| &corpus.info)
     }
 
-    /// A pass over the documents of the next corpus, the same in every run and whatever other corpora there are: neither seed nor
-    /// order of the configuration count. Its last batch may have fewer rows. `None` after the last corpus.
+    /// A pass over the documents of the next corpus, the same in every run and whatever other corpora there are:
+    /// neither seed nor order of the configuration count. Its last batch may have fewer rows. `None` after the last
+    /// corpus.
     ///
     /// # Errors
     /// As [`Feed::open`].

@@ -1,8 +1,8 @@
 //! What is done to single values and rows, compiled for the vectors of each CPU.
 //!
 //! The compiler makes vectors of these loops: no call in them, slices of one length, sums in `LANES` partial sums that
-//! are added in one fixed order. Operations and their order are the same on every CPU, so are the bits. One file, though long:
-//! what is here is compiled for every CPU, and what must not call out of it.
+//! are added in one fixed order. Operations and their order are the same on every CPU, so are the bits. One file,
+//! though long: what is here is compiled for every CPU, and what must not call out of it.
 //!
 //! Above 500 lines: with the tests of each function and its slope.
 

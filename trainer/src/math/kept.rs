@@ -1,6 +1,7 @@
 //! Attention of one query to keys and values that are kept, all heads: what decoding does at every position.
 //!
-//! Sums run in an order that depends on the number of keys alone, so a sequence's result does not depend on its neighbours.
+//! Sums run in an order that depends on the number of keys alone, so a sequence's result does not depend on its
+//! neighbours.
 
 use super::elementwise::{softmax, sum2, vectorized};
 use fearless_simd::prelude::*;
@@ -9,8 +10,8 @@ use fearless_simd::{Level, Simd, dispatch, f32x16};
 /// Lanes of a group of keys.
 const LANES: usize = 16;
 
-/// `out = softmax(q k^T + bias) v` for each head of a query `[heads, d_kv]`: keys and values are rows `keys` of `kept`, each
-/// `[2, heads, d_kv]`, biases `bias(head)`, one a key. `scores` is scratch.
+/// `out = softmax(q k^T + bias) v` for each head of a query `[heads, d_kv]`: keys and values are rows `keys` of `kept`,
+/// each `[2, heads, d_kv]`, biases `bias(head)`, one a key. `scores` is scratch.
 pub(crate) fn attend_rows<'b>(
     q: &[f32],
     (kept, keys): (&[f32], &[u32]),
@@ -101,7 +102,8 @@ impl EncodedKeys {
         vectors.saturating_mul(LANES as u64 * size_of::<f32>() as u64)
     }
 
-    /// `out = softmax(q k^T) v` for each head of a query `[heads, d_kv]`; zeros where there are no positions. `scores` is scratch.
+    /// `out = softmax(q k^T) v` for each head of a query `[heads, d_kv]`; zeros where there are no positions. `scores`
+    /// is scratch.
     pub fn attend(&self, q: &[f32], d_kv: usize, scores: &mut Vec<f32>, out: &mut [f32]) {
         if self.count == 0 {
             return out.fill(0.0);

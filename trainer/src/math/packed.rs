@@ -1,8 +1,9 @@
 //! Products of activations by a weight matrix that stays the same over many of them, as in decoding.
 //!
-//! `gemm` arranges its operands anew in every product, and chooses how a sum is cut by the number of rows. Here the matrix is arranged
-//! once, and every sum runs over its terms in order: a row's result is the same to the bit whatever rows stand beside it, and
-//! for any number of threads. As in `gemm`, bits depend on whether the CPU adds and multiplies in one rounding.
+//! `gemm` arranges its operands anew in every product, and chooses how a sum is cut by the number of rows. Here the
+//! matrix is arranged once, and every sum runs over its terms in order: a row's result is the same to the bit whatever
+//! rows stand beside it, and for any number of threads. As in `gemm`, bits depend on whether the CPU adds and
+//! multiplies in one rounding.
 
 use super::matrix::Into;
 use fearless_simd::prelude::*;
@@ -15,7 +16,8 @@ const PANEL: usize = 32;
 const HALF: usize = PANEL / 2;
 /// Rows handled at a time: their values stay in the second-level cache while all panels pass.
 const BLOCK: usize = 128;
-/// Multiplications below which a product stays on its thread: some 50 microseconds, ten times what it takes to wake another.
+/// Multiplications below which a product stays on its thread: some 50 microseconds, ten times what it takes to wake
+/// another.
 const SERIAL: usize = 1 << 21;
 
 /// A matrix `[columns, depth]`, arranged as `[panels, depth, 32]`; the last panel is filled up with zeros.
@@ -49,7 +51,8 @@ impl Packed {
         self.columns
     }
 
-    /// `out = alpha * a w^T` or `out += alpha * a w^T`: `a` is `[rows, depth]`, `out` `[rows, columns]`. Panics if lengths do not fit.
+    /// `out = alpha * a w^T` or `out += alpha * a w^T`: `a` is `[rows, depth]`, `out` `[rows, columns]`. Panics if
+    /// lengths do not fit.
     pub fn multiply(&self, out: &mut [f32], into: Into, alpha: f32, a: &[f32]) {
         let rows = a.len() / self.depth;
         assert_eq!(a.len(), rows * self.depth, "rows of the depth");

@@ -1,7 +1,8 @@
-//! A model arranged for decoding: each matrix once in panels ([`Packed`]), positions of all sequences as rows without padding.
+//! A model arranged for decoding: each matrix once in panels ([`Packed`]), positions of all sequences as rows without
+//! padding.
 //!
-//! Every operation here works on rows or on one sequence alone, with sums in an order that nothing beside it changes: what a model
-//! says to an input is the same to the bit in every batch, and on any number of threads.
+//! Every operation here works on rows or on one sequence alone, with sums in an order that nothing beside it changes:
+//! what a model says to an input is the same to the bit in every batch, and on any number of threads.
 
 use super::attention_mask::AttentionMask;
 use super::config::ModelConfig;

@@ -152,8 +152,8 @@ impl<'a, B: Backend> AttentionSublayer<'a, B> {
         on.attention(of, &saved.heads, &mut saved.context, &mut saved.log_sums)
     }
 
-    /// Takes the gradient of the output in `dx`, leaves that of the input there, if it is wanted. Gradients of trained variables, of
-    /// the bias by distance, and of the encoder's output are added to.
+    /// Takes the gradient of the output in `dx`, leaves that of the input there, if it is wanted. Gradients of trained
+    /// variables, of the bias by distance, and of the encoder's output are added to.
     #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,

@@ -1,8 +1,9 @@
 //! Who sees whom: for every query the keys from `start` to before `end`.
 //!
 //! In packed rows an example's positions are neighbours, and what a query may see of them has no gaps, so two numbers a
-//! query say everything that the reference says with a mask. Scores outside are never computed. A query with nothing to see (padding,
-//! in a row without any on the other side) gets zeros, where the reference takes a mean over everything; nobody reads it.
+//! query say everything that the reference says with a mask. Scores outside are never computed. A query with nothing to
+//! see (padding, in a row without any on the other side) gets zeros, where the reference takes a mean over everything;
+//! nobody reads it.
 
 use super::config::{Architecture, EOS};
 use crate::Error;

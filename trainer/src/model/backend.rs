@@ -1,8 +1,10 @@
-//! What a device must be able to do, so that T5 is written once: [`Backend`], of which the CPU, a GPU and candle are three.
+//! What a device must be able to do, so that T5 is written once: [`Backend`], of which the CPU, a GPU and candle are
+//! three.
 //!
-//! Shapes are written `[batch, length, d_model]`; `n` is `batch * length`, the positions of a stack. Buffers hold values (f32: the
-//! residual stream, sums, gradients) or activations (what matrix products read: on a GPU bf16 or f32). All operations are done in the
-//! order they are asked for, and all sums have a fixed order, so the same calls give the same bits.
+//! Shapes are written `[batch, length, d_model]`; `n` is `batch * length`, the positions of a stack. Buffers hold
+//! values (f32: the residual stream, sums, gradients) or activations (what matrix products read: on a GPU bf16 or f32).
+//! All operations are done in the order they are asked for, and all sums have a fixed order, so the same calls give the
+//! same bits.
 
 use super::attention_mask::AttentionMask;
 use super::norm::Gradient;
@@ -191,7 +193,8 @@ pub(crate) trait Backend: Debug + Sized {
         y: &mut Self::Buffer,
         inverse: &mut Self::Buffer,
     ) -> Result<(), Error>;
-    /// Gradients of a norm: `dx` is set or added to, elements `dweight` of gradients are added to, where the weight is trained.
+    /// Gradients of a norm: `dx` is set or added to, elements `dweight` of gradients are added to, where the weight is
+    /// trained.
     #[allow(clippy::too_many_arguments)]
     fn norm_backward(
         &mut self,
@@ -225,7 +228,8 @@ pub(crate) trait Backend: Debug + Sized {
         a: Operand<'_, Self::Buffer>,
         b: Operand<'_, Self::Buffer>,
     ) -> Result<(), Error>;
-    /// `out = x + dropout(h w^T)`, `[batch, length, d_model]`; `w` is `[d_model, h.cols]`, `shape` length and d_model, `scratch` holds values.
+    /// `out = x + dropout(h w^T)`, `[batch, length, d_model]`; `w` is `[d_model, h.cols]`, `shape` length and d_model,
+    /// `scratch` holds values.
     #[allow(clippy::too_many_arguments)]
     fn residual(
         &mut self,
@@ -288,8 +292,8 @@ pub(crate) trait Backend: Debug + Sized {
         context: &mut Self::Buffer,
         log_sums: &mut Self::Buffer,
     ) -> Result<(), Error>;
-    /// Gradients of queries, keys and values, which stay on the device for [`gather_heads`](Backend::gather_heads); that of the bias is
-    /// added to `dbias`. `forward` is what the forward pass gave: context and logarithms.
+    /// Gradients of queries, keys and values, which stay on the device for [`gather_heads`](Backend::gather_heads);
+    /// that of the bias is added to `dbias`. `forward` is what the forward pass gave: context and logarithms.
     fn attention_backward(
         &mut self,
         of: Attention<'_, Self>,
@@ -346,7 +350,8 @@ pub(crate) trait Backend: Debug + Sized {
         logits: &mut Self::Buffer,
         targets: (&mut Self::Targets, &Range<usize>),
     ) -> Result<(), Error>;
-    /// The same, and the gradient of `weight * (cross entropy + z_loss * ln(Z)^2)` by the logits: in `dlogits`, or in their place.
+    /// The same, and the gradient of `weight * (cross entropy + z_loss * ln(Z)^2)` by the logits: in `dlogits`, or in
+    /// their place.
     fn cross_entropy_backward<'s>(
         &mut self,
         logits: &'s mut Self::Buffer,

@@ -57,8 +57,8 @@ pub(crate) fn targets(config: &ModelConfig, batch: &Batch) -> Vec<(usize, u32)> 
     targets
 }
 
-/// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several batches a
-/// step, the sum of theirs.
+/// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several
+/// batches a step, the sum of theirs.
 ///
 /// # Errors
 /// A batch that is not for this model.

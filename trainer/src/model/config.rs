@@ -158,7 +158,8 @@ pub struct ModelConfig {
     ///
     /// Source: relu in T5 (paper, section 2.1), gated_gelu in v1.1 (Shazeer 2020).
     pub activation: Activation,
-    /// Width inside of the adapter behind each feed-forward layer (norm, dense, relu, dense, residual); 0: there are none.
+    /// Width inside of the adapter behind each feed-forward layer (norm, dense, relu, dense, residual); 0: there are
+    /// none.
     ///
     /// Unit: values. Default: `0`. Source: 32, 128, 512 and 2048 in the paper, section 3.5.1 (Houlsby et al. 2019).
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -271,9 +272,9 @@ impl ModelConfig {
         })
     }
 
-    /// Elements of a row with `length` positions at the place that has most of those that dropout and kernels count: the residual stream
-    /// and the inside of a feed-forward layer, `[length, width]`; and where there is dropout, attention's weights, `[heads,
-    /// queries, keys]`, or `[heads, keys]` where queries share a draw.
+    /// Elements of a row with `length` positions at the place that has most of those that dropout and kernels count:
+    /// the residual stream and the inside of a feed-forward layer, `[length, width]`; and where there is dropout,
+    /// attention's weights, `[heads, queries, keys]`, or `[heads, keys]` where queries share a draw.
     pub(crate) fn counted_elements(&self, length: usize) -> u64 {
         let (length, heads) = (length as u64, self.heads as u64);
         let width = self.d_model.max(self.d_ff).max(self.adapter) as u64;

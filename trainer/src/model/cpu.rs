@@ -15,7 +15,8 @@ use std::ops::Range;
 
 /// Rows of a task.
 const ROWS: usize = 16;
-/// Targets handled at a time: 63 MiB of logits at T5's vocabulary. Each time all of the matrix and of its gradient is read.
+/// Targets handled at a time: 63 MiB of logits at T5's vocabulary. Each time all of the matrix and of its gradient is
+/// read.
 const TARGETS: usize = 512;
 
 /// The CPU, with memory of its operations.

@@ -1,5 +1,5 @@
-//! The decoder, one position a step, keys and values of earlier positions kept. Of a model without an encoder, the first step
-//! takes all of the prompt.
+//! The decoder, one position a step, keys and values of earlier positions kept. Of a model without an encoder, the
+//! first step takes all of the prompt.
 
 use super::arranged::{Arranged, RowMemory, Weights};
 use super::config::Architecture;
@@ -25,8 +25,8 @@ pub trait Decoder {
     /// The device fails.
     fn step(&mut self, last: &[u32]) -> Result<&[f32], Error>;
 
-    /// The sequences from now on: sequence `i` goes on from what sequence `places[i]` has. One that is not in `places` is dropped,
-    /// one that is there several times goes on in several ways.
+    /// The sequences from now on: sequence `i` goes on from what sequence `places[i]` has. One that is not in `places`
+    /// is dropped, one that is there several times goes on in several ways.
     fn reorder(&mut self, places: &[usize]);
 }
 
@@ -37,7 +37,8 @@ struct Sequence {
     history: Vec<u32>,
 }
 
-/// The decoder of the CPU, which keeps keys and values. A sequence's logits are the same to the bit whatever sequences are beside it.
+/// The decoder of the CPU, which keeps keys and values. A sequence's logits are the same to the bit whatever sequences
+/// are beside it.
 #[derive(Debug)]
 pub struct CachedDecoder<'m> {
     weights: Weights<'m>,
@@ -72,9 +73,9 @@ impl T5 {
         Arranged::new(self.config(), self.layout(), self.parameters())
     }
 
-    /// A decoder of `inputs`, one example a row, of `max_length` tokens at most and with at most `beams` sequences for each row. Of a
-    /// model without an encoder the inputs are what its sequences begin with (an EOS included where examples have one there), all of
-    /// one length, which may be 0. `arranged` is of this model, as it is now.
+    /// A decoder of `inputs`, one example a row, of `max_length` tokens at most and with at most `beams` sequences for
+    /// each row. Of a model without an encoder the inputs are what its sequences begin with (an EOS included where
+    /// examples have one there), all of one length, which may be 0. `arranged` is of this model, as it is now.
     ///
     /// # Errors
     /// Inputs that are not for this model; padding in them where there is no encoder.
@@ -268,8 +269,8 @@ impl Decoder for CachedDecoder<'_> {
     }
 }
 
-/// Runs `attend(scratch, sequence, context)` for each sequence's piece of `context`, on several threads where there is enough to do:
-/// `work` multiplications each, twice.
+/// Runs `attend(scratch, sequence, context)` for each sequence's piece of `context`, on several threads where there is
+/// enough to do: `work` multiplications each, twice.
 fn each_sequence(
     context: &mut [f32],
     piece: usize,

@@ -110,8 +110,8 @@ impl<'a, B: Backend> FeedForwardSublayer<'a, B> {
         }
     }
 
-    /// Takes the gradient of the output in `dx`, leaves that of the input there, if it is wanted; gradients of trained variables are
-    /// added to. What was saved is used up.
+    /// Takes the gradient of the output in `dx`, leaves that of the input there, if it is wanted; gradients of trained
+    /// variables are added to. What was saved is used up.
     #[allow(clippy::too_many_arguments)]
     pub fn backward(
         &self,

@@ -38,7 +38,8 @@ pub struct Variable {
     pub gradient: Option<Range<usize>>,
 }
 
-/// An attention's variables: `norm` `[d_model]`, `q`, `k`, `v` `[heads * d_kv, d_model]`, `o` `[d_model, heads * d_kv]`.
+/// An attention's variables: `norm` `[d_model]`, `q`, `k`, `v` `[heads * d_kv, d_model]`, `o` `[d_model, heads *
+/// d_kv]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AttentionLayout {
     pub norm: Range<usize>,
@@ -50,8 +51,8 @@ pub(crate) struct AttentionLayout {
     pub o: Range<usize>,
 }
 
-/// A feed-forward layer's variables: `norm` `[d_model]`, `wi` `[1 or 2, d_ff, d_model]`, `wo` `[d_model, d_ff]`; an adapter's, whose
-/// `wi` is one matrix and whose `d_ff` is the adapter's width.
+/// A feed-forward layer's variables: `norm` `[d_model]`, `wi` `[1 or 2, d_ff, d_model]`, `wo` `[d_model, d_ff]`; an
+/// adapter's, whose `wi` is one matrix and whose `d_ff` is the adapter's width.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FeedForwardLayout {
     pub norm: Range<usize>,
@@ -266,8 +267,9 @@ impl LayoutBuilder<'_> {
         FeedForwardLayout { norm, wi, wo }
     }
 
-    /// Behind the feed-forward layer of this name. Both matrices start near 0, so that the model says nearly what it said without the
-    /// adapter (Houlsby et al. 2019, sections 2.1 and 3.6: a truncated normal of standard deviation 0.01).
+    /// Behind the feed-forward layer of this name. Both matrices start near 0, so that the model says nearly what it
+    /// said without the adapter (Houlsby et al. 2019, sections 2.1 and 3.6: a truncated normal of standard deviation
+    /// 0.01).
     fn adapter(&mut self, name: &str) -> FeedForwardLayout {
         let (d_model, width) = (self.config.d_model, self.config.adapter);
         let init = Init::TruncatedNormal(1e-2);

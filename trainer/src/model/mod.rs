@@ -1,8 +1,9 @@
-//! T5, forward and backward, written once over a [`Backend`]: `passes.rs` runs two stacks (`stack.rs`) of sublayers (`attention.rs`,
-//! `feed_forward.rs`), an embedding and a head. `config.rs` says what a model is, `layout.rs` where its variables are, `trained.rs` which of
-//! them are trained, `init.rs` how they start, `batch.rs` what a batch is for it. [`T5`] (`t5.rs`) is the model in the host's memory, on
-//! the CPU (`cpu.rs`, with `scores.rs`, `norm.rs`, `embedding.rs`), `decoder.rs` how it answers there, with its matrices `arranged.rs`;
-//! other backends are in `backend/`.
+//! T5, forward and backward, written once over a [`Backend`]: `passes.rs` runs two stacks (`stack.rs`) of sublayers
+//! (`attention.rs`, `feed_forward.rs`), an embedding and a head. `config.rs` says what a model is, `layout.rs` where
+//! its variables are, `trained.rs` which of them are trained, `init.rs` how they start, `batch.rs` what a batch is for
+//! it. [`T5`] (`t5.rs`) is the model in the host's memory, on the CPU (`cpu.rs`, with `scores.rs`, `norm.rs`,
+//! `embedding.rs`), `decoder.rs` how it answers there, with its matrices `arranged.rs`; other backends are in
+//! `backend/`.
 
 mod arranged;
 mod attention;

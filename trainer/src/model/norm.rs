@@ -1,4 +1,5 @@
-//! Root mean square norm: `y = x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich 2019), before every sublayer.
+//! Root mean square norm: `y = x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich 2019), before every
+//! sublayer.
 
 use crate::math::elementwise;
 use rayon::prelude::*;

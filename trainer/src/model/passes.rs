@@ -192,7 +192,8 @@ impl<B: Backend> Passes<B> {
         Ok(sight)
     }
 
-    /// Adds to the gradients of trained variables `weight` times those of the batch's summed training loss. A device is not waited for.
+    /// Adds to the gradients of trained variables `weight` times those of the batch's summed training loss. A device is
+    /// not waited for.
     pub fn accumulate(
         &mut self,
         weights: Weights<'_, B>,

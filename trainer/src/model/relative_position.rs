@@ -4,7 +4,8 @@
 //! gathered into it once a stack.
 
 /// The bucket of `memory - query` (Mesh TensorFlow, `_relative_position_bucket`): the nearer half exactly, farther
-/// ones in steps that grow with the logarithm, all from `max_distance` on alike. A decoder's later positions share bucket 0.
+/// ones in steps that grow with the logarithm, all from `max_distance` on alike. A decoder's later positions share
+/// bucket 0.
 pub fn bucket(distance: i64, bidirectional: bool, buckets: usize, max_distance: usize) -> usize {
     let behind = -distance;
     let (side, buckets, behind) = match bidirectional {

@@ -1,7 +1,9 @@
-//! HostAttention between projected positions: `softmax(q k^T + bias) v`, for every row and head, block by block of queries.
+//! HostAttention between projected positions: `softmax(q k^T + bias) v`, for every row and head, block by block of
+//! queries.
 //!
-//! The probabilities are never stored: a block of them fits the cache, and the backward pass makes them again from the logarithm of
-//! their sum (Dao et al. 2022). Keys that no query of a block sees are left out. T5 has no `d_kv^-0.5` here.
+//! The probabilities are never stored: a block of them fits the cache, and the backward pass makes them again from the
+//! logarithm of their sum (Dao et al. 2022). Keys that no query of a block sees are left out. T5 has no `d_kv^-0.5`
+//! here.
 //!
 //! Tasks are (row, head); each writes a piece of its own, `[row, head, position, d_kv]`, and pieces are woven to
 //! `[position, head, d_kv]` afterwards.
@@ -179,8 +181,9 @@ impl HostAttention<'_> {
             });
     }
 
-    /// HeadGradients of `q`, `k`, `v` as pieces `[rows, heads, positions, d_kv]`, and of the bias, `[rows, heads, distances]` (empty
-    /// where there is none), from `dout` and what [`forward`](HostAttention::forward) gave, both `[positions, heads, d_kv]`.
+    /// HeadGradients of `q`, `k`, `v` as pieces `[rows, heads, positions, d_kv]`, and of the bias, `[rows, heads,
+    /// distances]` (empty where there is none), from `dout` and what [`forward`](HostAttention::forward) gave, both
+    /// `[positions, heads, d_kv]`.
     pub fn backward(&self, dout: &[f32], out: &[f32], log_sums: &[f32], gradients: &mut HeadGradients) {
         let (v, d) = (self.mask, self.d_kv);
         if v.queries == 0 || v.keys == 0 {

@@ -142,7 +142,8 @@ pub(super) fn sublayers(layers: &[LayerLayout]) -> Vec<Sublayer<'_>> {
 }
 
 impl<'a, B: Backend> StackPass<'a, B> {
-    /// Dropout at a place of a sublayer; at those of no sublayer, the embedding and the output, with the number after the last.
+    /// Dropout at a place of a sublayer; at those of no sublayer, the embedding and the output, with the number after
+    /// the last.
     fn site(&self, sublayer: usize, place: u64) -> Option<Site> {
         Some(self.dropout?.of(self.number, sublayer, place))
     }
@@ -272,8 +273,8 @@ impl<'a, B: Backend> StackPass<'a, B> {
         }
     }
 
-    /// From the gradient of the output, `dx`, to those of trained variables and of the encoder's output, which are added to, down to
-    /// the first sublayer that was kept. `dx` is used up.
+    /// From the gradient of the output, `dx`, to those of trained variables and of the encoder's output, which are
+    /// added to, down to the first sublayer that was kept. `dx` is used up.
     pub fn backward(
         &self,
         on: &mut B,

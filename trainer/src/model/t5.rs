@@ -11,11 +11,12 @@ use crate::Error;
 use crate::base::{Batch, Sequences, limits};
 use crate::math::elementwise::RowLoss;
 
-/// A T5 on the CPU: all its parameters in one flat buffer of `f32`, gradients in another, and memory that its passes use again.
+/// A T5 on the CPU: all its parameters in one flat buffer of `f32`, gradients in another, and memory that its passes
+/// use again.
 ///
-/// The backward pass is written by hand: each sublayer is one operation with a forward and a backward function, which adds
-/// gradients where they belong. So batches accumulate, and clipping, optimisers and exchange between
-/// processes work on one slice.
+/// The backward pass is written by hand: each sublayer is one operation with a forward and a backward function, which
+/// adds gradients where they belong. So batches accumulate, and clipping, optimisers and exchange between processes
+/// work on one slice.
 ///
 /// ```
 /// use t5_trainer::{ModelConfig, T5};
@@ -79,8 +80,8 @@ impl T5 {
         })
     }
 
-    /// This model with adapters of a width behind its feed-forward layers, drawn from `seed`, that change what it says next to nothing.
-    /// All is trained.
+    /// This model with adapters of a width behind its feed-forward layers, drawn from `seed`, that change what it says
+    /// next to nothing. All is trained.
     ///
     /// # Errors
     /// The model has adapters of another width.
@@ -119,7 +120,8 @@ impl T5 {
         &self.layout
     }
 
-    /// Trains from here on what `layout` says, which is one of this model; all else keeps its bits. At first all is trained.
+    /// Trains from here on what `layout` says, which is one of this model; all else keeps its bits. At first all is
+    /// trained.
     ///
     /// # Panics
     /// A layout of another model.
@@ -144,7 +146,8 @@ impl T5 {
         &mut self.parameters
     }
 
-    /// The gradients, where the layout says ([`Variable::gradient`](super::Variable)); empty before the first [`accumulate`](T5::accumulate).
+    /// The gradients, where the layout says ([`Variable::gradient`](super::Variable)); empty before the first
+    /// [`accumulate`](T5::accumulate).
     pub fn gradients(&self) -> &[f32] {
         &self.gradients
     }
@@ -169,8 +172,8 @@ impl T5 {
         self.gradients.par_chunks_mut(1 << 20).for_each(|part| part.fill(0.0));
     }
 
-    /// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With several
-    /// batches a step, the sum of theirs.
+    /// By what a batch's summed loss is divided, after the settings: target positions, or targets that count. With
+    /// several batches a step, the sum of theirs.
     ///
     /// # Errors
     /// A batch that is not for this model.
@@ -213,8 +216,8 @@ impl T5 {
         Ok(self.passes.encode(weights, rows, inputs)?)
     }
 
-    /// Forward and backward: adds to the gradients `weight` times those of the batch's summed training loss (cross entropy
-    /// and z-loss). `dropout_seed` is to be another for every batch.
+    /// Forward and backward: adds to the gradients `weight` times those of the batch's summed training loss (cross
+    /// entropy and z-loss). `dropout_seed` is to be another for every batch.
     ///
     /// # Errors
     /// A batch that is not for this model.

@@ -1,12 +1,12 @@
-//! Which variables are trained, where their gradients are, and how far a backward pass has to go for them. What is frozen has no
-//! gradient, so norm, clipping, optimiser and the exchange between processes never see it.
+//! Which variables are trained, where their gradients are, and how far a backward pass has to go for them. What is
+//! frozen has no gradient, so norm, clipping, optimiser and the exchange between processes never see it.
 
 use super::layout::{Layout, StackLayout};
 use super::stack::sublayers;
 use std::ops::Range;
 
-/// How far a backward pass goes: for each stack the number of the first sublayer that something is computed of. The number after the last
-/// sublayer is that of the stack's final norm; what is above that needs nothing of the stack.
+/// How far a backward pass goes: for each stack the number of the first sublayer that something is computed of. The
+/// number after the last sublayer is that of the stack's final norm; what is above that needs nothing of the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reach {
     pub encoder: usize,
@@ -18,8 +18,8 @@ pub(crate) struct Reach {
 }
 
 impl Layout {
-    /// Trains from here on those variables for which `began`, in their order, has a number: that of the steps that the optimiser had
-    /// done when it first saw the variable. All others are frozen.
+    /// Trains from here on those variables for which `began`, in their order, has a number: that of the steps that the
+    /// optimiser had done when it first saw the variable. All others are frozen.
     ///
     /// # Panics
     /// Another number of them than of variables.
@@ -84,7 +84,8 @@ impl Layout {
         }
     }
 
-    /// The first sublayer of a stack that something is computed of; `with_encoder`: what attention to the encoder reads is wanted.
+    /// The first sublayer of a stack that something is computed of; `with_encoder`: what attention to the encoder reads
+    /// is wanted.
     fn first_of(&self, stack: &StackLayout, with_encoder: bool) -> usize {
         if self.gradient(&self.embedding).is_some() {
             return 0;

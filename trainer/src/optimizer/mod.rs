@@ -1,7 +1,7 @@
 //! How gradients change parameters: Adafactor or AdamW, in place, over flat buffers.
 //!
-//! Sums are cut by shape, so bits do not depend on threads. An optimiser's state is one flat buffer, to be saved as it is; of variables
-//! that are frozen it has none.
+//! Sums are cut by shape, so bits do not depend on threads. An optimiser's state is one flat buffer, to be saved as it
+//! is; of variables that are frozen it has none.
 
 mod adafactor;
 mod adamw;
@@ -99,8 +99,8 @@ impl Optimizer {
         }
     }
 
-    /// This optimiser for what `layout` trains: what it remembers of variables that were trained before stays, of others it has
-    /// seen nothing yet.
+    /// This optimiser for what `layout` trains: what it remembers of variables that were trained before stays, of
+    /// others it has seen nothing yet.
     pub fn retrained(&self, layout: &Layout) -> Optimizer {
         match self {
             Optimizer::Adafactor(optimizer) => Optimizer::Adafactor(optimizer.retrained(layout)),
@@ -108,8 +108,8 @@ impl Optimizer {
         }
     }
 
-    /// Changes the trained ones of `parameters` by `gradients`, both where `layout` says. `step` counts from 0; a variable that began to
-    /// be trained later counts from there ([`Variable::trained`](crate::model::Variable)).
+    /// Changes the trained ones of `parameters` by `gradients`, both where `layout` says. `step` counts from 0; a
+    /// variable that began to be trained later counts from there ([`Variable::trained`](crate::model::Variable)).
     pub fn update(&mut self, layout: &Layout, parameters: &mut [f32], gradients: &[f32], rate: f64, step: u64) {
         match self {
             Optimizer::Adafactor(optimizer) => optimizer.update(layout, parameters, gradients, rate, step),

@@ -29,8 +29,8 @@ pub(crate) enum Kind {
 const HEAD_BYTES: usize = 4096;
 
 impl Kind {
-    /// The kind of a file; `None`: nothing that rows can be read of. `by_itself`: the user named this very file, so that whatever is
-    /// not something else is plain text; of a folder's files, only those are whose names end as such.
+    /// The kind of a file; `None`: nothing that rows can be read of. `by_itself`: the user named this very file, so
+    /// that whatever is not something else is plain text; of a folder's files, only those are whose names end as such.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -80,8 +80,8 @@ impl Kind {
 }
 
 impl Kind {
-    /// The kind of a file that is to hold a task's rows: tables, too, and JSON objects over several lines. `None`: nothing that
-    /// rows can be read of.
+    /// The kind of a file that is to hold a task's rows: tables, too, and JSON objects over several lines. `None`:
+    /// nothing that rows can be read of.
     ///
     /// # Errors
     /// The file cannot be read.

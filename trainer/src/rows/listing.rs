@@ -26,8 +26,8 @@ pub(crate) struct ListedCorpus {
 /// ([`sizes`]), for its checksum, rows and text; `on_first_read` is told of those files, and of their bytes.
 ///
 /// # Errors
-/// Nothing is there, or nothing that rows can be read of; a shard of another size than its manifest says; a language that is
-/// not there; damaged files.
+/// Nothing is there, or nothing that rows can be read of; a shard of another size than its manifest says; a language
+/// that is not there; damaged files.
 pub(crate) fn corpora(source: &Source, on_first_read: &dyn Fn(usize, u64)) -> Result<Vec<ListedCorpus>, Error> {
     match Manifest::read(&source.path) {
         Ok(Some(manifest)) => of_build(source, &manifest),

@@ -1,7 +1,8 @@
 //! Rows with named columns, of files of every kind in which text comes: what corpora and tasks are read of.
 //!
-//! A [`Source`] names a corpus. [`corpora`](listing::corpora) says which [`RowFile`]s are meant, for training and for validation;
-//! [`RowFile::open`] reads one from any row on, and [`DocumentRows`] takes text and URL of each row. Nothing is copied or converted.
+//! A [`Source`] names a corpus. [`corpora`](listing::corpora) says which [`RowFile`]s are meant, for training and for
+//! validation; [`RowFile::open`] reads one from any row on, and [`DocumentRows`] takes text and URL of each row.
+//! Nothing is copied or converted.
 
 mod batches;
 mod json;
@@ -91,15 +92,15 @@ pub(crate) struct RowFile {
 /// A file as it was: path, checksum, size, time of change.
 type AsItWas = (PathBuf, String, u64, Option<SystemTime>);
 
-/// Files that were compared with their checksums. Each is compared once a process (about a second a gigabyte), though every
-/// validation opens them again.
+/// Files that were compared with their checksums. Each is compared once a process (about a second a gigabyte), though
+/// every validation opens them again.
 static COMPARED: Mutex<BTreeSet<AsItWas>> = Mutex::new(BTreeSet::new());
 
 impl RowFile {
     /// Opens the file at row `row`, from 0, for these columns, after comparing it with its checksum.
     ///
-    /// Of the rows before, Arrow files and Parquet decode those in the same batch; JSON and text are decompressed from the start, and
-    /// Arrow streams decoded.
+    /// Of the rows before, Arrow files and Parquet decode those in the same batch; JSON and text are decompressed from
+    /// the start, and Arrow streams decoded.
     ///
     /// # Errors
     /// A file that cannot be read, or has changed since its size was noted or its build wrote it.

@@ -12,13 +12,13 @@ pub const TEXT: &str = "text";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// A folder, a file, or a pattern with `*`, `?` or `[…]`: a corpus of `c4 build`, or JSON lines, JSON (gzip and zstd, too),
-    /// Parquet, Arrow files and streams, plain text. The content of a file tells which it is.
+    /// A folder, a file, or a pattern with `*`, `?` or `[…]`: a corpus of `c4 build`, or JSON lines, JSON (gzip and
+    /// zstd, too), Parquet, Arrow files and streams, plain text. The content of a file tells which it is.
     ///
     /// Source: ours.
     pub path: PathBuf,
-    /// How often an example is from this corpus, relative to the others; left out everywhere, corpora count by their bytes of
-    /// text.
+    /// How often an example is from this corpus, relative to the others; left out everywhere, corpora count by their
+    /// bytes of text.
     ///
     /// Unit: any, the same for all corpora. Source: mixing by size, seqio's rates (paper, section 3.5.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,8 +67,8 @@ impl Source {
         }
     }
 
-    /// The corpus of an argument: `PATH`, `PATH=WEIGHT`, `PATH:LANGUAGE`, `PATH:LANGUAGE=WEIGHT`. A path with such signs in it is
-    /// taken as it is, if it is there.
+    /// The corpus of an argument: `PATH`, `PATH=WEIGHT`, `PATH:LANGUAGE`, `PATH:LANGUAGE=WEIGHT`. A path with such
+    /// signs in it is taken as it is, if it is there.
     ///
     /// # Errors
     /// A weight that is not a number above 0.
@@ -195,8 +195,8 @@ pub(super) enum NamedSplit {
     Test,
 }
 
-/// The split that the name of a file or of a folder below `base` says, as the Hub's data sets have it: a word `validation`, `valid`,
-/// `val`, `dev`, or `test`.
+/// The split that the name of a file or of a folder below `base` says, as the Hub's data sets have it: a word
+/// `validation`, `valid`, `val`, `dev`, or `test`.
 pub(super) fn named_split(base: &Path, file: &Path) -> NamedSplit {
     let below = file
         .strip_prefix(base)

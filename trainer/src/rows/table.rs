@@ -1,4 +1,5 @@
-//! Rows of tables: fields between tabs, which have no quotes (GLUE's form: a quotation mark is text), or between commas, which may.
+//! Rows of tables: fields between tabs, which have no quotes (GLUE's form: a quotation mark is text), or between
+//! commas, which may.
 
 use super::kind::Kind;
 use super::{LineReader, Place, Row, Rows};

@@ -1,11 +1,12 @@
 //! A run on disk, so that it can go on to the bit: parameters, the optimiser's state, where the data is.
 //!
 //! A checkpoint is a folder `step-00001000` with `model.safetensors` (variables by their names),
-//! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`, which has the checksums of the other two. It is written under another name, synced and renamed,
-//! so a folder of that name is whole. Random numbers need no state: all are drawn by seed and step.
+//! `optimizer.safetensors` (one tensor, `state`) and `checkpoint.json`, which has the checksums of the other two. It is
+//! written under another name, synced and renamed, so a folder of that name is whole. Random numbers need no state: all
+//! are drawn by seed and step.
 //!
-//! Of a run that never trains some of its variables, a checkpoint has the others alone; those that keep their bits are in the run's
-//! `base.safetensors`, written once, before the first checkpoint.
+//! Of a run that never trains some of its variables, a checkpoint has the others alone; those that keep their bits are
+//! in the run's `base.safetensors`, written once, before the first checkpoint.
 //!
 //! Above 500 lines: all that knows the files of a checkpoint is here.
 
@@ -320,7 +321,8 @@ impl Checkpoint {
         }
     }
 
-    /// Reads its model, of a run that trains a part of it with the rest from the run's folder, in which the checkpoint lies.
+    /// Reads its model, of a run that trains a part of it with the rest from the run's folder, in which the checkpoint
+    /// lies.
     ///
     /// # Errors
     /// A file that is missing, cut, changed, or of another model.

@@ -78,7 +78,8 @@ pub struct CorpusLoss {
     pub loss: Loss,
 }
 
-/// The losses over the validation documents of each corpus that has some; `limit`: batches of each corpus at most, 0: all.
+/// The losses over the validation documents of each corpus that has some; `limit`: batches of each corpus at most, 0:
+/// all.
 ///
 /// # Errors
 /// The corpora cannot be read.
@@ -176,8 +177,8 @@ impl LossEvaluation {
     }
 }
 
-/// The validation rows of a run's tasks, `evaluate_examples` of each; those without a validation split or without known answers
-/// are left out.
+/// The validation rows of a run's tasks, `evaluate_examples` of each; those without a validation split or without known
+/// answers are left out.
 ///
 /// # Errors
 /// As [`Exam::open`].
@@ -191,7 +192,8 @@ pub(crate) fn exams(config: &RunConfig, vocab: &Vocab) -> Result<Vec<Exam>, Erro
     Ok(exams)
 }
 
-/// What a model is worth on a task, where each of several processes answers a part of the rows: greedy, as the paper validates.
+/// What a model is worth on a task, where each of several processes answers a part of the rows: greedy, as the paper
+/// validates.
 ///
 /// # Errors
 /// The device fails, or another process has ended.

@@ -1,5 +1,5 @@
-//! What a model needs of the machine's memory, known before it is taken: a system that promises more memory than it has ends
-//! the process without a word.
+//! What a model needs of the machine's memory, known before it is taken: a system that promises more memory than it has
+//! ends the process without a word.
 
 use super::settings::RunConfig;
 use crate::Error;
@@ -13,9 +13,9 @@ const VALUE: u64 = 4;
 /// Targets whose logits are there at a time (`model/head.rs`).
 const TARGETS: u64 = 512;
 
-/// What training needs at least: parameters, gradients and the optimiser's state of those that are trained, and what a batch leaves
-/// for the backward pass. Where there is an `accelerator`, the host holds parameters and state alone. A sentence where that is more than what is not
-/// in use now.
+/// What training needs at least: parameters, gradients and the optimiser's state of those that are trained, and what a
+/// batch leaves for the backward pass. Where there is an `accelerator`, the host holds parameters and state alone. A
+/// sentence where that is more than what is not in use now.
 ///
 /// # Errors
 /// More than all of the machine's memory; more elements at a place of the model than are counted there.
@@ -100,8 +100,8 @@ fn activations(config: &RunConfig, backward: Option<Reach>) -> Result<u64, Error
     Ok(encoder.saturating_add(decoder).saturating_add(logits))
 }
 
-/// Of a stack of `n` positions: `model/stack.rs`'s `Memory`, of which the backward pass ends with sublayer `from`. Ranges of the settings keep all of this below 2^64, but for a
-/// product of the largest, which is cut off there.
+/// Of a stack of `n` positions: `model/stack.rs`'s `Memory`, of which the backward pass ends with sublayer `from`.
+/// Ranges of the settings keep all of this below 2^64, but for a product of the largest, which is cut off there.
 fn stack(model: &ModelConfig, layers: u64, n: u64, seen: Option<u64>, from: Option<usize>) -> u64 {
     if layers == 0 {
         return 0;

@@ -103,15 +103,15 @@ impl Run {
     /// Begins a run in a folder, which is made where it is missing.
     ///
     /// # Errors
-    /// The folder holds a run or somebody trains in it; a vocabulary that cannot be read or has more ids than the model;
-    /// settings that cannot be.
+    /// The folder holds a run or somebody trains in it; a vocabulary that cannot be read or has more ids than the
+    /// model; settings that cannot be.
     pub fn begin(folder: &Path, config: RunConfig, vocab: &Path) -> Result<Run, Error> {
         let model = |config: &RunConfig| T5::new(config.model.clone(), config.seed);
         Run::begin_with(folder, config, vocab, model)
     }
 
-    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet. Where the
-    /// configuration has adapters and the model none, it gets new ones.
+    /// Begins a run with a model that is there already, at step 0 and with an optimiser that has seen nothing yet.
+    /// Where the configuration has adapters and the model none, it gets new ones.
     ///
     /// # Errors
     /// As [`begin`](Run::begin); a configuration of another model.
@@ -127,7 +127,8 @@ impl Run {
         })
     }
 
-    /// Begins a run at step 0 with what another one has learned; `optimizer`: the state of its optimiser, which is gone on with.
+    /// Begins a run at step 0 with what another one has learned; `optimizer`: the state of its optimiser, which is gone
+    /// on with.
     ///
     /// # Errors
     /// As [`import`](Run::import); the state of another kind of optimiser.
@@ -197,12 +198,12 @@ impl Run {
         })
     }
 
-    /// Goes on with the last good checkpoint of a run, its configuration changed by `key=value` settings. Newer ones that are
-    /// damaged are set aside, see [`passed_over`](Run::passed_over).
+    /// Goes on with the last good checkpoint of a run, its configuration changed by `key=value` settings. Newer ones
+    /// that are damaged are set aside, see [`passed_over`](Run::passed_over).
     ///
     /// # Errors
-    /// No run there, or somebody trains in it; no good checkpoint; a damaged vocabulary; settings that do not go with it, unless
-    /// what they are of begins anew.
+    /// No run there, or somebody trains in it; no good checkpoint; a damaged vocabulary; settings that do not go with
+    /// it, unless what they are of begins anew.
     pub fn resume(folder: &Path, settings: &[String], anew: Anew) -> Result<Run, Error> {
         let checkpoints = checkpoint::list(&folder.join(CHECKPOINTS))?;
         if checkpoints.is_empty() {
@@ -284,7 +285,8 @@ impl Run {
         Ok(run)
     }
 
-    /// Notes the files of corpora and tasks that no build wrote; of a run that goes on in its corpora, refuses others than it has noted.
+    /// Notes the files of corpora and tasks that no build wrote; of a run that goes on in its corpora, refuses others
+    /// than it has noted.
     ///
     /// # Errors
     /// A file has changed, is missing or is new; the note cannot be written.
@@ -390,7 +392,8 @@ impl Run {
         Ok(())
     }
 
-    /// Keeps the folder of a new run from here on: something was trained. Until then, a run that ends leaves nothing behind.
+    /// Keeps the folder of a new run from here on: something was trained. Until then, a run that ends leaves nothing
+    /// behind.
     pub(crate) fn keep(&mut self) {
         if let Some(lock) = &mut self.lock {
             lock.begun = None;
@@ -426,8 +429,8 @@ impl Run {
         checkpoint::prune(&self.folder.join(CHECKPOINTS), self.config.checkpoints_kept)
     }
 
-    /// Whether a validation is due at this step and was not made yet, as when a process ended between a checkpoint and its
-    /// validation.
+    /// Whether a validation is due at this step and was not made yet, as when a process ended between a checkpoint and
+    /// its validation.
     ///
     /// # Errors
     /// The metrics cannot be read.
@@ -542,8 +545,8 @@ pub fn refuse_mixing(folder: &Path, new: Holds) -> Result<(), Error> {
     Err(Error::format(folder, problem))
 }
 
-/// The lock of a run's folder: a file that is locked. A folder that was removed and made anew by another run has another file by the
-/// same name, so it is the file that counts.
+/// The lock of a run's folder: a file that is locked. A folder that was removed and made anew by another run has
+/// another file by the same name, so it is the file that counts.
 struct Lock {
     path: PathBuf,
     file: File,

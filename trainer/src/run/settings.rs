@@ -25,7 +25,8 @@ const OLD_OBJECTIVE: &str = "feed.objective.objective";
 ///
 /// ```
 /// use t5_trainer::RunConfig;
-/// let config = RunConfig::named("small")?.with(&["feed.objective.name=prefix_lm".to_owned(), "steps=1000".to_owned()])?;
+/// let settings = ["feed.objective.name=prefix_lm", "steps=1000"].map(str::to_owned);
+/// let config = RunConfig::named("small")?.with(&settings)?;
 /// assert_eq!(config.steps, 1000);
 /// # Ok::<(), t5_trainer::Error>(())
 /// ```
@@ -71,8 +72,8 @@ pub struct RunConfig {
     ///
     /// Unit: steps. Source: ours.
     pub checkpoint_every: u64,
-    /// Checkpoints that are kept, from the last one back; besides, the best one by validation loss, by each task's score, and by the
-    /// average over tasks.
+    /// Checkpoints that are kept, from the last one back; besides, the best one by validation loss, by each task's
+    /// score, and by the average over tasks.
     ///
     /// Unit: checkpoints. Source: ours.
     pub checkpoints_kept: usize,
@@ -136,9 +137,9 @@ impl RunConfig {
         })
     }
 
-    /// A size's defaults, changed by a file and by `key=value` settings (keys as in the file, tables with dots), in this
-    /// order. Of a vocabulary with `ids`, the embedding has as many rows, rounded up to a multiple of 128 (T5: 32,128 of
-    /// 32,100), unless `model.vocab_size` is said.
+    /// A size's defaults, changed by a file and by `key=value` settings (keys as in the file, tables with dots), in
+    /// this order. Of a vocabulary with `ids`, the embedding has as many rows, rounded up to a multiple of 128 (T5:
+    /// 32,128 of 32,100), unless `model.vocab_size` is said.
     ///
     /// # Errors
     /// An unknown size or key, a value that cannot be.
@@ -194,9 +195,9 @@ impl RunConfig {
         Ok(keys.iter().any(|key| find(&changes.table, key).is_some()))
     }
 
-    /// Of a model that is trained further: defaults as of [`named`](RunConfig::named) sizes, but for the learning rate, a
-    /// constant 0.001, which is the paper's for fine-tuning (section 3.1.3) and that of pre-training after a million steps; changed
-    /// as in [`resolve`](RunConfig::resolve).
+    /// Of a model that is trained further: defaults as of [`named`](RunConfig::named) sizes, but for the learning rate,
+    /// a constant 0.001, which is the paper's for fine-tuning (section 3.1.3) and that of pre-training after a million
+    /// steps; changed as in [`resolve`](RunConfig::resolve).
     ///
     /// # Errors
     /// An unknown key, a value that cannot be.
@@ -209,10 +210,11 @@ impl RunConfig {
         config.changed(&Changes::read(file, settings)?)
     }
 
-    /// Fine-tuning a model on tasks, as the paper does (section 3.1.2): a constant rate of 0.001, dropout 0.1 (v1.1, which was
-    /// pre-trained without, needs it as well), 2^18 steps of 128 rows, a checkpoint and a validation every 5,000 of them; of a run with
-    /// fewer than 50,000 steps, every tenth part. Of a model without an encoder, the loss is on the targets alone. Changed as in
-    /// [`resolve`](RunConfig::resolve); `before` is what the model was trained by.
+    /// Fine-tuning a model on tasks, as the paper does (section 3.1.2): a constant rate of 0.001, dropout 0.1 (v1.1,
+    /// which was pre-trained without, needs it as well), 2^18 steps of 128 rows, a checkpoint and a validation every
+    /// 5,000 of them; of a run with fewer than 50,000 steps, every tenth part. Of a model without an encoder, the loss
+    /// is on the targets alone. Changed as in [`resolve`](RunConfig::resolve); `before` is what the model was trained
+    /// by.
     ///
     /// # Errors
     /// An unknown key, a value that cannot be.

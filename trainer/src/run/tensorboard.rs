@@ -1,13 +1,13 @@
 //! Event files for TensorBoard: TFRecords of `Event` messages (`tensorflow/core/util/event.proto`), scalars alone.
 //!
-//! By hand: three messages and a frame. Crates for it bring image decoders (tensorboard-rs, tfrecord) or a protobuf compiler
-//! (tboard).
+//! By hand: three messages and a frame. Crates for it bring image decoders (tensorboard-rs, tfrecord) or a protobuf
+//! compiler (tboard).
 //!
-//! **A run that goes on** begins another file. Its first events say that a session starts at the next step; TensorBoard then
-//! drops what it has of that step and later ones (`_MaybePurgeOrphanedData` of its Python reader; its data server drops, of each
-//! scalar, what is not before the step that comes in). So steps that a killed process took after its last checkpoint do
-//! not show twice, though they stay in the older file. Files are read in the order of their names, so a name is never before
-//! those that are there.
+//! **A run that goes on** begins another file. Its first events say that a session starts at the next step; TensorBoard
+//! then drops what it has of that step and later ones (`_MaybePurgeOrphanedData` of its Python reader; its data server
+//! drops, of each scalar, what is not before the step that comes in). So steps that a killed process took after its
+//! last checkpoint do not show twice, though they stay in the older file. Files are read in the order of their names,
+//! so a name is never before those that are there.
 
 use super::metrics::write_waiting;
 use crate::Error;
@@ -33,7 +33,8 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Begins a file in a run's folder, whose first scalars will be of `step`. Its name is after those of all event files there.
+    /// Begins a file in a run's folder, whose first scalars will be of `step`. Its name is after those of all event
+    /// files there.
     ///
     /// # Errors
     /// It cannot be written.
@@ -54,7 +55,8 @@ impl EventFile {
         Ok(file)
     }
 
-    /// Scalars of a step, by their names; `part/name` puts it into a section of TensorBoard's page. TensorBoard keeps them as f32.
+    /// Scalars of a step, by their names; `part/name` puts it into a section of TensorBoard's page. TensorBoard keeps
+    /// them as f32.
     ///
     /// # Errors
     /// They cannot be written.

@@ -135,8 +135,8 @@ impl Validation {
 }
 
 /// Trains until the configuration's last step, or until `on_event` (called with every event) says to stop by `false`;
-/// a checkpoint is written then, too, and where something else than the model fails. Where several processes train together, all
-/// call this, and all stop at the same step where one is told to.
+/// a checkpoint is written then, too, and where something else than the model fails. Where several processes train
+/// together, all call this, and all stop at the same step where one is told to.
 ///
 /// # Errors
 /// The corpora cannot be read, the loss is no longer finite, a file cannot be written, or another process has ended.
@@ -329,8 +329,8 @@ fn validate(
     all_go_on(run, wanted)
 }
 
-/// One step: gradients of some batches, one update. Of several processes each makes all batches, computes every so many-th, and
-/// adds its gradients to those of the others; the update is everybody's.
+/// One step: gradients of some batches, one update. Of several processes each makes all batches, computes every so
+/// many-th, and adds its gradients to those of the others; the update is everybody's.
 fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -> Result<StepReport, Error> {
     let (started, waited) = (Instant::now(), feed.waited());
     let config = &run.config;
@@ -404,7 +404,8 @@ fn step(run: &mut Run, feed: &mut Feed, mut on_batch: impl FnMut(BatchReport)) -
     })
 }
 
-/// Another number for every batch of a run; a function of seed, step and batch, so that a run that goes on draws the same.
+/// Another number for every batch of a run; a function of seed, step and batch, so that a run that goes on draws the
+/// same.
 fn dropout_seed(seed: u64, step: u64, batch: u64) -> u64 {
     let place = [step.to_le_bytes(), batch.to_le_bytes()].concat();
     xxh3_64_with_seed(&place, seed)

@@ -8,7 +8,8 @@ use glob::Pattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What of a model is trained. All else is frozen: it keeps its bits, and has neither gradients nor an optimiser's state.
+/// What of a model is trained. All else is frozen: it keeps its bits, and has neither gradients nor an optimiser's
+/// state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Transfer {
@@ -17,18 +18,19 @@ pub enum Transfer {
     All,
     /// The adapters, which `model.adapter` gives their width.
     Adapters {
-        /// Whether all of the model's norms are trained, too, as in the paper; else the adapters alone, with their own norms.
+        /// Whether all of the model's norms are trained, too, as in the paper; else the adapters alone, with their own
+        /// norms.
         ///
         /// Source: paper, section 3.5.1; the released configuration `task_adapter` trains the adapters alone.
         #[serde(default = "yes")]
         norms: bool,
     },
-    /// More and more layers of encoder and decoder together, from the top down, in episodes of the same length over `steps`. The head
-    /// and the final norms are trained from the start, a tied embedding with them; an untied one, and a table of relative
-    /// positions that all layers read, with the lowest layer.
+    /// More and more layers of encoder and decoder together, from the top down, in episodes of the same length over
+    /// `steps`. The head and the final norms are trained from the start, a tied embedding with them; an untied one, and
+    /// a table of relative positions that all layers read, with the lowest layer.
     Unfreezing {
-        /// Episodes: in episode `n` of `e` the upper `n / e` of a stack's layers are trained, rounded up. Left out, as many as the
-        /// deeper stack has layers.
+        /// Episodes: in episode `n` of `e` the upper `n / e` of a stack's layers are trained, rounded up. Left out, as
+        /// many as the deeper stack has layers.
         ///
         /// Unit: episodes. Source: paper, section 3.5.1: 12 of 12 layers, after Howard and Ruder 2018.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,8 +128,8 @@ fn start(episode: u64, episodes: u64, steps: u64) -> u64 {
     (u128::from(steps) * u128::from(episode) / u128::from(episodes)) as u64
 }
 
-/// The number of the layer that a variable belongs to, from 0, and how many its stack has; tables of relative positions belong to the
-/// layer that they lie in, which for all layers of a stack is the lowest.
+/// The number of the layer that a variable belongs to, from 0, and how many its stack has; tables of relative positions
+/// belong to the layer that they lie in, which for all layers of a stack is the lowest.
 fn layer(variable: &Variable, model: &ModelConfig) -> Option<(u64, u64)> {
     let stacks = [
         ("encoder.block.", model.encoder_layers),
@@ -200,7 +202,8 @@ impl RunConfig {
         self.layout_at(self.steps, 0)
     }
 
-    /// Refuses to go on with a run that trains other variables than `begun`, by its end: its checkpoints would stand on others.
+    /// Refuses to go on with a run that trains other variables than `begun`, by its end: its checkpoints would stand on
+    /// others.
     pub(super) fn refuse_other_transfer(&self, begun: &RunConfig) -> Result<(), Error> {
         let trained = |config: &RunConfig| -> Result<Vec<bool>, Error> {
             let layout = config.last_layout()?;
@@ -216,7 +219,8 @@ impl RunConfig {
         }
     }
 
-    /// Whether a run trains in every step the variables that `before` has trained at its end, so that the optimiser's state is of them.
+    /// Whether a run trains in every step the variables that `before` has trained at its end, so that the optimiser's
+    /// state is of them.
     pub(crate) fn goes_on_training_what(&self, before: &RunConfig) -> bool {
         let is_same = self.transfer == before.transfer && self.model.adapter == before.model.adapter;
         is_same && !matches!(self.transfer, Transfer::Unfreezing { .. })
@@ -244,8 +248,8 @@ mod tests {
         trained.map(|v| v.name.clone()).collect()
     }
 
-    /// New parameters of Base for widths of 32, 128, 512 and 2048 (paper, Table 10): 1.18, 4.72, 18.9 and 75.5 million, which are the
-    /// two matrices of 24 adapters; their norms are 18,432 more.
+    /// New parameters of Base for widths of 32, 128, 512 and 2048 (paper, Table 10): 1.18, 4.72, 18.9 and 75.5 million,
+    /// which are the two matrices of 24 adapters; their norms are 18,432 more.
     #[test]
     fn adapters_have_the_papers_numbers_of_parameters() {
         let without = config(&[]).unwrap().model.parameters().unwrap();

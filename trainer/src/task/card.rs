@@ -1,4 +1,5 @@
-//! The card of a task: where its rows are, what a model reads and writes of them, and how answers are scored. TOML, checked, hashed.
+//! The card of a task: where its rows are, what a model reads and writes of them, and how answers are scored. TOML,
+//! checked, hashed.
 
 use super::columns::LABEL;
 use super::postprocess::Postprocess;
@@ -74,8 +75,8 @@ pub struct Rows {
     /// The columns of tables that do not begin with their names, for each number of columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Vec<String>>,
-    /// For a split, patterns (`*`, `?`) of its files below the folder, the first that matches any; a split without is found by
-    /// the words in names.
+    /// For a split, patterns (`*`, `?`) of its files below the folder, the first that matches any; a split without is
+    /// found by the words in names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub splits: BTreeMap<TaskSplit, Vec<String>>,
 }

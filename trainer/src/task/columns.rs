@@ -82,8 +82,8 @@ impl Columns {
     }
 }
 
-/// The value at a path such as `translation.en`, where a column's own name may have dots; through a list, the values of its
-/// elements. `None`: it is not there, or null.
+/// The value at a path such as `translation.en`, where a column's own name may have dots; through a list, the values of
+/// its elements. `None`: it is not there, or null.
 fn find(row: &Map<String, Value>, path: &str) -> Option<Value> {
     if let Some(value) = row.get(path) {
         return Some(value.clone()).filter(|value| !value.is_null());

@@ -22,12 +22,12 @@ pub struct TaskData {
 }
 
 impl TaskData {
-    /// Finds the files of a task in `data`: a folder named as the task in it, the folder itself, or the one file. Each is read
-    /// once a process for its rows and its checksum.
+    /// Finds the files of a task in `data`: a folder named as the task in it, the folder itself, or the one file. Each
+    /// is read once a process for its rows and its checksum.
     ///
     /// # Errors
-    /// Nothing is there; the rows are of another task, with the columns that were looked for and those that are there; a file
-    /// that cannot be read.
+    /// Nothing is there; the rows are of another task, with the columns that were looked for and those that are there;
+    /// a file that cannot be read.
     pub fn open(task: &Task, data: &Path) -> Result<TaskData, Error> {
         let mut problem = None;
         for folder in folder::candidates(task, data)? {

@@ -228,8 +228,8 @@ fn nearest(folder: &Path, files: &[PathBuf], fits: impl Fn(&str) -> bool) -> Vec
     by_parent.into_values().next().unwrap_or_default()
 }
 
-/// Of the files of a split, those named by its word alone, as `train.tsv`, `train-00000-of-00001.parquet` or a folder `train`; all, where
-/// none is.
+/// Of the files of a split, those named by its word alone, as `train.tsv`, `train-00000-of-00001.parquet` or a folder
+/// `train`; all, where none is.
 fn bare(folder: &Path, files: Vec<PathBuf>, word: &str) -> Vec<PathBuf> {
     let is_bare = |file: &PathBuf| {
         names(folder, file).any(|(_, name)| {

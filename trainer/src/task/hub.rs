@@ -1,7 +1,7 @@
 //! The files of a task on the Hugging Face Hub: which there are, and how they come here.
 //!
-//! The Hub's interface: `GET /api/datasets/REPOSITORY/tree/REVISION/FOLDER?recursive=true` lists files with their checksums, in pages by
-//! `Link`; `GET /datasets/REPOSITORY/resolve/REVISION/PATH` is a file, by redirects.
+//! The Hub's interface: `GET /api/datasets/REPOSITORY/tree/REVISION/FOLDER?recursive=true` lists files with their
+//! checksums, in pages by `Link`; `GET /datasets/REPOSITORY/resolve/REVISION/PATH` is a file, by redirects.
 
 use super::Task;
 use crate::Error;
@@ -105,8 +105,8 @@ impl HubClient {
         })
     }
 
-    /// The files of rows of a task, in the order of their names: those in the folder of its configuration, or those that the Hub has
-    /// made of them.
+    /// The files of rows of a task, in the order of their names: those in the folder of its configuration, or those
+    /// that the Hub has made of them.
     ///
     /// # Errors
     /// The card names no data set; it is not there, or has no files of rows.
@@ -220,8 +220,8 @@ impl HubClient {
         }
     }
 
-    /// Fetches a file into a folder; gives whether it was not there already. What has come of it is kept, beside, under a name with a
-    /// dot, and fetched no second time.
+    /// Fetches a file into a folder; gives whether it was not there already. What has come of it is kept, beside, under
+    /// a name with a dot, and fetched no second time.
     ///
     /// # Errors
     /// The server's answer, after some attempts; another checksum than the Hub states; the file cannot be written.

@@ -1,4 +1,5 @@
-//! Tasks: text in, text out, for everything (paper, section 2.4). A [card](card) says what of a row a model reads and writes.
+//! Tasks: text in, text out, for everything (paper, section 2.4). A [card](card) says what of a row a model reads and
+//! writes.
 //!
 //! | question | place |
 //! |---|---|
@@ -196,8 +197,8 @@ impl Task {
     }
 }
 
-/// Refuses a row that has nothing to read: in training any column of the input that is blank, else all of them, since an answer
-/// is due for each row of a test set.
+/// Refuses a row that has nothing to read: in training any column of the input that is blank, else all of them, since
+/// an answer is due for each row of a test set.
 fn refuse_blank(card: &TaskCard, row: &Columns, split: TaskSplit) -> Result<(), RowProblem> {
     let is_blank = |column: &&str| matches!(row.get(column), Some(Value::String(text)) if text.trim().is_empty());
     let names: Vec<&str> = card.inputs.columns().collect();

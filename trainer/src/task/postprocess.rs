@@ -1,4 +1,5 @@
-//! What of an answer's text is compared: T5's postprocessors (`t5/data/postprocessors.py`, `t5/evaluation/qa_utils.py`).
+//! What of an answer's text is compared: T5's postprocessors (`t5/data/postprocessors.py`,
+//! `t5/evaluation/qa_utils.py`).
 
 use super::pystr;
 use schemars::JsonSchema;
@@ -32,8 +33,8 @@ pub(super) fn number(text: &str) -> f64 {
     pystr::float(text).unwrap_or(-1.0)
 }
 
-/// A text as SQuAD's script compares it (v1.1, `normalize_answer`): lower case, without ASCII punctuation, the words `a`,
-/// `an` and `the` removed, one space between words.
+/// A text as SQuAD's script compares it (v1.1, `normalize_answer`): lower case, without ASCII punctuation, the words
+/// `a`, `an` and `the` removed, one space between words.
 pub(super) fn normalize(text: &str) -> String {
     let mut lower = text.to_lowercase();
     lower.retain(|c| !c.is_ascii_punctuation());

@@ -14,7 +14,8 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// Whether `\w` of Python's `re` matches: a letter, a number or `_`. Unlike in Rust's `regex`, a combining mark doesn't.
+/// Whether `\w` of Python's `re` matches: a letter, a number or `_`. Unlike in Rust's `regex`, a combining mark
+/// doesn't.
 pub(super) fn is_word(c: char) -> bool {
     static LETTER_OR_NUMBER: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^[\p{L}\p{N}]$").expect("a valid expression"));

@@ -190,8 +190,8 @@ pub struct TaskRows {
 }
 
 impl TaskRows {
-    /// The next row; `None` at the end. A row that cannot be read is a row, too, and [`Task::examples`](super::Task::examples)
-    /// refuses it.
+    /// The next row; `None` at the end. A row that cannot be read is a row, too, and
+    /// [`Task::examples`](super::Task::examples) refuses it.
     ///
     /// # Errors
     /// A file that cannot be opened, or is damaged so that what follows cannot be read.

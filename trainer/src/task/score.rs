@@ -209,8 +209,8 @@ fn name(value: &impl Serialize) -> String {
 pub struct Score {
     /// What was measured.
     pub metric: Metric,
-    /// The score as the paper prints it, at most 100. NaN (in JSON: null) for a correlation that does not exist, since all
-    /// answers are equal or one is not finite.
+    /// The score as the paper prints it, at most 100. NaN (in JSON: null) for a correlation that does not exist, since
+    /// all answers are equal or one is not finite.
     #[serde(deserialize_with = "number_or_null")]
     pub value: f64,
     /// The 95 % interval by the bootstrap, if it was asked for and there is a value.
@@ -391,8 +391,8 @@ impl Rows<'_> {
         groups.collect()
     }
 
-    /// The first row of each group: of a row that stands there several times, once for each right answer, every copy has
-    /// all of them (`deduplicate_metric`).
+    /// The first row of each group: of a row that stands there several times, once for each right answer, every copy
+    /// has all of them (`deduplicate_metric`).
     fn first_of_groups(&self) -> Result<(Vec<&Truth>, Vec<&str>), Error> {
         let mut next = 0;
         let mut first = |group: usize| {

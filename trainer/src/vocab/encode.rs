@@ -1,16 +1,17 @@
 //! From normalised text to ids: the most probable sequence of pieces, to the bit as SentencePiece finds it.
 //!
-//! SentencePiece (unigram_model.cc, `EncodeOptimized`; from version 0.2.2 on) adds the pieces' scores from the start of the
-//! text on in 32-bit floats, so the longer the text, the more its sums are rounded, and where two ways to cut a word are nearly
-//! equal, the rounding decides. So a word's pieces cannot simply be remembered. But no piece of such a model reaches over a space:
-//! the way through a word depends on what comes before by one number, the sum so far. We carry that number on exactly,
-//! and remember a word's pieces together with the largest sum at which rounding cannot turn the decision
-//! ([`Segmenter::two_best`]); above it, the word is cut anew.
+//! SentencePiece (unigram_model.cc, `EncodeOptimized`; from version 0.2.2 on) adds the pieces' scores from the start of
+//! the text on in 32-bit floats, so the longer the text, the more its sums are rounded, and where two ways to cut a
+//! word are nearly equal, the rounding decides. So a word's pieces cannot simply be remembered. But no piece of such a
+//! model reaches over a space: the way through a word depends on what comes before by one number, the sum so far. We
+//! carry that number on exactly, and remember a word's pieces together with the largest sum at which rounding cannot
+//! turn the decision ([`Segmenter::two_best`]); above it, the word is cut anew.
 //!
-//! Versions 0.1.99 to 0.2.1 compare a sum in 64 bits with one that is already rounded to 32, so that of equal ways through a run of
-//! `!` or `.` the order differs there. T5's own texts were cut before, by a lattice whose sums have 32 bits as well: over runs of
-//! 1 to 64 marks of 7 kinds, alone and after two texts, it cuts 46 of 1,344 otherwise than 0.2.2 does, and 428 otherwise than
-//! 0.2.1. Hugging Face's `tokenizers` cuts 405 of them otherwise than 0.2.2, and 634 otherwise than 0.2.1.
+//! Versions 0.1.99 to 0.2.1 compare a sum in 64 bits with one that is already rounded to 32, so that of equal ways
+//! through a run of `!` or `.` the order differs there. T5's own texts were cut before, by a lattice whose sums have 32
+//! bits as well: over runs of 1 to 64 marks of 7 kinds, alone and after two texts, it cuts 46 of 1,344 otherwise than
+//! 0.2.2 does, and 428 otherwise than 0.2.1. Hugging Face's `tokenizers` cuts 405 of them otherwise than 0.2.2, and 634
+//! otherwise than 0.2.1.
 
 use super::normalizer::{SPACE, character};
 use super::proto::{Piece, PieceKind};
@@ -68,7 +69,8 @@ struct TwoBest {
 }
 
 impl Segmenter {
-    /// `bytes` are the ids of bytes, where unknown characters become those; `in_text` says which pieces may be found in a text.
+    /// `bytes` are the ids of bytes, where unknown characters become those; `in_text` says which pieces may be found in
+    /// a text.
     pub fn new(pieces: &[Piece], unk: u32, bytes: Option<[u32; 256]>, in_text: impl Fn(u32) -> bool) -> Segmenter {
         let normal = pieces.iter().filter(|piece| piece.kind == PieceKind::Normal);
         let min = normal.fold(f32::MAX, |min, piece| min.min(piece.score));
@@ -121,8 +123,8 @@ impl Segmenter {
         }
     }
 
-    /// Appends the ids of the best way through `text` to `path`, the first first; gives the sum at its end. `sum` is that
-    /// at its start. Linear in the text's length.
+    /// Appends the ids of the best way through `text` to `path`, the first first; gives the sum at its end. `sum` is
+    /// that at its start. Linear in the text's length.
     fn best_path(&self, text: &[u8], sum: f32, nodes: &mut Vec<PathNode>, path: &mut Vec<u32>) -> f32 {
         let unreached = PathNode {
             score: 0.0,
@@ -210,13 +212,14 @@ impl Segmenter {
     /// Appends the ids of the best way through `text`, as it would be without rounding; gives how large a sum at the
     /// word's end may be (as an absolute value) for that to be SentencePiece's as well.
     ///
-    /// Let a sum be rounded by E at most, k be the pieces of the best way and n the text's characters. By induction over
-    /// the places in the text, what SentencePiece finds for the best way to the end is at least its true score - k E; a
-    /// way that is taken instead has n pieces at most, so its true score is that - n E at least. So a way that is worse
-    /// by more than (k + n) E is never taken. E is half a unit in the last place: 2^-24 of the largest sum, which is that
-    /// at the end, since no score is positive.
+    /// Let a sum be rounded by E at most, k be the pieces of the best way and n the text's characters. By induction
+    /// over the places in the text, what SentencePiece finds for the best way to the end is at least its true score - k
+    /// E; a way that is taken instead has n pieces at most, so its true score is that - n E at least. So a way that is
+    /// worse by more than (k + n) E is never taken. E is half a unit in the last place: 2^-24 of the largest sum, which
+    /// is that at the end, since no score is positive.
     ///
-    /// Nor may sums begin at 0 again within the word: none is lower than that at its end by more than n unknown characters.
+    /// Nor may sums begin at 0 again within the word: none is lower than that at its end by more than n unknown
+    /// characters.
     fn two_best(&self, text: &[u8], nodes: &mut Vec<TwoBest>, path: &mut Vec<u32>) -> f32 {
         let unreached = TwoBest {
             best: f64::NEG_INFINITY,

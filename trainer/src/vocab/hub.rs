@@ -1,5 +1,5 @@
-//! The files beside `spiece.model` from which Hugging Face's programs read a vocabulary: `tokenizer.json` for `tokenizers` and all that is
-//! built on it, two more for transformers.
+//! The files beside `spiece.model` from which Hugging Face's programs read a vocabulary: `tokenizer.json` for
+//! `tokenizers` and all that is built on it, two more for transformers.
 
 use super::normalizer::SPACE;
 use super::proto::{ModelProto, Piece, PieceKind};
@@ -7,7 +7,8 @@ use super::{Vocab, parse_sentinel};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 
-/// Tokens that transformers cuts a text to where it is asked to: T5's. The model itself, whose positions are relative, has no limit.
+/// Tokens that transformers cuts a text to where it is asked to: T5's. The model itself, whose positions are relative,
+/// has no limit.
 const MAX_LENGTH: u32 = 512;
 
 /// transformers' class of tokenizers that are all in their tokenizer.json.
@@ -78,8 +79,8 @@ fn unknown(vocab: &Vocab) -> &str {
     vocab.piece(vocab.unk()).map_or("<unk>", |piece| &piece.text)
 }
 
-/// What SentencePiece does in one go, in the steps of T5's own file: characters by the rules, words at white space, [`SPACE`] before
-/// each, pieces. The error says what of the model has no step.
+/// What SentencePiece does in one go, in the steps of T5's own file: characters by the rules, words at white space,
+/// [`SPACE`] before each, pieces. The error says what of the model has no step.
 fn tokenizer_json(vocab: &Vocab, model: &ModelProto) -> Result<Value, String> {
     let rules = &model.normalizer;
     if !(rules.add_dummy_prefix && rules.remove_extra_whitespaces && rules.escape_whitespaces) {

@@ -68,8 +68,9 @@ pub struct Vocab {
 }
 
 impl Vocab {
-    /// Opens a SentencePiece model (`spiece.model`), or a `tokenizer.json` of Hugging Face's that says the same. Where the file
-    /// has no sentinels, 100 are appended as seqio does: in reverse, so that `<extra_id_0>` has the highest id.
+    /// Opens a SentencePiece model (`spiece.model`), or a `tokenizer.json` of Hugging Face's that says the same. Where
+    /// the file has no sentinels, 100 are appended as seqio does: in reverse, so that `<extra_id_0>` has the highest
+    /// id.
     ///
     /// # Errors
     /// A file that cannot be read, is no SentencePiece model, or one that T5 cannot use: not a unigram model, without
@@ -208,8 +209,8 @@ impl Vocab {
         })
     }
 
-    /// Appends the ids of `text`: exactly those of the sentencepiece library from version 0.2.2 on (0.2.3 is the newest), for a
-    /// text as a whole. No `</s>` is appended.
+    /// Appends the ids of `text`: exactly those of the sentencepiece library from version 0.2.2 on (0.2.3 is the
+    /// newest), for a text as a whole. No `</s>` is appended.
     ///
     /// A sentinel never comes out of it: `<extra_id_0>` in a text of a corpus is text. The library takes it for the
     /// sentinel, if the file has sentinels; [`Vocab::encode_with_sentinels`] does so, too.
@@ -268,8 +269,8 @@ impl Vocab {
     }
 
     /// The text of `ids`, as the sentencepiece library gives it: control pieces vanish, `<unk>` is ` ⁇ `, white space
-    /// at the start is stripped; sentinels are ` <extra_id_k>`. An id that is none is shown as U+FFFD, and so is each byte piece
-    /// that is not part of a character.
+    /// at the start is stripped; sentinels are ` <extra_id_k>`. An id that is none is shown as U+FFFD, and so is each
+    /// byte piece that is not part of a character.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
         let mut at_start = true;
@@ -345,8 +346,8 @@ fn push_characters(bytes: &mut Vec<u8>, text: &mut String) {
     bytes.clear();
 }
 
-/// The bytes of a vocabulary's file as a SentencePiece model: as they are, or made of a `tokenizer.json`. So a run's vocabulary is
-/// always a SentencePiece model.
+/// The bytes of a vocabulary's file as a SentencePiece model: as they are, or made of a `tokenizer.json`. So a run's
+/// vocabulary is always a SentencePiece model.
 ///
 /// # Errors
 /// A file that cannot be read, or a tokenizer of another kind.

@@ -167,8 +167,8 @@ impl Normalizer {
         }
     }
 
-    /// Calls `see` with each word of `text`, without the U+2581 before it: together, each with U+2581 before it, they are
-    /// what [`Normalizer::normalize`] gives. `word` is room for one.
+    /// Calls `see` with each word of `text`, without the U+2581 before it: together, each with U+2581 before it, they
+    /// are what [`Normalizer::normalize`] gives. `word` is room for one.
     ///
     /// For [`Normalizer::by_words`], and where `text` does not hold U+2581.
     pub fn for_each_word(&self, text: &str, word: &mut Vec<u8>, mut see: impl FnMut(&[u8])) {

@@ -285,7 +285,8 @@ impl TrainerSpec {
         })
     }
 
-    /// Ids of special pieces are written too: sentencepiece finds `pad_id()` by the piece's name, but tools print these.
+    /// Ids of special pieces are written too: sentencepiece finds `pad_id()` by the piece's name, but tools print
+    /// these.
     fn to_bytes(&self, pieces: &[Piece]) -> Vec<u8> {
         let mut message = Vec::new();
         put_number(&mut message, 3, self.model_type);

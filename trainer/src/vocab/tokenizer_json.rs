@@ -1,8 +1,9 @@
-//! `tokenizer.json`, as Hugging Face's tokenizers and transformers save T5's vocabulary, as the SentencePiece model that says the
-//! same. What SentencePiece does in one go is told there in steps; those that T5's have are known, others are refused by name.
+//! `tokenizer.json`, as Hugging Face's tokenizers and transformers save T5's vocabulary, as the SentencePiece model
+//! that says the same. What SentencePiece does in one go is told there in steps; those that T5's have are known, others
+//! are refused by name.
 //!
-//! Ids are SentencePiece's, whoever wrote the file: where the two differ (`tokenizers` sums scores in 64 bits and word by word, and
-//! applies the rules to clusters of characters), T5 was trained by SentencePiece.
+//! Ids are SentencePiece's, whoever wrote the file: where the two differ (`tokenizers` sums scores in 64 bits and word
+//! by word, and applies the rules to clusters of characters), T5 was trained by SentencePiece.
 
 use super::normalizer::SPACE;
 use super::proto::{ModelProto, NormalizerSpec, Piece, PieceKind, TrainerSpec, UNK_SURFACE};
@@ -103,8 +104,8 @@ pub(crate) fn parse(file: &[u8]) -> Result<ModelProto, String> {
     })
 }
 
-/// The tokens that are looked for in a text before it is normalised: those of the vocabulary get their kind, sentinels that are not in
-/// it their place.
+/// The tokens that are looked for in a text before it is normalised: those of the vocabulary get their kind, sentinels
+/// that are not in it their place.
 fn add(pieces: &mut Vec<Piece>, mut added: Vec<AddedToken>) -> Result<(), String> {
     added.sort_by_key(|token| token.id);
     for token in added {
@@ -143,8 +144,8 @@ fn add(pieces: &mut Vec<Piece>, mut added: Vec<AddedToken>) -> Result<(), String
     Ok(())
 }
 
-/// The rules by which characters are replaced, of a file whose steps together do what SentencePiece does for T5: rules, runs of spaces
-/// made one, none at the ends, one before the text.
+/// The rules by which characters are replaced, of a file whose steps together do what SentencePiece does for T5: rules,
+/// runs of spaces made one, none at the ends, one before the text.
 fn charsmap(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result<Vec<u8>, String> {
     let mut rules = None;
     let (mut splits, mut collapses, mut strips, mut marks) = (false, false, false, false);
@@ -220,8 +221,9 @@ fn steps<'a>(value: Option<&'a Value>, list: &str) -> Vec<&'a Value> {
     }
 }
 
-/// Rules that make a space of each character of white space, as a blob of SentencePiece's ([`super::normalizer`]): a double array in
-/// which the children of each prefix have 256 units of their own, so that no search for free ones is needed.
+/// Rules that make a space of each character of white space, as a blob of SentencePiece's ([`super::normalizer`]): a
+/// double array in which the children of each prefix have 256 units of their own, so that no search for free ones is
+/// needed.
 fn white_space() -> Vec<u8> {
     const BLOCK: usize = 256;
     let all = (0..=0x3000).filter_map(char::from_u32);

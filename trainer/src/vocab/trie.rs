@@ -140,7 +140,8 @@ impl TrieBuilder {
 
     /// A base at which all `labels` are free; takes them.
     fn place(&mut self, labels: &[u8]) -> u32 {
-        /// Blocks looked at, and failures after which one is given up: keeps building linear, costs some per cent of room.
+        /// Blocks looked at, and failures after which one is given up: keeps building linear, costs some per cent of
+        /// room.
         const TRIES: usize = 16;
         const FAILURES: u32 = 64;
         let mut i = self.open.len();

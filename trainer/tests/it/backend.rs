@@ -1,7 +1,8 @@
-//! Every backend against reference implementations (Mesh TensorFlow, Hugging Face), against the CPU, and against itself.
+//! Every backend against reference implementations (Mesh TensorFlow, Hugging Face), against the CPU, and against
+//! itself.
 //!
-//! Candle's always; the GPU's kernels emulated (feature `cuda-emulated`, `make cuda-test`), or with `T5_TEST_DEVICE=cuda` on a GPU
-//! (feature `cuda`, `make cuda-gpu-test`).
+//! Candle's always; the GPU's kernels emulated (feature `cuda-emulated`, `make cuda-test`), or with
+//! `T5_TEST_DEVICE=cuda` on a GPU (feature `cuda`, `make cuda-gpu-test`).
 
 use crate::common::references::{RATE, close_logits, hugging_face};
 use crate::common::{batch, close, drawn, kinds, mesh_model, one_example_a_row, relative, small};
@@ -290,9 +291,9 @@ fn optimizers_go_the_same_way() {
     }
 }
 
-/// bf16 keeps 8 bits: up to 2^-9 of each value is lost, and again of every product's. What is allowed is 3 % of the gradient as a
-/// vector, 10 % of that of a single variable (where relu is near its kink, a unit's whole gradient may come and go), and 0.1 % of
-/// the loss.
+/// bf16 keeps 8 bits: up to 2^-9 of each value is lost, and again of every product's. What is allowed is 3 % of the
+/// gradient as a vector, 10 % of that of a single variable (where relu is near its kink, a unit's whole gradient may
+/// come and go), and 0.1 % of the loss.
 #[test]
 fn bf16_is_close() {
     for place in accelerators() {

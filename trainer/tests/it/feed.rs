@@ -439,7 +439,8 @@ fn going_on_reads_nothing_of_what_was_used() {
     let seen = seen.lock().unwrap();
     let first = u32::try_from(at.document).unwrap();
     assert_eq!(*seen.first().unwrap(), first, "the group of the cursor is the first");
-    // What is ahead is bounded: 3 batches, 6 groups in store, 2 in work, by 8 documents; a batch takes 2 groups at most.
+    // What is ahead is bounded: 3 batches, 6 groups in store, 2 in work, by 8 documents; a batch takes 2 groups at
+    // most.
     assert!(
         *seen.last().unwrap() < first + 8 * (3 * 2 + 6 + 2 + 2),
         "{first} to {:?}",

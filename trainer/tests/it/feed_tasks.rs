@@ -150,8 +150,8 @@ fn a_large_split_is_permuted_by_windows() {
     assert_eq!(tokens[..until - done], found[done..until]);
 }
 
-/// Two tasks, one of whose rows give several examples, beside a corpus: from each batch on the same again, and whatever is packed
-/// together, the same examples in the same order.
+/// Two tasks, one of whose rows give several examples, beside a corpus: from each batch on the same again, and whatever
+/// is packed together, the same examples in the same order.
 #[test]
 fn a_cursor_goes_on_at_the_very_next_example() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! `t5 finetune`, `predict`, `eval --task` and `mix` as a user meets them, on made-up tasks that a tiny model learns fast.
-//! (Above 500 lines: all of it stands on the same run and tasks.)
+//! `t5 finetune`, `predict`, `eval --task` and `mix` as a user meets them, on made-up tasks that a tiny model learns
+//! fast. (Above 500 lines: all of it stands on the same run and tasks.)
 
 use crate::common::events::{measured, shown};
 use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};

@@ -62,7 +62,8 @@ fn hugging_face_says_the_same() {
         };
         let mut inputs = one_example_a_row(96, ids("input_ids"));
         inputs.segments = ids("attention_mask");
-        // transformers' length penalty is `length^1`; one whose `5 +` vanishes beside it does not exist here, so alpha 1.
+        // transformers' length penalty is `length^1`; one whose `5 +` vanishes beside it does not exist here, so alpha
+        // 1.
         for (key, decoding) in [
             ("greedy", Decoding::Greedy),
             ("beam4", Decoding::Beam { beams: 4, alpha: 1.0 }),

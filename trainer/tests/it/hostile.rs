@@ -1,6 +1,6 @@
-//! What a newcomer gets wrong and what somebody may do on purpose: numbers that cannot be, damaged files, closed pipes, signals,
-//! folders that hold something else. Each is told in one line, before work is lost. (Above 500
-//! lines: many small things, a test for each kind.)
+//! What a newcomer gets wrong and what somebody may do on purpose: numbers that cannot be, damaged files, closed pipes,
+//! signals, folders that hold something else. Each is told in one line, before work is lost. (Above 500 lines: many
+//! small things, a test for each kind.)
 
 use crate::common::corpus::{Shard, pages, write};
 use crate::common::program::{Place, SMALL, checkpoints, losses, refused, said, state, stderr, t5};

@@ -1,5 +1,5 @@
-//! Folders that others open: what `t5 export` writes beside the weights, and what happens where one of Hugging Face's is taken for a run.
-//! That others read them alike is proved by `benches/export.sh`.
+//! Folders that others open: what `t5 export` writes beside the weights, and what happens where one of Hugging Face's
+//! is taken for a run. That others read them alike is proved by `benches/export.sh`.
 
 use crate::common::program::{Place, refused, said, stderr, t5};
 use half::bf16;
@@ -288,7 +288,8 @@ fn a_line_without_text_has_nothing_to_fill() {
 #[test]
 fn byte_fallback_is_in_the_tokenizer_json() {
     let place = Place::new();
-    // Its pieces, and one for each byte: number, length and content of the fields of the file (`sentencepiece_model.proto`).
+    // Its pieces, and one for each byte: number, length and content of the fields of the file
+    // (`sentencepiece_model.proto`).
     let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()][..], bytes].concat();
     let mut file = fs::read(&place.vocab).unwrap();
     for byte in 0..=255 {

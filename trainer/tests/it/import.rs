@@ -1,4 +1,5 @@
-//! Models of Hugging Face's transformers as runs of ours, and back. (Above 500 lines: what can be refused is listed here.)
+//! Models of Hugging Face's transformers as runs of ours, and back. (Above 500 lines: what can be refused is listed
+//! here.)
 
 use crate::common::corpus::prose;
 use crate::common::program::{Place, refused, said};
@@ -246,7 +247,8 @@ fn the_embedding_is_found_by_any_of_its_names() {
     }
 }
 
-/// A `tokenizer.json` as transformers writes it, of a vocabulary of ours: with what comes of T5's rules, or without rules.
+/// A `tokenizer.json` as transformers writes it, of a vocabulary of ours: with what comes of T5's rules, or without
+/// rules.
 fn tokenizer_json(vocab: &t5_trainer::Vocab) -> serde_json::Value {
     let name = |id: u32| {
         let text = vocab.piece(id).unwrap().text.clone();

@@ -303,8 +303,8 @@ fn scores_are_those_of_the_reference_implementations() {
     assert!(*least.1 >= 20, "{least:?}");
 }
 
-/// A thousand lines of which T5's own test has ROUGE: the median over resamples with NumPy's random numbers, so near, not
-/// equal. (That the mean is equal to 1e-9 is shown on other texts.)
+/// A thousand lines of which T5's own test has ROUGE: the median over resamples with NumPy's random numbers, so near,
+/// not equal. (That the mean is equal to 1e-9 is shown on other texts.)
 #[test]
 fn rouge_is_near_the_values_of_t5s_test() {
     let Some(folder) = shared("data/sup/t5-eval-testdata") else {

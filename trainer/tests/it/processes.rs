@@ -1,5 +1,5 @@
-//! Several processes that train one model on this machine: started by `--processes` and `--devices`, or by variables as torchrun sets
-//! them.
+//! Several processes that train one model on this machine: started by `--processes` and `--devices`, or by variables as
+//! torchrun sets them.
 
 use crate::common::program::{Place, checkpoints, losses, refused, said, state, stderr, t5};
 use serde_json::Value;
@@ -422,7 +422,8 @@ fn processes_that_cannot_be_are_said_in_one_line() {
     );
 }
 
-/// By another device than the CPU: the GPU's kernels and launches on the CPU, or a driver and an NCCL that stand for GPUs.
+/// By another device than the CPU: the GPU's kernels and launches on the CPU, or a driver and an NCCL that stand for
+/// GPUs.
 #[test]
 fn processes_on_a_device_have_the_losses_of_one() {
     let place = Place::new();

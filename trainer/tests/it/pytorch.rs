@@ -1,5 +1,6 @@
-//! `pytorch_model.bin`: read as its tensors say, whatever else is in it. Files are made here, in the form of `torch.save`; the proof with
-//! PyTorch's own is `benches/import.sh`. (Above 500 lines: what is refused is listed here, and how such files are written.)
+//! `pytorch_model.bin`: read as its tensors say, whatever else is in it. Files are made here, in the form of
+//! `torch.save`; the proof with PyTorch's own is `benches/import.sh`. (Above 500 lines: what is refused is listed here,
+//! and how such files are written.)
 
 use crate::common::program::{Place, refused, said};
 use crate::common::{floats, golden, ids, one_example_a_row, relative, shifted};
@@ -195,8 +196,8 @@ impl As {
     }
 }
 
-/// A model's tensors as a state dictionary has them: the embedding by all its names in one storage, matrices of the decoder turned,
-/// norms behind one another in one storage.
+/// A model's tensors as a state dictionary has them: the embedding by all its names in one storage, matrices of the
+/// decoder turned, norms behind one another in one storage.
 fn state(tensors: &[Named], of: As) -> (Vec<Saved>, Vec<(String, Vec<u8>)>) {
     let (mut saved, mut storages) = (Vec::new(), Vec::new());
     let mut norms = Vec::new();
@@ -267,7 +268,8 @@ fn values(folder: &str) -> Result<Vec<f32>, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Models of transformers as `torch.save` wrote them, before and after PyTorch 1.6, with their logits (`tests/golden/README.md`).
+/// Models of transformers as `torch.save` wrote them, before and after PyTorch 1.6, with their logits
+/// (`tests/golden/README.md`).
 #[test]
 fn transformers_umt5_and_mt5_have_their_logits() {
     for name in ["hf_umt5", "hf_mt5"] {

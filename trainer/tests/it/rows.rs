@@ -1,5 +1,5 @@
-//! Corpora that `c4 build` did not write: every kind of file gives the same training, and what is wrong with one is said.
-//! (Above 500 lines: writers of all kinds of files serve all of it.)
+//! Corpora that `c4 build` did not write: every kind of file gives the same training, and what is wrong with one is
+//! said. (Above 500 lines: writers of all kinds of files serve all of it.)
 
 use crate::common::corpus::{Shard, pages, write};
 use crate::common::program::{Place, SMALL, checkpoints, losses, refused, said, state, stderr, t5};
@@ -81,7 +81,8 @@ fn parquet_file(path: &Path, pages: &Pages) {
     writer.close().unwrap();
 }
 
-/// The same documents as files of every kind, each kind in its folder with `train` and `validation` files; and as a build.
+/// The same documents as files of every kind, each kind in its folder with `train` and `validation` files; and as a
+/// build.
 fn corpora(dir: &Path, train: &Pages, validation: &Pages) -> Vec<String> {
     type Write = fn(&Path, &Pages);
     let kinds: [(&str, Write); 9] = [

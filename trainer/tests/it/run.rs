@@ -220,7 +220,8 @@ fn a_device_takes_as_many_rows_as_fit() {
     }
 }
 
-/// Without the feature, or with it on a machine without a driver; or with a driver of which `kernels/fake_driver.cpp` says what it shows.
+/// Without the feature, or with it on a machine without a driver; or with a driver of which `kernels/fake_driver.cpp`
+/// says what it shows.
 #[test]
 fn a_device_that_is_not_there_is_said_in_one_line() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! Rows and files that are not what they should be: each is refused or counted, by file and row, and nothing else is lost.
+//! Rows and files that are not what they should be: each is refused or counted, by file and row, and nothing else is
+//! lost.
 
 use crate::common::archive::zip;
 use crate::common::program::{refused, said};

@@ -1,5 +1,5 @@
-//! The public forms of every task: GLUE's and SuperGLUE's own archives, the Hub's columns, what else is about. Each gives the same
-//! examples. (Above 500 lines: rows of some twenty data sets.)
+//! The public forms of every task: GLUE's and SuperGLUE's own archives, the Hub's columns, what else is about. Each
+//! gives the same examples. (Above 500 lines: rows of some twenty data sets.)
 
 use crate::common::archive::zip;
 use arrow::array::{ArrayRef, Float32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray};

@@ -1,5 +1,5 @@
-//! Transfer methods: adapters, gradual unfreezing, variables by pattern. What is frozen keeps its bits and costs nothing, on every
-//! backend and through the program `t5`. (Above 500 lines: one test a promise.)
+//! Transfer methods: adapters, gradual unfreezing, variables by pattern. What is frozen keeps its bits and costs
+//! nothing, on every backend and through the program `t5`. (Above 500 lines: one test a promise.)
 
 use crate::backend::{backends, opened, precisions};
 use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};
@@ -263,8 +263,8 @@ fn checkpoint(run: &str, step: u64) -> std::path::PathBuf {
     Path::new(run).join(format!("checkpoints/step-{step:08}"))
 }
 
-/// A run of adapters on a model that was trained before: small checkpoints on a base that is written once, resumed to the bit, used as
-/// any run.
+/// A run of adapters on a model that was trained before: small checkpoints on a base that is written once, resumed to
+/// the bit, used as any run.
 #[test]
 fn a_run_of_adapters_is_whole_by_itself() {
     let place = Place::new();
@@ -591,8 +591,8 @@ fn what_a_run_cannot_train_is_refused() {
     }
 }
 
-/// Fine-tuning by each of the methods: what is frozen has the bits of what was begun with, and the run is broken, validated and used
-/// as one that trains everything.
+/// Fine-tuning by each of the methods: what is frozen has the bits of what was begun with, and the run is broken,
+/// validated and used as one that trains everything.
 #[test]
 fn tasks_are_learned_by_each_method() {
     let tasks = Tasks::new();
@@ -732,7 +732,8 @@ fn methods_of_fine_tuning_that_cannot_be_are_refused() {
     }
 }
 
-/// On another backend than the CPU's (see `backend.rs`): the same losses, and a broken run's bits, over the end of an episode.
+/// On another backend than the CPU's (see `backend.rs`): the same losses, and a broken run's bits, over the end of an
+/// episode.
 #[test]
 fn methods_on_a_device_end_as_on_the_cpu() {
     let Some(device) = backends().pop().map(|device| device.to_string()) else {

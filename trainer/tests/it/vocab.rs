@@ -293,8 +293,9 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     field
 }
 
-/// Where many ways through a word have nearly the same score, and versions of the library differ. `runs_of_marks.txt` was made by
-/// sentencepiece 0.2.3 (0.2.2 gives the same) with T5's model: of each run of 1 to 64 `!` and `.` the lengths of its pieces.
+/// Where many ways through a word have nearly the same score, and versions of the library differ. `runs_of_marks.txt`
+/// was made by sentencepiece 0.2.3 (0.2.2 gives the same) with T5's model: of each run of 1 to 64 `!` and `.` the
+/// lengths of its pieces.
 #[test]
 fn runs_of_marks_are_cut_as_the_newest_library_does() {
     // T5's pieces of marks alone, with their scores.

@@ -42,8 +42,8 @@ pub(crate) struct Body<'a> {
 }
 
 impl Head<'_> {
-    /// The codings of the body in the order in which they were applied, the transfer's last, in lower case; of many only
-    /// the last [`MAX_CODINGS`].
+    /// The codings of the body in the order in which they were applied, the transfer's last, in lower case; of many
+    /// only the last [`MAX_CODINGS`].
     fn codings(&self) -> Vec<String> {
         let mut codings = Vec::with_capacity(MAX_CODINGS);
         for name in ["content-encoding", "transfer-encoding"] {

@@ -1,9 +1,9 @@
 //! What a device must be able to do.
 //!
 //! All work is done in the order it is asked for; asking returns before it is done, but for [`Driver::download`].
-//! Memory is named by [`Region`]s, which `buffer.rs` alone makes, of memory that is there and of no more than it holds. That
-//! kernels stay inside of theirs is for `kernels.rs` to assert, and of products for `product.rs`: no one else calls
-//! [`Driver::launch`] and [`Driver::product`].
+//! Memory is named by [`Region`]s, which `buffer.rs` alone makes, of memory that is there and of no more than it holds.
+//! That kernels stay inside of theirs is for `kernels.rs` to assert, and of products for `product.rs`: no one else
+//! calls [`Driver::launch`] and [`Driver::product`].
 
 use crate::Error;
 use crate::processes::Communicator;
@@ -75,7 +75,8 @@ pub(super) struct Launch<'a> {
     pub arguments: &'a [Argument],
 }
 
-/// An operand as cuBLAS sees it: column after column, columns `leading` elements apart, `stride` from one matrix of a batch to the next.
+/// An operand as cuBLAS sees it: column after column, columns `leading` elements apart, `stride` from one matrix of a
+/// batch to the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProductOperand {
     pub region: Region,
@@ -86,7 +87,8 @@ pub(super) struct ProductOperand {
     pub transposed: bool,
 }
 
-/// `c = alpha * a b + beta * c`, as cublasGemmStridedBatchedEx has it: `a` is `[m, k]`, `b` `[k, n]`, `c` `[m, n]`; sums are f32.
+/// `c = alpha * a b + beta * c`, as cublasGemmStridedBatchedEx has it: `a` is `[m, k]`, `b` `[k, n]`, `c` `[m, n]`;
+/// sums are f32.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
     pub m: usize,

@@ -70,7 +70,8 @@ impl Emulated {
         let size = operand.dtype.size();
         let start = number * operand.stride;
         assert!((start + values.len()) * size <= operand.region.bytes);
-        // SAFETY: as above; and nothing else looks at this memory, since work is done in order and operands do not overlap.
+        // SAFETY: as above; and nothing else looks at this memory, since work is done in order and operands do not
+        // overlap.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(Emulated::bytes(operand.region).add(start * size), values.len() * size)
         };

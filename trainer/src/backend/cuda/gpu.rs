@@ -1,4 +1,5 @@
-//! An NVIDIA GPU, by the crate `cudarc`: driver and cuBLAS are loaded when a GPU is opened. One stream does all work, in order.
+//! An NVIDIA GPU, by the crate `cudarc`: driver and cuBLAS are loaded when a GPU is opened. One stream does all work,
+//! in order.
 
 #![allow(unsafe_code)]
 
@@ -91,13 +92,15 @@ fn no_start(e: DriverError) -> Error {
     ))
 }
 
-/// Lets the driver keep memory that was given back: without this it returns it to the system whenever work is waited for.
+/// Lets the driver keep memory that was given back: without this it returns it to the system whenever work is waited
+/// for.
 fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
     if !context.has_async_alloc() {
         return Ok(());
     }
     let mut all = u64::MAX;
-    // SAFETY: the device is the context's, the pool is the device's, and the value of this attribute is a 64-bit number.
+    // SAFETY: the device is the context's, the pool is the device's, and the value of this attribute is a 64-bit
+    // number.
     unsafe {
         let pool = result::device::get_default_mem_pool(context.cu_device())?;
         result::mem_pool::set_attribute(
@@ -249,7 +252,8 @@ impl Driver for Cuda {
 
     fn free(&self, region: Region) {
         if self.bind().is_ok() {
-            // SAFETY: a buffer gives back what it was given, once. An error here is one of work before, and shows there.
+            // SAFETY: a buffer gives back what it was given, once. An error here is one of work before, and shows
+            // there.
             let _ = unsafe {
                 match self.stream.context().has_async_alloc() {
                     true => result::free_async(region.address, self.stream.cu_stream()),

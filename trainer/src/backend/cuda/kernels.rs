@@ -1,5 +1,6 @@
-//! Kernels as functions, by a table: it says for every kernel of `kernels/*.cu` how many blocks it runs on and what its arguments
-//! are, with their types and lengths, so that it stays inside of the memory it is given. See there for what each does.
+//! Kernels as functions, by a table: it says for every kernel of `kernels/*.cu` how many blocks it runs on and what its
+//! arguments are, with their types and lengths, so that it stays inside of the memory it is given. See there for what
+//! each does.
 //!
 //! Above 500 lines: the table is long.
 
@@ -221,8 +222,8 @@ impl Kernels {
     }
 }
 
-/// Functions that launch a kernel each: what is computed first, then its name with the type of activations where it has one, on what
-/// it runs, and its arguments.
+/// Functions that launch a kernel each: what is computed first, then its name with the type of activations where it has
+/// one, on what it runs, and its arguments.
 macro_rules! kernels {
     ($(
         $(#[$doc:meta])*
@@ -436,7 +437,8 @@ kernels! {
         "scatter_rows"() on rows(n, d)
         [read(from, Dtype::F32, n * d), read(rows, Dtype::U32, n), write(&out, Dtype::F32, out.len()), number(d)]
     }
-    /// Targets must be below the width of logits `[n, vocab]`; loss is `[n, 3]`. Without a place for gradients none are computed.
+    /// Targets must be below the width of logits `[n, vocab]`; loss is `[n, 3]`. Without a place for gradients none are
+    /// computed.
     fn cross_entropy(
         logits: ViewMut<'_>, targets: View<'_>, dlogits: Option<ViewMut<'_>>, loss: ViewMut<'_>, weights: (f32, f32),
     ) {
@@ -544,8 +546,8 @@ kernels! {
         "scale"() on each(n)
         [write(&x, Dtype::F32, n), size(n), real(factor)]
     }
-    /// `state` is first moments of all variables, then second ones, in which `w` starts at an offset; `squares` `[1]` is the sum of
-    /// those of `w`.
+    /// `state` is first moments of all variables, then second ones, in which `w` starts at an offset; `squares` `[1]`
+    /// is the sum of those of `w`.
     fn adam_step(w: ViewMut<'_>, g: View<'_>, state: (ViewMut<'_>, usize), squares: View<'_>, numbers: AdamNumbers) {
         let n = g.len();
         "adam_step"() on each(n)

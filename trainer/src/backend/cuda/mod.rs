@@ -11,8 +11,8 @@
 //! | `ops.rs`, `t5.rs` | the device as a backend, and a model there |
 //! | `optimizer.rs` | as in `optimizer/`, on state that is laid out as there |
 //!
-//! What matrix products read (activations, and a copy of the matrices) is bf16 or f32; the residual stream, scores, logits, gradients,
-//! parameters and the optimiser's state are f32; sums of products are f32, sums over a variable f64.
+//! What matrix products read (activations, and a copy of the matrices) is bf16 or f32; the residual stream, scores,
+//! logits, gradients, parameters and the optimiser's state are f32; sums of products are f32, sums over a variable f64.
 
 mod buffer;
 mod driver;

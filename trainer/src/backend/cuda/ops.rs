@@ -1,5 +1,5 @@
-//! A GPU as a `model::Backend`. Values are f32, activations bf16 or f32. Scores and probabilities of some rows at a time are in memory,
-//! and never kept: the backward pass makes them again.
+//! A GPU as a `model::Backend`. Values are f32, activations bf16 or f32. Scores and probabilities of some rows at a
+//! time are in memory, and never kept: the backward pass makes them again.
 //!
 //! Above 500 lines: one function an operation.
 
@@ -60,8 +60,8 @@ pub(super) struct CudaHeads {
     v: Buffer,
 }
 
-/// Tokens that occur, where each one's positions start (and, at last, their count), and all positions by token, in rising
-/// order.
+/// Tokens that occur, where each one's positions start (and, at last, their count), and all positions by token, in
+/// rising order.
 fn grouped(tokens: &[u32]) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
     let mut positions: Vec<u32> = (0..tokens.len() as u32).collect();
     positions.sort_by_key(|&position| tokens[position as usize]);

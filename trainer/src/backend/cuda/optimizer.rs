@@ -1,5 +1,5 @@
-//! Adafactor and AdamW, as `optimizer/` has them, on a device: the state lies as there. Nothing of a step comes back to the host: what a
-//! variable's update is scaled with stays on the device as sums of squares.
+//! Adafactor and AdamW, as `optimizer/` has them, on a device: the state lies as there. Nothing of a step comes back to
+//! the host: what a variable's update is scaled with stays on the device as sums of squares.
 
 use super::buffer::{Buffer, View};
 use super::driver::Dtype;

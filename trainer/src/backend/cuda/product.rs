@@ -59,8 +59,8 @@ impl<'a> DeviceMatrix<'a> {
     }
 }
 
-/// `out = alpha * a b + beta * out`, one product for each matrix of a batch; `out` is `[batch, a rows, b columns]`. What is in `out` is not read
-/// where `beta` is 0. Panics if shapes do not fit.
+/// `out = alpha * a b + beta * out`, one product for each matrix of a batch; `out` is `[batch, a rows, b columns]`.
+/// What is in `out` is not read where `beta` is 0. Panics if shapes do not fit.
 pub(super) fn multiply(
     driver: &dyn Driver,
     out: ViewMut<'_>,

@@ -1,5 +1,5 @@
-//! BLEU (Papineni et al. 2002) of a corpus as sacreBLEU computes it (Post 2018): runs of one to four tokens, the closest
-//! right answer's length, precisions of 0 smoothed exponentially.
+//! BLEU (Papineni et al. 2002) of a corpus as sacreBLEU computes it (Post 2018): runs of one to four tokens, the
+//! closest right answer's length, precisions of 0 smoothed exponentially.
 
 use super::super::score::BleuTokenizer;
 use super::super::{Truth, pystr};

@@ -8,8 +8,8 @@ pub(super) mod numbers;
 pub(super) mod porter;
 pub(super) mod rouge;
 
-/// What a metric knows of every unit (a row, or a group of rows that are scored together), enough to give the score of any
-/// sample of them.
+/// What a metric knows of every unit (a row, or a group of rows that are scored together), enough to give the score of
+/// any sample of them.
 pub(super) trait Statistic: Sync {
     /// Number of units.
     fn units(&self) -> usize;

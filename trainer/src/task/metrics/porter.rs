@@ -1,6 +1,6 @@
-//! Porter's stemmer (Porter 1980, "An algorithm for suffix stripping") with the changes that NLTK makes by default, which
-//! rouge-score uses: some irregular words, `ies` and `ied` of short words, `y` after a consonant, `alli`, `bli`, `fulli`
-//! and `logi` in step 2.
+//! Porter's stemmer (Porter 1980, "An algorithm for suffix stripping") with the changes that NLTK makes by default,
+//! which rouge-score uses: some irregular words, `ies` and `ied` of short words, `y` after a consonant, `alli`, `bli`,
+//! `fulli` and `logi` in step 2.
 //!
 //! Words are lower-case ASCII; digits count as consonants, as in NLTK.
 

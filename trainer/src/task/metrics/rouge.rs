@@ -120,8 +120,8 @@ fn sentences(truth: &[Vec<u32>], answer: &[Vec<u32>], known: usize) -> f64 {
 }
 
 /// Marks in `common` the words of `truth` that are in its longest common subsequence with `answer`. Of several as long,
-/// the one that rouge-score reads out: from the end, a word of both at once, else back in the answer if that loses nothing
-/// and going back in the truth would, else back in the truth.
+/// the one that rouge-score reads out: from the end, a word of both at once, else back in the answer if that loses
+/// nothing and going back in the truth would, else back in the truth.
 ///
 /// Time `truth * answer`; memory a bit for each pair.
 fn mark_common(truth: &[u32], answer: &[u32], common: &mut [bool]) {

@@ -12,8 +12,8 @@ pub(super) fn apply(mut row: Columns) -> Result<Columns, RowProblem> {
     Ok(row)
 }
 
-/// The answers of SuperGLUE's form, `passage: {text, questions: [{question, answers: [{text, label}]}]}`, in the columns of
-/// TensorFlow Datasets.
+/// The answers of SuperGLUE's form, `passage: {text, questions: [{question, answers: [{text, label}]}]}`, in the
+/// columns of TensorFlow Datasets.
 pub(super) fn unnest(row: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
     let passage = row.get("passage")?.as_object()?;
     let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();

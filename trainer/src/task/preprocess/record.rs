@@ -44,8 +44,9 @@ fn sentences(passage: &str) -> String {
     text
 }
 
-/// The queries of SuperGLUE's form, `passage: {text, entities: [{start, end}]}, qas: [{query, answers: [{text}]}]`, in the
-/// columns of TensorFlow Datasets: entities and answers once each, sorted. Places count code points, `end` is the last one.
+/// The queries of SuperGLUE's form, `passage: {text, entities: [{start, end}]}, qas: [{query, answers: [{text}]}]`, in
+/// the columns of TensorFlow Datasets: entities and answers once each, sorted. Places count code points, `end` is the
+/// last one.
 pub(super) fn unnest(row: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
     let passage = row.get("passage")?.as_object()?;
     let text = passage.get("text").and_then(Value::as_str).unwrap_or_default();

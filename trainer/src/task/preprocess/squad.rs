@@ -19,8 +19,8 @@ pub(super) fn apply(mut row: Columns) -> Result<Columns, RowProblem> {
     Ok(row)
 }
 
-/// The texts of answers, which are `{text: [...]}`, as the Hub and TensorFlow Datasets have them, `[{text}]`, as SQuAD's own files,
-/// or a list of texts.
+/// The texts of answers, which are `{text: [...]}`, as the Hub and TensorFlow Datasets have them, `[{text}]`, as
+/// SQuAD's own files, or a list of texts.
 fn texts(answers: &Value) -> Option<Vec<&str>> {
     let list = match answers {
         Value::Object(answers) => answers.get("text")?.as_array()?,
@@ -53,8 +53,8 @@ fn pad_punctuation(text: &str) -> String {
     padded
 }
 
-/// The questions of nested forms: `data: [{paragraphs: [{context, qas: [{id, question, answers}]}]}]`, the rows of each level by
-/// themselves, and `data` with plain rows.
+/// The questions of nested forms: `data: [{paragraphs: [{context, qas: [{id, question, answers}]}]}]`, the rows of each
+/// level by themselves, and `data` with plain rows.
 pub(super) fn unnest(row: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
     let (level, inner) = ["data", "paragraphs", "qas"]
         .into_iter()

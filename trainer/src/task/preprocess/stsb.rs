@@ -4,8 +4,8 @@ use super::super::columns::{Columns, LABEL};
 use super::super::row::{RowProblem, RowReason};
 use serde_json::Value;
 
-/// Writes the score, 0 to 5, with one decimal and in steps of a fifth; halves go to the even one. -1, which stands for an unknown
-/// score, is taken away.
+/// Writes the score, 0 to 5, with one decimal and in steps of a fifth; halves go to the even one. -1, which stands for
+/// an unknown score, is taken away.
 pub(super) fn apply(mut row: Columns) -> Result<Columns, RowProblem> {
     let score = match row.get(LABEL) {
         None => return Ok(row),

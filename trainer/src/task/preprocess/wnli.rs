@@ -1,4 +1,5 @@
-//! WNLI in WSC's form: T5's `wnli_simple`. The second sentence repeats a part of the first, with a noun phrase for the pronoun.
+//! WNLI in WSC's form: T5's `wnli_simple`. The second sentence repeats a part of the first, with a noun phrase for the
+//! pronoun.
 
 use super::super::columns::{Columns, LABEL};
 use super::super::labels;
@@ -12,7 +13,8 @@ const MARKS: [char; 4] = ['.', ',', '?', '!'];
 /// The names of the label: whether the second sentence follows.
 const LABELS: [&str; 2] = ["not_entailment", "entailment"];
 
-/// Marks the pronoun, and takes the noun phrase out of the second sentence. No row is for training (T5: "eval and not train").
+/// Marks the pronoun, and takes the noun phrase out of the second sentence. No row is for training (T5: "eval and not
+/// train").
 pub(super) fn apply(row: Columns, split: TaskSplit) -> Result<Option<Columns>, RowProblem> {
     if split == TaskSplit::Train {
         return Ok(None);
@@ -88,8 +90,8 @@ impl Match {
     }
 }
 
-/// The part of a sentence between two others, as long as it can be; where that is not there, the part before the second from the
-/// sentence's start, or else behind the first to its end.
+/// The part of a sentence between two others, as long as it can be; where that is not there, the part before the second
+/// from the sentence's start, or else behind the first to its end.
 fn between<'a>(sentence: &'a str, before: &str, behind: &str) -> Option<&'a str> {
     let from_start = |part: &'a str| match behind {
         "" => Some(part),

@@ -26,8 +26,8 @@ pub(super) fn apply(mut row: Columns, split: TaskSplit) -> Result<Option<Columns
     Ok(Some(row))
 }
 
-/// The text with `*pronoun*` at word `index`. Two of SuperGLUE's rows count otherwise: there the word has punctuation behind the
-/// pronoun, which is set apart, or the pronoun is the nearest word that is one.
+/// The text with `*pronoun*` at word `index`. Two of SuperGLUE's rows count otherwise: there the word has punctuation
+/// behind the pronoun, which is set apart, or the pronoun is the nearest word that is one.
 fn mark(text: &str, pronoun: &str, index: usize) -> Result<String, RowProblem> {
     let words: Vec<&str> = text.split(' ').collect();
     let marked = |word: &str| {

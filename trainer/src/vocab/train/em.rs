@@ -159,8 +159,8 @@ impl Model {
     }
 
     /// Keeps those pieces without which the text would become least probable: at most `most`, and all
-    /// single characters that are in use (`PruneSentencePieces`). A piece's loss is estimated as if all its uses were replaced by
-    /// the next best way to cut its own text.
+    /// single characters that are in use (`PruneSentencePieces`). A piece's loss is estimated as if all its uses were
+    /// replaced by the next best way to cut its own text.
     pub fn prune(self, words: &Words, most: usize) -> Model {
         let alternatives: Vec<Alternative> = (0..self.pieces.len())
             .into_par_iter()

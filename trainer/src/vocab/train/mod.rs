@@ -2,16 +2,16 @@
 //! (unigram_model_trainer.cc, trainer_interface.cc), with its defaults and T5's layout.
 //!
 //! 1. [`sample`]: texts are drawn from corpora, in the proportions asked for.
-//! 2. `words.rs`: they are normalised and cut at spaces; all that follows sees words and counts. Characters that are not
-//!    among the most frequent ones, which cover 99.95 % of the text, cut words, too.
+//! 2. `words.rs`: they are normalised and cut at spaces; all that follows sees words and counts. Characters that are
+//!    not among the most frequent ones, which cover 99.95 % of the text, cut words, too.
 //! 3. `seeds.rs`: a million substrings of one script each.
-//! 4. `em.rs`: in turns, two steps of expectation and maximisation, and away with the quarter of the pieces that the text
-//!    misses least, until 1.1 times as many are left as wanted.
+//! 4. `em.rs`: in turns, two steps of expectation and maximisation, and away with the quarter of the pieces that the
+//!    text misses least, until 1.1 times as many are left as wanted.
 //! 5. Here: all frequent characters, and the most probable pieces.
 //!
-//! Why our own: the library's trainer is C++ behind cmake, its binding does not offer it, and linking to it takes unsafe
-//! code; crate tokenizers' trainer does not split by script, so its pieces are others. benches/vocabulary.sh compares ours
-//! with the library's.
+//! Why our own: the library's trainer is C++ behind cmake, its binding does not offer it, and linking to it takes
+//! unsafe code; crate tokenizers' trainer does not split by script, so its pieces are others. benches/vocabulary.sh
+//! compares ours with the library's.
 
 mod em;
 pub mod sample;

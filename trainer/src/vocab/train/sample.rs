@@ -19,9 +19,9 @@ pub struct Drawn {
 
 /// Counts the words of a sample of some `bytes` UTF-8 bytes of the sources' documents for training.
 ///
-/// Every source gives its part of `bytes`, by its weight (1 where it has none); where one is too small, all give less in
-/// proportion, so the mixture is what was asked for. A document is drawn by the hash of its text and `seed`: neither the kind of the
-/// files, their order nor threads show. `on_first_read`: see [`listing::corpora`].
+/// Every source gives its part of `bytes`, by its weight (1 where it has none); where one is too small, all give less
+/// in proportion, so the mixture is what was asked for. A document is drawn by the hash of its text and `seed`: neither
+/// the kind of the files, their order nor threads show. `on_first_read`: see [`listing::corpora`].
 ///
 /// # Errors
 /// A path without a corpus, a damaged file, a source without documents or languages that were asked for.

@@ -285,8 +285,8 @@ const NAMES: [[&str; 24]; 2] = [
     ],
 ];
 
-/// English-looking sentences, a line each, always the same for a seed; with enough different words for a vocabulary of some hundred
-/// pieces.
+/// English-looking sentences, a line each, always the same for a seed; with enough different words for a vocabulary of
+/// some hundred pieces.
 pub fn prose(seed: u64, sentences: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut pick = move |words: &[&'static str]| -> &'static str {

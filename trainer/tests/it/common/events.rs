@@ -1,5 +1,5 @@
-//! What TensorBoard would show of a run, by a reader of our own: records with their checksums, messages, and what goes when a
-//! session starts (the rules of `event_accumulator.py` for files of version 2).
+//! What TensorBoard would show of a run, by a reader of our own: records with their checksums, messages, and what goes
+//! when a session starts (the rules of `event_accumulator.py` for files of version 2).
 
 use std::collections::BTreeMap;
 use std::fs;

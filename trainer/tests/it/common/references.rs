@@ -81,7 +81,8 @@ impl Reference {
         assert!((ours as f32 - expected).abs() < 1e-5, "{name}: {ours}, not {expected}");
     }
 
-    /// Asserts that the gradients of each variable are right within 1e-5, relative to the largest; gives the largest difference.
+    /// Asserts that the gradients of each variable are right within 1e-5, relative to the largest; gives the largest
+    /// difference.
     pub fn check_gradients(&self, ours: &[f32]) -> f32 {
         let mut worst = 0.0f32;
         for variable in self.model.layout().variables() {
