@@ -63,8 +63,8 @@ pub const MC4_LANGUAGES: [&str; 107] = [
 ///
 /// ```
 /// use c4_filters::cld3;
-/// let text = "Das ist der erste Satz auf dieser Seite, und er ist auf Deutsch geschrieben, damit man sehen kann, dass \
-///     er nicht auf Englisch geschrieben ist.";
+/// let text = "Das ist der erste Satz auf dieser Seite, und er ist auf Deutsch geschrieben, damit man sehen kann, \
+///     dass er nicht auf Englisch geschrieben ist.";
 /// let guess = cld3::detect(text).expect("the text is long enough");
 /// assert!(guess.language == "de" && guess.reliable);
 /// ```
