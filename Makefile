@@ -214,7 +214,7 @@ import: examples ## prove that t5 opens what Hugging Face saves, with the same l
 decode: examples ## prove that t5 answers as transformers' generate does, at twice its speed at least (in the environment of export)
 	trainer/benches/decode.sh $(T5) $(C4) target/release/examples/predict
 
-trajectory: examples ## prove that fifty steps give the losses of Hugging Face's T5 and Adafactor (in the environment of export)
+trajectory: examples ## prove that pre-training and fine-tuning give the losses and answers of Hugging Face's T5 and Adafactor
 	trainer/benches/trajectory.sh $(T5) $(C4) target/release/examples/batches
 
 events: build ## prove that TensorBoard shows what a run has measured (makes a virtual environment below target/)

@@ -1,11 +1,12 @@
-"""For trajectory.sh: a small T5 of Hugging Face's (make), and the losses of its training beside ours (compare)."""
+"""For trajectory.sh: a small T5 of Hugging Face's (make), the losses of its training beside ours (compare), and its answers
+(answers)."""
 
 import json
 import sys
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Adafactor, T5Config, T5ForConditionalGeneration
+from transformers import Adafactor, AutoTokenizer, T5Config, T5ForConditionalGeneration
 
 # As `Schedule::Constant` of an imported run.
 RATE = 1e-3
@@ -62,5 +63,24 @@ def compare(version, folder, batches, metrics):
     assert largest < LARGEST, f"differs by {largest} nats"
 
 
+def answers(folder, beams, *files):
+    model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = [json.loads(line) for file in files for line in open(file, encoding="utf-8")]
+    equal = right = 0
+    for row in rows:
+        ids = tokenizer(row["inputs"], return_tensors="pt")
+        # alpha 0: the score is the sum of log probabilities in both programs.
+        how = {"num_beams": int(beams), "length_penalty": 0.0} if int(beams) > 1 else {"num_beams": 1}
+        with torch.no_grad():
+            found = model.generate(**ids, do_sample=False, max_new_tokens=24, min_length=0, **how)
+        answer = tokenizer.decode(found[0], skip_special_tokens=True)
+        equal += answer.strip() == row["prediction"].strip()
+        right += row["prediction"].strip() == row["targets"]
+    print(f"{beams} beams: {equal} of {len(rows)} answers are those of generate; {right} are right")
+    # The two searches differ where an answer ends below the first four candidates.
+    assert equal == len(rows) or int(beams) > 1 and equal > 0.95 * len(rows)
+
+
 if __name__ == "__main__":
-    {"make": make, "compare": compare}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "compare": compare, "answers": answers}[sys.argv[1]](*sys.argv[2:])

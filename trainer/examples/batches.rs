@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
         eos: vocab.eos(),
         unk: vocab.unk(),
     };
-    let mut feed = Feed::open(&config.corpora, &config.feed, ids, vocab, None)?;
+    let mut feed = Feed::of_mixture(config.sources(), &config.feed, ids, vocab, None)?;
     let rows = |of: &Sequences| -> Vec<Vec<u32>> { of.tokens.chunks(of.length).map(<[u32]>::to_vec).collect() };
     for _ in 0..count.parse()? {
         let Some((batch, _)) = feed.next()? else { break };

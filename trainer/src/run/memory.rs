@@ -220,7 +220,8 @@ mod tests {
         let decoder = needs(&["transfer={kind='only', variables=['decoder.*']}"]);
         assert!(top.2 < decoder.2 && decoder.2 * 2 < all.2, "{decoder:?}, {all:?}");
         let adapters = needs(&["model.adapter=32", "transfer.kind=adapters"]);
-        assert!(adapters.0 * 100 < all.0 && adapters.1 * 5 < all.1, "{adapters:?}");
+        // Adafactor factors no matrix with fewer than 128 columns, so that narrow adapters have a moment a parameter.
+        assert!(adapters.0 * 100 < all.0 && adapters.1 <= adapters.0, "{adapters:?}");
         assert_eq!(needs(&["transfer.kind=unfreezing"]), all);
     }
 

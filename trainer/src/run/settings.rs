@@ -168,7 +168,7 @@ impl RunConfig {
     }
 
     /// What the run is trained on.
-    pub(crate) fn sources(&self) -> FeedSources<'_> {
+    pub fn sources(&self) -> FeedSources<'_> {
         FeedSources {
             corpora: &self.corpora,
             tasks: &self.tasks,
