@@ -56,12 +56,12 @@ demo: build ## build a corpus from the sample crawl, show the funnel, explain a 
 	@echo; echo "Thirty steps teach it no English; the loss has fallen from the first to the last. A task is easier:"
 	@echo; echo "\$$ t5 finetune $(OUT)-t5/run --task $(BOOK)/guestbook.toml --data $(BOOK) -o $(OUT)-t5/guestbook --steps 200 $(TUNE)"
 	@$(T5) finetune $(OUT)-t5/run --task $(BOOK)/guestbook.toml --data $(BOOK) -o $(OUT)-t5/guestbook --steps 200 $(TUNE)
-	@echo; echo "\$$ t5 eval $(OUT)-t5/guestbook --all"
-	@$(T5) eval $(OUT)-t5/guestbook --all
-	@echo; echo "\$$ t5 predict $(OUT)-t5/guestbook --task guestbook -o $(OUT)-t5/answers.tsv"
-	@$(T5) predict $(OUT)-t5/guestbook --task guestbook -o $(OUT)-t5/answers.tsv
-	@echo; echo "\$$ t5 generate $(OUT)-t5/guestbook --prefix \"guestbook: \" \"The tea was cold and the host was rude.\""
-	@$(T5) generate $(OUT)-t5/guestbook --prefix "guestbook: " "The tea was cold and the host was rude."
+	@echo; echo "\$$ t5 eval $(OUT)-t5/guestbook"
+	@$(T5) eval $(OUT)-t5/guestbook
+	@echo; echo "\$$ t5 predict $(OUT)-t5/guestbook -o $(OUT)-t5/answers.tsv"
+	@$(T5) predict $(OUT)-t5/guestbook -o $(OUT)-t5/answers.tsv
+	@echo; echo "\$$ t5 generate $(OUT)-t5/guestbook --task guestbook \"The tea was cold and the host was rude.\""
+	@$(T5) generate $(OUT)-t5/guestbook --task guestbook "The tea was cold and the host was rude."
 	@echo; echo "The runs are in $(OUT)-t5/run and $(OUT)-t5/guestbook."
 
 test: tools fmt lint unit cuda-test wheel-test docs skipped ## everything that CI runs

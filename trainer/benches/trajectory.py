@@ -34,13 +34,13 @@ def make(version, folder):
     save_file(tensors, f"{folder}/model.safetensors", metadata={"format": "pt"})
 
 
-def losses(folder, batches):
+def losses(folder, batches, rate=RATE):
     model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).train()
     tensors = load_file(f"{folder}/model.safetensors")
     if "lm_head.weight" in tensors:
         model.lm_head.weight = torch.nn.Parameter(tensors["lm_head.weight"])
     assert len(list(model.parameters())) == len(tensors), "every variable once"
-    optimizer = Adafactor(model.parameters(), lr=RATE, relative_step=False, scale_parameter=True, warmup_init=False)
+    optimizer = Adafactor(model.parameters(), lr=rate, relative_step=False, scale_parameter=True, warmup_init=False)
     for line in open(batches):
         batch = json.loads(line)
         inputs, targets = torch.tensor(batch["inputs"]), torch.tensor(batch["targets"])
@@ -52,10 +52,10 @@ def losses(folder, batches):
         yield loss.item()
 
 
-def compare(version, folder, batches, metrics):
+def compare(version, folder, batches, metrics, rate=RATE):
     lines = (json.loads(line) for line in open(metrics))
     ours = [line["loss"] for line in lines if "loss" in line]
-    theirs = list(losses(folder, batches))
+    theirs = list(losses(folder, batches, float(rate)))
     assert len(ours) == len(theirs) > 1, (len(ours), len(theirs))
     largest = max(abs(a - b) for a, b in zip(ours, theirs))
     print(f"{version}: {len(ours)} steps, loss {ours[0]:.4f} to {ours[-1]:.4f}, largest difference {largest:.1e}")

@@ -56,7 +56,11 @@ enum By {
 pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     args.threads.start()?;
     let (device, precision) = args.device.find()?;
-    if args.scores.is_wanted() {
+    let of_tasks_alone = || -> anyhow::Result<bool> {
+        let config = Named::open(&args.run)?.note.config;
+        Ok(config.corpora.is_empty() && !config.tasks.is_empty() && args.corpora.sources().is_empty())
+    };
+    if args.scores.is_wanted() || of_tasks_alone()? {
         return args.scores.run(&args.run, args.json, (device, precision));
     }
     let Named { path, note, vocab, .. } = Named::open(&args.run)?;
@@ -75,7 +79,7 @@ pub(crate) fn run(args: Eval) -> anyhow::Result<()> {
     };
     anyhow::ensure!(
         !corpora.is_empty(),
-        "no corpus: the run was imported, or trained on tasks alone; name one by --corpus, or a task by --task"
+        "no corpus: the run was imported; name one by --corpus, or a task by --task"
     );
     tell_of_corpora(&corpora)?;
     let config = &note.config.feed;

@@ -62,7 +62,7 @@ impl ScoreArgs {
             let Some(exam) = Exam::open(source, self.split, self.examples, feed, &first.vocab)? else {
                 ensure!(
                     self.all,
-                    "{}: has no rows of the split {} there",
+                    "{}: no rows of the split {} in the folder of its data",
                     source.name,
                     self.split
                 );

@@ -91,7 +91,7 @@ pub(crate) fn run(args: Export) -> anyhow::Result<()> {
 
 /// What the model is asked for each task: as the model had it that the run was made of, and by the cards of what it was
 /// trained on.
-fn tasks_of(note: &Checkpoint, run: &Path) -> anyhow::Result<TaskMap> {
+pub(super) fn tasks_of(note: &Checkpoint, run: &Path) -> anyhow::Result<TaskMap> {
     let mut all = tasks::of_folder(run)?;
     for source in &note.config.tasks {
         let Ok(task) = Task::open(&source.name) else {

@@ -1,6 +1,7 @@
 //! `t5 generate`.
 
 use super::Named;
+use super::export::tasks_of;
 use super::output::{count, print, tell};
 use super::settings::{DeviceArgs, ThreadsArg};
 use crate::backend;
@@ -253,16 +254,18 @@ fn answering(args: &Generate, task: Option<&TaskParams>) -> anyhow::Result<Answe
     })
 }
 
-/// The parameters of a task of this name, by a run's folder or that of a model of transformers.
+/// The parameters of a task of this name, as a run was trained on it or its model had it before, or by a folder of
+/// transformers.
 fn task(folder: &Path, name: &str) -> anyhow::Result<TaskParams> {
-    let mut known = tasks::of_folder(folder)?;
-    if known.is_empty() {
-        // A checkpoint's run.
-        let absolute = std::path::absolute(folder)?;
-        if let Some(run) = absolute.parent().and_then(Path::parent) {
-            known = tasks::of_folder(run)?;
+    let mut known = match folder.join(huggingface::CONFIG).is_file() {
+        true => tasks::of_folder(folder)?,
+        false => {
+            let named = Named::open(folder)?;
+            // A checkpoint is in its run's folder of checkpoints.
+            let run = named.path.parent().and_then(Path::parent);
+            tasks_of(&named.note, run.unwrap_or(folder))?
         }
-    }
+    };
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
     let what = match names.is_empty() {
         true => "it names none; give --prefix and --beams".to_owned(),

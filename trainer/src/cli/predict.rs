@@ -13,7 +13,7 @@ use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes what a model answers to the rows of a task, in their order.
 ///
@@ -66,6 +66,7 @@ enum Format {
 pub(crate) fn run(args: &Predict) -> anyhow::Result<()> {
     args.threads.start()?;
     let (device, precision) = args.device.find()?;
+    refuse_unwritable(&args.output)?;
     // The task that the first of them has, where none is named.
     let first = super::Named::open(&args.runs[0])?;
     let sources = args.tasks.of_run(&first.note.config);
@@ -74,7 +75,10 @@ pub(crate) fn run(args: &Predict) -> anyhow::Result<()> {
     let split = args.split;
     let exam = Exam::open(source, split, 0, &first.note.config.feed, &first.vocab)?;
     let Some(exam) = exam else {
-        anyhow::bail!("{}: has no rows of the split {split} there", source.name);
+        anyhow::bail!(
+            "{}: no rows of the split {split} in the folder of its data",
+            source.name
+        );
     };
     super::tasks::tell_of_refused(&exam);
     let format = match args.format {
@@ -112,8 +116,8 @@ pub(crate) fn run(args: &Predict) -> anyhow::Result<()> {
             let (text, foreign) = form.write(&exam, &answers)?;
             if foreign > 0 {
                 tell(format_args!(
-                    "{} is none of the task's labels; the first label stands for each in the file",
-                    count(foreign, "answer")
+                    "warning: {foreign} of {} answers are not labels of the task; the file has the first label in their place",
+                    answers.len()
                 ));
             }
             text
@@ -127,6 +131,22 @@ pub(crate) fn run(args: &Predict) -> anyhow::Result<()> {
         args.output.display(),
         count(answers.len() as u64, "answer")
     ));
+    Ok(())
+}
+
+/// Refuses a file that cannot be written before anything is answered.
+fn refuse_unwritable(output: &Path) -> anyhow::Result<()> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    ensure!(
+        !output.is_dir(),
+        "{}: is a folder; name a file for the answers",
+        output.display()
+    );
+    ensure!(
+        folder.is_none_or(Path::is_dir),
+        "{}: its folder is not there; make it first",
+        output.display()
+    );
     Ok(())
 }
 

@@ -22,6 +22,8 @@ pub struct Exam {
     /// Rows that give no example.
     pub refused: Vec<RefusedRow>,
     inputs: Vec<Vec<u32>>,
+    /// Tokens of a target at most, EOS included: longer ones were never trained.
+    pub target_length: usize,
 }
 
 /// What a model is worth on a task.
@@ -99,6 +101,7 @@ impl Exam {
             examples,
             refused,
             inputs,
+            target_length: lengths.targets,
         }))
     }
 

@@ -178,7 +178,9 @@ pub(crate) fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Error>
         match path.is_dir() {
             _ if is_note(&path) => {}
             true => walk(&path, found)?,
-            false => found.push(path),
+            // Whoever opens a pipe waits for somebody to write.
+            false if path.is_file() => found.push(path),
+            false => {}
         }
     }
     Ok(())

@@ -206,7 +206,7 @@ pub(super) fn examine(
 ) -> Result<TaskEvaluation, Error> {
     let answering = Answering {
         decoding: Decoding::Greedy,
-        max_length: exam.task.card.decode.max_length,
+        max_length: exam.task.card.decode.max_length.min(exam.target_length),
         rows: ANSWER_ROWS,
         ensemble: Ensemble::default(),
     };

@@ -9,6 +9,7 @@ use reqwest::header::{ACCEPT_ENCODING, LINK, RANGE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
@@ -143,7 +144,11 @@ impl HubClient {
             self.endpoint
         );
         let mut entries: Vec<Entry> = Vec::new();
+        let mut seen = BTreeSet::new();
         loop {
+            if !seen.insert(url.clone()) {
+                return Err(Error::Setting(format!("{url}: the list of files leads back to itself")));
+            }
             let (next, text) = self.runtime.block_on(self.page(&url)).map_err(Error::Setting)?;
             let page: Vec<Entry> = serde_json::from_slice(&text)
                 .map_err(|e| Error::Setting(format!("{url}: the answer is no list of files: {e}")))?;
@@ -256,7 +261,7 @@ impl HubClient {
 
     async fn download(&self, file: &HubFile, part: &Path) -> Result<(), Error> {
         let fail = |e| Error::io(part, e);
-        let mut attempt = 0;
+        let (mut attempt, mut most) = (0, 0);
         loop {
             let mut out = OpenOptions::new().create(true).append(true).open(part).map_err(fail)?;
             let mut there = out.metadata().map_err(fail)?.len();
@@ -280,8 +285,10 @@ impl HubClient {
                             Ok(Some(bytes)) => {
                                 out.write_all(&bytes).map_err(fail)?;
                                 there += bytes.len() as u64;
-                                // Whoever moves on has all attempts again.
-                                attempt = 1;
+                                // Whoever moves on has all attempts again; who begins anew does not.
+                                if there > most {
+                                    (attempt, most) = (1, there);
+                                }
                             }
                             Ok(None) if there == file.bytes => return out.sync_all().map_err(fail),
                             Ok(None) => {

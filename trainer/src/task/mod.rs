@@ -87,7 +87,8 @@ impl FromStr for TaskSplit {
 
     fn from_str(name: &str) -> Result<TaskSplit, String> {
         let split = TaskSplit::ALL.into_iter().find(|split| split.name() == name);
-        split.ok_or_else(|| format!("`{name}` is no split: they are train, validation and test"))
+        let split = split.or((name == "dev").then_some(TaskSplit::Validation));
+        split.ok_or_else(|| format!("`{name}` is not a split; write train, validation or test"))
     }
 }
 
