@@ -219,7 +219,9 @@ fn a_task_is_learned_and_answered() {
         &["predict", &run, "-o", &file, "--checkpoint", "7"],
         &["no checkpoint of step 7", "90"],
     );
-    refused(&["eval", &run], &["--corpus", "--task"]);
+    // Of a run that read no corpus, the tasks are meant.
+    let unnamed: Value = serde_json::from_str(&said(&["eval", &run, "--json"])).unwrap();
+    assert_eq!(unnamed["tasks"][0]["headline"], task["headline"]);
     said(&["plot", &run]);
     let plot = fs::read_to_string(Path::new(&run).join("plot.svg")).unwrap();
     assert!(plot.contains("score"));
