@@ -197,7 +197,6 @@ fn features(edges: &str, package: &[&str]) -> BTreeSet<String> {
     let tree = [
         "tree",
         "--locked",
-        "--offline",
         "--edges",
         edges,
         "--prefix",
