@@ -2,13 +2,11 @@
 //! fast. (Above 500 lines: all of it stands on the same run and tasks.)
 
 use crate::common::events::{measured, shown};
-use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};
+use crate::common::program::{Place, checkpoints, kill_until_done, losses, refused, said, state, stderr, t5};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 /// Settings of a fine-tuning that takes a second.
 const QUICK: [&str; 6] = [
@@ -260,32 +258,7 @@ fn a_mixture_that_is_killed_ends_as_one_that_is_not() {
 
     let killed = tasks.path("killed");
     let every = [&mixed[..], &["--set", "checkpoint_every=1"]].concat();
-    let mut arguments: Vec<String> = tasks
-        .finetune(&killed, &every)
-        .iter()
-        .map(|a| (*a).to_owned())
-        .collect();
-    let mut kills = 0;
-    let mut moment = 60.0;
-    loop {
-        // Sooner or later, whatever the machine, it gets a little further.
-        moment *= 1.04;
-        let mut child = program().args(&arguments).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_secs_f64(moment / 1000.0));
-        let ended = child.try_wait().unwrap();
-        let _ = child.kill();
-        child.wait().unwrap();
-        if let Some(status) = ended {
-            assert!(status.success());
-            break;
-        }
-        kills += 1;
-        if Path::new(&killed).join("checkpoints").is_dir() && !checkpoints(&killed).is_empty() {
-            arguments = ["finetune", "-o", &killed, "--resume"].map(str::to_owned).into();
-        }
-    }
-    println!("killed {kills} times");
-    assert!(kills > 1, "{kills}");
+    kill_until_done(&killed, &tasks.finetune(&killed, &every));
     assert_eq!(state(&killed, 30), state(&whole, 30));
     assert_eq!(losses(&killed), found);
     assert_eq!(validations(&killed), validations(&whole));

@@ -3,7 +3,9 @@
 
 use crate::common::corpus::write_two;
 use crate::common::events::{files, measured, shown};
-use crate::common::program::{Place, SMALL, checkpoints, losses, program, refused, said, state, stderr, t5};
+use crate::common::program::{
+    Place, SMALL, checkpoints, kill_until_done, losses, program, refused, said, state, stderr, t5,
+};
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
@@ -34,29 +36,7 @@ fn a_run_that_is_broken_ends_as_one_that_is_not() {
     // Killed again and again, with a checkpoint after every step.
     let killed = place.path("killed");
     let every = ["--steps", "40", "--set", "checkpoint_every=1"];
-    let mut arguments: Vec<String> = place.begin(&killed, &every).iter().map(|a| (*a).to_owned()).collect();
-    let mut kills = 0;
-    for moment in (60..).step_by(37) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_t5"));
-        let mut child = command
-            .args(&arguments)
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(moment));
-        let ended = child.try_wait().unwrap();
-        let _ = child.kill();
-        child.wait().unwrap();
-        if let Some(status) = ended {
-            assert!(status.success());
-            break;
-        }
-        kills += 1;
-        if Path::new(&killed).join("checkpoints").is_dir() && !checkpoints(&killed).is_empty() {
-            arguments = ["pretrain", "-o", &killed, "--resume"].map(str::to_owned).into();
-        }
-    }
-    assert!(kills > 1, "{kills}");
+    kill_until_done(&killed, &place.begin(&killed, &every));
     assert_eq!(state(&killed, 40), state(&whole, 40));
     assert_eq!(losses(&killed), found);
     assert_eq!(shown(&killed), measured(&killed));

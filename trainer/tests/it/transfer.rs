@@ -2,7 +2,7 @@
 //! nothing, on every backend and through the program `t5`. (Above 500 lines: one test a promise.)
 
 use crate::backend::{backends, opened, precisions};
-use crate::common::program::{Place, checkpoints, losses, program, refused, said, state, stderr, t5};
+use crate::common::program::{Place, checkpoints, kill_until_done, losses, program, refused, said, state, stderr, t5};
 use crate::common::{batch, drawn, kinds, relative, small};
 use crate::finetune::Tasks;
 use safetensors::SafeTensors;
@@ -455,28 +455,7 @@ fn broken_runs_of_every_method_end_as_whole_ones() {
         assert_eq!(found.len(), 20);
 
         let killed = place.path(&format!("{name}-killed"));
-        let mut arguments: Vec<String> = place.begin(&killed, &all).iter().map(|a| (*a).to_owned()).collect();
-        let mut kills = 0;
-        for moment in (60..).step_by(31) {
-            let mut child = program()
-                .args(&arguments)
-                .stderr(std::process::Stdio::null())
-                .spawn()
-                .unwrap();
-            std::thread::sleep(Duration::from_millis(moment));
-            let ended = child.try_wait().unwrap();
-            let _ = child.kill();
-            child.wait().unwrap();
-            if let Some(status) = ended {
-                assert!(status.success());
-                break;
-            }
-            kills += 1;
-            if Path::new(&killed).join("checkpoints").is_dir() && !checkpoints(&killed).is_empty() {
-                arguments = ["pretrain", "-o", &killed, "--resume"].map(str::to_owned).into();
-            }
-        }
-        assert!(kills > 1, "{name}: {kills}");
+        kill_until_done(&killed, &place.begin(&killed, &all));
         assert_eq!(state(&killed, 20), state(&whole, 20), "{name}");
         assert_eq!(losses(&killed), found, "{name}");
     }

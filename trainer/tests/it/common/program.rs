@@ -3,7 +3,8 @@
 use super::corpus::{pages, write_two};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// A model that learns something in seconds.
 pub const SMALL: [&str; 12] = [
@@ -117,4 +118,30 @@ pub fn checkpoints(run: &str) -> Vec<String> {
     names
         .filter(|name| name.starts_with("step-") && !name.contains('.'))
         .collect()
+}
+
+/// Kills a run again and again, each time a little later, and resumes it where it has a checkpoint, until it ends by
+/// itself. `begin` are the arguments of its first start, the command first.
+pub fn kill_until_done(run: &str, begin: &[&str]) {
+    let resume = [begin[0], "-o", run, "--resume"];
+    let mut arguments = begin;
+    let (mut kills, mut moment) = (0, 60.0);
+    loop {
+        // Sooner or later, whatever the machine, it gets a little further.
+        moment *= 1.04;
+        let mut child = program().args(arguments).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs_f64(moment / 1000.0));
+        let ended = child.try_wait().unwrap();
+        let _ = child.kill();
+        child.wait().unwrap();
+        if let Some(status) = ended {
+            assert!(status.success());
+            break;
+        }
+        kills += 1;
+        if Path::new(run).join("checkpoints").is_dir() && !checkpoints(run).is_empty() {
+            arguments = &resume;
+        }
+    }
+    assert!(kills > 1, "{run}: {kills}");
 }
